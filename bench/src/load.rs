@@ -1,0 +1,139 @@
+//! The workloads, and who runs them.
+
+use clap::ValueEnum;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// Sends prepared bytes, and counts what comes back without looking at it.
+    Raw,
+    /// The same, but each head and chunk size goes through httparse.
+    Httparse,
+    /// Dugong's blocking client.
+    Dugong,
+    /// The same, but chunks are copied into a buffer of 64 KiB; differs in the workload d only.
+    DugongRead,
+}
+
+/// What is asked for. The letters are those of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Work {
+    /// GET of 120 bytes, one after the other.
+    A,
+    /// GET of 120 bytes, 64 in flight.
+    B,
+    /// One download with a length, in reads of 64 KiB.
+    C,
+    /// One download in chunks of 8 KiB.
+    D,
+    /// One upload with a length, in writes of 64 KiB.
+    E,
+    /// GET of 120 bytes that take 10 ms each, all in flight.
+    F,
+}
+
+/// A workload of a size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) work: Work,
+    /// Requests, or MiB of content.
+    pub(crate) amount: u64,
+}
+
+/// Bytes of content that are read or written at once.
+pub(crate) const PIECE: usize = 64 * 1024;
+
+/// Bytes of a chunk in the workload d.
+pub(crate) const CHUNK: u64 = 8192;
+
+impl Client {
+    pub(crate) const ALL: [Client; 4] = [Client::Raw, Client::Httparse, Client::Dugong, Client::DugongRead];
+
+    /// The name on the command line and in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Client::Raw => "raw",
+            Client::Httparse => "httparse",
+            Client::Dugong => "dugong",
+            Client::DugongRead => "dugong-read",
+        }
+    }
+
+    /// Whether this client does the work in a way of its own.
+    pub(crate) fn does(self, work: Work) -> bool {
+        self != Client::DugongRead || work == Work::D
+    }
+}
+
+impl Work {
+    pub(crate) const ALL: [Work; 6] = [Work::A, Work::B, Work::C, Work::D, Work::E, Work::F];
+
+    /// The letter on the command line and in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Work::A => "a",
+            Work::B => "b",
+            Work::C => "c",
+            Work::D => "d",
+            Work::E => "e",
+            Work::F => "f",
+        }
+    }
+
+    /// Whether its amount is in MiB of content; if not, it is in requests.
+    pub(crate) fn is_of_content(self) -> bool {
+        matches!(self, Work::C | Work::D | Work::E)
+    }
+
+    /// Enough to measure, and little enough to do often.
+    pub(crate) fn default_amount(self) -> u64 {
+        match self {
+            Work::A => 20_000,
+            Work::B => 500_000,
+            Work::C | Work::D | Work::E => 256,
+            Work::F => 1000,
+        }
+    }
+}
+
+impl Load {
+    /// How many requests there are.
+    pub(crate) fn requests(self) -> u64 {
+        if self.work.is_of_content() { 1 } else { self.amount }
+    }
+
+    /// How many requests may be in flight.
+    pub(crate) fn depth(self) -> usize {
+        match self.work {
+            Work::B => 64,
+            Work::F => self.amount as usize,
+            Work::A | Work::C | Work::D | Work::E => 1,
+        }
+    }
+
+    /// Bytes of content, of c, d and e.
+    pub(crate) fn content(self) -> u64 {
+        self.amount << 20
+    }
+
+    /// What its requests ask for.
+    pub(crate) fn target(self) -> String {
+        match self.work {
+            Work::A | Work::B => "/small".to_owned(),
+            Work::C => format!("/bytes/{}", self.content()),
+            Work::D => format!("/chunked/{}?chunk={CHUNK}", self.content()),
+            Work::E => "/upload?digest=0".to_owned(),
+            Work::F => "/small?delay=10".to_owned(),
+        }
+    }
+
+    /// The same work, but little of it, before anything is measured.
+    pub(crate) fn warm_up(self) -> Load {
+        let amount = match self.work {
+            Work::A => 100,
+            Work::B => 1000,
+            Work::C | Work::D | Work::E | Work::F => 1,
+        };
+        Load { work: self.work, amount }
+    }
+}

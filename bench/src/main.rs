@@ -1,0 +1,76 @@
+//! `dugong-bench`: how fast Dugong is, beside clients that do next to nothing. `README.md` says how to read the table.
+
+mod child;
+mod client;
+mod dugong;
+mod httparse;
+mod load;
+mod measure;
+mod raw;
+mod table;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::load::{Client, Load, Work};
+
+/// Benchmarks of the Dugong HTTP client
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs one client on one workload, and prints one line of JSON
+    Load(LoadFlags),
+    /// Runs every client on every workload against an origin of its own, and prints a table in Markdown
+    Table(table::Flags),
+}
+
+#[derive(Args)]
+struct LoadFlags {
+    /// Who asks
+    #[arg(long)]
+    client: Client,
+    /// What is asked for
+    #[arg(long)]
+    work: Work,
+    /// Where `dugong-origin` listens
+    #[arg(long, value_name = "HOST:PORT")]
+    address: SocketAddr,
+    /// Requests of the workloads a, b and f
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// MiB of content of the workloads c, d and e
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    megabytes: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let done = match Flags::parse().command {
+        Command::Load(flags) => load(&flags),
+        Command::Table(flags) => table::print(&flags),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dugong-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(flags: &LoadFlags) -> io::Result<()> {
+    let work = flags.work;
+    let amount = if work.is_of_content() { flags.megabytes } else { flags.requests };
+    let load = Load { work, amount: amount.unwrap_or(work.default_amount()) };
+    let report = client::run(flags.client, load, flags.address)?;
+    println!("{}", report.to_json());
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Each client does each workload, so that a change that breaks the benchmark is noticed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use dugong_origin::{Config, Origin};
+
+const CLIENTS: [&str; 4] = ["raw", "httparse", "dugong", "dugong-read"];
+
+#[test]
+fn every_client_does_every_workload() {
+    let origin = Origin::start(Config::default()).unwrap();
+    let mut expected = origin.counts();
+    for (work, amount, operations, bytes) in [
+        ("a", "--requests=50", 50, 50 * 120),
+        ("b", "--requests=1000", 1000, 1000 * 120),
+        ("c", "--megabytes=3", 1, 3 << 20),
+        ("d", "--megabytes=3", 1, 3 << 20),
+        ("e", "--megabytes=3", 1, 3 << 20),
+        ("f", "--requests=100", 100, 100 * 120),
+    ] {
+        for client in CLIENTS {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dugong-bench"));
+            command.args(["load", "--client", client, "--work", work, "--address", &origin.address().to_string(), amount]);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{client} in {work}: {said}");
+            let line = String::from_utf8(output.stdout).unwrap();
+            let begins = format!(r#"{{"client":"{client}","work":"{work}","operations":{operations},"bytes":{bytes},"wall":"#);
+            assert!(line.starts_with(&begins) && line.ends_with("}\n"), "{line} does not begin with {begins}");
+            let counts = origin.counts();
+            assert!(counts.requests >= expected.requests + operations, "{client} asked for less in {work}");
+            assert_eq!(counts.connections, expected.connections + 1, "{client} in {work}");
+            expected = counts;
+        }
+    }
+}
+
+#[test]
+fn a_table_needs_the_origin_next_to_it_or_says_how_to_build_it() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alone-{}", std::process::id()));
+    fs::create_dir(&dir).unwrap();
+    let alone = dir.join("dugong-bench");
+    fs::hard_link(env!("CARGO_BIN_EXE_dugong-bench"), &alone).unwrap();
+    let output = Command::new(&alone).args(["table", "--quick"]).output();
+    fs::remove_dir_all(&dir).unwrap();
+    let output = output.unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release -p dugong-origin"));
+}

@@ -1,0 +1,317 @@
+//! `dugong get`: carries out a plan, over as many connections as an orderly server makes necessary.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::rc::Rc;
+use std::time::Instant;
+
+use dugong_http::{
+    CloseReason, Closed, Config, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, Within,
+};
+
+use crate::Exit;
+use crate::interrupt::Unfinished;
+use crate::output::{Directory, OutputError, PartialFile, Stdout};
+use crate::plan::{Destination, HiArgs, Job};
+use crate::progress::Progress;
+use crate::report::{self, Outcome, Record, Summary};
+
+/// Content is read in pieces of at most this size, so this is all the memory that the size of content can cost.
+const PIECE: usize = 256 * 1024;
+
+pub(crate) fn run(plan: &HiArgs) -> Exit {
+    let unfinished = Unfinished::default();
+    if let Err(error) = unfinished.remove_on_signal() {
+        report::say(&format_args!("signals cannot be handled, so nothing is begun: {error}"));
+        return Exit::Output;
+    }
+    let start = Instant::now();
+    let mut fetch = Fetch {
+        plan,
+        records: Vec::with_capacity(plan.jobs.len()),
+        current: None,
+        connections: 0,
+        buffer: vec![0; PIECE],
+        progress: Progress::new(plan.jobs.len(), shows_progress(plan)),
+    };
+    let stop = Sink::open(plan, unfinished).map_err(Stop::from).and_then(|mut sink| fetch.fetch(&mut sink)).err();
+    fetch.progress.end();
+    fetch.settle(0, &Requests::default(), stop.as_ref());
+    let summary =
+        Summary { plan, records: &fetch.records, connections: fetch.connections, time: start.elapsed(), stop: stop.as_ref() };
+    if !plan.json_on_stderr() {
+        summary.explain();
+    }
+    let exit = match &stop {
+        Some(Stop::Output(OutputError::ReaderLeft)) => Exit::Success,
+        Some(Stop::Output(_)) => Exit::Output,
+        Some(Stop::Lost { .. }) => Exit::Connection,
+        Some(Stop::ErrorStatus) => Exit::ErrorStatus,
+        None if fetch.records.iter().any(|record| record.outcome == Outcome::ErrorStatus) => Exit::ErrorStatus,
+        None => Exit::Success,
+    };
+    if plan.json && !summary.print_json() { Exit::Output } else { exit }
+}
+
+/// Only for people: not into a pipe, not between lines of content, and not into the summary.
+fn shows_progress(plan: &HiArgs) -> bool {
+    let apart = matches!(plan.destination, Destination::Directory { .. }) || !io::stdout().is_terminal();
+    plan.progress && apart && !plan.json_on_stderr() && io::stderr().is_terminal()
+}
+
+/// Why not everything was fetched.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// There is no connection any more. With whether the server closed it in order, but without a single answer.
+    Lost { error: Error, fruitless: bool },
+    /// Content cannot be put where it belongs.
+    Output(OutputError),
+    /// `--fail-early`, and a response was an error.
+    ErrorStatus,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Lost { error, fruitless: false }
+    }
+}
+
+impl From<OutputError> for Stop {
+    fn from(error: OutputError) -> Self {
+        Stop::Output(error)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Lost { error, fruitless } => {
+                if *fruitless {
+                    f.write_str("the server closes connections without an answer: ")?;
+                }
+                write!(f, "{error}")?;
+                let mut cause = std::error::Error::source(error);
+                while let Some(error) = cause {
+                    write!(f, ": {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
+            Stop::Output(error) => error.fmt(f),
+            Stop::ErrorStatus => f.write_str("stopped at the first error status"),
+        }
+    }
+}
+
+/// A plan that is being carried out.
+struct Fetch<'a> {
+    plan: &'a HiArgs,
+    /// What came of the first URLs; the others are still to do.
+    records: Vec<Record>,
+    /// The URL whose response has begun.
+    current: Option<Record>,
+    connections: u64,
+    buffer: Vec<u8>,
+    progress: Progress,
+}
+
+impl<'a> Fetch<'a> {
+    fn fetch(&mut self, sink: &mut Sink) -> Result<(), Stop> {
+        let plan = self.plan;
+        let config = Config::new().timeout(plan.timeout);
+        while self.records.len() < plan.jobs.len() {
+            let mut connection = config.connect_to(&plan.origin)?;
+            let is_first = self.connections == 0;
+            self.connections += 1;
+            let base = self.records.len();
+            let Err(mut stop) = self.fetch_over(&mut connection, is_first, sink) else { break };
+            let requests = connection.close();
+            if let Stop::Lost { error, fruitless } = &mut stop
+                && plan.reconnect
+                && is_orderly(error, &requests)
+            {
+                if self.records.len() > base {
+                    continue;
+                }
+                // It would go on like this for ever.
+                *fruitless = true;
+            }
+            self.settle(base, &requests, Some(&stop));
+            return Err(stop);
+        }
+        Ok(())
+    }
+
+    /// Fetches what is left over one connection. On any but the first one the first request goes alone: a server that closes
+    /// might do so again at the sight of many (RFC 9112 §9.3.2).
+    fn fetch_over(&mut self, connection: &mut Connection, is_first: bool, sink: &mut Sink) -> Result<(), Stop> {
+        if !is_first {
+            let alone = self.requests().take(1);
+            self.drive(connection.pipeline(alone), sink)?;
+        }
+        let pipeline = connection.pipeline(self.requests());
+        self.drive(
+            match self.plan.depth {
+                Some(depth) => pipeline.max_requests(depth),
+                None => pipeline.max_requests(usize::MAX).max_bytes(usize::MAX),
+            },
+            sink,
+        )
+    }
+
+    /// Requests for what is left.
+    fn requests(&self) -> impl Iterator<Item = Request> + use<'a> {
+        let HiArgs { jobs, fields, .. } = self.plan;
+        jobs[self.records.len()..].iter().map(|job| job.request(fields))
+    }
+
+    fn drive(&mut self, mut pipeline: Pipeline<'_, impl Iterator<Item = Request>>, sink: &mut Sink) -> Result<(), Stop> {
+        while let Some(mut response) = pipeline.next()? {
+            self.take(&mut response, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one response to its end.
+    fn take(&mut self, response: &mut Response<'_>, sink: &mut Sink) -> Result<(), Stop> {
+        let plan = self.plan;
+        let job = &plan.jobs[self.records.len()];
+        let is_error = response.status().is_error();
+        let record = self.current.insert(Record::begun(response.status(), &response.reason()));
+        if is_error && !plan.json_on_stderr() {
+            self.progress.suspend(|| report::say(&format_args!("{}: {}", job.url, record.status_text())));
+        }
+        let mut place = sink.place(job, response.head())?;
+        let skip = is_error && plan.fail_early && matches!(place, Place::Nowhere);
+        if !skip {
+            self.progress.expect(response.content_length());
+            loop {
+                let count = response.read_content(&mut self.buffer)?;
+                if count == 0 {
+                    break;
+                }
+                record.bytes += count as u64;
+                place.write(&self.buffer[..count])?;
+                self.progress.received(count);
+            }
+        }
+        if let Place::File(file) = place {
+            record.file = Some(file.finish()?);
+        }
+        record.outcome = if is_error { Outcome::ErrorStatus } else { Outcome::Ok };
+        self.records.extend(self.current.take());
+        self.progress.answered();
+        if is_error && plan.fail_early { Err(Stop::ErrorStatus) } else { Ok(()) }
+    }
+
+    /// Records what came of the URLs without an answer; `requests` were those of a connection whose first was number `base`.
+    fn settle(&mut self, base: usize, requests: &Requests, stop: Option<&Stop>) {
+        let error: Option<Rc<str>> = stop.map(|stop| stop.to_string().into());
+        if let Some(current) = self.current.take() {
+            self.records.push(Record { outcome: Outcome::Incomplete, safe_to_retry: true, error: error.clone(), ..current });
+        }
+        for unanswered in &requests.unanswered {
+            let index = base + usize::try_from(unanswered.number).unwrap_or(usize::MAX);
+            if index < self.records.len() {
+                continue;
+            }
+            let outcome = match unanswered.sent {
+                _ if unanswered.answer_begun => Outcome::Incomplete,
+                Sent::Nothing => Outcome::NotSent,
+                Sent::Partly | Sent::Whole => Outcome::Unanswered,
+            };
+            self.records.push(Record::without_answer(outcome, unanswered.is_safe_to_retry(), error.clone()));
+        }
+        let total = self.plan.jobs.len();
+        self.records.resize_with(total, || Record::without_answer(Outcome::NotSent, true, error.clone()));
+    }
+}
+
+/// Whether the connection ended between responses, by what was agreed or by the server's choice, so that the requests without
+/// an answer can be sent again: they are all safe, and not a byte of an answer has come.
+fn is_orderly(error: &Error, requests: &Requests) -> bool {
+    let Error::Closed { cause, .. } = error else { return false };
+    let ended_between = match cause {
+        Closed::InOrder(reason) => matches!(
+            reason,
+            CloseReason::ServerSaidClose
+                | CloseReason::Http10
+                | CloseReason::CloseDelimited
+                | CloseReason::ClientSaidClose
+                | CloseReason::PeerClosed
+                | CloseReason::RequestTimeout
+        ),
+        // The end of the stream without an error of the system, before a response.
+        Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, None) => true,
+        _ => false,
+    };
+    ended_between && requests.unanswered.iter().all(|request| request.is_safe_to_retry() && !request.answer_begun)
+}
+
+/// Where content goes.
+enum Sink {
+    Stdout { out: Stdout, include_heads: bool, keep_errors: bool },
+    Directory(Directory),
+}
+
+/// Where the content of one response goes.
+enum Place<'a> {
+    Nowhere,
+    Stdout(&'a mut Stdout),
+    File(PartialFile<'a>),
+}
+
+impl Sink {
+    fn open(plan: &HiArgs, unfinished: Unfinished) -> Result<Self, OutputError> {
+        match &plan.destination {
+            &Destination::Stdout { include_heads, keep_errors } => {
+                Ok(Sink::Stdout { out: Stdout::new()?, include_heads, keep_errors })
+            }
+            Destination::Directory { path, force } => {
+                let names = plan.jobs.iter().filter_map(|job| job.name.as_deref());
+                Directory::prepare(path, *force, names, unfinished).map(Sink::Directory)
+            }
+        }
+    }
+
+    fn place(&mut self, job: &Job, head: &ResponseHead) -> Result<Place<'_>, OutputError> {
+        let is_error = head.status().is_error();
+        match self {
+            Sink::Stdout { keep_errors: false, .. } | Sink::Directory(_) if is_error => Ok(Place::Nowhere),
+            Sink::Stdout { out, include_heads, .. } => {
+                if *include_heads {
+                    out.write(&head_bytes(head))?;
+                }
+                Ok(Place::Stdout(out))
+            }
+            Sink::Directory(directory) => {
+                let name = job.name.as_deref().expect("with a directory every URL has a name");
+                directory.create(name).map(Place::File)
+            }
+        }
+    }
+}
+
+impl Place<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        match self {
+            Place::Nowhere => Ok(()),
+            Place::Stdout(out) => out.write(bytes),
+            Place::File(file) => file.write(bytes),
+        }
+    }
+}
+
+/// A head as it is sent.
+fn head_bytes(head: &ResponseHead) -> Vec<u8> {
+    let mut bytes = format!("HTTP/{} {} ", head.version(), head.status()).into_bytes();
+    bytes.extend_from_slice(head.reason());
+    for line in head.fields().iter() {
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(line.name().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(line.value());
+    }
+    bytes.extend_from_slice(b"\r\n\r\n");
+    bytes
+}

@@ -1,0 +1,50 @@
+//! `dugong`: HTTP/1.1 on the command line.
+//!
+//! The way of a command: `flags` reads text into `LowArgs`, `plan` checks it and makes `HiArgs` of it before anything is sent,
+//! `get` carries it out, `output` puts content where it belongs, and `report` tells people and machines what came of it.
+
+mod flags;
+mod get;
+mod interrupt;
+mod names;
+mod output;
+mod plan;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::flags::{Command, LowArgs};
+use crate::plan::HiArgs;
+
+fn main() -> ExitCode {
+    // Help, version and errors of form end the program here, the last with status 2.
+    let Command::Get(low) = LowArgs::parse().command;
+    let exit = match HiArgs::of(low) {
+        Ok(plan) => get::run(&plan),
+        Err(error) => {
+            report::say(&error);
+            Exit::Usage
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// The exit codes, which scripts rely on; `--help` and the README list them too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Every URL got a response, and none is an error.
+    Success = 0,
+    /// Some responses were errors.
+    ErrorStatus = 1,
+    /// Nothing was requested.
+    Usage = 2,
+    /// The connection was lost, or could not be made.
+    Connection = 3,
+    /// A file could not be written.
+    Output = 4,
+    /// A signal ended the program.
+    Interrupted = 130,
+}

@@ -1,0 +1,130 @@
+//! File names from URLs, which are somebody else's words: harmless in whatever directory they are made.
+
+use std::collections::{HashMap, HashSet};
+
+/// Longest name, in bytes: systems allow 255, and the temporary name is longer than the final one.
+const MAX_LENGTH: usize = 200;
+
+/// Gives each target a name, and never the same name twice.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    taken: HashSet<String>,
+    /// The next number to try for a name that is taken.
+    next: HashMap<String, u64>,
+}
+
+impl Names {
+    /// A name for the content of `target` (path and query).
+    pub(crate) fn name(&mut self, target: &str) -> String {
+        let wanted = safe_name(target);
+        if self.taken.insert(wanted.clone()) {
+            return wanted;
+        }
+        let number = self.next.entry(wanted.clone()).or_insert(1);
+        loop {
+            let suffix = format!(".{number}");
+            *number += 1;
+            let name = format!("{}{suffix}", shortened(&wanted, MAX_LENGTH - suffix.len()));
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}
+
+/// The last segment of the path: decoded if the result is harmless, otherwise as it is written, with `_` for what is not.
+fn safe_name(target: &str) -> String {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    let name = match decoded(segment).filter(|name| is_harmless(name)) {
+        Some(name) => name,
+        None => {
+            let mut name: String = segment.chars().map(|c| if is_harmless_char(c) { c } else { '_' }).collect();
+            // Neither `.` and `..`, nor a hidden file such as `.profile`.
+            if name.starts_with('.') {
+                name.replace_range(..1, "_");
+            }
+            name
+        }
+    };
+    if name.is_empty() { "index".to_owned() } else { shortened(&name, MAX_LENGTH).to_owned() }
+}
+
+/// Percent-decoding (RFC 3986 §2.1); `None` if a `%` is not followed by two digits, or the result is not UTF-8.
+fn decoded(segment: &str) -> Option<String> {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+    let mut bytes = segment.bytes();
+    let mut out = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).ok()?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+fn is_harmless(name: &str) -> bool {
+    !name.starts_with('.') && name.trim() == name && name.chars().all(is_harmless_char)
+}
+
+/// No separators of any system, no control characters, none that are invisible or turn the direction of text around.
+fn is_harmless_char(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    !c.is_control() && !invisible && !matches!(c, '/' | '\\')
+}
+
+/// The beginning of `name`, at most `length` bytes.
+fn shortened(name: &str, length: usize) -> &str {
+    let end = (0..=length.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
+    &name[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_last_segment_made_harmless() {
+        for (target, name) in [
+            ("/a/b.txt", "b.txt"),
+            ("/a/b.txt?x=/../y", "b.txt"),
+            ("/a%20b", "a b"),
+            ("/%C3%A4", "\u{e4}"),
+            ("/", "index"),
+            ("//", "index"),
+            ("/dir/", "index"),
+            ("/?q", "index"),
+            ("/..", "_."),
+            ("/.", "_"),
+            ("/.bashrc", "_bashrc"),
+            ("/%2e%2e", "%2e%2e"),
+            ("/%2ebashrc", "%2ebashrc"),
+            ("/..%2f..%2fetc", "_.%2f..%2fetc"),
+            ("/a%2fb", "a%2fb"),
+            ("/a%5cb", "a%5cb"),
+            ("/a\\b", "a_b"),
+            ("/a%00b", "a%00b"),
+            ("/a%0ab", "a%0ab"),
+            ("/%E2%80%AEgpj.exe", "%E2%80%AEgpj.exe"),
+            ("/%20", "%20"),
+            ("/%ff", "%ff"),
+            ("/100%", "100%"),
+            ("/%+5", "%+5"),
+        ] {
+            assert_eq!(Names::default().name(target), name, "{target}");
+        }
+    }
+
+    #[test]
+    fn names_are_short_and_never_the_same() {
+        let mut names = Names::default();
+        let long = format!("/{}", "x".repeat(300));
+        assert_eq!(names.name(&long), "x".repeat(200));
+        assert_eq!(names.name(&long), format!("{}.1", "x".repeat(198)));
+        assert_eq!(names.name(&format!("/{}", "%C3%A4".repeat(101))), "\u{e4}".repeat(100));
+        assert_eq!(["/a", "/b/a.1", "/c/a", "/a?x"].map(|target| names.name(target)), ["a", "a.1", "a.2", "a.3"]);
+    }
+}

@@ -1,0 +1,284 @@
+//! What is to be done, checked: everything that can be wrong with the command line is found here, before a byte is sent.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dugong_http::step::{Duplex, Sending, Shared};
+use dugong_http::transport::scripted::Scripted;
+use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
+
+use crate::flags::GetArgs;
+use crate::names::Names;
+
+/// `dugong get`, ready to be carried out.
+#[derive(Debug)]
+pub(crate) struct HiArgs {
+    pub(crate) origin: Origin,
+    pub(crate) jobs: Vec<Job>,
+    /// Fields of every request.
+    pub(crate) fields: Fields,
+    pub(crate) destination: Destination,
+    /// Requests in flight; `None` is no limit.
+    pub(crate) depth: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) fail_early: bool,
+    pub(crate) reconnect: bool,
+    pub(crate) json: bool,
+    pub(crate) progress: bool,
+}
+
+/// One URL.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) url: String,
+    target: String,
+    /// The name of its file, if there is a directory.
+    pub(crate) name: Option<String>,
+}
+
+/// Where content goes.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    Stdout { include_heads: bool, keep_errors: bool },
+    Directory { path: PathBuf, force: bool },
+}
+
+/// What is wrong with the command line.
+#[derive(Debug)]
+pub(crate) enum UsageError {
+    NoUrls,
+    Url { place: Place, error: InvalidUrl },
+    Target { place: Place, url: String, misuse: Misuse },
+    OtherOrigin { place: Place, url: String, origin: Origin },
+    Input { file: PathBuf, error: io::Error },
+    NotText { place: Place },
+    HeaderForm { header: String },
+    Header { header: String, misuse: Misuse },
+    Upgrade { header: String },
+    Headers { misuse: Misuse },
+    Host { origin: Origin, error: Error },
+    Timeout { text: String },
+}
+
+/// Where a URL was given.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Argument,
+    Line { file: PathBuf, number: usize },
+}
+
+impl HiArgs {
+    pub(crate) fn of(low: GetArgs) -> Result<HiArgs, UsageError> {
+        let fields = fields(&low.headers)?;
+        let timeout = low.timeout.map(timeout).transpose()?;
+        let mut list = List { origin: None, jobs: Vec::new(), names: low.output_dir.is_some().then(Names::default) };
+        for url in low.urls {
+            list.add(url, Place::Argument)?;
+        }
+        for file in low.input {
+            list.add_file(&file)?;
+        }
+        let List { origin: Some(origin), jobs, .. } = list else { return Err(UsageError::NoUrls) };
+        probe(&origin, &fields, &low.headers)?;
+        let destination = match low.output_dir {
+            Some(path) => Destination::Directory { path, force: low.force },
+            None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
+        };
+        Ok(HiArgs {
+            origin,
+            jobs,
+            fields,
+            destination,
+            depth: (low.depth > 0).then_some(low.depth),
+            timeout,
+            fail_early: low.fail_early,
+            reconnect: !low.no_reconnect,
+            json: low.json,
+            progress: !low.no_progress,
+        })
+    }
+
+    /// Whether the summary goes to standard error, where nothing else may stand then.
+    pub(crate) fn json_on_stderr(&self) -> bool {
+        self.json && matches!(self.destination, Destination::Stdout { .. })
+    }
+}
+
+impl Job {
+    pub(crate) fn request(&self, fields: &Fields) -> Request {
+        let mut head = RequestHead::new(Method::GET, &*self.target).expect("targets are checked when the plan is made");
+        head.fields = fields.clone();
+        Request::from(head)
+    }
+}
+
+/// The URLs as they are read.
+struct List {
+    origin: Option<Origin>,
+    jobs: Vec<Job>,
+    names: Option<Names>,
+}
+
+impl List {
+    fn add(&mut self, url: String, place: Place) -> Result<(), UsageError> {
+        let (origin, target) = match Origin::of_url(&url) {
+            Ok(parts) => parts,
+            Err(error) => return Err(UsageError::Url { place, error }),
+        };
+        // Hosts are compared without case (RFC 9110 §4.2.3).
+        let origin = Origin::new(origin.host().to_ascii_lowercase(), origin.port());
+        match &self.origin {
+            Some(first) if *first != origin => return Err(UsageError::OtherOrigin { place, url, origin: first.clone() }),
+            Some(_) => {}
+            None => self.origin = Some(origin),
+        }
+        if let Err(misuse) = RequestHead::new(Method::GET, &*target) {
+            return Err(UsageError::Target { place, url, misuse });
+        }
+        let name = self.names.as_mut().map(|names| names.name(&target));
+        self.jobs.push(Job { url, target, name });
+        Ok(())
+    }
+
+    fn add_file(&mut self, file: &Path) -> Result<(), UsageError> {
+        let mut text = Vec::new();
+        let read = if file == Path::new("-") {
+            io::stdin().lock().read_to_end(&mut text)
+        } else {
+            File::open(file).and_then(|mut opened| opened.read_to_end(&mut text))
+        };
+        read.map_err(|error| UsageError::Input { file: file.to_owned(), error })?;
+        for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let place = Place::Line { file: file.to_owned(), number: index + 1 };
+            match std::str::from_utf8(line) {
+                Ok(url) => self.add(url.to_owned(), place)?,
+                Err(_) => return Err(UsageError::NotText { place }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of `-H` arguments.
+fn fields(headers: &[String]) -> Result<Fields, UsageError> {
+    let mut fields = Fields::new();
+    for header in headers {
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(UsageError::HeaderForm { header: header.clone() });
+        };
+        if name.eq_ignore_ascii_case("upgrade") {
+            return Err(UsageError::Upgrade { header: name.to_owned() });
+        }
+        if let Err(misuse) = fields.append(name, value.trim_matches([' ', '\t'])) {
+            return Err(UsageError::Header { header: name.to_owned(), misuse });
+        }
+    }
+    Ok(fields)
+}
+
+/// Sends a request to nobody, to learn whether its fields can be sent: some fit no request without content, or not each other.
+fn probe(origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
+    let mut sending =
+        Sending::new(&origin.host_field(), &Config::new()).map_err(|error| UsageError::Host { origin: origin.clone(), error })?;
+    let mut refused = |fields: &Fields| {
+        let mut head = RequestHead::new(Method::GET, "/").expect("/ is a target");
+        head.fields = fields.clone();
+        let shared = Shared::default();
+        let mut duplex = Duplex { sending: Some(&mut sending), receiving: None, shared: &shared };
+        match duplex.send_request(&Request::from(head), &mut Scripted::default()) {
+            Err(Error::Local(misuse)) => Some(misuse),
+            _ => None,
+        }
+    };
+    let Some(misuse) = refused(fields) else { return Ok(()) };
+    // The one without which the others can be sent is to blame.
+    let guilty = (0..headers.len()).find(|&skip| {
+        let mut others = Fields::new();
+        let kept = fields.iter().enumerate().filter(|&(index, _)| index != skip);
+        kept.for_each(|(_, line)| others.append(line.name(), line.value()).expect("it was taken before"));
+        refused(&others).is_none()
+    });
+    Err(match guilty.and_then(|index| fields.iter().nth(index)) {
+        Some(line) => UsageError::Header { header: line.name().to_owned(), misuse },
+        None => UsageError::Headers { misuse },
+    })
+}
+
+fn timeout(text: String) -> Result<Duration, UsageError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse().ok().filter(|_| digits);
+    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(timeout) if !timeout.is_zero() => Ok(timeout),
+        _ => Err(UsageError::Timeout { text }),
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::NoUrls => f.write_str("no URL was given; try dugong get --help"),
+            UsageError::Url { place, error } => write!(f, "{place}{error}"),
+            UsageError::Target { place, url, misuse } => write!(f, "{place}{url:?} cannot be requested: {misuse}"),
+            UsageError::OtherOrigin { place, url, origin } => {
+                write!(f, "{place}{url:?} is not of the origin of the first URL, which is {origin}")
+            }
+            UsageError::Input { file, error } => write!(f, "cannot read {}: {error}", file.display()),
+            UsageError::NotText { place } => write!(f, "{place}this is not text in UTF-8"),
+            UsageError::HeaderForm { header } => write!(f, "header {header:?}: expected the form \"Name: value\""),
+            UsageError::Header { header, misuse } => write!(f, "header {header:?}: {misuse}"),
+            UsageError::Upgrade { header } => write!(f, "header {header:?}: another protocol is of no use here"),
+            UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),
+            UsageError::Host { origin, error } => write!(f, "{origin}: {error}"),
+            UsageError::Timeout { text } => write!(f, "timeout {text:?}: expected seconds, such as 10 or 0.5"),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Argument => Ok(()),
+            Place::Line { file, number } if file == Path::new("-") => write!(f, "standard input, line {number}: "),
+            Place::Line { file, number } => write!(f, "{}, line {number}: ", file.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_positive_decimal_numbers() {
+        for (text, seconds) in [("10", 10.0), ("0.5", 0.5), ("3.", 3.0), (".25", 0.25)] {
+            assert_eq!(timeout(text.to_owned()).unwrap(), Duration::from_secs_f64(seconds), "{text}");
+        }
+        for text in ["", ".", "0", "0.0", "-1", "+1", "1e3", "inf", "nan", " 1", "1s", "1.2.3", "99999999999999999999999"] {
+            assert!(timeout(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_guilty_header_is_named() {
+        for (headers, name) in [
+            (&["Accept: */*", "Content-Length: 5"][..], "Content-Length"),
+            (&["Expect: 100-continue", "Accept: */*"], "Expect"),
+            (&["Transfer-Encoding: chunked"], "Transfer-Encoding"),
+            (&["TE: trailers"], "TE"),
+            (&["Host: a", "host: b"], "Host"),
+        ] {
+            let headers: Vec<_> = headers.iter().map(ToString::to_string).collect();
+            let error = probe(&Origin::new("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("header {name:?}: ")), "{error}");
+        }
+        let headers = ["TE: trailers".to_owned(), "Connection: TE".to_owned()];
+        probe(&Origin::new("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap();
+    }
+}

@@ -1,0 +1,137 @@
+//! Servers that close, break, refuse, or are slow.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
+use std::thread;
+
+use crate::support::*;
+use dugong_origin::{Config, Script};
+
+#[test]
+fn a_server_that_closes_after_k_responses_is_asked_again_for_the_rest() {
+    for close_silently in [false, true] {
+        let origin = origin_with(Config { close_after: Some(30), close_silently, ..Config::default() });
+        let ran = get(documents(origin.address(), 100)).succeeds();
+        assert!(ran.stdout() == all_documents(100));
+        assert_eq!(origin.counts().connections, 4, "silently: {close_silently}");
+    }
+}
+
+#[test]
+fn after_a_reconnect_the_first_request_goes_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_exactly(&mut stream, 4);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        read_exactly(&mut stream, 1);
+        stream.write_all(ok("2").as_bytes()).unwrap();
+        read_exactly(&mut stream, 2);
+        stream.write_all((ok("3") + &ok("4")).as_bytes()).unwrap();
+    });
+    let ran = get(urls(address, ["/1", "/2", "/3", "/4"])).succeeds();
+    assert_eq!(ran.stdout(), b"1234");
+    server.join().unwrap();
+}
+
+#[test]
+fn an_http_1_0_server_gets_a_connection_for_each_request() {
+    let origin = origin();
+    let args = urls(origin.address(), (1..=5).map(|id| format!("/doc/{id}?http10=1")));
+    assert_eq!(get(args).succeeds().stdout(), all_documents(5));
+    assert_eq!(origin.counts().connections, 5);
+    // One that keeps the connection gets one request at a time.
+    let args = urls(origin.address(), (1..=5).map(|id| format!("/doc/{id}?http10=1&connection=keep-alive")));
+    assert_eq!(get(args).succeeds().stdout(), all_documents(5));
+    assert_eq!(origin.counts().connections, 6);
+}
+
+#[test]
+fn no_reconnect_leaves_it_at_one_connection() {
+    let origin = origin_with(Config { close_after: Some(3), ..Config::default() });
+    let mut args = documents(origin.address(), 10);
+    args.push("--no-reconnect".to_owned());
+    let ran = get(args).exits_with(3).says("/doc/4: the connection is closed: the server said that it closes the connection");
+    assert_eq!(ran.stdout(), all_documents(3));
+    assert_eq!(origin.counts().connections, 1);
+    ran.says("3 of 10 answered; 7 safe to send again, 0 unknown");
+}
+
+#[test]
+fn a_new_connection_without_an_answer_is_the_last() {
+    let closing = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1";
+    let server = scripted([
+        Script::new().expect_requests(3).send(closing).fin().wait_close(),
+        Script::new().expect_requests(1).fin().wait_close(),
+        Script::new().expect_requests(1).send(ok("never asked")).wait_close(),
+    ]);
+    let ran =
+        get(urls(server.address(), ["/1", "/2", "/3"])).exits_with(3).says("/2: the server closes connections without an answer");
+    assert_eq!(ran.stdout(), b"1");
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn a_broken_connection_is_not_tried_again() {
+    let server =
+        scripted([Script::new().expect_requests(3).send(ok("1") + "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome").reset()]);
+    let ran = get(urls(server.address(), ["/1", "/2", "/3"])).exits_with(3);
+    // What the reset overtook is lost; nothing comes twice.
+    assert!(["1some", "1", ""].contains(&str::from_utf8(ran.stdout()).unwrap()), "{:?}", ran.stdout());
+    assert_eq!(server.connections(), 1);
+    ran.says("safe to send again, 0 unknown");
+}
+
+#[test]
+fn a_refused_connection_is_told_from_a_lost_one() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ran = get(urls(address, ["/1", "/2"])).exits_with(3);
+    let wanted = format!("dugong: cannot connect to 127.0.0.1 port {}: Connection refused", address.port());
+    assert!(ran.stderr().starts_with(&wanted), "{}", ran.stderr());
+    ran.says("0 of 2 answered; 2 safe to send again, 0 unknown");
+}
+
+#[test]
+fn a_silent_server_runs_into_the_timeout() {
+    let server = scripted([Script::new().expect_requests(2).send(ok("1")).wait_close()]);
+    let mut args = urls(server.address(), ["/1", "/2"]);
+    args.extend(["--timeout=0.2".to_owned()]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dugong"));
+    let ran = Ran(command.arg("get").args(args).output().unwrap()).exits_with(3);
+    assert_eq!(ran.stdout(), b"1");
+    ran.says("/2: timed out waiting for the server to send").says("1 of 2 answered; 1 safe to send again, 0 unknown");
+}
+
+#[test]
+fn a_reset_between_responses_is_no_orderly_close() {
+    let server = scripted([Script::new().expect_requests(3).send(ok("1")).reset()]);
+    let ran = get(urls(server.address(), ["/1", "/2", "/3"])).exits_with(3);
+    assert!([&b"1"[..], b""].contains(&ran.stdout()), "{:?}", ran.stdout());
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn content_that_ends_with_the_connection_is_complete_and_the_rest_is_fetched() {
+    let origin = origin();
+    let ran = get(urls(origin.address(), ["/doc/1", "/close/10", "/doc/2", "/doc/x?length=none"])).succeeds();
+    let mut wanted = dugong_origin::document("1");
+    let mut ten = [0; 10];
+    dugong_origin::fill(0, 0, &mut ten);
+    wanted.extend_from_slice(&ten);
+    wanted.extend(dugong_origin::document("2"));
+    wanted.extend(dugong_origin::document("x"));
+    assert!(ran.stdout() == wanted);
+    assert_eq!(origin.counts().connections, 2);
+}
+
+#[test]
+fn an_answer_that_had_begun_is_not_asked_for_again() {
+    // An interim response is the beginning of an answer too.
+    let server =
+        scripted([Script::new().expect_requests(2).send(ok("1") + "HTTP/1.1 103 Early Hints\r\n\r\n").fin().wait_close()]);
+    get(urls(server.address(), ["/1", "/2"])).exits_with(3).says("1 of 2 answered");
+    assert_eq!(server.connections(), 1);
+}

@@ -1,0 +1,179 @@
+//! Content in files.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::*;
+use dugong_origin::Script;
+
+fn into(directory: &Path, mut args: Vec<String>) -> Vec<String> {
+    args.extend(["-o".to_owned(), directory.to_str().unwrap().to_owned()]);
+    args
+}
+
+#[test]
+fn each_content_goes_into_a_file_of_its_own() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("made/on the way");
+    let ran = get(into(&directory, documents(origin.address(), 300))).succeeds();
+    assert_eq!(ran.stdout(), b"");
+    assert_eq!(names(&directory).len(), 300);
+    for id in 1..=300 {
+        let id = id.to_string();
+        assert!(fs::read(directory.join(&id)).unwrap() == dugong_origin::document(&id), "{id}");
+    }
+}
+
+#[test]
+fn names_from_urls_stay_harmless_inside_the_directory() {
+    let paths = [
+        "/..%2f..%2fetc",
+        "/%2e%2e",
+        "//",
+        "/a/../..",
+        "/a/.",
+        "/.bashrc",
+        "/same",
+        "/other/same",
+        "/same?again",
+        "/same.1",
+        "/a%20b",
+        "/a%0ab",
+    ];
+    let long = format!("/{}", "x".repeat(5000));
+    let paths: Vec<_> = paths.into_iter().chain([&*long, &*long]).collect();
+    let answers: String = (0..paths.len()).map(|index| ok(&format!("{index:02}"))).collect();
+    let server = scripted([Script::new().expect_requests(paths.len()).send(answers).wait_close()]);
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("deep/er");
+    get(into(&directory, urls(server.address(), paths))).succeeds();
+    assert_eq!(names(scratch.path()), ["deep"]);
+    assert_eq!(names(&scratch.path().join("deep")), ["er"]);
+    let contents: Vec<_> =
+        names(&directory).into_iter().map(|name| (fs::read_to_string(directory.join(&name)).unwrap(), name)).collect();
+    let (short, cut) = ("x".repeat(200), format!("{}.1", "x".repeat(198)));
+    let mut wanted = [
+        ("00", "_.%2f..%2fetc"),
+        ("01", "%2e%2e"),
+        ("02", "index"),
+        ("03", "_."),
+        ("04", "_"),
+        ("05", "_bashrc"),
+        ("06", "same"),
+        ("07", "same.1"),
+        ("08", "same.2"),
+        ("09", "same.1.1"),
+        ("10", "a b"),
+        ("11", "a%0ab"),
+        ("12", &short),
+        ("13", &cut),
+    ]
+    .map(|(content, name)| (content.to_owned(), name.to_owned()));
+    wanted.sort_by(|one, other| one.1.cmp(&other.1));
+    assert_eq!(contents, wanted);
+}
+
+#[test]
+fn files_that_exist_are_replaced_only_by_force() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("2"), "old").unwrap();
+    let args = into(scratch.path(), documents(origin.address(), 3));
+    get(&args).exits_with(4).says(&format!("{} exists; --force replaces it", scratch.path().join("2").display()));
+    assert_eq!(origin.counts().requests, 0, "nothing is requested in vain");
+    assert_eq!(names(scratch.path()), ["2"]);
+    assert_eq!(fs::read_to_string(scratch.path().join("2")).unwrap(), "old");
+
+    get(args.into_iter().chain(["--force".to_owned()])).succeeds();
+    assert_eq!(names(scratch.path()), ["1", "2", "3"]);
+    assert_eq!(fs::read(scratch.path().join("2")).unwrap(), dugong_origin::document("2"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_way_is_not_followed() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let (directory, elsewhere) = (scratch.path().join("d"), scratch.path().join("elsewhere"));
+    fs::create_dir(&directory).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, directory.join("1")).unwrap();
+    let args = into(&directory, documents(origin.address(), 1));
+    get(&args).exits_with(4).says("exists");
+    get(args.into_iter().chain(["--force".to_owned()])).succeeds();
+    assert!(!elsewhere.exists());
+    assert!(directory.join("1").symlink_metadata().unwrap().is_file());
+}
+
+#[test]
+fn errors_leave_no_file() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let args = urls(origin.address(), ["/doc/1", "/nothing", "/doc/2"]);
+    get(into(scratch.path(), args)).exits_with(1).says("/nothing: 404 Not Found");
+    assert_eq!(names(scratch.path()), ["1", "2"]);
+}
+
+#[test]
+fn a_connection_lost_in_the_middle_keeps_what_was_complete() {
+    let answers = ok("one") + &ok("two") + "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nonly so much";
+    let lost = [
+        (
+            Script::new().expect_requests(5).send(&*answers).fin().wait_close(),
+            "the connection ended after 12 of 300 bytes of content",
+        ),
+        (Script::new().expect_requests(5).send(ok("one") + &ok("two") + "HTTP/1.1 2").fin().wait_close(), "of a response head"),
+        (
+            Script::new().expect_requests(5).send(ok("one") + &ok("two") + "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n").wait_close(),
+            "invalid response",
+        ),
+        (
+            Script::new()
+                .expect_requests(5)
+                .send(ok("one") + &ok("two") + "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n")
+                .wait_close(),
+            "chunk size",
+        ),
+    ];
+    for (script, said) in lost {
+        let server = scripted([script]);
+        let scratch = tempfile::tempdir().unwrap();
+        let args = into(scratch.path(), urls(server.address(), ["/1", "/2", "/3", "/4", "/5"]));
+        let ran = get(args).exits_with(3).says(said).says("/3: ").says("2 of 5 answered; 3 safe to send again, 0 unknown");
+        assert_eq!(ran.stderr().lines().count(), 2, "{}", ran.stderr());
+        assert_eq!(names(scratch.path()), ["1", "2"], "{said}");
+        assert_eq!(fs::read_to_string(scratch.path().join("2")).unwrap(), "two");
+        assert_eq!(server.connections(), 1, "a broken connection is not tried again");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_reported_before_anything_is_requested() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, "").unwrap();
+    get(into(&file.join("below"), documents(origin.address(), 1))).exits_with(4).says("cannot write");
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn a_file_that_appears_meanwhile_is_kept_and_nothing_unfinished_stays() {
+    // The answers come when the file is there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let there = scratch.path().join("2");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_exactly(&mut stream, 3);
+        fs::write(there, "theirs").unwrap();
+        std::io::Write::write_all(&mut stream, (ok("a") + &ok("b") + &ok("c")).as_bytes()).unwrap();
+        stream
+    });
+    let args = into(scratch.path(), urls(address, ["/1", "/2", "/3"]));
+    get(args).exits_with(4).says("2 exists; --force replaces it").says("1 of 3 answered; 2 safe to send again, 0 unknown");
+    assert_eq!(names(scratch.path()), ["1", "2"]);
+    assert_eq!(fs::read_to_string(scratch.path().join("2")).unwrap(), "theirs");
+    server.join().unwrap();
+}

@@ -1,0 +1,88 @@
+//! URLs from the command line and from lists; what is wrong is found before anything is requested.
+
+use std::fs;
+
+use crate::support::*;
+
+#[test]
+fn lists_add_to_the_arguments() {
+    let origin = origin();
+    let urls = documents(origin.address(), 4);
+    let scratch = tempfile::tempdir().unwrap();
+    let list = scratch.path().join("list");
+    fs::write(&list, format!("# documents\n\n{}\r\n  {}  \n#{}", urls[1], urls[2], urls[0])).unwrap();
+    let args = [&*urls[0], "-i", list.to_str().unwrap(), "--input", "-"];
+    let ran = get_with_input(args, &urls[3]).succeeds();
+    assert_eq!(ran.stdout(), all_documents(4));
+}
+
+#[test]
+fn a_bad_line_is_named_with_file_and_number() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let list = scratch.path().join("list");
+    let good = &documents(origin.address(), 1)[0];
+    for (line, said) in [
+        (&b"no url"[..], "\"no url\" is not a URL that can be used"),
+        (b"http://127.0.0.1:99999/", "its port is not a number"),
+        (b"https://127.0.0.1/", "https is not supported yet"),
+        (b"http://other.example/", "\"http://other.example/\" is not of the origin of the first URL"),
+        (b"http://127.0.0.1/\xff", "not text in UTF-8"),
+    ] {
+        let mut text = format!("# list\n{good}\n\n").into_bytes();
+        text.extend_from_slice(line);
+        fs::write(&list, &text).unwrap();
+        let ran = get(["-i", list.to_str().unwrap()]).exits_with(2).says(&format!("{}, line 4: ", list.display())).says(said);
+        assert_eq!(ran.stderr().lines().count(), 1, "{}", ran.stderr());
+    }
+    get_with_input(["-i", "-"], &format!("{good}\nbad\n")).exits_with(2).says("standard input, line 2: \"bad\" is not");
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn urls_of_another_origin_are_refused_by_name() {
+    let origin = origin();
+    let good = documents(origin.address(), 1).remove(0);
+    for bad in ["http://127.0.0.1:1/", "http://localhost/doc/1", "https://127.0.0.1/doc/1", "ftp://127.0.0.1/doc/1", "/doc/1"] {
+        get([&good, bad]).exits_with(2).says(&format!("{bad:?} is not"));
+    }
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn hosts_are_compared_without_case_and_with_the_default_port() {
+    // Wrong only in the last URL, so the others are of one origin.
+    get(["http://A.example/", "http://a.EXAMPLE:80/", "HTTP://a.example:/", "http://b.example/"])
+        .exits_with(2)
+        .says("\"http://b.example/\" is not of the origin of the first URL, which is http://a.example");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for args in [
+        &[][..],
+        &["--depth=-1", "http://127.0.0.1:9/"],
+        &["--timeout=soon", "http://127.0.0.1:9/"],
+        &["--no-such-flag", "http://127.0.0.1:9/"],
+        &["--force", "http://127.0.0.1:9/"],
+        &["--include", "-o", "x", "http://127.0.0.1:9/"],
+        &["-i", "/no/such/list"],
+        &["-i", "-"],
+    ] {
+        let ran = get(args.iter()).exits_with(2);
+        assert_ne!(ran.stderr(), "", "{args:?}");
+    }
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let ran = get(["--help"]).succeeds();
+    let help = String::from_utf8_lossy(ran.stdout()).into_owned();
+    for code in ["  0 ", "  1 ", "  2 ", "  3 ", "  4 ", "  130 "] {
+        assert!(help.contains(code), "{help}");
+    }
+    let readme = include_str!("../../README.md");
+    for code in ["| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"] {
+        assert!(readme.contains(code), "{code}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Running the program, and servers for it.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use dugong_origin::{Config, Origin, Script, Scripted};
+use serde_json::Value;
+
+pub(crate) fn origin() -> Origin {
+    origin_with(Config::default())
+}
+
+pub(crate) fn origin_with(config: Config) -> Origin {
+    Origin::start(config).expect("a port on the loopback interface")
+}
+
+pub(crate) fn scripted(scripts: impl IntoIterator<Item = Script>) -> Scripted {
+    Scripted::start(scripts.into_iter().collect()).expect("a port on the loopback interface")
+}
+
+/// URLs of `paths`.
+pub(crate) fn urls<P: AsRef<str>>(address: SocketAddr, paths: impl IntoIterator<Item = P>) -> Vec<String> {
+    paths.into_iter().map(|path| format!("http://{address}{}", path.as_ref())).collect()
+}
+
+/// URLs of the documents 1 to `count`.
+pub(crate) fn documents(address: SocketAddr, count: usize) -> Vec<String> {
+    urls(address, (1..=count).map(|id| format!("/doc/{id}")))
+}
+
+/// The content of the documents 1 to `count`, one after the other.
+pub(crate) fn all_documents(count: usize) -> Vec<u8> {
+    (1..=count).flat_map(|id| dugong_origin::document(&id.to_string())).collect()
+}
+
+/// `dugong get`, with a timeout, so that a test that goes wrong ends.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dugong"));
+    command.args(["get", "--timeout=20"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn get<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
+    Ran(command().args(args).output().expect("the program runs"))
+}
+
+pub(crate) fn get_with_input<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, input: &str) -> Ran {
+    let mut child = command().args(args).stdin(Stdio::piped()).spawn().expect("the program runs");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Ran(child.wait_with_output().unwrap())
+}
+
+/// What came of running the program.
+pub(crate) struct Ran(pub(crate) Output);
+
+impl Ran {
+    pub(crate) fn stdout(&self) -> &[u8] {
+        &self.0.stdout
+    }
+
+    pub(crate) fn stderr(&self) -> &str {
+        std::str::from_utf8(&self.0.stderr).expect("text")
+    }
+
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    /// The exit code, with what was said if it is another.
+    #[track_caller]
+    pub(crate) fn exits_with(self, code: i32) -> Self {
+        assert_eq!(self.code(), Some(code), "stderr: {}", self.stderr());
+        self
+    }
+
+    /// It says nothing, and exits with 0.
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> Self {
+        let ran = self.exits_with(0);
+        assert_eq!(ran.stderr(), "");
+        ran
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr().contains(text), "expected {text:?} in: {}", self.stderr());
+        self
+    }
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A response with a length.
+pub(crate) fn ok(content: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len())
+}
+
+pub(crate) fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
+}
+
+/// One field of each URL in a summary.
+pub(crate) fn each(summary: &Value, field: &str) -> Vec<Value> {
+    summary["urls"].as_array().unwrap().iter().map(|url| url[field].clone()).collect()
+}
+
+/// Reads until so many requests have come; more is a failure. Whoever pipelines sends them with one write.
+#[track_caller]
+pub(crate) fn read_exactly(stream: &mut TcpStream, requests: usize) {
+    let mut received = Vec::new();
+    let mut buffer = [0; 65536];
+    loop {
+        let found = received.windows(4).filter(|window| window == b"\r\n\r\n").count();
+        assert!(found <= requests, "{found} requests came instead of {requests}");
+        if found == requests {
+            return;
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "the client left after {found} of {requests} requests");
+        received.extend_from_slice(&buffer[..count]);
+    }
+}

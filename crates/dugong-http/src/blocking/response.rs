@@ -1,0 +1,224 @@
+//! Reading responses.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead, Read};
+use std::time::Duration;
+
+use dugong_proto::{Content, Fields, ResponseHead, Status};
+
+use super::drive;
+use super::split::Ends;
+use crate::error::{Error, WaitingFor};
+use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
+use crate::transport::Socket;
+
+/// Whoever reads: with the sending side, if it is in the same hands.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) sending: Option<&'a mut Sending>,
+    pub(crate) receiving: &'a mut Receiving,
+    pub(crate) shared: &'a Shared,
+    pub(crate) socket: &'a Socket,
+    pub(crate) timeout: Option<Duration>,
+    /// What is shared with another thread that sends, which has to be told when there is nothing to hope for.
+    pub(super) ends: Option<&'a Ends>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn read_response(mut self) -> Result<Response<'a>, Error> {
+        self.read_head()?;
+        Ok(self.current_response())
+    }
+
+    pub(super) fn read_head(&mut self) -> Result<(), Error> {
+        self.drive(|duplex, stream| duplex.read_head(stream))
+    }
+
+    fn drive<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Socket) -> Result<Progress<T>, Error>) -> Result<T, Error> {
+        let mut duplex = Duplex { sending: self.sending.as_deref_mut(), receiving: Some(self.receiving), shared: self.shared };
+        let result = drive(&mut duplex, self.socket, self.timeout, WaitingFor::Response, step);
+        if let Some(ends) = self.ends {
+            ends.something_was_read(&result);
+        }
+        result
+    }
+
+    /// The response whose head was taken last.
+    pub(crate) fn current_response(self) -> Response<'a> {
+        // A response without content is complete as soon as its head is taken.
+        let half = self.receiving.half();
+        let number = half.completed() - u64::from(!half.is_in_content());
+        Response { reader: self, number }
+    }
+}
+
+/// A response: its head, and its content to be read.
+///
+/// Content is read with [`Read`] or [`BufRead`], with [`read_all`](Response::read_all), or thrown away with
+/// [`discard`](Response::discard). Every way ends in an error if the content is not complete; the [`Error`] is inside the
+/// `std::io::Error` then. [`BufRead::fill_buf`] shows content where it was received, without a copy; large reads into a
+/// caller's buffer go straight from the socket to it.
+///
+/// Content has to be read to its end before the next response can be read. Dropping the `Response` before that changes
+/// nothing: see [`Connection::current_response`](crate::Connection::current_response).
+#[derive(Debug)]
+pub struct Response<'a> {
+    reader: Reader<'a>,
+    number: u64,
+}
+
+impl Response<'_> {
+    /// The number of the request that this is the answer to.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Status line and header section.
+    #[must_use]
+    pub fn head(&self) -> &ResponseHead {
+        self.reader.receiving.half().head()
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.head().status()
+    }
+
+    /// The reason phrase as text, each byte one character (ISO 8859-1); often empty.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'_, str> {
+        self.head().reason_text()
+    }
+
+    /// The header section.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        self.head().fields()
+    }
+
+    /// The length of the content in bytes as far as it is known before it is read: 0 if there is none, `None` if chunks or the
+    /// end of the connection will tell.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        let half = self.reader.receiving.half();
+        if self.is_at_end() { Some(half.content_received()) } else { half.content_length() }
+    }
+
+    /// Whether the content was read to its last byte: what there is to read then belongs to the next response.
+    fn is_at_end(&self) -> bool {
+        self.reader.receiving.half().completed() > self.number
+    }
+
+    /// Bytes of content that were read so far.
+    #[must_use]
+    pub fn content_received(&self) -> u64 {
+        self.reader.receiving.half().content_received()
+    }
+
+    /// The trailer section: empty until the content was read to its end (RFC 9112 §7.1.2). It is not part of the header
+    /// section, since a field there may mean something else.
+    #[must_use]
+    pub fn trailers(&self) -> &Fields {
+        self.reader.receiving.half().trailers()
+    }
+
+    /// What is left of the content, as a whole.
+    ///
+    /// # Errors
+    /// `TimedOut`: what was read is lost, but reading can go on. Otherwise the connection is done for.
+    pub fn read_all(mut self) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        self.read_to(&mut content)?;
+        Ok(content)
+    }
+
+    /// Appends what is left of the content to `content`, which can be used for one response after another.
+    ///
+    /// # Errors
+    /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
+    pub fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
+        // What a server announces is not allocated before it comes.
+        const TRUSTED: u64 = 1 << 20;
+        if let Some(length) = self.content_length() {
+            let left = length - self.content_received().min(length);
+            content.reserve(usize::try_from(left.min(TRUSTED)).unwrap_or(0));
+        }
+        while let Some(bytes) = self.next_content()? {
+            content.extend_from_slice(bytes);
+            let count = bytes.len();
+            self.used(count);
+        }
+        Ok(())
+    }
+
+    /// Reads content into `buffer`; the result is how many bytes, at least one, and 0 only at the end or if the buffer is empty.
+    ///
+    /// # Errors
+    /// `TimedOut`: can be called again. Otherwise the connection is done for.
+    pub fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.is_at_end() || buffer.is_empty() {
+            return Ok(0);
+        }
+        self.reader.drive(|duplex, stream| duplex.read_content(buffer, stream))
+    }
+
+    /// Reads the content to its end and forgets it.
+    ///
+    /// # Errors
+    /// `TimedOut`: can be called again on the [current response](crate::Connection::current_response). Otherwise the connection
+    /// is done for.
+    pub fn discard(mut self) -> Result<(), Error> {
+        if !self.is_at_end() {
+            self.reader.drive(|duplex, stream| duplex.discard(stream))?;
+        }
+        Ok(())
+    }
+
+    /// The next content, where it was received; `None` at the end.
+    fn next_content(&mut self) -> Result<Option<&[u8]>, Error> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        if !self.reader.drive(|duplex, stream| duplex.fill_content(stream))? {
+            return Ok(None);
+        }
+        match self.reader.receiving.half.content(&mut self.reader.shared.queue()) {
+            Ok(Content::Bytes(bytes)) => Ok(Some(bytes)),
+            _ => unreachable!("the step has just said that there is some"),
+        }
+    }
+
+    /// `count` bytes of that were used.
+    fn used(&mut self, count: usize) {
+        self.reader.receiving.half.consume(count, &mut self.reader.shared.queue());
+        if let Some(ends) = self.reader.ends {
+            ends.something_was_read::<()>(&Ok(()));
+        }
+    }
+}
+
+impl Read for Response<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.read_content(buffer)?)
+    }
+
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buffer.len();
+        self.read_to(buffer)?;
+        Ok(buffer.len() - before)
+    }
+}
+
+impl BufRead for Response<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.next_content()?.unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        if count > 0 {
+            self.used(count);
+        }
+    }
+}

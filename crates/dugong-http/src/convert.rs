@@ -1,0 +1,164 @@
+//! Conversions from and to the types of the crate `http`.
+//!
+//! `http` forgets the case of field names and, where they are mixed, the order of fields of different names; so nothing in this
+//! crate is kept in its types.
+
+use bytes::Bytes;
+use dugong_proto::{Announced, Fields, Method, Misuse, RequestHead, ResponseHead, Version};
+
+use crate::error::Error;
+use crate::request::Request;
+use crate::transport::Origin;
+
+/// A request with its content. The target is path and query of the URI, or all of it for `CONNECT`; scheme and authority are the
+/// connection's business.
+///
+/// ```
+/// let request = http::Request::get("http://example.org/a?b").header("Accept", "text/plain").body(())?;
+/// let request = dugong_http::Request::try_from(request)?;
+/// assert_eq!(request.as_head().unwrap().target(), "/a?b");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Misuse`] if something in it is not valid: `http` allows some bytes that HTTP does not.
+impl<B: IntoContent> TryFrom<http::Request<B>> for Request {
+    type Error = Misuse;
+
+    fn try_from(request: http::Request<B>) -> Result<Self, Misuse> {
+        let (parts, content) = request.into_parts();
+        let mut head = request_head(&parts)?;
+        match content.into_content() {
+            // There, no content is often an empty one, and some methods had better not say that they have some (RFC 9110 §8.6).
+            Some(content) if !content.is_empty() || head.method().expects_content() => {
+                head.content = Announced::Length(content.len() as u64);
+                Ok(Request::from(head).body(content))
+            }
+            _ => Ok(Request::from(head)),
+        }
+    }
+}
+
+/// What can be the body of an `http::Request` that becomes one of ours.
+pub trait IntoContent {
+    /// The content; `None` if there is none.
+    fn into_content(self) -> Option<Bytes>;
+}
+
+impl IntoContent for () {
+    fn into_content(self) -> Option<Bytes> {
+        None
+    }
+}
+
+macro_rules! contents {
+    ($($type:ty),*) => {
+        $(impl IntoContent for $type {
+            fn into_content(self) -> Option<Bytes> {
+                Some(self.into())
+            }
+        })*
+    };
+}
+
+contents!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
+
+fn request_head(parts: &http::request::Parts) -> Result<RequestHead, Misuse> {
+    let method = Method::new(parts.method.as_str())?;
+    let target = match parts.uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('?') => format!("/{target}"),
+        Some(target) => target.as_str().to_owned(),
+        None => parts.uri.to_string(),
+    };
+    let mut head = RequestHead::new(method, target)?;
+    head.fields = to_fields(&parts.headers)?;
+    head.expect_continue =
+        parts.headers.get(http::header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    Ok(head)
+}
+
+/// The fields of a map, in its order.
+///
+/// # Errors
+/// [`Misuse::FieldValue`] for a value that begins or ends with a blank.
+pub fn to_fields(map: &http::HeaderMap) -> Result<Fields, Misuse> {
+    let mut fields = Fields::new();
+    for (name, value) in map {
+        fields.append(name, value)?;
+    }
+    Ok(fields)
+}
+
+/// The map of fields.
+///
+/// # Panics
+/// If a name is longer than 64 KiB, or if there are more lines than 24,576: `http` holds no more. The default
+/// [`Limits`](crate::Limits) allow neither.
+#[must_use]
+pub fn to_header_map(fields: &Fields) -> http::HeaderMap {
+    let lines = fields.iter().map(|line| {
+        let name = http::HeaderName::from_bytes(line.name().as_bytes()).expect("every token is a name for http");
+        let value = http::HeaderValue::from_bytes(line.value()).expect("every value of ours is one for http");
+        (name, value)
+    });
+    lines.collect()
+}
+
+/// The head of a response as an `http::Response` with `content`.
+#[must_use]
+pub fn to_response<B>(head: &ResponseHead, content: B) -> http::Response<B> {
+    let mut response = http::Response::new(content);
+    *response.status_mut() = http::StatusCode::from_u16(head.status().as_u16()).expect("both allow 100 to 999");
+    *response.version_mut() = match head.version() {
+        Version::Http10 => http::Version::HTTP_10,
+        Version::Http11 => http::Version::HTTP_11,
+    };
+    *response.headers_mut() = to_header_map(head.fields());
+    response
+}
+
+/// The origin that an absolute `http` URI names.
+///
+/// # Errors
+/// As for [`Origin::of_url`].
+impl TryFrom<&http::Uri> for Origin {
+    type Error = Error;
+
+    fn try_from(uri: &http::Uri) -> Result<Self, Error> {
+        Ok(Origin::of_url(&uri.to_string())?.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_of_http_becomes_ours_with_its_content() {
+        let theirs = http::Request::put("http://h/x?y").header("X-A", "1").header("X-A", "2").body("abc").unwrap();
+        let ours = Request::try_from(theirs).unwrap();
+        let head = ours.as_head().unwrap();
+        assert_eq!((head.method().as_str(), head.target(), head.content), ("PUT", "/x?y", Announced::Length(3)));
+        assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(ours.content().map(|content| &content[..]), Some(&b"abc"[..]));
+        let connect = http::Request::builder().method("CONNECT").uri("h:443").body(()).unwrap();
+        assert_eq!(Request::try_from(connect).unwrap().as_head().unwrap().target(), "h:443");
+    }
+
+    #[test]
+    fn what_http_allows_and_the_grammar_does_not_is_refused() {
+        let theirs = http::Request::get("/").header("X-A", " 1").body(()).unwrap();
+        assert_eq!(Request::try_from(theirs).unwrap_err(), Misuse::FieldValue);
+    }
+
+    #[test]
+    fn fields_keep_duplicates_on_the_way_to_http_and_back() {
+        let mut fields = Fields::new();
+        for (name, value) in [("set-cookie", "a"), ("set-cookie", "b"), ("x", "\u{e4}")] {
+            fields.append(name, value).unwrap();
+        }
+        let map = to_header_map(&fields);
+        assert_eq!(map.get_all("Set-Cookie").iter().count(), 2);
+        assert_eq!(to_fields(&map).unwrap(), fields);
+    }
+}

@@ -1,0 +1,279 @@
+//! The engine: every operation of a connection as a step that is done, or says which I/O it needs.
+//!
+//! State lives in [`Sending`], [`Receiving`] and [`Shared`], never in the caller's stack: a step that is given up (by a
+//! timeout, a cancelled task, an abandoned generator) leaves a connection that goes on where it was. A face only decides how to
+//! wait: call the step; if it says [`Progress::Needs`], wait until the stream is ready for that, and call it again.
+//!
+//! The engine holds at most: the receive buffer; the send buffer, which one request head may exceed, or the rest of one chunk
+//! (64 KiB); one response head and one trailer section, each within its [limits](dugong_proto::Limits); about a hundred bytes for
+//! each outstanding request; and the content that was given with the last request, which is not copied.
+//!
+//! ```
+//! use dugong_http::step::{Duplex, Progress, Receiving, Sending, Shared};
+//! use dugong_http::transport::scripted::{Cue, Scripted};
+//! use dugong_http::{Config, Request};
+//!
+//! let config = Config::new().user_agent(None);
+//! let (mut sending, mut receiving) = (Sending::new("example.org", &config)?, Receiving::new(&config));
+//! let shared = Shared::default();
+//! let mut stream = Scripted::default();
+//! let mut duplex = Duplex { sending: Some(&mut sending), receiving: Some(&mut receiving), shared: &shared };
+//!
+//! assert!(matches!(duplex.send_request(&Request::get("/"), &mut stream)?, Progress::Done(0)));
+//! assert!(matches!(duplex.read_head(&mut stream)?, Progress::Needs(interest) if interest.reads()));
+//! stream.reads.push_back(Cue::Give(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".into()));
+//! assert!(matches!(duplex.read_head(&mut stream)?, Progress::Done(())));
+//! let mut buffer = [0; 10];
+//! assert!(matches!(duplex.read_content(&mut buffer, &mut stream)?, Progress::Done(2)));
+//! assert!(matches!(duplex.read_content(&mut buffer, &mut stream)?, Progress::Done(0)));
+//! # Ok::<(), dugong_http::Error>(())
+//! ```
+
+use std::ops::BitOr;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use bytes::Bytes;
+use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
+
+use crate::config::Config;
+use crate::error::{Closed, Error, Requests};
+
+mod receive;
+mod send;
+
+pub use send::Continue;
+
+/// What became of one step of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<T> {
+    /// It is done.
+    Done(T),
+    /// It cannot go on until the stream is ready for this.
+    Needs(Interest),
+}
+
+impl<T> Progress<T> {
+    /// The same, with something else made of the result.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Progress<U> {
+        match self {
+            Progress::Done(value) => Progress::Done(make(value)),
+            Progress::Needs(interest) => Progress::Needs(interest),
+        }
+    }
+}
+
+/// What a stream has to be ready for: reading, writing, or either of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Something to read, or the end of the stream.
+    pub const READ: Interest = Interest(1);
+    /// Room to write.
+    pub const WRITE: Interest = Interest(2);
+
+    /// Whether this is about reading.
+    #[must_use]
+    pub fn reads(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Whether this is about writing.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self.0 & 2 != 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// What the sender of a connection owns.
+#[derive(Debug)]
+pub struct Sending {
+    pub(crate) half: SendHalf,
+    /// Fields of every request that does not have its own.
+    defaults: Fields,
+    limit: usize,
+    pub(crate) expect_timeout: Duration,
+    /// Content that was given with the last request, and is not sent completely.
+    upload: Option<Upload>,
+}
+
+/// Content that was given with a request, on its way.
+#[derive(Debug)]
+struct Upload {
+    content: Bytes,
+    sent: usize,
+    /// Until when it waits for 100 (Continue).
+    until: Option<Instant>,
+}
+
+impl Sending {
+    /// The sending side of a connection to `host`, the value of the `Host` field.
+    ///
+    /// # Errors
+    /// `Local` if the host or the configured user agent is not valid.
+    pub fn new(host: &str, config: &Config) -> Result<Self, Error> {
+        let mut defaults = Fields::new();
+        if let Some(name) = &config.user_agent {
+            defaults.append("User-Agent", name)?;
+        }
+        Ok(Sending {
+            half: SendHalf::new(host)?,
+            defaults,
+            limit: config.send_buffer,
+            expect_timeout: config.expect_timeout,
+            upload: None,
+        })
+    }
+
+    /// The core's half, to look at.
+    #[must_use]
+    pub fn half(&self) -> &SendHalf {
+        &self.half
+    }
+
+    /// How much of the content that was given with the last request is still to be sent; later steps send it.
+    #[must_use]
+    pub fn upload_left(&self) -> usize {
+        self.upload.as_ref().map_or(0, |upload| upload.content.len() - upload.sent)
+    }
+}
+
+/// Called with each interim response.
+pub(crate) type OnInterim = Box<dyn FnMut(&ResponseHead) + Send + Sync>;
+
+/// What the receiver of a connection owns.
+pub struct Receiving {
+    pub(crate) half: ReceiveHalf,
+    pub(crate) on_interim: Option<OnInterim>,
+    /// What the system said when reading failed; it is told once.
+    said: Option<io::Error>,
+}
+
+impl Receiving {
+    /// The receiving side of a connection.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
+        half.require_length(config.require_length);
+        Receiving { half, on_interim: None, said: None }
+    }
+
+    /// The core's half, to look at.
+    #[must_use]
+    pub fn half(&self) -> &ReceiveHalf {
+        &self.half
+    }
+
+    /// Have `callback` called with each interim (1xx) response, before the final one is reported.
+    pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
+        self.on_interim = Some(Box::new(callback));
+    }
+
+    /// Takes the interim head that is ready. It may be what a sender in another thread waits for.
+    fn take_interim(&mut self, shared: &Shared) {
+        self.half.take_head(&mut shared.queue());
+        shared.changed.notify_all();
+        if let Some(callback) = &mut self.on_interim {
+            callback(self.half.head());
+        }
+    }
+}
+
+impl fmt::Debug for Receiving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiving").field("half", &self.half).finish_non_exhaustive()
+    }
+}
+
+/// What sender and receiver share: the queue of outstanding requests. The lock is never held while waiting.
+#[derive(Debug, Default)]
+pub struct Shared {
+    queue: Mutex<Outstanding>,
+    /// Somebody in another thread may wait for a change of it.
+    pub(crate) changed: Condvar,
+    /// How sending failed: then the end of what can be read is no orderly one, since a reset looks like it, which the system
+    /// tells only once.
+    write_failed: OnceLock<io::ErrorKind>,
+}
+
+impl Shared {
+    /// The queue.
+    pub fn queue(&self) -> MutexGuard<'_, Outstanding> {
+        // Nothing panics while the queue is in the middle of a change, so what a panic elsewhere left is good.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known about the requests.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        Requests::of(&self.queue())
+    }
+
+    fn error(&self, error: dugong_proto::Error) -> Error {
+        Error::of_core(error, &self.queue(), None)
+    }
+
+    /// The connection was cut at this end: what can be read ends, but not because the peer said so.
+    pub(crate) fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
+        self.write_failed.get_or_init(|| kind);
+        self.queue().close(reason);
+    }
+
+    /// Whether nothing more can be written: writing failed, or the connection was cut at this end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.write_failed.get().is_some()
+    }
+
+    fn sending_failed(&self, error: io::Error) -> Error {
+        self.cut(error.kind(), CloseReason::Broken);
+        let queue = self.queue();
+        Error::Closed { cause: Closed::Sending(error), requests: Requests::of(&queue) }
+    }
+}
+
+/// A connection for the time of one step: its two sides, as far as the caller has them, and what they share.
+///
+/// With both sides, whoever waits to write also takes in what arrives, and whoever waits to read also sends what is left. With
+/// one side, the other is somebody else's, and is left alone.
+#[derive(Debug)]
+pub struct Duplex<'a> {
+    /// The sending side; the steps that send need it.
+    pub sending: Option<&'a mut Sending>,
+    /// The receiving side; the steps that receive need it.
+    pub receiving: Option<&'a mut Receiving>,
+    /// What they share.
+    pub shared: &'a Shared,
+}
+
+impl Duplex<'_> {
+    /// If set, a step that needs something has to be called again at this time, even if the stream is not ready: then content is
+    /// sent without 100 (Continue).
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        // What cannot be sent any more has no time.
+        if self.shared.is_cut() { None } else { self.sending.as_ref()?.upload.as_ref()?.until }
+    }
+
+    fn sender(&mut self) -> &mut Sending {
+        self.sending.as_mut().expect("a step that sends needs the sending side")
+    }
+
+    fn receiver(&mut self) -> &mut Receiving {
+        self.receiving.as_mut().expect("a step that receives needs the receiving side")
+    }
+}
+
+/// Why something was refused, as an error.
+fn refused<T>(misuse: Misuse) -> Result<T, Error> {
+    Err(Error::Local(misuse))
+}

@@ -1,0 +1,207 @@
+//! Steps that receive.
+
+use std::io;
+
+use dugong_proto::{Content, HeadKind, Misuse};
+
+use super::{Duplex, Progress, Receiving, Shared, refused};
+use crate::error::Error;
+use crate::transport::Stream;
+
+/// Content is read past the buffer from this size on; less is worth a copy, since what follows it comes with the same read.
+const BYPASS_MIN: u64 = 16 * 1024;
+
+impl Receiving {
+    /// Reads once from the stream into the buffer, which has room. Errors and the end are noted, and reported in their place.
+    pub(super) fn fill(&mut self, shared: &Shared, stream: &mut impl Stream) -> Progress<()> {
+        match stream.read(self.half.space()) {
+            Ok(Progress::Done(0)) => self.ended(shared),
+            Ok(Progress::Done(count)) => self.half.received(count),
+            Ok(Progress::Needs(interest)) => return Progress::Needs(interest),
+            Err(error) => {
+                self.said = Some(error);
+                self.half.receive_broken();
+            }
+        }
+        Progress::Done(())
+    }
+
+    /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset
+    /// only once, and that may be to the sender.
+    fn ended(&mut self, shared: &Shared) {
+        let in_write = shared.queue().is_being_sent();
+        if in_write || shared.write_failed.get().is_some() {
+            let kind = shared.write_failed.get().copied().unwrap_or(io::ErrorKind::UnexpectedEof);
+            self.said.get_or_insert_with(|| kind.into());
+            self.half.receive_broken();
+        } else {
+            self.half.receive_eof();
+        }
+    }
+}
+
+impl Duplex<'_> {
+    /// Reads the head of the next final response, which is then [`head`](dugong_proto::ReceiveHalf::head); interim ones go to
+    /// the callback.
+    ///
+    /// # Errors
+    /// `Local(NothingOutstanding)`, or `Local(ContentUnread)` if the last response was not read to its end. Otherwise the
+    /// connection is done for.
+    pub fn read_head(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        let shared = self.shared;
+        loop {
+            if self.receiver().half.is_in_content() {
+                match self.content()? {
+                    Some(true) => return refused(Misuse::ContentUnread),
+                    Some(false) => continue,
+                    None => {}
+                }
+            } else {
+                match self.next_head()? {
+                    Some(HeadKind::Interim) => {
+                        self.receiver().take_interim(shared);
+                        continue;
+                    }
+                    Some(HeadKind::Final) => {
+                        self.receiver().half.take_head(&mut shared.queue());
+                        return Ok(Progress::Done(()));
+                    }
+                    None if shared.queue().is_empty() => return refused(Misuse::NothingOutstanding),
+                    None => {}
+                }
+            }
+            if let Progress::Needs(interest) = self.fill(stream) {
+                return Ok(Progress::Needs(interest));
+            }
+        }
+    }
+
+    /// Reads content of the current response into `buffer`; the result is how many bytes, 0 at its end, or if `buffer` is empty.
+    /// Waits only if there is none at all.
+    ///
+    /// # Errors
+    /// The connection is done for.
+    pub fn read_content(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
+        let shared = self.shared;
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let receiver = self.receiver();
+            if filled == 0
+                && let Some(limit) = receiver.half.bypass()
+                && limit.min(buffer.len() as u64) >= BYPASS_MIN
+            {
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(buffer.len());
+                match stream.read(&mut buffer[..limit]) {
+                    Ok(Progress::Done(0)) => receiver.ended(shared),
+                    Ok(Progress::Done(count)) => {
+                        receiver.half.bypassed(count, &mut shared.queue());
+                        return Ok(Progress::Done(count));
+                    }
+                    Ok(Progress::Needs(interest)) => {
+                        return Ok(Progress::Needs(interest | self.send_meanwhile(stream, interest)));
+                    }
+                    Err(error) => {
+                        receiver.said = Some(error);
+                        receiver.half.receive_broken();
+                    }
+                }
+            }
+            let mut queue = shared.queue();
+            match receiver.half.content(&mut queue) {
+                Ok(Content::Bytes(bytes)) => {
+                    let count = bytes.len().min(buffer.len() - filled);
+                    buffer[filled..filled + count].copy_from_slice(&bytes[..count]);
+                    receiver.half.consume(count, &mut queue);
+                    filled += count;
+                }
+                // What is there is given first; an end or an error comes again.
+                _ if filled > 0 => break,
+                Ok(Content::End) => return Ok(Progress::Done(0)),
+                Ok(Content::NeedsInput) => {
+                    drop(queue);
+                    if let Progress::Needs(interest) = self.fill(stream) {
+                        return Ok(Progress::Needs(interest));
+                    }
+                }
+                Err(error) => return Err(Error::of_core(error, &queue, receiver.said.take())),
+            }
+        }
+        Ok(Progress::Done(filled))
+    }
+
+    /// Makes content of the current response available in the receive buffer: true if there is some, then
+    /// [`content`](dugong_proto::ReceiveHalf::content) has it; false at the end.
+    ///
+    /// # Errors
+    /// The connection is done for.
+    pub fn fill_content(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
+        loop {
+            if let Some(available) = self.content()? {
+                return Ok(Progress::Done(available));
+            }
+            if let Progress::Needs(interest) = self.fill(stream) {
+                return Ok(Progress::Needs(interest));
+            }
+        }
+    }
+
+    /// Reads the content of the current response to its end, and forgets it.
+    ///
+    /// # Errors
+    /// The connection is done for.
+    pub fn discard(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        let shared = self.shared;
+        loop {
+            match self.fill_content(stream)? {
+                Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+                Progress::Done(false) => return Ok(Progress::Done(())),
+                Progress::Done(true) => {
+                    let taken = self.receiver().half.take_content(&mut shared.queue());
+                    debug_assert!(matches!(taken, Ok(Content::Bytes(_))), "fill_content said that there was some");
+                }
+            }
+        }
+    }
+
+    /// Whether content is in the buffer; `None` if it is not known yet whether there is more.
+    fn content(&mut self) -> Result<Option<bool>, Error> {
+        let shared = self.shared;
+        let receiver = self.receiver();
+        let mut queue = shared.queue();
+        match receiver.half.content(&mut queue) {
+            Ok(Content::Bytes(_)) => Ok(Some(true)),
+            Ok(Content::End) => Ok(Some(false)),
+            Ok(Content::NeedsInput) => Ok(None),
+            Err(error) => Err(Error::of_core(error, &queue, receiver.said.take())),
+        }
+    }
+
+    /// The head that is ready, if one is.
+    pub(crate) fn next_head(&mut self) -> Result<Option<HeadKind>, Error> {
+        let shared = self.shared;
+        let receiver = self.receiver();
+        let mut queue = shared.queue();
+        receiver.half.poll_head(&mut queue).map_err(|error| Error::of_core(error, &queue, receiver.said.take()))
+    }
+
+    /// Reads once from the stream into the buffer; if that has to wait, sends what there is to send meanwhile.
+    pub(super) fn fill(&mut self, stream: &mut impl Stream) -> Progress<()> {
+        let shared = self.shared;
+        match self.receiver().fill(shared, stream) {
+            Progress::Done(()) => Progress::Done(()),
+            Progress::Needs(interest) => Progress::Needs(interest | self.send_meanwhile(stream, interest)),
+        }
+    }
+
+    /// Reading has to wait for `interest`: sends what there is to send, unless that is somebody else's business, and returns
+    /// what to wait for as well. If sending fails, what has arrived can still be read.
+    fn send_meanwhile(&mut self, stream: &mut impl Stream, interest: super::Interest) -> super::Interest {
+        if self.sending.is_none() || self.shared.is_cut() {
+            return interest;
+        }
+        match self.write_pending(stream) {
+            Ok(Progress::Needs(also)) => also,
+            Ok(Progress::Done(())) | Err(_) => interest,
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Steps that send.
+
+use std::io::{self, IoSlice};
+use std::time::Instant;
+
+use dugong_proto::{CloseReason, Fields, HeadKind, Misuse, Outstanding};
+
+use super::{Duplex, Interest, Progress, Shared, Upload, refused};
+use crate::error::Error;
+use crate::request::Request;
+use crate::transport::Stream;
+
+/// What came of an expectation (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continue {
+    /// The content may be sent: the server said so, or was silent for long enough, or nothing was expected.
+    Send,
+    /// A final response has come instead; it can be read, and the content must not be sent.
+    Refused,
+}
+
+/// What came of taking in what had arrived.
+enum TakenIn {
+    /// All of it is in the buffer; wait for this.
+    Wait(Interest),
+    /// The buffer is full, or nothing more will come: what is there has to be read.
+    Full,
+}
+
+impl Duplex<'_> {
+    /// Sends a request: takes it whole and begins to send it, or refuses it whole. The result is its number. What does not go out
+    /// at once, content that was given with it included, goes out with later steps.
+    ///
+    /// # Errors
+    /// `Local(ReadFirst)` if there is no room until responses are read; `Local` if the request is not valid or not allowed now;
+    /// otherwise the connection is done for.
+    pub fn send_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
+        let progress = self.take_request(request, stream)?;
+        if let Progress::Done(_) = progress {
+            self.write_pending(stream)?;
+        }
+        Ok(progress)
+    }
+
+    /// Takes a request like [`send_request`](Duplex::send_request), and leaves it in the send buffer if there is room: so that
+    /// many go out with one write.
+    ///
+    /// # Errors
+    /// As for [`send_request`](Duplex::send_request).
+    pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
+        let head = request.as_head()?;
+        self.look_for_unasked(stream)?;
+        if let Progress::Needs(interest) = self.finish_upload(stream)? {
+            return Ok(Progress::Needs(interest));
+        }
+        let size = head.target().len() + head.fields.size() + 256;
+        loop {
+            let sender = self.sender();
+            let pending = sender.half.to_send().len();
+            if pending == 0 || pending + size <= sender.limit {
+                break;
+            }
+            if let Progress::Needs(interest) = self.flush(stream)?
+                && self.sender().half.to_send().len() == pending
+            {
+                return Ok(Progress::Needs(interest));
+            }
+        }
+        let shared = self.shared;
+        let sender = self.sender();
+        let mut queue = shared.queue();
+        let number = sender.half.request(head, &sender.defaults, &mut queue);
+        let number = number.map_err(|error| Error::of_core(error, &queue, None))?;
+        if let Some(content) = request.content().filter(|content| !content.is_empty()) {
+            let until = if head.expect_continue { Instant::now().checked_add(sender.expect_timeout) } else { None };
+            sender.upload = Some(Upload { content: content.clone(), sent: 0, until });
+        }
+        Ok(Progress::Done(number))
+    }
+
+    /// Before the first request after a pause: whatever has arrived, nobody asked for it.
+    fn look_for_unasked(&mut self, stream: &mut impl Stream) -> Result<(), Error> {
+        let Some(receiver) = self.receiving.as_mut() else { return Ok(()) };
+        if receiver.half.awaits_framing() && !receiver.half.is_at_eof() {
+            // All content of the last response was read, but its end was not: it may have arrived, and something behind it.
+            let _ = receiver.fill(self.shared, stream);
+        }
+        receiver.half.settle(&mut self.shared.queue());
+        if !self.shared.queue().is_empty() {
+            return Ok(());
+        }
+        if !receiver.half.is_at_eof() && !receiver.half.space().is_empty() {
+            let _ = receiver.fill(self.shared, stream);
+        }
+        let polled = receiver.half.poll_head(&mut self.shared.queue());
+        polled.map(drop).map_err(|error| self.shared.error(error))
+    }
+
+    /// Sends content that was given with the last request to its end, before anything can follow it.
+    pub(crate) fn finish_upload(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        while self.sender().upload.is_some() {
+            if let Progress::Needs(interest) = self.flush(stream)? {
+                return Ok(Progress::Needs(interest));
+            }
+            if self.sender().upload.is_none() {
+                break;
+            }
+            // All that is left waits for the answer to the expectation.
+            if self.receiving.is_none() {
+                return refused(Misuse::AwaitContinue);
+            }
+            match self.await_continue(stream)? {
+                Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+                Progress::Done(Continue::Send) => {}
+                Progress::Done(Continue::Refused) => return refused(Misuse::ReadFirst),
+            }
+        }
+        Ok(Progress::Done(()))
+    }
+
+    /// Sends what there is to send, as far as that is possible now: the send buffer, and content that was given with the last
+    /// request, unless that waits for the answer to its expectation.
+    pub(crate) fn write_pending(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        let shared = self.shared;
+        let sender = self.sender();
+        if sender.upload.is_none() && sender.half.to_send().is_empty() {
+            return Ok(Progress::Done(()));
+        }
+        if is_pointless(&shared.queue()) {
+            sender.upload = None;
+            sender.half.give_up();
+            return Ok(Progress::Done(()));
+        }
+        while let Some(upload) = &mut sender.upload {
+            let content = &upload.content[upload.sent..];
+            let offer = sender.half.offer(content.len(), &mut shared.queue());
+            let offer = match offer {
+                Ok(offer) => offer,
+                Err(Misuse::AwaitContinue) if upload.until.is_some_and(|until| until <= Instant::now()) => {
+                    sender.half.proceed_without_continue(&mut shared.queue());
+                    continue;
+                }
+                Err(Misuse::AwaitContinue) => break,
+                // A final response came instead; it says what became of the request.
+                Err(_) => {
+                    sender.upload = None;
+                    break;
+                }
+            };
+            upload.until = None;
+            let pieces = [sender.half.to_send(), offer.prefix(), &content[..offer.take], offer.suffix()];
+            match write_some(shared, stream, pieces) {
+                Ok(Progress::Done(count)) => {
+                    upload.sent += sender.half.sent_offer(&offer, content, count, &mut shared.queue());
+                    if upload.sent == upload.content.len() {
+                        sender.upload = None;
+                    }
+                }
+                Ok(Progress::Needs(interest)) => {
+                    sender.half.sent_offer(&offer, content, 0, &mut shared.queue());
+                    return Ok(Progress::Needs(interest));
+                }
+                Err(error) => {
+                    sender.half.sent(0, &mut shared.queue());
+                    return Err(shared.sending_failed(error));
+                }
+            }
+        }
+        while !sender.half.to_send().is_empty() {
+            sender.half.sending(&mut shared.queue());
+            match write(shared, stream, &[IoSlice::new(sender.half.to_send())]) {
+                Ok(Progress::Done(count)) => sender.half.sent(count, &mut shared.queue()),
+                Ok(Progress::Needs(interest)) => {
+                    sender.half.sent(0, &mut shared.queue());
+                    return Ok(Progress::Needs(interest));
+                }
+                Err(error) => {
+                    sender.half.sent(0, &mut shared.queue());
+                    return Err(shared.sending_failed(error));
+                }
+            }
+        }
+        Ok(Progress::Done(()))
+    }
+
+    /// Sends what there is to send, and takes in what arrives when that has to wait.
+    ///
+    /// # Errors
+    /// `Local(ReadFirst)` if the receive buffer is full, or if the server has ended its direction: reading says what came of it;
+    /// otherwise the connection is done for.
+    pub fn flush(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        match self.write_pending(stream)? {
+            Progress::Done(()) => Ok(Progress::Done(())),
+            Progress::Needs(interest) => match self.take_in(interest, stream)? {
+                TakenIn::Full => refused(Misuse::ReadFirst),
+                TakenIn::Wait(interest) => Ok(Progress::Needs(interest)),
+            },
+        }
+    }
+
+    /// Writing has to wait for `interest`: takes in what has arrived meanwhile, unless that is somebody else's business.
+    ///
+    /// If the server has ended its direction, no answer to what is sent now can come, so there is nothing to wait for.
+    fn take_in(&mut self, interest: Interest, stream: &mut impl Stream) -> Result<TakenIn, Error> {
+        let shared = self.shared;
+        let Some(receiver) = self.receiving.as_mut() else { return Ok(TakenIn::Wait(interest)) };
+        while !receiver.half.is_at_eof() {
+            if receiver.half.space().is_empty() {
+                return Ok(TakenIn::Full);
+            }
+            if let Progress::Needs(also) = receiver.fill(shared, stream) {
+                return Ok(TakenIn::Wait(interest | also));
+            }
+        }
+        if !receiver.half.is_in_content() {
+            self.next_head()?;
+        }
+        Ok(TakenIn::Full)
+    }
+
+    /// Sends some of `content`, which is due by the last request; the result is how much was taken, at least one byte unless
+    /// there is none. It goes from where it is to the stream, together with what else there is to send.
+    ///
+    /// # Errors
+    /// `Local(ContentRefused)` if this would have to wait and a final response to the request has come: it can be read.
+    /// `Local(ReadFirst)` if the responses to earlier requests fill the receive buffer. `Local(AwaitContinue)` if an expectation
+    /// is unanswered: see [`await_continue`](Duplex::await_continue). Other `Local`s if this is not content that is due.
+    /// Otherwise the connection is done for.
+    pub fn write_content(&mut self, content: &[u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
+        let shared = self.shared;
+        loop {
+            let sender = self.sender();
+            if sender.upload.is_some() {
+                return refused(Misuse::NoContentDue);
+            }
+            let offer = sender.half.offer(content.len(), &mut shared.queue())?;
+            if offer.take == 0 {
+                return Ok(Progress::Done(0));
+            }
+            let pieces = [sender.half.to_send(), offer.prefix(), &content[..offer.take], offer.suffix()];
+            match write_some(shared, stream, pieces) {
+                Ok(Progress::Done(count)) => {
+                    let taken = sender.half.sent_offer(&offer, content, count, &mut shared.queue());
+                    if taken > 0 {
+                        return Ok(Progress::Done(taken));
+                    }
+                }
+                Ok(Progress::Needs(interest)) => {
+                    sender.half.sent_offer(&offer, content, 0, &mut shared.queue());
+                    let taken_in = self.take_in(interest, stream)?;
+                    if self.is_answered()? {
+                        return refused(Misuse::ContentRefused);
+                    }
+                    return match taken_in {
+                        TakenIn::Full => refused(Misuse::ReadFirst),
+                        TakenIn::Wait(interest) => Ok(Progress::Needs(interest)),
+                    };
+                }
+                Err(error) => {
+                    sender.half.sent(0, &mut shared.queue());
+                    return Err(shared.sending_failed(error));
+                }
+            }
+        }
+    }
+
+    /// Whether a final response to the request whose content is being sent has arrived.
+    fn is_answered(&mut self) -> Result<bool, Error> {
+        let shared = self.shared;
+        let Some(receiver) = self.receiving.as_mut() else { return Ok(false) };
+        if receiver.half.is_in_content() {
+            return Ok(shared.queue().len() == 1);
+        }
+        loop {
+            match self.next_head()? {
+                None => return Ok(false),
+                Some(HeadKind::Final) => return Ok(shared.queue().len() == 1),
+                Some(HeadKind::Interim) => self.receiver().take_interim(shared),
+            }
+        }
+    }
+
+    /// Ends content: sends the last chunk and `trailers` if it is chunked, checks that all of it was sent otherwise. What does
+    /// not go out at once goes out with later steps.
+    ///
+    /// # Errors
+    /// `Local(ContentShort)` if some of the announced content is missing, other `Local`s as for
+    /// [`write_content`](Duplex::write_content). Otherwise the connection is done for.
+    pub fn finish_content(&mut self, trailers: &Fields, stream: &mut impl Stream) -> Result<(), Error> {
+        let shared = self.shared;
+        let sender = self.sender();
+        if sender.upload.is_some() {
+            return refused(Misuse::NoContentDue);
+        }
+        sender.half.finish(trailers, &mut shared.queue())?;
+        self.write_pending(stream)?;
+        Ok(())
+    }
+
+    /// Reads what the server says to the expectation of the last request; interim responses go to the callback, and the last of
+    /// them is [`head`](dugong_proto::ReceiveHalf::head) now.
+    ///
+    /// # Errors
+    /// `Local(ReadFirst)` if responses to earlier requests are unread. Otherwise the connection is done for.
+    pub fn await_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<Continue>, Error> {
+        let shared = self.shared;
+        let mut needs = None;
+        loop {
+            match self.sender().half.offer(0, &mut shared.queue()) {
+                Err(Misuse::AwaitContinue) => {}
+                // Content that was given was sent meanwhile, since the server was silent for long enough.
+                Err(Misuse::NoContentDue) if needs.is_some() => return Ok(Progress::Done(Continue::Send)),
+                Err(Misuse::ContentRefused) => return Ok(Progress::Done(Continue::Refused)),
+                Err(misuse) => return refused(misuse),
+                Ok(_) => return Ok(Progress::Done(Continue::Send)),
+            }
+            if let Some(interest) = needs {
+                return Ok(Progress::Needs(interest));
+            }
+            if !shared.queue().is_waiting_for_continue() || self.receiver().half.is_in_content() {
+                return refused(Misuse::ReadFirst);
+            }
+            match self.next_head()? {
+                Some(HeadKind::Interim) => self.receiver().take_interim(shared),
+                Some(HeadKind::Final) => return Ok(Progress::Done(Continue::Refused)),
+                None => {
+                    if let Progress::Needs(interest) = self.fill(stream) {
+                        needs = Some(interest);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether nothing more may be sent: a response has come that says that the connection ends with it (RFC 9112 §9.6).
+fn is_pointless(queue: &Outstanding) -> bool {
+    use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
+    queue.close_reason().is_some_and(|why| matches!(why, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose))
+}
+
+/// Writes what there is of four pieces; the empty ones are left out, since some streams look at the first one only.
+fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> io::Result<Progress<usize>> {
+    let mut slices = [IoSlice::new(&[]); 4];
+    let mut count = 0;
+    for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+        slices[count] = IoSlice::new(piece);
+        count += 1;
+    }
+    write(shared, stream, &slices[..count])
+}
+
+/// Writes, unless writing has failed before.
+fn write(shared: &Shared, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    if let Some(&kind) = shared.write_failed.get() {
+        return Err(kind.into());
+    }
+    // Whoever reads has to see a failure before it seems that nothing is being sent.
+    stream.write(pieces).inspect_err(|error| {
+        shared.write_failed.get_or_init(|| error.kind());
+    })
+}

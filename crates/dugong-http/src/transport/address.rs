@@ -1,0 +1,148 @@
+//! Where a server is: scheme, host and port of a URL (RFC 9110 §4).
+
+use std::fmt;
+
+use http::Uri;
+
+/// The origin of a resource: a host and a port (RFC 9110 §4.3.1).
+///
+/// ```
+/// use dugong_http::Origin;
+/// let (origin, target) = Origin::of_url("http://example.org/a?b=c")?;
+/// assert_eq!((origin.host(), origin.port(), &*target), ("example.org", 80, "/a?b=c"));
+/// assert_eq!(origin.host_field(), "example.org");
+/// assert!(Origin::of_url("ftp://example.org/").is_err());
+/// # Ok::<(), dugong_http::InvalidUrl>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    host: String,
+    port: u16,
+}
+
+/// A URL that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidUrl {
+    url: String,
+    why: &'static str,
+}
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a URL that can be used: {}", self.url, self.why)
+    }
+}
+
+impl std::error::Error for InvalidUrl {}
+
+impl Origin {
+    /// The origin at a host (a name, or an address; IPv6 without brackets) and a port.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Origin { host: host.into(), port }
+    }
+
+    /// The origin of an absolute `http` URL, and the target to ask it for: path and query. A fragment is left out, since it is
+    /// never sent (RFC 9110 §4.2.5).
+    ///
+    /// # Errors
+    /// If it is not a valid URL, has another scheme, no host, or user information, which has no place in a request
+    /// (RFC 9110 §4.2.4).
+    pub fn of_url(url: &str) -> Result<(Self, String), InvalidUrl> {
+        let invalid = |why| InvalidUrl { url: url.into(), why };
+        if !url.is_ascii() {
+            return Err(invalid("it contains characters beyond ASCII, which have to be quoted"));
+        }
+        let without_fragment = url.split('#').next().unwrap_or(url);
+        let uri: Uri = without_fragment.parse().map_err(|_| invalid("it does not have the form of one"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(invalid("https is not supported yet")),
+            Some(_) => return Err(invalid("its scheme is not http")),
+            None => return Err(invalid("it does not begin with http://")),
+        }
+        let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(invalid("it contains user information"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(invalid("it has no host"));
+        }
+        let port = match authority.port() {
+            Some(port) if port.as_str().bytes().all(|b| b.is_ascii_digit()) => port.as_u16(),
+            None if authority.as_str().ends_with(':') || authority.as_str() == authority.host() => 80,
+            _ => return Err(invalid("its port is not a number up to 65535")),
+        };
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = if target.starts_with('?') { format!("/{target}") } else { target.to_owned() };
+        Ok((Origin::new(host.to_ascii_lowercase(), port), target))
+    }
+
+    /// The host: a name or an address, IPv6 without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is 80 (RFC 9110 §7.2).
+    #[must_use]
+    pub fn host_field(&self) -> String {
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        if self.host.contains(':') { format!("[{}]{port}", self.host) } else { format!("{}{port}", self.host) }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.host_field())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_of_urls() {
+        for (url, field, target) in [
+            ("http://a.example", "a.example", "/"),
+            ("http://a.example:80/x", "a.example", "/x"),
+            ("http://a.example:8080?q", "a.example:8080", "/?q"),
+            ("HTTP://[::1]:81/x?y#z", "[::1]:81", "/x?y"),
+            ("http://A.Example/X", "a.example", "/X"),
+            ("http://127.0.0.1/#top", "127.0.0.1", "/"),
+        ] {
+            let (origin, found) = Origin::of_url(url).unwrap();
+            assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
+        }
+    }
+
+    #[test]
+    fn bad_urls_are_named_with_the_reason() {
+        for url in [
+            "",
+            "a.example/x",
+            "/x",
+            "https://a/",
+            "ftp://a/",
+            "http://",
+            "http:///x",
+            "http://u:p@h/",
+            "http://h:99999/",
+            "http://h:x/",
+            "http://h:+80/",
+            "http://a b/",
+            "http://h/\u{e4}",
+        ] {
+            let error = Origin::of_url(url).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{url:?} is not a URL that can be used: ")), "{error}");
+        }
+    }
+}

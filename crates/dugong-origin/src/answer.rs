@@ -1,0 +1,284 @@
+//! One answer: its head, and content that is made while it is sent.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use crate::buffer::Buffer;
+use crate::content;
+use crate::digest;
+use crate::request::Refusal;
+use crate::small;
+
+/// An answer that waits to be sent: a few words, however long its content is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) is_http10: bool,
+    /// A 103 (Early Hints) goes before it.
+    pub(crate) hint: bool,
+    pub(crate) content: Content,
+    pub(crate) framing: Framing,
+    /// Carries `Repr-Digest` (RFC 9530).
+    pub(crate) digest: bool,
+    pub(crate) head_only: bool,
+    /// The value of its `Connection` field.
+    pub(crate) connection: Option<&'static str>,
+    /// The connection ends after it, whether it says so or not.
+    pub(crate) closes: bool,
+}
+
+/// What an answer carries.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Bytes { bytes: Vec<u8>, media_type: &'static str },
+    Document(Box<str>),
+    Generated { length: u64, seed: u64 },
+}
+
+/// How the content's end is told to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length,
+    UntilClose,
+    Chunked(Chunking),
+}
+
+/// The form of chunked content (RFC 9112 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunking {
+    /// Bytes of each chunk but the last.
+    pub(crate) size: u64,
+    pub(crate) extension: bool,
+    pub(crate) trailers: bool,
+}
+
+impl Content {
+    pub(crate) fn text(bytes: Vec<u8>) -> Self {
+        Self::Bytes { bytes, media_type: "text/plain" }
+    }
+
+    pub(crate) fn json(text: String) -> Self {
+        Self::Bytes { bytes: text.into_bytes(), media_type: "application/json" }
+    }
+}
+
+impl Answer {
+    /// 200, with a length.
+    pub(crate) fn new(content: Content) -> Self {
+        Self {
+            status: 200,
+            is_http10: false,
+            hint: false,
+            content,
+            framing: Framing::Length,
+            digest: false,
+            head_only: false,
+            connection: None,
+            closes: false,
+        }
+    }
+
+    /// One line of text under `status`.
+    pub(crate) fn text(status: u16, line: &str) -> Self {
+        Self { status, ..Self::new(Content::text(format!("{line}\n").into_bytes())) }
+    }
+
+    /// `/small` where the canned bytes do not fit.
+    pub(crate) fn small() -> Self {
+        Self::new(Content::text(small::CONTENT.to_vec()))
+    }
+
+    /// Becomes the refusal of a bad query; what was decided about the connection stays.
+    pub(crate) fn replace(&mut self, refusal: Refusal) {
+        self.status = refusal.status;
+        self.content = Content::text(format!("{}\n", refusal.reason).into_bytes());
+        self.framing = Framing::Length;
+        self.digest = false;
+    }
+
+    /// The connection ends after this answer, and the answer says so.
+    pub(crate) fn say_close(&mut self) {
+        self.connection = Some("close");
+        self.closes = true;
+    }
+
+    /// Writes the head to `out`; what comes after it is the returned body's work.
+    pub(crate) fn start(self, out: &mut Buffer) -> Option<Body> {
+        let (length, source, media_type) = match self.content {
+            Content::Bytes { bytes, media_type } => (bytes.len() as u64, Source::Bytes(bytes), media_type),
+            Content::Document(id) => {
+                let bytes = content::document(&id);
+                (bytes.len() as u64, Source::Bytes(bytes), "text/plain")
+            }
+            Content::Generated { length, seed } => (length, Source::Generated { seed }, "application/octet-stream"),
+        };
+        let has_content = !matches!(self.status, 204 | 304);
+        let mut head = Vec::with_capacity(512);
+        if self.hint {
+            head.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n");
+        }
+        let version = if self.is_http10 { "1.0" } else { "1.1" };
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            head.write_fmt(text).and_then(|()| head.write_all(b"\r\n")).expect("a Vec takes all that is written to it");
+        };
+        line(format_args!("HTTP/{version} {} {}", self.status, reason(self.status)));
+        line(format_args!("Date: {}", digest::http_date(SystemTime::now())));
+        line(format_args!("Server: dugong-origin"));
+        if has_content {
+            line(format_args!("Content-Type: {media_type}"));
+            match self.framing {
+                Framing::Length => line(format_args!("Content-Length: {length}")),
+                Framing::UntilClose => {}
+                Framing::Chunked(chunking) => {
+                    line(format_args!("Transfer-Encoding: chunked"));
+                    if chunking.trailers {
+                        line(format_args!("Trailer: X-Checksum"));
+                    }
+                }
+            }
+        }
+        if self.digest {
+            line(format_args!("Repr-Digest: {}", digest::repr_digest(&source.sha256(length))));
+        }
+        if let Some(value) = self.connection {
+            line(format_args!("Connection: {value}"));
+        }
+        line(format_args!(""));
+        out.push(&head);
+        (has_content && !self.head_only).then(|| Body::new(source, length, self.framing))
+    }
+}
+
+/// Content on its way out.
+#[derive(Debug)]
+pub(crate) struct Body {
+    source: Source,
+    length: u64,
+    offset: u64,
+    part: Part,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// No framing of its own.
+    Plain,
+    /// Inside chunked content: `left` bytes of the current chunk are still to come.
+    Chunk { left: u64, chunking: Chunking, checksum: Option<Sha256> },
+}
+
+impl Body {
+    fn new(source: Source, length: u64, framing: Framing) -> Self {
+        let part = match framing {
+            Framing::Length | Framing::UntilClose => Part::Plain,
+            Framing::Chunked(chunking) => Part::Chunk { left: 0, chunking, checksum: chunking.trailers.then(Sha256::new) },
+        };
+        Self { source, length, offset: 0, part }
+    }
+
+    /// Writes on until `out` holds about `high_water` bytes; true when all is written.
+    pub(crate) fn fill(&mut self, out: &mut Buffer, high_water: usize) -> bool {
+        while out.len() < high_water {
+            let left = self.length - self.offset;
+            let room = (high_water - out.len()).min(PIECE) as u64;
+            match &mut self.part {
+                Part::Plain if left == 0 => return true,
+                Part::Plain => {
+                    self.source.write(self.offset, room.min(left) as usize, out);
+                    self.offset += room.min(left);
+                }
+                Part::Chunk { left: 0, checksum, .. } if left == 0 => {
+                    out.push(b"0\r\n");
+                    if let Some(hasher) = checksum.take() {
+                        out.push(format!("X-Checksum: {}\r\n", digest::hex(&digest::finish(hasher))).as_bytes());
+                    }
+                    out.push(b"\r\n");
+                    return true;
+                }
+                Part::Chunk { left: in_chunk @ 0, chunking, .. } => {
+                    *in_chunk = chunking.size.min(left);
+                    let extension = if chunking.extension { ";part=\"a;b\"" } else { "" };
+                    out.push(format!("{in_chunk:x}{extension}\r\n").as_bytes());
+                }
+                Part::Chunk { left: in_chunk, checksum, .. } => {
+                    let count = room.min(*in_chunk);
+                    let written = self.source.write(self.offset, count as usize, out);
+                    if let Some(hasher) = checksum {
+                        hasher.update(written);
+                    }
+                    self.offset += count;
+                    *in_chunk -= count;
+                    if *in_chunk == 0 {
+                        out.push(b"\r\n");
+                    }
+                }
+            }
+        }
+        false
+    }
+}
+
+#[derive(Debug)]
+enum Source {
+    Bytes(Vec<u8>),
+    Generated { seed: u64 },
+}
+
+impl Source {
+    /// Appends `count` bytes from `offset` on to `out` and returns them.
+    fn write<'a>(&self, offset: u64, count: usize, out: &'a mut Buffer) -> &'a [u8] {
+        let space = &mut out.spare(count)[..count];
+        match self {
+            Self::Bytes(bytes) => space.copy_from_slice(&bytes[offset as usize..][..count]),
+            Self::Generated { seed } => content::fill(*seed, offset, space),
+        }
+        out.commit(count);
+        &out.unread()[out.len() - count..]
+    }
+
+    fn sha256(&self, length: u64) -> [u8; 32] {
+        match self {
+            Self::Bytes(bytes) => digest::sha256(bytes),
+            Self::Generated { seed } => {
+                let mut piece = vec![0; (PIECE as u64).min(length) as usize];
+                let (mut hasher, mut offset) = (Sha256::new(), 0);
+                while offset < length {
+                    let count = (length - offset).min(PIECE as u64);
+                    content::fill(*seed, offset, &mut piece[..count as usize]);
+                    hasher.update(&piece[..count as usize]);
+                    offset += count;
+                }
+                digest::finish(hasher)
+            }
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        413 => "Content Too Large",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+/// Bytes made at a time: small enough for the cache.
+const PIECE: usize = 64 * 1024;

@@ -1,0 +1,336 @@
+//! The loop of one connection: take requests, fill the outbox, send, wait.
+//!
+//! Answers stand in a queue, each with the time it is due, so a delay of one is not added to that of the next. Reading stops when
+//! the outbox is full and goes on when it is empty: memory stays bounded, and a client that never reads is felt as such.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+
+use crate::acceptor::{Stop, Woken};
+use crate::answer::Answer;
+use crate::buffer::Buffer;
+use crate::options::Options;
+use crate::origin::Shared;
+use crate::outgoing::{Due, Outgoing, Reply};
+use crate::request::{self, Refusal};
+use crate::route::{self, Plan};
+use crate::upload::Upload;
+
+/// One client and everything about it.
+pub(crate) struct Connection<'a> {
+    stream: TcpStream,
+    stop: &'a Stop,
+    shared: &'a Shared,
+    inbox: Buffer,
+    outgoing: Outgoing,
+    receiving: Receiving,
+    /// When the bytes in the inbox came.
+    arrived: Instant,
+    /// The inbox may hold a request that there was no room for.
+    has_more: bool,
+    /// Final responses queued or sent.
+    answered: usize,
+    /// Bytes of the head at the front of the inbox that hold no end of it.
+    scanned: usize,
+    repeat: Option<Repeat>,
+}
+
+/// A request for `/small` that has passed all checks. The same bytes again mean the same request, and need no second look.
+struct Repeat {
+    head: Vec<u8>,
+    delay: Duration,
+}
+
+/// What the next bytes from the client are.
+enum Receiving {
+    Head,
+    Content(Box<Upload>),
+    /// Nothing that matters: the last answer is queued.
+    Finished(Ending),
+}
+
+/// What follows the last answer.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// End our side, and discard what the client still sends for a while.
+    Drain,
+    /// Leave the socket alone until the client closes it.
+    Ignore,
+    /// The client has ended its side: just close.
+    Close,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn new(stream: TcpStream, stop: &'a Stop, shared: &'a Shared) -> Self {
+        let is_closing = shared.config.close_after == Some(0);
+        Self {
+            stream,
+            stop,
+            shared,
+            inbox: Buffer::with_capacity(INBOX),
+            outgoing: Outgoing::new(&shared.config),
+            receiving: if is_closing { Receiving::Finished(Ending::Drain) } else { Receiving::Head },
+            arrived: Instant::now(),
+            has_more: false,
+            answered: 0,
+            scanned: 0,
+            repeat: None,
+        }
+    }
+
+    /// Serves until the connection or the server ends. An error is the client's going away; nobody needs to hear of it.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        loop {
+            self.take_requests();
+            self.outgoing.fill(&self.shared.small);
+            self.outgoing.send(&mut self.stream)?;
+            if let (Receiving::Finished(ending), true) = (&self.receiving, self.outgoing.is_done()) {
+                let ending = *ending;
+                return self.end(ending);
+            }
+            let mut events = PollFlags::empty();
+            if self.may_read() {
+                events |= PollFlags::IN;
+            }
+            if self.outgoing.is_blocked() {
+                events |= PollFlags::OUT;
+            }
+            match self.stop.wait(self.stream.as_fd(), events, self.wake_up())? {
+                Woken::Stopped => return Ok(()),
+                Woken::TimedOut => {}
+                // Errors and hang-ups are found by reading or writing.
+                Woken::Ready(_) if events.contains(PollFlags::IN) => self.read()?,
+                Woken::Ready(_) => {}
+            }
+        }
+    }
+
+    fn may_take(&self) -> bool {
+        self.outgoing.has_room() && !matches!(self.receiving, Receiving::Finished(_))
+    }
+
+    /// What has been read is taken first: reading on would let the inbox grow, and the end of the stream would hide requests.
+    fn may_read(&self) -> bool {
+        self.may_take() && !self.has_more && (!self.shared.config.lockstep || self.outgoing.is_done())
+    }
+
+    /// When to go on though the socket has no news: an answer's time has come, or there is work left.
+    fn wake_up(&self) -> Option<Instant> {
+        if self.has_more && self.may_take() && !self.outgoing.is_blocked() {
+            return Some(Instant::now());
+        }
+        self.outgoing.wake_up()
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        match self.stream.read(self.inbox.spare(INBOX / 4)) {
+            // What is left of an unfinished request will never get an answer.
+            Ok(0) => self.receiving = Receiving::Finished(Ending::Close),
+            Ok(count) => {
+                self.inbox.commit(count);
+                self.arrived = Instant::now();
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Takes what the inbox holds, as far as there is room for answers.
+    fn take_requests(&mut self) {
+        let mut requests = 0;
+        self.has_more = true;
+        while self.may_take() {
+            let outcome = match self.receiving {
+                Receiving::Head => match self.take_repeats(&mut requests) {
+                    true => Ok(true),
+                    false => self.take_head(&mut requests),
+                },
+                Receiving::Content(_) => self.take_content(),
+                Receiving::Finished(_) => break,
+            };
+            match outcome {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.has_more = false;
+                    break;
+                }
+                Err(refusal) => {
+                    let mut answer = Answer::text(refusal.status, refusal.reason);
+                    answer.say_close();
+                    self.answer(answer, None);
+                }
+            }
+        }
+        if requests != 0 {
+            self.shared.counters.requests.fetch_add(requests, Ordering::SeqCst);
+        }
+    }
+
+    /// The short way for `/small`: the same bytes as last time, the same answer. False if the next bytes are others.
+    fn take_repeats(&mut self, requests: &mut u64) -> bool {
+        let config = &self.shared.config;
+        let Some(Repeat { head, delay }) = &self.repeat else {
+            return false;
+        };
+        // The last answer before closing says so, which the canned one does not.
+        let most = config.close_after.map_or(usize::MAX, |last| last - 1 - self.answered);
+        let is_direct = delay.is_zero() && self.outgoing.is_direct();
+        let (mut taken, bytes) = (0, self.inbox.unread());
+        while taken < most && self.outgoing.has_room() && bytes[taken * head.len()..].starts_with(head) {
+            if is_direct {
+                self.outgoing.push_direct(self.shared.small.whole());
+            } else {
+                let at = self.arrived + *delay;
+                self.outgoing.push(Due { at, reply: Reply::Small { head_only: false } });
+            }
+            taken += 1;
+        }
+        self.inbox.consume(taken * head.len());
+        self.answered += taken;
+        *requests += taken as u64;
+        if taken != 0 {
+            self.scanned = 0;
+        }
+        taken != 0
+    }
+
+    /// Takes one head by all the rules; false if there is no whole one.
+    fn take_head(&mut self, requests: &mut u64) -> Result<bool, Refusal> {
+        let Some(length) = request::head_length(self.inbox.unread(), &mut self.scanned)? else {
+            return Ok(false);
+        };
+        let bytes = &self.inbox.unread()[..length];
+        let head = request::parse(bytes)?;
+        *requests += 1;
+        let parsed = Options::parse(head.query);
+        let options = parsed.clone().unwrap_or_default();
+        let mut plan = route::plan(&head, &options);
+        if let Err(refusal) = parsed {
+            // Well-formed as a request, so its content can be read and the connection goes on.
+            match &mut plan {
+                Plan::Answer(answer) | Plan::Refuse(answer) | Plan::Ignore(answer) => answer.replace(refusal),
+                Plan::Receive(reception) => {
+                    reception.report = route::Report::Nothing;
+                    reception.answer.replace(refusal);
+                }
+                Plan::Small { head_only } => {
+                    let mut answer = Answer::text(refusal.status, refusal.reason);
+                    answer.head_only = *head_only;
+                    plan = Plan::Answer(Box::new(answer));
+                }
+            }
+        }
+        let delay = options.delay.unwrap_or(self.shared.config.delay);
+        let is_last = self.shared.config.close_after == Some(self.answered + 1);
+        if let (Plan::Small { head_only: false }, false) = (&plan, is_last) {
+            // Clients that vary their heads come here each time, so the memory is used again.
+            let repeat = self.repeat.get_or_insert_with(|| Repeat { head: Vec::new(), delay });
+            repeat.head.clear();
+            repeat.head.extend_from_slice(bytes);
+            repeat.delay = delay;
+        }
+        let at = self.arrived + delay;
+        self.inbox.consume(length);
+        self.scanned = 0;
+        match plan {
+            Plan::Small { head_only } if is_last => {
+                let mut answer = Answer::small();
+                answer.head_only = head_only;
+                self.answer(answer, Some(at));
+            }
+            Plan::Small { head_only } => {
+                self.answered += 1;
+                self.outgoing.push(Due { at, reply: Reply::Small { head_only } });
+            }
+            Plan::Answer(answer) => self.answer(*answer, Some(at)),
+            Plan::Receive(reception) => {
+                if reception.says_continue {
+                    self.outgoing.push(Due { at: self.arrived, reply: Reply::Continue });
+                }
+                self.receiving = Receiving::Content(Box::new(Upload::new(*reception, delay)));
+            }
+            Plan::Refuse(answer) => self.answer(*answer, Some(at)),
+            Plan::Ignore(answer) => {
+                self.answer(*answer, Some(at));
+                self.receiving = Receiving::Finished(Ending::Ignore);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes content from the inbox; false if more must come.
+    fn take_content(&mut self) -> Result<bool, Refusal> {
+        let Receiving::Content(upload) = &mut self.receiving else {
+            return Ok(true);
+        };
+        let before = upload.received();
+        let taken = upload.take(self.inbox.unread());
+        self.shared.counters.content_bytes.fetch_add(upload.received() - before, Ordering::SeqCst);
+        self.inbox.consume(taken?);
+        if !upload.is_complete() {
+            return Ok(false);
+        }
+        if let Receiving::Content(upload) = std::mem::replace(&mut self.receiving, Receiving::Head) {
+            let at = self.arrived + upload.delay();
+            self.answer(upload.finish(), Some(at));
+        }
+        Ok(true)
+    }
+
+    /// Queues a final response, due at `at` or after the default delay.
+    fn answer(&mut self, mut answer: Answer, at: Option<Instant>) {
+        let config = &self.shared.config;
+        self.answered += 1;
+        if config.close_after == Some(self.answered) {
+            answer.closes = true;
+            if !config.close_silently {
+                answer.say_close();
+            }
+        }
+        self.receiving = if answer.closes { Receiving::Finished(Ending::Drain) } else { Receiving::Head };
+        let at = at.unwrap_or(self.arrived + config.delay);
+        self.outgoing.push(Due { at, reply: Reply::Composed(Box::new(answer)) });
+    }
+
+    fn end(mut self, ending: Ending) -> io::Result<()> {
+        let until = Some(Instant::now() + self.shared.config.linger);
+        match ending {
+            Ending::Close => {}
+            Ending::Ignore => {
+                self.stop.wait(self.stream.as_fd(), HUNG_UP, until)?;
+            }
+            Ending::Drain => {
+                self.stream.shutdown(Shutdown::Write)?;
+                while let Woken::Ready(_) = self.stop.wait(self.stream.as_fd(), PollFlags::IN, until)? {
+                    match self.stream.read(self.inbox.spare(INBOX / 4)) {
+                        Ok(0) => break,
+                        Ok(_) => {}
+                        Err(error) if is_passing(&error) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing is wrong; the socket is not ready.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Bytes that are read ahead of the requests they hold.
+const INBOX: usize = 256 * 1024;
+
+/// The client has closed. Elsewhere than on Linux that shows only when both sides have.
+#[cfg(target_os = "linux")]
+const HUNG_UP: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const HUNG_UP: PollFlags = PollFlags::HUP;

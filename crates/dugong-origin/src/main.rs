@@ -1,0 +1,90 @@
+//! `dugong-origin`: the origin server as a program.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use dugong_origin::{Config, Origin};
+
+/// An HTTP/1.1 origin server with answers for demos, tests and benchmarks.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// How long after its request each answer is due, such as 5ms or 1.5s
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
+    delay: Duration,
+    /// Read nothing while any answer is unsent
+    #[arg(long)]
+    lockstep: bool,
+    /// Close each connection after K responses
+    #[arg(long, value_name = "K")]
+    close_after: Option<usize>,
+    /// With --close-after: close without saying so
+    #[arg(long, requires = "close_after")]
+    close_silently: bool,
+    /// Write the address to this file once the server listens
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+    /// End when standard input ends, for callers that may die
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dugong-origin: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: Flags) -> io::Result<()> {
+    let mut origin = Origin::start(Config {
+        listen: flags.listen,
+        delay: flags.delay,
+        lockstep: flags.lockstep,
+        close_after: flags.close_after,
+        close_silently: flags.close_silently,
+        ..Config::default()
+    })?;
+    let address = origin.address();
+    let mut out = io::stdout();
+    writeln!(out, "listening on {address}")?;
+    out.flush()?;
+    if let Some(path) = flags.ready_file {
+        // Written aside and renamed, so that nobody reads half of it.
+        let mut aside = path.clone().into_os_string();
+        aside.push(".new");
+        std::fs::write(&aside, format!("{address}\n"))?;
+        std::fs::rename(&aside, &path)?;
+    }
+    if flags.until_stdin_closes {
+        let mut stdin = io::stdin();
+        while stdin.read(&mut [0; 4096])? != 0 {}
+        origin.stop();
+        return Ok(());
+    }
+    loop {
+        // Until killed.
+        thread::park();
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 0.001),
+        (None, Some(number)) => (number, 1.0),
+        (None, None) => return Err("expected a time such as 5ms or 1.5s".to_owned()),
+    };
+    let seconds = number.parse::<f64>().map_err(|error| error.to_string())? * unit;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,67 @@
+//! The server that answers by URL.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::acceptor::{Acceptor, Stop};
+use crate::config::{Config, Counters, Counts};
+use crate::connection::Connection;
+use crate::small::Small;
+
+/// A running origin server. Dropping it closes its sockets and ends its threads.
+#[derive(Debug)]
+pub struct Origin {
+    acceptor: Acceptor,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of an origin have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) counters: Counters,
+    pub(crate) small: Small,
+}
+
+impl Origin {
+    /// Listens and serves, on threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened on, or the system has no thread or descriptor left. Nothing runs then.
+    pub fn start(mut config: Config) -> io::Result<Self> {
+        // With no room nothing could ever be answered, and with little each byte would be a call of its own.
+        config.high_water = config.high_water.max(4096);
+        config.read_ahead = config.read_ahead.max(1);
+        let (listen, kernel_buffers) = (config.listen, config.kernel_buffers);
+        let shared = Arc::new(Shared { config, counters: Counters::default(), small: Small::new() });
+        let serving = Arc::clone(&shared);
+        let acceptor = Acceptor::start(listen, kernel_buffers, move |_, stream, stop| serve(stream, stop, &serving))?;
+        Ok(Self { acceptor, shared })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.acceptor.address()
+    }
+
+    /// What it has seen so far; also after [`stop`](Self::stop).
+    pub fn counts(&self) -> Counts {
+        self.shared.counters.snapshot()
+    }
+
+    /// Closes all sockets, also in the middle of an answer, and waits for the threads to end. Dropping does the same.
+    pub fn stop(&mut self) {
+        self.acceptor.stop();
+    }
+}
+
+fn serve(stream: TcpStream, stop: &Stop, shared: &Shared) {
+    shared.counters.connections.fetch_add(1, Ordering::SeqCst);
+    shared.counters.open.fetch_add(1, Ordering::SeqCst);
+    // A client that goes away is its own affair; the connection has ended either way.
+    let _ = Connection::new(stream, stop, shared).run();
+    shared.counters.open.fetch_sub(1, Ordering::SeqCst);
+}

@@ -1,0 +1,144 @@
+//! Many requests at once: order, time, and what happens when nobody reads.
+
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, bytes, get, origin, origin_with};
+use dugong_origin::{Config, document};
+
+#[test]
+fn answers_come_in_the_order_of_requests() {
+    let origin = origin();
+    let mut client = Client::connect(origin.address());
+    let requests: String = (0..500).map(|id| get(&format!("/doc/{id}"))).collect();
+    client.send(requests);
+    for id in 0..500 {
+        assert_eq!(client.response().content, document(&id.to_string()));
+    }
+}
+
+#[test]
+fn thousand_delayed_answers_take_one_delay_not_thousand() {
+    let origin = origin_with(Config { delay: Duration::from_millis(100), ..Config::default() });
+    for target in ["/small", "/doc/1"] {
+        let mut client = Client::connect(origin.address());
+        let started = Instant::now();
+        client.send(get(target).repeat(1000));
+        for _ in 0..1000 {
+            assert_eq!(client.response().status(), 200);
+        }
+        let taken = started.elapsed();
+        // One after the other would be 100 s; the upper bound leaves room for a slow machine.
+        assert!(taken >= Duration::from_millis(100) && taken < Duration::from_secs(9), "{target}: {taken:?}");
+    }
+}
+
+#[test]
+fn a_delay_of_one_request_does_not_reorder_answers() {
+    let origin = origin();
+    let mut client = Client::connect(origin.address());
+    let started = Instant::now();
+    client.send([get("/small"), get("/doc/1?delay=50"), get("/small?delay=20"), get("/doc/2")].concat());
+    assert_eq!(client.response().content.len(), 120);
+    assert_eq!(client.response().content, document("1"));
+    assert!(started.elapsed() >= Duration::from_millis(50));
+    assert_eq!(client.response().content.len(), 120);
+    assert_eq!(client.response().content, document("2"));
+}
+
+#[test]
+fn long_and_short_answers_mix() {
+    let origin = origin();
+    let mut client = Client::connect(origin.address());
+    let targets = ["/small", "/bytes/900000?seed=1", "/small", "/chunked/700000?seed=2", "/small", "/bytes/1?seed=3"];
+    client.send(targets.map(get).concat().repeat(5));
+    for _ in 0..5 {
+        for (seed, length) in [(0, 0), (1, 900_000), (0, 0), (2, 700_000), (0, 0), (3, 1)] {
+            let content = client.response().content;
+            if seed == 0 { assert_eq!(content.len(), 120) } else { assert_eq!(content, bytes(seed, length)) }
+        }
+    }
+}
+
+#[test]
+fn requests_in_any_cut_are_understood() {
+    let origin = origin();
+    let mut client = Client::connect(origin.address());
+    let requests = [get("/small"), get("/small"), get("/doc/1"), get("/small")].concat();
+    for cut in 1..requests.len() {
+        client.send(&requests[..cut]);
+        client.send(&requests[cut..]);
+        for length in [120, 120, document("1").len(), 120] {
+            assert_eq!(client.response().content.len(), length, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn reading_stops_when_the_answers_are_not_taken_and_goes_on_when_they_are() {
+    for lockstep in [false, true] {
+        let origin = origin_with(Config { lockstep, kernel_buffers: Some(BUFFERS), ..Config::default() });
+        let mut client = Client::connect(origin.address());
+        // Write without reading until the socket is full on both sides: this client is in a deadlock.
+        client.stream.get_ref().set_nonblocking(true).unwrap();
+        let batch = get("/bytes/2000").repeat(100);
+        let mut sent = Vec::new();
+        let mut idle_since = Instant::now();
+        // Nothing accepted for a while means stuck: nobody else could make room.
+        while idle_since.elapsed() < Duration::from_millis(300) {
+            let at = sent.len() % batch.len();
+            match client.stream.get_ref().write(&batch.as_bytes()[at..]) {
+                Ok(count) => {
+                    sent.extend_from_slice(&batch.as_bytes()[at..at + count]);
+                    idle_since = Instant::now();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+            assert!(sent.len() < 64 << 20, "the server never stopped reading");
+        }
+        let whole = sent.len() / get("/bytes/2000").len();
+        let seen = origin.counts().requests as usize;
+        assert!(seen < whole, "{seen} of {whole} requests read though no answer was taken");
+        client.stream.get_ref().set_nonblocking(false).unwrap();
+        for _ in 0..whole {
+            assert_eq!(client.response().content, bytes(0, 2000));
+        }
+        assert_eq!(origin.counts().requests as usize, whole);
+    }
+}
+
+#[test]
+fn lockstep_reads_nothing_while_an_answer_is_queued() {
+    let origin = origin_with(Config { lockstep: true, ..Config::default() });
+    let mut client = Client::connect(origin.address());
+    client.send(get("/doc/1?delay=200"));
+    while origin.counts().requests == 0 {
+        std::thread::yield_now();
+    }
+    client.send(get("/doc/2"));
+    assert_eq!(client.stream.get_ref().peek(&mut [0; 1]).unwrap(), 1);
+    assert!(origin.counts().requests <= 2);
+    assert_eq!(client.response().content, document("1"));
+    assert_eq!(client.response().content, document("2"));
+}
+
+#[test]
+fn read_ahead_is_bounded() {
+    let config = Config { delay: Duration::from_millis(700), read_ahead: 10, ..Config::default() };
+    let origin = origin_with(config);
+    let mut client = Client::connect(origin.address());
+    client.send(get("/doc/1").repeat(25));
+    while origin.counts().requests == 0 {
+        std::thread::yield_now();
+    }
+    // All have come at once; the eleventh is taken when the first is answered.
+    assert_eq!(origin.counts().requests, 10);
+    for _ in 0..25 {
+        assert_eq!(client.response().content, document("1"));
+    }
+}
+
+/// Bytes of the system's buffers: little, but more than a segment of the loopback interface. With less, TCP waits for its timers
+/// before it fills a window smaller than a segment.
+const BUFFERS: usize = 128 * 1024;

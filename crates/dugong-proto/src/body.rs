@@ -1,0 +1,124 @@
+//! The content of one response after another: what of it is still to come, and what frames it.
+
+use crate::chunked::{ChunkedReader, Framed};
+use crate::error::{Incomplete, Within};
+use crate::field_section::Fault;
+use crate::fields::Fields;
+use crate::limits::Limits;
+
+/// The content that is being read.
+#[derive(Debug)]
+pub(crate) struct Body {
+    kind: Kind,
+    chunked: ChunkedReader,
+    trailers: Fields,
+    /// Bytes of content taken.
+    received: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Length { left: u64, total: u64 },
+    Chunked,
+    UntilClose,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Content: so many bytes at most.
+    Content(u64),
+    /// What frames the next content.
+    Framing,
+    /// Nothing: it is complete.
+    End,
+}
+
+impl Body {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Body {
+            kind: Kind::Length { left: 0, total: 0 },
+            chunked: ChunkedReader::new(limits),
+            trailers: Fields::new(),
+            received: 0,
+        }
+    }
+
+    /// Content of `total` bytes begins.
+    pub(crate) fn begin_length(&mut self, total: u64) {
+        self.begin(Kind::Length { left: total, total });
+    }
+
+    /// Chunked content begins.
+    pub(crate) fn begin_chunked(&mut self) {
+        self.chunked.restart();
+        self.begin(Kind::Chunked);
+    }
+
+    /// Content begins that only the end of the connection ends.
+    pub(crate) fn begin_until_close(&mut self) {
+        self.begin(Kind::UntilClose);
+    }
+
+    fn begin(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.received = 0;
+        self.trailers.clear();
+    }
+
+    pub(crate) fn next(&self) -> Next {
+        match self.kind {
+            Kind::Length { left: 0, .. } => Next::End,
+            Kind::Length { left, .. } => Next::Content(left),
+            Kind::Chunked if self.chunked.left() == 0 => Next::Framing,
+            Kind::Chunked => Next::Content(self.chunked.left()),
+            Kind::UntilClose => Next::Content(u64::MAX),
+        }
+    }
+
+    /// Reads what frames the next content.
+    pub(crate) fn read_framing(&mut self, input: &[u8]) -> Result<Framed, Fault> {
+        self.chunked.feed(input, &mut self.trailers)
+    }
+
+    /// `count` bytes of content were taken.
+    pub(crate) fn taken(&mut self, count: u64) {
+        match &mut self.kind {
+            Kind::Length { left, .. } => *left = left.checked_sub(count).expect("no more is used than was given"),
+            Kind::Chunked => self.chunked.taken(count),
+            Kind::UntilClose => {}
+        }
+        self.received += count;
+    }
+
+    /// Whether it may end with the connection.
+    pub(crate) fn ends_with_connection(&self) -> bool {
+        self.kind == Kind::UntilClose
+    }
+
+    /// What is missing, if nothing more comes.
+    pub(crate) fn incomplete(&self) -> Incomplete {
+        let (within, expected) = match self.kind {
+            Kind::Length { total, .. } => (Within::Content, Some(total)),
+            Kind::Chunked => (self.chunked.within(), None),
+            Kind::UntilClose => (Within::Content, None),
+        };
+        Incomplete { within, received: self.received, expected }
+    }
+
+    /// The announced length.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Length { total, .. } => Some(total),
+            Kind::Chunked | Kind::UntilClose => None,
+        }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(crate) fn trailers(&self) -> &Fields {
+        &self.trailers
+    }
+}

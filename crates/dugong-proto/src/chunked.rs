@@ -1,0 +1,180 @@
+//! The chunked transfer coding (RFC 9112 §7.1): one state per element of its grammar.
+//!
+//! The reader sees only what frames the content: size lines, the CRLF after a chunk's data, the last chunk and the trailer
+//! section. The data itself is taken past it, `left` bytes at a time, straight to whoever wants it.
+
+use crate::error::{Malformed, Within};
+use crate::field_section::{Fault, Fed, SectionReader};
+use crate::fields::Fields;
+use crate::grammar::{CR, LF, hex_digit, is_ows, text_run};
+use crate::limits::Limits;
+
+#[derive(Debug)]
+pub(crate) struct ChunkedReader {
+    state: State,
+    /// The size as read so far, then what is left of the chunk's data.
+    left: u64,
+    /// What is left for chunk extensions in this message.
+    extension_budget: usize,
+    limits: Limits,
+    section: SectionReader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In the size, after so many digits.
+    Size {
+        digits: u8,
+    },
+    /// In blanks after the size. If no `;` follows, it is the first of them that is wrong.
+    BadWhitespace {
+        count: isize,
+    },
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailers,
+}
+
+/// What the framing says next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Framed {
+    /// All input is used up, and the next thing is not known yet.
+    More,
+    /// The data of a chunk begins at this index, or goes on there.
+    Data(usize),
+    /// The message ended before this index.
+    End(usize),
+}
+
+/// More digits than this could not be counted in 64 bits, and leading zeros are no reason to go on for ever.
+const MAX_SIZE_DIGITS: u8 = 16;
+
+impl ChunkedReader {
+    pub(crate) fn new(limits: Limits) -> Self {
+        ChunkedReader {
+            state: State::Size { digits: 0 },
+            left: 0,
+            extension_budget: limits.chunk_extensions,
+            limits,
+            section: SectionReader::new(limits.trailer_section, limits.fields, Malformed::TrailerSectionTooLong),
+        }
+    }
+
+    /// Makes ready for another message.
+    pub(crate) fn restart(&mut self) {
+        self.state = State::Size { digits: 0 };
+        self.left = 0;
+        self.extension_budget = self.limits.chunk_extensions;
+    }
+
+    /// Bytes left of the data of the current chunk; 0 if the framing has to be read first.
+    pub(crate) fn left(&self) -> u64 {
+        if self.state == State::Data { self.left } else { 0 }
+    }
+
+    /// `count` bytes of the current chunk's data were taken.
+    pub(crate) fn taken(&mut self, count: u64) {
+        debug_assert!(self.state == State::Data && count <= self.left, "only the data of a chunk can be taken");
+        self.left -= count;
+        if self.left == 0 {
+            self.state = State::DataCr;
+        }
+    }
+
+    /// Where a message that stops now is cut.
+    pub(crate) fn within(&self) -> Within {
+        match self.state {
+            State::Data => Within::Content,
+            State::Trailers => Within::Trailers,
+            _ => Within::ChunkLine,
+        }
+    }
+
+    /// Reads framing from `input`, and puts trailer fields into `trailers`.
+    pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
+        let fault = |what, at: usize| Err((what, at as isize));
+        let mut at = 0;
+        loop {
+            if self.state == State::Data {
+                return Ok(Framed::Data(at));
+            }
+            if self.state == State::Trailers {
+                return match self.section.feed(&input[at..], trailers) {
+                    Ok(Fed::More) => Ok(Framed::More),
+                    Ok(Fed::End(end)) => Ok(Framed::End(at + end)),
+                    Err((what, index)) => Err((what, at as isize + index)),
+                };
+            }
+            let Some(&byte) = input.get(at) else { return Ok(Framed::More) };
+            match self.state {
+                State::Size { digits } => match (byte, hex_digit(byte)) {
+                    (_, Some(_)) if digits == MAX_SIZE_DIGITS => return fault(Malformed::ChunkSizeOverflow, at),
+                    (_, Some(digit)) => {
+                        self.left = self.left << 4 | digit;
+                        self.state = State::Size { digits: digits + 1 };
+                    }
+                    (LF, _) => return fault(Malformed::BareLf, at),
+                    (_, None) if digits == 0 => return fault(Malformed::ChunkSize, at),
+                    (CR, _) => self.state = State::SizeLf,
+                    (b';', _) => {
+                        self.state = State::Extension;
+                        continue;
+                    }
+                    (_, None) if is_ows(byte) => {
+                        self.state = State::BadWhitespace { count: 0 };
+                        continue;
+                    }
+                    (_, None) => return fault(Malformed::ChunkSize, at),
+                },
+                State::BadWhitespace { count } if is_ows(byte) => {
+                    self.spend(1).map_err(|what| (what, at as isize))?;
+                    self.state = State::BadWhitespace { count: count + 1 };
+                }
+                State::BadWhitespace { .. } if byte == b';' => {
+                    self.state = State::Extension;
+                    continue;
+                }
+                // It shows only now, but the first of the blanks is what is wrong.
+                State::BadWhitespace { count } => return Err((Malformed::ChunkSize, at as isize - count)),
+                State::Extension => {
+                    let run = text_run(&input[at..]);
+                    let budget = self.extension_budget;
+                    self.spend(run).map_err(|what| (what, (at + budget) as isize))?;
+                    at += run;
+                    match input.get(at) {
+                        None => return Ok(Framed::More),
+                        Some(&CR) => self.state = State::SizeLf,
+                        Some(&LF) => return fault(Malformed::BareLf, at),
+                        Some(_) => return fault(Malformed::ChunkExtension, at),
+                    }
+                }
+                State::SizeLf if byte != LF => return fault(Malformed::BareCr, at),
+                State::SizeLf if self.left == 0 => self.state = State::Trailers,
+                State::SizeLf => self.state = State::Data,
+                State::DataCr if byte == CR => self.state = State::DataLf,
+                State::DataLf if byte == LF => {
+                    self.left = 0;
+                    self.state = State::Size { digits: 0 };
+                }
+                State::DataCr | State::DataLf => return fault(Malformed::ChunkEnd, at),
+                State::Data | State::Trailers => unreachable!("both were dealt with above"),
+            }
+            at += 1;
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Malformed> {
+        self.extension_budget = self.extension_budget.checked_sub(bytes).ok_or(Malformed::ChunkExtensionsTooLong)?;
+        Ok(())
+    }
+}
+
+/// Appends the last chunk and a trailer section.
+pub(crate) fn push_last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
+    out.extend_from_slice(b"0\r\n");
+    trailers.push_to(out);
+    out.extend_from_slice(b"\r\n");
+}

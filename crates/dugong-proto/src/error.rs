@@ -1,0 +1,302 @@
+//! What can go wrong, whose fault it is, and what is left of the connection afterwards.
+
+use std::fmt;
+
+/// An error of the protocol core.
+///
+/// | variant | whose fault | what is left |
+/// | --- | --- | --- |
+/// | [`Remote`](Error::Remote), [`Unsupported`](Error::Unsupported) | the peer's | nothing more can be read as HTTP |
+/// | [`Incomplete`](Error::Incomplete) | the peer's, or the network's | nothing more arrives |
+/// | [`Closed`](Error::Closed) | nobody's: the connection ended in order | nothing more arrives |
+/// | [`Local`](Error::Local) | the caller's | everything: nothing was sent, the connection is as it was |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer sent what HTTP/1.1 forbids.
+    Remote {
+        /// The rule that was broken.
+        what: Malformed,
+        /// Offset of the first bad byte, counted from the first byte that was received on the connection.
+        at: u64,
+    },
+    /// The peer sent something that is not HTTP/1.0 or HTTP/1.1.
+    Unsupported {
+        /// What it is instead.
+        what: Unsupported,
+        /// Offset of the first byte that is not HTTP/1.x, counted as in `Remote`.
+        at: u64,
+    },
+    /// The peer stopped inside a message, or before the response that is due (RFC 9112 §8).
+    Incomplete(Incomplete),
+    /// The connection ended in order, before the responses that are still due.
+    Closed(CloseReason),
+    /// The caller asked for what this state does not allow.
+    Local(Misuse),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Remote { what, at } => write!(f, "invalid response: {what}, at byte {at}"),
+            Error::Unsupported { what, at } => write!(f, "unsupported response: {what}, at byte {at}"),
+            Error::Incomplete(incomplete) => incomplete.fmt(f),
+            Error::Closed(reason) => write!(f, "the connection is closed: {reason}"),
+            Error::Local(misuse) => misuse.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Misuse> for Error {
+    fn from(misuse: Misuse) -> Self {
+        Error::Local(misuse)
+    }
+}
+
+/// How far a message had come when the peer stopped (RFC 9112 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// The part of the message in which it stopped.
+    pub within: Within,
+    /// Bytes received: of the head if it stopped there, otherwise of content (framing not counted).
+    pub received: u64,
+    /// Bytes of content announced by Content-Length; `None` if there was none.
+    pub expected: Option<u64>,
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let received = self.received;
+        match (self.within, self.expected) {
+            (Within::Nothing, _) => write!(f, "the connection ended before the response"),
+            (Within::Head, _) => write!(f, "the connection ended after {received} bytes of a response head"),
+            (_, Some(expected)) => write!(f, "the connection ended after {received} of {expected} bytes of content"),
+            (within, None) => {
+                let place = match within {
+                    Within::ChunkLine => ", in the line of a chunk",
+                    Within::Trailers => ", in the trailer section",
+                    _ => "",
+                };
+                write!(f, "the connection ended after {received} bytes of content{place}")
+            }
+        }
+    }
+}
+
+/// A part of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Within {
+    /// Before its first byte.
+    Nothing,
+    /// In the status line or the header section.
+    Head,
+    /// In content, or in the data of a chunk.
+    Content,
+    /// In the size line of a chunk, or in the CRLF after its data.
+    ChunkLine,
+    /// In the trailer section.
+    Trailers,
+}
+
+impl Within {
+    /// A short name in lower case, as it is used in transcripts.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Within::Nothing => "nothing",
+            Within::Head => "head",
+            Within::Content => "content",
+            Within::ChunkLine => "chunk-line",
+            Within::Trailers => "trailers",
+        }
+    }
+}
+
+/// Declares an enum of reasons: each with its documentation, a short code for transcripts and logs, and a text for people.
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$vmeta])* #[doc = concat!("(`", $code, "`)")] $variant,)*
+        }
+
+        impl $name {
+            /// All of them, for tables and tests.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// A short name that does not change, for transcripts, logs and statistics.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $($name::$variant => $code,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($name::$variant => $text,)* })
+            }
+        }
+    };
+}
+
+reasons! {
+    /// What a peer sent that HTTP/1.1 forbids.
+    Malformed {
+        /// The status line is not version, space, status, space, reason.
+        StatusLine = "status-line", "expected a space in the status line";
+        /// The status is not three digits from 100 to 999.
+        StatusCode = "status-code", "expected a status of three digits from 100 to 999";
+        /// A control character in the reason phrase.
+        ReasonPhrase = "reason-phrase", "found a control character in the reason phrase";
+        /// A CR that no LF follows.
+        BareCr = "bare-cr", "expected LF after CR";
+        /// An LF that no CR precedes.
+        BareLf = "bare-lf", "found LF without CR";
+        /// A field name that is no token.
+        FieldName = "field-name", "found a byte that no field name may contain";
+        /// White space between field name and colon (RFC 9112 §5.1).
+        SpaceBeforeColon = "space-before-colon", "found a space in or after a field name";
+        /// A field line without a colon.
+        MissingColon = "missing-colon", "expected a colon in a field line";
+        /// NUL or another control character in a field value (RFC 9110 §5.5).
+        FieldValue = "field-value", "found a control character in a field value";
+        /// White space before the first field line (RFC 9112 §2.2).
+        LeadingWhitespace = "leading-whitespace", "found white space before the first field line";
+        /// Longer than [`Limits::status_line`](crate::Limits::status_line).
+        StatusLineTooLong = "status-line-too-long", "the status line is longer than the limit";
+        /// Longer than [`Limits::header_section`](crate::Limits::header_section).
+        HeaderSectionTooLong = "header-section-too-long", "the header section is longer than the limit";
+        /// More than [`Limits::fields`](crate::Limits::fields).
+        TooManyFields = "too-many-fields", "there are more field lines than the limit";
+        /// More than [`Limits::interim_responses`](crate::Limits::interim_responses).
+        TooManyInterim = "too-many-interim", "there are more interim responses than the limit";
+        /// Both Transfer-Encoding and Content-Length (RFC 9112 §6.3, rule 3).
+        CodingAndLength = "coding-and-length", "found both Transfer-Encoding and Content-Length";
+        /// A transfer coding other than a single `chunked`; we never ask for one.
+        TransferCoding = "transfer-coding", "found a transfer coding other than chunked alone";
+        /// Transfer-Encoding in an HTTP/1.0 response (RFC 9112 §6.1).
+        CodingInHttp10 = "coding-in-http-1.0", "found Transfer-Encoding in an HTTP/1.0 response";
+        /// A Content-Length that is not a number that fits 64 bits.
+        ContentLength = "content-length", "expected a Content-Length of decimal digits";
+        /// Several Content-Lengths that differ.
+        ContentLengthsDiffer = "content-lengths-differ", "found Content-Lengths that differ";
+        /// A folded Content-Length or Transfer-Encoding: readers of folds differ.
+        FoldedFramingField = "folded-framing-field", "found a folded Content-Length or Transfer-Encoding";
+        /// A chunk size that is not hexadecimal digits.
+        ChunkSize = "chunk-size", "expected a chunk size of hexadecimal digits";
+        /// A chunk size of more than 16 digits.
+        ChunkSizeOverflow = "chunk-size-overflow", "the chunk size has more than 16 digits";
+        /// A control character in a chunk extension.
+        ChunkExtension = "chunk-extension", "found a control character in a chunk extension";
+        /// Longer than [`Limits::chunk_extensions`](crate::Limits::chunk_extensions).
+        ChunkExtensionsTooLong = "chunk-extensions-too-long", "the chunk extensions are longer than the limit";
+        /// The data of a chunk is not followed by CRLF.
+        ChunkEnd = "chunk-end", "expected CRLF after the data of a chunk";
+        /// Longer than [`Limits::trailer_section`](crate::Limits::trailer_section).
+        TrailerSectionTooLong = "trailer-section-too-long", "the trailer section is longer than the limit";
+        /// Bytes that no request asked for (RFC 9112 §9.2).
+        UnaskedBytes = "unasked-bytes", "received bytes that no request asked for";
+        /// A 101 response to a request that did not ask for an upgrade (RFC 9110 §15.2.2).
+        UnaskedSwitch = "unasked-switch", "the server switches protocols though nobody asked";
+    }
+}
+
+reasons! {
+    /// What a peer sent that is not HTTP/1.0 or HTTP/1.1.
+    Unsupported {
+        /// Not HTTP, or HTTP/0.9.
+        NotHttp = "not-http", "expected a status line that begins with HTTP/";
+        /// Another version of HTTP.
+        Version = "version", "expected HTTP/1.0 or HTTP/1.1";
+        /// A status line without a status.
+        NoStatus = "no-status", "expected a status after the version";
+        /// Neither a length nor chunked nor `Connection: close`, where the settings ask for one of them.
+        MissingLength = "missing-length", "the content has no length, and the response does not say that the connection closes";
+    }
+}
+
+reasons! {
+    /// Why a connection carries no further request (RFC 9112 §9.3 to §9.6).
+    CloseReason {
+        /// The end of the content cannot be known.
+        FaultyFraming = "faulty-framing", "the framing of a response was faulty";
+        /// The content extends to the end of the connection.
+        CloseDelimited = "close-delimited", "the content of a response extended to the end of the connection";
+        /// `Connection: close` in a response.
+        ServerSaidClose = "server-said-close", "the server said that it closes the connection";
+        /// An HTTP/1.0 response without `keep-alive`.
+        Http10 = "http-1.0", "an HTTP/1.0 server closes the connection";
+        /// `Connection: close` in a request.
+        ClientSaidClose = "client-said-close", "a request asked to close the connection";
+        /// A final response came, and the content of its request was not sent to its end.
+        ContentNotSent = "content-not-sent", "the content of a request was not sent to its end";
+        /// The peer closed while nothing was outstanding.
+        PeerClosed = "peer-closed", "the server closed the idle connection";
+        /// A 408 response came while nothing was outstanding.
+        RequestTimeout = "request-timeout", "the server closed the idle connection with status 408";
+        /// The connection carries another protocol now (CONNECT, Upgrade).
+        Tunnel = "tunnel", "the connection carries another protocol now";
+        /// Bytes arrived that no request asked for.
+        UnaskedBytes = "unasked-bytes", "the server sent bytes that no request asked for";
+        /// Reading or writing failed, or what was received could not be understood.
+        Broken = "broken", "the connection failed";
+    }
+}
+
+reasons! {
+    /// What the caller did that the state of the connection or the grammar of HTTP does not allow. Nothing was sent.
+    Misuse {
+        /// The method is no token.
+        Method = "method", "the method is not a token";
+        /// The request target is empty or contains a blank, a control character, `#` or a byte beyond ASCII, or has not the
+        /// form that the method needs (RFC 9112 §3.2).
+        Target = "target", "the request target is empty, has a character that is not allowed, or not the form that the method needs";
+        /// A field name is no token.
+        FieldName = "field-name", "a field name is not a token";
+        /// A field value contains CR, LF, NUL or another control character, or begins or ends with a blank.
+        FieldValue = "field-value", "a field value contains a control character, or begins or ends with a blank";
+        /// The host is not valid, or there are two Host fields.
+        Host = "host", "the host is not valid, or there is more than one Host field";
+        /// The caller's Content-Length contradicts the content.
+        ContentLength = "content-length", "the Content-Length given contradicts the content";
+        /// The caller's Transfer-Encoding contradicts the content.
+        TransferEncoding = "transfer-encoding", "the Transfer-Encoding given contradicts the content";
+        /// The caller's Expect contradicts the request, or there is an expectation without content.
+        Expect = "expect", "an expectation needs content, and an Expect field needs the expectation to be set";
+        /// TE that names chunked, which is always accepted (RFC 9112 §7.4).
+        Te = "te", "TE must not name chunked";
+        /// TE or Upgrade without the option of that name in Connection (RFC 9110 §10.1.4, §7.8).
+        Connection = "connection", "TE and Upgrade have to be named in Connection";
+        /// Content with TRACE or CONNECT, or with OPTIONS and no Content-Type (RFC 9110 §9.3.6 to §9.3.8).
+        ContentNotAllowed = "content-not-allowed", "this method may not have content, or not without Content-Type";
+        /// Chunked content for a server that showed itself to be HTTP/1.0 (RFC 9112 §6.1).
+        ChunkedToHttp10 = "chunked-to-http-1.0", "chunked content cannot be sent to an HTTP/1.0 server";
+        /// A trailer field that frames or directs the message (RFC 9110 §6.5.1).
+        Trailer = "trailer", "a field that frames or directs the message cannot be a trailer";
+        /// The content of the last request is not complete.
+        ContentOwed = "content-owed", "the content of the previous request is not complete";
+        /// More content than announced.
+        ExcessContent = "excess-content", "this is more content than was announced";
+        /// The content was ended before all that was announced.
+        ContentShort = "content-short", "this is less content than was announced";
+        /// No content was announced, or it is complete.
+        NoContentDue = "no-content-due", "no content is due";
+        /// The server has not yet answered the expectation.
+        AwaitContinue = "await-continue", "the server has not yet answered Expect: 100-continue";
+        /// A final response has come, so the content is not wanted any more.
+        ContentRefused = "content-refused", "a final response has come before the content was sent; it is not wanted any more";
+        /// Responses have to be read before this can be sent.
+        ReadFirst = "read-first", "responses have to be read before more can be sent";
+        /// The content of the current response is not at its end.
+        ContentUnread = "content-unread", "the content of the previous response has not been read to its end";
+        /// No request is outstanding.
+        NothingOutstanding = "nothing-outstanding", "no response is due";
+    }
+}
+
+impl std::error::Error for Misuse {}

@@ -1,0 +1,219 @@
+//! Field lines: names and values in order, case and duplicates kept (RFC 9110 §5).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::Misuse;
+use crate::grammar::{is_ows, is_tchar, list, text_run};
+
+/// The field lines of a header or trailer section, in the order in which they were sent.
+///
+/// One buffer holds all bytes and one list says where each line's name and value are, so that a section costs no allocation
+/// per field, and none at all when the same `Fields` is filled again.
+///
+/// ```
+/// use dugong_proto::Fields;
+/// let mut fields = Fields::new();
+/// fields.append("Accept", "text/html")?;
+/// fields.append("X-Tag", "a")?;
+/// fields.append("x-tag", "b")?;
+/// assert_eq!(fields.get("ACCEPT"), Some(&b"text/html"[..]));
+/// assert_eq!(fields.get_all("X-Tag").collect::<Vec<_>>(), [b"a", b"b"]);
+/// assert!(fields.append("X-Evil", "a\r\nSet-Cookie: b").is_err());
+/// # Ok::<(), dugong_proto::Misuse>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Fields {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: Vec<Line>,
+    /// The bytes are as a peer sent them, which is not how they would be sent: blanks, folds, an empty line.
+    pub(crate) received: bool,
+}
+
+/// Where a field line's parts are in `Fields::bytes`; `u32` because limits keep sections far below 4 GiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) name_start: u32,
+    pub(crate) name_end: u32,
+    pub(crate) value_start: u32,
+    pub(crate) value_end: u32,
+    /// The value was continued on further lines (obs-fold).
+    pub(crate) folded: bool,
+}
+
+/// One field line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FieldLine<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> FieldLine<'a> {
+    /// The name, spelled as it was sent.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        std::str::from_utf8(self.name).expect("field names are tokens, which are ASCII")
+    }
+
+    /// The value, without blanks at its ends.
+    #[must_use]
+    pub fn value(&self) -> &'a [u8] {
+        self.value
+    }
+
+    /// The value as text: each byte is one character (ISO 8859-1), as HTTP/1.1 has it.
+    #[must_use]
+    pub fn value_text(&self) -> Cow<'a, str> {
+        latin1(self.value)
+    }
+}
+
+/// Bytes as ISO 8859-1 text; borrowed when they are ASCII.
+pub(crate) fn latin1(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.is_ascii() => Cow::Borrowed(text),
+        _ => Cow::Owned(bytes.iter().map(|&b| char::from(b)).collect()),
+    }
+}
+
+impl fmt::Debug for FieldLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.value.escape_ascii())
+    }
+}
+
+impl Fields {
+    /// No fields, for whoever wants to look at none.
+    pub(crate) const NONE: &'static Fields = &Fields { bytes: Vec::new(), lines: Vec::new(), received: false };
+
+    /// No fields.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field line at the end; others of that name stay.
+    ///
+    /// # Errors
+    /// [`Misuse::FieldName`] if the name is not a token, [`Misuse::FieldValue`] if the value contains a control character
+    /// other than HTAB, or begins or ends with a blank. The fields are as they were.
+    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Misuse> {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        if name.is_empty() || !name.iter().copied().all(is_tchar) {
+            return Err(Misuse::FieldName);
+        }
+        let blank_end = value.first().copied().is_some_and(is_ows) || value.last().copied().is_some_and(is_ows);
+        if blank_end || text_run(value) < value.len() {
+            return Err(Misuse::FieldValue);
+        }
+        // Positions are kept as u32.
+        if self.bytes.len() + name.len() + value.len() > u32::MAX as usize - 4 {
+            return Err(Misuse::FieldValue);
+        }
+        let name_start = self.bytes.len() as u32;
+        let name_end = name_start + name.len() as u32;
+        let value_start = name_end + 2;
+        let value_end = value_start + value.len() as u32;
+        push_field(&mut self.bytes, name, value);
+        self.lines.push(Line { name_start, name_end, value_start, value_end, folded: false });
+        Ok(())
+    }
+
+    /// How many field lines there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Bytes of all field lines, with their line ends.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no field line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The field lines in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = FieldLine<'_>> + DoubleEndedIterator + Clone {
+        self.lines.iter().map(|line| FieldLine { name: self.name(line), value: self.value(line) })
+    }
+
+    /// The value of the first field line of that name, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all field lines of that name, in order.
+    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines.iter().filter(move |line| self.is_named(line, name)).map(|line| self.value(line))
+    }
+
+    /// Whether there is a field line of that name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether the comma-separated list that all lines of `name` make up has the element `token`, in whatever case.
+    #[must_use]
+    pub fn list_contains(&self, name: &str, token: &str) -> bool {
+        self.get_all(name).flat_map(list).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// Forgets all field lines, and keeps the memory for others.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lines.clear();
+        self.received = false;
+    }
+
+    /// Appends all field lines as they are sent.
+    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+        if self.received {
+            self.lines.iter().for_each(|line| push_field(out, self.name(line), self.value(line)));
+        } else {
+            out.extend_from_slice(&self.bytes);
+        }
+    }
+
+    pub(crate) fn name(&self, line: &Line) -> &[u8] {
+        &self.bytes[line.name_start as usize..line.name_end as usize]
+    }
+
+    pub(crate) fn value(&self, line: &Line) -> &[u8] {
+        &self.bytes[line.value_start as usize..line.value_end as usize]
+    }
+
+    pub(crate) fn is_named(&self, line: &Line, name: &str) -> bool {
+        let found = self.name(line);
+        // Most names are spelled as in the standard, and that is quicker to see.
+        found == name.as_bytes() || found.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// Appends one field line as it is sent.
+pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Fields {
+    /// The same lines in the same order, spelled alike.
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}

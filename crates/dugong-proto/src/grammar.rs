@@ -1,0 +1,164 @@
+//! Byte classes and list rules of RFC 9110 §5.5 and §5.6, and the only readers of digits in this crate.
+//!
+//! Everything that arrives is octets (RFC 9112 §2.2): nothing here knows about characters, and nothing here is lenient.
+
+pub(crate) const CR: u8 = b'\r';
+pub(crate) const LF: u8 = b'\n';
+pub(crate) const SP: u8 = b' ';
+pub(crate) const HTAB: u8 = b'\t';
+
+/// `tchar`: what tokens (methods, field names) are made of (RFC 9110 §5.6.2).
+pub(crate) const fn is_tchar(byte: u8) -> bool {
+    TCHAR[byte as usize]
+}
+
+const TCHAR: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// Optional white space (RFC 9110 §5.6.3).
+pub(crate) const fn is_ows(byte: u8) -> bool {
+    byte == SP || byte == HTAB
+}
+
+/// What a field value, a reason phrase or a chunk extension may hold: HTAB, SP, VCHAR and obs-text.
+pub(crate) const fn is_text(byte: u8) -> bool {
+    (byte >= SP && byte != 0x7f) || byte == HTAB
+}
+
+/// How many bytes at the start of `bytes` are token characters.
+pub(crate) fn token_run(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&b| !is_tchar(b)).unwrap_or(bytes.len())
+}
+
+/// How many bytes at the start of `bytes` are text; eight at a time, since this looks at nearly every byte of a head.
+pub(crate) fn text_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(eight.try_into().expect("eight bytes were asked for"));
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+        let delete = word ^ (ONES * 0x7f);
+        let is_delete = delete.wrapping_sub(ONES) & !delete;
+        let hits = (below_space | is_delete) & HIGH;
+        if hits == 0 {
+            at += 8;
+            continue;
+        }
+        // A borrow can only raise false hits above the first one, so the first one is right.
+        at += (hits.trailing_zeros() / 8) as usize;
+        if bytes[at] != HTAB {
+            return at;
+        }
+        at += 1;
+    }
+    while at < bytes.len() && is_text(bytes[at]) {
+        at += 1;
+    }
+    at
+}
+
+/// `value` without white space at its ends.
+pub(crate) fn trim_ows(mut value: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = value
+        && is_ows(*first)
+    {
+        value = rest;
+    }
+    while let [rest @ .., last] = value
+        && is_ows(*last)
+    {
+        value = rest;
+    }
+    value
+}
+
+/// The elements of a comma-separated list, trimmed, empty ones left out (RFC 9110 §5.6.1.2).
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(trim_ows).filter(|element| !element.is_empty())
+}
+
+/// `1*DIGIT` as a number; `None` for anything else, and for more than a `u64` holds.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |value, &b| {
+        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// `HEXDIG` as a number.
+pub(crate) const fn hex_digit(byte: u8) -> Option<u64> {
+    match byte {
+        b'0'..=b'9' => Some((byte - b'0') as u64),
+        b'a'..=b'f' => Some((byte - b'a') as u64 + 10),
+        b'A'..=b'F' => Some((byte - b'A') as u64 + 10),
+        _ => None,
+    }
+}
+
+/// Appends `value` in decimal; no allocation beyond the growth of `out`.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_run_finds_the_first_byte_that_is_not_text_wherever_it_stands() {
+        for bad in (0u8..=255).filter(|&b| !is_text(b)) {
+            for at in 0..40 {
+                let mut bytes = [b'a'; 40];
+                bytes[..at].iter_mut().enumerate().for_each(|(i, b)| *b = [b'x', HTAB, 0xff, SP, 0x80][i % 5]);
+                bytes[at] = bad;
+                assert_eq!(text_run(&bytes), at, "byte {bad:#x}");
+            }
+        }
+        assert_eq!(text_run(&[0xff; 100]), 100);
+    }
+
+    #[test]
+    fn digits_are_digits_only() {
+        assert_eq!(decimal(b"0"), Some(0));
+        assert_eq!(decimal(b"00018446744073709551615"), Some(u64::MAX));
+        for bad in ["", "+5", "-5", " 5", "5 ", "0x5", "1_0", "18446744073709551616", "\u{0665}"] {
+            assert_eq!(decimal(bad.as_bytes()), None, "{bad:?}");
+        }
+        let mut out = Vec::new();
+        push_decimal(&mut out, u64::MAX);
+        push_decimal(&mut out, 0);
+        assert_eq!(out, b"184467440737095516150");
+    }
+
+    #[test]
+    fn lists_lose_white_space_and_empty_elements() {
+        let elements: Vec<&[u8]> = list(b" , a ,\t,b c,").collect();
+        assert_eq!(elements, [b"a".as_slice(), b"b c"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Heads of responses, one after another: a status line, then a header section, however they are cut.
+
+use crate::error::{Malformed, Unsupported};
+use crate::field_section::{Fed, SectionReader};
+use crate::limits::Limits;
+use crate::response::{ResponseHead, StatusLineFault, StatusLineReader};
+
+#[derive(Debug)]
+pub(crate) struct HeadReader {
+    pub(crate) head: ResponseHead,
+    status_line: StatusLineReader,
+    section: SectionReader,
+    part: Part,
+    /// Where the head begins in the bytes of the connection.
+    pub(crate) start: u64,
+    /// Where its header section begins.
+    pub(crate) section_start: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    StatusLine,
+    Section,
+}
+
+/// What became of the input.
+pub(crate) enum HeadFed {
+    /// All of it belongs to the head, and more is needed.
+    More,
+    /// The head ended before this index.
+    End(usize),
+}
+
+/// A fault, and where it stands in the bytes of the connection.
+pub(crate) enum HeadFault {
+    Malformed(Malformed, u64),
+    Unsupported(Unsupported, u64),
+}
+
+impl HeadReader {
+    pub(crate) fn new(limits: Limits) -> Self {
+        HeadReader {
+            head: ResponseHead::empty(),
+            status_line: StatusLineReader::new(limits.status_line),
+            section: SectionReader::new(limits.header_section, limits.fields, Malformed::HeaderSectionTooLong),
+            part: Part::StatusLine,
+            start: 0,
+            section_start: 0,
+        }
+    }
+
+    /// A head begins at `start` of the connection's bytes.
+    pub(crate) fn begin(&mut self, start: u64) {
+        self.head.clear();
+        self.part = Part::StatusLine;
+        self.start = start;
+    }
+
+    /// Reads on in `input`, which begins at `offset` of the connection's bytes.
+    pub(crate) fn feed(&mut self, input: &[u8], offset: u64) -> Result<HeadFed, HeadFault> {
+        let place = |at: isize| offset.wrapping_add_signed(at as i64);
+        let mut begun = 0;
+        if let Part::StatusLine = self.part {
+            begun = match self.status_line.feed(input, &mut self.head) {
+                Ok(Some(end)) => end,
+                Ok(None) => return Ok(HeadFed::More),
+                Err(StatusLineFault::Malformed(what, at)) => return Err(HeadFault::Malformed(what, place(at))),
+                Err(StatusLineFault::Unsupported(what, at)) => return Err(HeadFault::Unsupported(what, place(at))),
+            };
+            self.section_start = offset + begun as u64;
+            self.part = Part::Section;
+        }
+        match self.section.feed(&input[begun..], &mut self.head.fields) {
+            Ok(Fed::More) => Ok(HeadFed::More),
+            Ok(Fed::End(end)) => Ok(HeadFed::End(begun + end)),
+            Err((what, at)) => Err(HeadFault::Malformed(what, place(begun as isize + at))),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Every bound on what a peer can make this side hold or do (RFC 9110 §17.5, RFC 9112 §11.1).
+
+/// How much of a response that is not content is read before it is refused. All sizes are in bytes.
+///
+/// ```
+/// let mut limits = dugong_proto::Limits::default();
+/// limits.header_section = 16 * 1024;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest status line, without its CRLF. Default 65,535: reason phrases are short, but some servers put messages there.
+    pub status_line: usize,
+    /// Longest header section: all field lines with their CRLFs, without the empty line. Default 65,535, several times what
+    /// servers send.
+    pub header_section: usize,
+    /// Most field lines in a header or trailer section. Default 1,000; each costs memory beside its bytes.
+    pub fields: usize,
+    /// Longest trailer section, counted like the header section. Default 65,536.
+    pub trailer_section: usize,
+    /// Chunk extensions of one message, all together. Default 16,384: nobody uses them, so a peer that sends many only wants
+    /// to keep the reader busy.
+    pub chunk_extensions: usize,
+    /// Most interim (1xx) responses to one request. Default 64: some servers send 102 or 103 a few times.
+    pub interim_responses: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            status_line: 65_535,
+            header_section: 65_535,
+            fields: 1_000,
+            trailer_section: 65_536,
+            chunk_extensions: 16_384,
+            interim_responses: 64,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Request methods (RFC 9110 §9).
+
+use std::fmt;
+
+use crate::error::Misuse;
+use crate::grammar::is_tchar;
+
+/// A request method: case-sensitive, the registered ones or any other token.
+///
+/// ```
+/// use dugong_proto::Method;
+/// assert!(Method::PUT.is_idempotent());
+/// assert!(!Method::new("BREW")?.is_idempotent());
+/// assert!(Method::new("GET /").is_err());
+/// # Ok::<(), dugong_proto::Misuse>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Method(Inner);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Inner {
+    Known(&'static str),
+    Other(Box<str>),
+}
+
+macro_rules! known {
+    ($($name:ident)*) => {
+        impl Method {
+            $(#[doc = concat!("The method ", stringify!($name), ".")] pub const $name: Method = Method(Inner::Known(stringify!($name)));)*
+
+            fn known(name: &str) -> Option<Method> {
+                match name { $(stringify!($name) => Some(Method::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+known!(GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH);
+
+impl Method {
+    /// The method called `name`.
+    ///
+    /// # Errors
+    /// [`Misuse::Method`] if `name` is not a token (RFC 9110 §5.6.2).
+    pub fn new(name: &str) -> Result<Method, Misuse> {
+        if let Some(known) = Method::known(name) {
+            return Ok(known);
+        }
+        if name.is_empty() || !name.bytes().all(is_tchar) {
+            return Err(Misuse::Method);
+        }
+        Ok(Method(Inner::Other(name.into())))
+    }
+
+    /// The name, as it is sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Inner::Known(name) => name,
+            Inner::Other(name) => name,
+        }
+    }
+
+    /// Whether several identical requests have the effect of one (RFC 9110 §9.2.2), so that an unanswered one can safely be
+    /// sent again. Unknown methods are not.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+    }
+
+    /// Whether requests without content say `Content-Length: 0`: the methods that expect content (RFC 9110 §8.6).
+    #[must_use]
+    pub fn expects_content(&self) -> bool {
+        matches!(self.as_str(), "POST" | "PUT" | "PATCH")
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

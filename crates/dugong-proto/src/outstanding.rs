@@ -1,0 +1,257 @@
+//! Requests that were sent and whose responses are due, oldest first (RFC 9112 §9.3.2), and what becomes of the connection.
+//!
+//! This is all that the two halves of a connection share, so that a client can give each half to a thread or task of its own
+//! and keep the queue behind a lock.
+
+use std::collections::VecDeque;
+
+use crate::error::CloseReason;
+use crate::framing::Asked;
+use crate::response::Version;
+
+/// The queue of outstanding requests.
+#[derive(Debug, Default)]
+pub struct Outstanding {
+    exchanges: VecDeque<Exchange>,
+    /// Requests accepted so far; the number of the next one.
+    accepted: u64,
+    /// Bytes of the connection that the transport has taken.
+    transmitted: u64,
+    /// Up to where the transport may have taken them already: a write is under way, and an answer can come before it is noted.
+    attempted: u64,
+    closing: Option<CloseReason>,
+    /// The last response that this connection will deliver is complete.
+    ended: bool,
+    server: Option<Version>,
+}
+
+/// A request and what has become of it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    number: u64,
+    idempotent: bool,
+    pub(crate) asked: Asked,
+    /// The connection ends with the response to it, because one of the two said so.
+    is_last: bool,
+    /// Where the request begins in the bytes of the connection.
+    start: u64,
+    /// Where it ends; `None` while content is owed.
+    end: Option<u64>,
+    /// The last of its content is being given to the transport: the response may come before that is noted.
+    pub(crate) ending: bool,
+    pub(crate) expectation: Expectation,
+    pub(crate) answer_begun: bool,
+}
+
+/// The wait for 100 (Continue) (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// None was sent, or the wait for its answer is over: content may be sent.
+    Met,
+    /// The server has not answered it yet.
+    Waiting,
+    /// A final response came instead of 100: the content must not be sent.
+    Refused,
+}
+
+/// What is known about a request that got no complete response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unanswered {
+    /// Which request: the number that sending it returned, counted from 0 for each connection.
+    pub number: u64,
+    /// How much of it was given to the transport. Whether the server got it is another question.
+    pub sent: Sent,
+    /// Whether some of a response to it was received.
+    pub answer_begun: bool,
+    /// Whether its method is idempotent (RFC 9110 §9.2.2).
+    pub idempotent: bool,
+}
+
+impl Unanswered {
+    /// Whether sending it again cannot do harm: it never left, or its method is idempotent. If not, it is unknown whether the
+    /// server has acted on it.
+    #[must_use]
+    pub fn is_safe_to_retry(&self) -> bool {
+        self.sent == Sent::Nothing || self.idempotent
+    }
+}
+
+/// How much of a request was given to the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Not a byte.
+    Nothing,
+    /// Some bytes.
+    Partly,
+    /// All of it, content included.
+    Whole,
+}
+
+impl Outstanding {
+    /// No requests yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many requests wait for their response, or for the rest of it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Whether no request is outstanding.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exchanges.is_empty()
+    }
+
+    /// How many requests got a complete response: the ones numbered below this.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.accepted - self.exchanges.len() as u64
+    }
+
+    /// The requests without a complete response, oldest first.
+    pub fn unanswered(&self) -> impl ExactSizeIterator<Item = Unanswered> + '_ {
+        self.exchanges.iter().map(|exchange| Unanswered {
+            number: exchange.number,
+            sent: match exchange.end {
+                _ if self.transmitted.max(self.attempted) <= exchange.start => Sent::Nothing,
+                Some(end) if self.transmitted >= end => Sent::Whole,
+                _ => Sent::Partly,
+            },
+            answer_begun: exchange.answer_begun,
+            idempotent: exchange.idempotent,
+        })
+    }
+
+    /// Whether the oldest outstanding request waits for an answer to its expectation.
+    #[must_use]
+    pub fn is_waiting_for_continue(&self) -> bool {
+        self.exchanges.front().is_some_and(|exchange| exchange.expectation == Expectation::Waiting)
+    }
+
+    /// Why the connection carries no further request; `None` as long as it does.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.closing
+    }
+
+    /// Whether a request may be sent behind the outstanding ones (always, if there are none): not to a server that showed
+    /// itself to be HTTP/1.0, and not behind a request that may turn the connection into a tunnel.
+    #[must_use]
+    pub fn may_pipeline(&self) -> bool {
+        match self.exchanges.back() {
+            None => true,
+            Some(last) => !self.server_is_http10() && !last.asked.connect && !last.asked.upgrade,
+        }
+    }
+
+    /// The transport is about to be given `count` bytes.
+    pub(crate) fn attempt(&mut self, count: u64) {
+        self.attempted = self.transmitted + count;
+    }
+
+    /// The transport took `count` bytes, and is not being given any now.
+    pub(crate) fn transmitted(&mut self, count: u64) {
+        self.transmitted += count;
+        self.attempted = self.transmitted;
+    }
+
+    /// Whether bytes are being given to the transport at this moment, by whoever sends.
+    #[must_use]
+    pub fn is_being_sent(&self) -> bool {
+        self.attempted > self.transmitted
+    }
+
+    /// No further request can be sent, for this reason unless another was given before.
+    pub fn close(&mut self, reason: CloseReason) {
+        self.closing.get_or_insert(reason);
+    }
+
+    /// A final response says that the connection ends with it, which is a better reason than any that was known before.
+    pub(crate) fn close_by_response(&mut self, reason: CloseReason) {
+        self.closing = Some(reason);
+        if let Some(exchange) = self.front() {
+            exchange.is_last = true;
+        }
+    }
+
+    /// The same, when it is known better now why.
+    pub(crate) fn close_anew(&mut self, reason: CloseReason) {
+        self.closing = Some(reason);
+    }
+
+    /// Why no response is to come any more to requests that wait for one.
+    pub(crate) fn ended(&self) -> Option<CloseReason> {
+        self.closing.filter(|_| self.ended)
+    }
+
+    pub(crate) fn server_is(&mut self, version: Version) {
+        self.server = Some(version);
+    }
+
+    pub(crate) fn server_is_http10(&self) -> bool {
+        self.server == Some(Version::Http10)
+    }
+
+    /// Takes in a request that begins at `start` of the connection's bytes, and returns its number.
+    pub(crate) fn push(&mut self, idempotent: bool, asked: Asked, is_last: bool, expectation: Expectation, start: u64) -> u64 {
+        let number = self.accepted;
+        self.accepted += 1;
+        let exchange =
+            Exchange { number, idempotent, asked, is_last, start, end: None, ending: false, expectation, answer_begun: false };
+        self.exchanges.push_back(exchange);
+        number
+    }
+
+    /// The request `number`, which is the last one, is complete and ends at `end` of the connection's bytes.
+    pub(crate) fn complete(&mut self, number: u64, end: u64) {
+        if let Some(exchange) = self.owing(number) {
+            exchange.end = Some(end);
+        }
+    }
+
+    /// The last request, if it is number `number` and still unanswered.
+    pub(crate) fn owing(&mut self, number: u64) -> Option<&mut Exchange> {
+        self.exchanges.back_mut().filter(|exchange| exchange.number == number)
+    }
+
+    /// Whether nothing has asked for what arrives now: there is no request, or not a byte of the oldest one has left.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.exchanges.front().is_none_or(|exchange| self.transmitted.max(self.attempted) <= exchange.start)
+    }
+
+    pub(crate) fn front(&mut self) -> Option<&mut Exchange> {
+        self.exchanges.front_mut()
+    }
+
+    /// The oldest request has its final response, the content included.
+    pub(crate) fn pop(&mut self) {
+        let exchange = self.exchanges.pop_front().expect("only an outstanding request gets a response");
+        self.ended |= exchange.is_last;
+        if exchange.end.is_none() && !exchange.ending {
+            self.content_not_sent();
+        }
+    }
+
+    /// A response is complete, and the content of its request never will be.
+    pub(crate) fn content_not_sent(&mut self) {
+        self.close(CloseReason::ContentNotSent);
+        self.ended = true;
+    }
+
+    /// Nothing that is received from now on can be understood.
+    pub(crate) fn fail(&mut self) {
+        self.close(CloseReason::Broken);
+        self.ended = true;
+    }
+
+    /// Whether no response is to come any more, because the last one is complete, or reading failed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+}

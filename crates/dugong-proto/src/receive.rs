@@ -1,0 +1,578 @@
+//! The receive half: bytes to responses, for the oldest outstanding request.
+
+use std::ops::Range;
+
+use crate::body::{Body, Next};
+use crate::buffer::Buffer;
+use crate::chunked::Framed;
+use crate::error::{CloseReason, Error, Incomplete, Malformed, Unsupported, Within};
+use crate::fields::Fields;
+use crate::framing::{Asked, Faulty, Framing, Statements};
+use crate::grammar::{CR, LF};
+use crate::head::{HeadFault, HeadFed, HeadReader};
+use crate::limits::Limits;
+use crate::outstanding::{Expectation, Outstanding};
+use crate::response::ResponseHead;
+use crate::states::{ReceiveInput, Receiving};
+
+/// Turns bytes into responses.
+///
+/// Bytes go in through [`space`](ReceiveHalf::space) and [`received`](ReceiveHalf::received). Responses come out in this
+/// order: [`poll_head`](ReceiveHalf::poll_head) until a head is ready, [`take_head`](ReceiveHalf::take_head), then
+/// [`content`](ReceiveHalf::content) and [`consume`](ReceiveHalf::consume) until the content is at its end. Content may also
+/// pass by the buffer: see [`bypass`](ReceiveHalf::bypass).
+#[derive(Debug)]
+pub struct ReceiveHalf {
+    buffer: Buffer,
+    /// How many bytes of the connection lie before the ones in `buffer`.
+    offset: u64,
+    end: StreamEnd,
+    state: Receiving,
+    /// What went wrong, in the state `Failed` or `Faulty`.
+    error: Option<Error>,
+    heads: HeadReader,
+    interim_seen: usize,
+    /// The one empty line that is allowed before a response was skipped.
+    line_skipped: bool,
+    limits: Limits,
+    requires_length: bool,
+    body: Body,
+    /// Responses that are complete.
+    completed: u64,
+}
+
+/// Whether more can arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StreamEnd {
+    Open,
+    /// The peer closed its direction in order.
+    Eof,
+    /// The connection broke: what was cut off is unknown.
+    Broken,
+}
+
+/// A head that is ready to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// 1xx: the final response is yet to come.
+    Interim,
+    /// The response to the oldest outstanding request.
+    Final,
+}
+
+/// The next content of the current response.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// These bytes, never empty; they stay until they are consumed.
+    Bytes(&'a [u8]),
+    /// Nothing until more is received.
+    NeedsInput,
+    /// The response is complete; its trailers are there now.
+    End,
+}
+
+impl ReceiveHalf {
+    /// A receive half that holds up to `capacity` bytes that were received and not yet consumed; they are allocated when the
+    /// first bytes are to be received.
+    #[must_use]
+    pub fn new(limits: Limits, capacity: usize) -> Self {
+        ReceiveHalf {
+            buffer: Buffer::new(capacity),
+            offset: 0,
+            end: StreamEnd::Open,
+            state: Receiving::Between,
+            error: None,
+            heads: HeadReader::new(limits),
+            interim_seen: 0,
+            line_skipped: false,
+            limits,
+            requires_length: false,
+            body: Body::new(limits),
+            completed: 0,
+        }
+    }
+
+    /// Refuse content that ends with the connection unless the response announced that it closes (off unless set): then a
+    /// connection that was cut cannot be taken for the end of the content.
+    pub fn require_length(&mut self, required: bool) {
+        self.requires_length = required;
+    }
+
+    /// Where the next bytes are to be put; empty if the buffer is full.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.buffer.space()
+    }
+
+    /// The first `count` bytes of [`space`](ReceiveHalf::space) are filled.
+    ///
+    /// # Panics
+    /// If it was not so long.
+    pub fn received(&mut self, count: usize) {
+        self.buffer.filled(count);
+    }
+
+    /// Copies in as many of `bytes` as there is room for, and returns their number.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        let space = self.space();
+        let count = bytes.len().min(space.len());
+        space[..count].copy_from_slice(&bytes[..count]);
+        self.received(count);
+        count
+    }
+
+    /// The peer closed in order: over plain TCP its FIN, over TLS its close_notify.
+    pub fn receive_eof(&mut self) {
+        if self.end == StreamEnd::Open {
+            self.end = StreamEnd::Eof;
+        }
+    }
+
+    /// The connection broke (reset, timed out, TLS without close_notify): what arrived before it counts, but no content ends
+    /// with it.
+    pub fn receive_broken(&mut self) {
+        self.end = StreamEnd::Broken;
+    }
+
+    /// Whether the end of the connection was received.
+    #[must_use]
+    pub fn is_at_eof(&self) -> bool {
+        self.end != StreamEnd::Open
+    }
+
+    /// Bytes that were received and not consumed. After an error, or in a tunnel, they are what follows.
+    #[must_use]
+    pub fn unconsumed(&self) -> &[u8] {
+        self.buffer.bytes()
+    }
+
+    /// Bytes of memory held for what was received: 0 before the first byte, then the capacity.
+    #[must_use]
+    pub fn buffer_capacity(&self) -> usize {
+        self.buffer.allocated()
+    }
+
+    /// Whether the content of a response is being read.
+    #[must_use]
+    pub fn is_in_content(&self) -> bool {
+        matches!(self.state, Receiving::Content | Receiving::Faulty | Receiving::Tunnel)
+    }
+
+    /// Whether the connection turned into a tunnel: content is what it carries, in this direction, up to its end.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        self.state == Receiving::Tunnel
+    }
+
+    /// Reads on until a head is ready; the result is `None` if more must be received first. Calling it again changes nothing.
+    ///
+    /// With no request outstanding it looks at what arrived nevertheless.
+    ///
+    /// # Errors
+    /// `Remote` and `Unsupported` for what is no response, `Incomplete` if the peer stopped before or in it, `Closed` if the
+    /// connection ended in order before it. They stay.
+    ///
+    /// # Panics
+    /// If the content of the last response is not at its end.
+    pub fn poll_head(&mut self, queue: &mut Outstanding) -> Result<Option<HeadKind>, Error> {
+        loop {
+            match self.state {
+                Receiving::Between => {
+                    if let Some(reason) = queue.ended() {
+                        return if queue.is_empty() { Ok(None) } else { Err(Error::Closed(reason)) };
+                    }
+                    if !self.begin_head(queue)? {
+                        return Ok(None);
+                    }
+                }
+                Receiving::Head => {
+                    if !self.read_head(queue)? {
+                        return Ok(None);
+                    }
+                }
+                Receiving::HeadReady if self.heads.head.status.precedes_final() => {
+                    return Ok(Some(HeadKind::Interim));
+                }
+                Receiving::HeadReady => return Ok(Some(HeadKind::Final)),
+                Receiving::Unasked => {
+                    if !self.judge_unasked(queue)? {
+                        return Ok(None);
+                    }
+                }
+                Receiving::Ended => return self.ended(queue),
+                Receiving::Failed => return Err(self.error.expect("set when the state was entered")),
+                Receiving::Content | Receiving::Faulty | Receiving::Tunnel => {
+                    panic!("a head was asked for before the content of the last response was at its end")
+                }
+            }
+        }
+    }
+
+    /// Between responses: skips one empty line, refuses what nobody asked for, and enters the head when there is a first byte.
+    fn begin_head(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
+        if self.buffer.bytes().is_empty() && self.end == StreamEnd::Open {
+            return Ok(false);
+        }
+        let interim = queue.front().is_some_and(|exchange| exchange.answer_begun);
+        match self.buffer.bytes() {
+            [CR, LF, ..] if !interim && !self.line_skipped => {
+                self.advance(2);
+                self.line_skipped = true;
+                return self.begin_head(queue);
+            }
+            [CR] if !interim && !self.line_skipped && self.end == StreamEnd::Open => return Ok(false),
+            [] if queue.is_empty() => {
+                queue.close(CloseReason::PeerClosed);
+                self.step(ReceiveInput::Eof);
+                return Ok(true);
+            }
+            [] => return Err(self.no_head(Within::Nothing, 0, queue)),
+            _ if queue.is_unasked() => {
+                queue.close(CloseReason::UnaskedBytes);
+                self.step(ReceiveInput::UnaskedByte);
+                return Ok(true);
+            }
+            _ => {}
+        }
+        self.heads.begin(self.offset);
+        self.line_skipped = false;
+        if let Some(exchange) = queue.front() {
+            exchange.answer_begun = true;
+        }
+        self.step(ReceiveInput::FirstByte);
+        Ok(true)
+    }
+
+    /// Bytes that nobody asked for: a 408 response, which servers send before they close an idle connection, or an attempt to
+    /// put words into the mouth of the next one.
+    fn judge_unasked(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
+        match is_request_timeout(self.buffer.bytes()) {
+            Some(true) => {
+                queue.close_anew(CloseReason::RequestTimeout);
+                self.step(ReceiveInput::Eof);
+                Ok(true)
+            }
+            None if self.end == StreamEnd::Open => Ok(false),
+            Some(false) | None => Err(self.fail(Error::Remote { what: Malformed::UnaskedBytes, at: self.offset }, queue)),
+        }
+    }
+
+    /// A response is complete. What is in the buffer now, if nothing else is outstanding, is no answer to what will be asked.
+    fn response_ends(&mut self, queue: &mut Outstanding) {
+        queue.pop();
+        self.completed += 1;
+        if queue.is_empty() && !queue.is_over() && self.state == Receiving::Between {
+            // What is found is reported when the next response is asked for.
+            let _ = self.begin_head(queue);
+        }
+    }
+
+    /// In a head: reads what there is of it.
+    fn read_head(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
+        match self.heads.feed(self.buffer.bytes(), self.offset) {
+            Ok(HeadFed::End(end)) => self.advance(end),
+            Ok(HeadFed::More) => {
+                self.advance(self.buffer.bytes().len());
+                if self.end == StreamEnd::Open {
+                    return Ok(false);
+                }
+                return Err(self.no_head(Within::Head, self.offset - self.heads.start, queue));
+            }
+            Err(HeadFault::Malformed(what, at)) => return Err(self.fail(Error::Remote { what, at }, queue)),
+            Err(HeadFault::Unsupported(what, at)) => return Err(self.fail(Error::Unsupported { what, at }, queue)),
+        }
+        let status = self.heads.head.status;
+        let asked = queue.front().map_or(Asked::default(), |exchange| exchange.asked);
+        let refused = if status == 101 && !asked.upgrade {
+            Some(Malformed::UnaskedSwitch)
+        } else if status.precedes_final() && self.interim_seen == self.limits.interim_responses {
+            Some(Malformed::TooManyInterim)
+        } else {
+            None
+        };
+        if let Some(what) = refused {
+            return Err(self.fail(Error::Remote { what, at: self.heads.start }, queue));
+        }
+        self.step(ReceiveInput::HeadEnd);
+        Ok(true)
+    }
+
+    /// The head that is ready, or was taken last.
+    #[must_use]
+    pub fn head(&self) -> &ResponseHead {
+        &self.heads.head
+    }
+
+    /// Takes the head that is ready. After an interim one the next head is due, after a final one the content of the response;
+    /// if it has none, the response is complete at once.
+    ///
+    /// # Panics
+    /// If no head is ready.
+    pub fn take_head(&mut self, queue: &mut Outstanding) {
+        assert_eq!(self.state, Receiving::HeadReady, "no head is ready to be taken");
+        let head = &self.heads.head;
+        let status = head.status;
+        queue.server_is(head.version);
+        let exchange = queue.front().expect("a head is only read for an outstanding request");
+        if status.precedes_final() {
+            self.interim_seen += 1;
+            if status == 100 && exchange.expectation == Expectation::Waiting {
+                exchange.expectation = Expectation::Met;
+            }
+            self.step(ReceiveInput::Interim);
+            return;
+        }
+        let asked = exchange.asked;
+        if exchange.expectation == Expectation::Waiting {
+            exchange.expectation = Expectation::Refused;
+        }
+        self.interim_seen = 0;
+        let said = Statements::of(head);
+        let framing = said.framing(head, asked);
+        if let Some(reason) = said.close_reason(head.version, framing) {
+            queue.close_by_response(reason);
+        }
+        let section_start = self.heads.section_start;
+        match framing {
+            Ok(Framing::UntilClose) if self.requires_length && !said.announces_close(head.version) => {
+                self.faulty(Error::Unsupported { what: Unsupported::MissingLength, at: section_start });
+            }
+            Ok(Framing::Empty) => {
+                self.body.begin_length(0);
+                self.step(ReceiveInput::FinalEmpty);
+                self.response_ends(queue);
+            }
+            Ok(Framing::Tunnel) => {
+                self.body.begin_until_close();
+                self.step(ReceiveInput::FinalTunnel);
+            }
+            Ok(Framing::Length(total)) => {
+                self.body.begin_length(total);
+                self.step(ReceiveInput::FinalContent);
+            }
+            Ok(Framing::Chunked) => {
+                self.body.begin_chunked();
+                self.step(ReceiveInput::FinalContent);
+            }
+            Ok(Framing::UntilClose) => {
+                self.body.begin_until_close();
+                self.step(ReceiveInput::FinalContent);
+            }
+            Err(Faulty { what, at }) => self.faulty(Error::Remote { what, at: section_start + u64::from(at) }),
+        }
+    }
+
+    fn faulty(&mut self, error: Error) {
+        self.error = Some(error);
+        self.step(ReceiveInput::FinalFaulty);
+    }
+
+    /// The length of the current response's content, if it was announced; `Some(0)` when there is none.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        match self.state {
+            Receiving::Content | Receiving::Failed => self.body.length(),
+            Receiving::Faulty | Receiving::Tunnel => None,
+            _ => Some(0),
+        }
+    }
+
+    /// Bytes of content that were consumed of the current response, or of the last one.
+    #[must_use]
+    pub fn content_received(&self) -> u64 {
+        self.body.received()
+    }
+
+    /// The next content of the current response; `End` also if there is no current response.
+    ///
+    /// # Errors
+    /// `Remote` and `Unsupported` if the framing is faulty, `Incomplete` if the peer stopped inside the content. They stay.
+    pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
+        match self.state {
+            Receiving::Content | Receiving::Tunnel => {}
+            Receiving::Faulty | Receiving::Failed => return Err(self.error.expect("set when the state was entered")),
+            Receiving::Between | Receiving::Head | Receiving::HeadReady | Receiving::Unasked | Receiving::Ended => {
+                return Ok(Content::End);
+            }
+        }
+        let limit = loop {
+            match self.body.next() {
+                Next::Content(limit) => break limit,
+                Next::End => return Ok(self.content_ends(queue)),
+                Next::Framing => match self.body.read_framing(self.buffer.bytes()) {
+                    Ok(Framed::Data(at)) => self.advance(at),
+                    Ok(Framed::End(at)) => {
+                        self.advance(at);
+                        return Ok(self.content_ends(queue));
+                    }
+                    Ok(Framed::More) => {
+                        self.advance(self.buffer.bytes().len());
+                        break 0;
+                    }
+                    Err((what, at)) => {
+                        let at = self.offset.wrapping_add_signed(at as i64);
+                        return Err(self.fail(Error::Remote { what, at }, queue));
+                    }
+                },
+            }
+        };
+        let available = self.buffer.bytes().len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        match self.end {
+            _ if available > 0 => Ok(Content::Bytes(&self.buffer.bytes()[..available])),
+            StreamEnd::Open => Ok(Content::NeedsInput),
+            StreamEnd::Eof if self.body.ends_with_connection() => Ok(self.content_ends(queue)),
+            StreamEnd::Eof | StreamEnd::Broken => Err(self.fail(Error::Incomplete(self.body.incomplete()), queue)),
+        }
+    }
+
+    /// `count` bytes of what [`content`](ReceiveHalf::content) gave were used. If they were the last, the response is complete.
+    ///
+    /// # Panics
+    /// If it had not given so many.
+    pub fn consume(&mut self, count: usize, queue: &mut Outstanding) {
+        let _ = self.take(count, queue);
+    }
+
+    /// Content was taken. What follows it is looked at now: if the response is complete with it, nothing that comes later
+    /// belongs to it, even if nobody asks whether it is complete.
+    fn taken(&mut self, count: usize, queue: &mut Outstanding) {
+        if count > 0 {
+            self.body.taken(count as u64);
+        }
+        self.settle(queue);
+    }
+
+    /// Completes the current response, if all of it was received and all of its content taken.
+    pub fn settle(&mut self, queue: &mut Outstanding) {
+        if self.state == Receiving::Content && !matches!(self.body.next(), Next::Content(_)) {
+            // An error stays, and is reported when content is asked for.
+            let _ = self.content(queue);
+        }
+    }
+
+    /// Whether all content that has been announced so far was taken, and what follows it has not been received.
+    #[must_use]
+    pub fn awaits_framing(&self) -> bool {
+        self.state == Receiving::Content && self.body.next() == Next::Framing && self.buffer.bytes().is_empty()
+    }
+
+    /// How many responses are complete: the number of the request whose response is read, or is due.
+    #[must_use]
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// The next content like [`content`](ReceiveHalf::content), consumed at once.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn take_content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
+        match self.content(queue)? {
+            Content::Bytes(bytes) => {
+                let count = bytes.len();
+                let range = self.take(count, queue);
+                Ok(Content::Bytes(self.taken_bytes(range)))
+            }
+            Content::NeedsInput => Ok(Content::NeedsInput),
+            Content::End => Ok(Content::End),
+        }
+    }
+
+    /// Consumes `count` bytes of content that are in the buffer, and says where they can be looked at once more.
+    pub(crate) fn take(&mut self, count: usize, queue: &mut Outstanding) -> Range<usize> {
+        assert!(count as u64 <= self.content_due().unwrap_or(0), "more content was consumed than was given");
+        let range = self.buffer.take(count);
+        self.offset += count as u64;
+        self.taken(count, queue);
+        range
+    }
+
+    pub(crate) fn taken_bytes(&self, range: Range<usize>) -> &[u8] {
+        self.buffer.taken(range)
+    }
+
+    /// How many bytes may be read from the transport straight to where the content is wanted, without going through the
+    /// buffer: `None` if there is something in the buffer, or if the next bytes are not content. Say how many were read with
+    /// [`bypassed`](ReceiveHalf::bypassed).
+    #[must_use]
+    pub fn bypass(&self) -> Option<u64> {
+        if !self.buffer.bytes().is_empty() || self.end != StreamEnd::Open {
+            return None;
+        }
+        self.content_due()
+    }
+
+    /// How many of the next bytes are content, if they are.
+    fn content_due(&self) -> Option<u64> {
+        match (self.state, self.body.next()) {
+            (Receiving::Content | Receiving::Tunnel, Next::Content(limit)) => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// `count` bytes of content were read past the buffer.
+    ///
+    /// # Panics
+    /// If [`bypass`](ReceiveHalf::bypass) did not allow so many.
+    pub fn bypassed(&mut self, count: usize, queue: &mut Outstanding) {
+        assert!(self.bypass().is_some_and(|limit| count as u64 <= limit), "content was read that is not there");
+        self.offset += count as u64;
+        self.taken(count, queue);
+    }
+
+    fn content_ends(&mut self, queue: &mut Outstanding) -> Content<'static> {
+        if self.state == Receiving::Tunnel {
+            self.step(ReceiveInput::Eof);
+        } else {
+            self.step(ReceiveInput::ContentEnd);
+        }
+        self.response_ends(queue);
+        Content::End
+    }
+
+    /// The trailer section of the last response; empty until its content is at its end (RFC 9112 §7.1.2).
+    #[must_use]
+    pub fn trailers(&self) -> &Fields {
+        match self.state {
+            // As long as the section is not complete, its values are as they came: folds and all.
+            Receiving::Content | Receiving::Failed => Fields::NONE,
+            _ => self.body.trailers(),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.offset += count as u64;
+    }
+
+    fn ended(&self, queue: &Outstanding) -> Result<Option<HeadKind>, Error> {
+        match queue.close_reason() {
+            Some(reason) if !queue.is_empty() || reason == CloseReason::RequestTimeout => Err(Error::Closed(reason)),
+            _ => Ok(None),
+        }
+    }
+
+    fn no_head(&mut self, within: Within, received: u64, queue: &mut Outstanding) -> Error {
+        self.fail(Error::Incomplete(Incomplete { within, received, expected: None }), queue)
+    }
+
+    fn fail(&mut self, error: Error, queue: &mut Outstanding) -> Error {
+        queue.fail();
+        self.error = Some(error);
+        self.step(ReceiveInput::Fault);
+        error
+    }
+
+    fn step(&mut self, input: ReceiveInput) {
+        self.state = self.state.after(input).expect("inputs are only derived from states that allow them");
+    }
+}
+
+/// Whether unasked bytes begin a 408 response; `None` if there are too few to tell.
+fn is_request_timeout(bytes: &[u8]) -> Option<bool> {
+    let wanted = b"HTTP/1.? 408";
+    let matches = bytes.iter().zip(wanted).all(|(&byte, &want)| if want == b'?' { byte.is_ascii_digit() } else { byte == want });
+    match matches {
+        true if bytes.len() < wanted.len() => None,
+        matches => Some(matches),
+    }
+}

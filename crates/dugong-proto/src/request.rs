@@ -1,0 +1,276 @@
+//! Requests: what the caller wants, checked against the grammar before a byte is produced (RFC 9112 §3).
+
+use crate::error::Misuse;
+use crate::fields::Fields;
+use crate::grammar::{decimal, list};
+use crate::method::Method;
+
+/// The content that a request announces (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announced {
+    /// None. Methods that expect content say `Content-Length: 0`.
+    #[default]
+    Nothing,
+    /// This many bytes.
+    Length(u64),
+    /// As much as there will be, in chunks, with a trailer section at the end (RFC 9112 §7.1).
+    Chunked,
+}
+
+impl Announced {
+    /// Whether there is content to send.
+    #[must_use]
+    pub fn is_some(self) -> bool {
+        !matches!(self, Announced::Nothing | Announced::Length(0))
+    }
+}
+
+/// The head of a request, and what it announces.
+///
+/// ```
+/// use dugong_proto::{Announced, Method, RequestHead};
+/// let mut head = RequestHead::new(Method::PUT, "/notes/1")?;
+/// head.fields.append("Content-Type", "text/plain")?;
+/// head.content = Announced::Length(11);
+/// head.expect_continue = true;
+/// # Ok::<(), dugong_proto::Misuse>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    method: Method,
+    target: Box<str>,
+    /// The field lines, in the order in which they are sent. `Host`, `Content-Length`, `Transfer-Encoding` and `Expect` are
+    /// added when they are needed; if they are given here, they must not contradict the rest.
+    pub fields: Fields,
+    /// What content follows.
+    pub content: Announced,
+    /// Whether to send `Expect: 100-continue` and wait for its answer before the content (RFC 9110 §10.1.1).
+    pub expect_continue: bool,
+}
+
+impl RequestHead {
+    /// A request without fields and content.
+    ///
+    /// `target` is what stands in the request line (RFC 9112 §3.2): an absolute path with its query for an origin server, a URI
+    /// for a proxy, `host:port` for CONNECT, and `*` for OPTIONS about the server itself. It is sent as it is: nothing is
+    /// quoted.
+    ///
+    /// # Errors
+    /// [`Misuse::Target`] if it is none of these or has a byte that may not stand there.
+    pub fn new(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
+        let target = target.into();
+        let visible = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        let form = match method.as_str() {
+            "CONNECT" => is_authority(&target),
+            "OPTIONS" if &*target == "*" => true,
+            _ => target.starts_with('/') || authority_of_uri(&target).is_some_and(is_uri_authority),
+        };
+        if !visible || !form {
+            return Err(Misuse::Target);
+        }
+        Ok(RequestHead { method, target, fields: Fields::new(), content: Announced::Nothing, expect_continue: false })
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request target, as it is sent.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Host and port of the target, if it has them: they are the value of Host then (RFC 9112 §3.2).
+    pub(crate) fn authority(&self) -> Option<&str> {
+        match &*self.target {
+            target if target.starts_with('/') => None,
+            target if self.method == Method::CONNECT => Some(target),
+            target => authority_of_uri(target),
+        }
+    }
+
+    /// Whether content will follow the head.
+    pub(crate) fn owes_content(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// Whether the expectation is sent: not without content (RFC 9110 §10.1.1).
+    pub(crate) fn expects(&self) -> bool {
+        self.expect_continue && self.owes_content()
+    }
+
+    /// What the fields say that decides how the request is sent.
+    ///
+    /// # Errors
+    /// What in them contradicts the announced content, or RFC 9110.
+    pub(crate) fn check(&self) -> Result<Checked<'_>, Misuse> {
+        if self.expect_continue && self.content == Announced::Nothing {
+            return Err(Misuse::Expect);
+        }
+        let mut checked = Checked::default();
+        let mut te = false;
+        let mut upgrade = false;
+        for line in &self.fields.lines {
+            let value = self.fields.value(line);
+            // As for responses: most fields are ruled out by their length alone.
+            match line.name_end - line.name_start {
+                2 if self.fields.is_named(line, "TE") => {
+                    te = true;
+                    if self.fields.list_contains("TE", "chunked") {
+                        return Err(Misuse::Te);
+                    }
+                }
+                4 if self.fields.is_named(line, "Host") => {
+                    let first = checked.host.replace(value).is_none();
+                    (first && is_host(value)).then_some(()).ok_or(Misuse::Host)?;
+                }
+                6 if self.fields.is_named(line, "Expect") => {
+                    let agrees = self.expects() && value.eq_ignore_ascii_case(b"100-continue");
+                    if checked.has_expect || !agrees {
+                        return Err(Misuse::Expect);
+                    }
+                    checked.has_expect = true;
+                }
+                7 if self.fields.is_named(line, "Upgrade") => upgrade = true,
+                10 if self.fields.is_named(line, "Connection") => {
+                    checked.says_close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
+                }
+                14 if self.fields.is_named(line, "Content-Length") => {
+                    let announced = match self.content {
+                        Announced::Nothing => 0,
+                        Announced::Length(length) => length,
+                        Announced::Chunked => return Err(Misuse::ContentLength),
+                    };
+                    if checked.has_framing || decimal(value) != Some(announced) {
+                        return Err(Misuse::ContentLength);
+                    }
+                    checked.has_framing = true;
+                }
+                17 if self.fields.is_named(line, "Transfer-Encoding") => {
+                    let agrees = self.content == Announced::Chunked && value.eq_ignore_ascii_case(b"chunked");
+                    if checked.has_framing || !agrees {
+                        return Err(Misuse::TransferEncoding);
+                    }
+                    checked.has_framing = true;
+                }
+                _ => {}
+            }
+        }
+        if te && !self.fields.list_contains("Connection", "TE") {
+            return Err(Misuse::Connection);
+        }
+        if upgrade && !self.fields.list_contains("Connection", "upgrade") {
+            return Err(Misuse::Connection);
+        }
+        checked.asks_upgrade = upgrade;
+        let content = self.content != Announced::Nothing;
+        let allowed = match self.method.as_str() {
+            "TRACE" | "CONNECT" => !content,
+            "OPTIONS" => !content || self.fields.contains("Content-Type"),
+            _ => true,
+        };
+        if allowed { Ok(checked) } else { Err(Misuse::ContentNotAllowed) }
+    }
+}
+
+/// What a request's fields say about how it is sent.
+#[derive(Debug, Default)]
+pub(crate) struct Checked<'a> {
+    /// The caller's Host, which takes the place of the connection's.
+    pub(crate) host: Option<&'a [u8]>,
+    /// Content-Length or Transfer-Encoding is among the fields.
+    pub(crate) has_framing: bool,
+    pub(crate) has_expect: bool,
+    pub(crate) says_close: bool,
+    pub(crate) asks_upgrade: bool,
+}
+
+/// The authority of a URI (RFC 3986 §3.2), if `target` is one.
+fn authority_of_uri(target: &str) -> Option<&str> {
+    let (_, rest) = target.split_once("://").filter(|(scheme, _)| is_scheme(scheme))?;
+    rest.split(['/', '?']).next()
+}
+
+/// Whether an authority has a host and no user information (RFC 9110 §4.2.1, §4.2.4).
+fn is_uri_authority(authority: &str) -> bool {
+    is_host(authority.as_bytes()) && !authority.is_empty() && !authority.starts_with(':')
+}
+
+/// `scheme` of RFC 3986 §3.1.
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+/// Whether `text` is `host:port`, without user information: neither of them may be left out for CONNECT.
+fn is_authority(text: &str) -> bool {
+    let complete = |(host, port): (&str, &str)| !host.is_empty() && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    is_host(text.as_bytes()) && text.rsplit_once(':').is_some_and(complete)
+}
+
+/// A value of Host (RFC 9110 §7.2): `uri-host [":" port]`; it may be empty.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let (name, rest) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&b| b == b']') else { return false };
+            let (literal, rest) = (&rest[..end], &rest[end + 1..]);
+            if literal.is_empty() || !literal.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'%')) {
+                return false;
+            }
+            (&b""[..], rest)
+        }
+        _ => value.split_at(value.iter().position(|&b| b == b':').unwrap_or(value.len())),
+    };
+    let name_byte = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b);
+    let port = rest.strip_prefix(b":").unwrap_or(rest);
+    name.iter().all(|&b| name_byte(b)) && port.iter().all(u8::is_ascii_digit) && (rest.is_empty() || rest[0] == b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_literals_with_a_port_of_digits() {
+        for good in ["", "a", "a.example:80", "[::1]", "[::1]:443", "127.0.0.1:", "xn--a_b"] {
+            assert!(is_host(good.as_bytes()), "{good:?}");
+        }
+        for bad in ["a b", "user@host", "a:b", "a:80:80", "[::1", "[]", "[::1]x", "::1", "a/b", "h\u{f6}st", "a\r\nb"] {
+            assert!(!is_host(bad.as_bytes()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn targets_have_the_form_that_their_method_needs() {
+        let check = |method: &str, target: &str| RequestHead::new(Method::new(method).unwrap(), target).is_ok();
+        for (method, target) in [
+            ("GET", "/"),
+            ("GET", "/a?b=c|d"),
+            ("GET", "http://h/"),
+            ("CONNECT", "h:443"),
+            ("CONNECT", "[::1]:443"),
+            ("OPTIONS", "*"),
+        ] {
+            assert!(check(method, target), "{method} {target}");
+        }
+        for (method, target) in [
+            ("GET", ""),
+            ("GET", "*"),
+            ("GET", "a"),
+            ("GET", "/a b"),
+            ("GET", "/a#b"),
+            ("GET", "/\u{e4}"),
+            ("GET", "/\r\n"),
+            ("GET", "://x"),
+            ("CONNECT", "/"),
+            ("CONNECT", "h"),
+            ("CONNECT", "h:"),
+            ("CONNECT", "u@h:1"),
+        ] {
+            assert!(!check(method, target), "{method} {target}");
+        }
+    }
+}

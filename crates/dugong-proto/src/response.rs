@@ -1,0 +1,297 @@
+//! Heads of responses: the status line (RFC 9112 §4) and what follows it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::{Malformed, Unsupported};
+use crate::fields::{Fields, latin1};
+use crate::grammar::{CR, LF, SP, text_run};
+
+/// The version of a response, as far as it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, and any later minor version, which is handled alike (RFC 9110 §6.2).
+    Http11,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        })
+    }
+}
+
+/// A status code from 100 to 999 (RFC 9110 §15).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Status(u16);
+
+impl Status {
+    /// The number.
+    #[must_use]
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
+
+    /// 1xx: the final response is yet to come, unless it is 101, after which there is no HTTP.
+    #[must_use]
+    pub fn is_interim(self) -> bool {
+        self.0 < 200
+    }
+
+    /// 1xx but 101.
+    pub(crate) fn precedes_final(self) -> bool {
+        self.is_interim() && self.0 != 101
+    }
+
+    /// 2xx.
+    #[must_use]
+    pub fn is_successful(self) -> bool {
+        (200..300).contains(&self.0)
+    }
+
+    /// 4xx, 5xx, and everything above, which is treated like 5xx (RFC 9110 §15).
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        self.0 >= 400
+    }
+
+    /// 1xx, 204 and 304: there is no content, whatever the fields say (RFC 9112 §6.3, rule 1).
+    #[must_use]
+    pub fn never_has_content(self) -> bool {
+        self.is_interim() || self.0 == 204 || self.0 == 304
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PartialEq<u16> for Status {
+    fn eq(&self, other: &u16) -> bool {
+        self.0 == *other
+    }
+}
+
+/// The head of a response: status line and header section.
+#[derive(Clone)]
+pub struct ResponseHead {
+    pub(crate) version: Version,
+    pub(crate) status: Status,
+    pub(crate) reason: Vec<u8>,
+    pub(crate) fields: Fields,
+}
+
+impl ResponseHead {
+    /// The place that a reader fills; the status is meaningless until it has.
+    pub(crate) fn empty() -> Self {
+        ResponseHead { version: Version::Http11, status: Status(0), reason: Vec::new(), fields: Fields::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.reason.clear();
+        self.fields.clear();
+    }
+
+    /// The version of HTTP that the server speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The reason phrase, as it was sent; often empty. It means nothing (RFC 9112 §4).
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        &self.reason
+    }
+
+    /// The reason phrase as text: each byte is one character (ISO 8859-1).
+    #[must_use]
+    pub fn reason_text(&self) -> Cow<'_, str> {
+        latin1(&self.reason)
+    }
+
+    /// The header section.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("version", &self.version)
+            .field("status", &self.status)
+            .field("reason", &self.reason_text())
+            .field("fields", &self.fields)
+            .finish()
+    }
+}
+
+/// What is wrong with a status line, and the index into the input at which it stands; see [`Fault`](crate::field_section::Fault).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum StatusLineFault {
+    Malformed(Malformed, isize),
+    Unsupported(Unsupported, isize),
+}
+
+/// Incremental reader of one status line after another; no byte is looked at twice.
+#[derive(Debug)]
+pub(crate) struct StatusLineReader {
+    /// Bytes of the line read so far.
+    read: usize,
+    state: State,
+    status: u16,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// `HTTP/1.x SSS`: each place knows what it wants.
+    Fixed,
+    Reason,
+    LineLf,
+    /// After a CR where a status should be.
+    NoStatusLf,
+}
+
+/// Length of `HTTP/1.x SSS`.
+const FIXED: usize = 12;
+
+impl StatusLineReader {
+    pub(crate) fn new(limit: usize) -> Self {
+        StatusLineReader { read: 0, state: State::Fixed, status: 0, limit }
+    }
+
+    /// Reads on in `input` and fills in `head`. The result is the index after the line, or `None` if more is needed.
+    pub(crate) fn feed(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, StatusLineFault> {
+        let mut at = self.usual_start(input, head);
+        while let Some(&byte) = input.get(at) {
+            match self.state {
+                State::Fixed => {
+                    let next = self.fixed(self.read + at, byte, head).map_err(|fault| match fault {
+                        Fault::Malformed(what) => malformed(what, at),
+                        Fault::Unsupported(what) => StatusLineFault::Unsupported(what, at as isize),
+                    })?;
+                    self.state = next;
+                    at += 1;
+                }
+                State::Reason => {
+                    let allowed = self.limit.saturating_sub(self.read).clamp(at, input.len());
+                    let run = text_run(&input[at..allowed]);
+                    head.reason.extend_from_slice(&input[at..at + run]);
+                    at += run;
+                    match input.get(at) {
+                        None => break,
+                        Some(&CR) => self.state = State::LineLf,
+                        Some(_) if at == allowed => return Err(malformed(Malformed::StatusLineTooLong, at)),
+                        Some(&LF) => return Err(malformed(Malformed::BareLf, at)),
+                        Some(_) => return Err(malformed(Malformed::ReasonPhrase, at)),
+                    }
+                    at += 1;
+                }
+                State::LineLf if byte == LF => {
+                    head.status = Status(self.status);
+                    *self = StatusLineReader::new(self.limit);
+                    return Ok(Some(at + 1));
+                }
+                State::NoStatusLf if byte == LF => {
+                    return Err(StatusLineFault::Unsupported(Unsupported::NoStatus, at as isize - 1));
+                }
+                State::LineLf | State::NoStatusLf => return Err(malformed(Malformed::BareCr, at)),
+            }
+        }
+        self.read += input.len();
+        Ok(None)
+    }
+
+    /// What nearly every status line begins with, if it is there in one piece: the number of bytes that were read.
+    fn usual_start(&mut self, input: &[u8], head: &mut ResponseHead) -> usize {
+        let Some(start) = input.first_chunk::<{ FIXED + 1 }>().filter(|_| self.read == 0) else { return 0 };
+        let (version, digits) = (&start[..9], &start[9..FIXED]);
+        let known = version == b"HTTP/1.1 " && matches!(digits[0], b'1'..=b'9') && start[FIXED] == SP;
+        if !known || !digits[1].is_ascii_digit() || !digits[2].is_ascii_digit() {
+            return 0;
+        }
+        head.version = Version::Http11;
+        self.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+        self.state = State::Reason;
+        FIXED + 1
+    }
+
+    /// One byte of `HTTP/1.x SSS` and the byte after it.
+    fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<State, Fault> {
+        match (place, byte) {
+            (0..=4, _) if byte == b"HTTP/"[place] => {}
+            (0..=4, _) => return Err(Fault::Unsupported(Unsupported::NotHttp)),
+            (5, b'1') | (6, b'.') => {}
+            (7, b'0') => head.version = Version::Http10,
+            (7, b'1'..=b'9') => head.version = Version::Http11,
+            (8, SP) => {}
+            (8 | 9, CR) => return Ok(State::NoStatusLf),
+            (8..=FIXED, LF) => return Err(Fault::Malformed(Malformed::BareLf)),
+            (5..=7, _) | (8, _) => return Err(Fault::Unsupported(Unsupported::Version)),
+            (9, b'1'..=b'9') => self.status = u16::from(byte - b'0'),
+            (10 | 11, b'0'..=b'9') => self.status = self.status * 10 + u16::from(byte - b'0'),
+            (9..=11, _) => return Err(Fault::Malformed(Malformed::StatusCode)),
+            (FIXED, SP) => return Ok(State::Reason),
+            (FIXED, CR) => return Ok(State::LineLf),
+            (_, _) => return Err(Fault::Malformed(Malformed::StatusLine)),
+        }
+        Ok(State::Fixed)
+    }
+}
+
+enum Fault {
+    Malformed(Malformed),
+    Unsupported(Unsupported),
+}
+
+fn malformed(what: Malformed, at: usize) -> StatusLineFault {
+    StatusLineFault::Malformed(what, at as isize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_is_the_same_however_it_is_cut() {
+        let line = b"HTTP/1.1 404 N\xf6t here\r\n";
+        for piece in 1..=line.len() {
+            let mut reader = StatusLineReader::new(100);
+            let mut head = ResponseHead::empty();
+            let mut ends = line.chunks(piece).filter_map(|p| reader.feed(p, &mut head).unwrap());
+            assert!(ends.next().is_some());
+            assert_eq!((head.status(), head.reason()), (Status(404), &b"N\xf6t here"[..]));
+            assert_eq!(head.reason_text(), "Nöt here");
+        }
+    }
+
+    #[test]
+    fn a_status_line_of_exactly_the_limit_is_read() {
+        let mut reader = StatusLineReader::new(16);
+        let mut head = ResponseHead::empty();
+        assert_eq!(reader.feed(b"HTTP/1.1 200 abc\r\n", &mut head), Ok(Some(18)));
+        head.clear();
+        assert_eq!(reader.feed(b"HTTP/1.1 200 abcd\r\n", &mut head), Err(malformed(Malformed::StatusLineTooLong, 16)));
+    }
+}

@@ -1,0 +1,434 @@
+//! The send half: what may be sent now, and the bytes of it.
+
+use std::io::Write;
+
+use crate::chunked::push_last_chunk;
+use crate::error::{CloseReason, Error, Misuse};
+use crate::fields::{Fields, Line, push_field};
+use crate::framing::Asked;
+use crate::grammar::push_decimal;
+use crate::outstanding::{Expectation, Outstanding};
+use crate::request::{Announced, RequestHead, is_host};
+use crate::states::{SendInput, Sending};
+
+/// Turns requests and their content into bytes.
+///
+/// Heads, and what frames chunks, are appended to a buffer, [`to_send`](SendHalf::to_send), that belongs to this half: whoever
+/// sends takes bytes from its front and says how many with [`sent`](SendHalf::sent). Content need not go through the buffer:
+/// [`offer`](SendHalf::offer) says what may be sent straight from where it is.
+#[derive(Debug)]
+pub struct SendHalf {
+    host: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Where in `buffer` the bytes begin that are still to be sent.
+    start: usize,
+    /// All bytes that were made or passed, sent or not: the position in the connection at which the next ones will be.
+    position: u64,
+    state: Sending,
+    /// The request whose content is owed; meaningless unless `state` is `Owing`.
+    owing: u64,
+    content: Remaining,
+}
+
+/// Content that is still owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remaining {
+    /// There was none, or the last chunk was sent.
+    Nothing,
+    /// So many bytes; 0 when all of it was sent.
+    Length(u64),
+    Chunks,
+}
+
+/// Content that may be sent from where it is: `prefix`, then the first `take` bytes of it, then `suffix`.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    prefix: [u8; 12],
+    prefix_len: usize,
+    /// How many bytes of the content are taken.
+    pub take: usize,
+    chunk: bool,
+}
+
+impl Offer {
+    /// What goes before the content: the size line of a chunk, or nothing.
+    #[must_use]
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix[..self.prefix_len]
+    }
+
+    /// What goes after the content.
+    #[must_use]
+    pub fn suffix(&self) -> &'static [u8] {
+        if self.chunk { b"\r\n" } else { b"" }
+    }
+}
+
+/// Content that is sent in chunks is cut into pieces of at most this many bytes, since a chunk that was begun must be ended,
+/// and what the transport does not take of it has to be kept.
+pub const MAX_CHUNK: usize = 64 * 1024;
+
+impl SendHalf {
+    /// The send half of a connection to `host`: the value of `Host`, a name or literal with a port unless it is the default.
+    ///
+    /// # Errors
+    /// [`Misuse::Host`] if it cannot be that.
+    pub fn new(host: &str) -> Result<Self, Misuse> {
+        if !is_host(host.as_bytes()) {
+            return Err(Misuse::Host);
+        }
+        Ok(SendHalf {
+            host: host.into(),
+            buffer: Vec::new(),
+            start: 0,
+            position: 0,
+            state: Sending::Ready,
+            owing: 0,
+            content: Remaining::Nothing,
+        })
+    }
+
+    /// The value of `Host`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        std::str::from_utf8(&self.host).expect("checked to be ASCII when it was set")
+    }
+
+    /// Appends a request to what there is to send, and to the queue; the result is its number, counted from 0.
+    ///
+    /// `more` are fields to add unless the request has ones of the same name; they must not be ones that are generated here.
+    ///
+    /// # Errors
+    /// `Local` if the request is not one that may be sent (now), `Closed` if the connection carries no further request. In
+    /// either case there is nothing new to send.
+    pub fn request(&mut self, request: &RequestHead, more: &Fields, queue: &mut Outstanding) -> Result<u64, Error> {
+        let checked = request.check()?;
+        if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused) {
+            return Err(Misuse::ContentOwed.into());
+        }
+        if let Some(reason) = queue.close_reason() {
+            return Err(Error::Closed(reason));
+        }
+        if self.state == Sending::Stopped {
+            return Err(Misuse::ContentRefused.into());
+        }
+        if request.content == Announced::Chunked && queue.server_is_http10() {
+            return Err(Misuse::ChunkedToHttp10.into());
+        }
+        if !queue.may_pipeline() {
+            return Err(Misuse::ReadFirst.into());
+        }
+        let size = request.method().as_str().len() + request.target().len() + request.fields.size() + more.size();
+        self.make_room(size + self.host.len().max(request.target().len()) + 160);
+        let before = self.buffer.len();
+        let out = &mut self.buffer;
+        for part in [request.method().as_str().as_bytes(), b" ", request.target().as_bytes(), b" HTTP/1.1\r\nHost: "] {
+            out.extend_from_slice(part);
+        }
+        out.extend_from_slice(checked.host.unwrap_or_else(|| request.authority().map_or(&self.host, str::as_bytes)));
+        out.extend_from_slice(b"\r\n");
+        match checked.host {
+            None => request.fields.push_to(out),
+            Some(_) => {
+                let others = request.fields.iter().filter(|line| !line.name().eq_ignore_ascii_case("host"));
+                others.for_each(|line| push_field(out, line.name().as_bytes(), line.value()));
+            }
+        }
+        let given = |line: &Line| {
+            request.fields.lines.iter().any(|theirs| request.fields.name(theirs).eq_ignore_ascii_case(more.name(line)))
+        };
+        for line in more.lines.iter().filter(|line| !given(line)) {
+            push_field(out, more.name(line), more.value(line));
+        }
+        if request.expects() && !checked.has_expect {
+            out.extend_from_slice(b"Expect: 100-continue\r\n");
+        }
+        if !checked.has_framing {
+            match request.content {
+                Announced::Nothing if !request.method().expects_content() => {}
+                Announced::Nothing => push_content_length(out, 0),
+                Announced::Length(length) => push_content_length(out, length),
+                Announced::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+
+        let start = self.position;
+        self.position += (self.buffer.len() - before) as u64;
+        let method = request.method();
+        let asked =
+            Asked { head: method.as_str() == "HEAD", connect: method.as_str() == "CONNECT", upgrade: checked.asks_upgrade };
+        let expectation = if request.expects() { Expectation::Waiting } else { Expectation::Met };
+        let number = queue.push(method.is_idempotent(), asked, checked.says_close, expectation, start);
+        self.content = match request.content {
+            Announced::Nothing => Remaining::Nothing,
+            Announced::Length(length) => Remaining::Length(length),
+            Announced::Chunked => Remaining::Chunks,
+        };
+        if request.owes_content() {
+            self.owing = number;
+            self.step(SendInput::RequestOwingContent);
+        } else {
+            queue.complete(number, self.position);
+            self.step(SendInput::Request);
+        }
+        if checked.says_close {
+            queue.close(CloseReason::ClientSaidClose);
+        }
+        Ok(number)
+    }
+
+    /// The bytes that are to be sent next; empty if there are none.
+    #[must_use]
+    pub fn to_send(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// What is [`to_send`](SendHalf::to_send) is about to be given to the transport; [`sent`](SendHalf::sent) has to follow, also
+    /// if nothing was taken. Who sends and receives in one place can leave this out: it is for the case that an answer is read
+    /// elsewhere before `sent` is called.
+    pub fn sending(&self, queue: &mut Outstanding) {
+        queue.attempt(self.to_send().len() as u64);
+    }
+
+    /// The transport took the first `count` bytes of [`to_send`](SendHalf::to_send).
+    ///
+    /// # Panics
+    /// If there were not so many.
+    pub fn sent(&mut self, count: usize, queue: &mut Outstanding) {
+        assert!(count <= self.to_send().len(), "more was sent than there was");
+        self.start += count;
+        queue.transmitted(count as u64);
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        }
+    }
+
+    /// Bytes of memory held for what is to be sent.
+    #[must_use]
+    pub fn buffer_capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Whether content was announced that is not complete.
+    #[must_use]
+    pub fn owes_content(&self) -> bool {
+        self.state == Sending::Owing
+    }
+
+    /// How much content is still owed; `None` if none is, or if it is not known (chunked).
+    #[must_use]
+    pub fn content_left(&self) -> Option<u64> {
+        match (self.state, self.content) {
+            (Sending::Owing, Remaining::Length(left)) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Which part of `available` bytes of content may be sent now. Nothing changes: say what was sent with
+    /// [`sent_offer`](SendHalf::sent_offer), also if nothing was.
+    ///
+    /// # Errors
+    /// If no content is due, or not yet, or not any more, or if this is more than was announced.
+    pub fn offer(&mut self, available: usize, queue: &mut Outstanding) -> Result<Offer, Misuse> {
+        if self.state != Sending::Owing {
+            return Err(if self.state == Sending::Stopped { Misuse::ContentRefused } else { Misuse::NoContentDue });
+        }
+        if let Some(misuse) = self.content_error(queue) {
+            return Err(misuse);
+        }
+        let mut offer = Offer { prefix: [0; 12], prefix_len: 0, take: available, chunk: false };
+        match self.content {
+            Remaining::Length(left) if available as u64 > left => return Err(Misuse::ExcessContent),
+            Remaining::Length(_) | Remaining::Nothing => {}
+            Remaining::Chunks if available == 0 => {}
+            Remaining::Chunks => {
+                offer.take = available.min(MAX_CHUNK);
+                offer.chunk = true;
+                let mut room = &mut offer.prefix[..];
+                write!(room, "{:x}\r\n", offer.take).expect("there is room for the largest size of a chunk");
+                offer.prefix_len = 12 - room.len();
+            }
+        }
+        if let Remaining::Length(left) = self.content
+            && let Some(exchange) = queue.owing(self.owing)
+        {
+            exchange.ending = available as u64 == left;
+        }
+        if offer.take > 0 {
+            let framing = offer.prefix().len() + offer.suffix().len();
+            queue.attempt((self.to_send().len() + offer.take + framing) as u64);
+        }
+        Ok(offer)
+    }
+
+    /// The transport took `count` bytes of: what was to be sent before, the offer's prefix, the content, the suffix. The
+    /// result is how many bytes of `content` count as sent; what is missing of a chunk that was begun is kept and will be in
+    /// [`to_send`](SendHalf::to_send).
+    ///
+    /// # Panics
+    /// If there were not so many, or if `content` is not what was offered.
+    pub fn sent_offer(&mut self, offer: &Offer, content: &[u8], count: usize, queue: &mut Outstanding) -> usize {
+        let pending = self.to_send().len();
+        let most = pending + offer.prefix_len + offer.take + offer.suffix().len();
+        assert!(self.state == Sending::Owing && count <= most, "more was sent than was offered");
+        self.sent(count.min(pending), queue);
+        let rest = count.saturating_sub(pending);
+        if rest == 0 {
+            self.content_sent(0, queue);
+            return 0;
+        }
+        queue.transmitted(rest as u64);
+        let taken = if offer.chunk {
+            let mut skip = rest;
+            for part in [offer.prefix(), &content[..offer.take], offer.suffix()] {
+                self.buffer.extend_from_slice(&part[skip.min(part.len())..]);
+                skip = skip.saturating_sub(part.len());
+            }
+            self.position += (offer.prefix_len + offer.take + offer.suffix().len()) as u64;
+            offer.take
+        } else {
+            self.position += rest as u64;
+            rest
+        };
+        self.content_sent(taken, queue);
+        taken
+    }
+
+    /// Appends content to what there is to send: for whoever does not mind the copy. The result is how much was taken.
+    ///
+    /// # Errors
+    /// As for [`offer`](SendHalf::offer).
+    pub fn content(&mut self, content: &[u8], queue: &mut Outstanding) -> Result<usize, Misuse> {
+        let offer = self.offer(content.len(), queue)?;
+        if offer.take == 0 {
+            return Ok(0);
+        }
+        self.make_room(offer.take + 16);
+        let before = self.buffer.len();
+        for part in [offer.prefix(), &content[..offer.take], offer.suffix()] {
+            self.buffer.extend_from_slice(part);
+        }
+        self.position += (self.buffer.len() - before) as u64;
+        queue.attempt(0);
+        self.content_sent(offer.take, queue);
+        Ok(offer.take)
+    }
+
+    /// Ends chunked content with a trailer section, which is usually empty. For content with a length it checks that all of it
+    /// came, and changes nothing.
+    ///
+    /// # Errors
+    /// As for [`offer`](SendHalf::offer), also if there are trailers but no chunks; [`Misuse::ContentShort`] if there is less
+    /// content than announced. Nothing has changed then.
+    pub fn finish(&mut self, trailers: &Fields, queue: &mut Outstanding) -> Result<(), Misuse> {
+        match (self.state, self.content) {
+            (Sending::Ready, Remaining::Length(0)) if trailers.is_empty() => return Ok(()),
+            (Sending::Owing, Remaining::Length(_)) if self.content_error(queue).is_none() => {
+                return Err(Misuse::ContentShort);
+            }
+            _ => {}
+        }
+        if trailers.iter().any(|line| NO_TRAILERS.iter().any(|name| line.name().eq_ignore_ascii_case(name))) {
+            return Err(Misuse::Trailer);
+        }
+        self.offer(0, queue)?;
+        self.make_room(trailers.size() + 8);
+        let before = self.buffer.len();
+        push_last_chunk(&mut self.buffer, trailers);
+        self.position += (self.buffer.len() - before) as u64;
+        queue.complete(self.owing, self.position);
+        self.content = Remaining::Nothing;
+        self.step(SendInput::LastContent);
+        Ok(())
+    }
+
+    /// Gives up all that is still to be sent: the server has said that the connection ends with a response that has come, so
+    /// that nothing more may be sent (RFC 9112 §9.6).
+    pub fn give_up(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
+        if self.state == Sending::Owing {
+            self.step(SendInput::GivenUp);
+        }
+    }
+
+    /// The server did not answer the expectation for long enough: the content may be sent now (RFC 9110 §10.1.1).
+    pub fn proceed_without_continue(&mut self, queue: &mut Outstanding) {
+        if let Some(exchange) = queue.owing(self.owing)
+            && self.state == Sending::Owing
+            && exchange.expectation == Expectation::Waiting
+        {
+            exchange.expectation = Expectation::Met;
+        }
+    }
+
+    /// Why content may not be sent now, if so.
+    fn content_error(&mut self, queue: &mut Outstanding) -> Option<Misuse> {
+        match queue.owing(self.owing).map(|exchange| exchange.expectation) {
+            Some(Expectation::Met) => None,
+            Some(Expectation::Waiting) => Some(Misuse::AwaitContinue),
+            Some(Expectation::Refused) | None => {
+                if self.state == Sending::Owing {
+                    self.step(SendInput::GivenUp);
+                }
+                Some(Misuse::ContentRefused)
+            }
+        }
+    }
+
+    fn content_sent(&mut self, count: usize, queue: &mut Outstanding) {
+        let Remaining::Length(left) = &mut self.content else { return };
+        *left -= count as u64;
+        if *left == 0 && count > 0 {
+            queue.complete(self.owing, self.position);
+            self.step(SendInput::LastContent);
+            return;
+        }
+        match queue.owing(self.owing) {
+            Some(exchange) => exchange.ending = false,
+            // The response came while the last of the content seemed to be on its way, and then it was not.
+            None => queue.content_not_sent(),
+        }
+    }
+
+    /// Makes room for `size` more bytes: what is still to be sent goes to the front of the buffer when that is little work, and
+    /// the buffer grows in small steps, so that it does not become much larger than what waits in it.
+    fn make_room(&mut self, size: usize) {
+        if self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let missing = (self.buffer.len() + size).saturating_sub(self.buffer.capacity());
+        if missing > 0 {
+            let step = self.buffer.capacity().clamp(512, 16 * 1024);
+            self.buffer.reserve_exact(self.buffer.capacity() - self.buffer.len() + missing.max(step));
+        }
+    }
+
+    fn step(&mut self, input: SendInput) {
+        self.state = self.state.after(input).expect("the public methods only ask for moves that their state allows");
+    }
+}
+
+/// Fields that frame or direct a message, or say how to read it: a trailer comes too late for that (RFC 9110 §6.5.1).
+const NO_TRAILERS: [&str; 11] = [
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "Expect",
+    "Host",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+fn push_content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    push_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,133 @@
+"""An HTTP/1.1 client that pipelines requests, and leaves the waiting to the caller if wanted.
+
+`HTTPConnection` is one connection to one server:
+
+    with HTTPConnection('www.python.org', ssl_context=ssl.create_default_context()) as conn:
+        conn.send_request('GET', '/')
+        resp = conn.read_response()
+        body = conn.readall()
+"""
+
+from __future__ import annotations
+
+# from ._dugong import HTTPConnection
+from ._dns import create_socket
+from ._exceptions import (
+    ConnectionClosed,
+    ConnectionTimedOut,
+    DNSUnavailable,
+    ExcessBodyData,
+    HostnameNotResolvable,
+    HostnameNotResolvableOrDNSUnavailable,
+    InvalidResponse,
+    StateError,
+    UnsupportedResponse,
+    is_temp_network_error,
+)
+from ._headers import CaseInsensitiveDict
+from ._polling import POLLIN, POLLOUT, PollNeeded, eval_coroutine
+from ._response import BodyFollowing, HTTPResponse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from logging import Logger
+
+    from ._asyncio import AioFuture
+
+    log: Logger
+
+__all__ = [
+    'BUFFER_SIZE',
+    'DNS_TEST_HOSTNAMES',
+    # 'HTTPConnection',
+    'MAX_HEADER_SIZE',
+    'MAX_LINE_SIZE',
+    'POLLIN',
+    'POLLOUT',
+    'AioFuture',
+    'BodyFollowing',
+    'CaseInsensitiveDict',
+    'ConnectionClosed',
+    'ConnectionTimedOut',
+    'DNSUnavailable',
+    'ExcessBodyData',
+    'HTTPResponse',
+    'HostnameNotResolvable',
+    'HostnameNotResolvableOrDNSUnavailable',
+    'InvalidResponse',
+    'PollNeeded',
+    'StateError',
+    'UnsupportedResponse',
+    '__version__',
+    'create_socket',
+    'eval_coroutine',
+    'is_temp_network_error',
+    'log',
+]
+
+__version__ = '3.9.0'
+
+#: Bytes asked for at once, when the caller does not say how many.
+BUFFER_SIZE = 65536
+
+#: Longest status line that is accepted, in bytes.
+MAX_LINE_SIZE = 65535
+
+#: Longest header section that is accepted, in bytes.
+MAX_HEADER_SIZE = 65535
+
+#: Names that are looked up, when a host has no address, to find out if the name service works: pairs of host and port.
+#: May be assigned to at any time.
+DNS_TEST_HOSTNAMES: Sequence[tuple[str, int]] = (
+    ('www.google.com', 80),
+    ('www.iana.org', 80),
+    ('C.root-servers.org', 53),
+)
+
+# The files are our own business; in messages and pickles there is but one module.
+for _public in (
+    BodyFollowing,
+    CaseInsensitiveDict,
+    ConnectionClosed,
+    ConnectionTimedOut,
+    DNSUnavailable,
+    ExcessBodyData,
+    HTTPResponse,
+    HostnameNotResolvable,
+    HostnameNotResolvableOrDNSUnavailable,
+    InvalidResponse,
+    PollNeeded,
+    StateError,
+    UnsupportedResponse,
+    create_socket,
+    eval_coroutine,
+    is_temp_network_error,
+):
+    _public.__module__ = __name__
+del _public
+
+
+if not TYPE_CHECKING:
+    # asyncio and logging take longer to import than all the rest, and many programs need neither.
+    # ruff: noqa: PLC0415
+
+    def __getattr__(name):
+        if name == 'AioFuture':
+            from . import _asyncio
+
+            value = _asyncio.AioFuture
+            value.__module__ = __name__
+        elif name == 'log':
+            import logging
+
+            value = logging.getLogger('dugong')
+            # Without any handler, logging would print our warnings to stderr.
+            value.addHandler(logging.NullHandler())
+        else:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}', name=name)
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

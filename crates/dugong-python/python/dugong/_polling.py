@@ -1,0 +1,85 @@
+"""What an iterator waits for, and the driver that blocks."""
+
+from __future__ import annotations
+
+import select
+from select import POLLIN, POLLOUT
+
+from ._exceptions import ConnectionTimedOut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Self, TypeVar
+
+    T = TypeVar('T')
+    _Pair = tuple[int, int]
+else:
+    _Pair = tuple
+
+__all__ = ['POLLIN', 'POLLOUT', 'PollNeeded', 'eval_coroutine']
+
+
+class PollNeeded(_Pair):
+    """What a `co_` method yields where its twin would wait: a descriptor, and what it has to be ready for.
+
+    It is a tuple of just these two. *mask* is `POLLIN`, `POLLOUT`, or both if either is enough.
+
+        for need in conn.co_write(data):
+            need.poll()
+    """
+
+    __match_args__ = ('fd', 'mask')
+
+    def __new__(cls, fd: int, mask: int) -> Self:
+        return super().__new__(cls, (fd, mask))
+
+    def __getnewargs__(self) -> tuple[int, int]:
+        return self[0], self[1]
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(fd={self.fd}, mask={self.mask})'
+
+    @property
+    def fd(self) -> int:
+        """The file descriptor."""
+        return self[0]
+
+    @property
+    def mask(self) -> int:
+        """What it has to be ready for: `POLLIN`, `POLLOUT`, or both if either is enough."""
+        return self[1]
+
+    def poll(self, timeout: float | None = None) -> bool:
+        """Wait until the descriptor is ready and return True, or return False after *timeout* seconds.
+
+        A *timeout* of None or 0 means no limit; a negative one has passed already. An error or hang-up counts as
+        ready: whoever tries the transfer will be told. Signals do not end the wait, unless their handler raises.
+        """
+        poller = select.poll()
+        poller.register(self.fd, self.mask)
+        if not timeout or timeout > _LONGEST:
+            return bool(poller.poll())
+        return bool(poller.poll(max(timeout, 0) * 1000))
+
+
+def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = None) -> T:
+    """Run an iterator that yields `PollNeeded` to its end, blocking in between, and return its value.
+
+    If one wait takes longer than *timeout* seconds (None or 0: no limit), `ConnectionTimedOut` is raised. *crt* is
+    not closed then, and may be run again.
+
+        body = eval_coroutine(conn.co_readall(), timeout=30)
+    """
+    while True:
+        try:
+            need = next(crt)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        if not need.poll(timeout):
+            raise ConnectionTimedOut
+
+
+# The system counts milliseconds in a C int. Who wants to wait for more than 23 days does not want a limit.
+_LONGEST = 2_000_000

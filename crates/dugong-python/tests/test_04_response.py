@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+from collections.abc import Iterator
+from email.message import Message
+from typing import Any
+
+import pytest
+
+from dugong import BodyFollowing, HTTPResponse
+from dugong._headers import make_message
+
+LINES = [
+    ('Date', 'Mon, 05 Oct 2026 10:00:00 GMT'),
+    ('Content-Type', 'Text/HTML; Charset=UTF-8; empty=; name="a b"'),
+    ('Set-Cookie', 'a=1'),
+    ('X-Encoded', '=?utf-8?q?chunked?='),
+    ('set-cookie', 'b=2'),
+    ('Date', 'not a date'),
+    ('X-Latin', 'caf\xe9 \x80\xff'),
+    ('X-Long', 'word ' * 50 + 'end'),
+    ('X-Empty', ''),
+    ('X-Comma', 'a, b ,, c'),
+]
+
+
+def lazy(**changes: Any) -> HTTPResponse:
+    args: dict[str, Any] = {
+        'method': 'GET',
+        'path': '/',
+        'status': 200,
+        'reason': 'OK',
+        'lines': LINES,
+        'length': 5,
+    }
+    return HTTPResponse._lazy(**{**args, **changes})
+
+
+def test_4_1_attributes_are_plain_and_writable() -> None:
+    headers = make_message(LINES)
+    path = ''.join(['/', 'a'])
+    resp = HTTPResponse('GET', path, 200, 'OK', headers, 17)
+    assert (resp.method, resp.status, resp.reason, resp.length) == ('GET', 200, 'OK', 17)
+    assert resp.path is path
+    assert resp.headers is headers
+    assert HTTPResponse('GET', '/', 200, 'OK', headers).length is None
+    assert HTTPResponse(method='GET', path='/', status=200, reason='', headers=headers, length=3).length == 3
+    for one in resp, lazy():
+        for name in 'method', 'path', 'status', 'reason', 'headers', 'length', 'trailers':
+            value = object()
+            setattr(one, name, value)
+            assert getattr(one, name) is value
+            assert vars(one)[name] is value
+
+
+def test_4_1_a_lazy_response_is_the_same() -> None:
+    resp = lazy()
+    assert type(resp) is HTTPResponse
+    assert (resp.method, resp.path, resp.status, resp.reason, resp.length) == ('GET', '/', 200, 'OK', 5)
+    assert resp.headers is resp.headers
+    assert resp.headers.items() == LINES
+
+
+def test_4_1_lines_are_not_looked_at_before_headers_are_wanted() -> None:
+    class Lines:
+        looks = 0
+
+        def __iter__(self) -> Iterator[tuple[str, str]]:
+            self.looks += 1
+            return iter(LINES)
+
+    lines = Lines()
+    resp = lazy(lines=lines)
+    assert (resp.status, resp.length, lines.looks) == (200, 5, 0)
+    assert resp.headers['date'] == LINES[0][1]
+    assert resp.headers['date'] == LINES[0][1]
+    assert lines.looks == 1
+
+
+def test_4_1_headers_of_a_lazy_response_can_be_assigned_before_they_are_made() -> None:
+    resp = lazy(lines=None)
+    resp.headers = make_message([('a', 'b')])
+    assert resp.headers['A'] == 'b'
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_responses_can_be_pickled_and_copied(protocol: int) -> None:
+    for resp in lazy(lines=(line for line in LINES)), HTTPResponse('GET', '/', 200, 'OK', make_message(LINES)):
+        extra: Any = resp
+        extra.extra = 1
+        copies: list[Any] = [pickle.loads(pickle.dumps(resp, protocol)), copy.copy(resp), copy.deepcopy(resp)]
+        for got in copies:
+            assert (got.method, got.status, got.length, got.extra) == ('GET', 200, resp.length, 1)
+            assert got.headers.items() == LINES
+            assert got.trailers.items() == []
+
+
+def test_4_3_headers_are_a_message() -> None:
+    headers = lazy().headers
+    assert isinstance(headers, Message)
+    assert headers['dATE'] == LINES[0][1]
+    assert headers['x'] is None
+    assert headers.get('x', 'default') == 'default'
+    assert 'SET-cookie' in headers
+    assert 'x' not in headers
+    assert headers.keys() == list(headers) == [name for name, _ in LINES]
+    assert headers.values() == [value for _, value in LINES]
+    assert len(headers) == len(LINES)
+    assert headers.get_all('Date') == [LINES[0][1], 'not a date']
+    assert headers.get_all('set-cookie') == ['a=1', 'b=2']
+    assert headers.get_all('x') is None
+    assert headers.defects == []
+
+
+def test_4_3_content_type_is_understood() -> None:
+    headers = lazy().headers
+    assert headers.get_content_type() == 'text/html'
+    assert headers.get_content_maintype() == 'text'
+    assert headers.get_content_charset() == 'utf-8'
+    assert headers.get_param('name') == 'a b'
+    assert headers.get_param('missing') is None
+    assert make_message([]).get_content_type() == 'text/plain'
+    disposition = make_message([('Content-Disposition', "attachment; filename*=utf-8''a%20b")])
+    assert disposition.get_filename() == 'a b'
+
+
+def test_4_3_headers_can_be_changed() -> None:
+    headers = lazy().headers
+    headers['New'] = 'x'
+    headers['Date'] = 'a third'
+    assert headers.get_all('date') == [LINES[0][1], 'not a date', 'a third']
+    del headers['DATE']
+    assert 'date' not in headers
+    headers.replace_header('x-empty', 'full')
+    assert ('X-Empty', 'full') in headers.items()
+    headers.add_header('X-Param', 'v', name='w')
+    assert headers['x-param'] == 'v; name="w"'
+
+
+def test_4_3_headers_can_be_printed_and_copied() -> None:
+    headers = make_message([line for line in LINES if line[0] != 'X-Latin'])
+    text = ''.join(f'{name}: {value}\n' for name, value in headers.items()) + '\n'
+    assert headers.as_string() == str(headers) == text
+    assert lazy().headers.as_string().isascii()
+    for got in copy.copy(headers), copy.deepcopy(headers), pickle.loads(pickle.dumps(headers)):
+        assert got.items() == headers.items()
+
+
+def test_4_4_values_are_just_as_sent() -> None:
+    resp = lazy()
+    assert resp.headers.items() == LINES
+    assert all(type(value) is str for value in resp.headers.values())
+
+
+def test_trailers_are_kept_apart_from_headers() -> None:
+    resp = lazy()
+    assert resp.trailers.items() == []
+    resp._set_trailers([('Checksum', 'x'), ('Date', 'y')])
+    assert resp.trailers.items() == [('Checksum', 'x'), ('Date', 'y')]
+    assert resp.trailers['checksum'] == 'x'
+    assert resp.headers.items() == LINES
+
+
+def test_4_7_body_following() -> None:
+    assert BodyFollowing().length is None
+    assert BodyFollowing(5).length == BodyFollowing(length=5).length == 5
+    body = BodyFollowing(5)
+    body.length = 6
+    assert vars(body) == {'length': 6}
+
+
+def test_make_message_imports_email_only_when_called() -> None:
+    assert 'email' not in vars(sys.modules['dugong._headers'])
