@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{self, BufRead};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,18 +27,15 @@ impl Nginx {
         for name in ["files", "uploads", "temp"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        // Between the choice of a port and its use another process may take it; then others are chosen.
-        for _ in 0..10 {
-            let [main, brief] = free_addresses();
-            fs::write(dir.path().join("nginx.conf"), configuration(main, brief)).unwrap();
-            let mut child = spawn(dir.path());
-            if is_ready(&mut child, main) && is_ready(&mut child, brief) {
-                return Nginx { child, dir, main, brief };
-            }
+        let [main, brief] = free_addresses();
+        fs::write(dir.path().join("nginx.conf"), configuration(main, brief)).unwrap();
+        let mut child = spawn(dir.path());
+        if !is_ready(&mut child, main) || !is_ready(&mut child, brief) {
             let _ = child.kill();
             child.wait().unwrap();
+            panic!("nginx does not start:\n{}", fs::read_to_string(dir.path().join("error.log")).unwrap_or_default());
         }
-        panic!("nginx does not start:\n{}", fs::read_to_string(dir.path().join("error.log")).unwrap_or_default());
+        Nginx { child, dir, main, brief }
     }
 
     fn connect(&self) -> Connection {
@@ -67,9 +65,14 @@ fn connect(address: SocketAddr) -> Connection {
     Config::new().timeout(Duration::from_secs(20)).connect(&format!("http://{address}")).unwrap()
 }
 
+/// Two addresses of a host that is this server's alone: between the choice of a port and its use, a socket of another test could
+/// take it on a host that all share, and nginx would wait for its release while we talk to that test.
 fn free_addresses() -> [SocketAddr; 2] {
+    static STARTED: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
     // Both are held until both are known, so that they differ.
-    [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap()).map(|listener| listener.local_addr().unwrap())
+    [(); 2].map(|()| TcpListener::bind((host, 0)).unwrap()).map(|listener| listener.local_addr().unwrap())
 }
 
 /// All paths are relative to the directory, so that nothing in its name needs quotes.

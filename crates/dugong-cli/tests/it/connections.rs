@@ -87,9 +87,9 @@ fn a_broken_connection_is_not_tried_again() {
 
 #[test]
 fn a_refused_connection_is_told_from_a_lost_one() {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap(); // no other test listens there
     let ran = get(urls(address, ["/1", "/2"])).exits_with(3);
-    let wanted = format!("dugong: cannot connect to 127.0.0.1 port {}: Connection refused", address.port());
+    let wanted = format!("dugong: cannot connect to 127.0.0.9 port {}: Connection refused", address.port());
     assert!(ran.stderr().starts_with(&wanted), "{}", ran.stderr());
     ran.says("0 of 2 answered; 2 safe to send again, 0 unknown");
 }

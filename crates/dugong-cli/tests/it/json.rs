@@ -86,10 +86,10 @@ fn what_fail_early_leaves_is_safe_to_retry() {
 
 #[test]
 fn a_refused_connection_has_a_summary_too() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap(); // no other test listens there
     let ran = get(urls(address, ["/1", "/2"]).into_iter().chain(["--json".to_owned()])).exits_with(3);
     let summary = json(ran.stderr().as_bytes());
     assert_eq!(each(&summary, "outcome"), ["not-sent", "not-sent"]);
     assert_eq!(summary["totals"]["connections"], json!(0));
-    assert!(each(&summary, "error")[0].as_str().unwrap().starts_with("cannot connect to 127.0.0.1 port"));
+    assert!(each(&summary, "error")[0].as_str().unwrap().starts_with("cannot connect to 127.0.0.9 port"));
 }
