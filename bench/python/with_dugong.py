@@ -1,0 +1,191 @@
+"""Dugong's `HTTPConnection`, or that of the old module: the program does not care."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeAlias
+
+from dugong import BodyFollowing, HTTPConnection, PollNeeded
+from load import PIECE, Load
+
+Waits: TypeAlias = 'Generator[PollNeeded | None, None, None]'
+
+
+class Sequential:
+    """One after the other; content by `read(64 KiB)`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.conn = HTTPConnection(host, port)
+
+    def run(self, load: Load) -> int:
+        """See `load.Client`."""
+        if load.work == 'a':
+            return self.one_by_one(load)
+        if load.work in 'bf':
+            return self.pipelined(load)
+        if load.work == 'e':
+            return self.upload(load)
+        self.conn.send_request('GET', load.target)
+        self.conn.read_response()
+        return self.download()
+
+    def one_by_one(self, load: Load) -> int:
+        conn, target, count = self.conn, load.target, 0
+        for _ in range(load.requests):
+            conn.send_request('GET', target)
+            conn.read_response()
+            count += len(conn.readall())
+        return count
+
+    def pipelined(self, load: Load) -> int:
+        raise NotImplementedError
+
+    def download(self) -> int:
+        read, count = self.conn.read, 0
+        while data := read(PIECE):
+            count += len(data)
+        return count
+
+    def upload(self, load: Load) -> int:
+        conn, piece = self.conn, bytes(PIECE)
+        conn.send_request('PUT', load.target, body=BodyFollowing(load.content))
+        for _ in range(load.content // PIECE):
+            conn.write(piece)
+        conn.read_response()
+        conn.discard()
+        return load.content
+
+
+class Headers(Sequential):
+    """Looks at a header of each answer."""
+
+    def one_by_one(self, load: Load) -> int:
+        conn, target, count = self.conn, load.target, 0
+        for _ in range(load.requests):
+            conn.send_request('GET', target)
+            resp = conn.read_response()
+            conn.discard()
+            count += int(resp.headers['Content-Length'])
+        return count
+
+
+class Readinto(Sequential):
+    """Content goes into a buffer."""
+
+    def download(self) -> int:
+        readinto, buffer, count = self.conn.readinto, bytearray(PIECE), 0
+        while got := readinto(buffer):
+            count += got
+        return count
+
+
+class Ahead(Sequential):
+    """Sends ahead, then reads; sends more when half of the window is used."""
+
+    def pipelined(self, load: Load) -> int:
+        conn, target, depth, left = self.conn, load.target, load.depth, load.requests
+        count = in_flight = 0
+        while left or in_flight:
+            if in_flight <= depth // 2:
+                more = min(depth - in_flight, left)
+                for _ in range(more):
+                    conn.send_request('GET', target)
+                left -= more
+                in_flight += more
+            conn.read_response()
+            count += len(conn.readall())
+            in_flight -= 1
+        return count
+
+
+class Window:
+    """What two coroutines share, one that sends and one that reads."""
+
+    def __init__(self, conn: HTTPConnection, load: Load) -> None:
+        self.conn = conn
+        self.target = load.target
+        self.depth = load.depth
+        self.half = load.depth // 2
+        self.in_flight = 0
+        #: Bytes of content that were read.
+        self.count = 0
+        #: Called when half of the window is used.
+        self.on_room: Callable[[], object] = int
+
+    def send(self, number: int) -> Waits:
+        """Yield None when the window is full."""
+        conn, target, depth = self.conn, self.target, self.depth
+        for _ in range(number):
+            while self.in_flight == depth:
+                yield None
+            yield from conn.co_send_request('GET', target)
+            self.in_flight += 1
+
+    def read(self, number: int) -> Waits:
+        """Yield None when there is nothing in flight."""
+        conn, half = self.conn, self.half
+        for _ in range(number):
+            while not self.in_flight:
+                yield None
+            yield from conn.co_read_response()
+            self.count += len((yield from conn.co_readall()))
+            self.in_flight -= 1
+            if self.in_flight == half:
+                self.on_room()
+
+
+class Coroutines(Sequential):
+    """Two coroutines and a loop: whenever the reader waits, and half of the window is used, the sender goes on."""
+
+    def pipelined(self, load: Load) -> int:
+        window = Window(self.conn, load)
+        sender = window.send(load.requests)
+        wants = next(sender, None)
+        for need in window.read(load.requests):
+            if wants or window.in_flight <= window.half:
+                wants = next(sender, None)
+            if need and wants:
+                PollNeeded(need.fd, need.mask | wants.mask).poll()
+            elif need or wants:
+                (need or wants).poll()
+        return window.count
+
+
+class Asyncio(Sequential):
+    """Two tasks under asyncio, each with a coroutine at a time; the content of a window is one coroutine."""
+
+    def pipelined(self, load: Load) -> int:
+        import asyncio  # noqa: PLC0415
+
+        from dugong import AioFuture  # noqa: PLC0415
+
+        async def run() -> int:
+            window = Window(self.conn, load)
+            room, some = asyncio.Event(), asyncio.Event()
+            window.on_room = room.set
+
+            async def send() -> None:
+                left = load.requests
+                while left:
+                    room.clear()
+                    if window.in_flight > window.half:
+                        await room.wait()
+                    number = min(window.depth - window.in_flight, left)
+                    await AioFuture(window.send(number))
+                    some.set()
+                    left -= number
+
+            async def read() -> None:
+                left = load.requests
+                while left:
+                    some.clear()
+                    if not window.in_flight:
+                        await some.wait()
+                    number = window.in_flight
+                    await AioFuture(window.read(number))
+                    left -= number
+
+            await asyncio.gather(send(), read())
+            return window.count
+
+        return asyncio.run(run())

@@ -1,0 +1,317 @@
+"""Runs the Python examples of the documentation: what a page shows is what happens.
+
+The blocks of a page share one namespace and run in order. What they print has to be the ```text block that follows
+them. The names that the pages use lead to an origin of this file, whatever the port. A block below
+`<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left out where there is no such module.
+"""
+# ruff: noqa: N802  # the names of methods are those of `http.server`
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import importlib.util
+import io
+import re
+
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+import dugong
+
+DOCS = Path(__file__).parents[3] / 'docs'
+PAGES = sorted(path for path in DOCS.rglob('*.md') if '_build' not in path.parts and '```python' in path.read_text())
+
+FENCE = re.compile(r'^ *(```+|~~~+|:::+)')
+
+
+@dataclass
+class Block:
+    line: int
+    language: str
+    text: str
+    marks: dict[str, str]
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a page, each with the marks in the comments just above it."""
+    marks: dict[str, str] = {}
+    lines = iter(enumerate(page.splitlines(), 1))
+    for number, line in lines:
+        if mark := re.fullmatch(r'<!-- (not run|needs): (\S.*) -->', line):
+            marks[mark[1]] = mark[2]
+        elif fence := re.fullmatch(r'```(\w*)', line):
+            inside = []
+            for _, line in lines:
+                if line == '```':
+                    break
+                inside.append(line + '\n')
+            yield Block(number, fence[1], ''.join(inside), marks)
+            marks = {}
+        elif line:
+            assert not line.lstrip().startswith('```'), f'line {number}: a block that is not understood here'
+            assert not marks, f'line {number}: a mark that belongs to no block'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_examples_of_page(page: Path, origin: None) -> None:
+    namespace: dict[str, Any] = {'__name__': '__main__'}
+    output: str | None = None
+    where = page.name
+    for block in blocks(page.read_text()):
+        if block.language == 'text':
+            assert output is not None, f'{page.name}:{block.line}: there is no example that prints this'
+            assert output == block.text, f'{where} prints something else'
+            output = None
+        elif block.language == 'python':
+            assert not output, f'{where} prints what the page does not show: {output}'
+            where = f'{page.name}:{block.line}'
+            code = compile('\n' * block.line + block.text, str(page), 'exec')
+            if 'not run' in block.marks or ('needs' in block.marks and not is_there(block.marks['needs'])):
+                output = None
+                continue
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, namespace)
+            output = printed.getvalue()
+    assert not output, f'{where} prints what the page does not show: {output}'
+
+
+def is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def test_there_are_pages() -> None:
+    assert len(PAGES) >= 10
+
+
+# The world of the examples.
+
+POEM = """\
+Weiß ist der Schnee,
+schwarz ist der See.
+"""
+
+PAGE = """\
+<!DOCTYPE html>
+<title>Example</title>
+<p>Welcome. There is <a href="/poem.txt">a poem</a>.
+"""
+
+DOCUMENTS = {
+    '/': ('text/html; charset=utf-8', PAGE.encode()),
+    '/poem.txt': ('text/plain; charset=utf-8', POEM.encode()),
+    '/archive.tar': ('application/x-tar', bytes(range(256)) * 4096),
+    '/log': ('text/plain', b''.join(b'%05d something happened\n' % i for i in range(1000))),
+    **{f'/doc/{i}': ('text/plain', b'This is document %d.\n' % i) for i in range(1, 1001)},
+}
+
+
+class Origin(http.server.BaseHTTPRequestHandler):
+    """Answers as the host that is asked for: www, storage, slow, flaky, old or proxy, all of them in example.org."""
+
+    protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+    timeout = 10
+    server: Listener
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    @property
+    def host(self) -> str:
+        return self.headers['Host'].partition('.')[0]
+
+    def answer(self, status: int, body: bytes = b'', kind: str = 'text/plain', **fields: str) -> None:
+        self.send_response(status)
+        if status != 204:
+            self.send_header('Content-Type', kind)
+            self.send_header('Content-Length', str(len(body)))
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != 'HEAD':
+            self.wfile.write(body)
+
+    def body(self) -> bytes:
+        if 'chunked' not in self.headers.get('Transfer-Encoding', ''):
+            return self.rfile.read(int(self.headers.get('Content-Length', '0')))
+        body = b''
+        while size := int(self.rfile.readline().split(b';')[0], 16):
+            body += self.rfile.read(size)
+            assert self.rfile.readline() == b'\r\n'
+        while self.rfile.readline() != b'\r\n':
+            pass
+        return body
+
+    def do_GET(self) -> None:
+        self.body()
+        if self.path.startswith('http://'):
+            self.path = '/' + self.path.split('/', 3)[3]
+        getattr(self, f'get_from_{self.host}')()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def get_from_www(self) -> None:
+        if self.path == '/report':
+            self.send_in_chunks(b'one line\n', b'another line\n')
+        elif self.path in DOCUMENTS:
+            kind, body = DOCUMENTS[self.path]
+            self.answer(200, body, kind)
+        else:
+            self.answer(404, b'There is no such document.\n')
+
+    def send_in_chunks(self, *chunks: bytes) -> None:
+        self.send_response(200)
+        self.send_header('Content-Type', 'text/plain')
+        self.send_header('Transfer-Encoding', 'chunked')
+        self.end_headers()
+        for chunk in chunks:
+            self.wfile.write(b'%x\r\n%b\r\n' % (len(chunk), chunk))
+        digest = hashlib.sha256(b''.join(chunks)).hexdigest()
+        self.wfile.write(b'0\r\nContent-SHA256: %b\r\n\r\n' % digest.encode())
+
+    def get_from_storage(self) -> None:
+        if self.path in self.server.stored:
+            self.answer(200, self.server.stored[self.path], 'application/octet-stream')
+        else:
+            self.answer(404, b'not here\n')
+
+    def get_from_slow(self) -> None:
+        """Takes its time, or never answers at all."""
+        if self.path == '/never':
+            self.rfile.read(1)  # till the client gives up
+            self.close_connection = True
+            return
+        time.sleep(0.2)
+        self.answer(200, b'done at last\n')
+
+    def get_from_flaky(self) -> None:
+        """Its first connection is lost at the third request, the others are good."""
+        with self.server.lock:
+            self.server.asked_of_flaky += 1
+            lost = self.server.asked_of_flaky == 3
+        if lost:
+            self.close_connection = True
+            # All that was sent has to be read, else the system takes back what was answered.
+            self.connection.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while self.rfile.read(1):
+                    pass
+        else:
+            self.get_from_www()
+
+    def get_from_old(self) -> None:
+        """A server that neither announces a length nor says that it is going to close."""
+        self.wfile.write(b'HTTP/1.1 200 OK\r\n\r\nas in the old days\n')
+        self.close_connection = True
+
+    def do_PUT(self) -> None:
+        body = self.body()
+        self.server.stored[self.path] = body
+        self.answer(201, b'stored %d bytes\n' % len(body), ETag=f'"{hashlib.md5(body).hexdigest()}"')
+
+    def do_POST(self) -> None:
+        self.answer(200, b'got %d bytes\n' % len(self.body()))
+
+    def do_DELETE(self) -> None:
+        self.body()
+        self.answer(204 if self.server.stored.pop(self.path, None) is not None else 404)
+
+    def handle_expect_100(self) -> bool:
+        if self.path.startswith('/read-only/'):
+            self.answer(403, b'this folder is read-only\n', Connection='close')
+            self.close_connection = True
+            return False
+        if self.path.startswith('/silent/'):
+            return True
+        return super().handle_expect_100()
+
+    def do_CONNECT(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile('rb')
+        self.handle()
+        self.rfile.close()
+        self.connection.close()
+        self.close_connection = True
+
+
+class Listener(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    stored: dict[str, bytes]
+    tls: ssl.SSLContext
+
+    def __init__(self, *, encrypted: bool) -> None:
+        super().__init__(('127.0.0.1', 0), Origin)
+        self.encrypted = encrypted
+        self.lock = threading.Lock()
+        self.asked_of_flaky = 0
+        self.failures: list[BaseException] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        sock, address = super().get_request()
+        if self.encrypted:
+            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return sock, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        exc = __import__('sys').exception()
+        # Clients go away, and do not like every certificate.
+        if not isinstance(exc, (ConnectionError, TimeoutError, ssl.SSLError)):
+            self.failures.append(exc)
+
+
+@pytest.fixture(scope='module')
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Serve the hosts of the examples, and let their names lead to us; trust our certificates, as the system would."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert('*.example.org').configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / 'ca.pem'))
+    monkeypatch.setenv('SSL_CERT_FILE', str(tmp_path / 'ca.pem'))
+    monkeypatch.chdir(tmp_path)
+
+    stored: dict[str, bytes] = {}
+    with Listener(encrypted=False) as plain, Listener(encrypted=True) as encrypted:
+        ports = {80: plain, 443: encrypted, 3128: plain}
+
+        def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+            if host.endswith('.invalid'):
+                raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+            known = host.endswith(('.example.org', '.example.net')) or (host, port) in dugong.DNS_TEST_HOSTNAMES
+            assert known, f'{host} is not a name for examples'
+            address = ports.get(port, plain).server_address
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, '', address)]
+
+        monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+        threads = []
+        for listener in plain, encrypted:
+            listener.stored = stored
+            listener.tls = context
+            threads.append(threading.Thread(target=listener.serve_forever, kwargs={'poll_interval': 0.05}))
+            threads[-1].start()
+        yield
+        for listener in plain, encrypted:
+            listener.shutdown()
+        for thread in threads:
+            thread.join(10)
+        failures = plain.failures + encrypted.failures
+    if failures:
+        raise failures[0]
