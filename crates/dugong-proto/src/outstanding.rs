@@ -39,6 +39,8 @@ pub(crate) struct Exchange {
     end: Option<u64>,
     /// The last of its content is being given to the transport: the response may come before that is noted.
     pub(crate) ending: bool,
+    /// The rest of it will not be sent.
+    pub(crate) given_up: bool,
     pub(crate) expectation: Expectation,
     pub(crate) answer_begun: bool,
 }
@@ -133,19 +135,28 @@ impl Outstanding {
         self.exchanges.front().is_some_and(|exchange| exchange.expectation == Expectation::Waiting)
     }
 
+    /// Whether there is nothing more to send before the response to the oldest outstanding request: it was given to the
+    /// transport or to the send buffer as a whole, or waits for the answer to its expectation, or was given up.
+    #[must_use]
+    pub fn is_response_due(&self) -> bool {
+        self.exchanges.front().is_some_and(|exchange| {
+            exchange.end.is_some() || exchange.ending || exchange.given_up || exchange.expectation == Expectation::Waiting
+        })
+    }
+
     /// Why the connection carries no further request; `None` as long as it does.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.closing
     }
 
-    /// Whether a request may be sent behind the outstanding ones (always, if there are none): not to a server that showed
-    /// itself to be HTTP/1.0, and not behind a request that may turn the connection into a tunnel.
+    /// Whether a request may be sent behind the outstanding ones (always, if there are none): not behind a request that may turn
+    /// the connection into a tunnel, and not to a server that showed itself to be HTTP/1.0, unless the caller insists.
     #[must_use]
-    pub fn may_pipeline(&self) -> bool {
+    pub fn may_pipeline(&self, to_http10: bool) -> bool {
         match self.exchanges.back() {
             None => true,
-            Some(last) => !self.server_is_http10() && !last.asked.connect && !last.asked.upgrade,
+            Some(last) => (to_http10 || !self.server_is_http10()) && !last.asked.connect && !last.asked.upgrade,
         }
     }
 
@@ -201,10 +212,28 @@ impl Outstanding {
     pub(crate) fn push(&mut self, idempotent: bool, asked: Asked, is_last: bool, expectation: Expectation, start: u64) -> u64 {
         let number = self.accepted;
         self.accepted += 1;
-        let exchange =
-            Exchange { number, idempotent, asked, is_last, start, end: None, ending: false, expectation, answer_begun: false };
+        let exchange = Exchange {
+            number,
+            idempotent,
+            asked,
+            is_last,
+            start,
+            end: None,
+            ending: false,
+            given_up: false,
+            expectation,
+            answer_begun: false,
+        };
         self.exchanges.push_back(exchange);
         number
+    }
+
+    /// Forgets the last request, if it is number `number` and nothing of its response has come.
+    pub(crate) fn take_back(&mut self, number: u64) {
+        if self.owing(number).is_some_and(|exchange| !exchange.answer_begun) {
+            self.exchanges.pop_back();
+            self.accepted -= 1;
+        }
     }
 
     /// The request `number`, which is the last one, is complete and ends at `end` of the connection's bytes.

@@ -39,6 +39,8 @@ pub struct ReceiveHalf {
     body: Body,
     /// Responses that are complete.
     completed: u64,
+    /// The content of the current response ends with the connection, though nothing announced that.
+    missing_length: bool,
 }
 
 /// Whether more can arrive.
@@ -89,6 +91,7 @@ impl ReceiveHalf {
             requires_length: false,
             body: Body::new(limits),
             completed: 0,
+            missing_length: false,
         }
     }
 
@@ -332,8 +335,9 @@ impl ReceiveHalf {
             queue.close_by_response(reason);
         }
         let section_start = self.heads.section_start;
+        self.missing_length = framing == Ok(Framing::UntilClose) && !said.announces_close(head.version);
         match framing {
-            Ok(Framing::UntilClose) if self.requires_length && !said.announces_close(head.version) => {
+            Ok(Framing::UntilClose) if self.requires_length && self.missing_length => {
                 self.faulty(Error::Unsupported { what: Unsupported::MissingLength, at: section_start });
             }
             Ok(Framing::Empty) => {
@@ -364,6 +368,19 @@ impl ReceiveHalf {
     fn faulty(&mut self, error: Error) {
         self.error = Some(error);
         self.step(ReceiveInput::FinalFaulty);
+    }
+
+    /// What is wrong with the framing of the current response: reading its content fails with this.
+    #[must_use]
+    pub fn framing_fault(&self) -> Option<Error> {
+        self.error.filter(|_| self.state == Receiving::Faulty)
+    }
+
+    /// Whether the content of the current response ends with the connection, though the response announced neither that nor a
+    /// length.
+    #[must_use]
+    pub fn is_length_missing(&self) -> bool {
+        self.missing_length
     }
 
     /// The length of the current response's content, if it was announced; `Some(0)` when there is none.

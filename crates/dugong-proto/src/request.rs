@@ -46,6 +46,7 @@ pub struct RequestHead {
     pub content: Announced,
     /// Whether to send `Expect: 100-continue` and wait for its answer before the content (RFC 9110 §10.1.1).
     pub expect_continue: bool,
+    verbatim: bool,
 }
 
 impl RequestHead {
@@ -59,16 +60,40 @@ impl RequestHead {
     /// [`Misuse::Target`] if it is none of these or has a byte that may not stand there.
     pub fn new(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
         let target = target.into();
-        let visible = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
         let form = match method.as_str() {
             "CONNECT" => is_authority(&target),
             "OPTIONS" if &*target == "*" => true,
             _ => target.starts_with('/') || authority_of_uri(&target).is_some_and(is_uri_authority),
         };
-        if !visible || !form {
+        if !is_visible(&target) || !form {
             return Err(Misuse::Target);
         }
-        Ok(RequestHead { method, target, fields: Fields::new(), content: Announced::Nothing, expect_continue: false })
+        Ok(RequestHead { verbatim: false, ..RequestHead::of(method, target) })
+    }
+
+    /// A request for programs that have always sent what they liked: the target may have any form, and of the fields only what
+    /// frames the message has to be right. Nothing that could be taken for another message is let through.
+    ///
+    /// Such a request never switches protocols, and is pipelined to HTTP/1.0 servers, too.
+    ///
+    /// # Errors
+    /// [`Misuse::Target`] if the target is empty or has a byte that may not stand there.
+    pub fn verbatim(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
+        let target = target.into();
+        if target.is_empty() || !is_visible(&target) {
+            return Err(Misuse::Target);
+        }
+        Ok(RequestHead { verbatim: true, ..RequestHead::of(method, target) })
+    }
+
+    fn of(method: Method, target: Box<str>) -> Self {
+        let fields = Fields::new();
+        RequestHead { method, target, fields, content: Announced::Nothing, expect_continue: false, verbatim: false }
+    }
+
+    /// Whether it was made by [`verbatim`](RequestHead::verbatim).
+    pub(crate) fn is_verbatim(&self) -> bool {
+        self.verbatim
     }
 
     /// The method.
@@ -119,7 +144,7 @@ impl RequestHead {
             match line.name_end - line.name_start {
                 2 if self.fields.is_named(line, "TE") => {
                     te = true;
-                    if self.fields.list_contains("TE", "chunked") {
+                    if !self.verbatim && self.fields.list_contains("TE", "chunked") {
                         return Err(Misuse::Te);
                     }
                 }
@@ -159,6 +184,9 @@ impl RequestHead {
                 _ => {}
             }
         }
+        if self.verbatim {
+            return Ok(checked);
+        }
         if te && !self.fields.list_contains("Connection", "TE") {
             return Err(Misuse::Connection);
         }
@@ -186,6 +214,11 @@ pub(crate) struct Checked<'a> {
     pub(crate) has_expect: bool,
     pub(crate) says_close: bool,
     pub(crate) asks_upgrade: bool,
+}
+
+/// Whether all bytes of a target may stand there: it could not be told from what follows it otherwise.
+fn is_visible(target: &str) -> bool {
+    target.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }
 
 /// The authority of a URI (RFC 3986 §3.2), if `target` is one.
@@ -241,6 +274,25 @@ mod tests {
         for bad in ["a b", "user@host", "a:b", "a:80:80", "[::1", "[]", "[::1]x", "::1", "a/b", "h\u{f6}st", "a\r\nb"] {
             assert!(!is_host(bad.as_bytes()), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn verbatim_targets_have_any_form_but_no_byte_that_could_end_them() {
+        let check = |target: &str| RequestHead::verbatim(Method::GET, target).is_ok();
+        assert!(["a", "*", "?q", "/a", "h:1", "mailto:x"].into_iter().all(check));
+        assert!(!["", "/a b", "/a#b", "/\u{e4}", "/\r\n", "/\0"].into_iter().any(check));
+    }
+
+    #[test]
+    fn verbatim_fields_are_checked_for_framing_alone() {
+        let mut head = RequestHead::verbatim(Method::OPTIONS, "/").unwrap();
+        head.content = Announced::Length(3);
+        for (name, value) in [("TE", "chunked"), ("Upgrade", "websocket"), ("Content-Length", "3")] {
+            head.fields.append(name, value).unwrap();
+        }
+        assert!(!head.check().unwrap().asks_upgrade);
+        head.fields.append("Content-Length", "4").unwrap();
+        assert_eq!(head.check().unwrap_err(), Misuse::ContentLength);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::fields::{Fields, Line, push_field};
 use crate::framing::Asked;
 use crate::grammar::push_decimal;
 use crate::outstanding::{Expectation, Outstanding};
-use crate::request::{Announced, RequestHead, is_host};
+use crate::request::{Announced, Checked, RequestHead, is_host};
 use crate::states::{SendInput, Sending};
 
 /// Turns requests and their content into bytes.
@@ -115,7 +115,7 @@ impl SendHalf {
         if request.content == Announced::Chunked && queue.server_is_http10() {
             return Err(Misuse::ChunkedToHttp10.into());
         }
-        if !queue.may_pipeline() {
+        if !queue.may_pipeline(request.is_verbatim()) {
             return Err(Misuse::ReadFirst.into());
         }
         let size = request.method().as_str().len() + request.target().len() + request.fields.size() + more.size();
@@ -153,13 +153,8 @@ impl SendHalf {
         }
         out.extend_from_slice(b"\r\n");
 
-        let start = self.position;
+        let number = self.push(request, &checked, queue);
         self.position += (self.buffer.len() - before) as u64;
-        let method = request.method();
-        let asked =
-            Asked { head: method.as_str() == "HEAD", connect: method.as_str() == "CONNECT", upgrade: checked.asks_upgrade };
-        let expectation = if request.expects() { Expectation::Waiting } else { Expectation::Met };
-        let number = queue.push(method.is_idempotent(), asked, checked.says_close, expectation, start);
         self.content = match request.content {
             Announced::Nothing => Remaining::Nothing,
             Announced::Length(length) => Remaining::Length(length),
@@ -176,6 +171,32 @@ impl SendHalf {
             queue.close(CloseReason::ClientSaidClose);
         }
         Ok(number)
+    }
+
+    fn push(&self, request: &RequestHead, checked: &Checked<'_>, queue: &mut Outstanding) -> u64 {
+        let method = request.method();
+        let asked =
+            Asked { head: method.as_str() == "HEAD", connect: method.as_str() == "CONNECT", upgrade: checked.asks_upgrade };
+        let expectation = if request.expects() { Expectation::Waiting } else { Expectation::Met };
+        queue.push(method.is_idempotent(), asked, checked.says_close, expectation, self.position)
+    }
+
+    /// Takes in a request of which nothing will be sent, because the connection carries no further one: so that whoever asks
+    /// for its response is told, in its turn. Its content, if it has some, must not be given to this half.
+    ///
+    /// # Errors
+    /// If it is not one that may be sent.
+    pub fn take_in_vain(&mut self, request: &RequestHead, queue: &mut Outstanding) -> Result<u64, Misuse> {
+        let checked = request.check()?;
+        let number = self.push(request, &checked, queue);
+        queue.complete(number, self.position);
+        Ok(number)
+    }
+
+    /// Takes request `number` back, if it is the last one and its response has not begun: sending it failed, and whoever wanted
+    /// it knows.
+    pub fn take_back(&mut self, number: u64, queue: &mut Outstanding) {
+        queue.take_back(number);
     }
 
     /// The bytes that are to be sent next; empty if there are none.
@@ -352,6 +373,16 @@ impl SendHalf {
         if self.state == Sending::Owing {
             self.step(SendInput::GivenUp);
         }
+    }
+
+    /// The rest of the content that is owed will never be sent, and the connection ends with the response. If there is one
+    /// already, it can be read.
+    pub fn give_up_content(&mut self, queue: &mut Outstanding) {
+        queue.close(CloseReason::ContentNotSent);
+        if let Some(exchange) = queue.owing(self.owing) {
+            exchange.given_up = true;
+        }
+        self.give_up();
     }
 
     /// The server did not answer the expectation for long enough: the content may be sent now (RFC 9110 §10.1.1).

@@ -141,6 +141,21 @@ impl Sending {
         &self.half
     }
 
+    /// Takes request `number` back, if it is the last one and its response has not begun: sending it failed.
+    pub fn take_back(&mut self, number: u64, shared: &Shared) {
+        self.half.take_back(number, &mut shared.queue());
+    }
+
+    /// The rest of the content that is owed will not be sent; the connection ends with the response.
+    pub fn give_up_content(&mut self, shared: &Shared) {
+        self.half.give_up_content(&mut shared.queue());
+    }
+
+    /// The server was silent for long enough: content may be sent without 100 (Continue).
+    pub fn proceed_without_continue(&mut self, shared: &Shared) {
+        self.half.proceed_without_continue(&mut shared.queue());
+    }
+
     /// How much of the content that was given with the last request is still to be sent; later steps send it.
     #[must_use]
     pub fn upload_left(&self) -> usize {
@@ -172,6 +187,11 @@ impl Receiving {
     #[must_use]
     pub fn half(&self) -> &ReceiveHalf {
         &self.half
+    }
+
+    /// From the next head on, refuse content that ends with the connection unless the response says `Connection: close`.
+    pub fn require_length(&mut self, required: bool) {
+        self.half.require_length(required);
     }
 
     /// Have `callback` called with each interim (1xx) response, before the final one is reported.
@@ -224,13 +244,14 @@ impl Shared {
     }
 
     /// The connection was cut at this end: what can be read ends, but not because the peer said so.
-    pub(crate) fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
+    pub fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
         self.write_failed.get_or_init(|| kind);
         self.queue().close(reason);
     }
 
     /// Whether nothing more can be written: writing failed, or the connection was cut at this end.
-    pub(crate) fn is_cut(&self) -> bool {
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
         self.write_failed.get().is_some()
     }
 

@@ -48,6 +48,21 @@ impl Duplex<'_> {
     /// `Local(NothingOutstanding)`, or `Local(ContentUnread)` if the last response was not read to its end. Otherwise the
     /// connection is done for.
     pub fn read_head(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        loop {
+            match self.read_head_or_continue(stream)? {
+                Progress::Done(HeadKind::Final) => return Ok(Progress::Done(())),
+                Progress::Done(HeadKind::Interim) => {}
+                Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+            }
+        }
+    }
+
+    /// Reads a head like [`read_head`](Duplex::read_head), but also stops at a 100 (Continue) that the oldest request waits
+    /// for (RFC 9110 §10.1.1): then the result is `Interim`, and the content may be sent.
+    ///
+    /// # Errors
+    /// As for [`read_head`](Duplex::read_head).
+    pub fn read_head_or_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<HeadKind>, Error> {
         let shared = self.shared;
         loop {
             if self.receiver().half.is_in_content() {
@@ -59,12 +74,16 @@ impl Duplex<'_> {
             } else {
                 match self.next_head()? {
                     Some(HeadKind::Interim) => {
+                        let awaited = self.receiver().half.head().status() == 100 && shared.queue().is_waiting_for_continue();
                         self.receiver().take_interim(shared);
+                        if awaited {
+                            return Ok(Progress::Done(HeadKind::Interim));
+                        }
                         continue;
                     }
                     Some(HeadKind::Final) => {
                         self.receiver().half.take_head(&mut shared.queue());
-                        return Ok(Progress::Done(()));
+                        return Ok(Progress::Done(HeadKind::Final));
                     }
                     None if shared.queue().is_empty() => return refused(Misuse::NothingOutstanding),
                     None => {}

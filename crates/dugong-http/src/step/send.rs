@@ -78,6 +78,23 @@ impl Duplex<'_> {
         Ok(Progress::Done(number))
     }
 
+    /// Takes in a request of which nothing will be sent, because the connection carries no further one: so that whoever asks
+    /// for its response is told, in its turn. No content may be written for it.
+    ///
+    /// # Errors
+    /// `Local` if the request is not valid.
+    pub fn take_in_vain(&mut self, request: &Request) -> Result<u64, Error> {
+        let head = request.as_head()?;
+        let shared = self.shared;
+        Ok(self.sender().half.take_in_vain(head, &mut shared.queue())?)
+    }
+
+    /// Whether nothing more may be sent: a response has come that says that the connection ends with it (RFC 9112 §9.6).
+    #[must_use]
+    pub fn is_pointless(&self) -> bool {
+        is_pointless(&self.shared.queue())
+    }
+
     /// Before the first request after a pause: whatever has arrived, nobody asked for it.
     fn look_for_unasked(&mut self, stream: &mut impl Stream) -> Result<(), Error> {
         let Some(receiver) = self.receiving.as_mut() else { return Ok(()) };
@@ -124,7 +141,7 @@ impl Duplex<'_> {
         let shared = self.shared;
         let sender = self.sender();
         if sender.upload.is_none() && sender.half.to_send().is_empty() {
-            return Ok(Progress::Done(()));
+            return flush(shared, stream);
         }
         if is_pointless(&shared.queue()) {
             sender.upload = None;
@@ -180,7 +197,7 @@ impl Duplex<'_> {
                 }
             }
         }
-        Ok(Progress::Done(()))
+        flush(shared, stream)
     }
 
     /// Sends what there is to send, and takes in what arrives when that has to wait.
@@ -333,10 +350,14 @@ impl Duplex<'_> {
     }
 }
 
-/// Whether nothing more may be sent: a response has come that says that the connection ends with it (RFC 9112 §9.6).
 fn is_pointless(queue: &Outstanding) -> bool {
     use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
     queue.close_reason().is_some_and(|why| matches!(why, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose))
+}
+
+/// Has the stream hand on what it holds back.
+fn flush(shared: &Shared, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+    stream.flush().map_err(|error| shared.sending_failed(error))
 }
 
 /// Writes what there is of four pieces; the empty ones are left out, since some streams look at the first one only.

@@ -5,11 +5,13 @@ use std::io::{self, IoSlice};
 use crate::step::Progress;
 
 mod address;
+mod proxy;
 pub mod scripted;
 mod tcp;
 
 pub use address::{InvalidUrl, Origin};
-pub use tcp::Socket;
+pub use proxy::{Tunnel, TunnelError};
+pub use tcp::{Connecting, Socket, wait};
 
 /// A two-way stream of bytes that never waits.
 ///
@@ -28,4 +30,12 @@ pub trait Stream {
     /// # Errors
     /// Whatever the system reports; the stream is not used again for writing.
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>>;
+
+    /// Hands on what the stream has taken and holds back; most streams hold nothing back.
+    ///
+    /// # Errors
+    /// As for [`write`](Stream::write).
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        Ok(Progress::Done(()))
+    }
 }

@@ -3,10 +3,12 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, connect, sendmsg, socket_with};
 
 use super::Stream;
 use crate::step::{Interest, Progress};
@@ -34,19 +36,18 @@ impl Socket {
     /// # Errors
     /// That of the name, or of the last address.
     pub fn connect(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<Self> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
-        for address in (host, port).to_socket_addrs()? {
-            let connected = match timeout {
-                // The standard library refuses a timeout of zero.
-                Some(timeout) => TcpStream::connect_timeout(&address, timeout.max(Duration::from_millis(1))),
-                None => TcpStream::connect(address),
-            };
-            match connected {
-                Ok(stream) => return Socket::new(stream),
-                Err(error) => last = error,
+        let mut connecting = Connecting::new((host, port).to_socket_addrs()?);
+        loop {
+            match connecting.step()? {
+                Progress::Done(socket) => return Ok(Arc::into_inner(socket).expect("nobody else has asked for it")),
+                Progress::Needs(interest) => {
+                    let socket = connecting.current().expect("a step that needs something has a socket");
+                    if !socket.wait(interest, timeout)? {
+                        connecting.give_up(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
+                    }
+                }
             }
         }
-        Err(last)
     }
 
     /// The address of the peer.
@@ -63,20 +64,17 @@ impl Socket {
     /// # Errors
     /// What the system reports of the waiting itself.
     pub fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
-        let deadline = timeout.and_then(|timeout| std::time::Instant::now().checked_add(timeout));
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, interest.reads());
-        flags.set(PollFlags::OUT, interest.writes());
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(std::time::Instant::now()));
-            // A time too long for the system's clock is as good as none.
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(&mut [PollFd::new(&self.stream, flags)], left.as_ref()) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match wait(self, interest, deadline) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
             }
         }
+    }
+
+    fn is_ready_to_write(&self) -> io::Result<bool> {
+        wait(self, Interest::WRITE, Some(Instant::now()))
     }
 
     /// Reads without taking anything: the next read gives the same.
@@ -98,6 +96,93 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// A connection that is being made: one address after the other, until one answers.
+#[derive(Debug)]
+pub struct Connecting {
+    /// The next one is at the end.
+    addresses: Vec<SocketAddr>,
+    current: Option<Arc<Socket>>,
+    /// Why the last address did not work.
+    error: io::Error,
+}
+
+impl Connecting {
+    /// Will try `addresses` in their order.
+    #[must_use]
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let mut addresses: Vec<_> = addresses.into_iter().collect();
+        addresses.reverse();
+        let error = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
+        Connecting { addresses, current: None, error }
+    }
+
+    /// Goes on. What it needs, [`current`](Connecting::current) has to be ready for.
+    ///
+    /// # Errors
+    /// That of the last address.
+    pub fn step(&mut self) -> io::Result<Progress<Arc<Socket>>> {
+        loop {
+            if let Some(socket) = &self.current {
+                if !socket.is_ready_to_write()? {
+                    return Ok(Progress::Needs(Interest::WRITE));
+                }
+                match socket.stream.take_error()? {
+                    None => return Ok(Progress::Done(self.current.take().expect("just looked at"))),
+                    Some(error) => self.give_up(error),
+                }
+            }
+            let Some(address) = self.addresses.pop() else {
+                let none = io::Error::new(io::ErrorKind::NotConnected, "no address is left to try");
+                return Err(std::mem::replace(&mut self.error, none));
+            };
+            match begin(address) {
+                Ok(socket) => self.current = Some(Arc::new(socket)),
+                Err(error) => self.error = error,
+            }
+        }
+    }
+
+    /// The socket of the current attempt; to be waited for, or to be shut down by somebody who does not want it any more.
+    #[must_use]
+    pub fn current(&self) -> Option<&Arc<Socket>> {
+        self.current.as_ref()
+    }
+
+    /// Gives up the current attempt, because of `error`; the next step goes on with the next address.
+    pub fn give_up(&mut self, error: io::Error) {
+        self.current = None;
+        self.error = error;
+    }
+}
+
+/// Begins to connect to one address.
+fn begin(address: SocketAddr) -> io::Result<Socket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    match connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    Ok(Socket { stream })
+}
+
+/// Waits until `socket` is ready for `interest`, at most until `deadline`; false if it passed. An error of the socket counts as
+/// ready.
+///
+/// # Errors
+/// `Interrupted` if a signal was handled meanwhile; whatever else the system reports of the waiting itself.
+pub fn wait(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.reads());
+    flags.set(PollFlags::OUT, interest.writes());
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    // A time too long for the system's clock is as good as none.
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    Ok(poll(&mut [PollFd::new(&socket, flags)], left.as_ref())? > 0)
 }
 
 /// Two threads may use one socket, each for its own direction.

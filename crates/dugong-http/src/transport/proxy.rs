@@ -1,0 +1,170 @@
+//! Tunnels through a proxy (RFC 9110 §9.3.6).
+
+use std::fmt;
+
+use dugong_proto::{Fields, Method, Misuse, RequestHead, ResponseHead};
+
+use super::Stream;
+use crate::config::Config;
+use crate::error::Error;
+use crate::request::Request;
+use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
+
+/// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
+/// between the two ends.
+///
+/// ```
+/// use dugong_http::step::Progress;
+/// use dugong_http::transport::Tunnel;
+/// use dugong_http::transport::scripted::{Cue, Scripted};
+///
+/// let mut tunnel = Tunnel::new("example.org", 443)?;
+/// let mut stream = Scripted::default();
+/// assert!(matches!(tunnel.step(&mut stream)?, Progress::Needs(_)));
+/// stream.reads.push_back(Cue::Give(b"HTTP/1.1 200 Connected\r\n\r\n".into()));
+/// assert_eq!(tunnel.step(&mut stream)?, Progress::Done(()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Tunnel {
+    sending: Sending,
+    receiving: Receiving,
+    shared: Shared,
+    /// What is to be asked; `None` when it was.
+    request: Option<Request>,
+}
+
+/// Why there is no tunnel. Nothing else may be sent over the stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TunnelError {
+    /// The proxy refused: its answer, with another status than 2xx.
+    Refused(Box<ResponseHead>),
+    /// The proxy sent bytes of the tunnel before this end did; whoever opens it speaks first.
+    SpokeFirst,
+    /// There was no proper answer.
+    Failed(Error),
+}
+
+impl Tunnel {
+    /// A tunnel to `host` (IPv6 without brackets) and `port`.
+    ///
+    /// # Errors
+    /// [`Misuse::Target`] or [`Misuse::Host`] if the host cannot be one.
+    pub fn new(host: &str, port: u16) -> Result<Self, Misuse> {
+        Tunnel::with_fields(host, port, Fields::new())
+    }
+
+    /// The same, with fields for the proxy, such as its credentials.
+    ///
+    /// # Errors
+    /// The same, or what is wrong with the fields.
+    pub fn with_fields(host: &str, port: u16, fields: Fields) -> Result<Self, Misuse> {
+        let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let mut head = RequestHead::new(Method::CONNECT, authority.clone())?;
+        head.fields = fields;
+        // What comes behind the head of the answer is not HTTP: no need for a large buffer.
+        let config = Config::new().user_agent(None).receive_buffer(4096);
+        let sending = match Sending::new(&authority, &config) {
+            Ok(sending) => sending,
+            Err(Error::Local(misuse)) => return Err(misuse),
+            Err(_) => unreachable!("nothing is sent yet"),
+        };
+        let (receiving, shared) = (Receiving::new(&config), Shared::default());
+        Ok(Tunnel { sending, receiving, shared, request: Some(head.into()) })
+    }
+
+    /// Goes on; when it is done, the stream is the tunnel.
+    ///
+    /// # Errors
+    /// There is no tunnel, and the stream is of no use.
+    pub fn step(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, TunnelError> {
+        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
+        if let Some(request) = &self.request {
+            if let Progress::Needs(interest) = duplex.send_request(request, stream)? {
+                return Ok(Progress::Needs(interest));
+            }
+            self.request = None;
+        }
+        if let Progress::Needs(interest) = duplex.read_head(stream)? {
+            return Ok(Progress::Needs(interest));
+        }
+        let half = self.receiving.half();
+        match half.head() {
+            head if !head.status().is_successful() => Err(TunnelError::Refused(Box::new(head.clone()))),
+            _ if half.unconsumed().is_empty() => Ok(Progress::Done(())),
+            _ => Err(TunnelError::SpokeFirst),
+        }
+    }
+}
+
+impl From<Error> for TunnelError {
+    fn from(error: Error) -> Self {
+        TunnelError::Failed(error)
+    }
+}
+
+impl fmt::Display for TunnelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TunnelError::Refused(head) => {
+                write!(f, "the proxy refused the tunnel: {} {}", head.status(), head.reason_text())
+            }
+            TunnelError::SpokeFirst => f.write_str("the proxy sent bytes through the tunnel before it was used"),
+            TunnelError::Failed(_) => f.write_str("the proxy did not answer the request for a tunnel"),
+        }
+    }
+}
+
+impl std::error::Error for TunnelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TunnelError::Failed(error) => Some(error),
+            TunnelError::Refused(_) | TunnelError::SpokeFirst => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::scripted::{Cue, Scripted};
+
+    fn open(answer: &[u8]) -> (Result<Progress<()>, TunnelError>, Scripted) {
+        let mut stream = Scripted::default();
+        let mut tunnel = Tunnel::new("::1", 443).unwrap();
+        assert!(matches!(tunnel.step(&mut stream), Ok(Progress::Needs(_))));
+        stream.reads.push_back(Cue::Give(answer.into()));
+        (tunnel.step(&mut stream), stream)
+    }
+
+    #[test]
+    fn the_request_names_host_and_port_with_brackets_and_as_http_1_1() {
+        let (opened, stream) = open(b"HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!(opened.unwrap(), Progress::Done(()));
+        assert_eq!(stream.written, b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n");
+    }
+
+    #[test]
+    fn any_success_opens_the_tunnel_whatever_its_fields_say() {
+        for answer in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n", "HTTP/1.1 299 x\r\nContent-Length: 5\r\n\r\n"] {
+            assert_eq!(open(answer.as_bytes()).0.unwrap(), Progress::Done(()), "{answer}");
+        }
+    }
+
+    #[test]
+    fn another_answer_is_kept_for_the_error() {
+        let (opened, _) = open(b"HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n");
+        let error = opened.unwrap_err();
+        assert_eq!(error.to_string(), "the proxy refused the tunnel: 407 Who are you");
+        let TunnelError::Refused(head) = error else { panic!() };
+        assert_eq!(head.fields().get("proxy-authenticate"), Some(&b"Basic"[..]));
+    }
+
+    #[test]
+    fn bytes_behind_the_answer_and_no_answer_at_all_are_errors() {
+        assert!(matches!(open(b"HTTP/1.1 200 OK\r\n\r\n\x16\x03").0, Err(TunnelError::SpokeFirst)));
+        assert!(matches!(open(b"SSH-2.0\r\n").0, Err(TunnelError::Failed(Error::Unsupported { .. }))));
+        assert!(matches!(Tunnel::new("a b", 443), Err(Misuse::Target)));
+    }
+}
