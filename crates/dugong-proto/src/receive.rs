@@ -148,6 +148,15 @@ impl ReceiveHalf {
         self.buffer.bytes()
     }
 
+    /// Moves bytes that were received and not consumed to `into`, and returns how many: for whoever wants to see what cannot be
+    /// read as HTTP. Nothing that is asked of this half afterwards makes sense, but this.
+    pub fn take_raw(&mut self, into: &mut [u8]) -> usize {
+        let count = into.len().min(self.buffer.bytes().len());
+        into[..count].copy_from_slice(&self.buffer.bytes()[..count]);
+        self.advance(count);
+        count
+    }
+
     /// Bytes of memory held for what was received: 0 before the first byte, then the capacity.
     #[must_use]
     pub fn buffer_capacity(&self) -> usize {

@@ -1,7 +1,27 @@
 //! The extension `dugong._dugong`: Python's manners for the engine of `dugong-http`.
+//!
+//! Every method that waits is a [`Task`](task::Task): the engine's steps in the order that COMPAT.md asks for. Two drivers run
+//! them: a regular method waits with the GIL released, and an [`Operation`](operation::Operation) yields what it needs.
 
 use pyo3::prelude::*;
 
+mod buffer;
+mod connect;
+mod connection;
+mod errors;
+mod headers;
+mod link;
+mod operation;
+mod receive;
+mod send;
+mod task;
+mod wire;
+
 /// The Rust part of the package; its public names are those of `dugong`.
 #[pymodule]
-mod _dugong {}
+mod _dugong {
+    #[pymodule_export]
+    use super::connection::HTTPConnection;
+    #[pymodule_export]
+    use super::operation::Operation;
+}

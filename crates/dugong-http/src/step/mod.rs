@@ -43,6 +43,8 @@ use crate::error::{Closed, Error, Requests};
 mod receive;
 mod send;
 
+pub use dugong_proto::HeadKind;
+pub use receive::BYPASS_MIN;
 pub use send::Continue;
 
 /// What became of one step of an operation.

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use dugong_proto::{Content, HeadKind, Misuse};
+use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
 
 use super::{Duplex, Progress, Receiving, Shared, refused};
-use crate::error::Error;
+use crate::error::{Closed, Error};
 use crate::transport::Stream;
 
 /// Content is read past the buffer from this size on; less is worth a copy, since what follows it comes with the same read.
-const BYPASS_MIN: u64 = 16 * 1024;
+pub const BYPASS_MIN: u64 = 16 * 1024;
 
 impl Receiving {
     /// Reads once from the stream into the buffer, which has room. Errors and the end are noted, and reported in their place.
@@ -179,6 +179,24 @@ impl Duplex<'_> {
                     debug_assert!(matches!(taken, Ok(Content::Bytes(_))), "fill_content said that there was some");
                 }
             }
+        }
+    }
+
+    /// Reads what has arrived without making sense of it, beginning with what was received and not consumed; the result is how
+    /// many bytes, 0 at the end of the stream. Afterwards nothing else can be read.
+    ///
+    /// # Errors
+    /// The connection is done for.
+    pub fn read_raw(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
+        let shared = self.shared;
+        let receiver = self.receiver();
+        match receiver.half.take_raw(buffer) {
+            0 if receiver.half.is_at_eof() || buffer.is_empty() => Ok(Progress::Done(0)),
+            0 => stream.read(buffer).map_err(|error| {
+                let cause = Closed::Incomplete(Incomplete { within: Within::Nothing, received: 0, expected: None }, Some(error));
+                Error::Closed { cause, requests: shared.requests() }
+            }),
+            count => Ok(Progress::Done(count)),
         }
     }
 

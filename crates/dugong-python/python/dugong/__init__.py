@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-# from ._dugong import HTTPConnection
+from ._dugong import HTTPConnection
 from ._dns import create_socket
 from ._exceptions import (
     ConnectionClosed,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     'BUFFER_SIZE',
     'DNS_TEST_HOSTNAMES',
-    # 'HTTPConnection',
+    'HTTPConnection',
     'MAX_HEADER_SIZE',
     'MAX_LINE_SIZE',
     'POLLIN',

@@ -1,0 +1,288 @@
+//! Connecting: name, TCP, tunnel, TLS (COMPAT.md section 7).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, IntoRawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use dugong_http::step::{Interest, Progress, Receiving, Sending};
+use dugong_http::transport::{Connecting, Socket, Tunnel, TunnelError};
+use dugong_http::{Config, Limits};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyConnectionError, PyOSError, PyTimeoutError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::connection::{HTTPConnection, Target};
+use crate::errors::{self, ConnectionClosed, ConnectionTimedOut, InvalidResponse};
+use crate::link::Link;
+use crate::task::{Need, Step, Task, Waitable};
+use crate::wire::{Object, Transport, Wire};
+
+/// `connect()`, and the first part of whatever needs a connection.
+pub(crate) struct Connect {
+    stage: Stage,
+    target: Option<Target>,
+    attempt: Arc<Attempt>,
+}
+
+enum Stage {
+    Begin,
+    Tcp(Connecting),
+    Tunnel(Box<Tunnel>, Arc<Socket>),
+    Handshake(Object),
+    Over,
+}
+
+/// What `disconnect` has to know of a connection that is being made.
+#[derive(Default)]
+pub(crate) struct Attempt {
+    given_up: AtomicBool,
+    socket: Mutex<Weak<Socket>>,
+}
+
+impl Attempt {
+    /// Ends it; whoever waits for it wakes up.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        let socket = self.socket.lock().upgrade();
+        if let Some(socket) = socket {
+            socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+impl Connect {
+    pub(crate) fn new() -> Self {
+        Connect { stage: Stage::Begin, target: None, attempt: Arc::default() }
+    }
+
+    fn advance(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Progress<()>> {
+        let py = connection.py();
+        loop {
+            if self.attempt.given_up.load(Ordering::Acquire) {
+                return Err(ConnectionClosed::new_err("the connection was closed by disconnect()"));
+            }
+            match &mut self.stage {
+                Stage::Begin => {
+                    connection.get().forget(py);
+                    connection.get().begin_attempt(&self.attempt);
+                    let target = connection.get().target(py)?;
+                    let addresses = resolve(py, target.address())?;
+                    self.target = Some(target);
+                    self.stage = Stage::Tcp(Connecting::new(addresses));
+                }
+                Stage::Tcp(connecting) => match connecting.step() {
+                    Ok(Progress::Done(socket)) => {
+                        *self.attempt.socket.lock() = Arc::downgrade(&socket);
+                        connection.get().open_trace(py)?;
+                        self.stage = self.after_tcp(connection, socket)?;
+                    }
+                    Ok(Progress::Needs(interest)) => {
+                        let socket = connecting.current().expect("a step that needs something has a socket");
+                        *self.attempt.socket.lock() = Arc::downgrade(socket);
+                        return Ok(Progress::Needs(interest));
+                    }
+                    Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+                        return Err(ConnectionTimedOut::new_err("timed out waiting for the connection"));
+                    }
+                    Err(error) => return Err(errors::system_error(error)),
+                },
+                Stage::Tunnel(tunnel, socket) => {
+                    let trace = connection.get().trace(py);
+                    let transport = Transport::Plain(socket.clone());
+                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: false };
+                    match tunnel.step(&mut wire) {
+                        Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
+                        Ok(Progress::Done(())) => {
+                            let socket = socket.clone();
+                            self.stage = Stage::Handshake(self.start_tls(connection, &socket)?);
+                        }
+                        Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                        Err(error) => return Err(tunnel_error(py, error)),
+                    }
+                }
+                Stage::Handshake(object) => {
+                    match object.call(py, Interest::READ, |object| object.call_method0(intern!(py, "do_handshake"))) {
+                        Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
+                        Ok(Progress::Done(_)) => {
+                            let Stage::Handshake(object) = std::mem::replace(&mut self.stage, Stage::Over) else {
+                                unreachable!("just matched")
+                            };
+                            return self.install(connection, Transport::Object(object));
+                        }
+                        Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                        Err(error) => return Err(handshake_error(py, errors::system_error(error))),
+                    }
+                }
+                Stage::Over => return Ok(Progress::Done(())),
+            }
+        }
+    }
+
+    /// The socket is connected: a tunnel, TLS, or nothing more.
+    fn after_tcp(&mut self, connection: &Bound<'_, HTTPConnection>, socket: Arc<Socket>) -> PyResult<Stage> {
+        let target = self.target.as_ref().expect("set before the first address was tried");
+        if target.ssl_context.is_none() {
+            self.install(connection, Transport::Plain(socket))?;
+            return Ok(Stage::Over);
+        }
+        if target.proxy.is_none() {
+            let object = self.start_tls(connection, &socket)?;
+            return Ok(Stage::Handshake(object));
+        }
+        let tunnel = Tunnel::new(&target.hostname, target.port).map_err(errors::misuse)?;
+        Ok(Stage::Tunnel(Box::new(tunnel), socket))
+    }
+
+    /// Has the caller's context wrap the socket. The handshake is still to be made, unless the context has made it.
+    fn start_tls(&self, connection: &Bound<'_, HTTPConnection>, socket: &Arc<Socket>) -> PyResult<Object> {
+        let py = connection.py();
+        let target = self.target.as_ref().expect("set before the first address was tried");
+        let context = target.ssl_context.as_ref().expect("only called with one").bind(py);
+        let ssl = py.import(intern!(py, "ssl"))?;
+        let keywords = PyDict::new(py);
+        // The object owns a descriptor of its own, so that it can be closed as Python closes sockets.
+        let descriptor = socket.as_fd().try_clone_to_owned()?.into_raw_fd();
+        keywords.set_item("fileno", descriptor)?;
+        let plain = py.import(intern!(py, "socket"))?.getattr("socket")?.call((), Some(&keywords))?;
+
+        let wrap = context.getattr(intern!(py, "wrap_socket"))?;
+        let usual = ssl.getattr("SSLContext")?.getattr("wrap_socket")?;
+        let is_usual = wrap.getattr_opt("__func__")?.is_some_and(|function| function.is(&usual));
+        let keywords = PyDict::new(py);
+        keywords.set_item("server_hostname", &target.hostname)?;
+        let limit = connection.get().limit();
+        if is_usual {
+            plain.call_method1("setblocking", (false,))?;
+            keywords.set_item("do_handshake_on_connect", false)?;
+            // Otherwise an end without close_notify would look like one with it.
+            keywords.set_item("suppress_ragged_eofs", false)?;
+        } else {
+            plain.call_method1("settimeout", (limit.map(|limit| limit.as_secs_f64()),))?;
+        }
+        let wrapped = match wrap.call((&plain,), Some(&keywords)) {
+            Ok(wrapped) => wrapped,
+            Err(error) => {
+                let _ = plain.call_method0("close");
+                if !is_usual && limit.is_some() && error.is_instance_of::<PyTimeoutError>(py) {
+                    return Err(ConnectionTimedOut::new_err("timed out in the TLS handshake"));
+                }
+                return Err(handshake_error(py, error));
+            }
+        };
+        let object = Object::new(&wrapped)?;
+        if !is_usual {
+            if wrapped.is_instance(&ssl.getattr("SSLSocket")?)? {
+                wrapped.setattr("suppress_ragged_eofs", false)?;
+            }
+            wrapped.call_method1("setblocking", (false,))?;
+        }
+        Ok(object)
+    }
+
+    /// The transport is ready.
+    fn install(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Progress<()>> {
+        let mut limits = Limits::default();
+        limits.fields = usize::MAX; // limited by their bytes alone (COMPAT.md 11.6)
+        let config = Config::new().user_agent(None).limits(limits);
+        let sending = Sending::new("", &config).map_err(|error| errors::system_error(error.into()))?;
+        let link = Link::new(transport, sending, Receiving::new(&config));
+        connection.get().install(link);
+        self.stage = Stage::Over;
+        Ok(Progress::Done(()))
+    }
+
+    /// What has to be ready before it can go on.
+    fn waits_for(&self) -> Option<Waitable> {
+        match &self.stage {
+            Stage::Tcp(connecting) => connecting.current().cloned().map(Waitable::Socket),
+            Stage::Tunnel(_, socket) => Some(Waitable::Socket(socket.clone())),
+            Stage::Handshake(object) => object.waitable().ok(),
+            Stage::Begin | Stage::Over => None,
+        }
+    }
+
+    /// Goes on; `None` when there is a connection.
+    pub(crate) fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Need>> {
+        match self.advance(connection) {
+            Ok(Progress::Done(())) => Ok(None),
+            Ok(Progress::Needs(interest)) => {
+                let on = self.waits_for().expect("only a stage with a socket needs something");
+                Ok(Some(Need { on, interest, moved: false }))
+            }
+            Err(error) => {
+                self.fail(connection);
+                Err(error)
+            }
+        }
+    }
+
+    /// There is no connection: nothing is left of the attempt.
+    fn fail(&mut self, connection: &Bound<'_, HTTPConnection>) {
+        self.stage = Stage::Over;
+        connection.get().disconnect(connection.py());
+    }
+}
+
+impl Task for Connect {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        match self.go_on(connection)? {
+            Some(need) => Ok(Step::Needs(need)),
+            None => Step::done(connection.py()),
+        }
+    }
+
+    fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
+        if let Stage::Tcp(connecting) = &mut self.stage {
+            // There may be other addresses.
+            connecting.give_up(io::ErrorKind::TimedOut.into());
+            return Ok(());
+        }
+        self.fail(connection);
+        Err(ConnectionTimedOut::new_err("timed out waiting for the connection"))
+    }
+}
+
+/// The addresses of a host, by Python's resolver, with the errors of COMPAT.md 7.7.
+fn resolve(py: Python<'_>, address: (&str, u16)) -> PyResult<Vec<SocketAddr>> {
+    let found = py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))?;
+    let mut addresses = Vec::new();
+    for info in found.try_iter()? {
+        let place = info?.get_item(4)?.cast_into::<PyTuple>()?;
+        let host: String = place.get_item(0)?.extract()?;
+        let port: u16 = place.get_item(1)?.extract()?;
+        // A zone is in the text, and once more as a number.
+        let bare = host.split('%').next().unwrap_or(&host);
+        let ip: IpAddr = bare.parse().map_err(|_| PyOSError::new_err(format!("{host} is no address of IP")))?;
+        addresses.push(match ip {
+            IpAddr::V4(ip) => SocketAddr::new(ip.into(), port),
+            IpAddr::V6(ip) => {
+                let number = |index| place.get_item(index).and_then(|item| item.extract::<u32>()).unwrap_or(0);
+                SocketAddrV6::new(ip, port, number(2), number(3)).into()
+            }
+        });
+    }
+    Ok(addresses)
+}
+
+fn tunnel_error(py: Python<'_>, error: TunnelError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        TunnelError::Refused(_) => PyConnectionError::new_err(text),
+        TunnelError::Failed(error) => errors::exception(py, error, |_| Ok(PyTuple::empty(py))),
+        _ => InvalidResponse::new_err(text),
+    }
+}
+
+fn handshake_error(py: Python<'_>, error: PyErr) -> PyErr {
+    if !errors::means_peer_gone(py, &error, false) {
+        return error;
+    }
+    let closed = ConnectionClosed::new_err("the peer closed the connection in the TLS handshake");
+    closed.set_cause(py, Some(error));
+    closed
+}

@@ -1,0 +1,705 @@
+//! `HTTPConnection`: its attributes, and a regular method and an iterator for each task.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, intern};
+
+use crate::connect::{Attempt, Connect};
+use crate::errors::state_error;
+use crate::link::{Grip, Link, Role};
+use crate::operation::Operation;
+use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
+use crate::send::{Finish, SendRequest, Write};
+use crate::task::run;
+
+/// A connection to an HTTP/1.1 server.
+///
+/// Nothing is connected yet: the first request does that, or `connect`. A *port* of None is 80, or 443 if there is an
+/// *ssl_context*: an `ssl.SSLContext`, or any object with `wrap_socket`. *proxy* is None or a pair of host and port; with
+/// an *ssl_context* the connection goes through a tunnel, otherwise the proxy is sent the absolute URL.
+///
+/// Requests are sent without waiting for responses, and responses are read in the order of the requests:
+///
+///     with HTTPConnection('www.python.org') as conn:
+///         for path in paths:
+///             conn.send_request('GET', path)
+///         for path in paths:
+///             resp = conn.read_response()
+///             body = conn.readall()
+///
+/// A body has to be read to its end before the next response: until `read` returns nothing, or by `readall` or `discard`.
+/// A body that is cut short is an exception, never a short body. One thread may send while another reads, and any may
+/// call `disconnect`.
+///
+/// The methods that wait have twins, `co_` and the same name, that return an iterator: it yields `PollNeeded` instead of
+/// waiting.
+///
+/// `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
+/// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None or 0: for ever).
+/// `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
+/// `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
+/// the connection; otherwise reading its body raises `UnsupportedResponse`.
+#[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
+pub(crate) struct HTTPConnection {
+    settings: Mutex<Settings>,
+    /// `timeout` in seconds as the bits of a float; 0.0 is for ever.
+    limit: AtomicU64,
+    tolerate_missing_length: AtomicBool,
+    /// The connection, open or closed.
+    link: Mutex<Option<Arc<Link>>>,
+    /// A connection that is being made.
+    attempt: Mutex<Weak<Attempt>>,
+    /// `close` is about to be called by a wrapper that is collected, and means nothing (COMPAT.md 16.3).
+    spared: AtomicBool,
+}
+
+/// Attributes as they were assigned.
+#[derive(Default)]
+struct Settings {
+    hostname: Option<Py<PyAny>>,
+    port: Option<Py<PyAny>>,
+    ssl_context: Option<Py<PyAny>>,
+    proxy: Option<Py<PyAny>>,
+    timeout: Option<Py<PyAny>>,
+    trace_fh: Option<Py<PyAny>>,
+}
+
+/// Where to connect to, and how.
+pub(crate) struct Target {
+    pub(crate) hostname: String,
+    pub(crate) port: u16,
+    pub(crate) ssl_context: Option<Py<PyAny>>,
+    pub(crate) proxy: Option<(String, u16)>,
+}
+
+impl Target {
+    /// Host and port of the first peer.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        self.proxy.as_ref().map_or((&self.hostname, self.port), |(host, port)| (host, *port))
+    }
+
+    /// The value of `Host` (COMPAT.md 8.9).
+    pub(crate) fn host_field(&self) -> String {
+        let default = if self.ssl_context.is_some() { 443 } else { 80 };
+        let (open, close) = if self.hostname.contains(':') { ("[", "]") } else { ("", "") };
+        // A zone means something on this machine only (RFC 6874).
+        let name = if open.is_empty() { &self.hostname[..] } else { self.hostname.split('%').next().unwrap_or_default() };
+        if self.port == default { format!("{open}{name}{close}") } else { format!("{open}{name}{close}:{}", self.port) }
+    }
+}
+
+impl HTTPConnection {
+    /// How long a single wait may last.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        let seconds = f64::from_bits(self.limit.load(Ordering::Relaxed));
+        if seconds == 0.0 { None } else { Some(Duration::try_from_secs_f64(seconds).unwrap_or_default()) }
+    }
+
+    pub(crate) fn tolerates_missing_length(&self) -> bool {
+        self.tolerate_missing_length.load(Ordering::Relaxed)
+    }
+
+    /// What the attributes say now.
+    pub(crate) fn target(&self, py: Python<'_>) -> PyResult<Target> {
+        let read = |choose: fn(&Settings) -> &Option<Py<PyAny>>| self.attribute(py, choose).into_bound(py);
+        let context = read(|settings| &settings.ssl_context);
+        let ssl_context = if context.is_truthy()? { Some(context.unbind()) } else { None };
+        let port = read(|settings| &settings.port);
+        let port = match port.is_none() {
+            true if ssl_context.is_some() => 443,
+            true => 80,
+            false => port.extract()?,
+        };
+        let proxy = read(|settings| &settings.proxy);
+        let proxy = if proxy.is_none() { None } else { Some(proxy.extract()?) };
+        Ok(Target { hostname: read(|settings| &settings.hostname).extract()?, port, ssl_context, proxy })
+    }
+
+    /// The connection, open or closed.
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.link.lock().clone()
+    }
+
+    /// The connection, if there is one.
+    pub(crate) fn open_link(&self) -> Option<Arc<Link>> {
+        self.link().filter(|link| !link.is_closed())
+    }
+
+    /// The connection, if there is one, to do something with it.
+    pub(crate) fn grip(&self, py: Python<'_>, role: Role) -> Option<Grip> {
+        let link = self.open_link()?;
+        let transport = link.transport()?;
+        Some(Grip::new(link, transport, self.trace(py), role))
+    }
+
+    pub(crate) fn trace(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.settings.lock().trace_fh.as_ref().map(|file| file.clone_ref(py))
+    }
+
+    /// Before a connection is made: ends the one that there is, and forgets everything about it.
+    pub(crate) fn forget(&self, py: Python<'_>) {
+        let link = self.link.lock().take();
+        if let Some(link) = link {
+            link.disconnect(py);
+        }
+    }
+
+    pub(crate) fn begin_attempt(&self, attempt: &Arc<Attempt>) {
+        *self.attempt.lock() = Arc::downgrade(attempt);
+    }
+
+    pub(crate) fn install(&self, link: Link) {
+        *self.attempt.lock() = Weak::new();
+        let before = self.link.lock().replace(Arc::new(link));
+        drop(before);
+    }
+
+    /// Opens the file that `DUGONG_TRACEFILE` names, if it is set.
+    pub(crate) fn open_trace(&self, py: Python<'_>) -> PyResult<()> {
+        static UNIQUE: AtomicU64 = AtomicU64::new(0);
+        // `os.environ`, since a program may have replaced it.
+        let environment = py.import(intern!(py, "os"))?.getattr(intern!(py, "environ"))?;
+        let name = environment.call_method1(intern!(py, "get"), ("DUGONG_TRACEFILE",))?;
+        if !name.is_truthy()? {
+            return Ok(());
+        }
+        let name: String = name.extract()?;
+        let name = name.replace("%d", &UNIQUE.fetch_add(1, Ordering::Relaxed).to_string());
+        self.close_trace(py);
+        let file = py.import(intern!(py, "io"))?.getattr(intern!(py, "open"))?.call1((name, "wb", 0))?;
+        self.settings.lock().trace_fh = Some(file.unbind());
+        Ok(())
+    }
+
+    fn close_trace(&self, py: Python<'_>) {
+        let file = self.settings.lock().trace_fh.take();
+        if let Some(file) = file {
+            // Whatever is wrong with it, the connection is closed.
+            let _ = file.call_method0(py, intern!(py, "close"));
+        }
+    }
+
+    /// An attribute; None if it was never set.
+    fn attribute(&self, py: Python<'_>, choose: fn(&Settings) -> &Option<Py<PyAny>>) -> Py<PyAny> {
+        choose(&self.settings.lock()).as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
+    }
+
+    fn set(&self, value: Bound<'_, PyAny>, choose: fn(&mut Settings) -> &mut Option<Py<PyAny>>) {
+        let value = if value.is_none() { None } else { Some(value.unbind()) };
+        // What was there before may call Python when it goes.
+        let before = std::mem::replace(choose(&mut self.settings.lock()), value);
+        drop(before);
+    }
+}
+
+fn size_argument(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
+    let Some(size) = size.filter(|size| !size.is_none()) else { return Ok(None) };
+    let size: isize = size.extract()?;
+    Ok(usize::try_from(size).ok())
+}
+
+fn unsupported<T>(py: Python<'_>, name: &str) -> PyResult<T> {
+    let class = py.import(intern!(py, "io"))?.getattr(intern!(py, "UnsupportedOperation"))?;
+    Err(PyErr::from_value(class.call1((name,))?))
+}
+
+#[pymethods]
+impl HTTPConnection {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        HTTPConnection {
+            settings: Mutex::default(),
+            limit: AtomicU64::new(0),
+            tolerate_missing_length: AtomicBool::new(false),
+            link: Mutex::new(None),
+            attempt: Mutex::new(Weak::new()),
+            spared: AtomicBool::new(false),
+        }
+    }
+
+    #[pyo3(signature = (hostname, port=None, ssl_context=None, proxy=None))]
+    fn __init__(
+        &self,
+        hostname: Bound<'_, PyAny>,
+        port: Option<Bound<'_, PyAny>>,
+        ssl_context: Option<Bound<'_, PyAny>>,
+        proxy: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = hostname.py();
+        let port = match port {
+            Some(port) => port,
+            None if ssl_context.as_ref().map_or(Ok(false), |context| context.is_truthy())? => {
+                443u16.into_pyobject(py)?.into_any()
+            }
+            None => 80u16.into_pyobject(py)?.into_any(),
+        };
+        let mut settings = Settings::default();
+        settings.hostname = Some(hostname.unbind());
+        settings.port = Some(port.unbind());
+        settings.ssl_context = ssl_context.map(Bound::unbind);
+        settings.proxy = proxy.map(Bound::unbind);
+        let before = std::mem::replace(&mut *self.settings.lock(), settings);
+        drop(before);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // If it is being used, it is reachable anyway.
+        let Some(settings) = self.settings.try_lock() else { return Ok(()) };
+        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh } = &*settings;
+        for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
+            visit.call(object)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let before = std::mem::take(&mut *self.settings.lock());
+        drop(before);
+    }
+
+    #[getter]
+    fn hostname(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.hostname)
+    }
+
+    #[setter]
+    fn set_hostname(&self, value: Bound<'_, PyAny>) {
+        self.set(value, |settings| &mut settings.hostname);
+    }
+
+    #[getter]
+    fn port(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.port)
+    }
+
+    #[setter]
+    fn set_port(&self, value: Bound<'_, PyAny>) {
+        self.set(value, |settings| &mut settings.port);
+    }
+
+    #[getter]
+    fn ssl_context(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.ssl_context)
+    }
+
+    #[setter]
+    fn set_ssl_context(&self, value: Bound<'_, PyAny>) {
+        self.set(value, |settings| &mut settings.ssl_context);
+    }
+
+    #[getter]
+    fn proxy(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.proxy)
+    }
+
+    #[setter]
+    fn set_proxy(&self, value: Bound<'_, PyAny>) {
+        self.set(value, |settings| &mut settings.proxy);
+    }
+
+    #[getter]
+    fn timeout(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.timeout)
+    }
+
+    #[setter]
+    fn set_timeout(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        let seconds: f64 = if value.is_none() { 0.0 } else { value.extract()? };
+        if seconds.is_nan() {
+            return Err(PyValueError::new_err("timeout is not a number"));
+        }
+        self.limit.store((seconds + 0.0).to_bits(), Ordering::Relaxed);
+        self.set(value, |settings| &mut settings.timeout);
+        Ok(())
+    }
+
+    #[getter]
+    fn trace_fh(&self, py: Python<'_>) -> Py<PyAny> {
+        self.attribute(py, |settings| &settings.trace_fh)
+    }
+
+    #[setter]
+    fn set_trace_fh(&self, value: Bound<'_, PyAny>) {
+        self.set(value, |settings| &mut settings.trace_fh);
+    }
+
+    #[getter]
+    fn tolerate_missing_length(&self) -> bool {
+        self.tolerates_missing_length()
+    }
+
+    #[setter]
+    fn set_tolerate_missing_length(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.tolerate_missing_length.store(value.is_truthy()?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (_exc_type, _exc_value, _traceback, /))]
+    fn __exit__(&self, py: Python<'_>, _exc_type: Bound<'_, PyAny>, _exc_value: Bound<'_, PyAny>, _traceback: Bound<'_, PyAny>) {
+        self.disconnect(py);
+    }
+
+    /// Connect now, closing a connection that there is.
+    ///
+    /// Not needed: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if there is no connection. All state of an
+    /// earlier connection is forgotten.
+    ///
+    /// Raises `HostnameNotResolvable` or `DNSUnavailable` if the name has no address, `ConnectionTimedOut`, the built-in
+    /// `ConnectionError` if the proxy refuses the tunnel, and what `socket` and `ssl` raise. There is no connection then.
+    fn connect(slf: &Bound<'_, Self>) -> PyResult<()> {
+        run(slf, &mut Connect::new()).map(drop)
+    }
+
+    /// Close the connection and the trace file.
+    ///
+    /// Never waits and never fails, and may be called at any time by any thread: whoever waits for the connection gets
+    /// `ConnectionClosed`. The next request connects again.
+    pub(crate) fn disconnect(&self, py: Python<'_>) {
+        let attempt = self.attempt.lock().upgrade();
+        if let Some(attempt) = attempt {
+            attempt.give_up();
+        }
+        if let Some(link) = self.link() {
+            link.disconnect(py);
+        }
+        self.close_trace(py);
+    }
+
+    /// Close the connection, and forget what was received or is pending: the same as `disconnect`.
+    ///
+    /// It does not connect again, since it is meant for error handlers; the next request does.
+    fn reset(&self, py: Python<'_>) {
+        self.disconnect(py);
+    }
+
+    /// The same as `disconnect`; `closed` stays False, and the object can be used again.
+    fn close(&self, py: Python<'_>) {
+        if !self.spared.swap(false, Ordering::Relaxed) {
+            self.disconnect(py);
+        }
+    }
+
+    /// Return the certificate of the server, as the socket's `getpeercert` does; None without TLS. Connects if there is no
+    /// connection.
+    #[pyo3(signature = (binary_form=false))]
+    fn get_ssl_peercert(slf: &Bound<'_, Self>, binary_form: bool) -> PyResult<Py<PyAny>> {
+        Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form,)))
+    }
+
+    /// Return name, protocol and secret bits of the cipher, as the socket's `cipher` does; None without TLS. Connects if there
+    /// is no connection.
+    fn get_ssl_cipher(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::ask_tls(slf, |object| object.call_method0("cipher"))
+    }
+
+    /// Send a request: its line, its headers, and its body if it was given as bytes. Twin: `co_send_request`.
+    ///
+    /// *path* goes into the request line as it is, not quoted. *headers* is a mapping or an iterable of pairs; it is left
+    /// alone. *body* is None, bytes-like, or a `BodyFollowing`: then it is sent with `write`. With *expect100*, which needs a
+    /// `BodyFollowing`, the body may be written when `read_response` has returned a response with status 100.
+    ///
+    /// No response is read, so that any number of requests can be sent ahead; but the peer stops taking requests when nobody
+    /// reads its responses, see "Avoiding deadlocks" in the documentation.
+    ///
+    /// `Host`, `Content-Length` (0 if there is no body), `Accept-Encoding: identity` and `Expect` are always set here,
+    /// `Connection: keep-alive` and `Content-MD5` (of a body that is given) unless *headers* has them.
+    ///
+    /// Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before anything is sent; what `connect` raises,
+    /// if there is no connection; `ConnectionClosed` if it cannot be sent: then no response to it is pending, but earlier
+    /// responses may be there; `ConnectionTimedOut`, after which only `disconnect` is possible.
+    #[pyo3(signature = (method, path, headers=None, body=None, expect100=None))]
+    fn send_request(
+        slf: &Bound<'_, Self>,
+        method: Bound<'_, PyString>,
+        path: Bound<'_, PyString>,
+        headers: Option<Bound<'_, PyAny>>,
+        body: Option<Bound<'_, PyAny>>,
+        expect100: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let expect100 = expect100.map_or(Ok(false), |value| value.is_truthy())?;
+        run(slf, &mut SendRequest::new(method, path, headers, body, expect100)).map(drop)
+    }
+
+    /// Send a request: the iterator of `send_request`.
+    #[pyo3(signature = (method, path, headers=None, body=None, expect100=None))]
+    fn co_send_request(
+        slf: &Bound<'_, Self>,
+        method: Bound<'_, PyString>,
+        path: Bound<'_, PyString>,
+        headers: Option<Bound<'_, PyAny>>,
+        body: Option<Bound<'_, PyAny>>,
+        expect100: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Operation> {
+        let expect100 = expect100.map_or(Ok(false), |value| value.is_truthy())?;
+        Ok(Operation::new(slf, SendRequest::new(method, path, headers, body, expect100)))
+    }
+
+    /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
+    ///
+    /// Returns when all of *buf* was handed to the system; with the last byte the request is complete. An empty *buf* does
+    /// nothing.
+    ///
+    /// Raises `ExcessBodyData` if this is more than is left, `StateError` if nothing is to be written (yet): nothing has
+    /// changed then. Raises `ConnectionClosed` if the peer has gone, or has answered and takes no more: then the request counts
+    /// as complete, and `read_response` returns the answer if there is one. `ConnectionTimedOut`: only `disconnect` is
+    /// possible.
+    fn write(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<()> {
+        run(slf, &mut Write::new(buf)).map(drop)
+    }
+
+    /// Send part of a body: the iterator of `write`.
+    fn co_write(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
+        Operation::new(slf, Write::new(buf))
+    }
+
+    /// End a body that is sent in chunks, with a trailer section if *trailers* is given. Twin: `co_finish`.
+    ///
+    /// *trailers* is a mapping or an iterable of pairs (RFC 9112 §7.1.2); fields that frame or direct the message are refused
+    /// with `ValueError`. Raises `StateError` if some of a body with a length is missing, or if none is to be written; and
+    /// what `write` raises.
+    #[pyo3(signature = (trailers=None))]
+    fn finish(slf: &Bound<'_, Self>, trailers: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        run(slf, &mut Finish::new(trailers)).map(drop)
+    }
+
+    /// End a body that is sent in chunks: the iterator of `finish`.
+    #[pyo3(signature = (trailers=None))]
+    fn co_finish(slf: &Bound<'_, Self>, trailers: Option<Bound<'_, PyAny>>) -> Operation {
+        Operation::new(slf, Finish::new(trailers))
+    }
+
+    /// Tell if a request was sent completely, or waits for status 100, whose response has not been read to its end.
+    fn response_pending(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(link) = self.open_link() else { return Ok(false) };
+        if link.receiver(py, |receiver| receiver.current.is_some())? {
+            return Ok(true);
+        }
+        let due = link.shared.queue().is_response_due();
+        Ok(due)
+    }
+
+    /// Read status line and headers of the next response, and return them as an `HTTPResponse`. Twin: `co_read_response`.
+    ///
+    /// Interim responses are skipped, but for the first response to a request with *expect100*.
+    ///
+    /// Raises `StateError` if no response is pending, or if the body of the previous one has not been read to its end;
+    /// `ConnectionClosed` if there will be no response; `InvalidResponse` or `UnsupportedResponse` for what is no response,
+    /// after which `read_raw` shows what follows; `ConnectionTimedOut`: can be called again.
+    fn read_response(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        run(slf, &mut ReadResponse::default())
+    }
+
+    /// Read status line and headers of the next response: the iterator of `read_response`.
+    fn co_read_response(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(slf, ReadResponse::default())
+    }
+
+    /// Return from 1 to *len_* bytes of the body as a `bytearray` that belongs to the caller, or `b''` at its end.
+    /// Twin: `co_read`.
+    ///
+    /// Without *len_*, or if it is negative, it is the same as `readall`. `b''` is also returned when there is no body to
+    /// read, again and again. Waits only if no data is there at all.
+    ///
+    /// Raises `ConnectionClosed` if the connection ends before the body does; `InvalidResponse` and `UnsupportedResponse` if
+    /// its end cannot be known: on each call then, and `read_raw` shows what follows; `ConnectionTimedOut`: can be called
+    /// again.
+    #[pyo3(signature = (len_=None))]
+    fn read(slf: &Bound<'_, Self>, len_: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        match size_argument(len_)? {
+            Some(size) => run(slf, &mut Read::new(size)),
+            None => run(slf, &mut ReadAll::default()),
+        }
+    }
+
+    /// Read some of the body: the iterator of `read`.
+    #[pyo3(signature = (len_=None))]
+    fn co_read(slf: &Bound<'_, Self>, len_: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
+        Ok(match size_argument(len_)? {
+            Some(size) => Operation::new(slf, Read::new(size)),
+            None => Operation::new(slf, ReadAll::default()),
+        })
+    }
+
+    /// Return what is left of the body as `bytes`. Twin: `co_readall`.
+    ///
+    /// If it fails half-way, what it has read is lost. Raises what `read` raises.
+    fn readall(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        run(slf, &mut ReadAll::default())
+    }
+
+    /// Read what is left of the body: the iterator of `readall`.
+    fn co_readall(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(slf, ReadAll::default())
+    }
+
+    /// Read at least one byte of the body into *buf*, a writable bytes-like object, and return how many. Twin:
+    /// `co_readinto`.
+    ///
+    /// The number is 0 at the end of the body, if there is none, or if *buf* is empty. Raises what `read` raises.
+    fn readinto(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        run(slf, &mut ReadInto::new(buf))
+    }
+
+    /// Read some of the body into *buf*: the iterator of `readinto`.
+    fn co_readinto(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
+        Operation::new(slf, ReadInto::new(buf))
+    }
+
+    /// Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises.
+    fn discard(slf: &Bound<'_, Self>) -> PyResult<()> {
+        run(slf, &mut Discard::default()).map(drop)
+    }
+
+    /// Read the body to its end and forget it: the iterator of `discard`.
+    fn co_discard(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(slf, Discard::default())
+    }
+
+    /// Return *size* bytes of what the peer sends, whatever they mean; fewer only if the connection ends.
+    ///
+    /// It begins with what was received and not made use of, and is meant for what follows an `InvalidResponse` or
+    /// `UnsupportedResponse`. It waits regardless of `timeout`. Afterwards only `disconnect` makes sense. Raises
+    /// `ConnectionClosed` if there is no connection.
+    fn read_raw(slf: &Bound<'_, Self>, size: usize) -> PyResult<Py<PyAny>> {
+        run(slf, &mut ReadRaw::new(size))
+    }
+
+    /// False, always.
+    #[getter]
+    fn closed(&self) -> bool {
+        false
+    }
+
+    /// True.
+    fn readable(&self) -> bool {
+        true
+    }
+
+    /// True.
+    fn writable(&self) -> bool {
+        true
+    }
+
+    /// False.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// False.
+    fn isatty(&self) -> bool {
+        false
+    }
+
+    /// Do nothing: nothing is held back.
+    fn flush(&self) {}
+
+    /// Call `write` with each of *lines*.
+    #[pyo3(signature = (lines, /))]
+    fn writelines(slf: &Bound<'_, Self>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        for line in lines.try_iter()? {
+            slf.call_method1(intern!(slf.py(), "write"), (line?,))?;
+        }
+        Ok(())
+    }
+
+    /// Raise `io.UnsupportedOperation`.
+    fn fileno(&self, py: Python<'_>) -> PyResult<()> {
+        unsupported(py, "fileno")
+    }
+
+    /// Raise `io.UnsupportedOperation`; use an `io.BufferedReader`.
+    #[pyo3(signature = (_size=None, /))]
+    fn readline(&self, py: Python<'_>, _size: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        unsupported(py, "readline")
+    }
+
+    /// Raise `io.UnsupportedOperation`; use an `io.BufferedReader`.
+    #[pyo3(signature = (_hint=None, /))]
+    fn readlines(&self, py: Python<'_>, _hint: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        unsupported(py, "readlines")
+    }
+
+    /// Raise `io.UnsupportedOperation`.
+    #[pyo3(signature = (_offset, _whence=0, /))]
+    fn seek(&self, py: Python<'_>, _offset: &Bound<'_, PyAny>, _whence: i32) -> PyResult<()> {
+        unsupported(py, "seek")
+    }
+
+    /// Raise `io.UnsupportedOperation`.
+    fn tell(&self, py: Python<'_>) -> PyResult<()> {
+        unsupported(py, "tell")
+    }
+
+    /// Raise `io.UnsupportedOperation`.
+    #[pyo3(signature = (_size=None, /))]
+    fn truncate(&self, py: Python<'_>, _size: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        unsupported(py, "truncate")
+    }
+
+    /// Whether a body was announced that has not been written completely.
+    #[getter]
+    fn _out_remaining(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(link) = self.link() else { return Ok(false) };
+        if link.refused.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        link.sender(py, |sender| sender.is_owing())
+    }
+
+    /// The descriptor of the socket.
+    fn _fileno(&self) -> PyResult<i32> {
+        match self.open_link().and_then(|link| link.transport()) {
+            Some(transport) => Ok(transport.number()),
+            None => state_error("there is no connection"),
+        }
+    }
+
+    /// Like `write`, but sends only what the peer takes now; returns how many bytes.
+    fn _write_some(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<usize> {
+        Write::new(buf).taken_at_once(slf)
+    }
+
+    /// Called before `close` by a wrapper that is collected.
+    #[pyo3(signature = (_source, /))]
+    fn _dealloc_warn(&self, _source: &Bound<'_, PyAny>) {
+        self.spared.store(true, Ordering::Relaxed);
+    }
+}
+
+impl HTTPConnection {
+    fn ask_tls<'py>(
+        slf: &Bound<'py, Self>,
+        ask: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.open_link().is_none() {
+            run(slf, &mut Connect::new())?;
+        }
+        let transport = this.open_link().and_then(|link| link.transport());
+        match transport.as_deref().and_then(|transport| transport.object()) {
+            Some(object) => ask(object.get(py)).map(Bound::unbind),
+            None => Ok(py.None()),
+        }
+    }
+}
+
+impl Drop for HTTPConnection {
+    fn drop(&mut self) {
+        // The transport closes itself; but close_notify has to be sent, and the trace file closed.
+        let _ = Python::try_attach(|py| self.disconnect(py));
+    }
+}

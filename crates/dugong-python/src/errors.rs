@@ -1,0 +1,133 @@
+//! The one table from the engine's errors to Python's exceptions (COMPAT.md sections 2, 8.11, 14.1).
+
+use std::io;
+
+use dugong_http::{Closed, Error, Misuse, Requests};
+use pyo3::exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rustix::io::Errno;
+
+/// Exceptions that the package defines in Python.
+mod classes {
+    use pyo3::import_exception;
+
+    import_exception!(dugong, ConnectionClosed);
+    import_exception!(dugong, ConnectionTimedOut);
+    import_exception!(dugong, ExcessBodyData);
+    import_exception!(dugong, InvalidResponse);
+    import_exception!(dugong, StateError);
+    import_exception!(dugong, UnsupportedResponse);
+}
+pub(crate) use classes::{ConnectionClosed, ConnectionTimedOut, InvalidResponse, StateError};
+
+/// `StateError` with a text.
+pub(crate) fn state_error<T>(text: &'static str) -> PyResult<T> {
+    Err(StateError::new_err(text))
+}
+
+/// `ConnectionClosed` with what is known about the requests that got no complete answer.
+pub(crate) fn connection_closed(py: Python<'_>, text: &str, unanswered: Bound<'_, PyTuple>) -> PyErr {
+    let make = || {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "unanswered"), unanswered)?;
+        py.get_type::<ConnectionClosed>().call((text,), Some(&keywords))
+    };
+    match make() {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+/// An error of the system, as Python's `socket` would raise it.
+pub(crate) fn system_error(error: io::Error) -> PyErr {
+    match (error.raw_os_error(), error.kind()) {
+        (Some(number), _) => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
+            PyOSError::new_err((number, text))
+        }
+        _ => match error.into_inner().map(|inner| inner.downcast::<PyErr>()) {
+            Some(Ok(error)) => *error,
+            Some(Err(other)) => PyOSError::new_err(other.to_string()),
+            None => PyOSError::new_err("the connection failed"),
+        },
+    }
+}
+
+/// Whether this says that the peer has gone (COMPAT.md 14.1), or does not say more than that.
+pub(crate) fn is_peer_gone(py: Python<'_>, error: &io::Error, sending: bool) -> bool {
+    if let Some(number) = error.raw_os_error() {
+        let errno = Errno::from_raw_os_error(number);
+        return errno == Errno::CONNRESET || errno == Errno::PIPE || (errno == Errno::INVAL && sending);
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<PyErr>()) {
+        Some(error) => means_peer_gone(py, error, sending),
+        None => true,
+    }
+}
+
+/// The same for what a socket object raised.
+pub(crate) fn means_peer_gone(py: Python<'_>, error: &PyErr, sending: bool) -> bool {
+    if error.is_instance_of::<PyConnectionResetError>(py) || error.is_instance_of::<PyBrokenPipeError>(py) {
+        return true;
+    }
+    let is_tls = |error: &PyErr| -> PyResult<bool> {
+        let ssl = py.import(intern!(py, "ssl"))?;
+        for name in ["SSLEOFError", "SSLZeroReturnError"] {
+            if error.is_instance(py, &ssl.getattr(name)?) {
+                return Ok(true);
+            }
+        }
+        if error.is_instance(py, &ssl.getattr("SSLError")?) {
+            let reason = error.value(py).getattr("reason")?;
+            return Ok(reason.extract::<&str>().is_ok_and(|reason| reason == "UNEXPECTED_EOF_WHILE_READING"));
+        }
+        let errno = error.value(py).getattr("errno")?;
+        Ok(sending && errno.extract::<i32>().is_ok_and(|number| Errno::from_raw_os_error(number) == Errno::INVAL))
+    };
+    error.is_instance_of::<PyOSError>(py) && is_tls(error).unwrap_or(false)
+}
+
+/// What the caller did wrong, as an exception.
+pub(crate) fn misuse(misuse: Misuse) -> PyErr {
+    let text = misuse.to_string();
+    match misuse {
+        Misuse::ExcessContent => classes::ExcessBodyData::new_err(text),
+        Misuse::ContentOwed
+        | Misuse::ContentShort
+        | Misuse::NoContentDue
+        | Misuse::AwaitContinue
+        | Misuse::ContentRefused
+        | Misuse::ReadFirst
+        | Misuse::ContentUnread
+        | Misuse::NothingOutstanding => StateError::new_err(text),
+        _ => PyValueError::new_err(text),
+    }
+}
+
+/// An error of a connection, as an exception. `unanswered` makes the list for `ConnectionClosed`.
+pub(crate) fn exception<'py>(
+    py: Python<'py>,
+    error: Error,
+    unanswered: impl FnOnce(&Requests) -> PyResult<Bound<'py, PyTuple>>,
+) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::Local(what) => misuse(what),
+        Error::Remote { .. } => InvalidResponse::new_err(text),
+        Error::Unsupported { .. } => classes::UnsupportedResponse::new_err(text),
+        Error::TimedOut { .. } => ConnectionTimedOut::new_err(text),
+        Error::Closed { cause: Closed::Sending(error), .. } if !is_peer_gone(py, &error, true) => system_error(error),
+        Error::Closed { cause: Closed::Incomplete(_, Some(error)), .. } if !is_peer_gone(py, &error, false) => {
+            system_error(error)
+        }
+        Error::Closed { requests, .. } => match unanswered(&requests) {
+            Ok(list) => connection_closed(py, &text, list),
+            Err(error) => error,
+        },
+        Error::Wait(error) | Error::Connect { source: error, .. } => system_error(error),
+        other => PyOSError::new_err(other.to_string()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Header sections: what is sent, in the order of COMPAT.md 8.8, and what was received, for whoever wants to see it.
+
+use std::borrow::Cow;
+
+use dugong_http::Fields;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+
+use crate::errors::misuse;
+
+/// A field that is made here.
+pub(crate) struct Generated<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) value: Cow<'a, str>,
+    /// Whether a value of the caller is used instead.
+    pub(crate) caller_wins: bool,
+}
+
+/// The fields of a request: `Host`, the caller's, and the generated ones, which take the place of the caller's.
+pub(crate) fn request_fields(host: &str, given: Option<&Bound<'_, PyAny>>, generated: &[Generated<'_>]) -> PyResult<Fields> {
+    let mut fields = Fields::new();
+    let append = |fields: &mut Fields, name: &str, value: &str| fields.append(name, value).map_err(misuse);
+    append(&mut fields, "Host", host)?;
+    let mut placed = 0u32;
+    if let Some(given) = given {
+        for_each_pair(given, |name, value| {
+            let name = latin1(name)?;
+            if name.eq_ignore_ascii_case(b"host") {
+                return Ok(());
+            }
+            if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                return Err(PyValueError::new_err("Transfer-Encoding is set by the kind of the body, not by a header"));
+            }
+            let ours = generated.iter().position(|field| name.eq_ignore_ascii_case(field.name.as_bytes()));
+            match ours {
+                Some(index) if !generated[index].caller_wins => {
+                    if placed & (1 << index) == 0 {
+                        append(&mut fields, generated[index].name, &generated[index].value)?;
+                    }
+                }
+                _ => fields.append(&name, latin1(value)?.trim_ascii_blanks()).map_err(misuse)?,
+            }
+            if let Some(index) = ours {
+                placed |= 1 << index;
+            }
+            Ok(())
+        })?;
+    }
+    for (index, field) in generated.iter().enumerate() {
+        if placed & (1 << index) == 0 {
+            append(&mut fields, field.name, &field.value)?;
+        }
+    }
+    Ok(fields)
+}
+
+/// The fields of a trailer section.
+pub(crate) fn trailer_fields(given: &Bound<'_, PyAny>) -> PyResult<Fields> {
+    let mut fields = Fields::new();
+    for_each_pair(given, |name, value| fields.append(latin1(name)?, latin1(value)?.trim_ascii_blanks()).map_err(misuse))?;
+    Ok(fields)
+}
+
+/// Calls `take` with each name and value of a mapping, or of an iterable of pairs; values as `str` makes them.
+fn for_each_pair(
+    given: &Bound<'_, PyAny>,
+    mut take: impl FnMut(&Bound<'_, PyString>, &Bound<'_, PyString>) -> PyResult<()>,
+) -> PyResult<()> {
+    let mut take_pair = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+        let Ok(name) = name.cast::<PyString>() else {
+            return Err(PyTypeError::new_err(format!("header names must be str, not {}", name.get_type().name()?)));
+        };
+        match value.cast::<PyString>() {
+            Ok(value) => take(name, value),
+            Err(_) => take(name, &value.str()?),
+        }
+    };
+    if let Some(pairs) = pairs_of_dict(given)? {
+        for pair in pairs {
+            let pair = pair.cast_into::<PyTuple>()?;
+            take_pair(&pair.get_item(0)?, &pair.get_item(1)?)?;
+        }
+        return Ok(());
+    }
+    let pairs = match given.getattr_opt(intern!(given.py(), "items"))? {
+        Some(items) => items.call0()?,
+        None => given.clone(),
+    };
+    for pair in pairs.try_iter()? {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+        take_pair(&name, &value)?;
+    }
+    Ok(())
+}
+
+/// The pairs of the mappings that most programs use, without running Python code.
+fn pairs_of_dict<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyList>>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if let Ok(dict) = given.cast_exact::<PyDict>() {
+        return Ok(Some(dict.items()));
+    }
+    let py = given.py();
+    if given.get_type().is(CLASS.import(py, "dugong", "CaseInsensitiveDict")?) {
+        let items = given.getattr(intern!(py, "_items"))?;
+        return Ok(Some(items.cast_into::<PyDict>()?.values()));
+    }
+    Ok(None)
+}
+
+/// Text as it is sent.
+pub(crate) fn latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(utf8) = text.to_str()
+        && utf8.is_ascii()
+    {
+        return Ok(Cow::Borrowed(utf8.as_bytes()));
+    }
+    let bytes = text.call_method1(intern!(text.py(), "encode"), (intern!(text.py(), "latin-1"),))?;
+    Ok(Cow::Owned(bytes.extract()?))
+}
+
+trait TrimBlanks {
+    fn trim_ascii_blanks(&self) -> &[u8];
+}
+
+impl TrimBlanks for [u8] {
+    /// Without the white space around it that HTTP does not count to a value.
+    fn trim_ascii_blanks(&self) -> &[u8] {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let start = self.iter().position(|byte| !blank(byte)).unwrap_or(self.len());
+        let end = self.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+        &self[start..end]
+    }
+}
+
+/// The field lines of a header or trailer section: iterates over pairs of name and value, any number of times.
+#[pyclass(frozen, module = "dugong._dugong")]
+pub(crate) struct Lines {
+    fields: Fields,
+    /// `Connection` is to say `close`, whatever the server said.
+    closing: bool,
+}
+
+impl Lines {
+    pub(crate) fn new(fields: &Fields, closing: bool) -> Self {
+        Lines { fields: fields.clone(), closing }
+    }
+}
+
+#[pymethods]
+impl Lines {
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let list = PyList::empty(py);
+        for line in self.fields.iter() {
+            if !self.closing || !line.name().eq_ignore_ascii_case("connection") {
+                list.append((line.name(), line.value_text()))?;
+            }
+        }
+        if self.closing {
+            list.append(("Connection", "close"))?;
+        }
+        Ok(list.try_iter()?.into_any())
+    }
+}

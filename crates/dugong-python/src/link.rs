@@ -1,0 +1,283 @@
+//! One connection to a peer, from connecting to closing: what the methods of `HTTPConnection` share.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use dugong_http::step::{Duplex, Receiving, Sending, Shared};
+use dugong_http::{CloseReason, Error, Requests};
+use parking_lot::{Mutex, ReentrantMutex};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyString, PyTuple};
+
+use crate::errors;
+use crate::wire::{Transport, Wire};
+
+/// A half that one thread at a time uses. The lock lets the same thread in again, so that code that is called back gets an error
+/// from the `RefCell` instead of waiting for itself.
+type Half<T> = ReentrantMutex<RefCell<T>>;
+
+/// One connection. It outlives its transport: after `disconnect` it says what had been going on.
+pub(crate) struct Link {
+    /// Gone after `disconnect`; the descriptor is closed when the last one that waits for it has let go.
+    transport: Mutex<Option<Arc<Transport>>>,
+    closed: AtomicBool,
+    pub(crate) shared: Shared,
+    sender: Half<Sender>,
+    receiver: Half<Receiver>,
+    /// How many are sending and reading, those that wait and suspended iterators included.
+    senders: AtomicUsize,
+    readers: AtomicUsize,
+    /// Requests whose responses have not been read to their reported end.
+    asked: Mutex<Asked>,
+    /// The last request was answered in place of 100 (Continue): its content must not be sent (COMPAT.md 10.3).
+    pub(crate) refused: AtomicBool,
+    /// The wait for 100 (Continue) ended with a timeout: the content may be sent (COMPAT.md 10.5).
+    pub(crate) silent: AtomicBool,
+}
+
+/// The sender's half.
+pub(crate) struct Sender {
+    pub(crate) sending: Sending,
+    /// The content of a request that is not really sent, since the connection ends.
+    pub(crate) in_vain: Option<InVain>,
+}
+
+/// Content that goes nowhere.
+#[derive(Clone, Copy)]
+pub(crate) enum InVain {
+    Left(u64),
+    Chunks,
+}
+
+/// The reader's half.
+pub(crate) struct Receiver {
+    pub(crate) receiving: Receiving,
+    /// The response whose body has not been read to its reported end (COMPAT.md 11.3).
+    pub(crate) current: Option<Current>,
+}
+
+pub(crate) struct Current {
+    /// The number of its request.
+    pub(crate) number: u64,
+    /// The `HTTPResponse`, which gets the trailers.
+    pub(crate) response: Py<PyAny>,
+}
+
+impl Receiver {
+    /// Whether the engine has given all of the current response's content.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.current.as_ref().is_none_or(|current| self.receiving.half().completed() > current.number)
+    }
+}
+
+#[derive(Default)]
+struct Asked {
+    /// The number of the first in the list.
+    first: u64,
+    list: VecDeque<(Py<PyString>, Py<PyString>)>,
+}
+
+impl Link {
+    pub(crate) fn new(transport: Transport, sending: Sending, receiving: Receiving) -> Self {
+        Link {
+            transport: Mutex::new(Some(Arc::new(transport))),
+            closed: AtomicBool::new(false),
+            shared: Shared::default(),
+            sender: ReentrantMutex::new(RefCell::new(Sender { sending, in_vain: None })),
+            receiver: ReentrantMutex::new(RefCell::new(Receiver { receiving, current: None })),
+            senders: AtomicUsize::new(0),
+            readers: AtomicUsize::new(0),
+            asked: Mutex::default(),
+            refused: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn transport(&self) -> Option<Arc<Transport>> {
+        self.transport.lock().clone()
+    }
+
+    /// Ends it: takes none of the locks that others may hold for long.
+    pub(crate) fn disconnect(&self, py: Python<'_>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
+        // The lock is let go before Python is called.
+        let transport = self.transport.lock().take();
+        if let Some(transport) = transport {
+            transport.shut_down(py);
+        }
+    }
+
+    /// A request was taken.
+    pub(crate) fn ask(&self, method: Py<PyString>, path: Py<PyString>) {
+        self.asked.lock().list.push_back((method, path));
+    }
+
+    /// The last request was taken back.
+    pub(crate) fn ask_no_more(&self) {
+        let last = self.asked.lock().list.pop_back();
+        drop(last);
+    }
+
+    /// The oldest request: method and path as they were given.
+    pub(crate) fn oldest(&self, py: Python<'_>) -> Option<(Py<PyString>, Py<PyString>)> {
+        let asked = self.asked.lock();
+        asked.list.front().map(|(method, path)| (method.clone_ref(py), path.clone_ref(py)))
+    }
+
+    /// The oldest request is done with.
+    pub(crate) fn answered(&self) {
+        let mut asked = self.asked.lock();
+        asked.first += 1;
+        let done = asked.list.pop_front();
+        drop(asked);
+        drop(done);
+    }
+
+    /// The requests without a complete answer, as `ConnectionClosed.unanswered` has them.
+    fn unanswered<'py>(&self, py: Python<'py>, requests: &Requests) -> PyResult<Bound<'py, PyTuple>> {
+        let asked = self.asked.lock();
+        let entries: Vec<_> = requests
+            .unanswered
+            .iter()
+            .filter_map(|request| {
+                let index = usize::try_from(request.number.checked_sub(asked.first)?).ok()?;
+                let (method, path) = asked.list.get(index)?;
+                Some((method.clone_ref(py), path.clone_ref(py), request.is_safe_to_retry()))
+            })
+            .collect();
+        drop(asked);
+        PyTuple::new(py, entries)
+    }
+
+    /// An error of the engine as an exception.
+    pub(crate) fn exception(&self, py: Python<'_>, error: Error) -> PyErr {
+        if self.is_closed() {
+            return self.gone(py);
+        }
+        errors::exception(py, error, |requests| self.unanswered(py, requests))
+    }
+
+    /// `ConnectionClosed`, since `disconnect` was called.
+    pub(crate) fn gone(&self, py: Python<'_>) -> PyErr {
+        self.lost(py, "the connection was closed by disconnect()")
+    }
+
+    /// `ConnectionClosed` with a text.
+    pub(crate) fn lost(&self, py: Python<'_>, text: &str) -> PyErr {
+        match self.unanswered(py, &self.shared.requests()) {
+            Ok(list) => errors::connection_closed(py, text, list),
+            Err(error) => error,
+        }
+    }
+
+    /// Looks at the sender's half, without sending.
+    pub(crate) fn sender<T>(&self, py: Python<'_>, look: impl FnOnce(&mut Sender) -> T) -> PyResult<T> {
+        let lock = self.sender.lock_py_attached(py);
+        let mut sender = borrow(&lock)?;
+        Ok(look(&mut sender))
+    }
+
+    /// Looks at the reader's half, without reading.
+    pub(crate) fn receiver<T>(&self, py: Python<'_>, look: impl FnOnce(&mut Receiver) -> T) -> PyResult<T> {
+        let lock = self.receiver.lock_py_attached(py);
+        let mut receiver = borrow(&lock)?;
+        Ok(look(&mut receiver))
+    }
+}
+
+fn borrow<T>(half: &RefCell<T>) -> PyResult<RefMut<'_, T>> {
+    let error = "the connection is used by code that is called while it sends or reads";
+    half.try_borrow_mut().map_err(|_| errors::StateError::new_err(error))
+}
+
+/// What somebody does with a connection, as long as it lasts: waiting and being suspended included.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Send,
+    Read,
+}
+
+/// A link in use. As long as there is one, the descriptor is not closed, so that nobody waits for somebody else's.
+pub(crate) struct Grip {
+    pub(crate) link: Arc<Link>,
+    pub(crate) transport: Arc<Transport>,
+    trace: Option<Py<PyAny>>,
+    role: Role,
+}
+
+impl Grip {
+    pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
+        Self::count(&link, role).fetch_add(1, Ordering::AcqRel);
+        Grip { link, transport, trace, role }
+    }
+
+    fn count(link: &Link, role: Role) -> &AtomicUsize {
+        match role {
+            Role::Send => &link.senders,
+            Role::Read => &link.readers,
+        }
+    }
+
+    fn wire<'a, 'py>(&'a self, py: Python<'py>) -> Wire<'a, 'py> {
+        Wire { py, transport: &self.transport, trace: self.trace.as_ref(), moved: false }
+    }
+
+    /// Makes a step of sending; with the reader's half, if nobody reads.
+    pub(crate) fn send<'py, T>(
+        &self,
+        py: Python<'py>,
+        step: impl FnOnce(&mut Sender, Option<&mut Receiver>, &mut Wire<'_, 'py>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let lock = self.link.sender.lock_py_attached(py);
+        let mut sender = borrow(&lock)?;
+        let nobody_reads = self.link.readers.load(Ordering::Acquire) == 0;
+        let other = if nobody_reads { self.link.receiver.try_lock() } else { None };
+        let mut receiver = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
+        step(&mut sender, receiver.as_deref_mut(), &mut self.wire(py))
+    }
+
+    /// Makes a step of reading; with the sender's half, if nobody sends.
+    pub(crate) fn read<'py, T>(
+        &self,
+        py: Python<'py>,
+        step: impl FnOnce(&mut Receiver, Option<&mut Sender>, &mut Wire<'_, 'py>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let lock = self.link.receiver.lock_py_attached(py);
+        let mut receiver = borrow(&lock)?;
+        let nobody_sends = self.link.senders.load(Ordering::Acquire) == 0;
+        let other = if nobody_sends { self.link.sender.try_lock() } else { None };
+        let mut sender = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
+        step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py))
+    }
+
+    /// The engine's view of the halves that there are.
+    pub(crate) fn duplex<'a>(&'a self, sender: Option<&'a mut Sender>, receiver: Option<&'a mut Receiver>) -> Duplex<'a> {
+        Duplex {
+            sending: sender.map(|sender| &mut sender.sending),
+            receiving: receiver.map(|receiver| &mut receiver.receiving),
+            shared: &self.link.shared,
+        }
+    }
+
+    /// An error of the engine as an exception.
+    pub(crate) fn exception(&self, py: Python<'_>, error: Error) -> PyErr {
+        self.link.exception(py, error)
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        Self::count(&self.link, self.role).fetch_sub(1, Ordering::AcqRel);
+    }
+}

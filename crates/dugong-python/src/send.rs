@@ -1,0 +1,553 @@
+//! The methods that send (COMPAT.md sections 8 to 10).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base64::Engine;
+use bytes::Bytes;
+use dugong_http::step::{Interest, Progress};
+use dugong_http::{Announced, CloseReason, Closed, Error, Fields, Method, Misuse, Request, RequestHead};
+use md5::{Digest, Md5};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
+
+use crate::buffer::Buffer;
+use crate::connect::Connect;
+use crate::connection::{HTTPConnection, Target};
+use crate::errors::{self, state_error};
+use crate::headers::{Generated, latin1, request_fields, trailer_fields};
+use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
+use crate::task::{Need, Step, Task, Waitable};
+use crate::wire::Wire;
+
+/// `send_request()`.
+pub(crate) struct SendRequest {
+    stage: Stage,
+}
+
+enum Stage {
+    Begin(Arguments),
+    Connecting(Connect, Prepared),
+    Ready(Prepared),
+    Taking(Grip, Prepared),
+    Sending { grip: Grip, number: u64, with_body: bool },
+    Over,
+}
+
+struct Arguments {
+    method: Py<PyString>,
+    path: Py<PyString>,
+    headers: Option<Py<PyAny>>,
+    body: Option<Py<PyAny>>,
+    expect100: bool,
+}
+
+/// A request that was found to be good.
+struct Prepared {
+    method: Py<PyString>,
+    path: Py<PyString>,
+    request: Request,
+    content: Announced,
+    given: bool,
+}
+
+impl SendRequest {
+    pub(crate) fn new(
+        method: Bound<'_, PyString>,
+        path: Bound<'_, PyString>,
+        headers: Option<Bound<'_, PyAny>>,
+        body: Option<Bound<'_, PyAny>>,
+        expect100: bool,
+    ) -> Self {
+        let (method, path) = (method.unbind(), path.unbind());
+        let (headers, body) = (headers.map(Bound::unbind), body.map(Bound::unbind));
+        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }) }
+    }
+
+    fn take(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Over)
+    }
+}
+
+impl Task for SendRequest {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        let py = connection.py();
+        loop {
+            match &mut self.stage {
+                Stage::Begin(arguments) => {
+                    let prepared = arguments.prepare(py, &connection.get().target(py)?)?;
+                    self.stage = if needs_connection(connection)? {
+                        Stage::Connecting(Connect::new(), prepared)
+                    } else {
+                        Stage::Ready(prepared)
+                    };
+                }
+                Stage::Connecting(connect, _) => {
+                    if let Some(need) = connect.go_on(connection)? {
+                        return Ok(Step::Needs(need));
+                    }
+                    let Stage::Connecting(_, prepared) = self.take() else { unreachable!("just matched") };
+                    self.stage = Stage::Ready(prepared);
+                }
+                Stage::Ready(_) => {
+                    let Stage::Ready(prepared) = self.take() else { unreachable!("just matched") };
+                    let Some(grip) = connection.get().grip(py, Role::Send) else {
+                        return Err(errors::ConnectionClosed::new_err("the connection was closed by disconnect()"));
+                    };
+                    self.stage = Stage::Taking(grip, prepared);
+                }
+                Stage::Taking(grip, prepared) => {
+                    let number = match prepared.hand_over(py, grip)? {
+                        Ok(number) => number,
+                        Err(need) => return Ok(Step::Needs(need)),
+                    };
+                    let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
+                    self.stage = Stage::Sending { grip, number, with_body: prepared.given };
+                }
+                Stage::Sending { grip, number, with_body } => match flush(py, grip, *with_body)? {
+                    Ok(Some(need)) => return Ok(Step::Needs(need)),
+                    Ok(None) => return Step::done(py),
+                    Err(error) => {
+                        let exception = grip.exception(py, error);
+                        take_back(py, grip, *number)?;
+                        return Err(exception);
+                    }
+                },
+                Stage::Over => return Step::done(py),
+            }
+        }
+    }
+
+    fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
+        match &mut self.stage {
+            Stage::Connecting(connect, _) => connect.timed_out(connection),
+            _ => Err(errors::ConnectionTimedOut::new_err("timed out waiting for the peer to take the request")),
+        }
+    }
+}
+
+/// Whether a connection has to be made first: there is none; or there is one that cannot be used any more, because a body was
+/// refused, and the caller is not to notice (COMPAT.md 10.3).
+fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
+    let py = connection.py();
+    let Some(link) = connection.get().open_link() else { return Ok(true) };
+    if !link.refused.load(Ordering::Acquire) {
+        return Ok(false);
+    }
+    if link.receiver(py, |receiver| receiver.current.is_some())? {
+        return state_error("the response that came in place of 100 has to be read first");
+    }
+    Ok(true)
+}
+
+impl Arguments {
+    /// Checks everything that can be checked without a connection.
+    fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
+        let method = Method::new(&text(self.method.bind(py))?).map_err(errors::misuse)?;
+        let path = text(self.path.bind(py))?;
+        let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
+        if self.expect100 && !matches!(body, Body::Following(_)) {
+            return Err(PyValueError::new_err("expect100 needs a BodyFollowing"));
+        }
+        let content = body.announced();
+        let expects = self.expect100 && content.is_some();
+        let host = target.host_field();
+
+        let mut generated = Vec::with_capacity(5);
+        let mut generate = |name, value: String, caller_wins| {
+            generated.push(Generated { name, value: value.into(), caller_wins });
+        };
+        if expects {
+            generate("Expect", "100-continue".into(), false);
+        }
+        match content {
+            Announced::Nothing => generate("Content-Length", "0".into(), false),
+            Announced::Length(length) => generate("Content-Length", length.to_string(), false),
+            Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
+        }
+        if let Body::Given(bytes) = &body {
+            let digest = base64::engine::general_purpose::STANDARD.encode(Md5::digest(bytes));
+            generate("Content-MD5", digest, true);
+        }
+        generate("Accept-Encoding", "identity".into(), false);
+        generate("Connection", "keep-alive".into(), true);
+
+        let absolute = target.proxy.is_some() && target.ssl_context.is_none();
+        // An empty path is refused, also where a host precedes it.
+        if path.is_empty() {
+            return Err(errors::misuse(Misuse::Target));
+        }
+        let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
+        let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
+        head.fields = request_fields(&host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?;
+        // `Content-Length: 0` alone announces nothing.
+        head.content = content;
+        head.expect_continue = expects;
+        let given = matches!(body, Body::Given(_));
+        let mut request = Request::from(head);
+        if let Body::Given(bytes) = body {
+            request = request.body(bytes);
+        }
+        let (method, path) = (self.method.clone_ref(py), self.path.clone_ref(py));
+        Ok(Prepared { method, path, request, content, given })
+    }
+}
+
+/// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.
+fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'a, str>> {
+    match latin1(text)? {
+        std::borrow::Cow::Borrowed(ascii) => Ok(String::from_utf8_lossy(ascii)),
+        std::borrow::Cow::Owned(_) => Err(PyValueError::new_err("method and path have to be ASCII; quote what is not")),
+    }
+}
+
+/// The body that was passed.
+enum Body {
+    None,
+    Given(Bytes),
+    Following(Option<u64>),
+}
+
+impl Body {
+    fn of(body: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let Some(body) = body.filter(|body| !body.is_none()) else { return Ok(Body::None) };
+        let py = body.py();
+        if body.is_instance_of::<PyBytes>() {
+            return Ok(Body::Given(Bytes::from_owner(body.extract::<PyBackedBytes>()?)));
+        }
+        if body.is_instance_of::<PyByteArray>() || body.is_instance_of::<PyMemoryView>() {
+            // The caller may change it while it is on its way.
+            let copy = py.get_type::<PyBytes>().call1((body,))?;
+            return Ok(Body::Given(Bytes::from_owner(copy.extract::<PyBackedBytes>()?)));
+        }
+        if !body.is_instance(CLASS.import(py, "dugong", "BodyFollowing")?)? {
+            let name = body.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("body must be None, bytes-like or BodyFollowing, not {name}")));
+        }
+        let length = body.getattr(intern!(py, "length"))?;
+        if length.is_none() {
+            return Ok(Body::Following(None));
+        }
+        if length.lt(0)? {
+            return Err(PyValueError::new_err("the length of a body cannot be negative"));
+        }
+        Ok(Body::Following(Some(length.extract()?)))
+    }
+
+    fn announced(&self) -> Announced {
+        match self {
+            Body::None => Announced::Nothing,
+            Body::Given(bytes) => Announced::Length(bytes.len() as u64),
+            Body::Following(Some(length)) => Announced::Length(*length),
+            Body::Following(None) => Announced::Chunked,
+        }
+    }
+}
+
+impl Prepared {
+    /// Gives the request to the engine: its number, or what is needed first.
+    fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<u64, Need>> {
+        grip.send(py, |sender, receiver, wire| {
+            if grip.link.is_closed() {
+                return Err(grip.link.gone(py));
+            }
+            if sender.is_owing() {
+                return state_error("the body of the previous request has not been written completely");
+            }
+            if grip.link.shared.is_cut() {
+                return Err(grip.link.lost(py, "the connection was lost while something was sent"));
+            }
+            let (taken, at_end) = self.offer(grip, sender, receiver, wire);
+            let number = match taken {
+                Ok(Progress::Needs(interest)) => return Ok(Err(need(grip, interest, wire))),
+                Ok(Progress::Done(number)) => number,
+                // The peer will not answer; whoever asks for the response is told so (COMPAT.md 14.3).
+                Err(Error::Closed { cause: Closed::InOrder(reason), .. }) if reason != CloseReason::RequestTimeout => {
+                    self.in_vain(py, grip, sender)?
+                }
+                Err(Error::Local(Misuse::ReadFirst)) if at_end => self.in_vain(py, grip, sender)?,
+                Err(error) => return Err(grip.exception(py, error)),
+            };
+            grip.link.refused.store(false, Ordering::Release);
+            grip.link.silent.store(false, Ordering::Release);
+            grip.link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
+            Ok(Ok(number))
+        })
+    }
+
+    /// One attempt; also whether the peer has ended its direction.
+    fn offer(
+        &self,
+        grip: &Grip,
+        sender: &mut Sender,
+        mut receiver: Option<&mut Receiver>,
+        wire: &mut Wire<'_, '_>,
+    ) -> (Result<Progress<u64>, Error>, bool) {
+        let taken = grip.duplex(Some(sender), receiver.as_deref_mut()).take_request(&self.request, wire);
+        let at_end = receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof());
+        if at_end || receiver.is_none() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
+            return (taken, at_end);
+        }
+        // The receive buffer is full. Somebody else may be about to read: wait for writing alone.
+        (grip.duplex(Some(sender), None).take_request(&self.request, wire), false)
+    }
+
+    fn in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<u64> {
+        let taken = grip.duplex(Some(sender), None).take_in_vain(&self.request);
+        let number = taken.map_err(|error| grip.exception(py, error))?;
+        sender.in_vain = match self.content {
+            _ if self.given => None,
+            Announced::Length(length) if length > 0 => Some(InVain::Left(length)),
+            Announced::Chunked => Some(InVain::Chunks),
+            _ => None,
+        };
+        Ok(number)
+    }
+}
+
+impl Sender {
+    /// Whether the body of the last request is not complete.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.sending.half().owes_content() || self.in_vain.is_some()
+    }
+}
+
+fn need(grip: &Grip, interest: Interest, wire: &Wire<'_, '_>) -> Need {
+    Need { on: Waitable::Transport(grip.transport.clone()), interest, moved: wire.moved }
+}
+
+/// Sends what is left of what was taken; `None` when it is done. The inner error is one of sending.
+fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Option<Need>, Error>> {
+    grip.send(py, |sender, mut receiver, wire| {
+        if grip.link.is_closed() {
+            return Err(grip.link.gone(py));
+        }
+        let flushed = grip.duplex(Some(sender), receiver.as_deref_mut()).flush(wire);
+        let interest = match flushed {
+            Ok(Progress::Done(())) => return Ok(Ok(None)),
+            // Who only asks does not care what arrives (COMPAT.md 18.2).
+            Ok(Progress::Needs(interest)) if interest.writes() && !with_body => Interest::WRITE,
+            Ok(Progress::Needs(interest)) => interest,
+            Err(Error::Local(Misuse::ReadFirst)) => {
+                if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
+                    // No answer can come: reading will tell.
+                    sender.sending.give_up_content(&grip.link.shared);
+                    return Ok(Ok(None));
+                }
+                match grip.duplex(Some(sender), None).flush(wire) {
+                    Ok(Progress::Done(())) => return Ok(Ok(None)),
+                    Ok(Progress::Needs(interest)) => interest,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(Some(need(grip, interest, wire))))
+    })
+}
+
+/// A request could not be sent: no response to it is pending (COMPAT.md 8.14).
+fn take_back(py: Python<'_>, grip: &Grip, number: u64) -> PyResult<()> {
+    grip.link.sender(py, |sender| {
+        let before = grip.link.shared.queue().len();
+        sender.sending.take_back(number, &grip.link.shared);
+        if grip.link.shared.queue().len() < before {
+            grip.link.ask_no_more();
+        }
+    })
+}
+
+/// `write()`.
+pub(crate) struct Write {
+    buffer: Py<PyAny>,
+    begun: Option<(Grip, Buffer)>,
+    done: usize,
+}
+
+impl Write {
+    pub(crate) fn new(buffer: Bound<'_, PyAny>) -> Self {
+        Write { buffer: buffer.unbind(), begun: None, done: 0 }
+    }
+
+    /// As much as the peer takes now.
+    pub(crate) fn taken_at_once(mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<usize> {
+        self.step(connection)?;
+        Ok(self.done)
+    }
+}
+
+impl Task for Write {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        let py = connection.py();
+        if self.begun.is_none() {
+            let buffer = Buffer::readable(self.buffer.bind(py))?;
+            if buffer.len() == 0 {
+                return Step::done(py);
+            }
+            self.begun = Some((writer(connection)?, buffer));
+        }
+        let (grip, buffer) = self.begun.as_ref().expect("just begun");
+        let bytes = buffer.bytes(py);
+        while self.done < bytes.len() {
+            match grip.send(py, |sender, receiver, wire| write_some(py, grip, sender, receiver, wire, &bytes[self.done..]))? {
+                Ok(count) => self.done += count,
+                Err(need) => return Ok(Step::Needs(need)),
+            }
+        }
+        finish_sending(py, grip)
+    }
+}
+
+/// `finish()`.
+pub(crate) struct Finish {
+    trailers: Option<Py<PyAny>>,
+    begun: Option<Grip>,
+}
+
+impl Finish {
+    pub(crate) fn new(trailers: Option<Bound<'_, PyAny>>) -> Self {
+        Finish { trailers: trailers.map(Bound::unbind), begun: None }
+    }
+}
+
+impl Task for Finish {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        let py = connection.py();
+        if self.begun.is_none() {
+            let trailers = match self.trailers.as_ref().map(|trailers| trailers.bind(py)).filter(|given| !given.is_none()) {
+                Some(trailers) => trailer_fields(trailers)?,
+                None => Fields::new(),
+            };
+            let grip = writer(connection)?;
+            grip.send(py, |sender, _, wire| {
+                match sender.in_vain {
+                    Some(InVain::Chunks) => {
+                        sender.in_vain = None;
+                        return Ok(());
+                    }
+                    Some(InVain::Left(_)) => return Err(errors::misuse(Misuse::ContentShort)),
+                    None => {}
+                }
+                allow_silence(&grip, sender);
+                let finished = grip.duplex(Some(sender), None).finish_content(&trailers, wire);
+                finished.or_else(|error| match error {
+                    Error::Closed { cause: Closed::Sending(_), .. } => Err(given_up(py, &grip, sender, error)),
+                    error => Err(grip.exception(py, error)),
+                })
+            })?;
+            self.begun = Some(grip);
+        }
+        finish_sending(py, self.begun.as_ref().expect("just begun"))
+    }
+}
+
+/// A grip for whoever writes a body.
+fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<Grip> {
+    let py = connection.py();
+    let nothing_due = "no body is to be written";
+    match connection.get().grip(py, Role::Send) {
+        Some(grip) => Ok(grip),
+        None => match connection.get().link() {
+            Some(link) if link.sender(py, |sender| sender.is_owing())? => Err(link.gone(py)),
+            _ => state_error(nothing_due),
+        },
+    }
+}
+
+/// If the wait for 100 ended with a timeout, the body may be written nevertheless (COMPAT.md 10.5).
+fn allow_silence(grip: &Grip, sender: &mut Sender) {
+    if grip.link.silent.load(Ordering::Acquire) {
+        sender.sending.proceed_without_continue(&grip.link.shared);
+    }
+}
+
+/// Writes some of a body: how much, or what is needed first.
+fn write_some(
+    py: Python<'_>,
+    grip: &Grip,
+    sender: &mut Sender,
+    mut receiver: Option<&mut Receiver>,
+    wire: &mut Wire<'_, '_>,
+    content: &[u8],
+) -> PyResult<Result<usize, Need>> {
+    let link: &Arc<Link> = &grip.link;
+    if link.is_closed() {
+        return if sender.is_owing() { Err(link.gone(py)) } else { state_error("no body is to be written") };
+    }
+    match &mut sender.in_vain {
+        None => {}
+        Some(InVain::Chunks) => return Ok(Ok(content.len())),
+        Some(InVain::Left(left)) => {
+            let Some(rest) = left.checked_sub(content.len() as u64) else {
+                return Err(errors::misuse(Misuse::ExcessContent));
+            };
+            sender.in_vain = (rest > 0).then_some(InVain::Left(rest));
+            return Ok(Ok(content.len()));
+        }
+    }
+    if link.refused.load(Ordering::Acquire) {
+        return Err(errors::misuse(Misuse::ContentRefused));
+    }
+    allow_silence(grip, sender);
+    if sender.sending.half().owes_content() && grip.duplex(None, None).is_pointless() {
+        // The peer has said that it closes: the rest would go nowhere, and its response will never come (COMPAT.md 14.3).
+        let left = sender.sending.half().content_left();
+        if left.is_some_and(|left| (content.len() as u64) > left) {
+            return Err(errors::misuse(Misuse::ExcessContent));
+        }
+        sender.sending.give_up_content(&link.shared);
+        sender.in_vain = match left.map(|left| left - content.len() as u64) {
+            None => Some(InVain::Chunks),
+            Some(0) => None,
+            Some(rest) => Some(InVain::Left(rest)),
+        };
+        return Ok(Ok(content.len()));
+    }
+    let owed = sender.sending.half().owes_content();
+    match grip.duplex(Some(sender), receiver.as_deref_mut()).write_content(content, wire) {
+        Ok(Progress::Done(count)) => Ok(Ok(count)),
+        Ok(Progress::Needs(interest)) => Ok(Err(need(grip, interest, wire))),
+        Err(Error::Local(Misuse::ReadFirst)) => {
+            if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
+                sender.sending.give_up_content(&link.shared);
+                return Err(link.lost(py, "the peer closed the connection before the body was sent"));
+            }
+            match grip.duplex(Some(sender), None).write_content(content, wire) {
+                Ok(Progress::Done(count)) => Ok(Ok(count)),
+                Ok(Progress::Needs(interest)) => Ok(Err(need(grip, interest, wire))),
+                Err(error) => Err(given_up(py, grip, sender, error)),
+            }
+        }
+        Err(Error::Local(Misuse::ContentRefused)) if owed => {
+            sender.sending.give_up_content(&link.shared);
+            Err(link.lost(py, "the peer has answered before the body was sent; the response can be read"))
+        }
+        Err(error @ Error::Local(_)) => Err(grip.exception(py, error)),
+        Err(error) => Err(given_up(py, grip, sender, error)),
+    }
+}
+
+/// Sending failed: the request counts as complete, and its response can be read if there is one (COMPAT.md 9.7).
+fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> PyErr {
+    let exception = grip.exception(py, error);
+    sender.sending.give_up_content(&grip.link.shared);
+    exception
+}
+
+/// After the last byte was taken: hands it to the system.
+fn finish_sending(py: Python<'_>, grip: &Grip) -> PyResult<Step> {
+    match flush(py, grip, true)? {
+        Ok(None) => Step::done(py),
+        Ok(Some(need)) => Ok(Step::Needs(need)),
+        Err(error) => {
+            let exception = grip.exception(py, error);
+            grip.link.sender(py, |sender| sender.sending.give_up_content(&grip.link.shared))?;
+            Err(exception)
+        }
+    }
+}

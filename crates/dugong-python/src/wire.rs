@@ -1,0 +1,289 @@
+//! Streams: a socket that Rust reads and writes, or the object that the caller's TLS context returned.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dugong_http::step::{Interest, Progress};
+use dugong_http::transport::{Socket, Stream};
+use parking_lot::ReentrantMutex;
+use pyo3::exceptions::PyBlockingIOError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::{MutexExt, PyOnceLock};
+use pyo3::types::{PyBytes, PyType};
+
+use crate::errors::StateError;
+use crate::task::Waitable;
+
+/// Most bytes that go through a Python object at once: a few TLS records.
+const PIECE: usize = 64 * 1024;
+
+/// What carries the bytes of one connection.
+pub(crate) enum Transport {
+    Plain(Arc<Socket>),
+    Object(Object),
+}
+
+impl Transport {
+    /// The number of the descriptor, as Python knows it.
+    pub(crate) fn number(&self) -> RawFd {
+        match self {
+            Transport::Plain(socket) => socket.as_fd().as_raw_fd(),
+            Transport::Object(object) => object.number,
+        }
+    }
+
+    /// The socket-like object, if it is one.
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Object(object) => Some(object),
+        }
+    }
+
+    /// Ends both directions, so that whoever waits wakes up. Does not wait for anything.
+    pub(crate) fn shut_down(&self, py: Python<'_>) {
+        match self {
+            Transport::Plain(socket) => socket.shutdown(Shutdown::Both),
+            Transport::Object(object) => object.shut_down(py),
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Transport::Plain(socket) => socket.as_fd(),
+            Transport::Object(object) => object.ours.as_fd(),
+        }
+    }
+}
+
+/// What `wrap_socket` returned: used like a non-blocking socket. When it goes, it is closed.
+pub(crate) struct Object {
+    object: Py<PyAny>,
+    number: RawFd,
+    /// The same socket, for waiting and shutting down without the help of the object.
+    ours: OwnedFd,
+    /// Each call into it is made under this lock: TLS objects of Python must not send and receive at once.
+    held: ReentrantMutex<RefCell<Held>>,
+    closed: AtomicBool,
+}
+
+/// What the object has seen and not taken: OpenSSL wants just this again, whatever else is to be sent.
+#[derive(Default)]
+struct Held {
+    bytes: Option<Py<PyBytes>>,
+}
+
+/// Whether a call into the object has to be repeated when it is ready for this.
+type Called<'py> = io::Result<Progress<Bound<'py, PyAny>>>;
+
+impl Object {
+    #[allow(unsafe_code, reason = "Python has descriptors as mere numbers")]
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let number: RawFd = object.call_method0(intern!(object.py(), "fileno"))?.extract()?;
+        // SAFETY: the object is open, since it has just told its descriptor, and nobody closes it while we hold the GIL.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        let ours = borrowed.try_clone_to_owned()?;
+        let object = object.clone().unbind();
+        Ok(Object { object, number, ours, held: ReentrantMutex::default(), closed: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    /// To wait for it before it is a transport.
+    pub(crate) fn waitable(&self) -> io::Result<Waitable> {
+        Ok(Waitable::Descriptor(self.ours.try_clone()?, self.number))
+    }
+
+    fn read(&self, py: Python<'_>, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let lock = self.held.lock_py_attached(py);
+        let _calls = self.enter(&lock)?;
+        let size = buffer.len().min(PIECE);
+        let received = match self.call(py, Interest::READ, |object| object.call_method1(intern!(py, "recv"), (size,)))? {
+            Progress::Done(received) => received,
+            Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+        };
+        let bytes: &[u8] = received.extract().map_err(PyErr::from)?;
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Ok(Progress::Done(bytes.len()))
+    }
+
+    fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let lock = self.held.lock_py_attached(py);
+        let mut held = self.enter(&lock)?;
+        if let Progress::Needs(interest) = self.send_held(py, &mut held)? {
+            return Ok(Progress::Needs(interest));
+        }
+        let bytes = joined(py, pieces, PIECE)?;
+        let size = bytes.as_bytes().len();
+        match self.send(py, &bytes)? {
+            Progress::Done(count) => Ok(Progress::Done(count)),
+            Progress::Needs(_) => {
+                held.bytes = Some(bytes.unbind());
+                Ok(Progress::Done(size))
+            }
+        }
+    }
+
+    fn flush(&self, py: Python<'_>) -> io::Result<Progress<()>> {
+        let lock = self.held.lock_py_attached(py);
+        let mut held = self.enter(&lock)?;
+        if held.bytes.is_none() { Ok(Progress::Done(())) } else { self.send_held(py, &mut held) }
+    }
+
+    fn send_held(&self, py: Python<'_>, held: &mut Held) -> io::Result<Progress<()>> {
+        while let Some(bytes) = &held.bytes {
+            let bytes = bytes.bind(py);
+            match self.send(py, bytes)? {
+                Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+                Progress::Done(count) => {
+                    let rest = &bytes.as_bytes()[count..];
+                    held.bytes = (!rest.is_empty()).then(|| PyBytes::new(py, rest).unbind());
+                }
+            }
+        }
+        Ok(Progress::Done(()))
+    }
+
+    fn send(&self, py: Python<'_>, bytes: &Bound<'_, PyBytes>) -> io::Result<Progress<usize>> {
+        match self.call(py, Interest::WRITE, |object| object.call_method1(intern!(py, "send"), (bytes,)))? {
+            Progress::Needs(interest) => Ok(Progress::Needs(interest)),
+            Progress::Done(count) => match count.extract::<usize>().map_err(io::Error::from)? {
+                0 => Ok(Progress::Needs(Interest::WRITE)),
+                count => Ok(Progress::Done(count.min(bytes.as_bytes().len()))),
+            },
+        }
+    }
+
+    /// For the handshake, and for whatever else has to be repeated until it is done.
+    pub(crate) fn call<'py>(
+        &self,
+        py: Python<'py>,
+        usual: Interest,
+        call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> Called<'py> {
+        match call(self.get(py)) {
+            Ok(result) => Ok(Progress::Done(result)),
+            Err(error) if error.is_instance(py, wants_read(py)?) => Ok(Progress::Needs(Interest::READ)),
+            Err(error) if error.is_instance(py, wants_write(py)?) => Ok(Progress::Needs(Interest::WRITE)),
+            Err(error) if error.is_instance_of::<PyBlockingIOError>(py) => Ok(Progress::Needs(usual)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn enter<'a>(&self, lock: &'a RefCell<Held>) -> io::Result<std::cell::RefMut<'a, Held>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        lock.try_borrow_mut().map_err(|_| io::Error::other(StateError::new_err("the TLS object is being called already")))
+    }
+
+    fn shut_down(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Release);
+        // If somebody is calling it, or bytes are on their way, close_notify cannot be sent at once.
+        if let Some(lock) = self.held.try_lock()
+            && lock.try_borrow_mut().is_ok_and(|held| held.bytes.is_none())
+            && let Ok(unwrap) = self.get(py).getattr(intern!(py, "unwrap"))
+        {
+            // It sends close_notify, and then usually complains that the peer's is not there.
+            let _ = unwrap.call0();
+        }
+        // The only error is that the connection is gone already.
+        let _ = rustix::net::shutdown(&self.ours, rustix::net::Shutdown::Both);
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        // If there is no interpreter any more, there is no object either.
+        let _ = Python::try_attach(|py| {
+            if let Err(error) = self.get(py).call_method0(intern!(py, "close")) {
+                drop(error);
+            }
+        });
+    }
+}
+
+/// The first bytes of `pieces`, at most `most`.
+fn joined<'py>(py: Python<'py>, pieces: &[IoSlice<'_>], most: usize) -> PyResult<Bound<'py, PyBytes>> {
+    let size = pieces.iter().map(|piece| piece.len()).sum::<usize>().min(most);
+    PyBytes::new_with(py, size, |mut room| {
+        for piece in pieces {
+            let count = piece.len().min(room.len());
+            room[..count].copy_from_slice(&piece[..count]);
+            room = &mut room[count..];
+        }
+        Ok(())
+    })
+}
+
+fn wants_read(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "ssl", "SSLWantReadError")
+}
+
+fn wants_write(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "ssl", "SSLWantWriteError")
+}
+
+/// A transport for the time of one step.
+pub(crate) struct Wire<'a, 'py> {
+    pub(crate) py: Python<'py>,
+    pub(crate) transport: &'a Transport,
+    /// The file that all bytes are written to as they pass.
+    pub(crate) trace: Option<&'a Py<PyAny>>,
+    /// Whether any bytes have passed.
+    pub(crate) moved: bool,
+}
+
+impl Wire<'_, '_> {
+    fn record(&mut self, pieces: &[IoSlice<'_>], count: usize) -> io::Result<()> {
+        self.moved |= count > 0;
+        if let Some(file) = self.trace
+            && count > 0
+        {
+            file.bind(self.py).call_method1(intern!(self.py, "write"), (joined(self.py, pieces, count)?,))?;
+        }
+        Ok(())
+    }
+}
+
+impl Stream for Wire<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let progress = match self.transport {
+            Transport::Plain(socket) => (&**socket).read(buffer),
+            Transport::Object(object) => object.read(self.py, buffer),
+        }?;
+        if let Progress::Done(count) = progress {
+            self.record(&[IoSlice::new(&buffer[..count])], count)?;
+        }
+        Ok(progress)
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let progress = match self.transport {
+            Transport::Plain(socket) => (&**socket).write(pieces),
+            Transport::Object(object) => object.write(self.py, pieces),
+        }?;
+        if let Progress::Done(count) = progress {
+            self.record(pieces, count)?;
+        }
+        Ok(progress)
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        match self.transport {
+            Transport::Plain(_) => Ok(Progress::Done(())),
+            Transport::Object(object) => object.flush(self.py),
+        }
+    }
+}
