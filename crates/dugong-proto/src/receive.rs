@@ -142,6 +142,12 @@ impl ReceiveHalf {
         self.end != StreamEnd::Open
     }
 
+    /// Whether the connection broke, which is not the end that the peer would have said.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.end == StreamEnd::Broken
+    }
+
     /// Bytes that were received and not consumed. After an error, or in a tunnel, they are what follows.
     #[must_use]
     pub fn unconsumed(&self) -> &[u8] {

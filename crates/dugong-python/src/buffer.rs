@@ -7,7 +7,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 /// The memory of a caller's bytes-like object, which neither moves nor changes its size meanwhile.
 pub(crate) struct Buffer {
@@ -17,7 +17,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// To be read. What is not contiguous is copied first.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let view = PyUntypedBuffer::get(object)?;
+        let view = view(object)?;
         if view.is_c_contiguous() {
             return Ok(Buffer { view });
         }
@@ -27,7 +27,7 @@ impl Buffer {
 
     /// To be written to.
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let view = PyUntypedBuffer::get(object)?;
+        let view = view(object)?;
         if view.readonly() {
             return Err(PyTypeError::new_err("the buffer is read-only"));
         }
@@ -60,6 +60,14 @@ impl Buffer {
         // SAFETY: as for `bytes`; and it was checked to be writable.
         unsafe { std::slice::from_raw_parts_mut(self.view.buf_ptr().cast(), self.len()) }
     }
+}
+
+/// The view of an object; some objects say less of themselves than is wanted here, and more as a `memoryview`.
+fn view(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
+    PyUntypedBuffer::get(object).or_else(|_| {
+        let described = PyMemoryView::from(object)?;
+        PyUntypedBuffer::get(&described)
+    })
 }
 
 /// A new `bytearray` of `size` bytes that are yet to be written: zeroing them first would cost a tenth of a download.

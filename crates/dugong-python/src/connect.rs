@@ -99,7 +99,7 @@ impl Connect {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(())) => {
                             let socket = socket.clone();
-                            self.stage = Stage::Handshake(self.start_tls(connection, &socket)?);
+                            self.stage = self.start_tls(connection, &socket)?;
                         }
                         Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
                         Err(error) => return Err(tunnel_error(py, error)),
@@ -131,15 +131,15 @@ impl Connect {
             return Ok(Stage::Over);
         }
         if target.proxy.is_none() {
-            let object = self.start_tls(connection, &socket)?;
-            return Ok(Stage::Handshake(object));
+            return self.start_tls(connection, &socket);
         }
         let tunnel = Tunnel::new(&target.hostname, target.port).map_err(errors::misuse)?;
         Ok(Stage::Tunnel(Box::new(tunnel), socket))
     }
 
-    /// Has the caller's context wrap the socket. The handshake is still to be made, unless the context has made it.
-    fn start_tls(&self, connection: &Bound<'_, HTTPConnection>, socket: &Arc<Socket>) -> PyResult<Object> {
+    /// Has the caller's context wrap the socket. A context that is not one of `ssl` makes the handshake at once, or whatever it
+    /// makes instead.
+    fn start_tls(&mut self, connection: &Bound<'_, HTTPConnection>, socket: &Arc<Socket>) -> PyResult<Stage> {
         let py = connection.py();
         let target = self.target.as_ref().expect("set before the first address was tried");
         let context = target.ssl_context.as_ref().expect("only called with one").bind(py);
@@ -175,13 +175,15 @@ impl Connect {
             }
         };
         let object = Object::new(&wrapped)?;
-        if !is_usual {
-            if wrapped.is_instance(&ssl.getattr("SSLSocket")?)? {
-                wrapped.setattr("suppress_ragged_eofs", false)?;
-            }
-            wrapped.call_method1("setblocking", (false,))?;
+        if is_usual {
+            return Ok(Stage::Handshake(object));
         }
-        Ok(object)
+        if wrapped.is_instance(&ssl.getattr("SSLSocket")?)? {
+            wrapped.setattr("suppress_ragged_eofs", false)?;
+        }
+        wrapped.call_method1("setblocking", (false,))?;
+        self.install(connection, Transport::Object(object))?;
+        Ok(Stage::Over)
     }
 
     /// The transport is ready.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -577,6 +577,12 @@ impl HTTPConnection {
         run(slf, &mut ReadRaw::new(size))
     }
 
+    /// There is none: for type checkers, who want to see one in what `io.TextIOWrapper` wraps.
+    #[getter]
+    fn name(&self) -> PyResult<String> {
+        Err(PyAttributeError::new_err("name"))
+    }
+
     /// False, always.
     #[getter]
     fn closed(&self) -> bool {
@@ -670,6 +676,13 @@ impl HTTPConnection {
     /// Like `write`, but sends only what the peer takes now; returns how many bytes.
     fn _write_some(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<usize> {
         Write::new(buf).taken_at_once(slf)
+    }
+
+    /// Whether something can be read without waiting: a response, more of a body, an end or an error. False while somebody else
+    /// reads.
+    fn _data_waiting(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(grip) = self.grip(py, Role::Send) else { return Ok(false) };
+        grip.send(py, |_, receiver, wire| Ok(receiver.is_some() && grip.duplex(None, receiver).has_arrived(wire)))
     }
 
     /// Called before `close` by a wrapper that is collected.

@@ -31,6 +31,9 @@ pub(crate) fn request_fields(host: &str, given: Option<&Bound<'_, PyAny>>, gener
             if name.eq_ignore_ascii_case(b"host") {
                 return Ok(());
             }
+            if name.eq_ignore_ascii_case(b"content-length") && generated.iter().any(|field| field.name == "Transfer-Encoding") {
+                return Ok(()); // a body in chunks has none
+            }
             if name.eq_ignore_ascii_case(b"transfer-encoding") {
                 return Err(PyValueError::new_err("Transfer-Encoding is set by the kind of the body, not by a header"));
             }
@@ -73,7 +76,8 @@ fn for_each_pair(
         let Ok(name) = name.cast::<PyString>() else {
             return Err(PyTypeError::new_err(format!("header names must be str, not {}", name.get_type().name()?)));
         };
-        match value.cast::<PyString>() {
+        // A subclass of `str` may show itself otherwise.
+        match value.cast_exact::<PyString>() {
             Ok(value) => take(name, value),
             Err(_) => take(name, &value.str()?),
         }
@@ -90,8 +94,11 @@ fn for_each_pair(
         None => given.clone(),
     };
     for pair in pairs.try_iter()? {
-        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
-        take_pair(&name, &value)?;
+        let parts: Vec<Bound<'_, PyAny>> = pair?.try_iter()?.collect::<PyResult<_>>()?;
+        let [name, value] = &parts[..] else {
+            return Err(PyValueError::new_err("headers must be a mapping or an iterable of pairs"));
+        };
+        take_pair(name, value)?;
     }
     Ok(())
 }

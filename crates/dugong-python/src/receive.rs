@@ -101,8 +101,10 @@ fn response(
     if closing {
         warn(py, "the response has no length and does not say that the connection closes; reading up to its end")?;
     }
-    if let Some(dugong_proto::Error::Remote { what: Malformed::TransferCoding | Malformed::CodingInHttp10, .. }) =
-        half.framing_fault()
+    if let Some(dugong_proto::Error::Remote {
+        what: Malformed::TransferCoding | Malformed::CodingInHttp10 | Malformed::FoldedFramingField,
+        ..
+    }) = half.framing_fault()
     {
         warn(py, "the response has a transfer coding that cannot be read")?;
     }
@@ -335,7 +337,8 @@ impl Task for ReadAll {
                             Progress::Done(true) => receiver.receiving.half().unconsumed().len(),
                         },
                     };
-                    *content = Some(NewBytes::new(py, size)?);
+                    // What a peer announces may be more than there is memory for.
+                    *content = Some(NewBytes::new(py, size).or_else(|_| NewBytes::new(py, size.min(MOST)))?);
                 }
                 let content = content.as_mut().expect("just made");
                 if content.room(py).is_empty() {

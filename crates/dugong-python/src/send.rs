@@ -109,8 +109,9 @@ impl Task for SendRequest {
                     self.stage = Stage::Sending { grip, number, with_body: prepared.given };
                 }
                 Stage::Sending { grip, number, with_body } => match flush(py, grip, *with_body)? {
-                    Ok(Some(need)) => return Ok(Step::Needs(need)),
-                    Ok(None) => return Step::done(py),
+                    Ok(Flushed::Needs(need)) => return Ok(Step::Needs(need)),
+                    // If no answer can come, reading will tell (COMPAT.md 14.3).
+                    Ok(Flushed::Done | Flushed::Pointless) => return Step::done(py),
                     Err(error) => {
                         let exception = grip.exception(py, error);
                         take_back(py, grip, *number)?;
@@ -262,15 +263,18 @@ impl Prepared {
             if grip.link.shared.is_cut() {
                 return Err(grip.link.lost(py, "the connection was lost while something was sent"));
             }
-            let (taken, at_end) = self.offer(grip, sender, receiver, wire);
+            let (taken, end) = self.offer(grip, sender, receiver, wire);
             let number = match taken {
                 Ok(Progress::Needs(interest)) => return Ok(Err(need(grip, interest, wire))),
                 Ok(Progress::Done(number)) => number,
+                Err(Error::Closed { .. }) if end == End::Broken => {
+                    return Err(grip.link.lost(py, "the connection was lost"));
+                }
                 // The peer will not answer; whoever asks for the response is told so (COMPAT.md 14.3).
                 Err(Error::Closed { cause: Closed::InOrder(reason), .. }) if reason != CloseReason::RequestTimeout => {
                     self.in_vain(py, grip, sender)?
                 }
-                Err(Error::Local(Misuse::ReadFirst)) if at_end => self.in_vain(py, grip, sender)?,
+                Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => self.in_vain(py, grip, sender)?,
                 Err(error) => return Err(grip.exception(py, error)),
             };
             grip.link.refused.store(false, Ordering::Release);
@@ -280,21 +284,25 @@ impl Prepared {
         })
     }
 
-    /// One attempt; also whether the peer has ended its direction.
+    /// One attempt; also what is known of the end of the connection.
     fn offer(
         &self,
         grip: &Grip,
         sender: &mut Sender,
         mut receiver: Option<&mut Receiver>,
         wire: &mut Wire<'_, '_>,
-    ) -> (Result<Progress<u64>, Error>, bool) {
+    ) -> (Result<Progress<u64>, Error>, End) {
         let taken = grip.duplex(Some(sender), receiver.as_deref_mut()).take_request(&self.request, wire);
-        let at_end = receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof());
-        if at_end || receiver.is_none() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
-            return (taken, at_end);
+        let end = match receiver.as_ref().map(|receiver| receiver.receiving.half()) {
+            Some(half) if half.is_broken() => End::Broken,
+            Some(half) if half.is_at_eof() => End::Seen,
+            _ => End::Unseen,
+        };
+        if end != End::Unseen || receiver.is_none() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
+            return (taken, end);
         }
         // The receive buffer is full. Somebody else may be about to read: wait for writing alone.
-        (grip.duplex(Some(sender), None).take_request(&self.request, wire), false)
+        (grip.duplex(Some(sender), None).take_request(&self.request, wire), End::Unseen)
     }
 
     fn in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<u64> {
@@ -310,6 +318,16 @@ impl Prepared {
     }
 }
 
+/// What is known of the end of the connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Unseen,
+    /// The peer has ended its direction in order.
+    Seen,
+    /// It was cut.
+    Broken,
+}
+
 impl Sender {
     /// Whether the body of the last request is not complete.
     pub(crate) fn is_owing(&self) -> bool {
@@ -321,33 +339,40 @@ fn need(grip: &Grip, interest: Interest, wire: &Wire<'_, '_>) -> Need {
     Need { on: Waitable::Transport(grip.transport.clone()), interest, moved: wire.moved }
 }
 
-/// Sends what is left of what was taken; `None` when it is done. The inner error is one of sending.
-fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Option<Need>, Error>> {
+/// What became of sending what is left.
+enum Flushed {
+    Done,
+    Needs(Need),
+    /// The peer has ended its direction, so that no answer can come, and does not take more: the rest was given up.
+    Pointless,
+}
+
+/// Sends what is left of what was taken. The inner error is one of sending.
+fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Flushed, Error>> {
     grip.send(py, |sender, mut receiver, wire| {
         if grip.link.is_closed() {
             return Err(grip.link.gone(py));
         }
         let flushed = grip.duplex(Some(sender), receiver.as_deref_mut()).flush(wire);
         let interest = match flushed {
-            Ok(Progress::Done(())) => return Ok(Ok(None)),
+            Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
             // Who only asks does not care what arrives (COMPAT.md 18.2).
             Ok(Progress::Needs(interest)) if interest.writes() && !with_body => Interest::WRITE,
             Ok(Progress::Needs(interest)) => interest,
             Err(Error::Local(Misuse::ReadFirst)) => {
                 if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                    // No answer can come: reading will tell.
                     sender.sending.give_up_content(&grip.link.shared);
-                    return Ok(Ok(None));
+                    return Ok(Ok(Flushed::Pointless));
                 }
                 match grip.duplex(Some(sender), None).flush(wire) {
-                    Ok(Progress::Done(())) => return Ok(Ok(None)),
+                    Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
                     Ok(Progress::Needs(interest)) => interest,
                     Err(error) => return Ok(Err(error)),
                 }
             }
             Err(error) => return Ok(Err(error)),
         };
-        Ok(Ok(Some(need(grip, interest, wire))))
+        Ok(Ok(Flushed::Needs(need(grip, interest, wire))))
     })
 }
 
@@ -358,6 +383,9 @@ fn take_back(py: Python<'_>, grip: &Grip, number: u64) -> PyResult<()> {
         sender.sending.take_back(number, &grip.link.shared);
         if grip.link.shared.queue().len() < before {
             grip.link.ask_no_more();
+        }
+        if sender.sending.half().owes_content() {
+            sender.sending.give_up_content(&grip.link.shared);
         }
     })
 }
@@ -376,6 +404,11 @@ impl Write {
 
     /// As much as the peer takes now.
     pub(crate) fn taken_at_once(mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<usize> {
+        // Also for an empty buffer: whether a body may be written now.
+        let py = connection.py();
+        let grip = writer(connection)?;
+        let _ = grip.send(py, |sender, _, wire| write_some(py, &grip, sender, None, wire, &[]))?;
+        drop(grip);
         self.step(connection)?;
         Ok(self.done)
     }
@@ -542,8 +575,9 @@ fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> P
 /// After the last byte was taken: hands it to the system.
 fn finish_sending(py: Python<'_>, grip: &Grip) -> PyResult<Step> {
     match flush(py, grip, true)? {
-        Ok(None) => Step::done(py),
-        Ok(Some(need)) => Ok(Step::Needs(need)),
+        Ok(Flushed::Done) => Step::done(py),
+        Ok(Flushed::Needs(need)) => Ok(Step::Needs(need)),
+        Ok(Flushed::Pointless) => Err(grip.link.lost(py, "the peer closed the connection before the body was sent")),
         Err(error) => {
             let exception = grip.exception(py, error);
             grip.link.sender(py, |sender| sender.sending.give_up_content(&grip.link.shared))?;

@@ -8,6 +8,7 @@ port, and ends when its standard input does. Connections are numbered from 1.
     PUT /...        is answered by 'CONNECTION SIZE CRC' of its content, in hexadecimal
     GET /open       is answered by the number of connections that are open
     GET /silent     is not answered, and nothing behind it is
+    GET /part       is answered by 5 bytes of 10, and nothing behind it is answered
     GET /deaf       is not answered, and nothing behind it is read
 
 It reads and writes at the same time, and keeps what it cannot send yet.
@@ -115,6 +116,10 @@ class Connection:
                 self.to_send.extend([memoryview(PATTERN)] * (size // len(PATTERN)))
                 self.to_send.append(memoryview(PATTERN)[: size % len(PATTERN)])
             answers.clear()
+        elif path == b'/part':
+            if not self.silent:
+                answers.append(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
+            self.silent = True
         elif path in (b'/silent', b'/deaf'):
             self.silent = True
             self.deaf = path == b'/deaf'

@@ -2,9 +2,8 @@
 
 The blocks of a page share one namespace and run in order. What they print has to be the ```text block that follows
 them. The names that the pages use lead to an origin of this file, whatever the port. A block below
-`<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left out where there is no such module.
+`<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left out if there is no such module.
 """
-# ruff: noqa: N802  # the names of methods are those of `http.server`
 
 from __future__ import annotations
 
@@ -13,16 +12,20 @@ import hashlib
 import http.server
 import importlib.util
 import io
+import json
 import re
-
+import signal
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -32,8 +35,6 @@ import dugong
 
 DOCS = Path(__file__).parents[3] / 'docs'
 PAGES = sorted(path for path in DOCS.rglob('*.md') if '_build' not in path.parts and '```python' in path.read_text())
-
-FENCE = re.compile(r'^ *(```+|~~~+|:::+)')
 
 
 @dataclass
@@ -51,7 +52,7 @@ def blocks(page: str) -> Iterator[Block]:
     for number, line in lines:
         if mark := re.fullmatch(r'<!-- (not run|needs): (\S.*) -->', line):
             marks[mark[1]] = mark[2]
-        elif fence := re.fullmatch(r'```(\w*)', line):
+        elif fence := re.fullmatch(r'```(\S*)', line):
             inside = []
             for _, line in lines:
                 if line == '```':
@@ -64,8 +65,23 @@ def blocks(page: str) -> Iterator[Block]:
             assert not marks, f'line {number}: a mark that belongs to no block'
 
 
+@pytest.fixture
+def limit() -> Iterator[None]:
+    """Interrupt an example that does not end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise AssertionError('the example takes too long')
+
+    old = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.usefixtures('limit', 'origin')
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_examples_of_page(page: Path, origin: None) -> None:
+def test_examples_of_page(page: Path) -> None:
     namespace: dict[str, Any] = {'__name__': '__main__'}
     output: str | None = None
     where = page.name
@@ -93,6 +109,15 @@ def is_there(module: str) -> bool:
 
 def test_there_are_pages() -> None:
     assert len(PAGES) >= 10
+
+
+def test_reference_has_all_names() -> None:
+    """The methods are listed one by one, to be in an order that makes sense; this tells if one was forgotten."""
+    reference = (DOCS / 'api.md').read_text()
+    conn = dugong.HTTPConnection('www.example.org')
+    members = [name for name in dir(conn) if not name.startswith('_') and hasattr(conn, name)]
+    wanted = [*dugong.__all__, *(f'HTTPConnection.{name}' for name in members)]
+    assert [name for name in wanted if not re.search(rf'\b{re.escape(name)}\b', reference)] == []
 
 
 # The world of the examples.
@@ -124,6 +149,7 @@ class Origin(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = 10
     server: Listener
+    answered = 0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -166,6 +192,9 @@ class Origin(http.server.BaseHTTPRequestHandler):
     def get_from_www(self) -> None:
         if self.path == '/report':
             self.send_in_chunks(b'one line\n', b'another line\n')
+        elif self.path.startswith('/search?'):
+            query = dict(urllib.parse.parse_qsl(self.path.partition('?')[2]))
+            self.answer(200, json.dumps({**query, 'hits': 2}).encode(), 'application/json')
         elif self.path in DOCUMENTS:
             kind, body = DOCUMENTS[self.path]
             self.answer(200, body, kind)
@@ -198,19 +227,19 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.answer(200, b'done at last\n')
 
     def get_from_flaky(self) -> None:
-        """Its first connection is lost at the third request, the others are good."""
-        with self.server.lock:
-            self.server.asked_of_flaky += 1
-            lost = self.server.asked_of_flaky == 3
-        if lost:
-            self.close_connection = True
-            # All that was sent has to be read, else the system takes back what was answered.
-            self.connection.settimeout(0.2)
-            with contextlib.suppress(TimeoutError):
-                while self.rfile.read(1):
-                    pass
-        else:
+        """Answers two requests of each connection, and hangs up at the third."""
+        if self.answered < 2:
             self.get_from_www()
+            self.answered += 1
+        else:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close in order. What is not read before makes the system take back what was answered."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_WR)
+        while self.rfile.read(1):
+            pass
 
     def get_from_old(self) -> None:
         """A server that neither announces a length nor says that it is going to close."""
@@ -223,6 +252,9 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.answer(201, b'stored %d bytes\n' % len(body), ETag=f'"{hashlib.md5(body).hexdigest()}"')
 
     def do_POST(self) -> None:
+        if self.host == 'flaky':
+            self.hang_up()
+            return
         self.answer(200, b'got %d bytes\n' % len(self.body()))
 
     def do_DELETE(self) -> None:
@@ -241,12 +273,9 @@ class Origin(http.server.BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
-        self.rfile = self.connection.makefile('rb')
-        self.handle()
-        self.rfile.close()
-        self.connection.close()
         self.close_connection = True
+        with self.server.tls.wrap_socket(self.connection, server_side=True) as inside:
+            Origin(inside, self.client_address, self.server)
 
 
 class Listener(socketserver.ThreadingTCPServer):
@@ -257,8 +286,6 @@ class Listener(socketserver.ThreadingTCPServer):
     def __init__(self, *, encrypted: bool) -> None:
         super().__init__(('127.0.0.1', 0), Origin)
         self.encrypted = encrypted
-        self.lock = threading.Lock()
-        self.asked_of_flaky = 0
         self.failures: list[BaseException] = []
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -268,9 +295,9 @@ class Listener(socketserver.ThreadingTCPServer):
         return sock, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        exc = __import__('sys').exception()
+        exc = sys.exception()
         # Clients go away, and do not like every certificate.
-        if not isinstance(exc, (ConnectionError, TimeoutError, ssl.SSLError)):
+        if exc and not isinstance(exc, (ConnectionError, TimeoutError, ssl.SSLError)):
             self.failures.append(exc)
 
 

@@ -182,6 +182,30 @@ impl Duplex<'_> {
         }
     }
 
+    /// Takes in what has arrived, and says whether there is something to read: a head, content, an end or an error. A head that
+    /// is ready is not taken.
+    pub fn has_arrived(&mut self, stream: &mut impl Stream) -> bool {
+        let shared = self.shared;
+        let receiver = self.receiver();
+        loop {
+            if receiver.half.is_at_eof() {
+                return true;
+            }
+            let ready = if receiver.half.is_in_content() {
+                !receiver.half.unconsumed().is_empty()
+            } else {
+                // An error stays, and is reported to whoever reads.
+                !matches!(receiver.half.poll_head(&mut shared.queue()), Ok(None))
+            };
+            if ready {
+                return true;
+            }
+            if let Progress::Needs(_) = receiver.fill(shared, stream) {
+                return false;
+            }
+        }
+    }
+
     /// Reads what has arrived without making sense of it, beginning with what was received and not consumed; the result is how
     /// many bytes, 0 at the end of the stream. Afterwards nothing else can be read.
     ///

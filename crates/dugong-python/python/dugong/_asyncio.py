@@ -43,6 +43,7 @@ class AioFuture(asyncio.Future[T]):
         self._crt: Generator[PollNeeded, None, T] | None = crt
         self._stepping = False
         self._need: PollNeeded | None = None  # what we wait for
+        self._timer: asyncio.TimerHandle | None = None
         self._watched = 0  # for which of POLLIN and POLLOUT the loop has a callback of ours
         self.get_loop().call_soon(self._step)
 
@@ -108,8 +109,7 @@ class AioFuture(asyncio.Future[T]):
     def _wait(self, need: PollNeeded) -> None:
         """Arrange for a call of `_step` when *need* is fulfilled; or raise what is to be thrown into *crt*.
 
-        This is the place for a timeout: a timer started here and stopped in `_stop_waiting` may call `_step`, too,
-        since an iterator that is resumed too late raises `ConnectionTimedOut`.
+        Also when the timeout of the connection has passed: an iterator that is resumed then raises `ConnectionTimedOut`.
         """
         if not isinstance(need, PollNeeded):  # pyright: ignore[reportUnnecessaryIsInstance]  # foreign iterators
             raise TypeError(f'expected a PollNeeded, but found {need!r}')
@@ -130,6 +130,8 @@ class AioFuture(asyncio.Future[T]):
             self._watch(need, role)
             if mask & POLLIN and (fd, POLLIN) not in waiting:
                 self._watch(need, POLLIN)
+            if need._timeout:
+                self._timer = self.get_loop().call_later(need._timeout, self._step, need)
         except BaseException:
             self._stop_waiting()
             raise
@@ -140,6 +142,9 @@ class AioFuture(asyncio.Future[T]):
             return
         fd, mask = self._need
         self._need = None
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
         self._unwatch(fd, POLLIN)
         self._unwatch(fd, POLLOUT)
         waiting = _waiting_on(self.get_loop())

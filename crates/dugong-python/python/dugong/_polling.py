@@ -31,6 +31,9 @@ class PollNeeded(_Pair):
 
     __match_args__ = ('fd', 'mask')
 
+    # After so many seconds the iterator is to be resumed in any case: its connection has a `timeout`.
+    _timeout: float | None = None
+
     def __new__(cls, fd: int, mask: int) -> Self:
         return super().__new__(cls, (fd, mask))
 
@@ -77,7 +80,11 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
         except StopIteration as end:
             value: T = end.value
             return value
-        if not need.poll(timeout):
+        limit = need._timeout
+        if limit and (not timeout or limit < timeout):
+            # Then the connection has a timeout of its own, and an iterator that is resumed knows if it has passed.
+            need.poll(limit)
+        elif not need.poll(timeout):
             raise ConnectionTimedOut
 
 

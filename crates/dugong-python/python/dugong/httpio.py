@@ -162,7 +162,7 @@ class HTTPConnection:
         return count
 
     def co_sendfile(self, fh: _File) -> _Sending:
-        """Return an iterator that sends announced content from *fh*, a binary file or anything else with `readinto`.
+        """Return an iterator that sends announced content from *fh*, a binary file or what else has `fh.readinto`.
 
         It yields None whenever response data is waiting to be read before all is sent. What is beyond the announced
         size is left in *fh*; if *fh* ends before, the iterator ends, too, and the rest is still due.

@@ -1,0 +1,322 @@
+"""COMPAT 20.2: waiting releases the GIL, and signals interrupt it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+from interop_support import (
+    PATIENCE,
+    FullListener,
+    Origin,
+    Worker,
+    authority_file,
+    python_environment,
+    wait_until_blocked,
+)
+from peers import Peer, Serve, Server
+
+import dugong
+from dugong import BodyFollowing, HTTPConnection
+
+LARGE = 64 << 20
+
+
+@pytest.fixture(params=['plain', 'tls'], scope='module')
+def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
+    with Origin(tls=request.param == 'tls') as server:
+        yield server
+
+
+# A process that is interrupted in the situation it is told to get into. ARGS: situation, port, authority, other host
+# and port. In the end it must still be able to talk to the server.
+CHILD = """
+import faulthandler, ssl, sys
+faulthandler.dump_traceback_later(60, exit=True)
+import dugong
+from dugong import BodyFollowing
+
+situation, port, authority, other_host, other_port = sys.argv[1:]
+context = ssl.create_default_context(cafile=authority) if authority else None
+conn = dugong.HTTPConnection('localhost', int(port), ssl_context=context)
+large = bytes(64 << 20)
+if situation in ('connect', 'handshake', 'tunnel'):
+    conn.hostname, conn.port = other_host, int(other_port)
+    if situation == 'tunnel':
+        conn.proxy = other_host, int(other_port)
+        conn.hostname = 'origin.example'
+elif situation in ('write', 'send_request'):
+    conn.send_request('GET', '/deaf')
+    if situation == 'write':
+        conn.send_request('PUT', '/', body=BodyFollowing(len(large)))
+elif situation in ('read_response', 'eval_coroutine'):
+    conn.send_request('GET', '/silent')
+elif situation == 'continue':
+    conn.send_request('GET', '/silent')
+    conn.disconnect()
+    conn.send_request('GET', '/deaf')
+    conn.send_request('PUT', '/', body=BodyFollowing(5), expect100=True)
+else:
+    conn.send_request('GET', '/part')
+    conn.read_response()
+    got = 0
+    while got < 5:
+        got += len(conn.read(5))
+call = {
+    'connect': conn.connect, 'handshake': conn.connect, 'tunnel': conn.connect,
+    'read_response': conn.read_response, 'continue': conn.read_response,
+    'read': lambda: conn.read(5), 'readinto': lambda: conn.readinto(bytearray(5)),
+    'readall': conn.readall, 'discard': conn.discard, 'read_raw': lambda: conn.read_raw(10),
+    'write': lambda: conn.write(large), 'send_request': lambda: conn.send_request('PUT', '/', body=large),
+    'eval_coroutine': lambda: dugong.eval_coroutine(conn.co_read_response()),
+}[situation]
+print('ready', flush=True)
+try:
+    call()
+except KeyboardInterrupt:
+    print('interrupted')
+conn.disconnect()
+conn.hostname, conn.port, conn.proxy = 'localhost', int(port), None
+conn.send_request('GET', '/n/again')
+conn.read_response()
+print(conn.readall().split()[1].decode())
+"""
+
+
+def interrupt(situation: str, origin: Origin, host: str = '', port: int = 0) -> None:
+    args = [situation, str(origin.port), authority_file() if origin.tls else '', host, str(port)]
+    child = subprocess.Popen(
+        [sys.executable, '-X', 'dev', '-W', 'error', '-c', CHILD, *args],
+        env=python_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        try:
+            assert child.stdout
+            assert child.stdout.readline() == 'ready\n'
+            wait_until_blocked(child.pid, child.pid)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=PATIENCE)
+        finally:
+            child.kill()
+    assert (out, err, child.returncode) == ('interrupted\nagain\n', '', 0)
+
+
+CALLS = ['read_response', 'read', 'readinto', 'readall', 'discard', 'read_raw', 'write', 'send_request', 'continue']
+
+
+@pytest.mark.parametrize('situation', [*CALLS, 'eval_coroutine'])
+def test_20_2_ctrl_c(origin: Origin, situation: str) -> None:
+    interrupt(situation, origin)
+
+
+def test_20_2_ctrl_c_while_connecting(origin: Origin) -> None:
+    with FullListener() as (host, port):
+        interrupt('connect', origin, host, port)
+
+
+@pytest.mark.parametrize('situation', ['handshake', 'tunnel'])
+def test_20_2_ctrl_c_while_the_connection_is_prepared(situation: str) -> None:
+    with Origin(tls=True) as origin, Server(silent) as server:
+        interrupt(situation, origin, '127.0.0.1', server.port)
+
+
+def silent(peer: Peer) -> None:
+    peer.rest()
+
+
+def new(peer: Peer) -> None:
+    peer.request()
+    peer.answer(b'new')
+
+
+# Handlers of the process's own
+
+
+class Interrupted(Exception):
+    pass
+
+
+def raise_interrupted(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+@contextlib.contextmanager
+def when_blocked(handler: signal._HANDLER) -> Iterator[None]:
+    """Send SIGUSR1 to this thread as soon as it waits in the system."""
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGUSR1, handler)
+    main, native = threading.get_ident(), threading.get_native_id()
+    entered = threading.Event()
+
+    def kill() -> None:
+        assert entered.wait(PATIENCE)
+        wait_until_blocked(native)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    worker = Worker(kill)
+    try:
+        entered.set()
+        yield
+        worker.result()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_20_2_handler_that_raises_while_reading(serve: Serve) -> None:
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert go.wait(PATIENCE)
+        peer.answer(b'hello')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    with when_blocked(raise_interrupted), pytest.raises(Interrupted):
+        conn.read_response()
+    # Nothing of the response was lost.
+    go.set()
+    assert conn.read_response().status == 200
+    assert conn.readall() == b'hello'
+
+
+def test_20_2_handler_that_raises_while_content_is_read(serve: Serve) -> None:
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
+        assert go.wait(PATIENCE)
+        peer.send(b'world')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    conn.read_response()
+    got = b''
+    while len(got) < 5:
+        got += conn.read(10)
+    for call in conn.discard, lambda: conn.read(10), lambda: conn.readinto(bytearray(10)):
+        with when_blocked(raise_interrupted), pytest.raises(Interrupted):
+            call()
+    go.set()
+    while data := conn.read(10):
+        got += data
+    assert got == b'helloworld'
+
+
+def test_20_2_handler_that_raises_while_writing(serve: Serve) -> None:
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        assert done.wait(PATIENCE)
+        peer.rest()
+
+    conn = serve(script, new)
+    conn.send_request('PUT', '/', body=BodyFollowing(LARGE))
+    with when_blocked(raise_interrupted), pytest.raises(Interrupted):
+        conn.write(bytes(LARGE))
+    done.set()
+    conn.disconnect()
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'new'
+
+
+def test_20_2_handler_that_raises_while_connecting() -> None:
+    with FullListener() as (host, port):
+        conn = HTTPConnection(host, port)
+        with when_blocked(raise_interrupted), pytest.raises(Interrupted):
+            conn.connect()
+    with Server(new) as server, conn:
+        conn.port = server.port
+        conn.send_request('GET', '/')
+        conn.read_response()
+        assert conn.readall() == b'new'
+
+
+def test_20_2_handler_that_returns_does_not_end_the_wait(serve: Serve) -> None:
+    """It runs at once, and the call goes on afterwards (PEP 475)."""
+    handled = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert handled.wait(PATIENCE)
+        peer.answer(b'hello')
+        assert peer.exactly(1)
+        handled.clear()
+        assert handled.wait(PATIENCE)
+        peer.until(b'xx')
+        peer.answer(b'world')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    with when_blocked(lambda *_: handled.set()):
+        assert conn.read_response().status == 200
+    assert conn.readall() == b'hello'
+    conn.send_request('PUT', '/', body=BodyFollowing(LARGE))
+    with when_blocked(lambda *_: handled.set()):
+        conn.write(bytes(LARGE - 2) + b'xx')
+    assert conn.read_response().status == 200
+    assert conn.readall() == b'world'
+
+
+def test_20_2_timeout_goes_on_counting_after_a_signal(serve: Serve) -> None:
+    """A signal every now and then does not make the wait endless."""
+    conn = serve(silent)
+    conn.timeout = 0.5
+    conn.send_request('GET', '/')
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(dugong.ConnectionTimedOut):
+            conn.read_response()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# The GIL
+
+
+def test_20_2_others_run_while_one_waits(serve: Serve) -> None:
+    """Were the GIL kept, neither the other thread nor the server, which is one, too, could go on."""
+    turns = 0
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert go.wait(PATIENCE)
+        peer.answer()
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    reader = Worker(conn.read_response)
+    wait_until_blocked(reader.native_id)
+    while turns < 1000:
+        turns += 1
+        time.sleep(0)
+    go.set()
+    reader.result()
+
+
+def test_20_2_others_run_while_one_connects() -> None:
+    with FullListener() as (host, port), HTTPConnection(host, port) as conn:
+        conn.timeout = 1
+        worker = Worker(conn.connect)
+        wait_until_blocked(worker.native_id)
+        assert type(worker.exception()) is dugong.ConnectionTimedOut

@@ -1,0 +1,176 @@
+"""Runs the programs in examples/python as their docstrings say, over http and https: they print what is shown there."""
+
+from __future__ import annotations
+
+import ast
+import http.server
+import os
+import re
+import shlex
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+import dugong
+
+EXAMPLES = Path(__file__).parents[3] / 'examples' / 'python'
+PROGRAMS = sorted(EXAMPLES.glob('*.py'))
+
+DOCUMENTS = {
+    '/poem.txt': ('text/plain; charset=iso-8859-1', 'Weiß ist der Schnee,\nschwarz ist der See.\n'.encode('latin-1')),
+    '/start.html': (
+        'text/html; charset=utf-8',
+        b'<a href="poem.txt">a poem</a> <a name="top">no link</a>'
+        + b'<p>much text</p>' * 3000
+        + '<A HREF="/news?page=2"><b>news</b></A> <a href=https://www.example.org/straße>else</a>'.encode(),
+    ),
+    '/log': ('text/plain', b''.join(b'%05d something happened\n' % i for i in range(1000))),
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+    timeout = 20
+    lost = 0  # connections, for /flaky
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes, kind: str = 'text/plain', close: bool = False) -> None:
+        self.send_response(status)
+        self.send_header('Content-Type', kind)
+        self.send_header('Content-Length', str(len(body)))
+        if close:
+            self.send_header('Connection', 'close')
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        if self.path == '/flaky' and Handler.lost < 2:
+            Handler.lost += 1
+            self.close_connection = True
+        elif self.path.startswith('/doc/'):
+            self.answer(200, b'This is document %d.\n' % int(self.path.removeprefix('/doc/')))
+        elif self.path == '/flaky':
+            self.answer(200, b'hello\n')
+        elif self.path in DOCUMENTS:
+            kind, body = DOCUMENTS[self.path]
+            self.answer(200, body, kind)
+        else:
+            self.answer(404, b'not here\n')
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        assert body == LETTER
+        self.answer(201, b'stored %d bytes\n' % len(body))
+
+    def handle_expect_100(self) -> bool:
+        if self.path.startswith('/read-only/'):
+            self.answer(403, b'nothing can be stored here\n', close=True)
+            return False
+        return super().handle_expect_100()
+
+
+class Origin(http.server.ThreadingHTTPServer):
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(20)
+        with self.tls.wrap_socket(request, server_side=True) as sock:
+            super().finish_request(sock, client_address)
+
+
+LETTER = b'Dear reader, all the best. Bye\n'
+
+
+@pytest.fixture(params=['http', 'https'])
+def origin(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[str]:
+    """Scheme and authority of a server that has what the examples want."""
+    Handler.lost = 0
+    with Origin(('127.0.0.1', 0), Handler) as server:
+        if request.param == 'https':
+            server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert('localhost').configure_cert(server.tls)
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.05})
+        thread.start()
+        yield f'{request.param}://localhost:{server.server_port}'
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.fixture
+def surroundings(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    """Environment of the programs: they find this package, and trust our server."""
+    authority.cert_pem.write_to_path(str(tmp_path / 'ca.pem'))
+    (tmp_path / 'letter.txt').write_bytes(LETTER)
+    return {
+        **os.environ,
+        'PYTHONPATH': str(Path(dugong.__file__).parents[1]),
+        'PYTHONUTF8': '1',
+        'SSL_CERT_FILE': str(tmp_path / 'ca.pem'),
+    }
+
+
+def run(command: str, cwd: Path, env: dict[str, str]) -> str:
+    """Run a command of an example; return what it prints."""
+    python, program, *args = shlex.split(command)
+    assert python == 'python'
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', EXAMPLES / program, *args],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr.decode() == ''
+    assert done.returncode == 0
+    return done.stdout.decode()
+
+
+def runs_shown(program: Path) -> list[tuple[str, str]]:
+    """Return the commands in the docstring of a program, each with what it prints."""
+    docstring = ast.get_docstring(ast.parse(program.read_text()), clean=False)
+    assert docstring, program
+    found = re.findall(r'^    \$ (.+)\n((?:    (?!\$ ).*\n)+)', docstring, re.MULTILINE)
+    return [(command, re.sub('^    ', '', output, flags=re.MULTILINE)) for command, output in found]
+
+
+def test_there_are_examples() -> None:
+    assert len(PROGRAMS) >= 8
+    readme = (EXAMPLES / 'README.md').read_text()
+    assert [program.name for program in PROGRAMS if f'({program.name})' not in readme] == []
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.stem)
+def test_an_example_prints_what_it_shows(
+    program: Path, origin: str, surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    shown = runs_shown(program)
+    assert shown
+    for command, output in shown:
+        assert program.name in command
+        printed = run(command.replace('http://localhost:8000', origin), tmp_path, surroundings)
+        assert printed.replace(origin, 'http://localhost:8000') == output
+
+
+@pytest.mark.parametrize('program', [p for p in PROGRAMS if p.stem.startswith('pipeline_')], ids=lambda p: p.stem)
+def test_a_pipeline_of_many(program: Path, origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    lines = run(f'python {program.name} {origin}/doc/ 1000', tmp_path, surroundings).splitlines()
+    assert [line.split(',')[0] for line in lines] == [f'/doc/{i}: 200' for i in range(1, 1001)]
+
+
+def test_tail_of_less_than_the_buffer(origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    printed = run(f'python tail.py 100 {origin}/doc/7', tmp_path, surroundings)
+    assert printed == 'This is document 7.\nof 20 bytes\n'

@@ -1,0 +1,827 @@
+"""Nothing is left behind: no descriptor, no object, no memory, no warning, no reference to what was passed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from interop_support import PATIENCE, Origin, Worker, authority_file, python_environment, wait_until_blocked
+from peers import Peer, Serve, Server
+
+import dugong
+from dugong import BodyFollowing, CaseInsensitiveDict, ConnectionClosed, HTTPConnection
+
+
+@pytest.fixture(params=['plain', 'tls'], scope='module')
+def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
+    with Origin(tls=request.param == 'tls') as server:
+        yield server
+
+
+def get(conn: HTTPConnection, path: str = '/n/1') -> bytes:
+    conn.send_request('GET', path)
+    conn.read_response()
+    body: bytes = conn.readall()
+    return body
+
+
+def descriptors() -> list[str]:
+    """What the open descriptors of this process are, without the one that lists them."""
+    found = []
+    for name in os.listdir('/proc/self/fd'):
+        with contextlib.suppress(OSError):
+            found.append(f'{name} {os.readlink("/proc/self/fd/" + name)}')
+    return sorted(found, key=lambda text: int(text.split()[0]))
+
+
+@contextlib.contextmanager
+def no_new_descriptors() -> Iterator[None]:
+    gc.collect()
+    before = len(descriptors())
+    yield
+    gc.collect()
+    after = descriptors()
+    assert len(after) == before, after
+
+
+# Descriptors
+
+
+def use_and_disconnect(conn: HTTPConnection) -> None:
+    get(conn)
+    conn.disconnect()
+
+
+def use_and_close(conn: HTTPConnection) -> None:
+    get(conn)
+    conn.close()
+
+
+def use_as_context(conn: HTTPConnection) -> None:
+    with conn:
+        get(conn)
+
+
+def drop(conn: HTTPConnection) -> None:
+    get(conn)
+
+
+def drop_in_a_response(conn: HTTPConnection) -> None:
+    conn.send_request('GET', '/part')
+    conn.read_response()
+    conn.read(1)
+
+
+def drop_in_a_request(conn: HTTPConnection) -> None:
+    conn.send_request('PUT', '/', body=BodyFollowing(10))
+    conn.write(b'hello')
+
+
+def drop_in_a_cycle(conn: HTTPConnection) -> None:
+    conn.myself = conn
+    get(conn)
+
+
+def drop_with_an_iterator(conn: HTTPConnection) -> None:
+    conn.send_request('GET', '/silent')
+    crt = conn.co_read_response()
+    next(crt)
+
+
+def connect_twice(conn: HTTPConnection) -> None:
+    """7.3"""
+    conn.connect()
+    conn.connect()
+    get(conn)
+    conn.connect()
+
+
+@pytest.mark.parametrize(
+    'use',
+    [
+        use_and_disconnect,
+        use_and_close,
+        use_as_context,
+        drop,
+        drop_in_a_response,
+        drop_in_a_request,
+        drop_in_a_cycle,
+        drop_with_an_iterator,
+        connect_twice,
+    ],
+)
+def test_15_3_no_descriptor_is_left(origin: Origin, use: Callable[[HTTPConnection], None]) -> None:
+    with no_new_descriptors():
+        for _ in range(20):
+            use(origin.connection())
+
+
+def test_15_3_a_dropped_connection_is_closed_at_once(origin: Origin) -> None:
+    """Without a cycle it does not take a collection."""
+    gc.disable()
+    try:
+        before = len(descriptors())
+        conn = origin.connection()
+        get(conn)
+        assert len(descriptors()) > before
+        del conn
+        assert len(descriptors()) == before
+    finally:
+        gc.enable()
+
+
+def test_15_1_the_server_sees_every_end(serve: Serve) -> None:
+    ended = threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.answer(b'x')
+        peer.rest()
+        ended.release()
+
+    conn = serve(*[script] * 4, silent)
+    for end in (conn.disconnect, conn.reset, conn.close, conn.connect):
+        assert get(conn) == b'x'
+        end()
+        assert ended.acquire(timeout=PATIENCE)
+
+
+def test_7_4_no_descriptor_is_left_of_a_refused_connect() -> None:
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        port = listener.getsockname()[1]
+    with no_new_descriptors():
+        conn = HTTPConnection('127.0.0.1', port)
+        for _ in range(20):
+            with pytest.raises(ConnectionRefusedError):
+                conn.connect()
+
+
+def test_7_4_no_descriptor_is_left_of_a_failed_handshake() -> None:
+    with Origin(tls=True) as origin:
+        conn = HTTPConnection('localhost', origin.port, ssl_context=ssl.create_default_context())
+        with no_new_descriptors():
+            for _ in range(20):
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    conn.connect()
+
+
+def test_7_4_no_descriptor_is_left_of_a_failed_tunnel() -> None:
+    def refuse(peer: Peer) -> None:
+        peer.head()
+        peer.answer(status='403 Forbidden')
+        peer.rest()
+
+    with Server(*[refuse] * 10) as server:
+        conn = HTTPConnection('a.example', 443, ssl.create_default_context(), ('127.0.0.1', server.port))
+        before = sockets_to(server.port)
+        for _ in range(10):
+            with pytest.raises(ConnectionError):
+                conn.connect()
+            assert sockets_to(server.port) == before == 0
+
+
+def sockets_to(port: int) -> int:
+    """How many sockets of this process are connected to that port of 127.0.0.1."""
+    inodes = {link[8:-1] for text in descriptors() if (link := text.split()[1]).startswith('socket:[')}
+    count = 0
+    for line in Path('/proc/net/tcp').read_text(encoding='ascii').splitlines()[1:]:
+        words = line.split()
+        count += words[9] in inodes and words[2].endswith(f':{port:04X}')
+    return count
+
+
+def test_7_4_no_descriptor_is_left_without_trace_file(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('DUGONG_TRACEFILE', '/nowhere/trace')
+    conn = origin.connection()
+    with no_new_descriptors():
+        for _ in range(5):
+            with pytest.raises(FileNotFoundError):
+                conn.connect()
+
+
+def test_21_2_no_descriptor_is_left_of_trace_files(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And no warning that one was not closed, whatever the collector begins with."""
+    monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'trace-%d'))
+    with no_new_descriptors():
+        for use in use_and_disconnect, drop, drop_in_a_cycle, drop_with_an_iterator, connect_twice:
+            use(origin.connection())
+
+
+# Objects
+
+
+def test_1_5_weak_references(origin: Origin) -> None:
+    conn = origin.connection()
+    called: list[object] = []
+    ref = weakref.ref(conn, called.append)
+    assert ref() is conn
+    get(conn)
+    del conn
+    assert ref() is None
+    assert called == [ref]
+
+
+class Note:
+    """Something whose end can be watched."""
+
+
+def by_attribute(conn: Any) -> None:
+    conn.other = conn
+
+
+def by_iterator(conn: Any) -> None:
+    conn.other = conn.co_read_response()
+
+
+def by_active_iterator(conn: Any) -> None:
+    conn.send_request('GET', '/silent')
+    conn.other = conn.co_read_response()
+    next(conn.other)
+
+
+def by_headers(conn: Any) -> None:
+    headers = CaseInsensitiveDict()
+    headers.__dict__['conn'] = conn
+    conn.other = conn.co_send_request('GET', '/n/1', headers)
+
+
+def by_body(conn: Any) -> None:
+    class Body(bytearray):
+        conn: Any
+
+    body = Body(10)
+    body.conn = conn
+    conn.other = conn.co_write(body)
+
+
+def by_path(conn: Any) -> None:
+    """It is kept for the response (4.1)."""
+
+    class Path(str):
+        conn: Any
+
+    path = Path('/silent')
+    path.conn = conn
+    conn.send_request('GET', path)
+
+
+def by_response(conn: Any) -> None:
+    """While its body is read, trailers are waited for."""
+    conn.send_request('GET', '/n/1')
+    response = conn.read_response()
+    response.conn = conn
+
+
+def by_trace_file(conn: Any) -> None:
+    conn.trace_fh = Note()
+    conn.trace_fh.write = lambda *_: conn
+
+
+def by_context(conn: Any) -> None:
+    conn.ssl_context = Note()
+    conn.ssl_context.conn = conn
+
+
+def by_hostname(conn: Any) -> None:
+    class Name(str):
+        conn: Any
+
+    conn.hostname = Name('localhost')
+    conn.hostname.conn = conn
+
+
+def by_timeout(conn: Any) -> None:
+    class Seconds(float):
+        conn: Any
+
+    conn.timeout = Seconds(5)
+    conn.timeout.conn = conn
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        by_attribute,
+        by_iterator,
+        by_active_iterator,
+        by_headers,
+        by_body,
+        by_path,
+        by_response,
+        by_trace_file,
+        by_context,
+        by_hostname,
+        by_timeout,
+    ],
+)
+def test_cycles_are_collected(origin: Origin, make: Callable[[Any], None]) -> None:
+    """Through each thing that a connection or an iterator keeps."""
+    conn = origin.connection()
+    make(conn)
+    ref = weakref.ref(conn)
+    del conn
+    gc.collect()
+    assert ref() is None
+
+
+def test_an_iterator_keeps_its_connection(origin: Origin) -> None:
+    crt = origin.connection().co_send_request('GET', '/n/1')
+    assert dugong.eval_coroutine(crt, PATIENCE) is None
+    conn = origin.connection()
+    conn.send_request('GET', '/n/1')
+    ref = weakref.ref(conn)
+    crt = conn.co_read_response()
+    del conn
+    gc.collect()
+    assert dugong.eval_coroutine(crt, PATIENCE).status == 200
+    # What has ended keeps nothing.
+    assert ref() is None
+
+
+def test_a_response_does_not_keep_its_connection(origin: Origin) -> None:
+    conn = origin.connection()
+    conn.send_request('GET', '/n/1')
+    response = conn.read_response()
+    ref = weakref.ref(conn)
+    del conn
+    assert ref() is None
+    assert response.headers['Content-Length'] == '3' or int(response.headers['Content-Length']) > 2
+
+
+def test_1_5_subclass_with_its_own_init(origin: Origin) -> None:
+    class Mine(HTTPConnection):
+        def __init__(self, server: Origin, note: str) -> None:
+            super().__init__(server.host, server.port, ssl_context=server.context)
+            self.note = note
+            self.disconnected = 0
+
+        def disconnect(self) -> None:
+            self.disconnected += 1
+            super().disconnect()
+
+    with no_new_descriptors():
+        conn = Mine(origin, 'hello')
+        conn.timeout = PATIENCE
+        with conn:
+            assert get(conn)
+        assert (conn.note, conn.disconnected) == ('hello', 1)
+        ref = weakref.ref(conn)
+        del conn
+        assert ref() is None
+
+
+def test_1_5_subclass_that_forgets_init() -> None:
+    """It may be of no use, but it does no harm."""
+
+    class Forgetful(HTTPConnection):
+        def __init__(self) -> None:
+            pass
+
+    conn = Forgetful()
+    conn.disconnect()
+    assert conn.response_pending() is False
+    assert conn.read(10) == b''
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        conn.connect()
+    del conn
+    gc.collect()
+
+
+def test_init_again_does_no_harm(origin: Origin) -> None:
+    with no_new_descriptors():
+        conn = origin.connection()
+        get(conn)
+        conn.__init__(origin.host, origin.port, ssl_context=origin.context)  # type: ignore[misc]
+        conn.disconnect()
+        conn.timeout = PATIENCE
+        assert get(conn)
+        conn.disconnect()
+
+
+def test_connections_are_not_copied(origin: Origin) -> None:
+    conn = origin.connection()
+    for duplicate in copy.copy, copy.deepcopy:
+        with pytest.raises(TypeError):
+            duplicate(conn)
+
+
+# Iterators
+
+
+def silent(peer: Peer) -> None:
+    peer.rest()
+
+
+def new(peer: Peer) -> None:
+    peer.request()
+    peer.answer(b'x')
+
+
+def test_18_1_an_abandoned_iterator_leaves_the_connection_usable(serve: Serve) -> None:
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert go.wait(PATIENCE)
+        peer.answer(b'hello')
+        peer.request()
+        peer.answer(b'world')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/a')
+    for end in 'drop', 'close', 'throw', 'collect':
+        crt = conn.co_read_response()
+        next(crt)
+        if end == 'close':
+            crt.close()
+        elif end == 'throw':
+            with pytest.raises(KeyError):
+                crt.throw(KeyError())
+        elif end == 'collect':
+            cycle: list[Any] = [crt]
+            cycle.append(cycle)
+            del cycle
+        del crt
+        gc.collect()
+    go.set()
+    assert conn.read_response().path == '/a'
+    assert conn.readall() == b'hello'
+    assert get(conn) == b'world'
+
+
+def test_18_1_an_abandoned_read_loses_nothing(serve: Serve) -> None:
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n')
+        assert go.wait(PATIENCE)
+        peer.send(b'helloworld')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/a')
+    conn.read_response()
+    for crt in conn.co_read(5), conn.co_readinto(bytearray(5)), conn.co_discard(), conn.co_readall():
+        next(crt)
+        crt.close()
+        with pytest.raises(StopIteration):
+            next(crt)
+    go.set()
+    assert conn.readall() == b'helloworld'
+
+
+def test_18_1_an_iterator_that_was_never_started(origin: Origin) -> None:
+    with no_new_descriptors(), origin.connection() as conn:
+        for _ in range(10):
+            conn.co_send_request('GET', '/n/1')
+            conn.co_send_request('GET', '/n/1').close()
+        assert not conn.response_pending()
+        assert get(conn)
+
+
+def test_18_1_an_abandoned_write_closes_or_can_go_on(serve: Serve) -> None:
+    """The body is not half a buffer further than the connection says: either it is closed, or the rest is known."""
+    conn = serve(silent, new)
+    conn.send_request('PUT', '/', body=BodyFollowing(200 << 20))
+    stuck = conn.co_write(bytes(100 << 20))
+    next(stuck)
+    stuck.close()
+    conn.disconnect()
+    assert get(conn) == b'x'
+
+
+def test_iterators_dropped_after_disconnect(origin: Origin) -> None:
+    with no_new_descriptors():
+        conn = origin.connection()
+        conn.send_request('GET', '/deaf')
+        reading = conn.co_read_response()
+        next(reading)
+        writing = conn.co_send_request('PUT', '/', body=bytes(64 << 20))
+        next(writing)
+        conn.disconnect()
+        # Neither dropping nor resuming does anything to the connection that exists by then (18.5).
+        assert get(conn)
+        conn.send_request('GET', '/n/2')
+        del writing
+        with pytest.raises(ConnectionClosed):
+            next(reading)
+        del reading
+        gc.collect()
+        assert conn.read_response().path == '/n/2'
+        assert conn.readall().endswith(b' 2')
+        conn.disconnect()
+
+
+def test_20_1_a_connection_dropped_by_one_thread_while_another_reads(origin: Origin) -> None:
+    """The one that reads keeps it; and the last one that lets go closes the socket."""
+    with no_new_descriptors():
+        conn = origin.connection()
+        conn.send_request('GET', '/silent')
+        conn.timeout = 0.5
+        reader = Worker(conn.read_response)
+        wait_until_blocked(reader.native_id)
+        ref = weakref.ref(conn)
+        del conn
+        exc = reader.exception()
+        assert type(exc) is dugong.ConnectionTimedOut
+        exc.__traceback__ = None
+        reader._call = print
+        assert ref() is None
+
+
+# Arguments
+
+
+def test_arguments_are_given_back(origin: Origin) -> None:
+    body = bytearray(b'x' * 100_000)
+    target = bytearray(100)
+    headers = {'X-A': 'a' * 50}
+    pairs = CaseInsensitiveDict({'X-B': 'b' * 50})
+    method = ''.join(['P', 'UT'])
+    path = ''.join(['/n', '/1'])
+    following = BodyFollowing(len(body))
+    held: list[Any] = [body, target, headers, pairs, headers['X-A'], pairs['X-B'], method, path, following]
+
+    def use(conn: HTTPConnection) -> None:
+        conn.send_request(method, path, headers, body)
+        conn.send_request(method, path, pairs, following)
+        conn.write(body)
+        with memoryview(body) as view:
+            conn.send_request(method, path, body=view)
+            dugong.eval_coroutine(conn.co_send_request(method, path, headers, body=view), PATIENCE)
+        for _ in range(4):
+            assert conn.read_response().path is path
+            conn.readinto(target)
+            with memoryview(target) as view:
+                conn.readinto(view)
+            dugong.eval_coroutine(conn.co_readinto(target), PATIENCE)
+            conn.discard()
+
+    conn = origin.connection()
+    use(conn)
+    gc.collect()
+    before = [sys.getrefcount(item) for item in held]
+    for _ in range(5):
+        use(conn)
+    conn.disconnect()
+    del conn
+    gc.collect()
+    assert [sys.getrefcount(item) for item in held] == before
+    # No buffer is exported: the bytearrays can be resized.
+    body.append(0)
+    target.append(0)
+
+
+def test_arguments_are_given_back_after_errors(origin: Origin) -> None:
+    body = bytearray(b'x' * 1000)
+    path = ''.join(['/n', '/1'])
+    bad_path = ''.join(['/a', ' b'])
+    headers = {'X': ''.join(['a', '\n'])}
+    held: list[Any] = [body, path, bad_path, headers, headers['X']]
+    conn = origin.connection()
+    before = [sys.getrefcount(item) for item in held]
+    for _ in range(5):
+        for args in ('GET', bad_path, None, body), ('GET', path, headers, body), ('GET', path, None, headers):
+            with pytest.raises((ValueError, TypeError)):
+                conn.send_request(*args)
+        conn.send_request('PUT', path, body=BodyFollowing(10))
+        with pytest.raises(dugong.ExcessBodyData):
+            conn.write(body)
+        conn.disconnect()
+        with pytest.raises(ConnectionClosed):
+            conn.write(body)
+        conn.connect()
+        with pytest.raises(TypeError):
+            conn.readinto(bytes(10))
+        with pytest.raises(dugong.StateError):
+            conn.write(body)
+    del conn, args
+    gc.collect()
+    assert [sys.getrefcount(item) for item in held] == before
+    body.append(0)
+
+
+def test_arguments_are_given_back_by_abandoned_iterators(origin: Origin) -> None:
+    body = bytearray(b'x' * (64 << 20))
+    conn = origin.connection()
+    conn.send_request('GET', '/deaf')
+    before = sys.getrefcount(body)
+    writing = conn.co_send_request('PUT', '/', body=body)
+    next(writing)
+    writing.close()
+    conn.disconnect()
+    assert sys.getrefcount(body) == before
+    body.append(0)
+    target = bytearray(10)
+    conn.send_request('GET', '/part')
+    conn.read_response()
+    got = 0
+    while got < 5:
+        got += conn.readinto(target)
+    reading = conn.co_readinto(target)
+    next(reading)
+    del reading
+    target.append(0)
+    conn.disconnect()
+
+
+def test_results_belong_to_the_caller(origin: Origin) -> None:
+    with origin.connection() as conn:
+        conn.send_request('GET', '/big/100000')
+        conn.read_response()
+        first = conn.read(100)
+        assert sys.getrefcount(first) == 2
+        first += b'x' * 100_000  # 13.1: no one else looks at it
+        whole = conn.readall()
+        assert sys.getrefcount(whole) == 2
+        conn.send_request('GET', '/n/1')
+        response = conn.read_response()
+        conn.discard()
+        assert sys.getrefcount(response) == 2
+
+
+# Memory
+
+
+def resident() -> int:
+    with open('/proc/self/statm', encoding='ascii') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def test_memory_does_not_grow_with_requests(origin: Origin) -> None:
+    headers = {'X-Header': 'x' * 1000}
+
+    def use(times: int) -> None:
+        for _ in range(times // 10):
+            for _ in range(10):
+                conn.send_request('PUT', '/n/1', headers, body=b'x' * 2000)
+            for _ in range(10):
+                response = conn.read_response()
+                assert response.headers['Content-Length']
+                conn.readall()
+
+    with origin.connection() as conn:
+        use(1000)
+        gc.collect()
+        before, objects = resident(), len(gc.get_objects())
+        use(4000)
+        gc.collect()
+        # One reference or one kilobyte that is forgotten with each request would be more than this.
+        assert resident() - before < 3 << 20
+        assert len(gc.get_objects()) - objects < 500
+
+
+def test_memory_does_not_grow_with_connections(origin: Origin) -> None:
+    conn = origin.connection()
+
+    def use(times: int) -> None:
+        for _ in range(times):
+            get(conn)
+            conn.send_request('GET', '/silent')
+            conn.disconnect()
+
+    use(100)
+    gc.collect()
+    before, objects = resident(), len(gc.get_objects())
+    use(500)
+    gc.collect()
+    assert resident() - before < 6 << 20
+    assert len(gc.get_objects()) - objects < 500
+
+
+def test_memory_does_not_grow_with_iterators(origin: Origin) -> None:
+    with origin.connection() as conn:
+        conn.send_request('GET', '/silent')
+
+        def use(times: int) -> None:
+            for _ in range(times):
+                next(conn.co_read_response())
+                with pytest.raises(dugong.StateError):
+                    conn.write(b'x')
+
+        use(1000)
+        gc.collect()
+        before, objects = resident(), len(gc.get_objects())
+        use(10_000)
+        gc.collect()
+        assert resident() - before < 2 << 20
+        assert len(gc.get_objects()) - objects < 500
+
+
+# The end of the interpreter
+
+SITUATIONS = {
+    'idle': 'get()',
+    'not_connected': 'pass',
+    'never_read': "conn.send_request('GET', '/n/1')",
+    'in_a_response': "conn.send_request('GET', '/part'); response = conn.read_response(); conn.read(1)",
+    'in_a_request': "conn.send_request('PUT', '/', body=dugong.BodyFollowing(10)); conn.write(b'x')",
+    'iterator': "conn.send_request('GET', '/silent'); crt = conn.co_read_response(); next(crt)",
+    'cycle': 'conn.me = conn; get(); conn.crt = conn.co_read(10)',
+    'subclass': """
+class Mine(dugong.HTTPConnection):
+    def __del__(self):
+        self.disconnect()
+conn = Mine('localhost', conn.port, ssl_context=conn.ssl_context)
+get()
+""",
+    'wrapper': "import io; conn.send_request('GET', '/part'); conn.read_response(); text = io.TextIOWrapper(conn)",
+    'in_a_module': 'import builtins; get(); builtins.conn = conn',
+    'daemon_thread_reads': """
+import threading
+from interop_support import wait_until_blocked
+conn.timeout = None
+conn.send_request('GET', '/silent')
+thread = threading.Thread(target=conn.read_response, daemon=True)
+thread.start()
+wait_until_blocked(thread.native_id)
+""",
+    'daemon_thread_writes': """
+import threading
+from interop_support import wait_until_blocked
+conn.timeout = None
+conn.send_request('GET', '/deaf')
+thread = threading.Thread(target=conn.send_request, args=['PUT', '/'], kwargs={'body': bytes(64 << 20)}, daemon=True)
+thread.start()
+wait_until_blocked(thread.native_id)
+""",
+    'atexit': 'import atexit; get(); atexit.register(conn.disconnect); atexit.register(get)',
+    'future': """
+import asyncio
+async def main():
+    conn.send_request('GET', '/silent')
+    fut = dugong.AioFuture(conn.co_read_response())
+    await asyncio.sleep(0.01)
+    fut.cancel()
+asyncio.run(main())
+""",
+    'exception': 'get(); raise SystemExit(0)',
+    'trace_file': "import os; os.environ['DUGONG_TRACEFILE'] = os.devnull; get()",
+}
+
+EXIT = """
+import faulthandler, ssl, sys
+faulthandler.dump_traceback_later(60, exit=True)
+import dugong
+port, authority = sys.argv[1:]
+context = ssl.create_default_context(cafile=authority) if authority else None
+conn = dugong.HTTPConnection('localhost', int(port), ssl_context=context)
+conn.timeout = 20
+def get():
+    conn.send_request('GET', '/n/1')
+    conn.read_response()
+    return conn.readall()
+"""
+
+
+@pytest.mark.parametrize('situation', SITUATIONS)
+def test_the_interpreter_ends_in_silence(origin: Origin, situation: str) -> None:
+    args = [str(origin.port), authority_file() if origin.tls else '']
+    done = subprocess.run(
+        [sys.executable, '-X', 'dev', '-W', 'error', '-c', EXIT + SITUATIONS[situation], *args],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_a_forked_child_does_not_end_the_connection_of_its_parent(origin: Origin) -> None:
+    """Its copy is closed when the child ends, without a word to the peer, as long as it leaves the object alone."""
+    code = EXIT + (
+        'import os, warnings\n'
+        'get()\n'
+        'pid = os.fork()\n'
+        'if not pid:\n'
+        '    os._exit(0)\n'
+        'assert os.waitpid(pid, 0)[1] == 0\n'
+        'assert get().endswith(b" 1")\n'
+    )
+    args = [str(origin.port), authority_file() if origin.tls else '']
+    done = subprocess.run(
+        [sys.executable, '-X', 'dev', '-W', 'error', '-c', code, *args],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')

@@ -1,0 +1,50 @@
+"""Fetch many documents over one connection with asyncio: one task sends the requests, another reads the responses.
+
+`AioFuture` makes something that can be awaited of what the `co_` methods return.
+
+    $ python pipeline_asyncio.py http://localhost:8000/doc/ 3
+    /doc/1: 200, 20 bytes
+    /doc/2: 200, 20 bytes
+    /doc/3: 200, 20 bytes
+"""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from dugong import AioFuture, HTTPConnection
+
+
+async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Queue[bool]) -> None:
+    """Send the requests. For each of them put True into the queue, and False at the end."""
+    for path in paths:
+        await AioFuture(conn.co_send_request('GET', path))
+        sent.put_nowait(True)
+    sent.put_nowait(False)
+
+
+async def read_all(conn: HTTPConnection, sent: asyncio.Queue[bool]) -> None:
+    """Read the responses, none before its request has been sent."""
+    while await sent.get():
+        resp = await AioFuture(conn.co_read_response())
+        body = await AioFuture(conn.co_readall())
+        print(f'{resp.path}: {resp.status}, {len(body)} bytes')
+
+
+async def main(url: str, count: str) -> None:
+    parts = urlsplit(url)
+    context = ssl.create_default_context() if parts.scheme == 'https' else None
+    paths = [f'{parts.path}{number}' for number in range(1, int(count) + 1)]
+    sent: asyncio.Queue[bool] = asyncio.Queue()
+
+    # If one of the tasks fails, the group cancels the other.
+    with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send_all(conn, paths, sent))
+            group.create_task(read_all(conn, sent))
+
+
+if __name__ == '__main__':
+    asyncio.run(main(*sys.argv[1:]))

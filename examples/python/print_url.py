@@ -1,0 +1,33 @@
+"""Print a document, decoded with the charset that the server names.
+
+If it names none, UTF-8 is assumed.
+
+    $ python print_url.py http://localhost:8000/poem.txt
+    200 OK, text/plain, iso-8859-1, 42 bytes
+    Weiß ist der Schnee,
+    schwarz ist der See.
+"""
+
+import ssl
+import sys
+from urllib.parse import urlsplit
+
+from dugong import HTTPConnection
+
+
+def main(url: str) -> None:
+    parts = urlsplit(url)
+    context = ssl.create_default_context() if parts.scheme == 'https' else None
+    with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
+        conn.send_request('GET', (parts.path or '/') + (parts.query and f'?{parts.query}'))
+        resp = conn.read_response()
+        body = conn.readall()
+
+    # `headers` is an `email.message.Message`, which knows how to read this one.
+    charset = resp.headers.get_content_charset('utf-8')
+    print(f'{resp.status} {resp.reason}, {resp.headers.get_content_type()}, {charset}, {len(body)} bytes')
+    print(body.decode(charset, 'replace'), end='')
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

@@ -1,0 +1,41 @@
+"""Print the end of a download of any size, with a buffer of just the size of that end.
+
+`readinto` receives into a buffer of the caller: here one that is filled in a circle, so that nothing is copied.
+
+    $ python tail.py 50 http://localhost:8000/log
+    00998 something happened
+    00999 something happened
+    of 25000 bytes
+"""
+
+import ssl
+import sys
+from urllib.parse import urlsplit
+
+from dugong import HTTPConnection
+
+
+def main(size: str, url: str) -> None:
+    parts = urlsplit(url)
+    context = ssl.create_default_context() if parts.scheme == 'https' else None
+    with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
+        conn.send_request('GET', (parts.path or '/') + (parts.query and f'?{parts.query}'))
+        resp = conn.read_response()
+        if resp.status != 200:
+            sys.exit(f'{url}: {resp.status} {resp.reason}')
+
+        buffer = bytearray(int(size))
+        view = memoryview(buffer)
+        position = total = 0
+        while count := conn.readinto(view[position:]):
+            position = (position + count) % len(buffer)
+            total += count
+
+    # What was received last ends at the position; what comes after it is older, if it was received at all.
+    older = buffer[position:] if total >= len(buffer) else b''
+    print((older + buffer[:position]).decode(), end='')
+    print(f'of {total} bytes')
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
