@@ -213,7 +213,10 @@ fn unsupported<T>(py: Python<'_>, name: &str) -> PyResult<T> {
 #[pymethods]
 impl HTTPConnection {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(hostname, port=None, ssl_context=None, proxy=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         HTTPConnection {
             settings: Mutex::default(),
@@ -266,6 +269,7 @@ impl HTTPConnection {
         drop(before);
     }
 
+    /// The name or address of the server. Assigning takes effect with the next connection.
     #[getter]
     fn hostname(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.hostname)
@@ -276,6 +280,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.hostname);
     }
 
+    /// The port of the server. Assigning takes effect with the next connection.
     #[getter]
     fn port(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.port)
@@ -286,6 +291,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.port);
     }
 
+    /// None, an `ssl.SSLContext`, or any object with `wrap_socket`: whether and how the connection is secured.
     #[getter]
     fn ssl_context(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.ssl_context)
@@ -296,6 +302,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.ssl_context);
     }
 
+    /// None, or host and port of a proxy.
     #[getter]
     fn proxy(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.proxy)
@@ -306,6 +313,9 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.proxy);
     }
 
+    /// How many seconds a single wait for the peer may last; None or 0: for ever.
+    ///
+    /// When it passes without progress, `ConnectionTimedOut` is raised. It bounds each wait, not a whole call.
     #[getter]
     fn timeout(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.timeout)
@@ -322,6 +332,7 @@ impl HTTPConnection {
         Ok(())
     }
 
+    /// None, or a binary file that all bytes are written to as they are transferred.
     #[getter]
     fn trace_fh(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.trace_fh)
@@ -332,6 +343,9 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.trace_fh);
     }
 
+    /// Whether a response with neither a length nor `Connection: close` is read up to the end of the connection.
+    ///
+    /// If not, reading its body raises `UnsupportedResponse`.
     #[getter]
     fn tolerate_missing_length(&self) -> bool {
         self.tolerates_missing_length()
@@ -386,6 +400,8 @@ impl HTTPConnection {
     }
 
     /// The same as `disconnect`; `closed` stays False, and the object can be used again.
+    ///
+    /// Closing a wrapper such as `io.TextIOWrapper` closes the connection, too; a wrapper that is merely collected does not.
     fn close(&self, py: Python<'_>) {
         if !self.spared.swap(false, Ordering::Relaxed) {
             self.disconnect(py);
@@ -420,7 +436,10 @@ impl HTTPConnection {
     /// Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before anything is sent; what `connect` raises,
     /// if there is no connection; `ConnectionClosed` if it cannot be sent: then no response to it is pending, but earlier
     /// responses may be there; `ConnectionTimedOut`, after which only `disconnect` is possible.
-    #[pyo3(signature = (method, path, headers=None, body=None, expect100=None))]
+    #[pyo3(
+        signature = (method, path, headers=None, body=None, expect100=None),
+        text_signature = "($self, method, path, headers=None, body=None, expect100=False)"
+    )]
     fn send_request(
         slf: &Bound<'_, Self>,
         method: Bound<'_, PyString>,
@@ -434,7 +453,10 @@ impl HTTPConnection {
     }
 
     /// Send a request: the iterator of `send_request`.
-    #[pyo3(signature = (method, path, headers=None, body=None, expect100=None))]
+    #[pyo3(
+        signature = (method, path, headers=None, body=None, expect100=None),
+        text_signature = "($self, method, path, headers=None, body=None, expect100=False)"
+    )]
     fn co_send_request(
         slf: &Bound<'_, Self>,
         method: Bound<'_, PyString>,

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
-use pyo3::intern;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
+use pyo3::{PyTraverseError, intern};
 
 use crate::connection::HTTPConnection;
 use crate::task::{Need, Step, Task};
@@ -56,12 +57,26 @@ impl Operation {
     }
 
     fn put_back(&self, state: State) {
-        *self.state.lock() = state;
+        // What was there before may call Python when it goes.
+        let before = std::mem::replace(&mut *self.state.lock(), state);
+        drop(before);
     }
 }
 
 #[pymethods]
 impl Operation {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // If it is running, it is reachable anyway.
+        match self.state.try_lock().as_deref() {
+            Some(State::Suspended(running)) => visit.call(&running.connection),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        self.put_back(State::Over);
+    }
+
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
