@@ -6,6 +6,7 @@ Nothing is fetched while building, and nothing by the pages when they are read.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -17,12 +18,12 @@ from sphinx.transforms import SphinxTransform
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
-SOURCE = Path(__file__).parent.parent / 'crates' / 'dugong-python' / 'python'
-if any((SOURCE / 'dugong').glob('_dugong*.so')):  # built in place; else the package that is installed is documented
-    sys.path.insert(0, str(SOURCE))
+if not importlib.util.find_spec('dugong'):  # not installed: take what was built in place
+    sys.path.insert(0, str(Path(__file__).parent.parent / 'crates' / 'dugong-python' / 'python'))
 
-import dugong  # noqa: E402
+import dugong
 
 project = 'Dugong'
 author = 'the Dugong developers'
@@ -43,7 +44,6 @@ myst_heading_anchors = 3
 
 default_role = 'py:obj'
 highlight_language = 'python'
-pygments_style = 'default'
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = 'hide'
 add_module_names = False
@@ -57,6 +57,7 @@ def setup(app: Sphinx) -> None:
     """Add what is our own."""
     app.connect('autodoc-process-docstring', mark_code)
     app.connect('autodoc-process-signature', add_types)
+    app.connect('missing-reference', find_method)
     app.add_transform(LinkNames)
 
 
@@ -75,13 +76,24 @@ def mark_code(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: 
     lines[:] = found
 
 
+# How types that only the stub knows are shown.
+SHOWN = {
+    r' \| _WrapsSockets': '',
+    r'\bOperation\[': 'Generator[PollNeeded, None, ',
+    r'\bWriteableBuffer\b': 'Buffer',
+}
+
+
 def read_stub() -> dict[str, str]:
     """Return the signatures in the type stub of the extension, by qualified name."""
     stub = Path(dugong.__file__).with_name('_dugong.pyi')
     if not stub.exists():
         return {}
+    text = stub.read_text()
+    for pattern, shown in SHOWN.items():
+        text = re.sub(pattern, shown, text)
     found: dict[str, list[str]] = {}
-    for cls in ast.parse(stub.read_text()).body:
+    for cls in ast.parse(text).body:
         if isinstance(cls, ast.ClassDef):
             for method in cls.body:
                 if isinstance(method, ast.FunctionDef):
@@ -102,6 +114,15 @@ def add_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, signatu
         return None
     arguments, _, result = SIGNATURES[name].rpartition(' -> ')
     return (arguments, result) if arguments and what == 'method' else (SIGNATURES[name].split(' -> ')[0], None)
+
+
+def find_method(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
+    """Find `send_request` in the docstring of another class, too."""
+    target = node.get('reftarget', '')
+    if node.get('refdomain') != 'py' or target in LinkNames.words or not hasattr(dugong.HTTPConnection, target):
+        return None
+    target = f'dugong.HTTPConnection.{target}'
+    return env.domains['py'].resolve_xref(env, node['refdoc'], app.builder, 'obj', target, node, content)
 
 
 class LinkNames(SphinxTransform):
@@ -129,10 +150,11 @@ class LinkNames(SphinxTransform):
     def target(self, name: str, *, called: bool) -> str | None:
         """Return the full name of what is documented under *name*."""
         first, dot, rest = name.partition('.')
-        if first == 'conn' and dot:
-            return f'dugong.HTTPConnection.{rest}'
-        if hasattr(dugong, first) and not first.startswith('_') and (first not in self.words or called):
-            return f'dugong.{name}'
-        if not dot and (called or name not in self.words) and hasattr(dugong.HTTPConnection, name):
-            return f'dugong.HTTPConnection.{name}'
+        module = 'dugong.httpio' if self.env.current_document.docname == 'httpio' else 'dugong'
+        connection = importlib.import_module(module).HTTPConnection
+        method = rest if first == 'conn' and dot else name
+        if hasattr(connection, method) and (first == 'conn' or called or name not in self.words):
+            return f'{module}.HTTPConnection.{method}'
+        if hasattr(dugong, first) and not first.startswith('_') and first not in ('httpio', *self.words):
+            return f'{module}.{name}' if first == 'HTTPConnection' else f'dugong.{name}'
         return None

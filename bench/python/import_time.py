@@ -1,4 +1,4 @@
-"""How long a fresh interpreter takes to import a module: `import_time.py MODULE` prints milliseconds, and its version."""
+"""How long a fresh interpreter takes to import a module: `import_time.py MODULE` prints milliseconds and a version."""
 
 import sys
 from time import perf_counter
@@ -6,5 +6,6 @@ from time import perf_counter
 start = perf_counter()
 __import__(sys.argv[1])
 took = perf_counter() - start
-version = getattr(sys.modules[sys.argv[1]], '__version__', None) or getattr(sys.modules[sys.argv[1]], 'version', '')
-print(f'{{"ms":{took * 1e3:.3f},"version":"{version}"}}')
+module = sys.modules[sys.argv[1]]
+version = getattr(module, '__version__', None) or getattr(module, 'version', '')
+print(f'{{"ms":{took * 1e3:.3f},"version":"{version}","python":"{sys.version.split()[0]}"}}')

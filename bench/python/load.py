@@ -16,17 +16,17 @@ PIECE = 65536
 #: Bytes of a chunk in the workload d.
 CHUNK = 8192
 
-#: Where each client is, and how it is called there.
+#: Where each client is, how it is called there, and what it does.
 CLIENTS = {
-    'dugong': ('with_dugong', 'Coroutines'),
-    'dugong-headers': ('with_dugong', 'Headers'),
-    'dugong-readinto': ('with_dugong', 'Readinto'),
-    'dugong-ahead': ('with_dugong', 'Ahead'),
-    'dugong-asyncio': ('with_dugong', 'Asyncio'),
-    'http.client': ('with_http_client', 'Read'),
-    'http.client-readinto': ('with_http_client', 'Readinto'),
-    'urllib3': ('with_urllib3', 'Urllib3'),
-    'pycurl': ('with_pycurl', 'Pycurl'),
+    'dugong': ('with_dugong', 'Coroutines', 'abcdef'),
+    'dugong-headers': ('with_dugong', 'Headers', 'a'),
+    'dugong-readinto': ('with_dugong', 'Readinto', 'cd'),
+    'dugong-ahead': ('with_dugong', 'Ahead', 'bf'),
+    'dugong-asyncio': ('with_dugong', 'Asyncio', 'bf'),
+    'http.client': ('with_http_client', 'Read', 'acde'),
+    'http.client-readinto': ('with_http_client', 'Readinto', 'cd'),
+    'urllib3': ('with_urllib3', 'Urllib3', 'acde'),
+    'pycurl': ('with_pycurl', 'Pycurl', 'acde'),
 }
 
 
@@ -85,6 +85,8 @@ def main() -> None:
     amount = flags.megabytes if flags.work in 'cde' else flags.requests
     if amount is None or amount < 1:
         parser.error('say how much is to be done')
+    if flags.work not in CLIENTS[flags.client][2]:
+        parser.error(f'{flags.client} does not do {flags.work} in a way of its own')
     load = Load(flags.work, amount)
 
     try:
@@ -95,7 +97,7 @@ def main() -> None:
 
 def measured(name: str, load: Load, address: str) -> str:
     """Run *load* after a warm-up, on the same connection."""
-    module, kind = CLIENTS[name]
+    module, kind, _ = CLIENTS[name]
     host, port = address.rsplit(':', 1)
     client: Client = getattr(importlib.import_module(module), kind)(host, int(port))
     client.run(load.warm_up())

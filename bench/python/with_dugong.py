@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from dugong import BodyFollowing, HTTPConnection, PollNeeded
 from load import PIECE, Load
 
-Waits: TypeAlias = 'Generator[PollNeeded | None, None, None]'
+from dugong import BodyFollowing, HTTPConnection, PollNeeded
+
+#: Yields `PollNeeded`, or None where it waits for the other coroutine.
+Waits: TypeAlias = Generator[Any, None, None]
 
 
-class Sequential:
-    """One after the other; content by `read(64 KiB)`."""
+class Coroutines:
+    """Pipelines with two coroutines and a loop; content by `read(64 KiB)`."""
 
     def __init__(self, host: str, port: int) -> None:
         self.conn = HTTPConnection(host, port)
@@ -38,7 +40,20 @@ class Sequential:
         return count
 
     def pipelined(self, load: Load) -> int:
-        raise NotImplementedError
+        # Whenever the reader waits, and half of the window is used, the sender goes on.
+        window = Window(self.conn, load)
+        sender = window.send(load.requests)
+        wants = next(sender, None)
+        for need in window.read(load.requests):
+            if wants or window.in_flight <= window.half:
+                wants = next(sender, None)
+            if need and wants:
+                PollNeeded(need.fd, need.mask | wants.mask).poll()
+            elif need:
+                need.poll()
+            elif wants:
+                wants.poll()
+        return window.count
 
     def download(self) -> int:
         read, count = self.conn.read, 0
@@ -56,7 +71,7 @@ class Sequential:
         return load.content
 
 
-class Headers(Sequential):
+class Headers(Coroutines):
     """Looks at a header of each answer."""
 
     def one_by_one(self, load: Load) -> int:
@@ -69,7 +84,7 @@ class Headers(Sequential):
         return count
 
 
-class Readinto(Sequential):
+class Readinto(Coroutines):
     """Content goes into a buffer."""
 
     def download(self) -> int:
@@ -79,7 +94,7 @@ class Readinto(Sequential):
         return count
 
 
-class Ahead(Sequential):
+class Ahead(Coroutines):
     """Sends ahead, then reads; sends more when half of the window is used."""
 
     def pipelined(self, load: Load) -> int:
@@ -98,60 +113,7 @@ class Ahead(Sequential):
         return count
 
 
-class Window:
-    """What two coroutines share, one that sends and one that reads."""
-
-    def __init__(self, conn: HTTPConnection, load: Load) -> None:
-        self.conn = conn
-        self.target = load.target
-        self.depth = load.depth
-        self.half = load.depth // 2
-        self.in_flight = 0
-        #: Bytes of content that were read.
-        self.count = 0
-        #: Called when half of the window is used.
-        self.on_room: Callable[[], object] = int
-
-    def send(self, number: int) -> Waits:
-        """Yield None when the window is full."""
-        conn, target, depth = self.conn, self.target, self.depth
-        for _ in range(number):
-            while self.in_flight == depth:
-                yield None
-            yield from conn.co_send_request('GET', target)
-            self.in_flight += 1
-
-    def read(self, number: int) -> Waits:
-        """Yield None when there is nothing in flight."""
-        conn, half = self.conn, self.half
-        for _ in range(number):
-            while not self.in_flight:
-                yield None
-            yield from conn.co_read_response()
-            self.count += len((yield from conn.co_readall()))
-            self.in_flight -= 1
-            if self.in_flight == half:
-                self.on_room()
-
-
-class Coroutines(Sequential):
-    """Two coroutines and a loop: whenever the reader waits, and half of the window is used, the sender goes on."""
-
-    def pipelined(self, load: Load) -> int:
-        window = Window(self.conn, load)
-        sender = window.send(load.requests)
-        wants = next(sender, None)
-        for need in window.read(load.requests):
-            if wants or window.in_flight <= window.half:
-                wants = next(sender, None)
-            if need and wants:
-                PollNeeded(need.fd, need.mask | wants.mask).poll()
-            elif need or wants:
-                (need or wants).poll()
-        return window.count
-
-
-class Asyncio(Sequential):
+class Asyncio(Coroutines):
     """Two tasks under asyncio, each with a coroutine at a time; the content of a window is one coroutine."""
 
     def pipelined(self, load: Load) -> int:
@@ -189,3 +151,39 @@ class Asyncio(Sequential):
             return window.count
 
         return asyncio.run(run())
+
+
+class Window:
+    """What two coroutines share, one that sends and one that reads."""
+
+    def __init__(self, conn: HTTPConnection, load: Load) -> None:
+        self.conn = conn
+        self.target = load.target
+        self.depth = load.depth
+        self.half = load.depth // 2
+        self.in_flight = 0
+        #: Bytes of content that were read.
+        self.count = 0
+        #: Called when half of the window is used.
+        self.on_room: Callable[[], object] = int
+
+    def send(self, number: int) -> Waits:
+        """Yield None when the window is full."""
+        conn, target, depth = self.conn, self.target, self.depth
+        for _ in range(number):
+            while self.in_flight == depth:
+                yield None
+            yield from conn.co_send_request('GET', target)
+            self.in_flight += 1
+
+    def read(self, number: int) -> Waits:
+        """Yield None when there is nothing in flight."""
+        conn, half = self.conn, self.half
+        for _ in range(number):
+            while not self.in_flight:
+                yield None
+            yield from conn.co_read_response()
+            self.count += len((yield from conn.co_readall()))
+            self.in_flight -= 1
+            if self.in_flight == half:
+                self.on_room()

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::load::{Client, Load};
+use crate::load::Load;
+use crate::python::{self, Interpreters};
+use crate::row::Row;
 
 /// `dugong-origin`, running. It ends when this is dropped, and when this process ends.
 pub(crate) struct Origin {
@@ -56,9 +58,10 @@ impl Drop for Origin {
     }
 }
 
-/// This program, to be run as a client.
+/// The programs that are run as clients: this one, and interpreters of Python.
 pub(crate) struct Bench {
     program: PathBuf,
+    interpreters: Interpreters,
 }
 
 /// What a client measured, in seconds.
@@ -69,54 +72,72 @@ pub(crate) struct Measured {
 }
 
 impl Bench {
-    pub(crate) fn find() -> io::Result<Self> {
-        Ok(Bench { program: std::env::current_exe()? })
+    pub(crate) fn new(interpreters: Interpreters) -> io::Result<Self> {
+        Ok(Bench { program: std::env::current_exe()?, interpreters })
     }
 
     /// Runs a client.
-    pub(crate) fn run(&self, client: Client, load: Load, address: SocketAddr) -> io::Result<Measured> {
-        let output = Command::new(&self.program).args(arguments(client, load, address)).stderr(Stdio::inherit()).output()?;
-        let text = succeeded(&output, client, load)?;
+    pub(crate) fn run(&self, row: Row, load: Load, address: SocketAddr) -> io::Result<Measured> {
+        let output = self.command(&[], row, load, address).output()?;
+        let text = succeeded(&output, row, load)?;
         let number = |name| number(&text, name).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text.clone()));
         Ok(Measured { wall: number("wall")?, cpu: number("cpu_user")? + number("cpu_system")? })
     }
 
     /// Runs a client under callgrind; the result is how many instructions it took in all, `None` if there is no valgrind.
-    pub(crate) fn count_instructions(&self, client: Client, load: Load, address: SocketAddr) -> io::Result<Option<f64>> {
-        let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(&self.program);
-        let output = match command.args(arguments(client, load, address)).output() {
+    pub(crate) fn count_instructions(&self, row: Row, load: Load, address: SocketAddr) -> io::Result<Option<f64>> {
+        let valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let output = match self.command(&valgrind, row, load, address).output() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        succeeded(&output, client, load)?;
+        succeeded(&output, row, load)?;
         let said = String::from_utf8_lossy(&output.stderr);
         let count = said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
         count.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("valgrind counted nothing: {said}")))
     }
+
+    /// `wrapper` is a program, with arguments, that runs the client.
+    fn command(&self, wrapper: &[&str], row: Row, load: Load, address: SocketAddr) -> Command {
+        let client = match row {
+            Row::Rust(_) => vec![self.program.clone(), "load".into()],
+            Row::Python(script) => self.interpreters.command(script.module, "load.py").to_vec(),
+        };
+        let words: Vec<PathBuf> = wrapper.iter().map(PathBuf::from).chain(client).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(arguments(row, load, address));
+        if let Row::Python(script) = row {
+            python::prepare(&mut command, script.module);
+        }
+        command
+    }
 }
 
-fn arguments(client: Client, load: Load, address: SocketAddr) -> Vec<String> {
+fn arguments(row: Row, load: Load, address: SocketAddr) -> [String; 8] {
     let amount = if load.work.is_of_content() { "--megabytes" } else { "--requests" };
     let (address, number) = (address.to_string(), load.amount.to_string());
-    ["load", "--client", client.name(), "--work", load.work.name(), "--address", &address, amount, &number]
-        .map(str::to_owned)
-        .to_vec()
+    ["--client", row.client(), "--work", load.work.name(), "--address", &address, amount, &number].map(str::to_owned)
 }
 
 /// What a client printed, unless it failed.
-fn succeeded(output: &Output, client: Client, load: Load) -> io::Result<String> {
+fn succeeded(output: &Output, row: Row, load: Load) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let (client, work, said) = (client.name(), load.work.name(), String::from_utf8_lossy(&output.stderr));
+    let (client, work, said) = (row.name(), load.work.name(), String::from_utf8_lossy(&output.stderr));
     Err(io::Error::other(format!("the client {client} failed in workload {work}: {said}")))
 }
 
 /// The number called `name` in one line of JSON of ours.
-fn number(json: &str, name: &str) -> Option<f64> {
+pub(crate) fn number(json: &str, name: &str) -> Option<f64> {
     let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
     rest.split([',', '}']).next()?.parse().ok()
+}
+
+/// The text called `name` in one line of JSON of ours.
+pub(crate) fn text(json: &str, name: &str) -> Option<String> {
+    let (_, rest) = json.split_once(&format!("\"{name}\":\""))?;
+    Some(rest.split_once('"')?.0.to_owned())
 }
 
 /// Two cores, if this process may use two. What is started inherits the core of its starter, with all of its threads.
@@ -158,10 +179,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_by_name() {
+    fn values_are_found_by_name() {
         let json = r#"{"client":"raw","work":"a","wall":1.500000,"cpu_user":0.250000,"cpu_system":0.125000}"#;
         assert_eq!(number(json, "wall"), Some(1.5));
         assert_eq!(number(json, "cpu_system"), Some(0.125));
         assert_eq!(number(json, "cpu"), None);
+        assert_eq!(text(json, "client").as_deref(), Some("raw"));
     }
 }

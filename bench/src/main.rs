@@ -6,8 +6,11 @@ mod dugong;
 mod httparse;
 mod load;
 mod measure;
+mod python;
 mod raw;
+mod row;
 mod table;
+mod wanted;
 
 use std::io;
 use std::net::SocketAddr;

@@ -7,27 +7,38 @@ use clap::Args;
 
 use crate::child::{Bench, Cores, Origin};
 use crate::load::{Client, Load, Work};
+use crate::python::{self, Installed, Interpreters, Module, Script};
+use crate::row::Row;
+use crate::wanted;
 
 /// How much is measured.
 #[derive(Args)]
 pub(crate) struct Flags {
-    /// Less of everything, in under half a minute
+    /// Less of everything, in under a minute
     #[arg(long)]
     quick: bool,
     /// Also count instructions, with valgrind
     #[arg(long)]
     instructions: bool,
+    #[command(flatten)]
+    interpreters: python::Flags,
+}
+
+/// All that was measured.
+pub(crate) struct Table {
+    installed: Vec<Installed>,
+    all: Vec<Series>,
 }
 
 /// What was measured of one client and one workload, round by round.
-struct Series {
-    client: Client,
+pub(crate) struct Series {
+    row: Row,
     work: Work,
     /// CPU time or rate, as a ratio to that of `raw` in the same round.
     ratios: Vec<f64>,
     /// In the unit that `unit` names.
-    values: Vec<f64>,
-    instructions: Option<f64>,
+    pub(crate) values: Vec<f64>,
+    pub(crate) instructions: Option<f64>,
 }
 
 /// Measures, and prints the table.
@@ -35,87 +46,142 @@ pub(crate) fn print(flags: &Flags) -> io::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("This is a build without optimization; what it measures means nothing.");
     }
-    let bench = Bench::find()?;
+    let interpreters = Interpreters::find(&flags.interpreters)?;
     let cores = Cores::available()?;
     let origin = Origin::start(&cores)?;
     cores.use_second()?;
+    let mut table = Table::new(interpreters.installed());
+    let bench = Bench::new(interpreters)?;
     let rounds = if flags.quick { 3 } else { 15 };
-    let mut all = rows();
     for round in 1..=rounds {
         eprint!("\rround {round} of {rounds}");
-        measure(&mut all, &bench, origin.address(), flags.quick)?;
+        table.measure(round, &bench, origin.address(), flags.quick)?;
     }
     eprintln!();
     if flags.instructions {
-        count_instructions(&mut all, &bench, origin.address())?;
+        table.count_instructions(&bench, origin.address())?;
     }
-    println!("{}", header(flags.instructions));
-    for client in Client::ALL {
-        println!("{}", row(client, &all, flags.instructions));
-    }
-    println!("\nMedians of {rounds} rounds. {}", cores.describe());
-    Ok(())
-}
-
-/// In the order in which they run: for each workload all clients, since they are compared with each other.
-fn rows() -> Vec<Series> {
-    let pairs = Work::ALL.into_iter().flat_map(|work| Client::ALL.into_iter().map(move |client| (client, work)));
-    let new = |(client, work)| Series { client, work, ratios: Vec::new(), values: Vec::new(), instructions: None };
-    pairs.filter(|(client, work)| client.does(*work)).map(new).collect()
-}
-
-fn measure(all: &mut [Series], bench: &Bench, address: SocketAddr, is_quick: bool) -> io::Result<()> {
-    let mut raw = 0.0;
-    for series in all {
-        let amount = series.work.default_amount();
-        let amount = if is_quick && series.work != Work::F { amount / 4 } else { amount };
-        let load = Load { work: series.work, amount };
-        let measured = bench.run(series.client, load, address)?;
-        let (value, cost) = match series.work {
-            Work::A => (measured.cpu / amount as f64, measured.cpu),
-            Work::B => (amount as f64 / measured.wall, 1.0 / measured.wall),
-            Work::C | Work::D | Work::E => (measured.cpu / amount as f64, measured.cpu),
-            Work::F => (measured.wall, measured.wall),
-        };
-        if series.client == Client::Raw {
-            raw = cost;
-        }
-        series.values.push(value);
-        series.ratios.push(cost / raw);
+    table.lines(flags.instructions).iter().for_each(|line| println!("{line}"));
+    println!("\nMedians of {rounds} rounds, for Python of {}. {}", rounds / PYTHON_EVERY, cores.describe());
+    if !table.installed.is_empty() {
+        println!("Versions: {}.", python::describe(&table.installed));
+        wanted::print(&table);
     }
     Ok(())
 }
 
-/// Instructions per request, or per MiB: what more work costs more, so that starting and connecting do not count.
-fn count_instructions(all: &mut [Series], bench: &Bench, address: SocketAddr) -> io::Result<()> {
-    for series in all.iter_mut().filter(|series| counts_instructions(series.work)) {
-        eprint!("\rinstructions of {} in {}    ", series.client.name(), series.work.name());
-        let amounts = match series.work {
-            Work::A => [500, 1500],
-            Work::B => [2000, 6000],
-            Work::C | Work::D | Work::E | Work::F => [8, 24],
-        };
-        let mut counts = [0.0; 2];
-        for (count, amount) in counts.iter_mut().zip(amounts) {
-            match bench.count_instructions(series.client, Load { work: series.work, amount }, address)? {
-                Some(counted) => *count = counted,
-                None => {
-                    eprintln!("\rvalgrind is not installed, so no instructions are counted");
-                    return Ok(());
-                }
+/// Clients in Python run in one round of so many: they take longer, and less would be gained by more rounds.
+const PYTHON_EVERY: usize = 3;
+
+impl Table {
+    /// In the order in which they run: for each workload all clients, since they are compared with each other.
+    fn new(installed: Vec<Installed>) -> Self {
+        let mut all = Vec::new();
+        for work in Work::ALL {
+            for row in rows(&installed).filter(|row| row.does(work)) {
+                all.push(Series { row, work, ratios: Vec::new(), values: Vec::new(), instructions: None });
             }
         }
-        series.instructions = Some((counts[1] - counts[0]) / (amounts[1] - amounts[0]) as f64);
+        Table { installed, all }
     }
-    eprintln!();
-    Ok(())
+
+    pub(crate) fn find(&self, row: Row, work: Work) -> Option<&Series> {
+        self.all.iter().find(|series| series.row == row && series.work == work)
+    }
+
+    /// Milliseconds that it takes to import a module.
+    pub(crate) fn import(&self, module: Module) -> Option<f64> {
+        self.installed.iter().find(|installed| installed.module == module).map(|installed| installed.import)
+    }
+
+    fn measure(&mut self, round: usize, bench: &Bench, address: SocketAddr, is_quick: bool) -> io::Result<()> {
+        let mut raw = 0.0;
+        for series in &mut self.all {
+            if matches!(series.row, Row::Python(_)) && !round.is_multiple_of(PYTHON_EVERY) {
+                continue;
+            }
+            let amount = series.row.default_amount(series.work);
+            let amount = if is_quick && series.work != Work::F { amount / 4 } else { amount };
+            let load = Load { work: series.work, amount };
+            let measured = bench.run(series.row, load, address)?;
+            let cost = match series.work {
+                Work::A | Work::C | Work::D | Work::E => measured.cpu / amount as f64,
+                Work::B => measured.wall / amount as f64,
+                Work::F => measured.wall,
+            };
+            if series.row == Row::Rust(Client::Raw) {
+                raw = cost;
+            }
+            let is_rate = series.work == Work::B;
+            series.values.push(if is_rate { 1.0 / cost } else { cost });
+            series.ratios.push(if is_rate { raw / cost } else { cost / raw });
+        }
+        Ok(())
+    }
+
+    /// Instructions per request, or per MiB: what more work costs more, so that starting and connecting do not count.
+    fn count_instructions(&mut self, bench: &Bench, address: SocketAddr) -> io::Result<()> {
+        for series in self.all.iter_mut().filter(|series| counts_instructions(series.work)) {
+            eprint!("\rinstructions of {} in {}{:20}", series.row.name(), series.work.name(), "");
+            let amounts = series.row.amounts_to_count(series.work);
+            let mut counts = [0.0; 2];
+            for (count, amount) in counts.iter_mut().zip(amounts) {
+                match bench.count_instructions(series.row, Load { work: series.work, amount }, address)? {
+                    Some(counted) => *count = counted,
+                    None => {
+                        eprintln!("\rvalgrind is not installed, so no instructions are counted");
+                        return Ok(());
+                    }
+                }
+            }
+            series.instructions = Some((counts[1] - counts[0]) / (amounts[1] - amounts[0]) as f64);
+        }
+        eprintln!();
+        Ok(())
+    }
+
+    fn lines(&self, with_instructions: bool) -> Vec<String> {
+        let rows = rows(&self.installed).map(|row| self.line(row, with_instructions));
+        header(with_instructions).into_iter().chain(rows).collect()
+    }
+
+    fn line(&self, row: Row, with_instructions: bool) -> String {
+        let mut cells = vec![row.name().to_owned()];
+        for work in Work::ALL {
+            let series = self.find(row, work);
+            cells.push(series.map(cell).unwrap_or_default());
+            if with_instructions && counts_instructions(work) {
+                let count = series.and_then(|series| series.instructions);
+                cells.push(count.map(|count| format!("{count:.0}")).unwrap_or_default());
+            }
+        }
+        let import = match row {
+            Row::Python(script) if script.is_main() => self.import(script.module),
+            _ => None,
+        };
+        cells.push(import.map(|import| format!("{import:.1}")).unwrap_or_default());
+        format!("| {} |", cells.join(" | "))
+    }
+}
+
+/// From top to bottom.
+fn rows(installed: &[Installed]) -> impl Iterator<Item = Row> {
+    let is_installed = |script: &Script| installed.iter().any(|installed| installed.module == script.module);
+    Client::ALL.into_iter().map(Row::Rust).chain(Script::ALL.into_iter().filter(is_installed).map(Row::Python))
+}
+
+impl Series {
+    /// The median of the ratios to `raw`.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        median(&self.ratios)
+    }
 }
 
 fn counts_instructions(work: Work) -> bool {
     matches!(work, Work::A | Work::B | Work::D)
 }
 
-fn header(with_instructions: bool) -> String {
+fn header(with_instructions: bool) -> [String; 2] {
     let mut names = vec!["client"];
     for work in Work::ALL {
         names.push(match work {
@@ -130,28 +196,16 @@ fn header(with_instructions: bool) -> String {
             names.push(if work.is_of_content() { "Ir/MiB" } else { "Ir/request" });
         }
     }
-    let rule = format!("|---|{}", "---:|".repeat(names.len() - 1));
-    format!("| {} |\n{rule}", names.join(" | "))
-}
-
-fn row(client: Client, all: &[Series], with_instructions: bool) -> String {
-    let mut cells = vec![client.name().to_owned()];
-    for work in Work::ALL {
-        let series = all.iter().find(|series| series.client == client && series.work == work);
-        cells.push(series.map(cell).unwrap_or_default());
-        if with_instructions && counts_instructions(work) {
-            let count = series.and_then(|series| series.instructions);
-            cells.push(count.map(|count| format!("{count:.0}")).unwrap_or_default());
-        }
-    }
-    format!("| {} |", cells.join(" | "))
+    names.push("import, ms");
+    [format!("| {} |", names.join(" | ")), format!("|---|{}", "---:|".repeat(names.len() - 1))]
 }
 
 fn cell(series: &Series) -> String {
-    let (value, ratio) = (median(&series.values), median(&series.ratios));
-    match (series.work, series.client) {
+    let Some((value, ratio)) = median(&series.values).zip(series.ratio()) else { return String::new() };
+    match (series.work, series.row) {
         (Work::F, _) => format!("{value:.4}"),
-        (_, Client::Raw) => format!("1 ({})", unit(series.work, value)),
+        (_, Row::Rust(Client::Raw)) => format!("1 ({})", unit(series.work, value)),
+        _ if ratio < 0.1 => format!("{ratio:.4}"),
         _ => format!("{ratio:.2}"),
     }
 }
@@ -166,11 +220,15 @@ fn unit(work: Work, value: f64) -> String {
     }
 }
 
-fn median(values: &[f64]) -> f64 {
+/// `None` if there are none.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-    (below + above) / 2.0
+    Some((below + above) / 2.0)
 }
 
 #[cfg(test)]
@@ -179,22 +237,23 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_is_between_the_two_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
     }
 
     #[test]
     fn rows_have_as_many_cells_as_the_header() {
+        let mut table = Table::new(Installed::for_tests());
+        for series in &mut table.all {
+            series.ratios.push(1.0);
+            series.values.push(1.0);
+        }
         for with_instructions in [false, true] {
-            let mut all = rows();
-            for series in &mut all {
-                series.ratios.push(1.0);
-                series.values.push(1.0);
-            }
-            let columns = |line: &str| line.matches('|').count();
-            let header = header(with_instructions);
-            for line in header.lines().map(str::to_owned).chain(Client::ALL.map(|client| row(client, &all, with_instructions))) {
-                assert_eq!(columns(&line), if with_instructions { 11 } else { 8 }, "{line}");
+            let lines = table.lines(with_instructions);
+            assert_eq!(lines.len(), 2 + Client::ALL.len() + Script::ALL.len());
+            for line in lines {
+                assert_eq!(line.matches('|').count(), if with_instructions { 12 } else { 9 }, "{line}");
             }
         }
     }

@@ -38,6 +38,29 @@ fn every_client_does_every_workload() {
 }
 
 #[test]
+fn the_python_program_measures_as_this_one_does() {
+    let origin = Origin::start(Config::default()).unwrap();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/python/load.py");
+    for (client, work, amount, operations, bytes) in [
+        ("http.client", "a", "--requests=50", 50, 50 * 120),
+        ("http.client", "c", "--megabytes=3", 1, 3 << 20),
+        ("http.client-readinto", "c", "--megabytes=3", 1, 3 << 20),
+        ("http.client", "d", "--megabytes=3", 1, 3 << 20),
+        ("http.client-readinto", "d", "--megabytes=3", 1, 3 << 20),
+        ("http.client", "e", "--megabytes=3", 1, 3 << 20),
+    ] {
+        let mut command = Command::new("python3");
+        command.args(["-B", program, "--client", client, "--work", work, "--address", &origin.address().to_string(), amount]);
+        let output = command.output().expect("python3 starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{client} in {work}: {said}");
+        let line = String::from_utf8(output.stdout).unwrap();
+        let begins = format!(r#"{{"client":"{client}","work":"{work}","operations":{operations},"bytes":{bytes},"wall":"#);
+        assert!(line.starts_with(&begins) && line.ends_with("}\n"), "{line} does not begin with {begins}");
+    }
+}
+
+#[test]
 fn a_table_needs_the_origin_next_to_it_or_says_how_to_build_it() {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alone-{}", std::process::id()));
     fs::create_dir(&dir).unwrap();

@@ -7,7 +7,7 @@ use crate::fields::Fields;
 use crate::limits::Limits;
 
 /// The content that is being read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Body {
     kind: Kind,
     chunked: ChunkedReader,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// A buffer of fixed capacity, allocated when it is first used; bytes go in at the back and out at the front.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,

@@ -9,7 +9,7 @@ use crate::fields::Fields;
 use crate::grammar::{CR, LF, hex_digit, is_ows, text_run};
 use crate::limits::Limits;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ChunkedReader {
     state: State,
     /// The size as read so far, then what is left of the chunk's data.
@@ -39,7 +39,7 @@ enum State {
 }
 
 /// What the framing says next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Framed {
     /// All input is used up, and the next thing is not known yet.
     More,

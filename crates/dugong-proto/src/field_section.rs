@@ -17,7 +17,7 @@ fn fault<T>(what: Malformed, at: usize) -> Result<T, Fault> {
 }
 
 /// What became of the input.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
     /// All of it belongs to the section, and more is needed.
     More,
@@ -26,7 +26,7 @@ pub(crate) enum Fed {
 }
 
 /// Reads one section after another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SectionReader {
     state: State,
     line: Line,

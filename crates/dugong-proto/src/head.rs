@@ -5,7 +5,7 @@ use crate::field_section::{Fed, SectionReader};
 use crate::limits::Limits;
 use crate::response::{ResponseHead, StatusLineFault, StatusLineReader};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeadReader {
     pub(crate) head: ResponseHead,
     status_line: StatusLineReader,

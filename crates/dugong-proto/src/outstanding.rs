@@ -10,7 +10,7 @@ use crate::framing::Asked;
 use crate::response::Version;
 
 /// The queue of outstanding requests.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outstanding {
     exchanges: VecDeque<Exchange>,
     /// Requests accepted so far; the number of the next one.
@@ -26,7 +26,7 @@ pub struct Outstanding {
 }
 
 /// A request and what has become of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     number: u64,
     idempotent: bool,

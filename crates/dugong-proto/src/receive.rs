@@ -21,7 +21,7 @@ use crate::states::{ReceiveInput, Receiving};
 /// order: [`poll_head`](ReceiveHalf::poll_head) until a head is ready, [`take_head`](ReceiveHalf::take_head), then
 /// [`content`](ReceiveHalf::content) and [`consume`](ReceiveHalf::consume) until the content is at its end. Content may also
 /// pass by the buffer: see [`bypass`](ReceiveHalf::bypass).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReceiveHalf {
     buffer: Buffer,
     /// How many bytes of the connection lie before the ones in `buffer`.

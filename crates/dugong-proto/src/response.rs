@@ -147,14 +147,14 @@ impl fmt::Debug for ResponseHead {
 }
 
 /// What is wrong with a status line, and the index into the input at which it stands; see [`Fault`](crate::field_section::Fault).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StatusLineFault {
     Malformed(Malformed, isize),
     Unsupported(Unsupported, isize),
 }
 
 /// Incremental reader of one status line after another; no byte is looked at twice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StatusLineReader {
     /// Bytes of the line read so far.
     read: usize,

@@ -32,7 +32,8 @@ enum Stage {
     Begin,
     Tcp(Connecting),
     Tunnel(Box<Tunnel>, Arc<Socket>),
-    Handshake(Object),
+    /// With the socket, so that the attempt can shut it down.
+    Handshake(Object, #[allow(dead_code, reason = "kept alive")] Arc<Socket>),
     Over,
 }
 
@@ -105,11 +106,11 @@ impl Connect {
                         Err(error) => return Err(tunnel_error(py, error)),
                     }
                 }
-                Stage::Handshake(object) => {
+                Stage::Handshake(object, _) => {
                     match object.call(py, Interest::READ, |object| object.call_method0(intern!(py, "do_handshake"))) {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(_)) => {
-                            let Stage::Handshake(object) = std::mem::replace(&mut self.stage, Stage::Over) else {
+                            let Stage::Handshake(object, _) = std::mem::replace(&mut self.stage, Stage::Over) else {
                                 unreachable!("just matched")
                             };
                             return self.install(connection, Transport::Object(object));
@@ -176,7 +177,7 @@ impl Connect {
         };
         let object = Object::new(&wrapped)?;
         if is_usual {
-            return Ok(Stage::Handshake(object));
+            return Ok(Stage::Handshake(object, socket.clone()));
         }
         if wrapped.is_instance(&ssl.getattr("SSLSocket")?)? {
             wrapped.setattr("suppress_ragged_eofs", false)?;
@@ -203,7 +204,7 @@ impl Connect {
         match &self.stage {
             Stage::Tcp(connecting) => connecting.current().cloned().map(Waitable::Socket),
             Stage::Tunnel(_, socket) => Some(Waitable::Socket(socket.clone())),
-            Stage::Handshake(object) => object.waitable().ok(),
+            Stage::Handshake(object, _) => object.waitable().ok(),
             Stage::Begin | Stage::Over => None,
         }
     }

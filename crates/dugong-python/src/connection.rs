@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connect::{Attempt, Connect};
@@ -199,12 +199,6 @@ impl HTTPConnection {
     }
 }
 
-fn size_argument(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
-    let Some(size) = size.filter(|size| !size.is_none()) else { return Ok(None) };
-    let size: isize = size.extract()?;
-    Ok(usize::try_from(size).ok())
-}
-
 fn unsupported<T>(py: Python<'_>, name: &str) -> PyResult<T> {
     let class = py.import(intern!(py, "io"))?.getattr(intern!(py, "UnsupportedOperation"))?;
     Err(PyErr::from_value(class.call1((name,))?))
@@ -261,10 +255,15 @@ impl HTTPConnection {
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
-        Ok(())
+        match self.link.try_lock().as_deref() {
+            Some(Some(link)) => link.traverse(&visit),
+            _ => Ok(()),
+        }
     }
 
-    fn __clear__(&self) {
+    fn __clear__(&self, py: Python<'_>) {
+        self.disconnect(py);
+        self.forget(py);
         let before = std::mem::take(&mut *self.settings.lock());
         drop(before);
     }
@@ -362,8 +361,13 @@ impl HTTPConnection {
     }
 
     #[pyo3(signature = (_exc_type, _exc_value, _traceback, /))]
-    fn __exit__(&self, py: Python<'_>, _exc_type: Bound<'_, PyAny>, _exc_value: Bound<'_, PyAny>, _traceback: Bound<'_, PyAny>) {
-        self.disconnect(py);
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: Bound<'_, PyAny>,
+        _exc_value: Bound<'_, PyAny>,
+        _traceback: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::call_disconnect(slf)
     }
 
     /// Connect now, closing a connection that there is.
@@ -395,17 +399,15 @@ impl HTTPConnection {
     /// Close the connection, and forget what was received or is pending: the same as `disconnect`.
     ///
     /// It does not connect again, since it is meant for error handlers; the next request does.
-    fn reset(&self, py: Python<'_>) {
-        self.disconnect(py);
+    fn reset(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::call_disconnect(slf)
     }
 
     /// The same as `disconnect`; `closed` stays False, and the object can be used again.
     ///
     /// Closing a wrapper such as `io.TextIOWrapper` closes the connection, too; a wrapper that is merely collected does not.
-    fn close(&self, py: Python<'_>) {
-        if !self.spared.swap(false, Ordering::Relaxed) {
-            self.disconnect(py);
-        }
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().spared.swap(false, Ordering::Relaxed) { Ok(()) } else { Self::call_disconnect(slf) }
     }
 
     /// Return the certificate of the server, as the socket's `getpeercert` does; None without TLS. Connects if there is no
@@ -442,13 +444,12 @@ impl HTTPConnection {
     )]
     fn send_request(
         slf: &Bound<'_, Self>,
-        method: Bound<'_, PyString>,
-        path: Bound<'_, PyString>,
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
         headers: Option<Bound<'_, PyAny>>,
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let expect100 = expect100.map_or(Ok(false), |value| value.is_truthy())?;
         run(slf, &mut SendRequest::new(method, path, headers, body, expect100)).map(drop)
     }
 
@@ -459,14 +460,13 @@ impl HTTPConnection {
     )]
     fn co_send_request(
         slf: &Bound<'_, Self>,
-        method: Bound<'_, PyString>,
-        path: Bound<'_, PyString>,
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
         headers: Option<Bound<'_, PyAny>>,
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<Operation> {
-        let expect100 = expect100.map_or(Ok(false), |value| value.is_truthy())?;
-        Ok(Operation::new(slf, SendRequest::new(method, path, headers, body, expect100)))
+    ) -> Operation {
+        Operation::new(slf, SendRequest::new(method, path, headers, body, expect100))
     }
 
     /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
@@ -539,20 +539,14 @@ impl HTTPConnection {
     /// its end cannot be known: on each call then, and `read_raw` shows what follows; `ConnectionTimedOut`: can be called
     /// again.
     #[pyo3(signature = (len_=None))]
-    fn read(slf: &Bound<'_, Self>, len_: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
-        match size_argument(len_)? {
-            Some(size) => run(slf, &mut Read::new(size)),
-            None => run(slf, &mut ReadAll::default()),
-        }
+    fn read(slf: &Bound<'_, Self>, len_: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        run(slf, &mut Read::new(len_))
     }
 
     /// Read some of the body: the iterator of `read`.
     #[pyo3(signature = (len_=None))]
-    fn co_read(slf: &Bound<'_, Self>, len_: Option<&Bound<'_, PyAny>>) -> PyResult<Operation> {
-        Ok(match size_argument(len_)? {
-            Some(size) => Operation::new(slf, Read::new(size)),
-            None => Operation::new(slf, ReadAll::default()),
-        })
+    fn co_read(slf: &Bound<'_, Self>, len_: Option<Bound<'_, PyAny>>) -> Operation {
+        Operation::new(slf, Read::new(len_))
     }
 
     /// Return what is left of the body as `bytes`. Twin: `co_readall`.
@@ -715,6 +709,11 @@ impl HTTPConnection {
 }
 
 impl HTTPConnection {
+    /// The method, which a subclass may have made its own.
+    fn call_disconnect(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.call_method0(intern!(slf.py(), "disconnect")).map(drop)
+    }
+
     fn ask_tls<'py>(
         slf: &Bound<'py, Self>,
         ask: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,

@@ -28,6 +28,13 @@ pub(crate) fn request_fields(host: &str, given: Option<&Bound<'_, PyAny>>, gener
     if let Some(given) = given {
         for_each_pair(given, |name, value| {
             let name = latin1(name)?;
+            let value = latin1(value)?;
+            let value = value.trim_ascii_blanks();
+            let ours = generated.iter().position(|field| name.eq_ignore_ascii_case(field.name.as_bytes()));
+            // What is left out or replaced has to be right nevertheless.
+            if ours.is_some() || name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length") {
+                Fields::new().append(&name, value).map_err(misuse)?;
+            }
             if name.eq_ignore_ascii_case(b"host") {
                 return Ok(());
             }
@@ -37,14 +44,13 @@ pub(crate) fn request_fields(host: &str, given: Option<&Bound<'_, PyAny>>, gener
             if name.eq_ignore_ascii_case(b"transfer-encoding") {
                 return Err(PyValueError::new_err("Transfer-Encoding is set by the kind of the body, not by a header"));
             }
-            let ours = generated.iter().position(|field| name.eq_ignore_ascii_case(field.name.as_bytes()));
             match ours {
                 Some(index) if !generated[index].caller_wins => {
                     if placed & (1 << index) == 0 {
                         append(&mut fields, generated[index].name, &generated[index].value)?;
                     }
                 }
-                _ => fields.append(&name, latin1(value)?.trim_ascii_blanks()).map_err(misuse)?,
+                _ => fields.append(&name, value).map_err(misuse)?,
             }
             if let Some(index) = ours {
                 placed |= 1 << index;

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use dugong_http::step::{Duplex, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Requests};
 use parking_lot::{Mutex, ReentrantMutex};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
@@ -179,6 +181,23 @@ impl Link {
             Ok(list) => errors::connection_closed(py, text, list),
             Err(error) => error,
         }
+    }
+
+    /// Shows the collector what it holds. Whatever is in use is reachable anyway.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(asked) = self.asked.try_lock() {
+            for (method, path) in &asked.list {
+                visit.call(method)?;
+                visit.call(path)?;
+            }
+        }
+        if let Some(lock) = self.receiver.try_lock()
+            && let Ok(receiver) = lock.try_borrow()
+            && let Some(current) = &receiver.current
+        {
+            visit.call(&current.response)?;
+        }
+        Ok(())
     }
 
     /// Looks at the sender's half, without sending.

@@ -68,7 +68,10 @@ impl Operation {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // If it is running, it is reachable anyway.
         match self.state.try_lock().as_deref() {
-            Some(State::Suspended(running)) => visit.call(&running.connection),
+            Some(State::Suspended(running)) => {
+                visit.call(&running.connection)?;
+                running.task.traverse(&visit)
+            }
             _ => Ok(()),
         }
     }

@@ -220,18 +220,44 @@ fn end_body(py: Python<'_>, grip: &Grip, receiver: &mut Receiver) -> PyResult<()
 }
 
 /// `read(n)`.
-pub(crate) struct Read {
-    reader: BodyReader,
-    limit: usize,
+pub(crate) enum Read {
+    /// With the argument as it was passed: what is wrong with it is told by the first step.
+    Begin(Option<Py<PyAny>>),
+    Some(ReadSome),
+    All(ReadAll),
 }
 
 impl Read {
-    pub(crate) fn new(limit: usize) -> Self {
-        Read { reader: BodyReader::default(), limit }
+    pub(crate) fn new(size: Option<Bound<'_, PyAny>>) -> Self {
+        Read::Begin(size.map(Bound::unbind))
     }
 }
 
 impl Task for Read {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        if let Read::Begin(size) = self {
+            let size = size.as_ref().map(|size| size.bind(connection.py())).filter(|size| !size.is_none());
+            let size = size.map(|size| size.extract::<isize>()).transpose()?;
+            *self = match size.map(usize::try_from) {
+                Some(Ok(limit)) => Read::Some(ReadSome { reader: BodyReader::default(), limit }),
+                None | Some(Err(_)) => Read::All(ReadAll::default()),
+            };
+        }
+        match self {
+            Read::Begin(_) => unreachable!("just begun"),
+            Read::Some(some) => some.step(connection),
+            Read::All(all) => all.step(connection),
+        }
+    }
+}
+
+/// At least one byte of the body, and at most `limit`.
+pub(crate) struct ReadSome {
+    reader: BodyReader,
+    limit: usize,
+}
+
+impl ReadSome {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         let limit = self.limit;

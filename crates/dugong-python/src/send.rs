@@ -8,7 +8,9 @@ use bytes::Bytes;
 use dugong_http::step::{Interest, Progress};
 use dugong_http::{Announced, CloseReason, Closed, Error, Fields, Method, Misuse, Request, RequestHead};
 use md5::{Digest, Md5};
+use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -34,16 +36,17 @@ enum Stage {
     Connecting(Connect, Prepared),
     Ready(Prepared),
     Taking(Grip, Prepared),
-    Sending { grip: Grip, number: u64, with_body: bool },
+    Sending { grip: Grip, number: u64, what: What },
     Over,
 }
 
+/// As they were passed: what is wrong with them is told by the first step.
 struct Arguments {
-    method: Py<PyString>,
-    path: Py<PyString>,
+    method: Py<PyAny>,
+    path: Py<PyAny>,
     headers: Option<Py<PyAny>>,
     body: Option<Py<PyAny>>,
-    expect100: bool,
+    expect100: Option<Py<PyAny>>,
 }
 
 /// A request that was found to be good.
@@ -57,14 +60,14 @@ struct Prepared {
 
 impl SendRequest {
     pub(crate) fn new(
-        method: Bound<'_, PyString>,
-        path: Bound<'_, PyString>,
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
         headers: Option<Bound<'_, PyAny>>,
         body: Option<Bound<'_, PyAny>>,
-        expect100: bool,
+        expect100: Option<Bound<'_, PyAny>>,
     ) -> Self {
         let (method, path) = (method.unbind(), path.unbind());
-        let (headers, body) = (headers.map(Bound::unbind), body.map(Bound::unbind));
+        let (headers, body, expect100) = (headers.map(Bound::unbind), body.map(Bound::unbind), expect100.map(Bound::unbind));
         SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }) }
     }
 
@@ -106,9 +109,9 @@ impl Task for SendRequest {
                         Err(need) => return Ok(Step::Needs(need)),
                     };
                     let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
-                    self.stage = Stage::Sending { grip, number, with_body: prepared.given };
+                    self.stage = Stage::Sending { grip, number, what: if prepared.given { What::Whole } else { What::Head } };
                 }
-                Stage::Sending { grip, number, with_body } => match flush(py, grip, *with_body)? {
+                Stage::Sending { grip, number, what } => match flush(py, grip, *what)? {
                     Ok(Flushed::Needs(need)) => return Ok(Step::Needs(need)),
                     // If no answer can come, reading will tell (COMPAT.md 14.3).
                     Ok(Flushed::Done | Flushed::Pointless) => return Step::done(py),
@@ -120,6 +123,21 @@ impl Task for SendRequest {
                 },
                 Stage::Over => return Step::done(py),
             }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.stage {
+            Stage::Begin(Arguments { method, path, headers, body, expect100 }) => {
+                [headers, body, expect100].into_iter().flatten().chain([method, path]).try_for_each(|object| visit.call(object))
+            }
+            Stage::Connecting(_, Prepared { method, path, .. })
+            | Stage::Ready(Prepared { method, path, .. })
+            | Stage::Taking(_, Prepared { method, path, .. }) => {
+                visit.call(method)?;
+                visit.call(path)
+            }
+            Stage::Sending { .. } | Stage::Over => Ok(()),
         }
     }
 
@@ -148,14 +166,16 @@ fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
 impl Arguments {
     /// Checks everything that can be checked without a connection.
     fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
-        let method = Method::new(&text(self.method.bind(py))?).map_err(errors::misuse)?;
-        let path = text(self.path.bind(py))?;
+        let (asked, path_asked) = (self.method.bind(py).cast::<PyString>()?, self.path.bind(py).cast::<PyString>()?);
+        let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
+        let path = text(path_asked)?;
         let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
-        if self.expect100 && !matches!(body, Body::Following(_)) {
+        let expect100 = self.expect100.as_ref().map_or(Ok(false), |value| value.is_truthy(py))?;
+        if expect100 && !matches!(body, Body::Following(_)) {
             return Err(PyValueError::new_err("expect100 needs a BodyFollowing"));
         }
         let content = body.announced();
-        let expects = self.expect100 && content.is_some();
+        let expects = expect100 && content.is_some();
         let host = target.host_field();
 
         let mut generated = Vec::with_capacity(5);
@@ -193,7 +213,7 @@ impl Arguments {
         if let Body::Given(bytes) = body {
             request = request.body(bytes);
         }
-        let (method, path) = (self.method.clone_ref(py), self.path.clone_ref(py));
+        let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
         Ok(Prepared { method, path, request, content, given })
     }
 }
@@ -267,7 +287,7 @@ impl Prepared {
             let number = match taken {
                 Ok(Progress::Needs(interest)) => return Ok(Err(need(grip, interest, wire))),
                 Ok(Progress::Done(number)) => number,
-                Err(Error::Closed { .. }) if end == End::Broken => {
+                Err(Error::Closed { .. }) if end == End::Reset => {
                     return Err(grip.link.lost(py, "the connection was lost"));
                 }
                 // The peer will not answer; whoever asks for the response is told so (COMPAT.md 14.3).
@@ -294,9 +314,11 @@ impl Prepared {
     ) -> (Result<Progress<u64>, Error>, End) {
         let taken = grip.duplex(Some(sender), receiver.as_deref_mut()).take_request(&self.request, wire);
         let end = match receiver.as_ref().map(|receiver| receiver.receiving.half()) {
-            Some(half) if half.is_broken() => End::Broken,
-            Some(half) if half.is_at_eof() => End::Seen,
-            _ => End::Unseen,
+            None => End::Unseen,
+            Some(half) if !half.is_at_eof() => End::Unseen,
+            // To send after a reset fails; after an end without close_notify it may not.
+            Some(_) if receiver.as_ref().is_some_and(|receiver| receiver.receiving.was_reset()) => End::Reset,
+            Some(_) => End::Seen,
         };
         if end != End::Unseen || receiver.is_none() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
             return (taken, end);
@@ -324,8 +346,8 @@ enum End {
     Unseen,
     /// The peer has ended its direction in order.
     Seen,
-    /// It was cut.
-    Broken,
+    /// The connection was reset.
+    Reset,
 }
 
 impl Sender {
@@ -339,16 +361,33 @@ fn need(grip: &Grip, interest: Interest, wire: &Wire<'_, '_>) -> Need {
     Need { on: Waitable::Transport(grip.transport.clone()), interest, moved: wire.moved }
 }
 
+/// What is being sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// A request without a body.
+    Head,
+    /// A request with the body that was given with it.
+    Whole,
+    /// A body that is written.
+    Written,
+}
+
+/// Whether a final response to the last request has arrived, behind others or not (COMPAT.md 9.8).
+fn is_answered(grip: &Grip, sender: &mut Sender, receiver: Option<&mut Receiver>) -> bool {
+    receiver.is_some() && grip.duplex(Some(sender), receiver).is_answered()
+}
+
 /// What became of sending what is left.
 enum Flushed {
     Done,
     Needs(Need),
-    /// The peer has ended its direction, so that no answer can come, and does not take more: the rest was given up.
+    /// The peer does not take more, and has answered, or has ended its direction so that no answer can come: the rest was
+    /// given up.
     Pointless,
 }
 
 /// Sends what is left of what was taken. The inner error is one of sending.
-fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Flushed, Error>> {
+fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Error>> {
     grip.send(py, |sender, mut receiver, wire| {
         if grip.link.is_closed() {
             return Err(grip.link.gone(py));
@@ -357,10 +396,10 @@ fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Flushe
         let interest = match flushed {
             Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
             // Who only asks does not care what arrives (COMPAT.md 18.2).
-            Ok(Progress::Needs(interest)) if interest.writes() && !with_body => Interest::WRITE,
+            Ok(Progress::Needs(interest)) if interest.writes() && what == What::Head => Interest::WRITE,
             Ok(Progress::Needs(interest)) => interest,
             Err(Error::Local(Misuse::ReadFirst)) => {
-                if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
+                if receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
                     sender.sending.give_up_content(&grip.link.shared);
                     return Ok(Ok(Flushed::Pointless));
                 }
@@ -372,6 +411,10 @@ fn flush(py: Python<'_>, grip: &Grip, with_body: bool) -> PyResult<Result<Flushe
             }
             Err(error) => return Ok(Err(error)),
         };
+        if what == What::Written && is_answered(grip, sender, receiver) {
+            sender.sending.give_up_content(&grip.link.shared);
+            return Ok(Ok(Flushed::Pointless));
+        }
         Ok(Ok(Flushed::Needs(need(grip, interest, wire))))
     })
 }
@@ -415,6 +458,10 @@ impl Write {
 }
 
 impl Task for Write {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.buffer)
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.begun.is_none() {
@@ -449,6 +496,10 @@ impl Finish {
 }
 
 impl Task for Finish {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.trailers.as_ref().map_or(Ok(()), |trailers| visit.call(trailers))
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.begun.is_none() {
@@ -574,10 +625,10 @@ fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> P
 
 /// After the last byte was taken: hands it to the system.
 fn finish_sending(py: Python<'_>, grip: &Grip) -> PyResult<Step> {
-    match flush(py, grip, true)? {
+    match flush(py, grip, What::Written)? {
         Ok(Flushed::Done) => Step::done(py),
         Ok(Flushed::Needs(need)) => Ok(Step::Needs(need)),
-        Ok(Flushed::Pointless) => Err(grip.link.lost(py, "the peer closed the connection before the body was sent")),
+        Ok(Flushed::Pointless) => Err(grip.link.lost(py, "the peer does not take the rest of the body; there may be a response")),
         Err(error) => {
             let exception = grip.exception(py, error);
             grip.link.sender(py, |sender| sender.sending.give_up_content(&grip.link.shared))?;

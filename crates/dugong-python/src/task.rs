@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use dugong_http::step::Interest;
 use dugong_http::transport::{Socket, wait};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::connection::HTTPConnection;
@@ -16,6 +18,12 @@ use crate::wire::Transport;
 pub(crate) trait Task: Send {
     /// Goes on as far as it gets without waiting. The first step checks the arguments and the state.
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step>;
+
+    /// Shows the collector which objects it holds that programs can make cycles with.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let _ = visit;
+        Ok(())
+    }
 
     /// What it needs has not come for as long as the timeout allows: an error, or `Ok` if there is something else to try.
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {

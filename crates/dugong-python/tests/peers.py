@@ -116,7 +116,7 @@ class Peer:
 
     def rest(self) -> bytes:
         """Read until the client has closed the connection, in whatever manner."""
-        with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
+        with contextlib.suppress(EOFError, BrokenPipeError):
             while True:
                 self._more()
         return self._take(len(self._plain))
@@ -155,7 +155,11 @@ class Peer:
         self._plain += data
 
     def _receive(self) -> bytes:
-        return self.sock.recv(65536)
+        """Receive from TCP. A reset is an end as well: systems send one if the client has not read all that we sent."""
+        try:
+            return self.sock.recv(65536)
+        except ConnectionResetError:
+            return b''
 
     def _decrypt(self, tls: ssl.SSLObject) -> bytes:
         while True:

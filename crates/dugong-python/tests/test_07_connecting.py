@@ -206,8 +206,15 @@ def test_7_1_nothing_else_connects(serve: Serve) -> None:
             conn.read_response()
         with pytest.raises(StateError):
             conn.write(b'x')
+        with pytest.raises(StateError):
+            conn.finish()
         with pytest.raises(ConnectionClosed):
             conn.read_raw(10)
+        assert eval_coroutine(conn.co_read(10)) == b''
+        with pytest.raises(StateError):
+            eval_coroutine(conn.co_read_response())
+        with pytest.raises(StateError):
+            eval_coroutine(conn.co_write(b'x'))
         conn.disconnect()
         conn.reset()
     serve.server.join()
@@ -607,12 +614,16 @@ class TestHandshake:
 
         self.check(tunnelled, bad, tunnel, call, ConnectionClosed)
 
-    def test_7_4_failed_handshake_because_of_the_timeout(self, tunnelled: bool, tunnel: Tunnel, call: Call) -> None:
+    @pytest.mark.parametrize('wrapped', [False, True])
+    def test_7_4_failed_handshake_because_of_the_timeout(
+        self, tunnelled: bool, tunnel: Tunnel, call: Call, wrapped: bool
+    ) -> None:
         def bad(peer: Peer) -> None:
             assert peer.exactly(1) == b'\x16'
             assert b'secret' not in peer.rest()
 
-        self.check(tunnelled, bad, tunnel, call, ConnectionTimedOut, timeout=0.1)
+        context: Any = Wrapping(tunnel.client_tls) if wrapped else None
+        self.check(tunnelled, bad, tunnel, call, ConnectionTimedOut, timeout=0.1, context=context)
 
     def test_7_4_failed_handshake_of_another_kind_of_context(self, tunnelled: bool, tunnel: Tunnel, call: Call) -> None:
         class Broken:
@@ -859,6 +870,18 @@ def test_7_9_the_host_is_ours_whatever_the_caller_says(serve_plain: Serve) -> No
     assert conn.readall() == f'http://www.example.org:{port}/a'.encode()
 
 
+def test_7_9_names_that_are_no_names_are_not_sent(serve_plain: Serve) -> None:
+    """CR and LF in a host name would be headers and requests of their own."""
+    conn = serve_plain(answer_all)
+    conn.proxy = ('127.0.0.1', conn.port)
+    for name in 'x\r\nInjected: y', 'x HTTP/1.1\r\n\r\nGET /wrong', 'x y', 'x\n', 'x\0':
+        conn.hostname = name
+        with pytest.raises(ValueError):  # noqa: PT011
+            conn.send_request('GET', '/wrong')
+    conn.hostname, conn.port = 'www.example.org', 80
+    assert get(conn, '/a') == b'http://www.example.org/a'
+
+
 def test_7_9_body_and_pipelining(serve_plain: Serve) -> None:
     bodies: list[bytes] = []
 
@@ -1048,6 +1071,7 @@ def test_7_11_any_object_with_wrap_socket(tunnel: Tunnel, proxied: bool) -> None
         for _ in range(2):
             assert peer.request().body == up
             peer.answer(down)
+        peer.request()
         peer.send(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nend')
 
     context: Any = Wrapping(tunnel.client_tls)

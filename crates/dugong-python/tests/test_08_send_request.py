@@ -510,6 +510,14 @@ def test_8_5_no_headers(serve_plain: Serve, record: Recorder, headers: Any) -> N
     assert record.last.names == ['Host', 'Content-Length', 'Accept-Encoding', 'Connection']
 
 
+def test_8_5_repeated_names_are_all_sent(serve: Serve, record: Recorder) -> None:
+    """RFC 9110, 5.3. A mapping cannot express this, pairs can."""
+    conn = serve(record)
+    pairs = [('X', '1'), ('Y', '2'), ('X', '3'), ('x', '4')]
+    exchange(conn, 'GET', '/a', headers=pairs)
+    assert record.last.headers[1:5] == pairs
+
+
 def test_8_5_values_are_formatted_with_str(serve: Serve, record: Recorder) -> None:
     class Name:
         def __str__(self) -> str:
@@ -612,6 +620,17 @@ def test_8_6_no_expect_without_expect100(serve: Serve, record: Recorder) -> None
     conn.write(b'123')
     finish(conn)
     assert not record.last.values('Expect')
+
+
+@pytest.mark.parametrize('body', [None, b'123', BodyFollowing(3)])
+def test_8_6_expect_of_the_caller_is_a_header_like_others(serve: Serve, record: Recorder, body: Any) -> None:
+    """Without expect100 nothing is awaited; a 100 response is one that nobody asked for (10.4)."""
+    conn = serve(record)
+    conn.send_request('PUT', '/a', headers={'X': '1', 'expect': '100-continue', 'Y': '2'}, body=body)
+    if isinstance(body, BodyFollowing):
+        conn.write(b'123')
+    finish(conn)
+    assert record.last.headers[1:4] == [('X', '1'), ('expect', '100-continue'), ('Y', '2')]
 
 
 @pytest.mark.parametrize('name', ['Transfer-Encoding', 'transfer-encoding', 'TRANSFER-ENCODING'])

@@ -60,7 +60,8 @@ def arrives(need: PollNeeded) -> None:
 
 
 def is_done_for(conn: HTTPConnection) -> None:
-    """No further answers over this connection."""
+    """No further answers over this connection, and nobody has to wait to be told so."""
+    conn.timeout = 2
     with pytest.raises(ConnectionClosed):
         conn.send_request('GET', '/')
         conn.read_response()
@@ -617,7 +618,7 @@ def test_9_8_an_answer_behind_others_counts(serve: Serve) -> None:
     stalls(crt)
     stalled.set()
     with pytest.raises(ConnectionClosed):
-        eval_coroutine(crt, LIMIT)
+        eval_coroutine(crt, 3)
     for status, body in (200, b'one'), (413, b'too big'):
         assert conn.read_response().status == status
         assert conn.readall() == body

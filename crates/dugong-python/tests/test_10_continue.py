@@ -108,7 +108,9 @@ def test_10_1_and_10_2_go_on(serve: Serve) -> None:
     must_write(conn)
     conn.write(b'345')
     assert conn.response_pending()
-    must_not_write(conn)
+    assert not conn._out_remaining
+    with pytest.raises(StateError):
+        conn.write(b'x')
     finish(conn)
     assert not conn.response_pending()
     conn.send_request('GET', '/b')
@@ -249,13 +251,14 @@ def test_10_3_refusal(serve: Serve, refusal: tuple[bytes, bytes | None]) -> None
     must_not_write(conn)
     if body is not None:
         assert conn.response_pending()
+        read = b''
         for size in 3, 4:
             with pytest.raises(StateError):
                 conn.send_request('GET', '/wrong')
             with pytest.raises(StateError):
                 conn.read_response()
-            assert body.startswith(conn.read(size))
-        assert body.endswith(conn.readall())
+            read += conn.read(size)
+        assert read + conn.readall() == body
     assert not conn.response_pending()
     assert conn.read(10) == b''
     must_not_write(conn)
@@ -412,7 +415,7 @@ def test_10_3_no_answer_at_all(serve: Serve) -> None:
 # 10.4
 
 
-@pytest.mark.parametrize('count', [1, 20])
+@pytest.mark.parametrize('count', [1, 10])
 def test_10_4_other_interim_responses_are_skipped(serve: Serve, count: int) -> None:
     others = (
         b'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n' * count

@@ -289,6 +289,39 @@ def test_20_2_timeout_goes_on_counting_after_a_signal(serve: Serve) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+def test_20_2_handler_that_disconnects(serve: Serve) -> None:
+    """20.1: from wherever, in this thread too."""
+    conn = serve(silent, silent, new)
+    conn.send_request('GET', '/')
+    with when_blocked(lambda *_: conn.disconnect()), pytest.raises(dugong.ConnectionClosed):
+        conn.read_response()
+    conn.send_request('PUT', '/', body=BodyFollowing(LARGE))
+    with when_blocked(lambda *_: conn.disconnect()), pytest.raises(dugong.ConnectionClosed):
+        conn.write(bytes(LARGE))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'new'
+
+
+def test_20_2_handler_that_sends(serve: Serve) -> None:
+    """The other half is free."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert peer.request().target == '/b'
+        peer.answer(b'a')
+        peer.answer(b'b')
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/a')
+    with when_blocked(lambda *_: conn.send_request('GET', '/b')):
+        assert conn.read_response().path == '/a'
+    assert conn.readall() == b'a'
+    assert conn.read_response().path == '/b'
+    assert conn.readall() == b'b'
+
+
 # The GIL
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import random
@@ -392,17 +393,65 @@ def test_20_1_disconnect_ends_an_iterator(origin: Origin) -> None:
 
 
 def test_20_1_all_threads_may_disconnect(origin: Origin) -> None:
+    def disconnect(barrier: threading.Barrier) -> None:
+        barrier.wait()
+        conn.disconnect()
+
     with origin.connection() as conn:
         for _ in range(20):
             conn.send_request('GET', '/silent')
             reader = Worker(conn.read_response)
             wait_until_blocked(reader.native_id)
             barrier = threading.Barrier(8, timeout=PATIENCE)
-            workers = [Worker(lambda: (barrier.wait(), conn.disconnect())) for _ in range(8)]  # noqa: B023
+            workers = [Worker(disconnect, barrier) for _ in range(8)]
             for worker in workers:
                 worker.result()
             assert type(reader.exception()) is ConnectionClosed
             assert get(conn, '/n/1').endswith(b' 1')
+
+
+class Callback:
+    """A trace file that calls the connection whenever something is transferred."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.raised: list[BaseException] = []
+        self.calls = 0
+
+    def write(self, data: bytes) -> int:
+        self.calls += 1
+        try:
+            self.call()
+        except Exception as exc:
+            self.raised.append(exc)
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    'call', ['read_response', 'readall', 'disconnect', 'response_pending', 'send_request', 'write']
+)
+def test_20_1_python_code_that_calls_back_does_not_wait_for_itself(origin: Origin, call: str) -> None:
+    args: tuple[Any, ...] = {'send_request': ('GET', '/n/back'), 'write': (b'x',)}.get(call, ())
+    with origin.connection() as conn:
+        conn.connect()
+        trace: Any = Callback(lambda: getattr(conn, call)(*args))
+        conn.trace_fh = trace
+
+        def use() -> None:
+            # It may have been disconnected, or what was called back has taken the response.
+            with contextlib.suppress(ConnectionClosed, StateError):
+                assert get(conn, '/n/1')
+
+        Worker(use).result()
+        assert trace.calls
+        for exc in trace.raised:
+            assert 'borrow' not in str(exc)
+        conn.trace_fh = None
+        conn.disconnect()
+        assert get(conn, '/n/again').endswith(b' again')
 
 
 # disconnect, at any moment

@@ -191,6 +191,13 @@ impl Receiving {
         &self.half
     }
 
+    /// Whether reading failed because the connection was reset, so that sending would fail, too.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        self.said.as_ref().is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset))
+    }
+
     /// From the next head on, refuse content that ends with the connection unless the response says `Connection: close`.
     pub fn require_length(&mut self, required: bool) {
         self.half.require_length(required);

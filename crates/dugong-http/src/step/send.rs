@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
-use dugong_proto::{CloseReason, Fields, HeadKind, Misuse, Outstanding};
+use dugong_proto::{CloseReason, Content, Fields, HeadKind, Misuse, Outstanding};
 
 use super::{Duplex, Interest, Progress, Shared, Upload, refused};
 use crate::error::Error;
@@ -265,7 +265,7 @@ impl Duplex<'_> {
                 Ok(Progress::Needs(interest)) => {
                     sender.half.sent_offer(&offer, content, 0, &mut shared.queue());
                     let taken_in = self.take_in(interest, stream)?;
-                    if self.is_answered()? {
+                    if self.is_answered() {
                         return refused(Misuse::ContentRefused);
                     }
                     return match taken_in {
@@ -281,18 +281,38 @@ impl Duplex<'_> {
         }
     }
 
-    /// Whether a final response to the request whose content is being sent has arrived.
-    fn is_answered(&mut self) -> Result<bool, Error> {
+    /// Whether a final response to the last request has arrived: it may lie behind others that are unread.
+    pub fn is_answered(&mut self) -> bool {
         let shared = self.shared;
-        let Some(receiver) = self.receiving.as_mut() else { return Ok(false) };
-        if receiver.half.is_in_content() {
-            return Ok(shared.queue().len() == 1);
+        let Some(receiver) = self.receiving.as_mut() else { return false };
+        let last = || shared.queue().len() == 1;
+        while !receiver.half.is_in_content() {
+            // An error stays, and is told to whoever reads.
+            match receiver.half.poll_head(&mut shared.queue()) {
+                Ok(Some(HeadKind::Interim)) => {}
+                Ok(Some(HeadKind::Final)) if last() => return true,
+                Ok(Some(HeadKind::Final)) => break,
+                Ok(None) | Err(_) => return false,
+            }
+            receiver.take_interim(shared);
         }
+        if receiver.half.is_in_content() && last() {
+            return true;
+        }
+        // What is unread is read by a copy, to see what is behind it.
+        let (mut half, mut queue) = (receiver.half.clone(), shared.queue().clone());
         loop {
-            match self.next_head()? {
-                None => return Ok(false),
-                Some(HeadKind::Final) => return Ok(shared.queue().len() == 1),
-                Some(HeadKind::Interim) => self.receiver().take_interim(shared),
+            if half.is_in_content() {
+                match half.take_content(&mut queue) {
+                    Ok(Content::Bytes(_) | Content::End) => {}
+                    Ok(Content::NeedsInput) | Err(_) => return false,
+                }
+            } else {
+                match half.poll_head(&mut queue) {
+                    Ok(Some(HeadKind::Final)) if queue.len() == 1 => return true,
+                    Ok(Some(_)) => half.take_head(&mut queue),
+                    Ok(None) | Err(_) => return false,
+                }
             }
         }
     }

@@ -1,0 +1,56 @@
+//! The rows of the table: clients in Rust, which are in this program, and clients in Python, which are beside it.
+
+use crate::load::{Client, Work};
+use crate::python::Script;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Row {
+    Rust(Client),
+    Python(Script),
+}
+
+impl Row {
+    /// The name in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Row::Rust(client) => client.name(),
+            Row::Python(script) => script.name,
+        }
+    }
+
+    /// The name on the command line of the client.
+    pub(crate) fn client(self) -> &'static str {
+        match self {
+            Row::Rust(client) => client.name(),
+            Row::Python(script) => script.client,
+        }
+    }
+
+    /// Whether it does the work in a way of its own.
+    pub(crate) fn does(self, work: Work) -> bool {
+        match self {
+            Row::Rust(client) => client.does(work),
+            Row::Python(script) => script.works.contains(work.name()),
+        }
+    }
+
+    /// Enough work to measure, and little enough to do often.
+    pub(crate) fn default_amount(self, work: Work) -> u64 {
+        match (self, work) {
+            (Row::Python(script), Work::A) => script.requests(),
+            (Row::Python(script), Work::B) => 2 * script.requests(),
+            _ => work.default_amount(),
+        }
+    }
+
+    /// Two amounts of work. Their difference in instructions repeats well.
+    pub(crate) fn amounts_to_count(self, work: Work) -> [u64; 2] {
+        match (self, work) {
+            (Row::Rust(_), Work::A) => [500, 1500],
+            (Row::Rust(_), Work::B) => [2000, 6000],
+            (Row::Python(script), Work::A | Work::B) => [script.requests() / 10, script.requests() / 10 * 3],
+            (_, Work::C | Work::D | Work::E | Work::F) => [8, 24],
+        }
+    }
+}
