@@ -3,13 +3,14 @@
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help demo test check unit python bench docs clean
+.PHONY: help demo test check unit python python-style python-types python-tests installed wheel bench docs clean
 
 help:
 	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
-	@echo "make test   all checks and tests (needs Rust, Python 3.11 and nginx)"
+	@echo "make test   all checks and tests (needs Rust, Python 3.11 and nginx); the package on Python 3.12 and 3.13, too, if found"
+	@echo "make wheel  the Python package as wheel and source distribution, in dist"
 	@echo "make bench  the benchmark beside raw and httparse clients (about 5 minutes; valgrind adds instruction counts)"
-	@echo "make docs   the API documentation, in target/doc"
+	@echo "make docs   the documentation: of the Python package in docs/_build, of the crates in target/doc"
 
 demo:
 	$(CARGO) build --release -p dugong-cli --bins --examples
@@ -26,21 +27,48 @@ unit:
 	$(CARGO) test --workspace
 	$(CARGO) test --release -p dugong-http --test deadlock
 
-python: target/venv/ready
-	cd crates/dugong-python && ../../target/venv/bin/ruff check . && ../../target/venv/bin/mypy
-	cd crates/dugong-python && ../../target/venv/bin/python -m pytest -q
+# The package is checked and tested as it is installed from a wheel, not as it stands in the source.
+python: python-style python-types python-tests
 
-target/venv/ready: crates/dugong-python/requirements-dev.txt
+python-style: target/venv/ready
+	cd crates/dugong-python && ../../target/venv/bin/ruff check . && ../../target/venv/bin/ruff format --check .
+
+python-types: installed
+	cd crates/dugong-python && ../../target/venv/bin/mypy
+	cd crates/dugong-python && ../../target/venv/bin/stubtest --mypy-config-file pyproject.toml --allowlist stubtest-allowlist dugong
+	cd crates/dugong-python && PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --project pyproject.toml
+	PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --verifytypes dugong
+
+python-tests: installed
+	crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
+
+installed: target/venv/ready
+	rm -rf target/wheels
+	target/venv/bin/maturin build --quiet --locked --release --interpreter target/venv/bin/python --out target/wheels
+	target/venv/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+
+target/venv/ready: crates/dugong-python/requirements-dev.txt crates/dugong-python/requirements-test.txt
 	$(PYTHON) -m venv target/venv
 	target/venv/bin/python -m pip install --quiet --requirement crates/dugong-python/requirements-dev.txt
 	touch target/venv/ready
+
+wheel: target/venv/ready
+	rm -rf dist
+	target/venv/bin/maturin build --release --sdist --interpreter target/venv/bin/python --out dist
 
 bench:
 	$(CARGO) build --release -p dugong-origin -p dugong-bench
 	target/release/dugong-bench table --instructions
 
-docs:
+docs: target/venv-docs/ready installed
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	target/venv-docs/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	target/venv-docs/bin/sphinx-build --quiet -W --keep-going -b html docs docs/_build
+
+target/venv-docs/ready: docs/requirements.txt
+	$(PYTHON) -m venv target/venv-docs
+	target/venv-docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	touch target/venv-docs/ready
 
 clean:
 	$(CARGO) clean

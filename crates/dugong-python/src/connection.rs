@@ -238,11 +238,13 @@ impl HTTPConnection {
             }
             None => 80u16.into_pyobject(py)?.into_any(),
         };
-        let mut settings = Settings::default();
-        settings.hostname = Some(hostname.unbind());
-        settings.port = Some(port.unbind());
-        settings.ssl_context = ssl_context.map(Bound::unbind);
-        settings.proxy = proxy.map(Bound::unbind);
+        let settings = Settings {
+            hostname: Some(hostname.unbind()),
+            port: Some(port.unbind()),
+            ssl_context: ssl_context.map(Bound::unbind),
+            proxy: proxy.map(Bound::unbind),
+            ..Settings::default()
+        };
         let before = std::mem::replace(&mut *self.settings.lock(), settings);
         drop(before);
         Ok(())

@@ -519,9 +519,9 @@ impl Task for Finish {
                 }
                 allow_silence(&grip, sender);
                 let finished = grip.duplex(Some(sender), None).finish_content(&trailers, wire);
-                finished.or_else(|error| match error {
-                    Error::Closed { cause: Closed::Sending(_), .. } => Err(given_up(py, &grip, sender, error)),
-                    error => Err(grip.exception(py, error)),
+                finished.map_err(|error| match error {
+                    Error::Closed { cause: Closed::Sending(_), .. } => given_up(py, &grip, sender, error),
+                    error => grip.exception(py, error),
                 })
             })?;
             self.begun = Some(grip);

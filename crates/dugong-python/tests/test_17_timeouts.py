@@ -1,0 +1,547 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from peers import Peer, Serve
+
+import dugong
+from dugong import AioFuture, BodyFollowing, ConnectionTimedOut, PollNeeded
+
+T = TypeVar('T')
+LIMIT = 15
+HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n'
+never = threading.Event()
+
+
+def silent(peer: Peer) -> None:
+    """Read, and say nothing."""
+    peer.rest()
+
+
+def drive(iterator: Generator[PollNeeded, None, T]) -> T:
+    """Run to the end, and resume often. Here the iterator itself has to know when it has waited too long."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        try:
+            need = next(iterator)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        need.poll(0.02)
+    raise AssertionError('goes on for ever')
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    async def limited() -> T:
+        return await asyncio.wait_for(main, LIMIT)
+
+    return asyncio.run(limited(), debug=True)
+
+
+def answer(*parts: bytes, go_on: threading.Event) -> Callable[[Peer], None]:
+    """Send one part, and the next whenever the event is set."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        for part in parts:
+            peer.send(part)
+            assert go_on.wait(LIMIT)
+            go_on.clear()
+        peer.rest()
+
+    return script
+
+
+READING: list[tuple[str, Callable[[dugong.HTTPConnection], object]]] = [
+    ('read', lambda conn: conn.read(20)),
+    ('readinto', lambda conn: conn.readinto(bytearray(20))),
+    ('readall', lambda conn: conn.readall()),
+    ('discard', lambda conn: conn.discard()),
+]
+
+
+@pytest.mark.parametrize('timeout', [0.1, 1])
+def test_17_1_waiting_for_a_response(serve: Serve, timeout: float) -> None:
+    conn = serve(silent)
+    conn.connect()
+    conn.timeout = timeout
+    conn.send_request('GET', '/')
+    start = time.monotonic()
+    with pytest.raises(ConnectionTimedOut):
+        conn.read_response()
+    assert time.monotonic() - start >= timeout - 0.01
+
+
+@pytest.mark.parametrize(('name', 'call'), READING)
+@pytest.mark.parametrize('timeout', [0.1, 1])
+def test_17_1_waiting_for_a_body(
+    serve: Serve, name: str, call: Callable[[dugong.HTTPConnection], object], timeout: float
+) -> None:
+    conn = serve(answer(HEAD, go_on=threading.Event()))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    conn.timeout = timeout
+    start = time.monotonic()
+    with pytest.raises(ConnectionTimedOut):
+        call(conn)
+    assert time.monotonic() - start >= timeout - 0.01
+    conn.disconnect()
+    serve.server.close()
+
+
+@pytest.mark.parametrize('call', ['send_request', 'write'])
+def test_17_1_waiting_to_send(serve: Serve, call: str) -> None:
+    def script(peer: Peer) -> None:
+        assert timed_out.wait(LIMIT)
+
+    timed_out = threading.Event()
+    conn = serve(script)
+    conn.connect()
+    conn.timeout = 0.2
+    if call == 'write':
+        conn.send_request('PUT', '/', body=BodyFollowing(1 << 27))
+        with pytest.raises(ConnectionTimedOut):
+            conn.write(bytes(1 << 27))
+    else:
+        with pytest.raises(ConnectionTimedOut):
+            conn.send_request('PUT', '/', body=bytes(1 << 27))
+    conn.disconnect()
+    timed_out.set()
+
+
+def test_17_1_waiting_for_100_continue(serve: Serve) -> None:
+    conn = serve(silent)
+    conn.connect()
+    conn.timeout = 0.1
+    conn.send_request('PUT', '/', body=BodyFollowing(5), expect100=True)
+    with pytest.raises(ConnectionTimedOut):
+        conn.read_response()
+
+
+@pytest.mark.parametrize('timeout', [None, 0, 0.0])
+def test_17_1_no_limit(serve: Serve, timeout: float | None) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        for part in HEAD[:20], HEAD[20:], b'hello', b'world':
+            never.wait(0.1)
+            peer.send(part)
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = timeout
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'helloworld'
+
+
+def test_17_1_no_limit_by_default() -> None:
+    assert dugong.HTTPConnection('localhost').timeout is None
+
+
+def test_17_1_bounds_each_wait_and_not_the_whole_call(serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.request()
+        for data in HEAD, b'helloworld', b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n', b'helloworld':
+            for start in range(0, len(data), len(data) // 10):
+                never.wait(0.15)
+                peer.send(data[start : start + len(data) // 10])
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = 1
+    conn.send_request('GET', '/')
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'helloworld'
+    conn.read_response()
+    conn.discard()
+
+
+@pytest.mark.parametrize('call', ['send_request', 'write'])
+def test_17_1_bounds_each_wait_when_sending(serve: Serve, call: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        for _ in range(32):
+            peer.exactly(1 << 20)
+            never.wait(0.05)
+        peer.answer(b'hello')
+        peer.rest()
+
+    conn = serve(script)
+    conn.connect()
+    conn.timeout = 1
+    if call == 'write':
+        conn.send_request('PUT', '/', body=BodyFollowing(32 << 20))
+        conn.write(bytes(32 << 20))
+    else:
+        conn.send_request('PUT', '/', body=bytes(32 << 20))
+    conn.read_response()
+    assert conn.readall() == b'hello'
+
+
+def test_17_1_can_be_changed_at_any_time(serve: Serve) -> None:
+    go_on = threading.Event()
+    conn = serve(answer(HEAD, b'hello', b'world', go_on=go_on))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    conn.timeout = 0.1
+    with pytest.raises(ConnectionTimedOut):
+        conn.read(10)
+    conn.timeout = None
+    go_on.set()
+    assert conn.read(10)
+    conn.timeout = 0.1
+    with pytest.raises(ConnectionTimedOut):
+        conn.discard()
+    conn.timeout = LIMIT
+    go_on.set()
+    conn.discard()
+    go_on.set()
+
+
+# Ways to connect: the call itself, a request, and the twin of that
+
+
+CONNECTING: list[tuple[str, Callable[[dugong.HTTPConnection], object]]] = [
+    ('connect', lambda conn: conn.connect()),
+    ('send_request', lambda conn: conn.send_request('GET', '/')),
+    ('co_send_request', lambda conn: drive(conn.co_send_request('GET', '/'))),
+    ('AioFuture', lambda conn: run(in_a_future(conn))),
+]
+every_way_to_connect = pytest.mark.parametrize(
+    'connect', [call for _, call in CONNECTING], ids=[name for name, _ in CONNECTING]
+)
+
+
+async def in_a_future(conn: dugong.HTTPConnection) -> None:
+    await AioFuture(conn.co_send_request('GET', '/'))
+
+
+@pytest.fixture
+def full() -> Iterator[tuple[str, int]]:
+    """An address where nobody answers: the queue of the listening socket is full."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        sock.listen(0)
+        clients: list[socket.socket] = []
+        for _ in range(8):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(sock.getsockname())
+            clients.append(client)
+        yield sock.getsockname()
+        for client in clients:
+            client.close()
+
+
+def no_connection_is_left(conn: dugong.HTTPConnection) -> None:
+    assert not conn.response_pending()
+    with pytest.raises(dugong.StateError):
+        conn.read_response()
+    with pytest.raises(dugong.ConnectionClosed):
+        conn.read_raw(1)
+
+
+@every_way_to_connect
+@pytest.mark.parametrize('how', ['plain', 'tls', 'proxy', 'tunnel'])
+def test_17_2_bounds_tcp(
+    full: tuple[str, int], client_tls: ssl.SSLContext, connect: Callable[[dugong.HTTPConnection], object], how: str
+) -> None:
+    host, port, proxy = (*full, None) if how in ('plain', 'tls') else ('localhost', 80, full)
+    with dugong.HTTPConnection(host, port, client_tls if how in ('tls', 'tunnel') else None, proxy) as conn:
+        conn.timeout = 0.2
+        with pytest.raises(ConnectionTimedOut):
+            connect(conn)
+        no_connection_is_left(conn)
+
+
+@every_way_to_connect
+@pytest.mark.parametrize('part', [b'', b'HTTP/1.1 200 OK\r\nA: b'])
+def test_17_2_bounds_the_tunnel(
+    serve_plain: Serve,
+    client_tls: ssl.SSLContext,
+    connect: Callable[[dugong.HTTPConnection], object],
+    part: bytes,
+) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.head().method == 'CONNECT'
+        if part:
+            peer.send(part)
+        assert peer.rest() == b''
+
+    conn = serve_plain(script, proxy=('127.0.0.1', 1))
+    conn.proxy = ('127.0.0.1', serve_plain.server.port)
+    conn.ssl_context = client_tls
+    conn.timeout = 0.2
+    with pytest.raises(ConnectionTimedOut):
+        connect(conn)
+    no_connection_is_left(conn)
+
+
+@every_way_to_connect
+@pytest.mark.parametrize('tunnel', [False, True])
+def test_17_2_bounds_the_tls_handshake(
+    serve_plain: Serve,
+    client_tls: ssl.SSLContext,
+    connect: Callable[[dugong.HTTPConnection], object],
+    tunnel: bool,
+) -> None:
+    def script(peer: Peer) -> None:
+        if tunnel:
+            assert peer.head().method == 'CONNECT'
+            peer.send(b'HTTP/1.1 200 OK\r\n\r\n')
+        assert b'GET' not in peer.rest()
+
+    conn = serve_plain(script)
+    if tunnel:
+        conn.proxy = ('127.0.0.1', serve_plain.server.port)
+    conn.ssl_context = client_tls
+    conn.timeout = 0.2
+    with pytest.raises(ConnectionTimedOut):
+        connect(conn)
+    no_connection_is_left(conn)
+
+
+def test_17_3_resumed_when_nothing_came_for_that_long(serve: Serve) -> None:
+    conn = serve(silent)
+    conn.connect()
+    conn.timeout = 0.2
+    conn.send_request('GET', '/')
+    iterator = conn.co_read_response()
+    need = next(iterator)
+    assert not need.poll(0.4)
+    with pytest.raises(ConnectionTimedOut):
+        next(iterator)
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda conn: conn.co_read(20),
+        lambda conn: conn.co_readinto(bytearray(20)),
+        lambda conn: conn.co_readall(),
+        lambda conn: conn.co_discard(),
+    ],
+)
+def test_17_3_reading_a_body(serve: Serve, make: Callable[[dugong.HTTPConnection], Any]) -> None:
+    conn = serve(answer(HEAD, go_on=threading.Event()))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    conn.timeout = 0.2
+    with pytest.raises(ConnectionTimedOut):
+        drive(make(conn))
+    with pytest.raises(ConnectionTimedOut):
+        drive(make(conn))
+    conn.disconnect()
+    serve.server.close()
+
+
+@pytest.mark.parametrize('call', ['co_send_request', 'co_write'])
+def test_17_3_sending(serve: Serve, call: str) -> None:
+    def script(peer: Peer) -> None:
+        assert timed_out.wait(LIMIT)
+
+    timed_out = threading.Event()
+    conn = serve(script)
+    conn.connect()
+    conn.timeout = 0.2
+    iterator: Any
+    if call == 'co_write':
+        conn.send_request('PUT', '/', body=BodyFollowing(1 << 27))
+        iterator = conn.co_write(bytes(1 << 27))
+    else:
+        iterator = conn.co_send_request('PUT', '/', body=bytes(1 << 27))
+    with pytest.raises(ConnectionTimedOut):
+        drive(iterator)
+    conn.disconnect()
+    timed_out.set()
+
+
+def test_17_3_resumed_early_it_yields_again(serve: Serve) -> None:
+    conn = serve(silent)
+    conn.timeout = LIMIT
+    conn.send_request('GET', '/')
+    iterator = conn.co_read_response()
+    need = next(iterator)
+    for _ in range(10):
+        assert next(iterator) == need
+
+
+def test_17_3_resumed_late_it_takes_what_has_come(serve: Serve) -> None:
+    go_on = threading.Event()
+    conn = serve(answer(HEAD, b'helloworld', go_on=go_on))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    conn.timeout = 0.2
+    iterator = conn.co_readall()
+    need = next(iterator)
+    go_on.set()
+    assert need.poll(LIMIT)
+    never.wait(0.4)
+    assert drive(iterator) == b'helloworld'
+    go_on.set()
+
+
+def test_17_3_started_late_it_has_all_the_time(serve: Serve) -> None:
+    conn = serve(silent)
+    conn.connect()
+    conn.timeout = 0.3
+    conn.send_request('GET', '/')
+    iterator = conn.co_read_response()
+    never.wait(0.6)
+    next(iterator)
+
+
+def test_17_3_whatever_comes_starts_it_again(serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        for data in HEAD, b'helloworld':
+            for start in range(0, len(data), len(data) // 10):
+                never.wait(0.15)
+                peer.send(data[start : start + len(data) // 10])
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = 1
+    conn.send_request('GET', '/')
+    assert drive(conn.co_read_response()).status == 200
+    assert drive(conn.co_readall()) == b'helloworld'
+
+
+@pytest.mark.parametrize('timeout', [None, 0])
+def test_17_3_without_a_timeout_any_wait_is_fine(serve: Serve, timeout: int | None) -> None:
+    go_on = threading.Event()
+    conn = serve(answer(HEAD, b'helloworld', go_on=go_on))
+    conn.timeout = timeout
+    conn.send_request('GET', '/')
+    drive(conn.co_read_response())
+    iterator = conn.co_readall()
+    for _ in range(3):
+        assert not next(iterator).poll(0.1)
+    go_on.set()
+    assert drive(iterator) == b'helloworld'
+    go_on.set()
+
+
+@pytest.mark.parametrize('delegate', [False, True])
+def test_17_3_a_future_that_reads_ends_by_itself(serve: Serve, delegate: bool) -> None:
+    def delegated() -> Generator[PollNeeded, None, object]:
+        return (yield from conn.co_read_response())
+
+    async def main() -> None:
+        future: AioFuture[object] = AioFuture(delegated() if delegate else conn.co_read_response())
+        with pytest.raises(ConnectionTimedOut):
+            await future
+        assert type(future.exception()) is ConnectionTimedOut
+
+    conn = serve(silent)
+    conn.connect()
+    conn.timeout = 0.2
+    conn.send_request('GET', '/')
+    run(main())
+
+
+def test_17_3_a_future_that_reads_a_body_ends_by_itself(serve: Serve) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            with pytest.raises(ConnectionTimedOut):
+                await AioFuture(conn.co_read(20))
+
+    conn = serve(answer(HEAD, go_on=threading.Event()))
+    conn.send_request('GET', '/')
+    conn.read_response()
+    conn.timeout = 0.2
+    run(main())
+    conn.disconnect()
+    serve.server.close()
+
+
+@pytest.mark.parametrize('call', ['co_send_request', 'co_write'])
+def test_17_3_a_future_that_sends_ends_by_itself(serve: Serve, call: str) -> None:
+    def script(peer: Peer) -> None:
+        assert timed_out.wait(LIMIT)
+
+    async def main() -> None:
+        with pytest.raises(ConnectionTimedOut):
+            if call == 'co_write':
+                await AioFuture(conn.co_send_request('PUT', '/', body=BodyFollowing(1 << 27)))
+                await AioFuture(conn.co_write(bytes(1 << 27)))
+            else:
+                await AioFuture(conn.co_send_request('PUT', '/', body=bytes(1 << 27)))
+
+    timed_out = threading.Event()
+    conn = serve(script)
+    conn.connect()
+    conn.timeout = 0.2
+    run(main())
+    conn.disconnect()
+    timed_out.set()
+
+
+def test_17_3_a_future_goes_on_while_something_comes(serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        for data in HEAD, b'helloworld':
+            for start in range(0, len(data), len(data) // 10):
+                never.wait(0.15)
+                peer.send(data[start : start + len(data) // 10])
+        peer.rest()
+
+    async def main() -> bytes:
+        await AioFuture(conn.co_send_request('GET', '/'))
+        await AioFuture(conn.co_read_response())
+        return await AioFuture(conn.co_readall())
+
+    conn = serve(script)
+    conn.timeout = 1
+    assert run(main()) == b'helloworld'
+
+
+@pytest.mark.parametrize('timeout', [None, 0])
+def test_17_3_a_future_without_a_timeout_waits(serve: Serve, timeout: int | None) -> None:
+    async def main() -> bytes:
+        await AioFuture(conn.co_send_request('GET', '/'))
+        await AioFuture(conn.co_read_response())
+        future = AioFuture(conn.co_readall())
+        done, pending = await asyncio.wait([future], timeout=0.3)
+        assert not done
+        go_on.set()
+        return await future
+
+    go_on = threading.Event()
+    conn = serve(answer(HEAD, b'helloworld', go_on=go_on))
+    conn.timeout = timeout
+    assert run(main()) == b'helloworld'
+    go_on.set()
+
+
+def test_17_3_a_future_that_is_done_leaves_no_timer(serve: Serve) -> None:
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        before = len(loop._scheduled)
+        await AioFuture(conn.co_send_request('GET', '/'))
+        await AioFuture(conn.co_read_response())
+        future = AioFuture(conn.co_readall())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await future == b'helloworld'
+        cancelled = AioFuture(conn.co_read_response())
+        cancelled.cancel()
+        await asyncio.sleep(0)
+        assert len([handle for handle in loop._scheduled if not handle.cancelled()]) == before
+
+    go_on = threading.Event()
+    conn = serve(answer(HEAD, b'helloworld', go_on=go_on))
+    conn.timeout = LIMIT
+    run(main())
+    go_on.set()
