@@ -153,6 +153,9 @@ impl RequestHead {
                     (first && is_host(value)).then_some(()).ok_or(Misuse::Host)?;
                 }
                 6 if self.fields.is_named(line, "Expect") => {
+                    if self.verbatim && !self.expects() {
+                        continue;
+                    }
                     let agrees = self.expects() && value.eq_ignore_ascii_case(b"100-continue");
                     if checked.has_expect || !agrees {
                         return Err(Misuse::Expect);

@@ -1,5 +1,6 @@
 //! Connecting: name, TCP, tunnel, TLS (COMPAT.md section 7).
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, IntoRawFd};
@@ -95,7 +96,7 @@ impl Connect {
                 Stage::Tunnel(tunnel, socket) => {
                     let trace = connection.get().trace(py);
                     let transport = Transport::Plain(socket.clone());
-                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: false };
+                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: &Cell::new(false) };
                     match tunnel.step(&mut wire) {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(())) => {

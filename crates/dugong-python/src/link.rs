@@ -1,12 +1,12 @@
 //! One connection to a peer, from connecting to closing: what the methods of `HTTPConnection` share.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use dugong_http::step::{Duplex, Receiving, Sending, Shared};
+use dugong_http::step::{Duplex, Interest, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Requests};
 use parking_lot::{Mutex, ReentrantMutex};
 use pyo3::PyTraverseError;
@@ -16,6 +16,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::errors;
+use crate::task::{Need, Waitable};
 use crate::wire::{Transport, Wire};
 
 /// A half that one thread at a time uses. The lock lets the same thread in again, so that code that is called back gets an error
@@ -233,12 +234,14 @@ pub(crate) struct Grip {
     pub(crate) transport: Arc<Transport>,
     trace: Option<Py<PyAny>>,
     role: Role,
+    /// Whether bytes have passed since it last had to wait.
+    moved: Cell<bool>,
 }
 
 impl Grip {
     pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
         Self::count(&link, role).fetch_add(1, Ordering::AcqRel);
-        Grip { link, transport, trace, role }
+        Grip { link, transport, trace, role, moved: Cell::new(false) }
     }
 
     fn count(link: &Link, role: Role) -> &AtomicUsize {
@@ -249,7 +252,7 @@ impl Grip {
     }
 
     fn wire<'a, 'py>(&'a self, py: Python<'py>) -> Wire<'a, 'py> {
-        Wire { py, transport: &self.transport, trace: self.trace.as_ref(), moved: false }
+        Wire { py, transport: &self.transport, trace: self.trace.as_ref(), moved: &self.moved }
     }
 
     /// Makes a step of sending; with the reader's half, if nobody reads.
@@ -287,6 +290,11 @@ impl Grip {
             receiving: receiver.map(|receiver| &mut receiver.receiving),
             shared: &self.link.shared,
         }
+    }
+
+    /// What a step has to wait for.
+    pub(crate) fn need(&self, interest: Interest) -> Need {
+        Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take() }
     }
 
     /// An error of the engine as an exception.

@@ -14,7 +14,7 @@ use crate::connection::HTTPConnection;
 use crate::errors::{self, state_error};
 use crate::headers::Lines;
 use crate::link::{Current, Grip, Receiver, Role, Sender};
-use crate::task::{Need, Step, Task, Waitable};
+use crate::task::{Need, Step, Task};
 use crate::wire::Wire;
 
 /// Most bytes that `read` allocates before it knows how many there are: more than one call of the system gives is wasted.
@@ -53,7 +53,7 @@ impl Task for ReadResponse {
             }
             match grip.duplex(sender, Some(receiver)).read_head_or_continue(wire) {
                 Ok(Progress::Done(kind)) => Ok(Step::Done(response(py, grip, receiver, kind, self.awaits_continue, tolerant)?)),
-                Ok(Progress::Needs(interest)) => Ok(Step::Needs(need(grip, interest, wire))),
+                Ok(Progress::Needs(interest)) => Ok(Step::Needs(grip.need(interest))),
                 Err(error) => Err(grip.exception(py, error)),
             }
         })
@@ -79,10 +79,6 @@ fn check_pending(connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
     // What nobody asked for is an error of its own.
     let pending = link.shared.queue().is_response_due();
     if pending { Ok(()) } else { state_error(nothing) }
-}
-
-fn need(grip: &Grip, interest: dugong_http::step::Interest, wire: &Wire<'_, '_>) -> Need {
-    Need { on: Waitable::Transport(grip.transport.clone()), interest, moved: wire.moved }
 }
 
 /// The head that was read, as an `HTTPResponse`.
@@ -271,14 +267,14 @@ impl ReadSome {
                 usize::try_from(direct).unwrap_or(MOST).min(MOST)
             } else {
                 match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                    Progress::Needs(interest) => return Ok(Progressed::Needs(need(grip, interest, wire))),
+                    Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
                     Progress::Done(false) => return Ok(Progressed::End),
                     Progress::Done(true) => receiver.receiving.half().unconsumed().len().min(limit),
                 }
             };
             let mut array = new_bytearray(py, size)?;
             match grip.duplex(sender, Some(receiver)).read_content(fresh_bytes(&mut array), wire)? {
-                Progress::Needs(interest) => Ok(Progressed::Needs(need(grip, interest, wire))),
+                Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
                 Progress::Done(0) => Ok(Progressed::End),
                 Progress::Done(count) => {
                     if count < size {
@@ -321,7 +317,7 @@ impl Task for ReadInto {
         } else {
             let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
                 match grip.duplex(sender, Some(receiver)).read_content(buffer.bytes_mut(py), wire)? {
-                    Progress::Needs(interest) => Ok(Progressed::Needs(need(grip, interest, wire))),
+                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
                     Progress::Done(0) => Ok(Progressed::End),
                     Progress::Done(count) => Ok(Progressed::Done(count)),
                 }
@@ -358,7 +354,7 @@ impl Task for ReadAll {
                         Some(Ok(size)) => size,
                         // Not announced: begin with what is there.
                         _ => match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                            Progress::Needs(interest) => return Ok(Progressed::Needs(need(grip, interest, wire))),
+                            Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
                             Progress::Done(false) => return Ok(Progressed::End),
                             Progress::Done(true) => receiver.receiving.half().unconsumed().len(),
                         },
@@ -370,13 +366,13 @@ impl Task for ReadAll {
                 if content.room(py).is_empty() {
                     // More than was there at first. What is there now says how much more at least.
                     match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                        Progress::Needs(interest) => return Ok(Progressed::Needs(need(grip, interest, wire))),
+                        Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
                         Progress::Done(false) => return Ok(Progressed::End),
                         Progress::Done(true) => content.grow(py, receiver.receiving.half().unconsumed().len())?,
                     }
                 }
                 match grip.duplex(sender, Some(receiver)).read_content(content.room(py), wire)? {
-                    Progress::Needs(interest) => Ok(Progressed::Needs(need(grip, interest, wire))),
+                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
                     Progress::Done(0) => Ok(Progressed::End),
                     Progress::Done(count) => {
                         content.filled(count);
@@ -409,7 +405,7 @@ impl Task for Discard {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
             match grip.duplex(sender, Some(receiver)).discard(wire)? {
-                Progress::Needs(interest) => Ok(Progressed::<()>::Needs(need(grip, interest, wire))),
+                Progress::Needs(interest) => Ok(Progressed::<()>::Needs(grip.need(interest))),
                 Progress::Done(()) => Ok(Progressed::End),
             }
         })?;
@@ -455,7 +451,7 @@ impl Task for ReadRaw {
                 let room = room.len().min(left);
                 let read = grip.duplex(sender, Some(receiver)).read_raw(&mut content.room(py)[..room], wire);
                 match read.map_err(|error| grip.exception(py, error))? {
-                    Progress::Needs(interest) => Ok(Err(need(grip, interest, wire))),
+                    Progress::Needs(interest) => Ok(Err(grip.need(interest))),
                     Progress::Done(count) => Ok(Ok(count)),
                 }
             })?;

@@ -23,7 +23,7 @@ use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
 use crate::headers::{Generated, latin1, request_fields, trailer_fields};
 use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
-use crate::task::{Need, Step, Task, Waitable};
+use crate::task::{Need, Step, Task};
 use crate::wire::Wire;
 
 /// `send_request()`.
@@ -105,7 +105,8 @@ impl Task for SendRequest {
                 }
                 Stage::Taking(grip, prepared) => {
                     let number = match prepared.hand_over(py, grip)? {
-                        Ok(number) => number,
+                        Ok(Some(number)) => number,
+                        Ok(None) => return Step::done(py),
                         Err(need) => return Ok(Step::Needs(need)),
                     };
                     let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
@@ -271,8 +272,8 @@ impl Body {
 }
 
 impl Prepared {
-    /// Gives the request to the engine: its number, or what is needed first.
-    fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<u64, Need>> {
+    /// Gives the request to the engine: its number, if it is to be sent and not taken in vain; or what is needed first.
+    fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
         grip.send(py, |sender, receiver, wire| {
             if grip.link.is_closed() {
                 return Err(grip.link.gone(py));
@@ -285,16 +286,20 @@ impl Prepared {
             }
             let (taken, end) = self.offer(grip, sender, receiver, wire);
             let number = match taken {
-                Ok(Progress::Needs(interest)) => return Ok(Err(need(grip, interest, wire))),
-                Ok(Progress::Done(number)) => number,
-                Err(Error::Closed { .. }) if end == End::Reset => {
+                Ok(Progress::Needs(interest)) => return Ok(Err(grip.need(interest))),
+                Ok(Progress::Done(number)) => Some(number),
+                Err(Error::Closed { .. }) if end == End::Reset && !grip.duplex(None, None).is_pointless() => {
                     return Err(grip.link.lost(py, "the connection was lost"));
                 }
                 // The peer will not answer; whoever asks for the response is told so (COMPAT.md 14.3).
                 Err(Error::Closed { cause: Closed::InOrder(reason), .. }) if reason != CloseReason::RequestTimeout => {
-                    self.in_vain(py, grip, sender)?
+                    self.in_vain(py, grip, sender)?;
+                    None
                 }
-                Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => self.in_vain(py, grip, sender)?,
+                Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => {
+                    self.in_vain(py, grip, sender)?;
+                    None
+                }
                 Err(error) => return Err(grip.exception(py, error)),
             };
             grip.link.refused.store(false, Ordering::Release);
@@ -327,16 +332,16 @@ impl Prepared {
         (grip.duplex(Some(sender), None).take_request(&self.request, wire), End::Unseen)
     }
 
-    fn in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<u64> {
+    fn in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<()> {
         let taken = grip.duplex(Some(sender), None).take_in_vain(&self.request);
-        let number = taken.map_err(|error| grip.exception(py, error))?;
+        taken.map_err(|error| grip.exception(py, error))?;
         sender.in_vain = match self.content {
             _ if self.given => None,
             Announced::Length(length) if length > 0 => Some(InVain::Left(length)),
             Announced::Chunked => Some(InVain::Chunks),
             _ => None,
         };
-        Ok(number)
+        Ok(())
     }
 }
 
@@ -355,10 +360,6 @@ impl Sender {
     pub(crate) fn is_owing(&self) -> bool {
         self.sending.half().owes_content() || self.in_vain.is_some()
     }
-}
-
-fn need(grip: &Grip, interest: Interest, wire: &Wire<'_, '_>) -> Need {
-    Need { on: Waitable::Transport(grip.transport.clone()), interest, moved: wire.moved }
 }
 
 /// What is being sent.
@@ -415,7 +416,7 @@ fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Er
             sender.sending.give_up_content(&grip.link.shared);
             return Ok(Ok(Flushed::Pointless));
         }
-        Ok(Ok(Flushed::Needs(need(grip, interest, wire))))
+        Ok(Ok(Flushed::Needs(grip.need(interest))))
     })
 }
 
@@ -595,7 +596,7 @@ fn write_some(
     let owed = sender.sending.half().owes_content();
     match grip.duplex(Some(sender), receiver.as_deref_mut()).write_content(content, wire) {
         Ok(Progress::Done(count)) => Ok(Ok(count)),
-        Ok(Progress::Needs(interest)) => Ok(Err(need(grip, interest, wire))),
+        Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
         Err(Error::Local(Misuse::ReadFirst)) => {
             if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
                 sender.sending.give_up_content(&link.shared);
@@ -603,7 +604,7 @@ fn write_some(
             }
             match grip.duplex(Some(sender), None).write_content(content, wire) {
                 Ok(Progress::Done(count)) => Ok(Ok(count)),
-                Ok(Progress::Needs(interest)) => Ok(Err(need(grip, interest, wire))),
+                Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
                 Err(error) => Err(given_up(py, grip, sender, error)),
             }
         }

@@ -1,6 +1,6 @@
 //! Streams: a socket that Rust reads and writes, or the object that the caller's TLS context returned.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,8 +15,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyBytes, PyType};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::errors::StateError;
+use crate::errors::{self, StateError};
 use crate::task::Waitable;
 
 /// Most bytes that go through a Python object at once: a few TLS records.
@@ -107,13 +108,24 @@ impl Object {
         let lock = self.held.lock_py_attached(py);
         let _calls = self.enter(&lock)?;
         let size = buffer.len().min(PIECE);
-        let received = match self.call(py, Interest::READ, |object| object.call_method1(intern!(py, "recv"), (size,)))? {
-            Progress::Done(received) => received,
-            Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
+        let received = match self.call(py, Interest::READ, |object| object.call_method1(intern!(py, "recv"), (size,))) {
+            Ok(Progress::Done(received)) => received,
+            Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
+            // Python's TLS says of a reset that the stream ended, after which sending might still be possible.
+            Err(error) if errors::is_peer_gone(py, &error, false) && self.was_reset() => {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Err(error) => return Err(error),
         };
         let bytes: &[u8] = received.extract().map_err(PyErr::from)?;
         buffer[..bytes.len()].copy_from_slice(bytes);
         Ok(Progress::Done(bytes.len()))
+    }
+
+    /// Whether both directions have ended, though we have not shut ours down.
+    fn was_reset(&self) -> bool {
+        let mut socket = [PollFd::new(&self.ours, PollFlags::empty())];
+        poll(&mut socket, Some(&Timespec::default())).is_ok() && socket[0].revents().contains(PollFlags::HUP)
     }
 
     fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
@@ -242,12 +254,12 @@ pub(crate) struct Wire<'a, 'py> {
     /// The file that all bytes are written to as they pass.
     pub(crate) trace: Option<&'a Py<PyAny>>,
     /// Whether any bytes have passed.
-    pub(crate) moved: bool,
+    pub(crate) moved: &'a Cell<bool>,
 }
 
 impl Wire<'_, '_> {
     fn record(&mut self, pieces: &[IoSlice<'_>], count: usize) -> io::Result<()> {
-        self.moved |= count > 0;
+        self.moved.set(self.moved.get() || count > 0);
         if let Some(file) = self.trace
             && count > 0
         {

@@ -165,12 +165,12 @@ class Peer:
         while True:
             with self._tls_lock:
                 try:
-                    return tls.read(65536)
+                    data = tls.read(65536)
                 except ssl.SSLWantReadError:
                     pass
-                except ssl.SSLZeroReturnError:
-                    self.notified = True
-                    return b''
+                else:
+                    self.notified = not data
+                    return data
             self._flush()
             if not self._record():
                 return b''

@@ -8,8 +8,9 @@ from email.message import Message
 from typing import Any
 
 import pytest
+from peers import Peer, Script, Serve
 
-from dugong import BodyFollowing, HTTPResponse
+from dugong import BodyFollowing, HTTPResponse, InvalidResponse
 from dugong._headers import make_message
 
 LINES = [
@@ -36,6 +37,18 @@ def lazy(**changes: Any) -> HTTPResponse:
         'length': 5,
     }
     return HTTPResponse._lazy(**{**args, **changes})
+
+
+def says(*answers: bytes) -> Script:
+    """Send one of these for each request, then wait until the client closes."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            peer.request()
+            peer.send(answer)
+        peer.rest()
+
+    return script
 
 
 def test_4_1_attributes_are_plain_and_writable() -> None:
@@ -83,6 +96,37 @@ def test_4_1_headers_of_a_lazy_response_can_be_assigned_before_they_are_made() -
     resp = lazy(lines=None)
     resp.headers = make_message([('a', 'b')])
     assert resp.headers['A'] == 'b'
+
+
+def test_4_1_method_and_path_are_what_was_passed(serve: Serve) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    conn = serve(says(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'))
+    method, path = Text('PROPFIND'), Text('/a?b=%20&c')
+    conn.send_request(method, path)
+    resp = conn.read_response()
+    assert resp.method is method
+    assert resp.path is path
+
+
+@pytest.mark.parametrize(
+    ('line', 'status', 'reason'),
+    [
+        (b'200 OK', 200, 'OK'),
+        (b'200', 200, ''),
+        (b'200 ', 200, ''),
+        (b'404   Not   Found  ', 404, 'Not   Found'),
+        (b'299 caf\xe9 200', 299, 'caf\xe9 200'),
+        (b'999 Who knows', 999, 'Who knows'),
+    ],
+)
+def test_4_2_status_and_reason(serve: Serve, line: bytes, status: int, reason: str) -> None:
+    conn = serve(says(b'HTTP/1.1 ' + line + b'\r\nContent-Length: 0\r\n\r\n'))
+    conn.send_request('GET', '/')
+    resp = conn.read_response()
+    assert (type(resp.status), resp.status) == (int, status)
+    assert (type(resp.reason), resp.reason) == (str, reason)
 
 
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
@@ -152,6 +196,105 @@ def test_4_4_values_are_just_as_sent() -> None:
     resp = lazy()
     assert resp.headers.items() == LINES
     assert all(type(value) is str for value in resp.headers.values())
+
+
+LENGTHS = [
+    (b'Content-Length: 5\r\n\r\nhello', 5, b'hello'),
+    (b'content-length:005\r\n\r\nhello', 5, b'hello'),
+    (b'Content-Length: 5\r\nConnection: close\r\n\r\nhello', 5, b'hello'),
+    (b'Content-Length: 0\r\n\r\n', 0, b''),
+    (b'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n', None, b'hello'),
+    (b'Connection: close\r\n\r\nhello', None, b'hello'),
+    (b'Content-Length: x\r\n\r\n', None, None),
+    (b'Content-Length: -3\r\n\r\n', None, None),
+    (b'Content-Length: 3\r\nContent-Length: 5\r\n\r\nhello', None, None),
+    (b'Transfer-Encoding: gzip\r\n\r\n', None, None),
+]
+
+
+@pytest.mark.parametrize(('answer', 'length', 'body'), LENGTHS)
+def test_4_5_length(serve: Serve, answer: bytes, length: int | None, body: bytes | None) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\n' + answer)
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    resp = conn.read_response()
+    assert resp.length == length
+    assert type(resp.length) is type(length)
+    if body is None:
+        with pytest.raises(InvalidResponse):
+            conn.readall()
+    else:
+        assert conn.readall() == body
+    assert resp.length == length
+
+
+def test_4_5_length_can_be_large(serve: Serve) -> None:
+    conn = serve(says(b'HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n'))
+    conn.send_request('GET', '/')
+    assert conn.read_response().length == 2**63 - 1
+
+
+NEXT = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
+HEADERS = [
+    b'',
+    b'Content-Length: 5\r\n',
+    b'Transfer-Encoding: chunked\r\n',
+    b'Connection: keep-alive\r\n',
+    # DIFFERS: these were refused
+    b'Content-Length: x\r\n',
+    b'Content-Length: -3\r\n',
+    b'Content-Length: 3\r\nContent-Length: 5\r\n',
+    b'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n',
+]
+
+
+@pytest.mark.parametrize('headers', HEADERS)
+@pytest.mark.parametrize(('method', 'status'), [('HEAD', 200), ('HEAD', 404), ('GET', 204), ('GET', 304), ('PUT', 204)])
+def test_4_6_no_body(serve: Serve, method: str, status: int, headers: bytes) -> None:
+    conn = serve(says(b'HTTP/1.1 %d What\r\n%b\r\n' % (status, headers), NEXT))
+    conn.send_request(method, '/')
+    conn.send_request('GET', '/next')
+    resp = conn.read_response()
+    assert (resp.status, resp.length) == (status, 0)
+    assert conn.read(5) == b''
+    assert conn.readall() == b''
+    resp = conn.read_response()
+    assert (resp.path, resp.length) == ('/next', 5)
+    assert conn.readall() == b'hello'
+
+
+@pytest.mark.parametrize('headers', HEADERS)
+def test_4_6_no_body_of_interim_responses(serve: Serve, headers: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b'HTTP/1.1 103 Early\r\n%b\r\n' % headers)
+        peer.send(b'HTTP/1.1 100 Continue\r\n%b\r\n' % headers)
+        assert peer.exactly(5) == b'hello'
+        peer.send(b'HTTP/1.1 103 Early\r\n%b\r\n' % headers)
+        peer.send(NEXT)
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('PUT', '/', body=BodyFollowing(5), expect100=True)
+    resp = conn.read_response()
+    assert (resp.status, resp.length) == (100, 0)
+    assert conn.read(5) == b''
+    assert conn.readall() == b''
+    conn.write(b'hello')
+    resp = conn.read_response()
+    assert (resp.status, resp.length) == (200, 5)
+    assert conn.readall() == b'hello'
+
+
+def test_4_6_no_body_although_the_connection_closes(serve: Serve) -> None:
+    conn = serve(says(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'))
+    conn.send_request('HEAD', '/')
+    assert conn.read_response().length == 0
+    assert conn.readall() == b''
+    assert not conn.response_pending()
 
 
 def test_trailers_are_kept_apart_from_headers() -> None:

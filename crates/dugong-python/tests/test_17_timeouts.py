@@ -50,10 +50,11 @@ def answer(*parts: bytes, go_on: threading.Event) -> Callable[[Peer], None]:
 
     def script(peer: Peer) -> None:
         peer.request()
-        for part in parts:
+        for index, part in enumerate(parts):
+            if index > 0:
+                assert go_on.wait(LIMIT)
+                go_on.clear()
             peer.send(part)
-            assert go_on.wait(LIMIT)
-            go_on.clear()
         peer.rest()
 
     return script
@@ -316,8 +317,8 @@ def test_17_3_resumed_when_nothing_came_for_that_long(serve: Serve) -> None:
     conn.timeout = 0.2
     conn.send_request('GET', '/')
     iterator = conn.co_read_response()
-    need = next(iterator)
-    assert not need.poll(0.4)
+    while next(iterator).poll(0.4):
+        pass  # with TLS, session tickets
     with pytest.raises(ConnectionTimedOut):
         next(iterator)
     with pytest.raises(StopIteration):

@@ -57,7 +57,8 @@ impl Duplex<'_> {
         loop {
             let sender = self.sender();
             let pending = sender.half.to_send().len();
-            if pending == 0 || pending + size <= sender.limit {
+            // If the connection takes no further request, that need not wait until everything has gone out.
+            if pending == 0 || pending + size <= sender.limit || self.shared.queue().close_reason().is_some() {
                 break;
             }
             if let Progress::Needs(interest) = self.flush(stream)?
@@ -288,7 +289,8 @@ impl Duplex<'_> {
         let last = || shared.queue().len() == 1;
         while !receiver.half.is_in_content() {
             // An error stays, and is told to whoever reads.
-            match receiver.half.poll_head(&mut shared.queue()) {
+            let polled = receiver.half.poll_head(&mut shared.queue());
+            match polled {
                 Ok(Some(HeadKind::Interim)) => {}
                 Ok(Some(HeadKind::Final)) if last() => return true,
                 Ok(Some(HeadKind::Final)) => break,
