@@ -1,4 +1,4 @@
-//! Connecting: name, TCP, tunnel, TLS (COMPAT.md section 7).
+//! Connecting: name, TCP, tunnel, TLS (statements 7).
 
 use std::cell::Cell;
 use std::io;
@@ -191,7 +191,7 @@ impl Connect {
     /// The transport is ready.
     fn install(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Progress<()>> {
         let mut limits = Limits::default();
-        limits.fields = usize::MAX; // limited by their bytes alone (COMPAT.md 11.6)
+        limits.fields = usize::MAX; // limited by their bytes alone (statement 11.6)
         let config = Config::new().user_agent(None).limits(limits);
         let sending = Sending::new("", &config).map_err(|error| errors::system_error(error.into()))?;
         let link = Link::new(transport, sending, Receiving::new(&config));
@@ -251,7 +251,7 @@ impl Task for Connect {
     }
 }
 
-/// The addresses of a host, by Python's resolver, with the errors of COMPAT.md 7.7.
+/// The addresses of a host, by Python's resolver, with the errors of statement 7.7.
 fn resolve(py: Python<'_>, address: (&str, u16)) -> PyResult<Vec<SocketAddr>> {
     let found = py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))?;
     let mut addresses = Vec::new();

@@ -56,7 +56,7 @@ pub(crate) struct HTTPConnection {
     link: Mutex<Option<Arc<Link>>>,
     /// A connection that is being made.
     attempt: Mutex<Weak<Attempt>>,
-    /// `close` is about to be called by a wrapper that is collected, and means nothing (COMPAT.md 16.3).
+    /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
     spared: AtomicBool,
 }
 
@@ -69,6 +69,8 @@ struct Settings {
     proxy: Option<Py<PyAny>>,
     timeout: Option<Py<PyAny>>,
     trace_fh: Option<Py<PyAny>>,
+    /// Whether we have opened `trace_fh`.
+    is_trace_ours: bool,
 }
 
 /// Where to connect to, and how.
@@ -85,7 +87,7 @@ impl Target {
         self.proxy.as_ref().map_or((&self.hostname, self.port), |(host, port)| (host, *port))
     }
 
-    /// The value of `Host` (COMPAT.md 8.9).
+    /// The value of `Host` (statement 8.9).
     pub(crate) fn host_field(&self) -> String {
         let default = if self.ssl_context.is_some() { 443 } else { 80 };
         let (open, close) = if self.hostname.contains(':') { ("[", "]") } else { ("", "") };
@@ -174,7 +176,9 @@ impl HTTPConnection {
         let name = name.replace("%d", &UNIQUE.fetch_add(1, Ordering::Relaxed).to_string());
         self.close_trace(py);
         let file = py.import(intern!(py, "io"))?.getattr(intern!(py, "open"))?.call1((name, "wb", 0))?;
-        self.settings.lock().trace_fh = Some(file.unbind());
+        let mut settings = self.settings.lock();
+        settings.trace_fh = Some(file.unbind());
+        settings.is_trace_ours = true;
         Ok(())
     }
 
@@ -253,7 +257,9 @@ impl HTTPConnection {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // If it is being used, it is reachable anyway.
         let Some(settings) = self.settings.try_lock() else { return Ok(()) };
-        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh } = &*settings;
+        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours } = &*settings;
+        // A file of ours refers to nothing; if the collector saw it, it could end it before we have closed it.
+        let trace_fh = if *is_trace_ours { &None } else { trace_fh };
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
@@ -341,7 +347,10 @@ impl HTTPConnection {
 
     #[setter]
     fn set_trace_fh(&self, value: Bound<'_, PyAny>) {
-        self.set(value, |settings| &mut settings.trace_fh);
+        self.set(value, |settings| {
+            settings.is_trace_ours = false;
+            &mut settings.trace_fh
+        });
     }
 
     /// Whether a response with neither a length nor `Connection: close` is read up to the end of the connection.

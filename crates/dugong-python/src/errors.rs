@@ -1,4 +1,4 @@
-//! The one table from the engine's errors to Python's exceptions (COMPAT.md sections 2, 8.11, 14.1).
+//! The one table from the engine's errors to Python's exceptions (statements 2, 8.11 and 14.1).
 
 use std::io;
 
@@ -56,7 +56,7 @@ pub(crate) fn system_error(error: io::Error) -> PyErr {
     }
 }
 
-/// Whether this says that the peer has gone (COMPAT.md 14.1), or does not say more than that.
+/// Whether this says that the peer has gone (statement 14.1), or does not say more than that.
 pub(crate) fn is_peer_gone(py: Python<'_>, error: &io::Error, sending: bool) -> bool {
     if let Some(number) = error.raw_os_error() {
         let errno = Errno::from_raw_os_error(number);

@@ -1,4 +1,4 @@
-//! Header sections: what is sent, in the order of COMPAT.md 8.8, and what was received, for whoever wants to see it.
+//! Header sections: what is sent, in the order of statement 8.8, and what was received, for whoever wants to see it.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,9 @@
 //! The extension `dugong._dugong`: Python's manners for the engine of `dugong-http`.
 //!
-//! Every method that waits is a [`Task`](task::Task): the engine's steps in the order that COMPAT.md asks for. Two drivers run
-//! them: a regular method waits with the GIL released, and an [`Operation`](operation::Operation) yields what it needs.
+//! Every method that waits is a [`Task`](task::Task): the engine's steps in the order that programs expect. Two drivers run them:
+//! a regular method waits with the GIL released, and an [`Operation`](operation::Operation) yields what it needs.
+//!
+//! What programs expect was written down in numbered statements: the tests `test_9_7_…` assert statement 9.7.
 
 use pyo3::prelude::*;
 

@@ -36,9 +36,9 @@ pub(crate) struct Link {
     readers: AtomicUsize,
     /// Requests whose responses have not been read to their reported end.
     asked: Mutex<Asked>,
-    /// The last request was answered in place of 100 (Continue): its content must not be sent (COMPAT.md 10.3).
+    /// The last request was answered in place of 100 (Continue): its content must not be sent (statement 10.3).
     pub(crate) refused: AtomicBool,
-    /// The wait for 100 (Continue) ended with a timeout: the content may be sent (COMPAT.md 10.5).
+    /// The wait for 100 (Continue) ended with a timeout: the content may be sent (statement 10.5).
     pub(crate) silent: AtomicBool,
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum InVain {
 /// The reader's half.
 pub(crate) struct Receiver {
     pub(crate) receiving: Receiving,
-    /// The response whose body has not been read to its reported end (COMPAT.md 11.3).
+    /// The response whose body has not been read to its reported end (statement 11.3).
     pub(crate) current: Option<Current>,
 }
 

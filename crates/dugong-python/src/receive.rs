@@ -1,4 +1,4 @@
-//! The methods that read (COMPAT.md sections 10 to 13).
+//! The methods that read (statements 10 to 13).
 
 use std::sync::atomic::Ordering;
 
@@ -469,7 +469,7 @@ impl Task for ReadRaw {
     }
 
     fn timed_out(&mut self, _: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        // It waits as long as it takes (COMPAT.md 13.6).
+        // It waits as long as it takes (statement 13.6).
         Ok(())
     }
 }

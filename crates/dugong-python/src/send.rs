@@ -1,4 +1,4 @@
-//! The methods that send (COMPAT.md sections 8 to 10).
+//! The methods that send (statements 8 to 10).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,7 +114,7 @@ impl Task for SendRequest {
                 }
                 Stage::Sending { grip, number, what } => match flush(py, grip, *what)? {
                     Ok(Flushed::Needs(need)) => return Ok(Step::Needs(need)),
-                    // If no answer can come, reading will tell (COMPAT.md 14.3).
+                    // If no answer can come, reading will tell (statement 14.3).
                     Ok(Flushed::Done | Flushed::Pointless) => return Step::done(py),
                     Err(error) => {
                         let exception = grip.exception(py, error);
@@ -151,7 +151,7 @@ impl Task for SendRequest {
 }
 
 /// Whether a connection has to be made first: there is none; or there is one that cannot be used any more, because a body was
-/// refused, and the caller is not to notice (COMPAT.md 10.3).
+/// refused, and the caller is not to notice (statement 10.3).
 fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
     let py = connection.py();
     let Some(link) = connection.get().open_link() else { return Ok(true) };
@@ -291,7 +291,7 @@ impl Prepared {
                 Err(Error::Closed { .. }) if end == End::Reset && !grip.duplex(None, None).is_pointless() => {
                     return Err(grip.link.lost(py, "the connection was lost"));
                 }
-                // The peer will not answer; whoever asks for the response is told so (COMPAT.md 14.3).
+                // The peer will not answer; whoever asks for the response is told so (statement 14.3).
                 Err(Error::Closed { cause: Closed::InOrder(reason), .. }) if reason != CloseReason::RequestTimeout => {
                     self.in_vain(py, grip, sender)?;
                     None
@@ -373,7 +373,7 @@ enum What {
     Written,
 }
 
-/// Whether a final response to the last request has arrived, behind others or not (COMPAT.md 9.8).
+/// Whether a final response to the last request has arrived, behind others or not (statement 9.8).
 fn is_answered(grip: &Grip, sender: &mut Sender, receiver: Option<&mut Receiver>) -> bool {
     receiver.is_some() && grip.duplex(Some(sender), receiver).is_answered()
 }
@@ -396,7 +396,7 @@ fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Er
         let flushed = grip.duplex(Some(sender), receiver.as_deref_mut()).flush(wire);
         let interest = match flushed {
             Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
-            // Who only asks does not care what arrives (COMPAT.md 18.2).
+            // Who only asks does not care what arrives (statement 18.2).
             Ok(Progress::Needs(interest)) if interest.writes() && what == What::Head => Interest::WRITE,
             Ok(Progress::Needs(interest)) => interest,
             Err(Error::Local(Misuse::ReadFirst)) => {
@@ -420,7 +420,7 @@ fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Er
     })
 }
 
-/// A request could not be sent: no response to it is pending (COMPAT.md 8.14).
+/// A request could not be sent: no response to it is pending (statement 8.14).
 fn take_back(py: Python<'_>, grip: &Grip, number: u64) -> PyResult<()> {
     grip.link.sender(py, |sender| {
         let before = grip.link.shared.queue().len();
@@ -544,7 +544,7 @@ fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<Grip> {
     }
 }
 
-/// If the wait for 100 ended with a timeout, the body may be written nevertheless (COMPAT.md 10.5).
+/// If the wait for 100 ended with a timeout, the body may be written nevertheless (statement 10.5).
 fn allow_silence(grip: &Grip, sender: &mut Sender) {
     if grip.link.silent.load(Ordering::Acquire) {
         sender.sending.proceed_without_continue(&grip.link.shared);
@@ -580,7 +580,7 @@ fn write_some(
     }
     allow_silence(grip, sender);
     if sender.sending.half().owes_content() && grip.duplex(None, None).is_pointless() {
-        // The peer has said that it closes: the rest would go nowhere, and its response will never come (COMPAT.md 14.3).
+        // The peer has said that it closes: the rest would go nowhere, and its response will never come (statement 14.3).
         let left = sender.sending.half().content_left();
         if left.is_some_and(|left| (content.len() as u64) > left) {
             return Err(errors::misuse(Misuse::ExcessContent));
@@ -617,7 +617,7 @@ fn write_some(
     }
 }
 
-/// Sending failed: the request counts as complete, and its response can be read if there is one (COMPAT.md 9.7).
+/// Sending failed: the request counts as complete, and its response can be read if there is one (statement 9.7).
 fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> PyErr {
     let exception = grip.exception(py, error);
     sender.sending.give_up_content(&grip.link.shared);

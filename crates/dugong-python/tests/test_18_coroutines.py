@@ -857,9 +857,14 @@ class Layer:
         self.before_sending = 0
         #: Before anything is received, the layer has to be called so often: it cannot get rid of its own bytes.
         self.before_receiving = 0
+        #: What it has to get comes just after `send` has looked for it.
+        self.just_after = False
 
     def send(self, data: Any) -> int:
-        self._gets_its_own()
+        if not self.just_after:
+            self._gets_its_own()
+        elif self.before_sending:
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, 'read')
         try:
             return self.sock.send(data)
         except BlockingIOError:
@@ -888,7 +893,10 @@ class Layer:
             raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, 'read') from None
 
     def _receives(self) -> None:
+        if self.just_after:
+            assert select.select([self.sock], [], [], LIMIT)[0]
         self._gets_its_own()
+        self.just_after = False
         if self.before_receiving:
             self.before_receiving -= 1
             raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, 'write')
@@ -932,6 +940,7 @@ def test_18_2_tls_wants_to_read_before_a_request(serve_plain: Serve, body: Any) 
     for _ in range(5):
         assert next(iterator) == PollNeeded(layer.fileno(), POLLIN)
     go_on.set()
+    assert PollNeeded(layer.fileno(), POLLIN).poll(LIMIT)
     drive(iterator)
     if conn._out_remaining:
         conn.write(b'hello')
@@ -956,6 +965,7 @@ def test_18_2_tls_wants_to_read_before_a_body(serve_plain: Serve) -> None:
     for _ in range(5):
         assert next(iterator) == PollNeeded(layer.fileno(), POLLIN)
     go_on.set()
+    assert PollNeeded(layer.fileno(), POLLIN).poll(LIMIT)
     drive(iterator)
     assert conn.read_response().status == 200
     assert conn.readall() == b'hello'
@@ -989,15 +999,47 @@ def test_18_2_tls_wants_to_write_before_a_body(serve_plain: Serve, make: Make) -
     drive(iterator)
 
 
-def test_18_2_tls_wants_to_write_and_regular_methods_do_not_fail(serve_plain: Serve) -> None:
+@pytest.mark.parametrize('body', [b'hello', BodyFollowing(5)])
+def test_18_2_what_tls_wants_to_read_is_taken_by_other_reading(serve_plain: Serve, body: Any) -> None:
+    """Nothing more comes then: whoever goes on waiting to read waits for ever."""
+
     def script(peer: Peer) -> None:
+        assert go_on.wait(LIMIT)
         peer.send(b'r')
+        assert peer.request().body == b'hello'
+        peer.send(HELLO)
+        peer.rest()
+
+    go_on = threading.Event()
+    conn = serve_plain(script)
+    layer = layered(conn)
+    iterator: Any
+    if isinstance(body, BodyFollowing):
+        conn.send_request('PUT', '/', body=body)
+        conn.write(b'hell')
+        iterator = conn.co_write(b'o')
+    else:
+        iterator = conn.co_send_request('PUT', '/', body=body)
+    layer.before_sending = 1
+    layer.just_after = True
+    go_on.set()
+    drive(iterator)
+    assert conn.read_response().status == 200
+    assert conn.readall() == b'hello'
+
+
+def test_18_2_tls_wants_the_other_and_regular_methods_do_not_fail(serve_plain: Serve) -> None:
+    def script(peer: Peer) -> None:
+        deliver(peer, b'r')
+        sent.set()
         peer.request()
         peer.send(HELLO)
         peer.rest()
 
+    sent = threading.Event()
     conn = serve_plain(script)
     layer = layered(conn)
+    assert sent.wait(LIMIT)
     layer.before_sending = 1
     conn.send_request('GET', '/')
     layer.before_receiving = 3

@@ -1,4 +1,4 @@
-"""COMPAT 20.2: waiting releases the GIL, and signals interrupt it."""
+"""Statement 20.2: waiting releases the GIL, and signals interrupt it."""
 
 from __future__ import annotations
 

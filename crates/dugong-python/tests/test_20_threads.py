@@ -1,4 +1,4 @@
-"""COMPAT 20.1: one thread sends, one reads, and any may disconnect."""
+"""Statement 20.1: one thread sends, one reads, and any may disconnect."""
 
 from __future__ import annotations
 

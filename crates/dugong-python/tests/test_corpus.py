@@ -2,7 +2,7 @@
 
 Its README gives the format. What a caller of the drop-in cannot see is left out here: `version`, `close`, interim
 responses that were not asked for, where an error was found, and the bytes that are sent, which have fields of their own
-(section 8 of COMPAT.md). `tolerate_missing_length` is on, as in the corpus (12.5); then the
+(statements 8). `tolerate_missing_length` is on, as in the corpus (12.5); then the
 cases are run again with its default.
 """
 
@@ -32,11 +32,11 @@ CORPUS = Path(__file__).parents[3] / 'corpus'
 # Areas and cases that are left out, and why.
 LEFT_OUT = {
     'tunnel': 'the drop-in opens tunnels by itself (7.10), and knows no upgrade (10.4)',
-    'requests: TRACE has no content': 'COMPAT.md does not say',
-    'requests: CONNECT has no content': 'COMPAT.md does not say',
-    'requests: Chunked is not offered in TE': 'COMPAT.md does not say',
-    'requests: A TE field that Connection does not name is refused': 'COMPAT.md does not say',
-    'requests: An Upgrade field that Connection does not name is refused': 'COMPAT.md does not say',
+    'requests: TRACE has no content': 'no statement says so',
+    'requests: CONNECT has no content': 'no statement says so',
+    'requests: Chunked is not offered in TE': 'no statement says so',
+    'requests: A TE field that Connection does not name is refused': 'no statement says so',
+    'requests: An Upgrade field that Connection does not name is refused': 'no statement says so',
 }
 
 INVALID = 'error InvalidResponse'
@@ -45,7 +45,7 @@ CLOSED = 'error ConnectionClosed'
 STATE = 'error StateError'
 VALUE = 'error ValueError'
 
-#: Cases that the drop-in tells otherwise, with the statement of COMPAT.md, and the lines of all `events` blocks.
+#: Cases that the drop-in tells otherwise, with the statement, and the lines of all `events` blocks.
 DIFFERENT: dict[str, tuple[str, list[str]]] = {
     # A response is pending when its request is complete, not before.
     'interim: A final response behind the 100 may still come before the content': ('9.4', ['response 100', 'end']),

@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from ._dugong import HTTPConnection
 from ._dns import create_socket
+from ._dugong import HTTPConnection
 from ._exceptions import (
     ConnectionClosed,
     ConnectionTimedOut,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = [
     'BUFFER_SIZE',
     'DNS_TEST_HOSTNAMES',
-    'HTTPConnection',
     'MAX_HEADER_SIZE',
     'MAX_LINE_SIZE',
     'POLLIN',
@@ -52,6 +51,7 @@ __all__ = [
     'ConnectionTimedOut',
     'DNSUnavailable',
     'ExcessBodyData',
+    'HTTPConnection',
     'HTTPResponse',
     'HostnameNotResolvable',
     'HostnameNotResolvableOrDNSUnavailable',

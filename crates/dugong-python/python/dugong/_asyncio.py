@@ -109,7 +109,7 @@ class AioFuture(asyncio.Future[T]):
     def _wait(self, need: PollNeeded) -> None:
         """Arrange for a call of `_step` when *need* is fulfilled; or raise what is to be thrown into *crt*.
 
-        Also when the timeout of the connection has passed: an iterator that is resumed then raises `ConnectionTimedOut`.
+        Also when the connection's timeout has passed: an iterator that is resumed then raises `ConnectionTimedOut`.
         """
         if not isinstance(need, PollNeeded):  # pyright: ignore[reportUnnecessaryIsInstance]  # foreign iterators
             raise TypeError(f'expected a PollNeeded, but found {need!r}')
