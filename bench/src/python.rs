@@ -100,7 +100,7 @@ const OLD_VERSION: &str = "3.8.2";
 
 /// Which interpreters run the clients in Python.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct Paths {
     /// The interpreter that has the Python package and its peers; by default that of `bench-venv` in the target directory
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -134,7 +134,7 @@ impl Installed {
 }
 
 impl Interpreters {
-    pub(crate) fn find(flags: &Flags) -> io::Result<Self> {
+    pub(crate) fn find(flags: &Paths) -> io::Result<Self> {
         // This program is in target/release.
         let program = std::env::current_exe()?;
         let target = program.ancestors().nth(2).unwrap_or(Path::new("."));

@@ -21,7 +21,7 @@ pub(crate) struct Flags {
     #[arg(long)]
     instructions: bool,
     #[command(flatten)]
-    interpreters: python::Flags,
+    interpreters: python::Paths,
 }
 
 /// All that was measured.
