@@ -130,8 +130,9 @@ class AioFuture(asyncio.Future[T]):
             self._watch(need, role)
             if mask & POLLIN and (fd, POLLIN) not in waiting:
                 self._watch(need, POLLIN)
-            if need._timeout:
-                self._timer = self.get_loop().call_later(need._timeout, self._step, need)
+            limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
+            if limit:
+                self._timer = self.get_loop().call_later(limit, self._step, need)
         except BaseException:
             self._stop_waiting()
             raise

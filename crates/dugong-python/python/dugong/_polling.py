@@ -80,7 +80,7 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
         except StopIteration as end:
             value: T = end.value
             return value
-        limit = need._timeout
+        limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
         if limit and (not timeout or limit < timeout):
             # Then the connection has a timeout of its own, and an iterator that is resumed knows if it has passed.
             need.poll(limit)
