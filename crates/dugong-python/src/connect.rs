@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -38,11 +39,13 @@ enum Stage {
     Over,
 }
 
-/// What `disconnect` has to know of a connection that is being made.
+/// What others have to know of a connection that is being made. It lasts until the request is taken that the connection is for.
 #[derive(Default)]
 pub(crate) struct Attempt {
     given_up: AtomicBool,
     socket: Mutex<Weak<Socket>>,
+    /// The other end of an `Arrival`, if anybody waits.
+    arrival: Mutex<Option<(UnixStream, Arc<Arrival>)>>,
 }
 
 impl Attempt {
@@ -53,6 +56,46 @@ impl Attempt {
         if let Some(socket) = socket {
             socket.shutdown(std::net::Shutdown::Both);
         }
+        if let Some((_, arrival)) = self.arrival.lock().take() {
+            arrival.given_up.store(true, Ordering::Release);
+        }
+    }
+
+    /// For a reader that comes before the connection is there; None if it will not be.
+    pub(crate) fn arrival(&self) -> io::Result<Option<Arc<Arrival>>> {
+        let mut slot = self.arrival.lock();
+        if self.given_up.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if slot.is_none() {
+            let (theirs, readable) = UnixStream::pair()?;
+            *slot = Some((theirs, Arc::new(Arrival { readable, given_up: AtomicBool::new(false) })));
+        }
+        Ok(slot.as_ref().map(|(_, arrival)| arrival.clone()))
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+}
+
+/// What a reader waits for when the request, whose response it is to read, waits for the connection itself. It becomes readable
+/// when the attempt is over, since the other end goes with it.
+pub(crate) struct Arrival {
+    readable: UnixStream,
+    given_up: AtomicBool,
+}
+
+impl Arrival {
+    /// Whether `disconnect` was called, or there was an error.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+}
+
+impl AsFd for Arrival {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
     }
 }
 
@@ -64,7 +107,7 @@ impl Connect {
     fn advance(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Progress<()>> {
         let py = connection.py();
         loop {
-            if self.attempt.given_up.load(Ordering::Acquire) {
+            if self.attempt.is_given_up() {
                 return Err(ConnectionClosed::new_err("the connection was closed by disconnect()"));
             }
             match &mut self.stage {
@@ -87,7 +130,7 @@ impl Connect {
                         *self.attempt.socket.lock() = Arc::downgrade(socket);
                         return Ok(Progress::Needs(interest));
                     }
-                    Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                    Err(_) if self.attempt.is_given_up() => {}
                     Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
                         return Err(ConnectionTimedOut::new_err("timed out waiting for the connection"));
                     }
@@ -103,7 +146,7 @@ impl Connect {
                             let socket = socket.clone();
                             self.stage = self.start_tls(connection, &socket)?;
                         }
-                        Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                        Err(_) if self.attempt.is_given_up() => {}
                         Err(error) => return Err(tunnel_error(py, error)),
                     }
                 }
@@ -116,7 +159,7 @@ impl Connect {
                             };
                             return self.install(connection, Transport::Object(object));
                         }
-                        Err(_) if self.attempt.given_up.load(Ordering::Acquire) => {}
+                        Err(_) if self.attempt.is_given_up() => {}
                         Err(error) => return Err(handshake_error(py, errors::system_error(error))),
                     }
                 }
@@ -196,6 +239,8 @@ impl Connect {
         let sending = Sending::new("", &config).map_err(|error| errors::system_error(error.into()))?;
         let link = Link::new(transport, sending, Receiving::new(&config));
         connection.get().install(link);
+        // From now on the connection is closed by its own means.
+        *self.attempt.socket.lock() = Weak::new();
         self.stage = Stage::Over;
         Ok(Progress::Done(()))
     }
@@ -228,7 +273,10 @@ impl Connect {
     /// There is no connection: nothing is left of the attempt.
     fn fail(&mut self, connection: &Bound<'_, HTTPConnection>) {
         self.stage = Stage::Over;
-        connection.get().disconnect(connection.py());
+        // If it was given up, there may be another connection by now.
+        if !self.attempt.is_given_up() {
+            connection.get().disconnect(connection.py());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
-use crate::connect::{Attempt, Connect};
+use crate::connect::{Arrival, Attempt, Connect};
 use crate::errors::state_error;
 use crate::link::{Grip, Link, Role};
 use crate::operation::Operation;
@@ -153,12 +153,21 @@ impl HTTPConnection {
         }
     }
 
+    /// Whoever was about to make a connection has to do without.
     pub(crate) fn begin_attempt(&self, attempt: &Arc<Attempt>) {
-        *self.attempt.lock() = Arc::downgrade(attempt);
+        let before = std::mem::replace(&mut *self.attempt.lock(), Arc::downgrade(attempt)).upgrade();
+        if let Some(before) = before {
+            before.give_up();
+        }
+    }
+
+    /// What a reader can wait for if there is no connection yet, but there will be, with a request.
+    pub(crate) fn arrival(&self) -> PyResult<Option<Arc<Arrival>>> {
+        let attempt = self.attempt.lock().upgrade();
+        Ok(attempt.map_or(Ok(None), |attempt| attempt.arrival())?)
     }
 
     pub(crate) fn install(&self, link: Link) {
-        *self.attempt.lock() = Weak::new();
         let before = self.link.lock().replace(Arc::new(link));
         drop(before);
     }

@@ -118,6 +118,10 @@ impl Link {
         let transport = self.transport.lock().take();
         if let Some(transport) = transport {
             transport.shut_down(py);
+            if Arc::strong_count(&transport) > 1 {
+                // It is closed when the others let go; until then the peer must not wait for somebody to read.
+                transport.discard_received();
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! The methods that read (statements 10 to 13).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use dugong_http::step::{BYPASS_MIN, HeadKind, Progress};
+use dugong_http::step::{BYPASS_MIN, HeadKind, Interest, Progress};
 use dugong_http::{Error, Malformed};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,11 +11,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyString};
 
 use crate::buffer::{Buffer, NewBytes, fresh_bytes, new_bytearray};
+use crate::connect::Arrival;
 use crate::connection::HTTPConnection;
 use crate::errors::{self, state_error};
 use crate::headers::Lines;
 use crate::link::{Current, Grip, Receiver, Role, Sender};
-use crate::task::{Need, Step, Task};
+use crate::task::{Need, Step, Task, Waitable};
 use crate::wire::Wire;
 
 /// Most bytes that `read` allocates before it knows how many there are: more than one call of the system gives is wasted.
@@ -24,6 +26,8 @@ const MOST: usize = 256 * 1024;
 #[derive(Default)]
 pub(crate) struct ReadResponse {
     grip: Option<Grip>,
+    /// What it has waited for, since the request waits for the connection. The descriptor stays open as long as it is watched.
+    arrival: Option<Arc<Arrival>>,
     /// Whether the first response to the request is awaited before its body is sent.
     awaits_continue: bool,
 }
@@ -32,7 +36,15 @@ impl Task for ReadResponse {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.grip.is_none() {
-            check_pending(connection)?;
+            if self.arrival.take().is_some_and(|arrival| arrival.is_given_up()) {
+                let text = "the connection could not be made, or was closed by disconnect()";
+                return Err(errors::ConnectionClosed::new_err(text));
+            }
+            if let Err(error) = check_pending(connection) {
+                let Some(arrival) = connection.get().arrival()? else { return Err(error) };
+                self.arrival = Some(arrival.clone());
+                return Ok(Step::Needs(Need { on: Waitable::Arrival(arrival), interest: Interest::READ, moved: false }));
+            }
             // If it was closed, there is no grip.
             let Some(grip) = connection.get().grip(py, Role::Read) else {
                 let link = connection.get().link();

@@ -29,11 +29,13 @@ use crate::wire::Wire;
 /// `send_request()`.
 pub(crate) struct SendRequest {
     stage: Stage,
+    /// Lasts until the request is taken: readers that came before it wait as long as that.
+    connect: Option<Connect>,
 }
 
 enum Stage {
     Begin(Arguments),
-    Connecting(Connect, Prepared),
+    Connecting(Prepared),
     Ready(Prepared),
     Taking(Grip, Prepared),
     Sending { grip: Grip, number: u64, what: What },
@@ -68,7 +70,7 @@ impl SendRequest {
     ) -> Self {
         let (method, path) = (method.unbind(), path.unbind());
         let (headers, body, expect100) = (headers.map(Bound::unbind), body.map(Bound::unbind), expect100.map(Bound::unbind));
-        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }) }
+        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }), connect: None }
     }
 
     fn take(&mut self) -> Stage {
@@ -84,16 +86,18 @@ impl Task for SendRequest {
                 Stage::Begin(arguments) => {
                     let prepared = arguments.prepare(py, &connection.get().target(py)?)?;
                     self.stage = if needs_connection(connection)? {
-                        Stage::Connecting(Connect::new(), prepared)
+                        self.connect = Some(Connect::new());
+                        Stage::Connecting(prepared)
                     } else {
                         Stage::Ready(prepared)
                     };
                 }
-                Stage::Connecting(connect, _) => {
+                Stage::Connecting(_) => {
+                    let connect = self.connect.as_mut().expect("made for this stage");
                     if let Some(need) = connect.go_on(connection)? {
                         return Ok(Step::Needs(need));
                     }
-                    let Stage::Connecting(_, prepared) = self.take() else { unreachable!("just matched") };
+                    let Stage::Connecting(prepared) = self.take() else { unreachable!("just matched") };
                     self.stage = Stage::Ready(prepared);
                 }
                 Stage::Ready(_) => {
@@ -109,6 +113,7 @@ impl Task for SendRequest {
                         Ok(None) => return Step::done(py),
                         Err(need) => return Ok(Step::Needs(need)),
                     };
+                    self.connect = None;
                     let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
                     self.stage = Stage::Sending { grip, number, what: if prepared.given { What::Whole } else { What::Head } };
                 }
@@ -132,7 +137,7 @@ impl Task for SendRequest {
             Stage::Begin(Arguments { method, path, headers, body, expect100 }) => {
                 [headers, body, expect100].into_iter().flatten().chain([method, path]).try_for_each(|object| visit.call(object))
             }
-            Stage::Connecting(_, Prepared { method, path, .. })
+            Stage::Connecting(Prepared { method, path, .. })
             | Stage::Ready(Prepared { method, path, .. })
             | Stage::Taking(_, Prepared { method, path, .. }) => {
                 visit.call(method)?;
@@ -143,8 +148,8 @@ impl Task for SendRequest {
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        match &mut self.stage {
-            Stage::Connecting(connect, _) => connect.timed_out(connection),
+        match (&self.stage, &mut self.connect) {
+            (Stage::Connecting(_), Some(connect)) => connect.timed_out(connection),
             _ => Err(errors::ConnectionTimedOut::new_err("timed out waiting for the peer to take the request")),
         }
     }

@@ -10,8 +10,9 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
+use crate::connect::Arrival;
 use crate::connection::HTTPConnection;
-use crate::errors::ConnectionTimedOut;
+use crate::errors::{ConnectionTimedOut, state_error};
 use crate::wire::Transport;
 
 /// What a method does. Its state is in the connection; a task that is dropped leaves one that goes on where it was.
@@ -61,6 +62,8 @@ pub(crate) enum Waitable {
     Transport(Arc<Transport>),
     /// Our descriptor of a socket, and Python's number of the same socket.
     Descriptor(OwnedFd, RawFd),
+    /// A connection with a request, which is being made.
+    Arrival(Arc<Arrival>),
 }
 
 impl Waitable {
@@ -70,6 +73,7 @@ impl Waitable {
             Waitable::Socket(socket) => socket.as_fd().as_raw_fd(),
             Waitable::Transport(transport) => transport.number(),
             Waitable::Descriptor(_, number) => *number,
+            Waitable::Arrival(arrival) => arrival.as_fd().as_raw_fd(),
         }
     }
 }
@@ -80,6 +84,7 @@ impl AsFd for Waitable {
             Waitable::Socket(socket) => socket.as_fd(),
             Waitable::Transport(transport) => transport.as_fd(),
             Waitable::Descriptor(descriptor, _) => descriptor.as_fd(),
+            Waitable::Arrival(arrival) => arrival.as_fd(),
         }
     }
 }
@@ -89,6 +94,8 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
     loop {
         match task.step(connection)? {
             Step::Done(value) => return Ok(value),
+            // An iterator of this very thread may be making it.
+            Step::Needs(Need { on: Waitable::Arrival(_), .. }) => return state_error("no response is pending"),
             Step::Needs(need) => {
                 if !block(connection.py(), &need, connection.get().limit())? {
                     task.timed_out(connection)?;

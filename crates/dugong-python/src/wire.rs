@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyBytes, PyType};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::RecvFlags;
 
 use crate::errors::{self, StateError};
 use crate::task::Waitable;
@@ -51,6 +52,20 @@ impl Transport {
         match self {
             Transport::Plain(socket) => socket.shutdown(Shutdown::Both),
             Transport::Object(object) => object.shut_down(py),
+        }
+    }
+}
+
+impl Transport {
+    /// Throws away what has arrived, after `shut_down`: then the system refuses the rest.
+    pub(crate) fn discard_received(&self) {
+        let mut buffer = vec![0; PIECE];
+        // The peer may be sending as fast as this is thrown away.
+        for _ in 0..1024 {
+            match rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((_, count)) if count > 0 => {}
+                _ => break,
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import dugong
 from dugong import (
     POLLIN,
     POLLOUT,
+    AioFuture,
     BodyFollowing,
     ConnectionClosed,
     ConnectionTimedOut,
@@ -25,6 +27,7 @@ from dugong import (
     HostnameNotResolvable,
     HTTPConnection,
     InvalidResponse,
+    PollNeeded,
     StateError,
     UnsupportedResponse,
     eval_coroutine,
@@ -788,6 +791,95 @@ def test_7_6_an_abandoned_attempt_leaves_no_connection(serve_plain: Serve, clien
     conn.disconnect()
     conn.ssl_context = None
     assert get(conn, '/a') == b'/a'
+
+
+def test_7_6_a_reader_waits_for_the_connection_of_the_sender(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """As if connecting blocked: then the request is out when the reader begins."""
+    onwards = threading.Event()
+
+    def script(peer: Peer) -> None:
+        assert onwards.wait(LIMIT)
+        peer.start_tls(server_tls)
+        answer_all(peer)
+
+    with Server(script) as server, HTTPConnection('localhost', server.port, client_tls) as conn:
+        sender, reader = conn.co_send_request('GET', '/a'), conn.co_read_response()
+        next(sender)
+        need = next(reader)
+        assert need.mask == POLLIN
+        assert not need.poll(0.01)
+        assert next(reader) == need
+        with pytest.raises(StateError):  # this thread would wait for itself
+            conn.read_response()
+        onwards.set()
+        drive(sender, [])
+        assert need.poll(LIMIT)
+        drive(reader, [])
+        assert conn.readall() == b'/a'
+
+
+def test_7_6_a_reader_is_told_when_there_is_no_connection(
+    serve_plain: Serve, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    def refuses(peer: Peer) -> None:
+        peer.exactly(1)
+        peer.send(b'HTTP/1.0 400 Bad Request\r\n\r\n')
+        peer.end()
+
+    conn = serve_plain(silent, refuses, answer_all)
+    conn.ssl_context = client_tls
+    sender, reader = conn.co_send_request('GET', '/a'), conn.co_read_response()
+    next(sender)
+    need = next(reader)
+    conn.disconnect()
+    assert need.poll(LIMIT)
+    with pytest.raises(ConnectionClosed):
+        next(reader)
+    with pytest.raises(ConnectionClosed):
+        next(sender)
+
+    sender, reader = conn.co_send_request('GET', '/a'), conn.co_read_response()
+    next(sender)
+    need = next(reader)
+    with pytest.raises(ssl.SSLError):
+        drive(sender, [])
+    assert need.poll(LIMIT)
+    with pytest.raises(ConnectionClosed):
+        next(reader)
+
+    conn.ssl_context = None
+    assert get(conn, '/a') == b'/a'
+
+
+@pytest.mark.parametrize('proxied', [False, True])
+def test_7_6_both_halves_may_be_started_at_once(tunnel: Tunnel, proxied: bool) -> None:
+    """A program that never had to wait for the connection before it read."""
+
+    def script(peer: Peer) -> None:
+        if proxied:
+            peer.head()
+            peer.send(b'HTTP/1.1 200 OK\r\n\r\n')
+        peer.start_tls(tunnel.server_tls)
+        answer_all(peer)
+
+    def send() -> Generator[PollNeeded, None, None]:
+        for number in range(100):
+            yield from conn.co_send_request('GET', f'/{number}')
+
+    def read() -> Generator[PollNeeded, None, None]:
+        for number in range(100):
+            yield from conn.co_read_response()
+            assert (yield from conn.co_readall()) == f'/{number}'.encode()
+
+    async def main() -> None:
+        await asyncio.wait_for(asyncio.gather(AioFuture(send()), AioFuture(read())), LIMIT)
+
+    with Server(script) as server, HTTPConnection('localhost', server.port, tunnel.client_tls) as conn:
+        if proxied:
+            conn.proxy = ('127.0.0.1', server.port)
+        asyncio.run(main())
 
 
 # 7.7, 7.8: more about them in test_07_dns.py

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -85,6 +86,26 @@ def test_15_1_says_so_with_tls(serve_tls: Serve, name: str) -> None:
     ask(conn)
     assert conn.readall() == b'hello'
     getattr(conn, name)()
+
+
+def test_15_1_a_peer_that_sends_notices_it_though_an_iterator_exists(serve: Serve) -> None:
+    noticed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        with contextlib.suppress(OSError):
+            for _ in range(1 << 10):
+                peer.send(bytes(1 << 20))
+        noticed.set()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    iterator = conn.co_read_response()
+    assert next(iterator).poll(LIMIT)
+    conn.disconnect()
+    assert noticed.wait(LIMIT)
+    with pytest.raises(ConnectionClosed):
+        next(iterator)
 
 
 @pytest.mark.parametrize('when', ['connected', 'asked', 'reading', 'writing'])

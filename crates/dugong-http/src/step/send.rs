@@ -207,12 +207,14 @@ impl Duplex<'_> {
     /// `Local(ReadFirst)` if the receive buffer is full, or if the server has ended its direction: reading says what came of it;
     /// otherwise the connection is done for.
     pub fn flush(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
-        match self.write_pending(stream)? {
-            Progress::Done(()) => Ok(Progress::Done(())),
-            Progress::Needs(interest) => match self.take_in(interest, stream)? {
-                TakenIn::Full => refused(Misuse::ReadFirst),
-                TakenIn::Wait(interest) => Ok(Progress::Needs(interest)),
-            },
+        let mut is_retry = false;
+        loop {
+            let Progress::Needs(interest) = self.write_pending(stream)? else { return Ok(Progress::Done(())) };
+            match self.take_in(interest, stream)? {
+                TakenIn::Full => return refused(Misuse::ReadFirst),
+                TakenIn::Wait(_) if may_have_been_read(interest, &mut is_retry) => {}
+                TakenIn::Wait(interest) => return Ok(Progress::Needs(interest)),
+            }
         }
     }
 
@@ -246,6 +248,7 @@ impl Duplex<'_> {
     /// Otherwise the connection is done for.
     pub fn write_content(&mut self, content: &[u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
         let shared = self.shared;
+        let mut is_retry = false;
         loop {
             let sender = self.sender();
             if sender.upload.is_some() {
@@ -269,10 +272,11 @@ impl Duplex<'_> {
                     if self.is_answered() {
                         return refused(Misuse::ContentRefused);
                     }
-                    return match taken_in {
-                        TakenIn::Full => refused(Misuse::ReadFirst),
-                        TakenIn::Wait(interest) => Ok(Progress::Needs(interest)),
-                    };
+                    match taken_in {
+                        TakenIn::Full => return refused(Misuse::ReadFirst),
+                        TakenIn::Wait(_) if may_have_been_read(interest, &mut is_retry) => {}
+                        TakenIn::Wait(interest) => return Ok(Progress::Needs(interest)),
+                    }
                 }
                 Err(error) => {
                     sender.half.sent(0, &mut shared.queue());
@@ -370,6 +374,11 @@ impl Duplex<'_> {
             }
         }
     }
+}
+
+/// Whether writing, which wanted something from the peer (as TLS may), has to be tried once more: reading may have taken it.
+fn may_have_been_read(interest: Interest, is_retry: &mut bool) -> bool {
+    !interest.writes() && !std::mem::replace(is_retry, true)
 }
 
 fn is_pointless(queue: &Outstanding) -> bool {
