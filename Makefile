@@ -9,7 +9,7 @@ help:
 	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
 	@echo "make test   all checks and tests (needs Rust, Python 3.11 and nginx); the package on Python 3.12 and 3.13, too, if found"
 	@echo "make wheel  the Python package as wheel and source distribution, in dist"
-	@echo "make bench  the benchmark beside raw and httparse clients (about 5 minutes; valgrind adds instruction counts)"
+	@echo "make bench  the benchmark beside raw, httparse and Python clients (6 to 7 minutes; valgrind adds instruction counts)"
 	@echo "make docs   the documentation: of the Python package in docs/_build, of the crates in target/doc"
 
 demo:
@@ -32,6 +32,7 @@ python: python-style python-types python-tests
 
 python-style: target/venv/ready
 	cd crates/dugong-python && ../../target/venv/bin/ruff check . && ../../target/venv/bin/ruff format --check .
+	target/venv/bin/ruff check bench/python examples/python && target/venv/bin/ruff format --check bench/python examples/python
 
 python-types: installed
 	cd crates/dugong-python && ../../target/venv/bin/mypy
@@ -56,9 +57,20 @@ wheel: target/venv/ready
 	rm -rf dist
 	target/venv/bin/maturin build --release --sdist --interpreter target/venv/bin/python --out dist
 
-bench:
+bench: installed target/venv-bench/ready target/venv-bench-old/ready
 	$(CARGO) build --release -p dugong-origin -p dugong-bench
+	target/venv-bench/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	target/release/dugong-bench table --instructions
+
+target/venv-bench/ready: bench/requirements.txt
+	$(PYTHON) -m venv target/venv-bench
+	target/venv-bench/bin/python -m pip install --quiet --requirement bench/requirements.txt
+	touch target/venv-bench/ready
+
+target/venv-bench-old/ready: bench/requirements-old.txt
+	$(PYTHON) -m venv target/venv-bench-old
+	target/venv-bench-old/bin/python -m pip install --quiet --requirement bench/requirements-old.txt
+	touch target/venv-bench-old/ready
 
 docs: target/venv-docs/ready installed
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps

@@ -101,10 +101,10 @@ const OLD_VERSION: &str = "3.8.2";
 /// Which interpreters run the clients in Python.
 #[derive(Args)]
 pub(crate) struct Paths {
-    /// The interpreter that has the Python package and its peers; by default that of `bench-venv` in the target directory
+    /// The interpreter that has the Python package and its peers; by default that of `venv-bench` in the target directory
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// The interpreter that has the old module; by default that of `bench-venv-old` in the target directory
+    /// The interpreter that has the old module; by default that of `venv-bench-old` in the target directory
     #[arg(long, value_name = "PATH")]
     python_old: Option<PathBuf>,
 }
@@ -139,7 +139,7 @@ impl Interpreters {
         let program = std::env::current_exe()?;
         let target = program.ancestors().nth(2).unwrap_or(Path::new("."));
         let or_in = |flag: &Option<PathBuf>, name: &str| flag.clone().unwrap_or_else(|| target.join(name).join("bin/python"));
-        Ok(Interpreters { python: or_in(&flags.python, "bench-venv"), python_old: or_in(&flags.python_old, "bench-venv-old") })
+        Ok(Interpreters { python: or_in(&flags.python, "venv-bench"), python_old: or_in(&flags.python_old, "venv-bench-old") })
     }
 
     /// The words that run a script of `bench/python` where `module` is.
