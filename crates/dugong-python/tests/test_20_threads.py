@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import random
 import ssl
@@ -47,14 +46,6 @@ LARGE = 64 << 20
 def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
     with Origin(tls=request.param == 'tls') as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def watchdog() -> Iterator[None]:
-    """Show what all threads do if a test hangs in spite of all limits."""
-    faulthandler.dump_traceback_later(300)
-    yield
-    faulthandler.cancel_dump_traceback_later()
 
 
 def get(conn: HTTPConnection, path: str) -> bytes:
