@@ -11,6 +11,12 @@ from peers import Serve
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
+def pytest_collection_finish() -> None:
+    """What there is now stays: looking through thousands of tests after each of them would take most of the time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_open() -> Iterator[None]:
     """Collect at once, so that a forgotten socket or a bad callback fails the test that caused it."""

@@ -168,6 +168,9 @@ class Peer:
                     data = tls.read(65536)
                 except ssl.SSLWantReadError:
                     pass
+                except ssl.SSLZeroReturnError:  # the same as b'', after a close_notify of our own
+                    self.notified = True
+                    return b''
                 else:
                     self.notified = not data
                     return data

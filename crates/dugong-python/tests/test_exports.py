@@ -29,7 +29,7 @@ CHEAP = set(
 
 
 def public(cls: type) -> list[str]:
-    return [name for name in vars(cls) if not name.startswith('_')]
+    return sorted(name for name in vars(cls) if not name.startswith('_'))
 
 
 def documented() -> set[str]:
