@@ -20,40 +20,52 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, ConnectionClosed, ConnectionTimedOut, InvalidResponse};
 use crate::link::Link;
+use crate::log;
 use crate::task::{Need, Step, Task, Waitable};
 use crate::wire::{Object, Transport, Wire};
+
+const GIVEN_UP: &str = "the connection was closed by disconnect(), or another one was begun";
 
 /// `connect()`, and the first part of whatever needs a connection.
 pub(crate) struct Connect {
     stage: Stage,
     target: Option<Target>,
     attempt: Arc<Attempt>,
+    /// Whether it has got on since it last had to wait.
+    moved: Cell<bool>,
 }
 
 enum Stage {
     Begin,
     Tcp(Connecting),
     Tunnel(Box<Tunnel>, Arc<Socket>),
-    /// With the socket, so that the attempt can shut it down.
-    Handshake(Object, #[allow(dead_code, reason = "kept alive")] Arc<Socket>),
+    Handshake(Object, Arc<Socket>),
     Over,
 }
 
 /// What others have to know of a connection that is being made. It lasts until the request is taken that the connection is for.
-#[derive(Default)]
 pub(crate) struct Attempt {
     given_up: AtomicBool,
+    /// The process that it belongs to: a child has but a copy of the descriptor.
+    process: u32,
     socket: Mutex<Weak<Socket>>,
     /// The other end of an `Arrival`, if anybody waits.
     arrival: Mutex<Option<(UnixStream, Arc<Arrival>)>>,
 }
 
 impl Attempt {
+    fn new() -> Self {
+        let process = std::process::id();
+        Attempt { given_up: AtomicBool::new(false), process, socket: Mutex::default(), arrival: Mutex::default() }
+    }
+
     /// Ends it; whoever waits for it wakes up.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
         let socket = self.socket.lock().upgrade();
-        if let Some(socket) = socket {
+        if let Some(socket) = socket
+            && self.process == std::process::id()
+        {
             socket.shutdown(std::net::Shutdown::Both);
         }
         if let Some((_, arrival)) = self.arrival.lock().take() {
@@ -74,7 +86,7 @@ impl Attempt {
         Ok(slot.as_ref().map(|(_, arrival)| arrival.clone()))
     }
 
-    fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire)
     }
 }
@@ -101,14 +113,14 @@ impl AsFd for Arrival {
 
 impl Connect {
     pub(crate) fn new() -> Self {
-        Connect { stage: Stage::Begin, target: None, attempt: Arc::default() }
+        Connect { stage: Stage::Begin, target: None, attempt: Arc::new(Attempt::new()), moved: Cell::new(false) }
     }
 
     fn advance(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Progress<()>> {
         let py = connection.py();
         loop {
             if self.attempt.is_given_up() {
-                return Err(ConnectionClosed::new_err("the connection was closed by disconnect()"));
+                return Err(ConnectionClosed::new_err(GIVEN_UP));
             }
             match &mut self.stage {
                 Stage::Begin => {
@@ -122,12 +134,14 @@ impl Connect {
                 Stage::Tcp(connecting) => match connecting.step() {
                     Ok(Progress::Done(socket)) => {
                         *self.attempt.socket.lock() = Arc::downgrade(&socket);
-                        connection.get().open_trace(py)?;
+                        connection.get().open_trace(py, &self.attempt)?;
+                        self.moved.set(true);
                         self.stage = self.after_tcp(connection, socket)?;
                     }
                     Ok(Progress::Needs(interest)) => {
                         let socket = connecting.current().expect("a step that needs something has a socket");
-                        *self.attempt.socket.lock() = Arc::downgrade(socket);
+                        let before = std::mem::replace(&mut *self.attempt.socket.lock(), Arc::downgrade(socket));
+                        self.moved.set(!before.ptr_eq(&Arc::downgrade(socket)));
                         return Ok(Progress::Needs(interest));
                     }
                     Err(_) if self.attempt.is_given_up() => {}
@@ -139,12 +153,13 @@ impl Connect {
                 Stage::Tunnel(tunnel, socket) => {
                     let trace = connection.get().trace(py);
                     let transport = Transport::Plain(socket.clone());
-                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: &Cell::new(false) };
+                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: &self.moved };
                     match tunnel.step(&mut wire) {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(())) => {
                             let socket = socket.clone();
                             self.stage = self.start_tls(connection, &socket)?;
+                            self.moved.set(true);
                         }
                         Err(_) if self.attempt.is_given_up() => {}
                         Err(error) => return Err(tunnel_error(py, error)),
@@ -233,15 +248,24 @@ impl Connect {
 
     /// The transport is ready.
     fn install(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Progress<()>> {
+        if self.attempt.is_given_up() {
+            return Err(ConnectionClosed::new_err(GIVEN_UP));
+        }
         let mut limits = Limits::default();
         limits.fields = usize::MAX; // limited by their bytes alone (statement 11.6)
+        limits.interim_responses = 1024; // some servers say that they are still working, for hours
         let config = Config::new().user_agent(None).limits(limits);
         let sending = Sending::new("", &config).map_err(|error| errors::system_error(error.into()))?;
-        let link = Link::new(transport, sending, Receiving::new(&config));
+        let link = Link::new(transport, sending, Receiving::new(&config), log::is_enabled(connection.py())?);
+        let is_logged = link.is_logged;
         connection.get().install(link);
         // From now on the connection is closed by its own means.
         *self.attempt.socket.lock() = Weak::new();
         self.stage = Stage::Over;
+        if is_logged {
+            let target = self.target.as_ref().expect("it has led here");
+            log::connected(connection.py(), &target.hostname, target.port)?;
+        }
         Ok(Progress::Done(()))
     }
 
@@ -250,7 +274,7 @@ impl Connect {
         match &self.stage {
             Stage::Tcp(connecting) => connecting.current().cloned().map(Waitable::Socket),
             Stage::Tunnel(_, socket) => Some(Waitable::Socket(socket.clone())),
-            Stage::Handshake(object, _) => object.waitable().ok(),
+            Stage::Handshake(object, socket) => Some(Waitable::Wrapped(socket.clone(), object.number())),
             Stage::Begin | Stage::Over => None,
         }
     }
@@ -261,7 +285,7 @@ impl Connect {
             Ok(Progress::Done(())) => Ok(None),
             Ok(Progress::Needs(interest)) => {
                 let on = self.waits_for().expect("only a stage with a socket needs something");
-                Ok(Some(Need { on, interest, moved: false }))
+                Ok(Some(Need { on, interest, moved: self.moved.take(), may_change: false }))
             }
             Err(error) => {
                 self.fail(connection);
@@ -271,7 +295,7 @@ impl Connect {
     }
 
     /// There is no connection: nothing is left of the attempt.
-    fn fail(&mut self, connection: &Bound<'_, HTTPConnection>) {
+    pub(crate) fn fail(&mut self, connection: &Bound<'_, HTTPConnection>) {
         self.stage = Stage::Over;
         // If it was given up, there may be another connection by now.
         if !self.attempt.is_given_up() {
@@ -286,6 +310,10 @@ impl Task for Connect {
             Some(need) => Ok(Step::Needs(need)),
             None => Step::done(connection.py()),
         }
+    }
+
+    fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
+        self.fail(connection);
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyAttributeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -14,6 +14,7 @@ use pyo3::{PyTraverseError, intern};
 use crate::connect::{Arrival, Attempt, Connect};
 use crate::errors::state_error;
 use crate::link::{Grip, Link, Role};
+use crate::log;
 use crate::operation::Operation;
 use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
 use crate::send::{Finish, SendRequest, Write};
@@ -101,7 +102,8 @@ impl HTTPConnection {
     /// How long a single wait may last.
     pub(crate) fn limit(&self) -> Option<Duration> {
         let seconds = f64::from_bits(self.limit.load(Ordering::Relaxed));
-        if seconds == 0.0 { None } else { Some(Duration::try_from_secs_f64(seconds).unwrap_or_default()) }
+        // What is longer than the system can count is no limit.
+        if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
     }
 
     pub(crate) fn tolerates_missing_length(&self) -> bool {
@@ -117,10 +119,16 @@ impl HTTPConnection {
         let port = match port.is_none() {
             true if ssl_context.is_some() => 443,
             true => 80,
-            false => port.extract()?,
+            false => port_of(&port)?,
         };
         let proxy = read(|settings| &settings.proxy);
-        let proxy = if proxy.is_none() { None } else { Some(proxy.extract()?) };
+        let proxy = if proxy.is_truthy()? {
+            let pair: Vec<Bound<'_, PyAny>> = proxy.extract()?;
+            let [host, port] = &pair[..] else { return Err(PyValueError::new_err("proxy has to be None or (host, port)")) };
+            Some((host.extract()?, port_of(port)?))
+        } else {
+            None
+        };
         Ok(Target { hostname: read(|settings| &settings.hostname).extract()?, port, ssl_context, proxy })
     }
 
@@ -173,7 +181,7 @@ impl HTTPConnection {
     }
 
     /// Opens the file that `DUGONG_TRACEFILE` names, if it is set.
-    pub(crate) fn open_trace(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn open_trace(&self, py: Python<'_>, attempt: &Attempt) -> PyResult<()> {
         static UNIQUE: AtomicU64 = AtomicU64::new(0);
         // `os.environ`, since a program may have replaced it.
         let environment = py.import(intern!(py, "os"))?.getattr(intern!(py, "environ"))?;
@@ -185,9 +193,14 @@ impl HTTPConnection {
         let name = name.replace("%d", &UNIQUE.fetch_add(1, Ordering::Relaxed).to_string());
         self.close_trace(py);
         let file = py.import(intern!(py, "io"))?.getattr(intern!(py, "open"))?.call1((name, "wb", 0))?;
+        if attempt.is_given_up() {
+            return file.call_method0(intern!(py, "close")).map(drop);
+        }
         let mut settings = self.settings.lock();
-        settings.trace_fh = Some(file.unbind());
         settings.is_trace_ours = true;
+        let before = settings.trace_fh.replace(file.unbind());
+        drop(settings);
+        drop(before);
         Ok(())
     }
 
@@ -260,6 +273,8 @@ impl HTTPConnection {
         };
         let before = std::mem::replace(&mut *self.settings.lock(), settings);
         drop(before);
+        self.limit.store(0, Ordering::Relaxed);
+        self.tolerate_missing_length.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -329,7 +344,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.proxy);
     }
 
-    /// How many seconds a single wait for the peer may last; None or 0: for ever.
+    /// How many seconds a single wait for the peer may last; None, 0 or less: for ever.
     ///
     /// When it passes without progress, `ConnectionTimedOut` is raised. It bounds each wait, not a whole call.
     #[getter]
@@ -343,7 +358,7 @@ impl HTTPConnection {
         if seconds.is_nan() {
             return Err(PyValueError::new_err("timeout is not a number"));
         }
-        self.limit.store((seconds + 0.0).to_bits(), Ordering::Relaxed);
+        self.limit.store(seconds.to_bits(), Ordering::Relaxed);
         self.set(value, |settings| &mut settings.timeout);
         Ok(())
     }
@@ -410,8 +425,12 @@ impl HTTPConnection {
         if let Some(attempt) = attempt {
             attempt.give_up();
         }
-        if let Some(link) = self.link() {
-            link.disconnect(py);
+        if let Some(link) = self.link()
+            && link.disconnect(py)
+            && link.is_logged
+        {
+            // It never fails.
+            let _ = log::disconnected(py);
         }
         self.close_trace(py);
     }
@@ -434,13 +453,13 @@ impl HTTPConnection {
     /// connection.
     #[pyo3(signature = (binary_form=false))]
     fn get_ssl_peercert(slf: &Bound<'_, Self>, binary_form: bool) -> PyResult<Py<PyAny>> {
-        Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form,)))
+        Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form,)).map(Bound::unbind))
     }
 
     /// Return name, protocol and secret bits of the cipher, as the socket's `cipher` does; None without TLS. Connects if there
     /// is no connection.
     fn get_ssl_cipher(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Self::ask_tls(slf, |object| object.call_method0("cipher"))
+        Self::ask_tls(slf, |object| object.call_method0("cipher").map(Bound::unbind))
     }
 
     /// Send a request: its line, its headers, and its body if it was given as bytes. Twin: `co_send_request`.
@@ -734,10 +753,7 @@ impl HTTPConnection {
         slf.call_method0(intern!(slf.py(), "disconnect")).map(drop)
     }
 
-    fn ask_tls<'py>(
-        slf: &Bound<'py, Self>,
-        ask: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Py<PyAny>> {
+    fn ask_tls(slf: &Bound<'_, Self>, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.get();
         if this.open_link().is_none() {
@@ -745,9 +761,21 @@ impl HTTPConnection {
         }
         let transport = this.open_link().and_then(|link| link.transport());
         match transport.as_deref().and_then(|transport| transport.object()) {
-            Some(object) => ask(object.get(py)).map(Bound::unbind),
+            Some(object) => object.ask(py, ask),
             None => Ok(py.None()),
         }
+    }
+}
+
+/// A port, as a number or in digits.
+fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
+    let text = port.str()?;
+    let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {text}"));
+    match port.extract::<&str>() {
+        Ok(digits) => digits.parse().map_err(|_| wrong()),
+        Err(_) => port
+            .extract()
+            .map_err(|error: PyErr| if error.is_instance_of::<PyOverflowError>(port.py()) { wrong() } else { error }),
     }
 }
 

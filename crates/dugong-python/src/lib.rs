@@ -13,6 +13,7 @@ mod connection;
 mod errors;
 mod headers;
 mod link;
+mod log;
 mod operation;
 mod receive;
 mod send;

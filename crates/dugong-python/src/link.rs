@@ -40,6 +40,14 @@ pub(crate) struct Link {
     pub(crate) refused: AtomicBool,
     /// The wait for 100 (Continue) ended with a timeout: the content may be sent (statement 10.5).
     pub(crate) silent: AtomicBool,
+    /// Some of what was to be written went out, and the rest did not: nothing may be sent after it.
+    pub(crate) torn: AtomicBool,
+    /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
+    response: Mutex<Option<Py<PyAny>>>,
+    /// The process that it belongs to: a child has but a copy of the descriptor.
+    process: u32,
+    /// Whether the logger wants to know what happens.
+    pub(crate) is_logged: bool,
 }
 
 /// The sender's half.
@@ -59,21 +67,14 @@ pub(crate) enum InVain {
 /// The reader's half.
 pub(crate) struct Receiver {
     pub(crate) receiving: Receiving,
-    /// The response whose body has not been read to its reported end (statement 11.3).
-    pub(crate) current: Option<Current>,
-}
-
-pub(crate) struct Current {
-    /// The number of its request.
-    pub(crate) number: u64,
-    /// The `HTTPResponse`, which gets the trailers.
-    pub(crate) response: Py<PyAny>,
+    /// The number of the request whose response's body has not been read to its reported end (statement 11.3).
+    pub(crate) current: Option<u64>,
 }
 
 impl Receiver {
     /// Whether the engine has given all of the current response's content.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.current.as_ref().is_none_or(|current| self.receiving.half().completed() > current.number)
+        self.current.is_none_or(|number| self.receiving.half().completed() > number)
     }
 }
 
@@ -85,7 +86,7 @@ struct Asked {
 }
 
 impl Link {
-    pub(crate) fn new(transport: Transport, sending: Sending, receiving: Receiving) -> Self {
+    pub(crate) fn new(transport: Transport, sending: Sending, receiving: Receiving, is_logged: bool) -> Self {
         Link {
             transport: Mutex::new(Some(Arc::new(transport))),
             closed: AtomicBool::new(false),
@@ -97,7 +98,16 @@ impl Link {
             asked: Mutex::default(),
             refused: AtomicBool::new(false),
             silent: AtomicBool::new(false),
+            torn: AtomicBool::new(false),
+            response: Mutex::default(),
+            process: std::process::id(),
+            is_logged,
         }
+    }
+
+    /// Remembers the response whose body is being read, or forgets it.
+    pub(crate) fn set_response(&self, response: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+        std::mem::replace(&mut *self.response.lock(), response)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -108,21 +118,24 @@ impl Link {
         self.transport.lock().clone()
     }
 
-    /// Ends it: takes none of the locks that others may hold for long.
-    pub(crate) fn disconnect(&self, py: Python<'_>) {
+    /// Ends it, unless that was done before: takes none of the locks that others may hold for long.
+    pub(crate) fn disconnect(&self, py: Python<'_>) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
         // The lock is let go before Python is called.
         let transport = self.transport.lock().take();
-        if let Some(transport) = transport {
+        if let Some(transport) = transport
+            && self.process == std::process::id()
+        {
             transport.shut_down(py);
             if Arc::strong_count(&transport) > 1 {
                 // It is closed when the others let go; until then the peer must not wait for somebody to read.
                 transport.discard_received();
             }
         }
+        true
     }
 
     /// A request was taken.
@@ -196,12 +209,10 @@ impl Link {
                 visit.call(path)?;
             }
         }
-        if let Some(lock) = self.receiver.try_lock()
-            && let Ok(receiver) = lock.try_borrow()
-            && let Some(current) = &receiver.current
-        {
-            visit.call(&current.response)?;
+        if let Some(response) = self.response.try_lock().as_deref().and_then(Option::as_ref) {
+            visit.call(response)?;
         }
+        // Not the TLS object: if the collector saw it, it could end it before we have sent close_notify and closed it.
         Ok(())
     }
 
@@ -240,12 +251,13 @@ pub(crate) struct Grip {
     role: Role,
     /// Whether bytes have passed since it last had to wait.
     moved: Cell<bool>,
+    laps: Cell<u32>,
 }
 
 impl Grip {
     pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
         Self::count(&link, role).fetch_add(1, Ordering::AcqRel);
-        Grip { link, transport, trace, role, moved: Cell::new(false) }
+        Grip { link, transport, trace, role, moved: Cell::new(false), laps: Cell::new(0) }
     }
 
     fn count(link: &Link, role: Role) -> &AtomicUsize {
@@ -298,7 +310,30 @@ impl Grip {
 
     /// What a step has to wait for.
     pub(crate) fn need(&self, interest: Interest) -> Need {
-        Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take() }
+        // As long as somebody reads, that one would see an early answer; when nobody does, the sender has to.
+        let may_change = self.role == Role::Send && !interest.reads() && self.link.readers.load(Ordering::Acquire) > 0;
+        Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take(), may_change }
+    }
+
+    /// What comes now has all the time again.
+    pub(crate) fn renew(&self) {
+        self.moved.set(true);
+    }
+
+    /// Between two steps of many: a signal may want to end them, and other threads may want to run.
+    pub(crate) fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        const LAPS: u32 = 64;
+        let laps = self.laps.get() + 1;
+        self.laps.set(laps % LAPS);
+        if laps == LAPS {
+            py.detach(|| ());
+        }
+        py.check_signals()
+    }
+
+    /// Shows the collector what it holds.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.trace.as_ref().map_or(Ok(()), |trace| visit.call(trace))
     }
 
     /// An error of the engine as an exception.

@@ -1,6 +1,6 @@
 //! The iterators that the `co_` methods return.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
@@ -11,7 +11,7 @@ use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connection::HTTPConnection;
-use crate::task::{Need, Step, Task};
+use crate::task::{Need, Patience, Step, Task};
 
 /// What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
 ///
@@ -34,12 +34,12 @@ struct Running {
     connection: Py<HTTPConnection>,
     task: Box<dyn Task>,
     /// Since when nothing was transferred.
-    waiting: Option<Instant>,
+    patience: Patience,
 }
 
 impl Operation {
     pub(crate) fn new(connection: &Bound<'_, HTTPConnection>, task: impl Task + 'static) -> Self {
-        let running = Running { connection: connection.clone().unbind(), task: Box::new(task), waiting: None };
+        let running = Running { connection: connection.clone().unbind(), task: Box::new(task), patience: Patience::default() };
         Operation { state: Mutex::new(State::Suspended(running)) }
     }
 
@@ -152,26 +152,18 @@ impl Running {
                 Step::Done(value) => return Ok(Err(value)),
                 Step::Needs(need) => need,
             };
-            let limit = connection.get().limit();
-            let since = match (limit, self.waiting) {
-                (None, _) => None,
-                (Some(_), Some(since)) if !need.moved => Some(since),
-                (Some(_), _) => Some(Instant::now()),
-            };
-            self.waiting = since;
-            if let (Some(limit), Some(since)) = (limit, since) {
-                let left = limit.saturating_sub(since.elapsed());
-                if left.is_zero() {
-                    self.waiting = None;
-                    self.task.timed_out(connection)?;
-                    continue;
-                }
-                let poll_needed = poll_needed(py, &need)?;
-                // For drivers that can wait no longer than that: see `AioFuture`.
-                poll_needed.setattr(intern!(py, "_timeout"), left.as_secs_f64())?;
-                return Ok(Ok(poll_needed.unbind()));
+            let left = self.patience.left(&need, connection.get().limit());
+            if left == Some(Duration::ZERO) {
+                self.patience.renew();
+                self.task.timed_out(connection)?;
+                continue;
             }
-            return Ok(Ok(poll_needed(py, &need)?.unbind()));
+            let poll_needed = poll_needed(py, &need)?;
+            if let Some(most) = need.at_most(left) {
+                // For drivers that can wait no longer than that: see `AioFuture`.
+                poll_needed.setattr(intern!(py, "_timeout"), most.as_secs_f64())?;
+            }
+            return Ok(Ok(poll_needed.unbind()));
         }
     }
 }

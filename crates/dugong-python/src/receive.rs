@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 
 use dugong_http::step::{BYPASS_MIN, HeadKind, Interest, Progress};
 use dugong_http::{Error, Malformed};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,7 +17,8 @@ use crate::connect::Arrival;
 use crate::connection::HTTPConnection;
 use crate::errors::{self, state_error};
 use crate::headers::Lines;
-use crate::link::{Current, Grip, Receiver, Role, Sender};
+use crate::link::{Grip, Receiver, Role, Sender};
+use crate::log;
 use crate::task::{Need, Step, Task, Waitable};
 use crate::wire::Wire;
 
@@ -30,6 +33,8 @@ pub(crate) struct ReadResponse {
     arrival: Option<Arc<Arrival>>,
     /// Whether the first response to the request is awaited before its body is sent.
     awaits_continue: bool,
+    /// Whether a body may end with the connection though nothing says so.
+    tolerant: bool,
 }
 
 impl Task for ReadResponse {
@@ -43,32 +48,42 @@ impl Task for ReadResponse {
             if let Err(error) = check_pending(connection) {
                 let Some(arrival) = connection.get().arrival()? else { return Err(error) };
                 self.arrival = Some(arrival.clone());
-                return Ok(Step::Needs(Need { on: Waitable::Arrival(arrival), interest: Interest::READ, moved: false }));
+                let on = Waitable::Arrival(arrival);
+                return Ok(Step::Needs(Need { on, interest: Interest::READ, moved: false, may_change: false }));
             }
             // If it was closed, there is no grip.
             let Some(grip) = connection.get().grip(py, Role::Read) else {
                 let link = connection.get().link();
                 return Err(link.map_or_else(|| errors::StateError::new_err(()), |link| link.gone(py)));
             };
+            self.tolerant = connection.get().tolerates_missing_length();
             grip.read(py, |receiver, _, _| {
-                receiver.receiving.require_length(!connection.get().tolerates_missing_length());
+                receiver.receiving.require_length(!self.tolerant);
                 Ok(())
             })?;
+            grip.renew();
             self.grip = Some(grip);
         }
         let grip = self.grip.as_ref().expect("just taken");
-        self.awaits_continue = grip.link.shared.queue().is_waiting_for_continue();
-        let tolerant = connection.get().tolerates_missing_length();
-        grip.read(py, |receiver, sender, wire| {
+        let read = grip.read(py, |receiver, sender, wire| {
             if grip.link.is_closed() {
                 return Err(grip.link.gone(py));
             }
+            self.awaits_continue = grip.link.shared.queue().is_waiting_for_continue();
             match grip.duplex(sender, Some(receiver)).read_head_or_continue(wire) {
-                Ok(Progress::Done(kind)) => Ok(Step::Done(response(py, grip, receiver, kind, self.awaits_continue, tolerant)?)),
-                Ok(Progress::Needs(interest)) => Ok(Step::Needs(grip.need(interest))),
+                Ok(Progress::Done(kind)) => Ok(Ok(take_head(py, grip, receiver, kind, self.awaits_continue, self.tolerant)?)),
+                Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
                 Err(error) => Err(grip.exception(py, error)),
             }
-        })
+        })?;
+        match read {
+            Ok(head) => head.response(py, grip).map(Step::Done),
+            Err(need) => Ok(Step::Needs(need)),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
     }
 
     fn timed_out(&mut self, _: &Bound<'_, HTTPConnection>) -> PyResult<()> {
@@ -93,55 +108,91 @@ fn check_pending(connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
     if pending { Ok(()) } else { state_error(nothing) }
 }
 
-/// The head that was read, as an `HTTPResponse`.
-fn response(
+/// What a head said.
+struct Head {
+    method: Py<PyString>,
+    path: Py<PyString>,
+    status: u16,
+    reason: Py<PyString>,
+    length: Option<u64>,
+    lines: Lines,
+    /// Whether the response has neither a length nor `Connection: close`, and nobody minds.
+    is_closing: bool,
+    /// Whether it has a transfer coding that cannot be read.
+    is_coded: bool,
+    /// Whether a body follows that has to be read.
+    has_body: bool,
+}
+
+/// Takes the head that was read. Nothing of Python is called here that could fail and leave it half taken.
+fn take_head(
     py: Python<'_>,
     grip: &Grip,
     receiver: &mut Receiver,
     kind: HeadKind,
     awaited_continue: bool,
     tolerant: bool,
-) -> PyResult<Py<PyAny>> {
-    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+) -> PyResult<Head> {
     let half = receiver.receiving.half();
     let head = half.head();
-    let closing = tolerant && kind == HeadKind::Final && half.is_length_missing();
-    if closing {
-        warn(py, "the response has no length and does not say that the connection closes; reading up to its end")?;
-    }
-    if let Some(dugong_proto::Error::Remote {
-        what: Malformed::TransferCoding | Malformed::CodingInHttp10 | Malformed::FoldedFramingField,
-        ..
-    }) = half.framing_fault()
-    {
-        warn(py, "the response has a transfer coding that cannot be read")?;
-    }
+    let is_closing = tolerant && kind == HeadKind::Final && half.is_length_missing();
+    let is_coded = matches!(
+        half.framing_fault(),
+        Some(dugong_proto::Error::Remote {
+            what: Malformed::TransferCoding | Malformed::CodingInHttp10 | Malformed::FoldedFramingField,
+            ..
+        })
+    );
     let (method, path) = grip.link.oldest(py).expect("the engine reads responses to requests that were taken");
-    let status = head.status().as_u16();
     let reason = head.reason_text();
     let reason = if reason == "OK" { intern!(py, "OK").clone() } else { PyString::new(py, reason.trim()) };
-    let length = if kind == HeadKind::Interim { Some(0) } else { half.content_length() };
-    let lines = Py::new(py, Lines::new(head.fields(), closing))?;
-    let make = MAKE.get_or_try_init(py, || {
-        let class = py.import(intern!(py, "dugong"))?.getattr(intern!(py, "HTTPResponse"))?;
-        class.getattr(intern!(py, "_lazy")).map(Bound::unbind)
-    })?;
-    let response = make.bind(py).call1((method, path, status, reason, lines, length))?.unbind();
-    if kind == HeadKind::Interim {
-        return Ok(response);
+    let has_body = kind == HeadKind::Final && half.is_in_content();
+    let taken = Head {
+        method,
+        path,
+        status: head.status().as_u16(),
+        reason: reason.unbind(),
+        length: if kind == HeadKind::Interim { Some(0) } else { half.content_length() },
+        lines: Lines::new(head.fields(), is_closing),
+        is_closing,
+        is_coded,
+        has_body,
+    };
+    if kind == HeadKind::Final {
+        grip.link.refused.store(awaited_continue, Ordering::Release);
+        if has_body {
+            receiver.current = Some(half.completed());
+        } else {
+            grip.link.answered();
+        }
     }
-    grip.link.refused.store(awaited_continue, Ordering::Release);
-    if half.is_in_content() {
-        receiver.current = Some(Current { number: half.completed(), response: response.clone_ref(py) });
-    } else {
-        grip.link.answered();
-    }
-    Ok(response)
+    Ok(taken)
 }
 
-fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let log = py.import(intern!(py, "dugong"))?.getattr(intern!(py, "log"))?;
-    log.call_method1(intern!(py, "warning"), (text,)).map(drop)
+impl Head {
+    /// As an `HTTPResponse`.
+    fn response(self, py: Python<'_>, grip: &Grip) -> PyResult<Py<PyAny>> {
+        static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if self.is_closing {
+            log::warn(py, "the response has no length and does not say that the connection closes; reading up to its end")?;
+        }
+        if self.is_coded {
+            log::warn(py, "the response has a transfer coding that cannot be read")?;
+        }
+        if grip.link.is_logged {
+            log::received(py, self.status, &self.method, &self.path)?;
+        }
+        let lines = Py::new(py, self.lines)?;
+        let make = MAKE.get_or_try_init(py, || {
+            let class = py.import(intern!(py, "dugong"))?.getattr(intern!(py, "HTTPResponse"))?;
+            class.getattr(intern!(py, "_lazy")).map(Bound::unbind)
+        })?;
+        let response = make.bind(py).call1((self.method, self.path, self.status, self.reason, lines, self.length))?.unbind();
+        if self.has_body {
+            drop(grip.link.set_response(Some(response.clone_ref(py))));
+        }
+        Ok(response)
+    }
 }
 
 /// What a step of reading a body came to.
@@ -175,7 +226,8 @@ impl BodyReader {
             self.grip = Some(grip);
         }
         let grip = self.grip.as_ref().expect("just taken");
-        grip.read(py, |receiver, sender, wire| {
+        let mut trailers = None;
+        let progressed = grip.read(py, |receiver, sender, wire| {
             if receiver.current.is_none() {
                 return Ok(Progressed::End);
             }
@@ -191,10 +243,29 @@ impl BodyReader {
                 })?
             };
             if let Progressed::End = progressed {
-                end_body(py, grip, receiver)?;
+                receiver.current = None;
+                grip.link.answered();
+                let received = receiver.receiving.half().trailers();
+                trailers = (!received.is_empty()).then(|| Lines::new(received, false));
             }
             Ok(progressed)
-        })
+        })?;
+        if let Progressed::End = progressed {
+            let response = grip.link.set_response(None);
+            if let Some((trailers, response)) = trailers.zip(response) {
+                let lines = Py::new(py, trailers)?;
+                response.bind(py).call_method1(intern!(py, "_set_trailers"), (lines,))?;
+            }
+        }
+        Ok(progressed)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
+    }
+
+    fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        self.grip.as_ref().map_or(Ok(()), |grip| grip.pause(py))
     }
 }
 
@@ -213,18 +284,6 @@ impl From<PyErr> for BodyError {
     fn from(error: PyErr) -> Self {
         BodyError::Python(error)
     }
-}
-
-/// The caller is told that the body is at its end: the next response can be read.
-fn end_body(py: Python<'_>, grip: &Grip, receiver: &mut Receiver) -> PyResult<()> {
-    let Some(current) = receiver.current.take() else { return Ok(()) };
-    grip.link.answered();
-    let trailers = receiver.receiving.half().trailers();
-    if !trailers.is_empty() {
-        let lines = Py::new(py, Lines::new(trailers, false))?;
-        current.response.bind(py).call_method1(intern!(py, "_set_trailers"), (lines,))?;
-    }
-    Ok(())
 }
 
 /// `read(n)`.
@@ -255,6 +314,14 @@ impl Task for Read {
             Read::Begin(_) => unreachable!("just begun"),
             Read::Some(some) => some.step(connection),
             Read::All(all) => all.step(connection),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Read::Begin(size) => size.as_ref().map_or(Ok(()), |size| visit.call(size)),
+            Read::Some(some) => some.reader.traverse(visit),
+            Read::All(all) => all.reader.traverse(visit),
         }
     }
 }
@@ -318,6 +385,11 @@ impl ReadInto {
 }
 
 impl Task for ReadInto {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.target)?;
+        self.reader.traverse(visit)
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.buffer.is_none() {
@@ -393,7 +465,7 @@ impl Task for ReadAll {
                 }
             })?;
             match progressed {
-                Progressed::Done(()) => {}
+                Progressed::Done(()) => self.reader.pause(py)?,
                 Progressed::Needs(need) => return Ok(Step::Needs(need)),
                 Progressed::End => {
                     let bytes = match self.content.take() {
@@ -415,16 +487,25 @@ pub(crate) struct Discard {
 
 impl Task for Discard {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
-        let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
-            match grip.duplex(sender, Some(receiver)).discard(wire)? {
-                Progress::Needs(interest) => Ok(Progressed::<()>::Needs(grip.need(interest))),
-                Progress::Done(()) => Ok(Progressed::End),
+        let py = connection.py();
+        loop {
+            let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
+                match grip.duplex(sender, Some(receiver)).discard_some(wire)? {
+                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
+                    Progress::Done(true) => Ok(Progressed::Done(())),
+                    Progress::Done(false) => Ok(Progressed::End),
+                }
+            })?;
+            match progressed {
+                Progressed::Needs(need) => return Ok(Step::Needs(need)),
+                Progressed::Done(()) => self.reader.pause(py)?,
+                Progressed::End => return Step::done(py),
             }
-        })?;
-        match progressed {
-            Progressed::Needs(need) => Ok(Step::Needs(need)),
-            Progressed::Done(()) | Progressed::End => Step::done(connection.py()),
         }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.reader.traverse(visit)
     }
 }
 
@@ -473,6 +554,7 @@ impl Task for ReadRaw {
                 Ok(count) => {
                     content.filled(count);
                     left -= count;
+                    grip.pause(py)?;
                 }
             }
         }

@@ -23,6 +23,7 @@ use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
 use crate::headers::{Generated, latin1, request_fields, trailer_fields};
 use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
+use crate::log;
 use crate::task::{Need, Step, Task};
 use crate::wire::Wire;
 
@@ -114,6 +115,9 @@ impl Task for SendRequest {
                         Err(need) => return Ok(Step::Needs(need)),
                     };
                     self.connect = None;
+                    if grip.link.is_logged {
+                        log::sent(py, &prepared.method, &prepared.path)?;
+                    }
                     let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
                     self.stage = Stage::Sending { grip, number, what: if prepared.given { What::Whole } else { What::Head } };
                 }
@@ -144,6 +148,16 @@ impl Task for SendRequest {
                 visit.call(path)
             }
             Stage::Sending { .. } | Stage::Over => Ok(()),
+        }?;
+        match &self.stage {
+            Stage::Taking(grip, _) | Stage::Sending { grip, .. } => grip.traverse(visit),
+            _ => Ok(()),
+        }
+    }
+
+    fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
+        if let (Stage::Connecting(_), Some(connect)) = (&self.stage, &mut self.connect) {
+            connect.fail(connection);
         }
     }
 
@@ -172,7 +186,11 @@ fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
 impl Arguments {
     /// Checks everything that can be checked without a connection.
     fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
-        let (asked, path_asked) = (self.method.bind(py).cast::<PyString>()?, self.path.bind(py).cast::<PyString>()?);
+        let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
+            Ok(string) => Ok(string.clone()),
+            Err(_) => Err(PyTypeError::new_err(format!("{what} has to be a str, not {}", object.bind(py).get_type().name()?))),
+        };
+        let (asked, path_asked) = (&string(&self.method, "method")?, &string(&self.path, "path")?);
         let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
         let path = text(path_asked)?;
         let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
@@ -197,7 +215,9 @@ impl Arguments {
             Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
         }
         if let Body::Given(bytes) = &body {
-            let digest = base64::engine::general_purpose::STANDARD.encode(Md5::digest(bytes));
+            // As long as this takes for a large body, other threads run.
+            let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
+            let digest = base64::engine::general_purpose::STANDARD.encode(digest);
             generate("Content-MD5", digest, true);
         }
         generate("Accept-Encoding", "identity".into(), false);
@@ -207,6 +227,10 @@ impl Arguments {
         // An empty path is refused, also where a host precedes it.
         if path.is_empty() {
             return Err(errors::misuse(Misuse::Target));
+        }
+        if absolute && !path.starts_with('/') {
+            // It would become a part of the name of the host.
+            return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
         }
         let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
         let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
@@ -286,6 +310,7 @@ impl Prepared {
             if sender.is_owing() {
                 return state_error("the body of the previous request has not been written completely");
             }
+            check_torn(&grip.link)?;
             if grip.link.shared.is_cut() {
                 return Err(grip.link.lost(py, "the connection was lost while something was sent"));
             }
@@ -361,9 +386,9 @@ enum End {
 }
 
 impl Sender {
-    /// Whether the body of the last request is not complete.
+    /// Whether the caller has to go on with the body of the last request. What was given with it is sent by later steps.
     pub(crate) fn is_owing(&self) -> bool {
-        self.sending.half().owes_content() || self.in_vain.is_some()
+        (self.sending.half().owes_content() && self.sending.upload_left() == 0) || self.in_vain.is_some()
     }
 }
 
@@ -415,9 +440,20 @@ fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Er
                     Err(error) => return Ok(Err(error)),
                 }
             }
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                // The peer may have said why it does not take the rest.
+                let has_answer = what == What::Whole
+                    && receiver.is_some()
+                    && grip.duplex(None, receiver.as_deref_mut()).has_arrived(wire)
+                    && is_answered(grip, sender, receiver);
+                if !has_answer {
+                    return Ok(Err(error));
+                }
+                sender.sending.give_up_content(&grip.link.shared);
+                return Ok(Ok(Flushed::Pointless));
+            }
         };
-        if what == What::Written && is_answered(grip, sender, receiver) {
+        if what != What::Head && is_answered(grip, sender, receiver) {
             sender.sending.give_up_content(&grip.link.shared);
             return Ok(Ok(Flushed::Pointless));
         }
@@ -444,11 +480,33 @@ pub(crate) struct Write {
     buffer: Py<PyAny>,
     begun: Option<(Grip, Buffer)>,
     done: usize,
+    /// Whether it has to go on.
+    is_suspended: bool,
+}
+
+/// Some of it may have gone out, and nobody knows how much: what is sent after it would be taken for the rest.
+impl Drop for Write {
+    fn drop(&mut self) {
+        if let Some((grip, _)) = &self.begun
+            && self.done > 0
+            && self.is_suspended
+        {
+            grip.link.torn.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Refuses to send after a `write` that was interrupted.
+fn check_torn(link: &Link) -> PyResult<()> {
+    match link.torn.load(Ordering::Acquire) {
+        false => Ok(()),
+        true => state_error("write() was interrupted, so that nothing can be sent after it; the connection has to be closed"),
+    }
 }
 
 impl Write {
     pub(crate) fn new(buffer: Bound<'_, PyAny>) -> Self {
-        Write { buffer: buffer.unbind(), begun: None, done: 0 }
+        Write { buffer: buffer.unbind(), begun: None, done: 0, is_suspended: false }
     }
 
     /// As much as the peer takes now.
@@ -459,13 +517,15 @@ impl Write {
         let _ = grip.send(py, |sender, _, wire| write_some(py, &grip, sender, None, wire, &[]))?;
         drop(grip);
         self.step(connection)?;
+        self.is_suspended = false;
         Ok(self.done)
     }
 }
 
 impl Task for Write {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.buffer)
+        visit.call(&self.buffer)?;
+        self.begun.as_ref().map_or(Ok(()), |(grip, _)| grip.traverse(visit))
     }
 
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
@@ -479,13 +539,20 @@ impl Task for Write {
         }
         let (grip, buffer) = self.begun.as_ref().expect("just begun");
         let bytes = buffer.bytes(py);
+        self.is_suspended = false;
         while self.done < bytes.len() {
             match grip.send(py, |sender, receiver, wire| write_some(py, grip, sender, receiver, wire, &bytes[self.done..]))? {
                 Ok(count) => self.done += count,
-                Err(need) => return Ok(Step::Needs(need)),
+                Err(need) => {
+                    self.is_suspended = true;
+                    return Ok(Step::Needs(need));
+                }
             }
+            grip.pause(py).inspect_err(|_| self.is_suspended = true)?;
         }
-        finish_sending(py, grip)
+        let step = finish_sending(py, grip)?;
+        self.is_suspended = matches!(step, Step::Needs(_));
+        Ok(step)
     }
 }
 
@@ -503,7 +570,8 @@ impl Finish {
 
 impl Task for Finish {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.trailers.as_ref().map_or(Ok(()), |trailers| visit.call(trailers))
+        self.trailers.as_ref().map_or(Ok(()), |trailers| visit.call(trailers))?;
+        self.begun.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
     }
 
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
@@ -523,6 +591,7 @@ impl Task for Finish {
                     Some(InVain::Left(_)) => return Err(errors::misuse(Misuse::ContentShort)),
                     None => {}
                 }
+                check_torn(&grip.link)?;
                 allow_silence(&grip, sender);
                 let finished = grip.duplex(Some(sender), None).finish_content(&trailers, wire);
                 finished.map_err(|error| match error {
@@ -583,6 +652,7 @@ fn write_some(
     if link.refused.load(Ordering::Acquire) {
         return Err(errors::misuse(Misuse::ContentRefused));
     }
+    check_torn(link)?;
     allow_silence(grip, sender);
     if sender.sending.half().owes_content() && grip.duplex(None, None).is_pointless() {
         // The peer has said that it closes: the rest would go nowhere, and its response will never come (statement 14.3).

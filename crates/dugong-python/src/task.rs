@@ -1,6 +1,6 @@
 //! What a method does, in steps; and how a regular method waits.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,11 @@ pub(crate) trait Task: Send {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let _ = visit;
         Ok(())
+    }
+
+    /// It will not go on, since waiting was interrupted.
+    fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
+        let _ = connection;
     }
 
     /// What it needs has not come for as long as the timeout allows: an error, or `Ok` if there is something else to try.
@@ -54,14 +59,53 @@ pub(crate) struct Need {
     pub(crate) interest: Interest,
     /// Whether bytes were transferred before it had to wait.
     pub(crate) moved: bool,
+    /// Whether what it has to wait for may become something else, without anything being ready.
+    pub(crate) may_change: bool,
+}
+
+/// How long a task has been waiting without getting on.
+#[derive(Default)]
+pub(crate) struct Patience {
+    since: Option<Instant>,
+}
+
+impl Patience {
+    /// What is left of `limit`: zero when it has passed, `None` if there is none.
+    pub(crate) fn left(&mut self, need: &Need, limit: Option<Duration>) -> Option<Duration> {
+        if need.moved {
+            self.renew();
+        }
+        let Some(limit) = limit else {
+            self.renew();
+            return None;
+        };
+        let since = *self.since.get_or_insert_with(Instant::now);
+        Some(limit.saturating_sub(since.elapsed()))
+    }
+
+    /// Something has happened.
+    pub(crate) fn renew(&mut self) {
+        self.since = None;
+    }
+}
+
+impl Need {
+    /// How long to wait at most before the task is asked again, if `left` is left of its limit.
+    pub(crate) fn at_most(&self, left: Option<Duration>) -> Option<Duration> {
+        const LOOK_AGAIN: Duration = Duration::from_millis(500);
+        if !self.may_change {
+            return left;
+        }
+        Some(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN)))
+    }
 }
 
 /// A descriptor that stays open as long as somebody waits for it.
 pub(crate) enum Waitable {
     Socket(Arc<Socket>),
     Transport(Arc<Transport>),
-    /// Our descriptor of a socket, and Python's number of the same socket.
-    Descriptor(OwnedFd, RawFd),
+    /// A socket, and the number of Python's descriptor of the same socket.
+    Wrapped(Arc<Socket>, RawFd),
     /// A connection with a request, which is being made.
     Arrival(Arc<Arrival>),
 }
@@ -72,7 +116,7 @@ impl Waitable {
         match self {
             Waitable::Socket(socket) => socket.as_fd().as_raw_fd(),
             Waitable::Transport(transport) => transport.number(),
-            Waitable::Descriptor(_, number) => *number,
+            Waitable::Wrapped(_, number) => *number,
             Waitable::Arrival(arrival) => arrival.as_fd().as_raw_fd(),
         }
     }
@@ -81,9 +125,8 @@ impl Waitable {
 impl AsFd for Waitable {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Waitable::Socket(socket) => socket.as_fd(),
+            Waitable::Socket(socket) | Waitable::Wrapped(socket, _) => socket.as_fd(),
             Waitable::Transport(transport) => transport.as_fd(),
-            Waitable::Descriptor(descriptor, _) => descriptor.as_fd(),
             Waitable::Arrival(arrival) => arrival.as_fd(),
         }
     }
@@ -91,14 +134,26 @@ impl AsFd for Waitable {
 
 /// Runs a task to its end, waiting with the GIL released, each time at most as long as the connection's `timeout` says.
 pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -> PyResult<Py<PyAny>> {
+    let mut patience = Patience::default();
     loop {
         match task.step(connection)? {
             Step::Done(value) => return Ok(value),
             // An iterator of this very thread may be making it.
             Step::Needs(Need { on: Waitable::Arrival(_), .. }) => return state_error("no response is pending"),
             Step::Needs(need) => {
-                if !block(connection.py(), &need, connection.get().limit())? {
+                let left = patience.left(&need, connection.get().limit());
+                if left == Some(Duration::ZERO) {
+                    patience.renew();
                     task.timed_out(connection)?;
+                    continue;
+                }
+                match block(connection.py(), &need, need.at_most(left)) {
+                    Ok(true) => patience.renew(),
+                    Ok(false) => {}
+                    Err(error) => {
+                        task.interrupted(connection);
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -109,9 +164,11 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
 pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyResult<bool> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     loop {
+        // One may have come while nobody was waiting.
+        py.check_signals()?;
         match py.detach(|| wait(&need.on, need.interest, deadline)) {
             Ok(ready) => return Ok(ready),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => py.check_signals()?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
     }

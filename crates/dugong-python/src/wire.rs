@@ -19,7 +19,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 
 use crate::errors::{self, StateError};
-use crate::task::Waitable;
 
 /// Most bytes that go through a Python object at once: a few TLS records.
 const PIECE: usize = 64 * 1024;
@@ -114,9 +113,16 @@ impl Object {
         self.object.bind(py)
     }
 
-    /// To wait for it before it is a transport.
-    pub(crate) fn waitable(&self) -> io::Result<Waitable> {
-        Ok(Waitable::Descriptor(self.ours.try_clone()?, self.number))
+    /// The number of its descriptor.
+    pub(crate) fn number(&self) -> RawFd {
+        self.number
+    }
+
+    /// Asks it something, while nobody else calls it.
+    pub(crate) fn ask<T>(&self, py: Python<'_>, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> PyResult<T> {
+        let lock = self.held.lock_py_attached(py);
+        let _calls = self.enter(&lock)?;
+        ask(self.get(py))
     }
 
     fn read(&self, py: Python<'_>, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
@@ -133,6 +139,9 @@ impl Object {
             Err(error) => return Err(error),
         };
         let bytes: &[u8] = received.extract().map_err(PyErr::from)?;
+        if bytes.len() > size {
+            return Err(io::Error::other("the socket object gave more than was asked for"));
+        }
         buffer[..bytes.len()].copy_from_slice(bytes);
         Ok(Progress::Done(bytes.len()))
     }
@@ -140,7 +149,8 @@ impl Object {
     /// Whether both directions have ended, though we have not shut ours down.
     fn was_reset(&self) -> bool {
         let mut socket = [PollFd::new(&self.ours, PollFlags::empty())];
-        poll(&mut socket, Some(&Timespec::default())).is_ok() && socket[0].revents().contains(PollFlags::HUP)
+        let polled = rustix::io::retry_on_intr(|| poll(&mut socket, Some(&Timespec::default())));
+        polled.is_ok() && socket[0].revents().contains(PollFlags::HUP)
     }
 
     fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {

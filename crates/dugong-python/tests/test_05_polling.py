@@ -91,7 +91,7 @@ def test_5_2_ready(pair: Pair) -> None:
     assert PollNeeded(a.fileno(), POLLIN).poll(10**9) is True
 
 
-@pytest.mark.parametrize('timeout', [0.03, 0.0001, 1e-9, -1])
+@pytest.mark.parametrize('timeout', [0.03, 0.0001, 1e-9])
 def test_5_2_false_after_the_timeout(pair: Pair, timeout: float) -> None:
     start = time.monotonic()
     assert PollNeeded(pair[0].fileno(), POLLIN).poll(timeout) is False

@@ -825,9 +825,11 @@ def test_7_6_a_reader_is_told_when_there_is_no_connection(
 ) -> None:
     def refuses(peer: Peer) -> None:
         peer.exactly(1)
+        assert go_on.wait(LIMIT)
         peer.send(b'HTTP/1.0 400 Bad Request\r\n\r\n')
         peer.end()
 
+    go_on = threading.Event()
     conn = serve_plain(silent, refuses, answer_all)
     conn.ssl_context = client_tls
     sender, reader = conn.co_send_request('GET', '/a'), conn.co_read_response()
@@ -843,6 +845,7 @@ def test_7_6_a_reader_is_told_when_there_is_no_connection(
     sender, reader = conn.co_send_request('GET', '/a'), conn.co_read_response()
     next(sender)
     need = next(reader)
+    go_on.set()
     with pytest.raises(ssl.SSLError):
         drive(sender, [])
     assert need.poll(LIMIT)

@@ -89,10 +89,11 @@ def test_15_1_says_so_with_tls(serve_tls: Serve, name: str) -> None:
 
 
 def test_15_1_a_peer_that_sends_notices_it_though_an_iterator_exists(serve: Serve) -> None:
-    noticed = threading.Event()
+    go_on, noticed = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         peer.request()
+        assert go_on.wait(LIMIT)
         with contextlib.suppress(OSError):
             for _ in range(1 << 10):
                 peer.send(bytes(1 << 20))
@@ -101,7 +102,9 @@ def test_15_1_a_peer_that_sends_notices_it_though_an_iterator_exists(serve: Serv
     conn = serve(script)
     conn.send_request('GET', '/')
     iterator = conn.co_read_response()
-    assert next(iterator).poll(LIMIT)
+    need = next(iterator)
+    go_on.set()
+    assert need.poll(LIMIT)
     conn.disconnect()
     assert noticed.wait(LIMIT)
     with pytest.raises(ConnectionClosed):

@@ -32,6 +32,8 @@ DOCUMENTS = {
         + '<A HREF="/news?page=2"><b>news</b></A> <a href=https://www.example.org/straße>else</a>'.encode(),
     ),
     '/log': ('text/plain', b''.join(b'%05d something happened\n' % i for i in range(1000))),
+    '/gr%C3%BC%C3%9Fe?an=%C3%A4%20b': ('text/plain', 'schöne Grüße\n'.encode()),
+    '/latin-1': ('text/plain; charset=iso-8859-1', 'Weiß'.encode('latin-1')),
 }
 
 
@@ -59,6 +61,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.path.startswith('/doc/'):
             self.answer(200, b'This is document %d.\n' % int(self.path.removeprefix('/doc/')))
+        elif self.path.startswith(('/three-and-close/', '/three-and-reset/')):
+            # As servers do that limit the requests of a connection. What they leave unread makes the system send RST.
+            is_last = self.path.endswith('/3')
+            self.answer(200, b'hello\n', close=is_last and self.path.startswith('/three-and-close/'))
+            self.close_connection = is_last
         elif self.path == '/flaky':
             self.answer(200, b'hello\n')
         elif self.path in DOCUMENTS:
@@ -124,9 +131,17 @@ def surroundings(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
 
 def run(command: str, cwd: Path, env: dict[str, str]) -> str:
     """Run a command of an example; return what it prints."""
+    done = attempt(command, cwd, env)
+    assert done.stderr.decode() == ''
+    assert done.returncode == 0
+    return done.stdout.decode()
+
+
+def attempt(command: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of an example, which may fail."""
     python, program, *args = shlex.split(command)
     assert python == 'python'
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, '-W', 'error', EXAMPLES / program, *args],
         cwd=cwd,
         env=env,
@@ -134,9 +149,6 @@ def run(command: str, cwd: Path, env: dict[str, str]) -> str:
         timeout=60,
         check=False,
     )
-    assert done.stderr.decode() == ''
-    assert done.returncode == 0
-    return done.stdout.decode()
 
 
 def runs_shown(program: Path) -> list[tuple[str, str]]:
@@ -165,12 +177,48 @@ def test_an_example_prints_what_it_shows(
         assert printed.replace(origin, 'http://localhost:8000') == output
 
 
-@pytest.mark.parametrize('program', [p for p in PROGRAMS if p.stem.startswith('pipeline_')], ids=lambda p: p.stem)
+PIPELINES = [program for program in PROGRAMS if program.stem.startswith('pipeline_')]
+
+
+@pytest.mark.parametrize('program', PIPELINES, ids=lambda program: program.stem)
 def test_a_pipeline_of_many(program: Path, origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
     lines = run(f'python {program.name} {origin}/doc/ 1000', tmp_path, surroundings).splitlines()
     assert [line.split(',')[0] for line in lines] == [f'/doc/{i}: 200' for i in range(1, 1001)]
 
 
+@pytest.mark.parametrize('how', ['close', 'reset'])
+@pytest.mark.parametrize('program', PIPELINES, ids=lambda program: program.stem)
+def test_a_pipeline_shows_what_has_arrived_before_the_connection_was_lost(
+    program: Path, how: str, origin: str, surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    done = attempt(f'python {program.name} {origin}/three-and-{how}/ 20000', tmp_path, surroundings)
+    assert done.stdout.decode().splitlines() == [f'/three-and-{how}/{i}: 200, 6 bytes' for i in (1, 2, 3)]
+    assert 'ConnectionClosed: ' in done.stderr.decode()
+    assert done.returncode == 1
+
+
+def test_a_path_that_has_to_be_quoted(origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    printed = run(f'python print_url.py "{origin}/grüße?an=ä b"', tmp_path, surroundings)
+    assert printed == '200 OK, text/plain, utf-8, 16 bytes\nschöne Grüße\n'
+
+
+def test_an_upload_to_a_url_without_path(origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    printed = run(f'python upload.py letter.txt {origin}', tmp_path, surroundings)
+    assert printed == 'the server wants 31 bytes\n201 Created\nstored 31 bytes\n'
+
+
 def test_tail_of_less_than_the_buffer(origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
     printed = run(f'python tail.py 100 {origin}/doc/7', tmp_path, surroundings)
     assert printed == 'This is document 7.\nof 20 bytes\n'
+
+
+def test_tail_that_begins_within_a_character(origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    printed = run(f'python tail.py 1 {origin}/latin-1', tmp_path, surroundings)
+    assert printed == '\N{REPLACEMENT CHARACTER}of 4 bytes\n'
+
+
+@pytest.mark.parametrize('size', ['0', '-1'])
+def test_tail_of_nothing(size: str, origin: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    done = attempt(f'python tail.py {size} {origin}/log', tmp_path, surroundings)
+    assert done.stderr.decode() == f'the size has to be at least 1, not {size}\n'
+    assert done.returncode == 1

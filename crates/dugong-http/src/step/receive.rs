@@ -169,17 +169,27 @@ impl Duplex<'_> {
     /// # Errors
     /// The connection is done for.
     pub fn discard(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
-        let shared = self.shared;
         loop {
-            match self.fill_content(stream)? {
+            match self.discard_some(stream)? {
                 Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
                 Progress::Done(false) => return Ok(Progress::Done(())),
-                Progress::Done(true) => {
-                    let taken = self.receiver().half.take_content(&mut shared.queue());
-                    debug_assert!(matches!(taken, Ok(Content::Bytes(_))), "fill_content said that there was some");
-                }
+                Progress::Done(true) => {}
             }
         }
+    }
+
+    /// Reads some content of the current response, and forgets it; false at the end.
+    ///
+    /// # Errors
+    /// The connection is done for.
+    pub fn discard_some(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
+        let filled = self.fill_content(stream)?;
+        if let Progress::Done(true) = filled {
+            let shared = self.shared;
+            let taken = self.receiver().half.take_content(&mut shared.queue());
+            debug_assert!(matches!(taken, Ok(Content::Bytes(_))), "fill_content said that there was some");
+        }
+        Ok(filled)
     }
 
     /// Takes in what has arrived, and says whether there is something to read: a head, content, an end or an error. A head that

@@ -39,6 +39,8 @@ class AioFuture(asyncio.Future[T]):
     """
 
     def __init__(self, crt: Generator[PollNeeded, None, T], loop: asyncio.AbstractEventLoop | None = None) -> None:
+        if not hasattr(crt, '__next__'):
+            raise TypeError(f'crt has to be an iterator that yields PollNeeded, not {type(crt).__name__}')
         super().__init__(loop=loop)
         self._crt: Generator[PollNeeded, None, T] | None = crt
         self._stepping = False

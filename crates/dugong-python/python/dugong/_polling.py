@@ -56,20 +56,20 @@ class PollNeeded(_Pair):
     def poll(self, timeout: float | None = None) -> bool:
         """Wait until the descriptor is ready and return True, or return False after *timeout* seconds.
 
-        A *timeout* of None or 0 means no limit; a negative one has passed already. An error or hang-up counts as
-        ready: whoever tries the transfer will be told. Signals do not end the wait, unless their handler raises.
+        A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready: whoever tries the transfer
+        will be told. Signals do not end the wait, unless their handler raises.
         """
         poller = select.poll()
         poller.register(self.fd, self.mask)
-        if not timeout or timeout > _LONGEST:
+        if not timeout or not 0 < timeout <= _LONGEST:
             return bool(poller.poll())
-        return bool(poller.poll(max(timeout, 0) * 1000))
+        return bool(poller.poll(timeout * 1000))
 
 
 def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = None) -> T:
     """Run an iterator that yields `PollNeeded` to its end, blocking in between, and return its value.
 
-    If one wait takes longer than *timeout* seconds (None or 0: no limit), `ConnectionTimedOut` is raised. *crt* is
+    If one wait takes longer than *timeout* seconds (None, 0 or less: no limit), `ConnectionTimedOut` is raised. *crt* is
     not closed then, and may be run again.
 
         body = eval_coroutine(conn.co_readall(), timeout=30)
@@ -81,7 +81,7 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
             value: T = end.value
             return value
         limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
-        if limit and (not timeout or limit < timeout):
+        if limit and (not timeout or timeout < 0 or limit < timeout):
             # Then the connection has a timeout of its own, and an iterator that is resumed knows if it has passed.
             need.poll(limit)
         elif not need.poll(timeout):
