@@ -14,15 +14,24 @@ import sys
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from dugong import AioFuture, HTTPConnection
+from dugong import AioFuture, ConnectionClosed, HTTPConnection
 
 
-async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Queue[bool]) -> None:
-    """Send the requests. For each of them put True into the queue, and False at the end."""
-    for path in paths:
-        await AioFuture(conn.co_send_request('GET', path))
-        sent.put_nowait(True)
+async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Queue[bool]) -> ConnectionClosed | None:
+    """Send the requests. For each of them put True into the queue, and False at the end.
+
+    If the connection is lost, the exception is returned, and not raised: responses that have arrived are still to be
+    read.
+    """
+    lost = None
+    try:
+        for path in paths:
+            await AioFuture(conn.co_send_request('GET', path))
+            sent.put_nowait(True)
+    except ConnectionClosed as exc:
+        lost = exc
     sent.put_nowait(False)
+    return lost
 
 
 async def read_all(conn: HTTPConnection, sent: asyncio.Queue[bool]) -> None:
@@ -36,14 +45,16 @@ async def read_all(conn: HTTPConnection, sent: asyncio.Queue[bool]) -> None:
 async def main(url: str, count: str) -> None:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
-    paths = [f'{parts.path}{number}' for number in range(1, int(count) + 1)]
+    paths = [f'{parts.path or "/"}{number}' for number in range(1, int(count) + 1)]
     sent: asyncio.Queue[bool] = asyncio.Queue()
 
-    # If one of the tasks fails, the group cancels the other.
     with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
+        # If one of the tasks raises an exception, the group cancels the other.
         async with asyncio.TaskGroup() as group:
-            group.create_task(send_all(conn, paths, sent))
+            sender = group.create_task(send_all(conn, paths, sent))
             group.create_task(read_all(conn, sent))
+        if lost := sender.result():
+            raise lost
 
 
 if __name__ == '__main__':

@@ -9,11 +9,12 @@ responses to be read first, this is the moment to read one.
     /doc/3: 200, 20 bytes
 """
 
+import contextlib
 import ssl
 import sys
 from urllib.parse import urlsplit
 
-from dugong import HTTPConnection
+from dugong import ConnectionClosed, HTTPConnection, StateError
 
 
 def print_response(conn: HTTPConnection) -> None:
@@ -27,12 +28,19 @@ def main(url: str, count: str) -> None:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
     with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
-        for number in range(1, int(count) + 1):
-            for need in conn.co_send_request('GET', f'{parts.path}{number}'):
-                if conn.response_pending():
+        try:
+            for number in range(1, int(count) + 1):
+                for need in conn.co_send_request('GET', f'{parts.path or "/"}{number}'):
+                    if conn.response_pending():
+                        print_response(conn)
+                    else:
+                        need.poll()  # a `PollNeeded` knows how to wait
+        except ConnectionClosed:
+            # If sending has failed, responses that have arrived can still be read; if reading has, this ends at once.
+            with contextlib.suppress(ConnectionClosed, StateError):
+                while conn.response_pending():
                     print_response(conn)
-                else:
-                    need.poll()  # a `PollNeeded` knows how to wait
+            raise
         while conn.response_pending():
             print_response(conn)
 

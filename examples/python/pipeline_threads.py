@@ -11,6 +11,7 @@ number of documents.
 
 import ssl
 import sys
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -19,10 +20,12 @@ from urllib.parse import urlsplit
 from dugong import HTTPConnection
 
 
-def send_all(conn: HTTPConnection, paths: Iterable[str], sent: SimpleQueue[bool]) -> None:
-    """Send the requests. For each of them put True into the queue, and False at the end."""
+def send_all(conn: HTTPConnection, paths: Iterable[str], sent: SimpleQueue[bool], stop: threading.Event) -> None:
+    """Send the requests, until told to stop. For each of them put True into the queue, and False at the end."""
     try:
         for path in paths:
+            if stop.is_set():
+                break
             conn.send_request('GET', path)
             sent.put(True)
     finally:
@@ -32,16 +35,21 @@ def send_all(conn: HTTPConnection, paths: Iterable[str], sent: SimpleQueue[bool]
 def main(url: str, count: str) -> None:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
-    paths = [f'{parts.path}{number}' for number in range(1, int(count) + 1)]
+    paths = [f'{parts.path or "/"}{number}' for number in range(1, int(count) + 1)]
     sent: SimpleQueue[bool] = SimpleQueue()
+    stop = threading.Event()
 
-    # If reading fails, the connection is left first: that ends the other thread, and then the pool.
+    # If reading fails, the connection is left first: that wakes the other thread. It has been told to stop, since its
+    # next request would open a new connection. Then the pool is left.
     with ThreadPoolExecutor(1) as pool, HTTPConnection(parts.hostname or '', parts.port, context) as conn:
-        sender = pool.submit(send_all, conn, paths, sent)
-        while sent.get():  # no response may be read before its request has been sent
-            resp = conn.read_response()
-            body = conn.readall()
-            print(f'{resp.path}: {resp.status}, {len(body)} bytes')
+        sender = pool.submit(send_all, conn, paths, sent, stop)
+        try:
+            while sent.get():  # no response may be read before its request has been sent
+                resp = conn.read_response()
+                body = conn.readall()
+                print(f'{resp.path}: {resp.status}, {len(body)} bytes')
+        finally:
+            stop.set()
         sender.result()  # raises what went wrong there
 
 

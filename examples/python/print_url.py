@@ -1,6 +1,6 @@
 """Print a document, decoded with the charset that the server names.
 
-If it names none, UTF-8 is assumed.
+If it names none, UTF-8 is assumed. A URL may have characters that have to be quoted in a request.
 
     $ python print_url.py http://localhost:8000/poem.txt
     200 OK, text/plain, iso-8859-1, 42 bytes
@@ -10,7 +10,7 @@ If it names none, UTF-8 is assumed.
 
 import ssl
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from dugong import HTTPConnection
 
@@ -19,7 +19,8 @@ def main(url: str) -> None:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
     with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
-        conn.send_request('GET', (parts.path or '/') + (parts.query and f'?{parts.query}'))
+        path = (parts.path or '/') + (parts.query and f'?{parts.query}')
+        conn.send_request('GET', quote(path, safe="/?%:@!$&'()*+,;=~"))
         resp = conn.read_response()
         body = conn.readall()
 

@@ -16,6 +16,8 @@ from dugong import HTTPConnection
 
 
 def main(size: str, url: str) -> None:
+    if int(size) < 1:
+        sys.exit(f'the size has to be at least 1, not {size}')
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
     with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
@@ -33,7 +35,7 @@ def main(size: str, url: str) -> None:
 
     # What was received last ends at the position; what comes after it is older, if it was received at all.
     older = buffer[position:] if total >= len(buffer) else b''
-    print((older + buffer[:position]).decode(), end='')
+    print((older + buffer[:position]).decode(errors='replace'), end='')
     print(f'of {total} bytes')
 
 

@@ -28,7 +28,7 @@ def main(filename: str, url: str) -> None:
     context = ssl.create_default_context() if parts.scheme == 'https' else None
     with open(filename, 'rb') as file, HTTPConnection(parts.hostname or '', parts.port, context) as conn:
         size = os.stat(file.fileno()).st_size
-        conn.send_request('PUT', parts.path, body=BodyFollowing(size), expect100=True)
+        conn.send_request('PUT', parts.path or '/', body=BodyFollowing(size), expect100=True)
 
         resp = conn.read_response()
         if resp.status == 100:
