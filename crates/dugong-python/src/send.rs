@@ -192,6 +192,9 @@ impl Arguments {
         };
         let (asked, path_asked) = (&string(&self.method, "method")?, &string(&self.path, "path")?);
         let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
+        if method.as_str() == "CONNECT" {
+            return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
+        }
         let path = text(path_asked)?;
         let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
         let expect100 = self.expect100.as_ref().map_or(Ok(false), |value| value.is_truthy(py))?;
