@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connect::{Arrival, Attempt, Connect};
@@ -769,13 +769,13 @@ impl HTTPConnection {
 
 /// A port, as a number or in digits.
 fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
-    let text = port.str()?;
-    let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {text}"));
-    match port.extract::<&str>() {
-        Ok(digits) => digits.parse().map_err(|_| wrong()),
-        Err(_) => port
-            .extract()
-            .map_err(|error: PyErr| if error.is_instance_of::<PyOverflowError>(port.py()) { wrong() } else { error }),
+    let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}"));
+    match port.cast::<PyString>() {
+        Ok(digits) => digits.to_cow()?.parse().map_err(|_| wrong()),
+        Err(_) => port.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(port.py()) {
+            true => wrong(),
+            false => error,
+        }),
     }
 }
 
