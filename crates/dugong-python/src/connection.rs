@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -36,14 +36,14 @@ use crate::task::run;
 ///             body = conn.readall()
 ///
 /// A body has to be read to its end before the next response: until `read` returns nothing, or by `readall` or `discard`.
-/// A body that is cut short is an exception, never a short body. One thread may send while another reads, and any may
-/// call `disconnect`.
+/// A body that is cut short is an exception, never a short body, wherever HTTP can tell: only the end of one that ends with
+/// the connection, without TLS, proves nothing. One thread may send while another reads, and any may call `disconnect`.
 ///
 /// The methods that wait have twins, `co_` and the same name, that return an iterator: it yields `PollNeeded` instead of
 /// waiting.
 ///
 /// `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
-/// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None or 0: for ever).
+/// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever).
 /// `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
 /// `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
 /// the connection; otherwise reading its body raises `UnsupportedResponse`.
@@ -123,8 +123,9 @@ impl HTTPConnection {
         };
         let proxy = read(|settings| &settings.proxy);
         let proxy = if proxy.is_truthy()? {
-            let pair: Vec<Bound<'_, PyAny>> = proxy.extract()?;
-            let [host, port] = &pair[..] else { return Err(PyValueError::new_err("proxy has to be None or (host, port)")) };
+            let wrong = || PyTypeError::new_err(format!("proxy has to be None or (host, port), not {proxy}"));
+            let pair: Vec<Bound<'_, PyAny>> = proxy.extract().map_err(|_| wrong())?;
+            let [host, port] = &pair[..] else { return Err(wrong()) };
             Some((host.extract()?, port_of(port)?))
         } else {
             None
@@ -435,7 +436,7 @@ impl HTTPConnection {
         self.close_trace(py);
     }
 
-    /// Close the connection, and forget what was received or is pending: the same as `disconnect`.
+    /// Close the connection, and drop what was received: the same as `disconnect`.
     ///
     /// It does not connect again, since it is meant for error handlers; the next request does.
     fn reset(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -771,7 +772,10 @@ impl HTTPConnection {
 fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
     let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}"));
     match port.cast::<PyString>() {
-        Ok(digits) => digits.to_cow()?.parse().map_err(|_| wrong()),
+        Ok(digits) => match digits.to_cow()?.parse() {
+            Ok(number) if !digits.to_cow()?.starts_with('+') => Ok(number),
+            _ => Err(wrong()),
+        },
         Err(_) => port.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(port.py()) {
             true => wrong(),
             false => error,

@@ -104,7 +104,7 @@ def test_5_2_timeout_may_be_an_int(pair: Pair) -> None:
     assert 0.99 <= time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize('timeout', [None, 0, 0.0, math.inf, 10**9])
+@pytest.mark.parametrize('timeout', [None, 0, 0.0, math.inf, 10**9, 2**70, 1e300, -1, -0.5])
 def test_5_2_no_limit(pair: Pair, timeout: float | None, handler: Callable[[Callable[[], None]], None]) -> None:
     a, b = pair
 
@@ -215,6 +215,17 @@ def test_5_3_times_out_and_leaves_the_iterator_alone(pair: Pair) -> None:
             eval_coroutine(crt, 0.01)
     b.send(b'x')
     assert eval_coroutine(crt, 0.01) == b'x'
+
+
+@pytest.mark.parametrize('timeout', [None, 0, math.inf, 2**70, 1e300, -1, -0.5])
+def test_5_3_no_limit(pair: Pair, timeout: float | None, handler: Callable[[Callable[[], None]], None]) -> None:
+    a, b = pair
+
+    def feed() -> None:
+        b.send(b'x')
+
+    handler(feed)
+    assert eval_coroutine(receive(a), timeout) == b'x'
 
 
 def test_5_3_timeout_is_for_each_wait(pair: Pair, handler: Callable[[Callable[[], None]], None]) -> None:

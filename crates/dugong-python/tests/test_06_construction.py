@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from peers import Peer, Serve, Server
 
-from dugong import BodyFollowing, ConnectionClosed, ConnectionTimedOut, HTTPConnection
+from dugong import BodyFollowing, ConnectionClosed, ConnectionTimedOut, HTTPConnection, StateError, UnsupportedResponse
 
 
 def answer_all(peer: Peer) -> None:
@@ -128,6 +128,68 @@ def test_6_1_subclasses(serve: Serve) -> None:
     assert isinstance(conn, Mine)
     assert get(conn, '/a') == b'/a'
     assert conn.requests == 1
+
+
+def test_6_1_called_again_it_sets_everything_anew(serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        answer.wait(0.3)
+        peer.send(b'HTTP/1.1 200 OK\r\n\r\nbody')
+
+    answer = threading.Event()
+    conn = serve(script)
+    conn.timeout = 0.05
+    conn.tolerate_missing_length = True
+    untyped: Any = conn
+    untyped.__init__('localhost', conn.port, conn.ssl_context)
+    assert conn.timeout is None
+    assert conn.tolerate_missing_length is False
+    conn.send_request('GET', '/')
+    conn.read_response()
+    with pytest.raises(UnsupportedResponse):
+        conn.readall()
+
+
+def test_6_1_a_port_may_be_a_text(serve: Serve) -> None:
+    conn = serve(answer_all, answer_all)
+    port: Any = str(conn.port)
+    text = HTTPConnection('localhost', port, conn.ssl_context)
+    assert text.port == port
+    with text:
+        assert get(text, '/a') == b'/a'
+    conn.port = port
+    assert get(conn, '/b') == b'/b'
+
+
+@pytest.mark.parametrize('kind', [tuple, list])
+@pytest.mark.parametrize('convert', [int, str])
+def test_6_1_a_proxy_may_be_any_pair(serve_plain: Serve, kind: Any, convert: Any) -> None:
+    port = serve_plain(answer_all).port
+    with HTTPConnection('www.example.org', proxy=kind(['127.0.0.1', convert(port)])) as conn:
+        assert get(conn, '/a') == b'http://www.example.org/a'
+
+
+@pytest.mark.parametrize('port', [-1, 65536, 2**70, 'http', '-1', '65536', ''], ids=repr)
+@pytest.mark.parametrize('place', ['port', 'proxy'])
+def test_6_1_there_are_no_such_ports(port: Any, place: str) -> None:
+    with Server() as server:
+        if place == 'port':
+            conn = HTTPConnection('127.0.0.1', port)
+        else:
+            conn = HTTPConnection('127.0.0.1', server.port, proxy=('127.0.0.1', port))
+        for call in conn.connect, lambda: conn.send_request('GET', '/'):
+            with pytest.raises(ValueError):  # noqa: PT011
+                call()
+            with pytest.raises(StateError):
+                conn.read_response()
+        server.join()
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize('proxy', [(), '', [], False], ids=repr)
+def test_6_1_a_false_proxy_is_none(serve: Serve, proxy: Any) -> None:
+    conn = serve(answer_all, proxy=proxy)
+    assert get(conn, '/a') == b'/a'
 
 
 def test_6_2_the_port_counts_for_the_next_connection(serve: Serve) -> None:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import re
 import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from interop_support import Worker
 from peers import LIMIT, Peer, Serve, Server
 
 import dugong
@@ -550,6 +553,82 @@ def opened(tunnelled: bool, script: Callable[[Peer], None]) -> Callable[[Peer], 
     return begin
 
 
+@pytest.mark.parametrize('other_thread', [False, True])
+def test_7_4_and_15_1_disconnected_by_the_context(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other_thread: bool
+) -> None:
+    """`disconnect` means the connection that is being made, too."""
+    monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'trace%d'))
+
+    class Leaving(Plain):
+        def wrap_socket(self, *args: Any, **kwargs: Any) -> Any:
+            if not self.calls:
+                if other_thread:
+                    Worker(conn.disconnect).result()
+                else:
+                    conn.disconnect()
+            return super().wrap_socket(*args, **kwargs)
+
+    context: Any = Leaving()
+    with Server(gone, answer_all) as server, HTTPConnection('127.0.0.1', server.port, context) as conn:
+        conn.timeout = LIMIT
+        with pytest.raises(ConnectionClosed):
+            call(conn)
+        is_as_disconnected(conn)
+        with pytest.raises(StateError):
+            conn._fileno()
+        assert 'close' in context.made[0].called
+        assert get(conn, '/a') == b'/a'
+        assert conn.trace_fh is not None
+        assert server.connections == 2
+
+
+def test_7_4_and_15_1_disconnected_while_the_trace_file_is_opened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve, call: Call, server_tls: ssl.SSLContext
+) -> None:
+    """It is a pipe that nobody reads yet, so that opening it takes time."""
+    needs_a_connection(call, serve)
+    accepted = threading.Event()
+
+    def bad(peer: Peer) -> None:
+        accepted.set()
+        assert b'secret' not in peer.rest()
+
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    monkeypatch.setenv('DUGONG_TRACEFILE', str(pipe))
+    conn = serve(answer_all)
+    with Server(bad) as server:
+        port, conn.port = conn.port, server.port
+        worker = Worker(call, conn)
+        assert accepted.wait(LIMIT)
+        wait_until_opening(worker.native_id)
+        conn.disconnect()
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            assert type(worker.exception()) is ConnectionClosed
+        finally:
+            os.close(reader)
+        is_as_disconnected(conn)
+        with pytest.raises(StateError):
+            conn._fileno()
+    monkeypatch.delenv('DUGONG_TRACEFILE')
+    conn.port = port
+    assert get(conn, '/a') == b'/a'
+
+
+def wait_until_opening(thread: int | None) -> None:
+    """Wait until that thread is about to open a file, if the system tells that."""
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        try:
+            call = Path(f'/proc/self/task/{thread}/syscall').read_text(encoding='ascii').split()[0]
+        except OSError:
+            return
+        if call in ('257', '56'):  # openat on x86_64 and on aarch64
+            return
+
+
 @pytest.mark.parametrize('tunnelled', [False, True], ids=['direct', 'tunnel'])
 class TestHandshake:
     """What happens when TLS cannot be started, with and without a proxy."""
@@ -977,6 +1056,32 @@ def test_7_9_names_that_are_no_names_are_not_sent(serve_plain: Serve) -> None:
     assert get(conn, '/a') == b'http://www.example.org/a'
 
 
+@pytest.mark.parametrize('path', ['x', '@evil.example/', 'http://other.example/', ':1/', '.evil.example/', '?/', '*'])
+def test_7_9_and_8_11_a_path_is_not_a_part_of_the_name_of_the_host(serve_plain: Serve, path: str) -> None:
+    heads: list[bytes] = []
+
+    def proxy(peer: Peer) -> None:
+        heads.append(peer.request().raw)
+        peer.answer()
+        assert peer.rest() == b''
+
+    conn = serve_plain(proxy, hostname='www.example.org')
+    conn.proxy, conn.port = ('127.0.0.1', conn.port), 80
+    for _ in range(2):
+        for body in None, b'secret', BodyFollowing(5):
+            with pytest.raises(ValueError, match='/'):
+                conn.send_request('PUT', path, body=body)
+            with pytest.raises(ValueError, match='/'):
+                eval_coroutine(conn.co_send_request('PUT', path, body=body), LIMIT)
+        assert not conn.response_pending()
+        assert not conn._out_remaining
+        conn.connect()
+    conn.send_request('GET', '/a')
+    assert conn.read_response().status == 200
+    [head] = heads
+    assert head.startswith(b'GET http://www.example.org/a HTTP/1.1\r\n')
+
+
 def test_7_9_body_and_pipelining(serve_plain: Serve) -> None:
     bodies: list[bytes] = []
 
@@ -1235,6 +1340,57 @@ def test_7_11_reading_and_writing_by_coroutines() -> None:
         sent.set()
         drive(crt, [])
         assert eval_coroutine(conn.co_readall(), LIMIT) == down
+
+
+class Lying(Only):
+    """A socket that may say it has received more than it was asked for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        def recv(size: int) -> bytes:
+            return sock.recv(size) + (bytes(size) if self.lies else b'')
+
+        def recv_into(buf: Any, *size: int) -> int:
+            return sock.recv_into(buf, *size) + (len(buf) if self.lies else 0)
+
+        super().__init__(sock)
+        self.lies = False
+        self._methods.update(recv=recv, recv_into=recv_into)
+
+
+@pytest.mark.parametrize('method', ['read_response', 'readall', 'readinto', 'discard'])
+def test_7_11_more_received_than_asked_for(method: str) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        'read_response': lambda: conn.read_response(),
+        'readall': lambda: conn.readall(),
+        'readinto': lambda: conn.readinto(bytearray(1 << 20)),
+        'discard': lambda: conn.discard(),
+    }
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
+        assert go_on.wait(LIMIT)
+        peer.send(bytes(1_000_000))
+
+    class Context(Plain):
+        def wrap_socket(self, *args: Any, **kwargs: Any) -> Any:
+            self.made.append(Lying(args[0]))
+            return self.made[-1]
+
+    context: Any = Context()
+    with Server(script, answer_all) as server, HTTPConnection('127.0.0.1', server.port, context) as conn:
+        conn.timeout = LIMIT
+        conn.send_request('GET', '/')
+        if method != 'read_response':
+            conn.read_response()
+        context.made[0].lies = True
+        go_on.set()
+        with pytest.raises(OSError, match='.') as caught:
+            calls[method]()
+        assert not isinstance(caught.value, BlockingIOError)
+        conn.disconnect()
+        assert get(conn, '/a') == b'/a'
 
 
 def test_7_11_a_context_of_a_subclass(server_tls: ssl.SSLContext, authority: trustme.CA) -> None:

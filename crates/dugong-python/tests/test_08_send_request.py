@@ -25,6 +25,10 @@ from dugong import (
 )
 
 
+#: More than the system takes while nobody reads.
+HUGE = 32 << 20
+
+
 def md5(body: bytes) -> str:
     return base64.b64encode(hashlib.md5(body).digest()).decode()
 
@@ -170,6 +174,72 @@ def test_8_1_big_bodies(serve: Serve, record: Recorder) -> None:
     body = bytes(range(256)) * 20000
     exchange(conn, 'PUT', '/a', body=body)
     assert record.last.body == body
+
+
+def done_for(conn: HTTPConnection) -> None:
+    """No further answers over this connection, and nobody has to wait to be told so."""
+    conn.timeout = 2
+    with pytest.raises(ConnectionClosed):
+        conn.send_request('GET', '/')
+        conn.read_response()
+
+
+@pytest.mark.parametrize('interim', [False, True])
+@pytest.mark.parametrize('coroutine', [False, True])
+def test_8_1_an_answer_ends_the_wait_of_a_body_that_was_given(serve: Serve, coroutine: bool, interim: bool) -> None:
+    """The peer answers, neither reads nor closes (9.8)."""
+    over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.head()
+        peer.answer(b'/a')
+        if interim:
+            peer.send(b'HTTP/1.1 102 Processing\r\n\r\n')
+        peer.exactly(1000)
+        peer.answer(b'too big', '413 Content Too Large')
+        assert over.wait(LIMIT)
+
+    conn = serve(script)
+    conn.send_request('GET', '/a')
+    if coroutine:
+        eval_coroutine(conn.co_send_request('PUT', '/b', body=bytes(HUGE)), LIMIT)
+    else:
+        conn.send_request('PUT', '/b', body=bytes(HUGE))
+    assert not conn._out_remaining
+    assert finish(conn) == b'/a'
+    resp = conn.read_response()
+    assert (resp.status, resp.path) == (413, '/b')
+    assert conn.readall() == b'too big'
+    assert not conn.response_pending()
+    done_for(conn)
+    conn.disconnect()
+    over.set()
+
+
+@pytest.mark.parametrize('reads', [False, True])
+@pytest.mark.parametrize('close', [False, True])
+def test_8_1_the_peer_answers_and_closes_while_a_body_is_sent(serve_plain: Serve, close: bool, reads: bool) -> None:
+    """It ends its direction only: a reset could destroy the answer."""
+    over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.exactly(1000)
+        peer.answer(b'too big', '413 Content Too Large', [('Connection', 'close')] if close else [])
+        peer.end()
+        if not reads:
+            assert over.wait(LIMIT)
+
+    conn = serve_plain(script)
+    conn.send_request('PUT', '/a', body=bytes(HUGE))
+    assert not conn._out_remaining
+    resp = conn.read_response()
+    assert (resp.status, resp.path) == (413, '/a')
+    assert conn.readall() == b'too big'
+    assert not conn.response_pending()
+    done_for(conn)
+    over.set()
 
 
 # 8.2
@@ -448,6 +518,46 @@ def test_8_4_unfinished_body(serve: Serve, record: Recorder) -> None:
     assert finish(conn) == b'/a'
     assert finish(conn) == b'/b'
     assert [one.body for one in record.got] == [b'12345', b'']
+
+
+@pytest.mark.parametrize('end', ['close', 'throw', 'drop'])
+@pytest.mark.parametrize('coroutine', [False, True])
+def test_8_4_and_18_1_an_abandoned_request_is_sent_before_the_next(
+    serve: Serve, record: Recorder, end: str, coroutine: bool
+) -> None:
+    """Its body was given, so that nobody has to write the rest."""
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        assert go_on.wait(LIMIT)
+        record(peer)
+
+    body = bytes(range(256)) * (HUGE >> 8)
+    conn = serve(script)
+    conn.connect()
+    crt = conn.co_send_request('PUT', '/a', body=body)
+    while next(crt).poll(0.2):
+        pass
+    if end == 'close':
+        crt.close()
+    elif end == 'throw':
+        with pytest.raises(KeyError):
+            crt.throw(KeyError())
+    del crt
+    assert conn._out_remaining is False
+    assert conn.response_pending()
+    with pytest.raises(StateError):
+        conn.write(b'x')
+    go_on.set()
+    if coroutine:
+        eval_coroutine(conn.co_send_request('PUT', '/b', body=b'next'), LIMIT)
+    else:
+        conn.send_request('PUT', '/b', body=b'next')
+    assert finish(conn) == b'/a'
+    assert finish(conn) == b'/b'
+    assert [(got.method, got.target) for got in record.got] == [('PUT', '/a'), ('PUT', '/b')]
+    assert record.got[0].body == body
+    assert record.got[1].body == b'next'
 
 
 def test_8_4_awaited_100_continue(serve: Serve) -> None:

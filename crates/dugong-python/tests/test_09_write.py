@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import select
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+from interop_support import Worker, wait_until_blocked
 from peers import LIMIT, Peer, Serve
 
 from dugong import (
     POLLIN,
     POLLOUT,
+    AioFuture,
     BodyFollowing,
     ConnectionClosed,
+    ConnectionTimedOut,
     ExcessBodyData,
     HTTPConnection,
     PollNeeded,
@@ -646,3 +651,147 @@ def test_9_8_while_it_need_not_wait_it_goes_on(serve: Serve) -> None:
     assert conn.readall() == b'early'
     conn.send_request('PUT', '/b', body=b'next')
     assert finish(conn) == b'next'
+
+
+@pytest.mark.parametrize('way', ['threads', 'futures'])
+def test_9_8_an_answer_that_comes_when_the_reader_has_gone(serve: Serve, way: str) -> None:
+    """Beside a reader the writer waits for writing alone; nobody tells it when the reader is through."""
+    stalled, through, over = threading.Event(), threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.head()
+        assert stalled.wait(LIMIT)
+        peer.answer(b'one')
+        assert through.wait(LIMIT)
+        peer.answer(b'too big', '413 Content Too Large')
+        assert over.wait(LIMIT)
+
+    def read() -> Generator[PollNeeded, None, bytes]:
+        yield from conn.co_read_response()
+        return (yield from conn.co_readall())
+
+    async def futures() -> None:
+        reader = AioFuture(read())
+        await asyncio.sleep(0)
+        writer: Any = AioFuture(conn.co_write(bytes(HUGE)))
+        while not writer._need or readiness(writer._need, 0.1):
+            await asyncio.sleep(0)
+        assert writer._need.mask == POLLOUT
+        stalled.set()
+        assert await reader == b'one'
+        through.set()
+        with pytest.raises(ConnectionClosed):
+            await writer
+
+    conn = serve(script)
+    conn.send_request('GET', '/a')
+    conn.send_request('PUT', '/b', body=BodyFollowing(HUGE))
+    if way == 'threads':
+        reader = Worker(eval_coroutine, read(), LIMIT)
+        wait_until_blocked(reader.native_id)
+        writer = Worker(conn.write, bytes(HUGE))
+        wait_until_blocked(writer.native_id)
+        stalled.set()
+        assert reader.result() == b'one'
+        through.set()
+        assert type(writer.exception()) is ConnectionClosed
+    else:
+        asyncio.run(asyncio.wait_for(futures(), LIMIT))
+    resp = conn.read_response()
+    assert (resp.status, resp.path) == (413, '/b')
+    assert conn.readall() == b'too big'
+    is_done_for(conn)
+    over.set()
+
+
+# After a write that was interrupted
+
+
+@pytest.mark.parametrize('chunked', [False, True], ids=['length', 'chunked'])
+@pytest.mark.parametrize('end', ['timeout', 'close', 'throw', 'drop'])
+def test_9_1_and_17_1_nothing_can_be_sent_after_a_part_of_a_write(serve: Serve, end: str, chunked: bool) -> None:
+    """Nobody knows how much has gone out: what came next would be taken for the rest."""
+    interrupted = threading.Event()
+    rest: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.head()
+        assert interrupted.wait(LIMIT)
+        peer.answer(b'first')
+        rest.append(peer.rest())
+
+    conn = serve(script, answer_body)
+    conn.send_request('GET', '/a')
+    conn.send_request('PUT', '/b', body=BodyFollowing(None if chunked else 2 * HUGE))
+    if end == 'timeout':
+        conn.timeout = 0.2
+        with pytest.raises(ConnectionTimedOut):
+            conn.write(b'y' * HUGE)
+        conn.timeout = LIMIT
+    else:
+        crt = conn.co_write(b'y' * HUGE)
+        stalls(crt)
+        if end == 'close':
+            crt.close()
+        elif end == 'throw':
+            with pytest.raises(KeyError):
+                crt.throw(KeyError())
+        del crt
+    interrupted.set()
+    for _ in range(2):
+        for call in (
+            lambda: conn.write(b'z'),
+            lambda: conn.write(b'z' * 100_000),
+            lambda: eval_coroutine(conn.co_write(b'z'), LIMIT),
+            conn.finish,
+            lambda: conn.send_request('GET', '/z'),
+            lambda: conn.send_request('PUT', '/z', body=b'z'),
+        ):
+            with pytest.raises(StateError):
+                call()
+        assert conn.response_pending()
+    assert finish(conn) == b'first'
+    assert not conn.response_pending()
+    conn.disconnect()
+    conn.send_request('PUT', '/c', body=BodyFollowing(4))
+    conn.write(b'next')
+    assert finish(conn) == b'next'
+    [got] = rest
+    assert b'y' in got
+    assert len(got) < HUGE
+    assert b'z' not in got
+    assert not got.endswith(b'0\r\n\r\n')
+
+
+def test_9_1_and_17_1_a_write_that_has_sent_nothing_can_be_repeated(serve: Serve) -> None:
+    go_on = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        assert go_on.wait(LIMIT)
+        assert peer.exactly(taken) == b'x' * taken
+        assert peer.exactly(HUGE - taken) == b'y' * (HUGE - taken)
+        peer.answer()
+
+    conn = serve(script)
+    conn.send_request('PUT', '/', body=BodyFollowing(HUGE))
+    conn.timeout = 0.2
+    taken = 0
+    untyped: Any = conn
+    while count := untyped._write_some(b'x' * 65536):
+        taken += count
+    for _ in range(100_000):  # a single byte is sent or not
+        try:
+            conn.write(b'x')
+        except ConnectionTimedOut:
+            break
+        taken += 1
+    for _ in range(2):
+        with pytest.raises(ConnectionTimedOut):
+            conn.write(b'y')
+    conn.timeout = LIMIT
+    go_on.set()
+    conn.write(b'y' * (HUGE - taken))
+    finish(conn)

@@ -446,6 +446,24 @@ def test_10_4_other_interim_responses_are_skipped(serve: Serve, count: int) -> N
     assert conn.readall() == b'because'
 
 
+def test_10_4_any_number_of_interim_responses_is_skipped(serve: Serve) -> None:
+    """A server that says it is still working, for hours."""
+
+    def script(peer: Peer) -> None:
+        for _ in range(2):
+            target = peer.request().target
+            for _ in range(200):
+                peer.send(b'HTTP/1.1 102 Processing\r\n\r\n')
+            peer.answer(target.encode())
+        peer.rest()
+
+    conn = serve(script)
+    for path in '/1', '/2':
+        conn.send_request('GET', path)
+    for path in '/1', '/2':
+        finish(conn, path, b'')
+
+
 def test_10_4_100_responses_that_nobody_asked_for(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         for _ in range(2):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl
 import threading
@@ -142,6 +143,40 @@ def test_17_1_no_limit(serve: Serve, timeout: float | None) -> None:
     conn.send_request('GET', '/')
     conn.read_response()
     assert conn.readall() == b'helloworld'
+
+
+@pytest.mark.parametrize('timeout', [math.inf, 2**70, 1e300, -1, -0.5, -math.inf], ids=repr)
+def test_17_1_no_limit_if_it_cannot_be_counted_or_is_negative(serve: Serve, timeout: float) -> None:
+    def script(peer: Peer) -> None:
+        for _ in range(3):
+            peer.request()
+            never.wait(0.1)
+            peer.answer(b'hello')
+        peer.rest()
+
+    async def in_futures() -> bytes:
+        await AioFuture(conn.co_send_request('GET', '/'))
+        await AioFuture(conn.co_read_response())
+        return await AioFuture(conn.co_readall())
+
+    conn = serve(script)
+    conn.timeout = timeout
+    assert conn.timeout == timeout
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'hello'
+    drive(conn.co_send_request('GET', '/'))
+    assert drive(conn.co_read_response()).status == 200
+    assert drive(conn.co_readall()) == b'hello'
+    assert run(in_futures()) == b'hello'
+
+
+def test_17_1_not_a_number() -> None:
+    conn = dugong.HTTPConnection('localhost')
+    conn.timeout = 5
+    with pytest.raises(ValueError, match='number'):
+        conn.timeout = math.nan
+    assert conn.timeout == 5
 
 
 def test_17_1_no_limit_by_default() -> None:
@@ -313,6 +348,81 @@ def test_17_2_bounds_the_tls_handshake(
     with pytest.raises(ConnectionTimedOut):
         connect(conn)
     no_connection_is_left(conn)
+
+
+@pytest.mark.slow
+@every_way_to_connect
+def test_17_3_each_stage_of_connecting_starts_it_again(
+    serve_plain: Serve,
+    server_tls: ssl.SSLContext,
+    client_tls: ssl.SSLContext,
+    connect: Callable[[dugong.HTTPConnection], object],
+) -> None:
+    """And each part of an answer of the proxy."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        for part in b'HTTP/1.1 200 OK\r\n', b'A: b\r\n', b'\r\n':
+            never.wait(0.4)
+            peer.send(part)
+        never.wait(0.4)
+        peer.start_tls(server_tls)
+        peer.rest()
+
+    conn = serve_plain(script)
+    conn.proxy = ('127.0.0.1', conn.port)
+    conn.ssl_context = client_tls
+    conn.timeout = 0.8
+    connect(conn)
+    conn.disconnect()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('way', ['iterators', 'futures'])
+def test_17_3_a_reader_that_waited_for_the_connection_has_all_the_time(
+    serve_plain: Serve, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, way: str
+) -> None:
+    def script(peer: Peer) -> None:
+        never.wait(0.5)
+        peer.start_tls(server_tls)
+        peer.request()
+        never.wait(0.5)
+        peer.answer(b'hello')
+        peer.rest()
+
+    def alternate() -> None:
+        sender, reader = conn.co_send_request('GET', '/'), conn.co_read_response()
+        next(sender)
+        next(reader)
+        end = time.monotonic() + LIMIT
+        is_sent = False
+        while time.monotonic() < end:
+            never.wait(0.01)
+            try:
+                if not is_sent:
+                    next(sender)
+            except StopIteration:
+                is_sent = True
+            try:
+                next(reader)
+            except StopIteration as done:
+                assert done.value.status == 200
+                return
+        raise AssertionError('goes on for ever')
+
+    async def futures() -> None:
+        sender, reader = AioFuture(conn.co_send_request('GET', '/')), AioFuture(conn.co_read_response())
+        await sender
+        assert (await reader).status == 200
+
+    conn = serve_plain(script)
+    conn.ssl_context = client_tls
+    conn.timeout = 0.8
+    if way == 'iterators':
+        alternate()
+    else:
+        run(futures())
+    assert conn.readall() == b'hello'
 
 
 def test_17_3_resumed_when_nothing_came_for_that_long(serve: Serve) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -245,6 +248,85 @@ def test_20_2_handler_that_raises_while_connecting() -> None:
         conn.send_request('GET', '/')
         conn.read_response()
         assert conn.readall() == b'new'
+
+
+@pytest.mark.parametrize('tunnel', [False, True])
+def test_20_2_handler_that_raises_while_the_connection_is_prepared(
+    client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tunnel: bool
+) -> None:
+    """7.4, 21.2: nothing is left, neither a socket nor a trace file."""
+    before = os.listdir('/proc/self/fd')
+    trace = tmp_path / 'trace'
+    monkeypatch.setenv('DUGONG_TRACEFILE', str(trace))
+    with Server(silent) as server:
+        conn = HTTPConnection('localhost', server.port, client_tls, ('127.0.0.1', server.port) if tunnel else None)
+        with when_blocked(raise_interrupted), pytest.raises(Interrupted):
+            conn.connect()
+        assert trace.exists()
+        assert conn.trace_fh is None
+        with pytest.raises(dugong.StateError):
+            conn._fileno()
+        server.join()
+    assert len(os.listdir('/proc/self/fd')) == len(before)
+    with Server(new) as server, conn:
+        conn.port, conn.ssl_context, conn.proxy = server.port, None, None
+        conn.send_request('GET', '/')
+        conn.read_response()
+        assert conn.readall() == b'new'
+        assert conn.trace_fh is not None
+
+
+def endless(peer: Peer) -> None:
+    """Send without a pause until the client has gone; but if it does not notice, not for ever."""
+    peer.request()
+    peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % (1 << 40))
+    with contextlib.suppress(OSError):
+        for _ in range(1 << 14):
+            peer.send(bytes(1 << 16))
+
+
+@pytest.mark.parametrize('call', ['discard', 'readall'])
+def test_20_2_handler_that_raises_while_a_stream_does_not_end(serve: Serve, call: str) -> None:
+    """The call never has to wait."""
+    conn = serve(endless, new)
+    conn.send_request('GET', '/')
+    conn.read_response()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            getattr(conn, call)()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    conn.disconnect()
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'new'
+
+
+@pytest.mark.parametrize('call', ['discard', 'readall'])
+def test_20_2_handler_that_raises_just_before_a_stream_stalls(serve: Serve, call: str) -> None:
+    main = threading.get_ident()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % (1 << 40))
+        for number in range(100):
+            if number == 50:
+                signal.pthread_kill(main, signal.SIGUSR1)
+            peer.send(bytes(1 << 16))
+        peer.rest()
+
+    conn = serve(script)
+    before = signal.signal(signal.SIGUSR1, raise_interrupted)
+    try:
+        with pytest.raises(Interrupted):
+            conn.send_request('GET', '/')
+            conn.read_response()
+            getattr(conn, call)()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_20_2_handler_that_returns_does_not_end_the_wait(serve: Serve) -> None:

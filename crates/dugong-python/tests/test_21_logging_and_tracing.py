@@ -181,6 +181,76 @@ def test_21_1_warnings(
     assert text
 
 
+@pytest.mark.parametrize('place', ['filter', 'handler'])
+def test_21_1_and_12_5_an_error_of_the_logging_passes_and_does_no_harm(serve: Serve, place: str) -> None:
+    class Broken(Exception):
+        pass
+
+    class Breaking(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise Broken
+
+        filter = handle
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\n\r\nbody')
+
+    breaking = Breaking()
+    conn = serve(script, Wire())
+    conn.tolerate_missing_length = True
+    conn.send_request('GET', '/a')
+    conn.send_request('GET', '/b')
+    if place == 'filter':
+        dugong.log.addFilter(breaking)
+    else:
+        dugong.log.addHandler(breaking)
+    try:
+        with pytest.raises(Broken):
+            conn.read_response()
+    finally:
+        dugong.log.removeFilter(breaking)
+        dugong.log.removeHandler(breaking)
+    assert conn.response_pending()
+    assert conn.readall() == b'body'
+    with pytest.raises(ConnectionClosed) as caught:
+        conn.read_response()
+    assert [path for _, path, _ in caught.value.unanswered] == ['/b']
+    conn.disconnect()
+    conn.send_request('GET', '/c')
+    assert conn.read_response().path == '/c'
+    assert conn.readall() == b'/c' * 10
+
+
+def test_21_1_what_is_logged(serve: Serve, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, 'dugong')
+    conn = serve(wire)
+    conn.connect()
+    conn.send_request('GET', '/a')
+    conn.read_response()
+    conn.discard()
+    conn.disconnect()
+    assert {(record.name, record.levelno) for record in caplog.records} == {('dugong', logging.DEBUG)}
+    texts = [record.getMessage() for record in caplog.records]
+    found = [
+        words for text in texts for words in ('connected to', 'request', 'response', 'disconnected') if words in text
+    ]
+    assert found == ['connected to', 'request', 'response', 'disconnected'], texts
+    assert 'localhost' in texts[0]
+    assert 'GET' in texts[1]
+    assert '/a' in texts[1]
+    assert '200' in texts[2]
+    conn.disconnect()
+    assert len(caplog.records) == len(texts)
+
+
+def test_21_1_nothing_is_logged_unless_it_is_wanted(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, 'dugong')
+    session(serve)
+    assert [record for record in caplog.records if record.name.startswith('dugong')] == []
+
+
 WARNED = r"""
 import socket, sys, threading
 import dugong

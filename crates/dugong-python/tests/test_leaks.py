@@ -268,6 +268,50 @@ def by_body(conn: Any) -> None:
     conn.other = conn.co_write(body)
 
 
+def by_buffer_of_an_active_iterator(conn: Any) -> None:
+    class Target(bytearray):
+        crt: Any
+
+    conn.send_request('GET', '/part')
+    conn.read_response()
+    got = 0
+    while got < 5:
+        got += len(conn.read(5))
+    target = Target(10)
+    target.crt = conn.co_readinto(target)
+    next(target.crt)
+
+
+def by_body_of_an_active_iterator(conn: Any) -> None:
+    class Body(bytearray):
+        crt: Any
+
+    conn.send_request('GET', '/deaf')
+    conn.send_request('PUT', '/', body=BodyFollowing(64 << 20))
+    body = Body(64 << 20)
+    body.crt = conn.co_write(body)
+    next(body.crt)
+
+
+def by_trace_file_of_an_active_iterator(conn: Any) -> None:
+    conn.send_request('GET', '/silent')
+    note: Any = Note()
+    note.write = lambda *_: None
+    conn.trace_fh = note
+    note.crt = conn.co_read_response()
+    next(note.crt)
+    conn.trace_fh = None
+
+
+def by_trace_file_of_an_active_sender(conn: Any) -> None:
+    conn.send_request('GET', '/deaf')
+    note: Any = Note()
+    note.write = lambda *_: None
+    conn.trace_fh = note
+    note.crt = conn.co_send_request('PUT', '/', body=bytes(64 << 20))
+    next(note.crt)
+
+
 def by_path(conn: Any) -> None:
     """It is kept for the response (4.1)."""
 
@@ -320,6 +364,10 @@ def by_timeout(conn: Any) -> None:
         by_active_iterator,
         by_headers,
         by_body,
+        by_buffer_of_an_active_iterator,
+        by_body_of_an_active_iterator,
+        by_trace_file_of_an_active_iterator,
+        by_trace_file_of_an_active_sender,
         by_path,
         by_response,
         by_trace_file,
@@ -823,6 +871,52 @@ def test_a_forked_child_does_not_end_the_connection_of_its_parent(origin: Origin
         capture_output=True,
         text=True,
         timeout=90,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.parametrize('state', ['idle', 'in_a_response', 'iterator'])
+@pytest.mark.parametrize(
+    'end',
+    [
+        'del conn, crt; gc.collect(); os._exit(0)',
+        'sys.exit()',
+        'conn.disconnect(); os._exit(0)',
+        'conn.close(); del conn, crt; gc.collect(); sys.exit()',
+    ],
+    ids=['drop', 'exit', 'disconnect', 'all'],
+)
+def test_15_3_a_forked_child_leaves_the_connection_to_its_parent(origin: Origin, state: str, end: str) -> None:
+    """Whatever it does with its copy of the object."""
+    before, after = {
+        'idle': ('', 'get()'),
+        'in_a_response': ("conn.send_request('GET', '/big/2000000'); conn.read_response()", 'conn.readall()'),
+        'iterator': (
+            "conn.send_request('GET', '/n/1'); crt = conn.co_discard()",
+            'conn.read_response(); conn.readall()',
+        ),
+    }[state]
+    code = EXIT + (
+        'import gc, os\n'
+        'crt = None\n'
+        'first = get()\n'
+        'faulthandler.cancel_dump_traceback_later()\n'  # its thread is one too many for fork
+        f'{before}\n'
+        'pid = os.fork()\n'
+        'if not pid:\n'
+        f'    {end}\n'
+        'assert os.waitpid(pid, 0)[1] == 0\n'
+        f'{after}\n'
+        'assert get() == first\n'
+    )
+    args = [str(origin.port), authority_file() if origin.tls else '']
+    done = subprocess.run(
+        [sys.executable, '-X', 'dev', '-W', 'error', '-c', code, *args],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, '')

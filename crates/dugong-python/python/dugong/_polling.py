@@ -69,8 +69,8 @@ class PollNeeded(_Pair):
 def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = None) -> T:
     """Run an iterator that yields `PollNeeded` to its end, blocking in between, and return its value.
 
-    If one wait takes longer than *timeout* seconds (None, 0 or less: no limit), `ConnectionTimedOut` is raised. *crt* is
-    not closed then, and may be run again.
+    If one wait takes longer than *timeout* seconds (None, 0 or less: no limit), `ConnectionTimedOut` is raised.
+    *crt* is not closed then, and may be run again.
 
         body = eval_coroutine(conn.co_readall(), timeout=30)
     """
