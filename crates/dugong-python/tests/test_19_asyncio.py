@@ -299,7 +299,7 @@ def test_19_2_exceptions_that_end_programs_end_the_loop(kind: type[BaseException
 # 19.3
 
 
-@pytest.mark.parametrize('wrong', [None, 5, 'x', [1], object()], ids=repr)
+@pytest.mark.parametrize('wrong', [None, 5, 'x', [1], object], ids=repr)
 def test_19_1_and_19_3_type_error_at_once_for_anything_but_an_iterator(wrong: Any) -> None:
     async def main() -> None:
         with pytest.raises(TypeError):
