@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dugong_http::step::{Interest, Progress};
 use dugong_http::transport::{Socket, Stream};
 use parking_lot::ReentrantMutex;
-use pyo3::exceptions::PyBlockingIOError;
+use pyo3::exceptions::{PyBlockingIOError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
@@ -140,7 +140,7 @@ impl Object {
         };
         let bytes: &[u8] = received.extract().map_err(PyErr::from)?;
         if bytes.len() > size {
-            return Err(io::Error::other("the socket object gave more than was asked for"));
+            return Err(PyOSError::new_err("the socket object gave more than was asked for").into());
         }
         buffer[..bytes.len()].copy_from_slice(bytes);
         Ok(Progress::Done(bytes.len()))

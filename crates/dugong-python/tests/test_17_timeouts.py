@@ -405,15 +405,12 @@ def test_17_3_a_reader_that_waited_for_the_connection_has_all_the_time(
                 is_sent = True
             try:
                 next(reader)
-            except StopIteration as done:
-                assert done.value.status == 200
+            except StopIteration:
                 return
         raise AssertionError('goes on for ever')
 
     async def futures() -> None:
-        sender, reader = AioFuture(conn.co_send_request('GET', '/')), AioFuture(conn.co_read_response())
-        await sender
-        assert (await reader).status == 200
+        await asyncio.gather(AioFuture(conn.co_send_request('GET', '/')), AioFuture(conn.co_read_response()))
 
     conn = serve_plain(script)
     conn.ssl_context = client_tls

@@ -268,31 +268,6 @@ def by_body(conn: Any) -> None:
     conn.other = conn.co_write(body)
 
 
-def by_buffer_of_an_active_iterator(conn: Any) -> None:
-    class Target(bytearray):
-        crt: Any
-
-    conn.send_request('GET', '/part')
-    conn.read_response()
-    got = 0
-    while got < 5:
-        got += len(conn.read(5))
-    target = Target(10)
-    target.crt = conn.co_readinto(target)
-    next(target.crt)
-
-
-def by_body_of_an_active_iterator(conn: Any) -> None:
-    class Body(bytearray):
-        crt: Any
-
-    conn.send_request('GET', '/deaf')
-    conn.send_request('PUT', '/', body=BodyFollowing(64 << 20))
-    body = Body(64 << 20)
-    body.crt = conn.co_write(body)
-    next(body.crt)
-
-
 def by_trace_file_of_an_active_iterator(conn: Any) -> None:
     conn.send_request('GET', '/silent')
     note: Any = Note()
@@ -364,8 +339,6 @@ def by_timeout(conn: Any) -> None:
         by_active_iterator,
         by_headers,
         by_body,
-        by_buffer_of_an_active_iterator,
-        by_body_of_an_active_iterator,
         by_trace_file_of_an_active_iterator,
         by_trace_file_of_an_active_sender,
         by_path,

@@ -50,7 +50,9 @@ impl Duplex<'_> {
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
         self.look_for_unasked(stream)?;
-        if let Progress::Needs(interest) = self.finish_upload(stream)? {
+        // What was given up is not waited for.
+        let is_given_up = self.shared.queue().close_reason().is_some() && !self.sender().half.owes_content();
+        if !is_given_up && let Progress::Needs(interest) = self.finish_upload(stream)? {
             return Ok(Progress::Needs(interest));
         }
         let size = head.target().len() + head.fields.size() + 256;
