@@ -17,8 +17,9 @@ use crate::link::{Grip, Link, Role};
 use crate::log;
 use crate::operation::Operation;
 use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
-use crate::send::{Finish, SendRequest, Write};
+use crate::send::SendRequest;
 use crate::task::run;
+use crate::write::{Finish, Write};
 
 /// A connection to an HTTP/1.1 server.
 ///

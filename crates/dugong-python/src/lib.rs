@@ -19,6 +19,7 @@ mod receive;
 mod send;
 mod task;
 mod wire;
+mod write;
 
 /// The Rust part of the package; its public names are those of `dugong`.
 #[pymodule]
