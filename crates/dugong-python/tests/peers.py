@@ -20,6 +20,7 @@ Most tests want the fixture `serve`, which is a `Serve`:
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import ssl
 import struct
@@ -247,7 +248,11 @@ class Peer:
             with self._tls_lock, contextlib.suppress(ssl.SSLWantReadError):
                 self._tls.unwrap()
             self._flush()
-        self.sock.shutdown(socket.SHUT_WR)
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            if exc.errno != errno.ENOTCONN:  # the client has reset the connection
+                raise
 
     def notify(self) -> None:
         """Send close_notify only, and leave TCP as it is."""
