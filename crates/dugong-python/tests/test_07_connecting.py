@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import re
@@ -1372,7 +1373,8 @@ def test_7_11_more_received_than_asked_for(method: str) -> None:
         peer.request()
         peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
         assert go_on.wait(LIMIT)
-        peer.send(bytes(1_000_000))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client takes a part, and goes
+            peer.send(bytes(1_000_000))
 
     class Context(Plain):
         def wrap_socket(self, *args: Any, **kwargs: Any) -> Any:
