@@ -90,7 +90,8 @@ impl Work {
         match self {
             Work::A => 20_000,
             Work::B => 500_000,
-            Work::C | Work::D | Work::E => 256,
+            Work::C => 1024,
+            Work::D | Work::E => 256,
             Work::F => 1000,
         }
     }
