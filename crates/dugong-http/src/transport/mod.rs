@@ -8,10 +8,12 @@ mod address;
 mod proxy;
 pub mod scripted;
 mod tcp;
+mod waits;
 
 pub use address::{InvalidUrl, Origin};
 pub use proxy::{Tunnel, TunnelError};
 pub use tcp::{Connecting, Socket, wait};
+pub use waits::Waits;
 
 /// A two-way stream of bytes that never waits.
 ///
