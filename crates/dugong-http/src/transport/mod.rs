@@ -5,13 +5,20 @@ use std::io::{self, IoSlice};
 use crate::step::Progress;
 
 mod address;
+mod host_name;
+mod name_servers;
 mod proxy;
+mod question;
+mod resolve;
 pub mod scripted;
+mod system_resolver;
 mod tcp;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};
 pub use proxy::{Tunnel, TunnelError};
+pub use question::ServerFailure;
+pub use resolve::{NotAName, ResolveError, Resolving};
 pub use tcp::{Connecting, Socket, wait};
 pub use waits::Waits;
 

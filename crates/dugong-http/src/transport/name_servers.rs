@@ -1,0 +1,205 @@
+//! Asking the configured name servers whether a name exists, without the C library, which does not tell.
+//!
+//! The configuration is that of the C library, `resolv.conf(5)`, read as it reads it: so the same servers are asked for the same
+//! names as before.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use hickory_proto::rr::{Name, RecordType};
+use resolv_conf::{Config, ScopedIp};
+
+use super::Waits;
+use super::host_name::literal;
+use super::question::{Answer, Question, ServerFailure, Servers};
+
+/// What the name servers know of a name.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It has addresses.
+    Addresses,
+    /// It exists, without.
+    NoAddresses,
+    /// It does not exist.
+    NotFound,
+    /// Nothing: none of them was of help.
+    Unavailable(Vec<(SocketAddr, ServerFailure)>),
+}
+
+/// The name servers being asked for a name.
+#[derive(Debug)]
+pub(super) struct Asking {
+    servers: Servers,
+    /// The names that are meant, the next one at the end.
+    names: Vec<Name>,
+    /// The name that is being asked for, and the question about it.
+    current: Option<(Name, RecordType, Question)>,
+    /// Nothing is asked after that.
+    until: Instant,
+    /// The name as it was written comes first, and what is known of it.
+    as_written: Option<Option<Answer>>,
+    /// A name that was made of it exists, but has no addresses.
+    exists: bool,
+}
+
+impl Asking {
+    /// Will ask for `host` those name servers that are configured now.
+    pub(super) fn new(host: &str, now: Instant) -> Self {
+        Asking::with(&Configuration::of_system(), host, now)
+    }
+
+    fn with(configuration: &Configuration, host: &str, now: Instant) -> Self {
+        let (mut names, as_written) = configuration.names(host);
+        names.reverse();
+        let servers = configuration.servers.clone();
+        // Both kinds of addresses of one name; and others, too, unless servers are slow.
+        let until = now + 2 * servers.limit;
+        Asking { servers, names, current: None, until, as_written: as_written.then_some(None), exists: false }
+    }
+
+    /// Goes on.
+    pub(super) fn step(&mut self, now: Instant) -> Poll<Verdict> {
+        loop {
+            let Some((name, kind, question)) = &mut self.current else {
+                match self.names.pop() {
+                    None => return Poll::Ready(self.verdict()),
+                    Some(name) if now < self.until => self.ask(name, RecordType::A, now),
+                    Some(_) => return Poll::Ready(self.without(self.out_of_time())),
+                }
+                continue;
+            };
+            let answer = match question.step(now) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(answer) => answer,
+            };
+            let (name, kind) = (name.clone(), *kind);
+            self.current = None;
+            match answer {
+                Ok(Answer::Addresses) => return Poll::Ready(Verdict::Addresses),
+                Ok(Answer::NoAddresses) if kind == RecordType::A => self.ask(name, RecordType::AAAA, now),
+                // That it exists was said before, and some servers say of any kind they do not know that it does not.
+                Ok(Answer::NotFound) if kind == RecordType::AAAA => self.note(Answer::NoAddresses),
+                Ok(answer) => self.note(answer),
+                Err(failures) => return Poll::Ready(self.without(failures)),
+            }
+        }
+    }
+
+    /// What it waits for.
+    pub(super) fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        if let Some((.., question)) = &self.current {
+            question.waits(waits);
+        }
+    }
+
+    fn ask(&mut self, name: Name, kind: RecordType, now: Instant) {
+        let question = Question::new(&name, kind, &self.servers, now);
+        self.current = Some((name, kind, question));
+    }
+
+    fn note(&mut self, answer: Answer) {
+        match &mut self.as_written {
+            Some(known @ None) => *known = Some(answer),
+            _ => self.exists |= answer == Answer::NoAddresses,
+        }
+    }
+
+    /// What is known without an answer about one of the names. As in the C library, what is known of the name as it was written is
+    /// not put in doubt by another.
+    fn without(&self, failures: Vec<(SocketAddr, ServerFailure)>) -> Verdict {
+        if self.as_written.flatten().is_some() { self.verdict() } else { Verdict::Unavailable(failures) }
+    }
+
+    fn out_of_time(&self) -> Vec<(SocketAddr, ServerFailure)> {
+        self.servers.addresses.iter().map(|&server| (server, ServerFailure::TimedOut)).collect()
+    }
+
+    /// What is known when no name had addresses.
+    fn verdict(&self) -> Verdict {
+        let exists = self.as_written.flatten().map_or(self.exists, |answer| answer == Answer::NoAddresses);
+        if exists { Verdict::NoAddresses } else { Verdict::NotFound }
+    }
+}
+
+/// What `resolv.conf(5)` says of who is asked, and for which names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Configuration {
+    servers: Servers,
+    search: Vec<String>,
+    ndots: usize,
+}
+
+impl Configuration {
+    /// As it is now, with the defaults of the C library for what is missing.
+    fn of_system() -> Self {
+        let file = fs::read("/etc/resolv.conf").unwrap_or_default();
+        let variable = |name| env::var(name).ok();
+        Configuration::parse(file, variable("LOCALDOMAIN").as_deref(), variable("RES_OPTIONS").as_deref())
+    }
+
+    fn parse(mut file: Vec<u8>, search: Option<&str>, options: Option<&str>) -> Self {
+        // What comes later counts. Lines that cannot be understood are passed over, as the C library does.
+        for (keyword, value) in [("search", search), ("options", options)] {
+            if let Some(value) = value.and_then(|value| value.lines().next()) {
+                file.extend_from_slice(format!("\n{keyword} {value}").as_bytes());
+            }
+        }
+        let (config, _) = Config::parse_with_errors(&file);
+        let mut addresses: Vec<_> = config.nameservers.iter().take(SERVERS_MAX).map(address).collect();
+        if addresses.is_empty() {
+            addresses.push((Ipv4Addr::LOCALHOST, PORT).into());
+        }
+        let mut search: Vec<String> = config.get_last_search_or_domain().cloned().collect();
+        if search.is_empty() {
+            search.extend(config.get_system_domain());
+        }
+        let limit = Duration::from_secs(config.timeout.into()).clamp(LIMIT_MIN, LIMIT_MAX);
+        let servers = Servers { addresses, limit, only_tcp: config.use_vc };
+        Configuration { servers, search, ndots: (config.ndots as usize).min(NDOTS_MAX) }
+    }
+
+    /// The names that `host` can mean, in the order in which they are asked for, and whether the first is the name as it is
+    /// written: if it has enough dots.
+    fn names(&self, host: &str) -> (Vec<Name>, bool) {
+        let labels = |name: &str| Name::from_labels(name.split('.').filter(|label| !label.is_empty()).map(str::as_bytes));
+        let dots = host.bytes().filter(|&byte| byte == b'.').count();
+        let is_absolute = host.ends_with('.');
+        let comes_first = is_absolute || dots >= self.ndots;
+        // Domains that make the name too long are left out.
+        let mut names: Vec<Name> = Vec::new();
+        if !is_absolute {
+            names.extend(self.search.iter().filter_map(|domain| labels(&format!("{host}.{domain}")).ok()));
+        }
+        if let Ok(name) = labels(host) {
+            names.retain(|other| *other != name);
+            names.insert(if comes_first { 0 } else { names.len() }, name);
+        }
+        (names, comes_first)
+    }
+}
+
+/// Where a name server listens. A zone that this system does not have is left out; then the server cannot be reached.
+fn address(ip: &ScopedIp) -> SocketAddr {
+    match literal(&ip.to_string(), PORT) {
+        Some(Ok(address)) => address,
+        _ => SocketAddr::new(IpAddr::from(ip), PORT),
+    }
+}
+
+/// Of DNS.
+const PORT: u16 = 53;
+
+/// As in the C library (`MAXNS`).
+const SERVERS_MAX: usize = 3;
+
+/// As in the C library (`RES_MAXNDOTS`).
+const NDOTS_MAX: usize = 15;
+
+/// The least that can be configured.
+const LIMIT_MIN: Duration = Duration::from_secs(1);
+
+/// The C library waits for 5 seconds unless it is told otherwise, and tries twice; whoever comes here has waited for it already,
+/// and a server that needed time to find the answer has found it meanwhile.
+const LIMIT_MAX: Duration = Duration::from_secs(3);

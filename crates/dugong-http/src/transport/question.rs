@@ -1,0 +1,351 @@
+//! One question to name servers (RFC 1035), asked of all of them at once: over UDP, and over TCP where the answer is truncated.
+//!
+//! Only what it takes to tell whether a name exists: no addresses are taken from here. A datagram counts if it comes from the
+//! address and port that were asked, and repeats the random number and the question that were sent (RFC 5452 §9.1); others are
+//! passed over, up to a number that leaves no room for guessing.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::{Header, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+
+use super::Waits;
+use crate::step::Interest;
+
+/// What is known of the name when one server has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It has addresses of the kind that was asked for.
+    Addresses,
+    /// It exists without such addresses.
+    NoAddresses,
+    /// It does not exist.
+    NotFound,
+}
+
+/// Why a name server was of no help.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerFailure {
+    /// It was silent.
+    TimedOut,
+    /// It would not or could not answer: its response code (RFC 1035 §4.1.1), such as 2 (SERVFAIL) or 5 (REFUSED).
+    Answered(u8),
+    /// It does not look for answers elsewhere, and has none itself.
+    NotRecursive,
+    /// What it sent was not an answer to the question.
+    Garbage,
+    /// It could not be reached, or hung up; what the system says about it.
+    Io(io::Error),
+}
+
+/// A question on its way.
+#[derive(Debug)]
+pub(super) struct Question {
+    query: Query,
+    exchanges: Vec<Exchange>,
+}
+
+impl Question {
+    /// Asks `servers` for the records of a name; each has `limit` to answer, and again if it has to be asked over TCP.
+    pub(super) fn new(name: &Name, kind: RecordType, servers: &Servers, now: Instant) -> Self {
+        let query = Query::query(name.clone(), kind);
+        let exchanges = servers.addresses.iter().map(|&server| Exchange::new(server, &query, servers, now)).collect();
+        Question { query, exchanges }
+    }
+
+    /// Goes on, until one server has answered, or all have failed.
+    pub(super) fn step(&mut self, now: Instant) -> Poll<Result<Answer, Vec<(SocketAddr, ServerFailure)>>> {
+        for exchange in &mut self.exchanges {
+            if let Some(answer) = exchange.step(&self.query, now) {
+                return Poll::Ready(Ok(answer));
+            }
+        }
+        if self.exchanges.iter().any(|exchange| !matches!(exchange.state, State::Failed(_))) {
+            return Poll::Pending;
+        }
+        let failure = |exchange: Exchange| match exchange.state {
+            State::Failed(failure) => (exchange.server, failure),
+            State::Udp { .. } | State::Tcp { .. } => unreachable!("none is left"),
+        };
+        Poll::Ready(Err(std::mem::take(&mut self.exchanges).into_iter().map(failure).collect()))
+    }
+
+    /// What it waits for.
+    pub(super) fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        for exchange in &self.exchanges {
+            match &exchange.state {
+                State::Udp { socket, again, .. } => {
+                    waits.on(socket.as_fd(), Interest::READ);
+                    waits.until(*again);
+                }
+                State::Tcp { stream, sent, .. } => {
+                    let is_sent = *sent == exchange.message.len() + 2;
+                    waits.on(stream.as_fd(), if is_sent { Interest::READ } else { Interest::WRITE });
+                }
+                State::Failed(_) => continue,
+            }
+            waits.until(exchange.until);
+        }
+    }
+}
+
+/// Who is asked, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Servers {
+    pub(super) addresses: Vec<SocketAddr>,
+    /// How long each may take.
+    pub(super) limit: Duration,
+    /// Not over UDP.
+    pub(super) only_tcp: bool,
+}
+
+/// The question to one server.
+#[derive(Debug)]
+struct Exchange {
+    server: SocketAddr,
+    id: u16,
+    message: Vec<u8>,
+    limit: Duration,
+    until: Instant,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Udp {
+        socket: UdpSocket,
+        /// When to send the question once more: it or the answer may have been lost.
+        again: Option<Instant>,
+        /// How many datagrams were not the answer.
+        wrong: u32,
+    },
+    Tcp {
+        stream: TcpStream,
+        /// Of the length and the message behind it (RFC 1035 §4.2.2).
+        sent: usize,
+        received: Vec<u8>,
+    },
+    Failed(ServerFailure),
+}
+
+/// What a message says.
+#[derive(Debug)]
+enum Reply {
+    Answer(Answer),
+    Failure(ServerFailure),
+    Truncated,
+}
+
+impl Exchange {
+    fn new(server: SocketAddr, query: &Query, servers: &Servers, now: Instant) -> Self {
+        // With a random number.
+        let mut message = Message::query();
+        message.metadata.recursion_desired = true;
+        message.add_query(query.clone());
+        let id = message.metadata.id;
+        let limit = servers.limit;
+        let (message, state) = match message.to_vec() {
+            Ok(message) if servers.only_tcp => (message, tcp(server)),
+            Ok(message) => {
+                let state = udp(server, &message, now + limit / 2);
+                (message, state)
+            }
+            Err(error) => (Vec::new(), Err(io::Error::other(error))),
+        };
+        let state = state.unwrap_or_else(|error| State::Failed(ServerFailure::Io(error)));
+        Exchange { server, id, message, limit, until: now + limit, state }
+    }
+
+    fn step(&mut self, query: &Query, now: Instant) -> Option<Answer> {
+        loop {
+            let reply = match &mut self.state {
+                State::Failed(_) => return None,
+                State::Udp { socket, again, wrong } => {
+                    if again.is_some_and(|again| again <= now) {
+                        *again = None;
+                        // An error will be told by receiving; a queue that is full is as good as a datagram that is lost.
+                        let _ = socket.send(&self.message);
+                    }
+                    receive(socket, wrong, |message| read(message, self.id, query))
+                }
+                State::Tcp { stream, sent, received } => {
+                    exchange(stream, &self.message, sent, received, |message| read(message, self.id, query))
+                }
+            };
+            let failure = match reply {
+                Ok(Poll::Ready(Reply::Answer(answer))) => return Some(answer),
+                Ok(Poll::Ready(Reply::Truncated)) if matches!(self.state, State::Udp { .. }) => match tcp(self.server) {
+                    Ok(state) => {
+                        self.state = state;
+                        self.until = now + self.limit;
+                        continue;
+                    }
+                    Err(error) => ServerFailure::Io(error),
+                },
+                Ok(Poll::Ready(Reply::Truncated)) => ServerFailure::Garbage,
+                Ok(Poll::Ready(Reply::Failure(failure))) => failure,
+                Ok(Poll::Pending) if now < self.until => return None,
+                Ok(Poll::Pending) if matches!(self.state, State::Udp { wrong: 1.., .. }) => ServerFailure::Garbage,
+                Ok(Poll::Pending) => ServerFailure::TimedOut,
+                Err(error) => ServerFailure::Io(error),
+            };
+            self.state = State::Failed(failure);
+        }
+    }
+}
+
+/// Asks over UDP, from a port of the question's own.
+fn udp(server: SocketAddr, message: &[u8], again: Instant) -> io::Result<State> {
+    let any = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind::<SocketAddr>(any)?;
+    socket.set_nonblocking(true)?;
+    // From now on the system passes only what comes from there, and tells when nobody listens.
+    socket.connect(server)?;
+    socket.send(message)?;
+    Ok(State::Udp { socket, again: Some(again), wrong: 0 })
+}
+
+/// Begins to connect over TCP.
+fn tcp(server: SocketAddr) -> io::Result<State> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&server.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
+        _ => Ok(State::Tcp { stream: socket.into(), sent: 0, received: Vec::new() }),
+    }
+}
+
+/// Takes in what came over UDP, up to the answer.
+fn receive(socket: &UdpSocket, wrong: &mut u32, read: impl Fn(&[u8]) -> Result<Reply, DecodeError>) -> io::Result<Poll<Reply>> {
+    // More than 512 bytes are for those who say that they take them, but some servers do not ask. What is longer is cut.
+    let mut buffer = [0; 4096];
+    while *wrong < WRONG_MAX {
+        match socket.recv(&mut buffer) {
+            Ok(length) => match read(&buffer[..length]) {
+                Ok(reply) => return Ok(Poll::Ready(reply)),
+                Err(_) => *wrong += 1,
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Poll::Pending),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Poll::Ready(Reply::Failure(ServerFailure::Garbage)))
+}
+
+/// Asks and takes in the answer over TCP.
+fn exchange(
+    mut stream: &TcpStream,
+    message: &[u8],
+    sent: &mut usize,
+    received: &mut Vec<u8>,
+    read: impl Fn(&[u8]) -> Result<Reply, DecodeError>,
+) -> io::Result<Poll<Reply>> {
+    let length = u16::try_from(message.len()).expect("a question is short");
+    let question = [&length.to_be_bytes(), message].concat();
+    while *sent < question.len() {
+        match stream.write(&question[*sent..]) {
+            Ok(count) => *sent += count,
+            // Not connected yet.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                return Ok(Poll::Pending);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut buffer = [0; 4096];
+    loop {
+        let end = match received[..] {
+            [high, low, ..] => 2 + usize::from(u16::from_be_bytes([high, low])),
+            _ => 2,
+        };
+        if received.len() > 2 && received.len() == end || end == 2 && received.len() == 2 {
+            return Ok(Poll::Ready(read(&received[2..]).unwrap_or(Reply::Failure(ServerFailure::Garbage))));
+        }
+        let room = buffer.len().min(end - received.len());
+        match stream.read(&mut buffer[..room]) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "hung up")),
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Poll::Pending),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// It is not an answer to the question.
+fn read(message: &[u8], id: u16, query: &Query) -> Result<Reply, DecodeError> {
+    let mut decoder = BinDecoder::new(message);
+    let header = Header::read(&mut decoder)?;
+    let is_answer = header.id == id && header.message_type == MessageType::Response && header.op_code == OpCode::Query;
+    let code = header.response_code;
+    match header.counts.queries {
+        1 if is_answer && Query::read(&mut decoder)? == *query => {}
+        // Whoever did not understand the question may not repeat it.
+        0 if is_answer && !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) => {}
+        _ => return Err(DecodeError::InsufficientBytes),
+    }
+    if header.truncation {
+        return Ok(Reply::Truncated);
+    }
+    match code {
+        ResponseCode::NXDomain => return Ok(Reply::Answer(Answer::NotFound)),
+        ResponseCode::NoError => {}
+        _ => return Ok(Reply::Failure(ServerFailure::Answered(code.low()))),
+    }
+    if header.counts.answers == 0 && !header.authoritative && !header.recursion_available {
+        return Ok(Reply::Failure(ServerFailure::NotRecursive));
+    }
+    for _ in 0..header.counts.answers.min(RECORDS_MAX) {
+        if record_type(&mut decoder)? == query.query_type() {
+            return Ok(Reply::Answer(Answer::Addresses));
+        }
+    }
+    Ok(Reply::Answer(Answer::NoAddresses))
+}
+
+/// Reads past a record (RFC 1035 §4.1.3), for its type. The rest is not looked at, since much can be wrong with it.
+fn record_type(decoder: &mut BinDecoder<'_>) -> Result<RecordType, DecodeError> {
+    Name::read(decoder)?;
+    let kind = RecordType::read(decoder)?;
+    // Class and time to live.
+    decoder.read_slice(2 + 4)?;
+    let length = decoder.read_u16()?.unverified(/* too long a slice is an error */);
+    decoder.read_slice(usize::from(length))?;
+    Ok(kind)
+}
+
+impl fmt::Display for ServerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerFailure::TimedOut => f.write_str("was silent"),
+            ServerFailure::Answered(1) => f.write_str("answered FORMERR"),
+            ServerFailure::Answered(2) => f.write_str("answered SERVFAIL"),
+            ServerFailure::Answered(4) => f.write_str("answered NOTIMP"),
+            ServerFailure::Answered(5) => f.write_str("answered REFUSED"),
+            ServerFailure::Answered(code) => write!(f, "answered with code {code}"),
+            ServerFailure::NotRecursive => f.write_str("does not ask others"),
+            ServerFailure::Garbage => f.write_str("sent something that is not an answer"),
+            ServerFailure::Io(error) => write!(f, "could not be asked ({error})"),
+        }
+    }
+}
+
+/// So many datagrams that are not the answer may come before it. Each may be the guess of somebody who does not see the question.
+const WRONG_MAX: u32 = 64;
+
+/// So many records are looked at. A chain of aliases is short, and the names of records can be made costly to read.
+const RECORDS_MAX: u16 = 256;

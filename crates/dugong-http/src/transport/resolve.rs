@@ -1,0 +1,294 @@
+//! From the name of a host to its addresses, and exactly why there are none.
+//!
+//! The system's resolver is asked first, since it alone knows all that its user configured: the file of hosts, multicast, a
+//! directory. Where its answer leaves open whether the name does not exist or nobody could be asked, the name servers that are
+//! [configured](super::name_servers) are asked for the same name. Nobody else ever is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::Poll;
+use std::time::Instant;
+use std::{fmt, io};
+
+use super::Waits;
+use super::host_name::{Kind, check, literal};
+use super::name_servers::{Asking, Verdict};
+use super::question::ServerFailure;
+use super::system_resolver::{Asked, Refusal, ask};
+use crate::step::Interest;
+
+/// The addresses of a host, being asked for.
+///
+/// The call of the C library, `getaddrinfo`, can be neither interrupted nor given a time. In a thread of its own it can be left
+/// alone: a dropped `Resolving` leaves no descriptor behind, but at most that thread, until the C library has its answer (10 to
+/// 30 seconds, if the name servers are silent, with the usual configuration).
+///
+/// ```
+/// use std::task::Poll;
+/// use std::time::Instant;
+///
+/// use dugong_http::transport::Resolving;
+///
+/// let mut resolving = Resolving::new("::1", 80, true);
+/// let Poll::Ready(addresses) = resolving.step(Instant::now())? else { panic!("an address needs nobody's help") };
+/// assert_eq!(addresses, ["[::1]:80".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Resolving {
+    host: String,
+    port: u16,
+    off_thread: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Begin,
+    /// The system's resolver is being asked in another thread. `again`: the name servers have said that there are addresses.
+    System {
+        asked: Asked,
+        again: bool,
+    },
+    /// It said something ambiguous, and the name servers are being asked.
+    NameServers {
+        asking: Box<Asking>,
+        said: Refusal,
+    },
+    Done(Vec<SocketAddr>),
+}
+
+/// Why a host has no addresses.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The name does not exist.
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// The name exists, but has no addresses.
+    NoAddresses {
+        /// The name.
+        name: String,
+    },
+    /// Nobody could tell: no name server could be reached, or those that could be failed. It is worth trying again later.
+    Unavailable {
+        /// The name.
+        name: String,
+        /// The name servers that were asked directly, and what each of them came to. There are none if the name is of a kind that
+        /// is not asked for, or if they know addresses but the system's resolver does not.
+        servers: Vec<(SocketAddr, ServerFailure)>,
+        /// What the system's resolver said.
+        system: String,
+    },
+    /// The host is neither an address nor a name; nobody was asked.
+    NotAName {
+        /// The host.
+        host: String,
+        /// What is wrong with it.
+        why: NotAName,
+    },
+    /// The zone of an IPv6 address (RFC 4007 §11), behind `%`, is no interface of this system.
+    NoSuchZone {
+        /// The address with its zone.
+        host: String,
+    },
+    /// The system's resolver failed for a reason of its own.
+    System {
+        /// The name.
+        name: String,
+        /// Its error code: `EAI_SYSTEM`, `EAI_MEMORY` or whatever else the system has.
+        code: i32,
+        /// What the system says about it.
+        text: String,
+    },
+    /// The system's resolver could not be asked: there was no thread or no descriptor left for it.
+    NotAsked {
+        /// The name.
+        name: String,
+        /// What the system says about it.
+        source: io::Error,
+    },
+}
+
+/// Why a host cannot be a name (RFC 1035 §2.3.4, RFC 1123 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAName {
+    /// It is empty.
+    Empty,
+    /// There is nothing before, behind or between its dots; one dot at the end is allowed.
+    EmptyLabel,
+    /// A part between dots has more than 63 bytes.
+    LabelTooLong,
+    /// It has more than 253 bytes.
+    TooLong,
+    /// This is neither a letter of ASCII nor a digit, `-`, `_` or `.`; names in other alphabets are written with `xn--`.
+    Character(char),
+}
+
+impl Resolving {
+    /// Will ask for the addresses of `host`: a name, or an address, IPv6 without brackets, perhaps with a zone (`fe80::1%eth0`).
+    ///
+    /// The system's resolver blocks, for tens of seconds at worst. With `off_thread` it is asked in a thread of its own, so that a
+    /// step never blocks; without, a step lasts as long as it does. An address needs neither a thread nor a resolver.
+    #[must_use]
+    pub fn new(host: &str, port: u16, off_thread: bool) -> Self {
+        Resolving { host: host.into(), port, off_thread, state: State::Begin }
+    }
+
+    /// Goes on: the addresses, in the order in which the system prefers them, each once. A step after that gives them again, and
+    /// a step after an error asks anew.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn step(&mut self, now: Instant) -> Result<Poll<Vec<SocketAddr>>, ResolveError> {
+        // Whoever returns early leaves the beginning, or what is put back.
+        loop {
+            let (answer, again) = match std::mem::replace(&mut self.state, State::Begin) {
+                State::Begin => match literal(&self.host, self.port) {
+                    Some(Ok(address)) => return Ok(self.done(vec![address])),
+                    Some(Err(_)) => return Err(ResolveError::NoSuchZone { host: self.host.clone() }),
+                    None => {
+                        check(&self.host).map_err(|why| ResolveError::NotAName { host: self.host.clone(), why })?;
+                        match self.ask_system(false)? {
+                            Some(answer) => (answer, false),
+                            None => continue,
+                        }
+                    }
+                },
+                State::System { asked, again } => match asked.answer() {
+                    None => {
+                        self.state = State::System { asked, again };
+                        return Ok(Poll::Pending);
+                    }
+                    Some(answer) => (answer, again),
+                },
+                State::NameServers { mut asking, said } => match asking.step(now) {
+                    Poll::Pending => {
+                        self.state = State::NameServers { asking, said };
+                        return Ok(Poll::Pending);
+                    }
+                    Poll::Ready(Verdict::NotFound) => return Err(self.not_found()),
+                    Poll::Ready(Verdict::NoAddresses) => return Err(self.no_addresses()),
+                    Poll::Ready(Verdict::Unavailable(servers)) => return Err(self.unavailable(servers, said)),
+                    // It may have been out of reach for a moment; and what it knows counts, not what they do.
+                    Poll::Ready(Verdict::Addresses) => match self.ask_system(true)? {
+                        Some(answer) => (answer, true),
+                        None => continue,
+                    },
+                },
+                State::Done(addresses) => return Ok(self.done(addresses)),
+            };
+            let said = match answer {
+                Ok(addresses) => return Ok(self.done(addresses)),
+                Err(said) => said,
+            };
+            match Kind::of(&self.host) {
+                _ if !said.is_ambiguous() || again => return Err(self.refused(said)),
+                Kind::Loopback => {
+                    let hosts = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+                    let addresses = hosts.map(|host| SocketAddr::new(host, self.port));
+                    return Ok(self.done(addresses.into()));
+                }
+                Kind::NonExistent => return Err(self.not_found()),
+                Kind::NotInDns => return Err(self.refused(said)),
+                Kind::Other => self.state = State::NameServers { asking: Box::new(Asking::new(&self.host, now)), said },
+            }
+        }
+    }
+
+    /// What it waits for, when the last step was [`Poll::Pending`].
+    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        match &self.state {
+            State::System { asked, .. } => waits.on(asked.descriptor(), Interest::READ),
+            State::NameServers { asking, .. } => asking.waits(waits),
+            State::Begin | State::Done(_) => {}
+        }
+    }
+
+    /// Asks the system's resolver; without an answer if that takes place in another thread.
+    fn ask_system(&mut self, again: bool) -> Result<Option<Result<Vec<SocketAddr>, Refusal>>, ResolveError> {
+        if !self.off_thread {
+            return Ok(Some(ask(&self.host, self.port)));
+        }
+        match Asked::new(self.host.clone(), self.port) {
+            Ok(asked) => self.state = State::System { asked, again },
+            Err(source) => return Err(ResolveError::NotAsked { name: self.host.clone(), source }),
+        }
+        Ok(None)
+    }
+
+    fn done(&mut self, addresses: Vec<SocketAddr>) -> Poll<Vec<SocketAddr>> {
+        self.state = State::Done(addresses.clone());
+        Poll::Ready(addresses)
+    }
+
+    fn not_found(&self) -> ResolveError {
+        ResolveError::NotFound { name: self.host.clone() }
+    }
+
+    fn no_addresses(&self) -> ResolveError {
+        ResolveError::NoAddresses { name: self.host.clone() }
+    }
+
+    fn unavailable(&self, servers: Vec<(SocketAddr, ServerFailure)>, said: Refusal) -> ResolveError {
+        ResolveError::Unavailable { name: self.host.clone(), servers, system: said.text }
+    }
+
+    /// What the system's resolver said, as it stands.
+    fn refused(&self, said: Refusal) -> ResolveError {
+        use dns_lookup::LookupErrorKind::{Again, Fail, NoData, NoName};
+        match said.kind {
+            NoName => self.not_found(),
+            NoData => self.no_addresses(),
+            Again | Fail => self.unavailable(Vec::new(), said),
+            _ => ResolveError::System { name: self.host.clone(), code: said.code, text: said.text },
+        }
+    }
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResolveError::NotFound { name } => write!(f, "the name {name:?} does not exist"),
+            ResolveError::NoAddresses { name } => write!(f, "the name {name:?} has no addresses"),
+            ResolveError::Unavailable { name, servers, system } if servers.is_empty() => {
+                write!(f, "nobody could be asked for the name {name:?}: {system}")
+            }
+            ResolveError::Unavailable { name, servers, .. } => {
+                write!(f, "no name server could tell about the name {name:?}")?;
+                for (number, (server, failure)) in servers.iter().enumerate() {
+                    let before = if number == 0 { ": " } else { "; " };
+                    write!(f, "{before}{} {failure}", server.ip())?;
+                }
+                Ok(())
+            }
+            ResolveError::NotAName { host, why } => write!(f, "{host:?} is not the name of a host: {why}"),
+            ResolveError::NoSuchZone { host } => write!(f, "the address {host:?} is in a zone that this system does not have"),
+            ResolveError::System { name, code, text } => write!(f, "cannot resolve the name {name:?}: {text} (code {code})"),
+            ResolveError::NotAsked { name, .. } => write!(f, "cannot ask the system for the name {name:?}"),
+        }
+    }
+}
+
+impl std::error::Error for ResolveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ResolveError::NotAsked { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NotAName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotAName::Empty => f.write_str("it is empty"),
+            NotAName::EmptyLabel => f.write_str("there is nothing before or between its dots"),
+            NotAName::LabelTooLong => f.write_str("it has a part of more than 63 bytes"),
+            NotAName::TooLong => f.write_str("it has more than 253 bytes"),
+            NotAName::Character(character) => write!(f, "it contains {character:?}"),
+        }
+    }
+}

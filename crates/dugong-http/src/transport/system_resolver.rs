@@ -1,0 +1,136 @@
+//! The resolver of the system: `getaddrinfo` of the C library.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
+
+/// What it said, if it has no addresses.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) kind: LookupErrorKind,
+    pub(super) code: i32,
+    /// The code in words.
+    pub(super) text: String,
+}
+
+impl Refusal {
+    /// Whether it may mean both that there is no such name and that nobody could be asked. C libraries differ in what they say of
+    /// a name server that fails, refuses or is silent, and their modules for other sources in what they say of either.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        use LookupErrorKind::{Again, Fail, NoData, NoName};
+        matches!(self.kind, Again | Fail | NoData | NoName)
+    }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        let (kind, code) = (error.kind(), error.error_num());
+        let text = io::Error::from(error).to_string();
+        let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned();
+        Refusal { kind, code, text }
+    }
+}
+
+/// Asks for the addresses of `host`, for as long as that takes.
+pub(super) fn ask(host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+    addresses(host, port, 0)
+}
+
+/// The address that `host` is, without asking anybody.
+pub(super) fn numeric(host: &str, port: u16) -> Result<SocketAddr, Refusal> {
+    Ok(addresses(host, port, AI_NUMERICHOST)?[0])
+}
+
+/// At least one, if there is no error.
+fn addresses(host: &str, port: u16, flags: i32) -> Result<Vec<SocketAddr>, Refusal> {
+    let hints = AddrInfoHints { flags, socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+    let mut addresses = Vec::new();
+    // What is skipped is of a family that is neither IPv4 nor IPv6.
+    for info in getaddrinfo(Some(host), None, Some(hints))?.flatten() {
+        let mut address = info.sockaddr;
+        address.set_port(port);
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(Refusal { kind: LookupErrorKind::NoData, code: 0, text: "no addresses".into() });
+    }
+    Ok(addresses)
+}
+
+/// A question to it, asked in a thread of its own. When this is dropped, only the thread remains, until the C library answers.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Can be read when the thread is done.
+    end: UnixStream,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    answer: Option<Result<Vec<SocketAddr>, Refusal>>,
+    /// Closed when there is an answer, or when nobody waits for it any more.
+    other_end: Option<UnixStream>,
+}
+
+/// Closes the other end, however the thread, or the waiting for it, is over.
+struct Bell(Arc<Mutex<Shared>>);
+
+impl Asked {
+    /// Asks for the addresses of `host`.
+    ///
+    /// # Errors
+    /// The system has no thread or no descriptor left.
+    pub(super) fn new(host: String, port: u16) -> io::Result<Self> {
+        let (end, other_end) = UnixStream::pair()?;
+        let shared = Arc::new(Mutex::new(Shared { answer: None, other_end: Some(other_end) }));
+        let bell = Bell(shared.clone());
+        let thread = thread::Builder::new().name("resolver".into());
+        thread.spawn(move || {
+            let answer = ask(&host, port);
+            lock(&bell.0).answer = Some(answer);
+        })?;
+        Ok(Asked { end, shared })
+    }
+
+    /// The answer, if it has come.
+    pub(super) fn answer(&self) -> Option<Result<Vec<SocketAddr>, Refusal>> {
+        let mut shared = lock(&self.shared);
+        if shared.answer.is_none() && shared.other_end.is_none() {
+            let text = "the thread ended without an answer".into();
+            return Some(Err(Refusal { kind: LookupErrorKind::Unknown, code: 0, text }));
+        }
+        shared.answer.take()
+    }
+
+    /// Is ready for reading when there is an answer.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        lock(&self.shared).other_end = None;
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        lock(&self.0).other_end = None;
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // There is no moment in which it is half changed.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The host is an address (RFC 3493 §6.1); the same number on Linux, macOS and the BSDs.
+const AI_NUMERICHOST: i32 = 4;
