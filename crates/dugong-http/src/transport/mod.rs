@@ -13,6 +13,8 @@ mod resolve;
 pub mod scripted;
 mod system_resolver;
 mod tcp;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};

@@ -1,0 +1,200 @@
+//! Whom to trust, and who we are.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, InconsistentKeys, KeyLogFile, OtherError, RootCertStore};
+
+use super::error::Cause;
+use super::verify::{Identity, Verifier};
+
+/// How TLS is spoken: whom to trust, and who we are. Made once for many connections, which resume each other's sessions; cheap to
+/// clone.
+///
+/// ALPN offers `http/1.1` alone. The server is told the name that it is asked for (SNI), unless that is an address.
+///
+/// If the environment variable `SSLKEYLOGFILE` is set when the first session is made, the keys of all sessions are appended to the
+/// file that it names, for whoever looks at the traffic with a tool such as Wireshark.
+#[derive(Clone, Default)]
+pub struct Tls(Arc<Settings>);
+
+#[derive(Clone, Default)]
+struct Settings {
+    /// `None` is those of the platform.
+    roots: Option<Vec<CertificateDer<'static>>>,
+    identity: Option<Arc<CertifiedKey>>,
+    /// Made of the others when it is needed, since reading the platform's certificates takes milliseconds.
+    config: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+}
+
+impl Tls {
+    /// Trusts whom the platform trusts, and has no certificate of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts the certificates in `pem`, and no longer the platform's. Given more than once, all of them are trusted. They are those
+    /// of issuers, or of servers themselves.
+    ///
+    /// # Errors
+    /// If there is no certificate in it, or one that cannot be used.
+    pub fn roots_pem(self, pem: &[u8]) -> Result<Self, TlsSetupError> {
+        let mut settings = Arc::unwrap_or_clone(self.0);
+        let roots = settings.roots.get_or_insert_default();
+        let added = certificates(pem)?;
+        for (index, certificate) in added.iter().enumerate() {
+            let checked = RootCertStore::empty().add(certificate.clone());
+            checked.map_err(|error| TlsSetupError::BadCertificate { number: index + 1, cause: Cause(error) })?;
+        }
+        roots.extend(added);
+        settings.config = OnceLock::new();
+        Ok(Tls(Arc::new(settings)))
+    }
+
+    /// Shows this certificate to servers that ask for one: `chain` begins with our own, and `key` is its private key (PKCS #8, PKCS #1
+    /// or SEC 1, not encrypted). Both may be the same file.
+    ///
+    /// # Errors
+    /// If one of them is not there or cannot be used, or if they do not belong together.
+    pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, TlsSetupError> {
+        let mut settings = Arc::unwrap_or_clone(self.0);
+        let key = private_key(key)?;
+        let chain = certificates(chain)?;
+        let identity = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsSetupError::KeyMismatch,
+            rustls::Error::InvalidCertificate(_) => TlsSetupError::BadCertificate { number: 1, cause: Cause(error) },
+            error => TlsSetupError::BadKey(Cause(error)),
+        })?;
+        settings.identity = Some(Arc::new(identity));
+        settings.config = OnceLock::new();
+        Ok(Tls(Arc::new(settings)))
+    }
+
+    /// Whether there is a certificate to show to servers that ask for one.
+    #[must_use]
+    pub fn has_client_certificate(&self) -> bool {
+        self.0.identity.is_some()
+    }
+
+    /// What rustls needs to know.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+        self.0.config.get_or_init(|| self.0.make_config().map(Arc::new)).clone()
+    }
+}
+
+impl Settings {
+    fn make_config(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(self.verifier(&provider)?);
+        let identity = Arc::new(Identity(self.identity.clone()));
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(identity);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if std::env::var_os("SSLKEYLOGFILE").is_some() {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        Ok(config)
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, rustls::Error> {
+        let Some(roots) = &self.roots else {
+            return Ok(Verifier::new(Arc::new(rustls_platform_verifier::Verifier::new(provider.clone())?), &[]));
+        };
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root.clone())?;
+        }
+        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
+        let inner = built.map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))?;
+        Ok(Verifier::new(inner, roots))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No key material.
+        f.debug_struct("Tls")
+            .field("roots", &self.0.roots.as_ref().map(Vec::len))
+            .field("client_certificate", &self.has_client_certificate())
+            .finish_non_exhaustive()
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(certificates) if certificates.is_empty() => Err(TlsSetupError::NoCertificate),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(TlsSetupError::BadPem),
+    }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        // The type that PKCS #8 has for them, and a line within the older ones (RFC 1421 §4.6.1.1).
+        PemError::NoItemsFound | PemError::Base64Decode(_) if contains(pem, b"ENCRYPTED") => TlsSetupError::KeyEncrypted,
+        PemError::NoItemsFound => TlsSetupError::NoKey,
+        _ => TlsSetupError::BadPem,
+    })
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}
+
+/// Why certificates or a key that were given cannot be used.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TlsSetupError {
+    /// It has the form of PEM (RFC 7468) only in part.
+    BadPem,
+    /// There is no certificate in it.
+    NoCertificate,
+    /// A certificate cannot be used.
+    BadCertificate {
+        /// Which one, counted from 1.
+        number: usize,
+        /// Why not.
+        cause: Cause,
+    },
+    /// There is no private key in it.
+    NoKey,
+    /// The private key is encrypted.
+    KeyEncrypted,
+    /// The private key cannot be used.
+    BadKey(Cause),
+    /// The private key is not that of the certificate.
+    KeyMismatch,
+}
+
+impl fmt::Display for TlsSetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsSetupError::BadPem => "the PEM is damaged",
+            TlsSetupError::NoCertificate => "there is no certificate in the PEM",
+            TlsSetupError::BadCertificate { number, .. } => return write!(f, "certificate {number} of the PEM cannot be used"),
+            TlsSetupError::NoKey => "there is no private key in the PEM",
+            TlsSetupError::KeyEncrypted => "the private key is encrypted; decrypt it first, for example with `openssl pkey`",
+            TlsSetupError::BadKey(_) => "the private key cannot be used",
+            TlsSetupError::KeyMismatch => "the private key is not that of the certificate",
+        })
+    }
+}
+
+impl std::error::Error for TlsSetupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TlsSetupError::BadCertificate { cause, .. } | TlsSetupError::BadKey(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}

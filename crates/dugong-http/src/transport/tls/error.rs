@@ -1,0 +1,312 @@
+//! What can go wrong in TLS.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, io};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+
+use super::verify::Seen;
+
+/// TLS failed. Nothing more can be sent; of what was received, all that was given to the reader is good.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TlsError {
+    /// The host that TLS was spoken with, or should have been.
+    pub host: String,
+    /// How it failed.
+    pub what: TlsFailure,
+}
+
+/// How TLS failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsFailure {
+    /// The host is neither a name nor an address, so that no certificate can be for it.
+    HostName,
+    /// The certificates that the platform trusts are not to be had.
+    NoRoots(Cause),
+    /// The certificate is not for this host.
+    WrongHost {
+        /// The hosts that it is for.
+        names: Vec<String>,
+    },
+    /// The certificate, or that of its issuer, is no longer valid.
+    Expired {
+        /// Since when, if that is known.
+        since: Option<SystemTime>,
+    },
+    /// The certificate, or that of its issuer, is not yet valid.
+    NotYetValid {
+        /// From when on it will be, if that is known.
+        until: Option<SystemTime>,
+    },
+    /// Nobody but the server itself vouches for the certificate.
+    SelfSigned,
+    /// The certificate was issued by somebody who is not trusted.
+    UnknownIssuer,
+    /// The certificate was revoked by its issuer.
+    Revoked,
+    /// Something else is wrong with the certificate.
+    Certificate(Cause),
+    /// The server wants a certificate of the client, and none was given.
+    ClientCertificateRequired,
+    /// The server did not accept the certificate of the client.
+    ClientCertificateRefused(Alert),
+    /// The server offers neither TLS 1.2 nor TLS 1.3.
+    Version,
+    /// The server refused or ended the session for another reason.
+    Alert(Alert),
+    /// The server does not speak TLS on this port.
+    NotTls {
+        /// The first line of what it sent instead, as far as it had come, with escapes where it is not readable.
+        answer: String,
+    },
+    /// The server ended the connection in the handshake.
+    Ended,
+    /// What the server sent is against the rules of TLS, or cannot be agreed with.
+    Protocol(Cause),
+    /// The connection broke in the handshake.
+    Transport(io::Error),
+}
+
+impl TlsError {
+    pub(super) fn new(host: &str, what: TlsFailure) -> Self {
+        TlsError { host: host.into(), what }
+    }
+
+    /// Whether the certificate of the server was not accepted.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        use TlsFailure::{Certificate, Expired, NotYetValid, Revoked, SelfSigned, UnknownIssuer, WrongHost};
+        matches!(
+            self.what,
+            WrongHost { .. } | Expired { .. } | NotYetValid { .. } | SelfSigned | UnknownIssuer | Revoked | Certificate(_)
+        )
+    }
+}
+
+impl TlsFailure {
+    /// What rustls says, in our words.
+    pub(super) fn of(error: rustls::Error, seen: Seen, has_certificate: bool) -> Self {
+        use rustls::Error::{AlertReceived, InvalidCertificate};
+        match error {
+            InvalidCertificate(error) => TlsFailure::of_certificate(error, seen.self_signed),
+            AlertReceived(alert) => TlsFailure::of_alert(alert, seen.had_none_to_show, has_certificate),
+            rustls::Error::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+            ) => TlsFailure::Version,
+            error => TlsFailure::Protocol(Cause(error)),
+        }
+    }
+
+    fn of_certificate(error: CertificateError, self_signed: bool) -> Self {
+        use CertificateError::{
+            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, Other, Revoked,
+            UnknownIssuer,
+        };
+        match error {
+            Expired => TlsFailure::Expired { since: None },
+            ExpiredContext { not_after, .. } => TlsFailure::Expired { since: Some(system_time(not_after)) },
+            NotValidYet => TlsFailure::NotYetValid { until: None },
+            NotValidYetContext { not_before, .. } => TlsFailure::NotYetValid { until: Some(system_time(not_before)) },
+            NotValidForName => TlsFailure::WrongHost { names: Vec::new() },
+            NotValidForNameContext { presented, .. } => {
+                TlsFailure::WrongHost { names: presented.iter().filter_map(|name| host_of(name)).collect() }
+            }
+            UnknownIssuer | Other(_) if self_signed => TlsFailure::SelfSigned,
+            UnknownIssuer => TlsFailure::UnknownIssuer,
+            Revoked => TlsFailure::Revoked,
+            error => TlsFailure::Certificate(Cause(error.into())),
+        }
+    }
+
+    fn of_alert(alert: AlertDescription, had_none_to_show: bool, has_certificate: bool) -> Self {
+        use AlertDescription::{
+            AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
+            HandshakeFailure, NoCertificate, ProtocolVersion, UnknownCA, UnsupportedCertificate,
+        };
+        match alert {
+            CertificateRequired if !has_certificate => TlsFailure::ClientCertificateRequired,
+            // What servers send for it that speak TLS 1.2, where there is no alert of its own for this.
+            HandshakeFailure | BadCertificate | CertificateUnknown | NoCertificate | AccessDenied if had_none_to_show => {
+                TlsFailure::ClientCertificateRequired
+            }
+            CertificateRequired
+            | BadCertificate
+            | UnsupportedCertificate
+            | CertificateRevoked
+            | CertificateExpired
+            | CertificateUnknown
+            | UnknownCA
+            | AccessDenied
+                if has_certificate =>
+            {
+                TlsFailure::ClientCertificateRefused(Alert(alert.into()))
+            }
+            ProtocolVersion => TlsFailure::Version,
+            alert => TlsFailure::Alert(Alert(alert.into())),
+        }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        match &self.what {
+            TlsFailure::HostName => {
+                write!(f, "{host:?} is neither a host name nor an address, so that no certificate can be for it")
+            }
+            TlsFailure::NoRoots(_) => {
+                write!(f, "cannot check the certificate of {host}: the certificates that this machine trusts are not to be had")
+            }
+            TlsFailure::WrongHost { names } if names.is_empty() => {
+                write!(f, "the certificate of {host} names no host in the place where it ought to (subjectAltName)")
+            }
+            TlsFailure::WrongHost { names } => {
+                let shown = &names[..names.len().min(SHOWN_NAMES)];
+                write!(f, "the certificate of {host} is not for it, but for {}", shown.join(", "))?;
+                if shown.len() < names.len() { write!(f, " and {} more", names.len() - shown.len()) } else { Ok(()) }
+            }
+            TlsFailure::Expired { since } => {
+                write!(f, "the certificate of {host} has expired")?;
+                let ago = since.and_then(|since| SystemTime::now().duration_since(since).ok());
+                ago.map_or(Ok(()), |ago| write!(f, ", {} ago by the clock of this machine", Roughly(ago)))
+            }
+            TlsFailure::NotYetValid { until } => {
+                write!(f, "the certificate of {host} is not yet valid")?;
+                let left = until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+                left.map_or(Ok(()), |left| write!(f, ", but will be in {} by the clock of this machine", Roughly(left)))
+            }
+            TlsFailure::SelfSigned => {
+                write!(f, "the certificate of {host} is self-signed; if it should be trusted, give it as a root")
+            }
+            TlsFailure::UnknownIssuer => write!(
+                f,
+                "the certificate of {host} was issued by somebody who is not trusted, or the server does not send the certificates \
+                 between them; if the issuer should be trusted, give its certificate as a root"
+            ),
+            TlsFailure::Revoked => write!(f, "the certificate of {host} was revoked by its issuer"),
+            TlsFailure::Certificate(_) => write!(f, "the certificate of {host} is not acceptable"),
+            TlsFailure::ClientCertificateRequired => {
+                write!(f, "{host} wants a certificate of the client, and none was given")
+            }
+            TlsFailure::ClientCertificateRefused(alert) => {
+                write!(f, "{host} does not accept the certificate of the client (TLS alert {alert})")
+            }
+            TlsFailure::Version => write!(f, "{host} offers neither TLS 1.2 nor TLS 1.3; older versions are not secure"),
+            TlsFailure::Alert(Alert(120)) => write!(f, "{host} does not speak HTTP/1.1 here (TLS alert {})", Alert(120)),
+            TlsFailure::Alert(alert) => write!(f, "{host} ended the TLS session (TLS alert {alert})"),
+            TlsFailure::NotTls { answer } => write!(f, "{host} does not speak TLS on this port; it answered \"{answer}\""),
+            TlsFailure::Ended => write!(f, "{host} closed the connection in the TLS handshake"),
+            TlsFailure::Protocol(_) => write!(f, "{host} does not keep to the rules of TLS"),
+            TlsFailure::Transport(_) => write!(f, "the connection to {host} broke in the TLS handshake"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.what {
+            TlsFailure::NoRoots(cause) | TlsFailure::Certificate(cause) | TlsFailure::Protocol(cause) => Some(cause),
+            TlsFailure::Transport(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// For `read` and `write`: what the transport said stays what it is; all else is `InvalidData`, or `UnexpectedEof` if the server ended
+/// the connection, and can be had back with [`std::io::Error::downcast`].
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        match error.what {
+            TlsFailure::Transport(error) => error,
+            TlsFailure::Ended => io::Error::new(io::ErrorKind::UnexpectedEof, error),
+            _ => io::Error::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}
+
+/// An alert of TLS (RFC 8446 §6), by which a peer says why it ends the session. Prints as the RFC calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alert(pub u8);
+
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(name) = AlertDescription::from(self.0).as_str() else { return write!(f, "{}", self.0) };
+        // From `UnknownPSKIdentity` to `unknown_psk_identity`.
+        let letters = name.as_bytes();
+        for (index, letter) in letters.iter().enumerate() {
+            let begins = letter.is_ascii_uppercase()
+                && index > 0
+                && (letters[index - 1].is_ascii_lowercase() || letters.get(index + 1).is_some_and(u8::is_ascii_lowercase));
+            if begins {
+                f.write_str("_")?;
+            }
+            write!(f, "{}", char::from(letter.to_ascii_lowercase()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the TLS library says; to be read by people.
+#[derive(Clone)]
+pub struct Cause(pub(super) rustls::Error);
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// The connection ended without the `close_notify` by which TLS tells the end from an attack that cuts it off (RFC 9112 §9.8). Inside
+/// errors of kind `UnexpectedEof` that reading ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoCloseNotify;
+
+impl fmt::Display for NoCloseNotify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection ended without TLS's close_notify, so that what was received may not be all")
+    }
+}
+
+impl std::error::Error for NoCloseNotify {}
+
+/// A time as people say it.
+struct Roughly(Duration);
+
+impl fmt::Display for Roughly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (count, unit) = match seconds {
+            0..120 => (seconds, "second"),
+            120..7200 => (seconds / 60, "minute"),
+            7200..172_800 => (seconds / 3600, "hour"),
+            _ => (seconds / 86_400, "day"),
+        };
+        write!(f, "{count} {unit}{}", if count == 1 { "" } else { "s" })
+    }
+}
+
+/// More are not for people to read.
+const SHOWN_NAMES: usize = 5;
+
+fn system_time(time: UnixTime) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(time.as_secs())
+}
+
+/// A host as rustls prints one that is in a certificate: `DnsName("example.org")` or `IpAddress(192.0.2.1)`. `None` if it is
+/// something else.
+fn host_of(name: &str) -> Option<String> {
+    let dns = name.strip_prefix("DnsName(\"").and_then(|rest| rest.strip_suffix("\")"));
+    let host = dns.or_else(|| name.strip_prefix("IpAddress(").and_then(|rest| rest.strip_suffix(')')))?;
+    Some(host.escape_debug().to_string())
+}

@@ -1,0 +1,28 @@
+//! TLS, by rustls: versions 1.2 and 1.3.
+//!
+//! [`Tls`] says whom to trust and who we are, for many connections; a [`Session`] is the TLS of one of them.
+//!
+//! ```no_run
+//! use std::net::TcpStream;
+//! use dugong_http::step::Progress;
+//! use dugong_http::transport::Socket;
+//! use dugong_http::transport::tls::{Session, Tls};
+//!
+//! let tls = Tls::new(); // trusts whom the platform trusts
+//! let socket = Socket::new(TcpStream::connect("example.org:443")?)?;
+//! let mut session = Session::new(&tls, "example.org")?;
+//! while let Progress::Needs(interest) = session.handshake(&mut &socket)? {
+//!     socket.wait(interest, None)?;
+//! }
+//! assert_eq!(session.version(), Some("TLSv1.3"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod error;
+mod session;
+mod verify;
+
+pub use config::{Tls, TlsSetupError};
+pub use error::{Alert, Cause, NoCloseNotify, TlsError, TlsFailure};
+pub use session::Session;

@@ -1,0 +1,160 @@
+//! What rustls asks while it processes what came: is this certificate good, and have we one?
+//!
+//! All sessions of one configuration share the two objects that answer (they could not resume each other's sessions otherwise), so
+//! these cannot know which session asks. But rustls asks within the call that gives it bytes, so that what an answer should leave
+//! behind for the session can be left with the thread.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
+/// What was seen of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// A certificate was refused, and it claims to be its own issuer.
+    pub(super) self_signed: bool,
+    /// The server asked for a certificate, and there was none.
+    pub(super) had_none_to_show: bool,
+}
+
+thread_local! {
+    static SEEN: Cell<Seen> = const { Cell::new(Seen { self_signed: false, had_none_to_show: false }) };
+}
+
+/// Calls into rustls, and adds what was seen meanwhile to `seen`.
+pub(super) fn watch<T>(seen: &mut Seen, call: impl FnOnce() -> T) -> T {
+    SEEN.set(*seen);
+    let result = call();
+    *seen = SEEN.take();
+    result
+}
+
+/// Somebody else's judgement of certificates.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    judge: Arc<dyn ServerCertVerifier>,
+    /// Trusted as they are, as certificates of servers, too.
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    pub(super) fn new(judge: Arc<dyn ServerCertVerifier>, given: &[CertificateDer<'static>]) -> Self {
+        Verifier { judge, given: given.to_vec() }
+    }
+
+    /// Whether all that is wrong with `certificate` is that it says to be an issuer's, while it is one that was given as trusted.
+    /// `openssl req -x509` makes such certificates, and other clients take them.
+    fn was_given(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, error: &Error) -> Result<bool, Error> {
+        let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return Ok(false) };
+        // Found after its time was found good, and before anything else is looked at.
+        let is_only_ca = other.0.to_string() == "CaUsedAsEndEntity";
+        if !is_only_ca || !self.given.contains(certificate) {
+            return Ok(false);
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+        Ok(true)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let error = match self.judge.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Ok(good) => return Ok(good),
+            Err(error) => error,
+        };
+        if self.was_given(certificate, name, &error)? {
+            return Ok(ServerCertVerified::assertion());
+        }
+        SEEN.set(Seen { self_signed: is_self_signed(certificate), ..SEEN.get() });
+        Err(error)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+}
+
+/// Our certificate, if we have one.
+#[derive(Debug)]
+pub(super) struct Identity(pub(super) Option<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        if self.0.is_none() {
+            SEEN.set(Seen { had_none_to_show: true, ..SEEN.get() });
+        }
+        self.0.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Whether issuer and subject of a certificate are the same (RFC 5280 §4.1); false if it cannot be read.
+fn is_self_signed(certificate: &[u8]) -> bool {
+    names_of(certificate).is_some_and(|(issuer, subject)| issuer == subject)
+}
+
+/// Issuer and subject. For whoever gets an error to read; nothing is trusted because of it.
+fn names_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    // The version may be left out.
+    if let (0xa0, _, rest) = element(fields)? {
+        fields = rest;
+    }
+    let (_, _serial_number, fields) = element(fields)?;
+    let (_, _signature, fields) = element(fields)?;
+    let (_, issuer, fields) = element(fields)?;
+    let (_, _validity, fields) = element(fields)?;
+    let (_, subject, _) = element(fields)?;
+    Some((issuer, subject))
+}
+
+/// The first element of DER: its tag, what is in it, and what comes behind it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&short, rest) = rest.split_first()?;
+    let (length, rest) = match short {
+        0..=0x7f => (usize::from(short), rest),
+        0x81..=0x83 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
+            (bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
