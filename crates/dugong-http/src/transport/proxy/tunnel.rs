@@ -4,11 +4,11 @@ use std::fmt;
 
 use dugong_proto::{Fields, Method, Misuse, RequestHead, ResponseHead};
 
-use super::Stream;
 use crate::config::Config;
 use crate::error::Error;
 use crate::request::Request;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
+use crate::transport::Stream;
 
 /// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
 /// between the two ends.

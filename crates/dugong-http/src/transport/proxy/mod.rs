@@ -1,0 +1,5 @@
+//! Proxies.
+
+mod tunnel;
+
+pub use tunnel::{Tunnel, TunnelError};
