@@ -63,7 +63,10 @@ impl RequestHead {
         let form = match method.as_str() {
             "CONNECT" => is_authority(&target),
             "OPTIONS" if &*target == "*" => true,
-            _ => target.starts_with('/') || authority_of_uri(&target).is_some_and(is_uri_authority),
+            _ => {
+                target.starts_with('/')
+                    || authority_of_uri(&target).is_some_and(|authority| is_uri_authority(authority.as_bytes()))
+            }
         };
         if !is_visible(&target) || !form {
             return Err(Misuse::Target);
@@ -231,8 +234,8 @@ fn authority_of_uri(target: &str) -> Option<&str> {
 }
 
 /// Whether an authority has a host and no user information (RFC 9110 §4.2.1, §4.2.4).
-fn is_uri_authority(authority: &str) -> bool {
-    is_host(authority.as_bytes()) && !authority.is_empty() && !authority.starts_with(':')
+pub(crate) fn is_uri_authority(authority: &[u8]) -> bool {
+    is_host(authority) && !authority.is_empty() && !authority.starts_with(b":")
 }
 
 /// `scheme` of RFC 3986 §3.1.

@@ -8,7 +8,7 @@ use crate::fields::{Fields, Line, push_field};
 use crate::framing::Asked;
 use crate::grammar::push_decimal;
 use crate::outstanding::{Expectation, Outstanding};
-use crate::request::{Announced, Checked, RequestHead, is_host};
+use crate::request::{Announced, Checked, RequestHead, is_host, is_uri_authority};
 use crate::states::{SendInput, Sending};
 
 /// Turns requests and their content into bytes.
@@ -19,6 +19,8 @@ use crate::states::{SendInput, Sending};
 #[derive(Debug)]
 pub struct SendHalf {
     host: Vec<u8>,
+    /// The peer is a proxy, to which the target has to name the origin.
+    to_proxy: bool,
     buffer: Vec<u8>,
     /// Where in `buffer` the bytes begin that are still to be sent.
     start: usize,
@@ -79,6 +81,7 @@ impl SendHalf {
         }
         Ok(SendHalf {
             host: host.into(),
+            to_proxy: false,
             buffer: Vec::new(),
             start: 0,
             position: 0,
@@ -94,6 +97,13 @@ impl SendHalf {
         std::str::from_utf8(&self.host).expect("checked to be ASCII when it was set")
     }
 
+    /// The peer is a proxy for plain HTTP. From now on a target that is a path is sent in absolute-form (RFC 9112 §3.2.2): `http://`
+    /// and the value of the request's `Host` precede it, so that target and `Host` cannot differ; and `*` is sent as these two
+    /// alone (§3.2.4). Other targets name their authority themselves, and are sent as they are.
+    pub fn through_proxy(&mut self) {
+        self.to_proxy = true;
+    }
+
     /// Appends a request to what there is to send, and to the queue; the result is its number, counted from 0.
     ///
     /// `more` are fields to add unless the request has ones of the same name; they must not be ones that are generated here.
@@ -103,6 +113,11 @@ impl SendHalf {
     /// either case there is nothing new to send.
     pub fn request(&mut self, request: &RequestHead, more: &Fields, queue: &mut Outstanding) -> Result<u64, Error> {
         let checked = request.check()?;
+        let path = if self.to_proxy { path_of(request.target()) } else { None };
+        // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
+        if path.is_some() && !is_uri_authority(checked.host.unwrap_or(&self.host)) {
+            return Err(Misuse::Host.into());
+        }
         if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused) {
             return Err(Misuse::ContentOwed.into());
         }
@@ -119,14 +134,21 @@ impl SendHalf {
             return Err(Misuse::ReadFirst.into());
         }
         let size = request.method().as_str().len() + request.target().len() + request.fields.size() + more.size();
-        self.make_room(size + self.host.len().max(request.target().len()) + 160);
+        let longest_host = self.host.len().max(request.target().len()).max(checked.host.map_or(0, <[u8]>::len));
+        self.make_room(size + longest_host * (1 + usize::from(path.is_some())) + 160);
         let before = self.buffer.len();
         let out = &mut self.buffer;
-        for part in [request.method().as_str().as_bytes(), b" ", request.target().as_bytes(), b" HTTP/1.1\r\nHost: "] {
+        let host = checked.host.unwrap_or_else(|| request.authority().map_or(&self.host, str::as_bytes));
+        let target = match path {
+            Some(path) => [b"http://", host, path.as_bytes()],
+            None => [request.target().as_bytes(), b"", b""],
+        };
+        for part in [request.method().as_str().as_bytes(), b" "].into_iter().chain(target) {
             out.extend_from_slice(part);
         }
-        out.extend_from_slice(checked.host.unwrap_or_else(|| request.authority().map_or(&self.host, str::as_bytes)));
-        out.extend_from_slice(b"\r\n");
+        for part in [b" HTTP/1.1\r\nHost: ", host, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
         match checked.host {
             None => request.fields.push_to(out),
             Some(_) => {
@@ -457,6 +479,15 @@ const NO_TRAILERS: [&str; 11] = [
     "Transfer-Encoding",
     "Upgrade",
 ];
+
+/// The path and query of a target that has no authority, if it is one: none for `*`, which is about the server itself.
+fn path_of(target: &str) -> Option<&str> {
+    match target {
+        "*" => Some(""),
+        path if path.starts_with('/') => Some(path),
+        _ => None,
+    }
+}
 
 fn push_content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");

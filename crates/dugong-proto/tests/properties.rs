@@ -18,7 +18,7 @@ use exchanges::{Exchange, exchanges, field, plain_field};
 use garbage::{garbage, one_story, spoil, two_cuts};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use requests::{forwarded, sent_as_given_or_refused, wild_request};
+use requests::{forwarded, names_the_origin_to_a_proxy, sent_as_given_or_refused, wild_request};
 use uploads::upload_both_ways;
 use world::{World, act};
 
@@ -62,6 +62,11 @@ proptest! {
     #[test]
     fn any_request_is_refused_or_sent_as_it_was_given(request in wild_request()) {
         sent_as_given_or_refused(&request);
+    }
+
+    #[test]
+    fn any_request_names_its_origin_to_a_proxy(request in wild_request()) {
+        names_the_origin_to_a_proxy(&request);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use dugong_proto::{Announced, Connection, Error, Event, Fields, Method, Misuse, RequestHead};
+use dugong_proto::{Announced, Connection, Error, Event, Fields, Method, Misuse, Outstanding, RequestHead, SendHalf};
 
 use crate::exchanges::{Field, Pairs, expected_pairs, lines};
 use crate::parsed::Parsed;
@@ -147,6 +147,48 @@ pub(crate) fn sent_as_given_or_refused(request: &WildRequest) {
         .iter()
         .any(|(name, value)| name.eq_ignore_ascii_case("expect") && value.eq_ignore_ascii_case(b"100-continue"));
     assert_eq!(continues, waits, "the expectation is sent when it is waited for, and only then");
+}
+
+/// To a proxy goes what goes to the origin, but the target names the origin, too; and what it says reads as what was meant.
+pub(crate) fn names_the_origin_to_a_proxy(request: &WildRequest) {
+    let Ok(head) = head_of(request) else { return };
+    let send = |head: &RequestHead, to_proxy: bool| {
+        let (mut half, mut queue) = (SendHalf::new("example.org").expect("a valid host"), Outstanding::new());
+        if to_proxy {
+            half.through_proxy();
+        }
+        let sent = half.request(head, &Fields::new(), &mut queue);
+        assert_eq!(sent.is_ok(), !half.to_send().is_empty());
+        assert_eq!(sent.is_ok(), !queue.is_empty());
+        sent.map(|_| half.to_send().to_vec())
+    };
+    let is_path = request.target == "*" || request.target.starts_with('/');
+    let (direct, proxied) = match (send(&head, false), send(&head, true)) {
+        (Err(direct), Err(proxied)) => return assert_eq!(direct, proxied),
+        (Ok(direct), Err(proxied)) => {
+            assert_eq!(proxied, Error::Local(Misuse::Host));
+            let host = Parsed::take_head(&mut &direct[..]).value("Host").expect("there is always a Host");
+            return assert!(is_path && (host.is_empty() || host[0] == b':'), "{} makes a URI", host.escape_ascii());
+        }
+        (direct, proxied) => (direct.expect("not both failed"), proxied.expect("one follows from the other")),
+    };
+    if !is_path {
+        return assert_eq!(direct, proxied, "a target that has an authority stays");
+    }
+    let (parsed, meant) = (Parsed::take_head(&mut &proxied[..]), Parsed::take_head(&mut &direct[..]));
+    assert_eq!((&parsed.method, &parsed.fields), (&meant.method, &meant.fields));
+    let host = String::from_utf8(parsed.value("Host").expect("there is always a Host")).expect("a host is ASCII");
+    let path = if request.target == "*" { "" } else { &request.target };
+    assert_eq!(parsed.target, format!("http://{host}{path}"));
+
+    // The same, asked for by its URI: the authority in it is what makes the Host.
+    let mut by_uri = RequestHead::new(head.method().clone(), parsed.target).expect("a URI may be asked for");
+    by_uri.fields = Fields::new();
+    for line in head.fields.iter().filter(|line| !line.name().eq_ignore_ascii_case("host")) {
+        by_uri.fields.append(line.name(), line.value()).expect("it was valid before");
+    }
+    (by_uri.content, by_uri.expect_continue) = (head.content, head.expect_continue);
+    assert_eq!(send(&by_uri, false).expect("it was valid before"), proxied);
 }
 
 /// A client that takes fields and trailers from one connection and sends them on another, perhaps with one more.

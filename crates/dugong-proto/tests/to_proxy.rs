@@ -1,0 +1,67 @@
+//! Requests to a proxy for plain HTTP (RFC 9112 §3.2.2, §3.2.4).
+
+use dugong_proto::{Error, Fields, Method, Misuse, Outstanding, RequestHead, SendHalf};
+
+/// What is sent for a request, with a `Host` of its own or without.
+fn sent(method: &str, target: &str, host: Option<&str>) -> Result<String, Error> {
+    sent_to("example.org:81", &RequestHead::new(Method::new(method)?, target)?, host)
+}
+
+fn sent_to(connection: &str, head: &RequestHead, host: Option<&str>) -> Result<String, Error> {
+    let mut head = head.clone();
+    if let Some(host) = host {
+        head.fields.append("host", host)?;
+    }
+    let (mut half, mut queue) = (SendHalf::new(connection)?, Outstanding::new());
+    half.through_proxy();
+    half.request(&head, &Fields::new(), &mut queue)?;
+    Ok(String::from_utf8(half.to_send().to_vec()).expect("all of it is ASCII"))
+}
+
+#[test]
+fn a_path_is_sent_as_a_uri_with_the_host_of_the_request() {
+    for (method, target, host, expected) in [
+        ("GET", "/", None, "GET http://example.org:81/ HTTP/1.1\r\nHost: example.org:81\r\n\r\n"),
+        ("GET", "/a?b=//c", None, "GET http://example.org:81/a?b=//c HTTP/1.1\r\nHost: example.org:81\r\n\r\n"),
+        ("GET", "//a", None, "GET http://example.org:81//a HTTP/1.1\r\nHost: example.org:81\r\n\r\n"),
+        ("GET", "/", Some("[::1]:82"), "GET http://[::1]:82/ HTTP/1.1\r\nHost: [::1]:82\r\n\r\n"),
+        ("OPTIONS", "*", None, "OPTIONS http://example.org:81 HTTP/1.1\r\nHost: example.org:81\r\n\r\n"),
+        ("OPTIONS", "*", Some("a"), "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("OPTIONS", "/", None, "OPTIONS http://example.org:81/ HTTP/1.1\r\nHost: example.org:81\r\n\r\n"),
+    ] {
+        assert_eq!(sent(method, target, host).unwrap(), expected, "{method} {target} {host:?}");
+    }
+}
+
+#[test]
+fn a_target_that_names_its_authority_is_sent_as_it_is() {
+    for (method, target, expected) in [
+        ("GET", "http://other/", "GET http://other/ HTTP/1.1\r\nHost: other\r\n\r\n"),
+        ("OPTIONS", "http://other", "OPTIONS http://other HTTP/1.1\r\nHost: other\r\n\r\n"),
+        ("GET", "urn://other?q", "GET urn://other?q HTTP/1.1\r\nHost: other\r\n\r\n"),
+        ("CONNECT", "other:443", "CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n"),
+    ] {
+        assert_eq!(sent(method, target, None).unwrap(), expected, "{method} {target}");
+    }
+}
+
+#[test]
+fn without_a_host_there_is_no_uri_and_nothing_is_sent() {
+    for host in ["", ":80"] {
+        for (method, target) in [("GET", "/"), ("OPTIONS", "*")] {
+            assert_eq!(sent(method, target, Some(host)), Err(Error::Local(Misuse::Host)), "{method} {target} {host:?}");
+        }
+        assert!(sent("GET", "http://other/", Some(host)).is_ok());
+    }
+    let head = RequestHead::new(Method::GET, "/").unwrap();
+    assert_eq!(sent_to("", &head, None), Err(Error::Local(Misuse::Host)));
+    assert!(sent_to("", &head, Some("a")).is_ok());
+}
+
+#[test]
+fn a_request_that_is_sent_verbatim_is_told_to_a_proxy_like_others() {
+    for (target, expected) in [("/a", "http://o/a"), ("*", "http://o"), ("http://o/b", "http://o/b"), ("mailto:x", "mailto:x")] {
+        let head = RequestHead::verbatim(Method::GET, target).unwrap();
+        assert_eq!(sent_to("o", &head, None).unwrap().split(' ').nth(1), Some(expected));
+    }
+}
