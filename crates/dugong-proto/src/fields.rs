@@ -76,11 +76,18 @@ pub(crate) fn latin1(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// For logs: credentials are not shown.
 impl fmt::Debug for FieldLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if CREDENTIALS.iter().any(|name| self.name().eq_ignore_ascii_case(name)) {
+            return write!(f, "{}: (not shown)", self.name());
+        }
         write!(f, "{}: {}", self.name(), self.value.escape_ascii())
     }
 }
+
+/// Fields by which a client shows who it is (RFC 9110 §11.6.2, §11.7.2; RFC 6265 §5.4).
+const CREDENTIALS: [&str; 3] = ["Authorization", "Proxy-Authorization", "Cookie"];
 
 impl Fields {
     /// No fields, for whoever wants to look at none.
@@ -217,3 +224,19 @@ impl PartialEq for Fields {
 }
 
 impl Eq for Fields {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_shown_in_logs() {
+        let mut fields = Fields::new();
+        fields.append("X-Tag", "seen").unwrap();
+        for name in ["authorization", "Proxy-Authorization", "COOKIE"] {
+            fields.append(name, "Basic c2VjcmV0").unwrap();
+        }
+        let shown = format!("{fields:?}");
+        assert!(shown.contains("X-Tag: seen") && shown.contains("COOKIE: (not shown)") && !shown.contains("c2VjcmV0"), "{shown}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The send half: what may be sent now, and the bytes of it.
 
+use std::fmt;
 use std::io::Write;
 
 use crate::chunked::push_last_chunk;
@@ -16,7 +17,6 @@ use crate::states::{SendInput, Sending};
 /// Heads, and what frames chunks, are appended to a buffer, [`to_send`](SendHalf::to_send), that belongs to this half: whoever
 /// sends takes bytes from its front and says how many with [`sent`](SendHalf::sent). Content need not go through the buffer:
 /// [`offer`](SendHalf::offer) says what may be sent straight from where it is.
-#[derive(Debug)]
 pub struct SendHalf {
     host: Vec<u8>,
     /// The peer is a proxy, to which the target has to name the origin.
@@ -69,6 +69,20 @@ impl Offer {
 /// Content that is sent in chunks is cut into pieces of at most this many bytes, since a chunk that was begun must be ended,
 /// and what the transport does not take of it has to be kept.
 pub const MAX_CHUNK: usize = 64 * 1024;
+
+/// What there is to send is counted, not shown: there may be credentials in it.
+impl fmt::Debug for SendHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendHalf")
+            .field("host", &self.host())
+            .field("to_proxy", &self.to_proxy)
+            .field("to_send", &self.to_send().len())
+            .field("position", &self.position)
+            .field("state", &self.state)
+            .field("content", &self.content)
+            .finish_non_exhaustive()
+    }
+}
 
 impl SendHalf {
     /// The send half of a connection to `host`: the value of `Host`, a name or literal with a port unless it is the default.

@@ -65,3 +65,14 @@ fn a_request_that_is_sent_verbatim_is_told_to_a_proxy_like_others() {
         assert_eq!(sent_to("o", &head, None).unwrap().split(' ').nth(1), Some(expected));
     }
 }
+
+#[test]
+fn what_is_to_be_sent_is_not_shown_in_logs() {
+    let mut head = RequestHead::new(Method::GET, "/").unwrap();
+    head.fields.append("Proxy-Authorization", "Basic c2VjcmV0").unwrap();
+    let (mut half, mut queue) = (SendHalf::new("o").unwrap(), Outstanding::new());
+    half.request(&head, &Fields::new(), &mut queue).unwrap();
+    let shown = format!("{half:?} {head:?}");
+    let bytes = format!("{:?}", b"c2VjcmV0");
+    assert!(!shown.contains("c2VjcmV0") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+}
