@@ -39,6 +39,7 @@ use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, Respon
 
 use crate::config::Config;
 use crate::error::{Closed, Error, Requests};
+use crate::transport::Proxy;
 
 mod receive;
 mod send;
@@ -135,6 +136,15 @@ impl Sending {
             expect_timeout: config.expect_timeout,
             upload: None,
         })
+    }
+
+    /// The peer is a proxy for plain HTTP, not the host: [targets name the host](SendHalf::through_proxy), and requests carry the
+    /// credentials for the proxy, if there are any, unless they bring `Proxy-Authorization` themselves.
+    pub fn through_proxy(&mut self, proxy: &Proxy) {
+        self.half.through_proxy();
+        if let Some(authorization) = proxy.authorization() {
+            self.defaults.append("Proxy-Authorization", authorization).expect("Basic and base64 are a field value");
+        }
     }
 
     /// The core's half, to look at.

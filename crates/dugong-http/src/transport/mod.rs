@@ -5,22 +5,20 @@ use std::io::{self, IoSlice};
 use crate::step::Progress;
 
 mod address;
-mod host_name;
 mod name_servers;
 mod proxy;
-mod question;
 mod resolve;
 pub mod scripted;
-mod system_resolver;
 mod tcp;
 #[cfg(feature = "rustls")]
 pub mod tls;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};
-pub use proxy::{Tunnel, TunnelError};
-pub use question::ServerFailure;
-pub use resolve::{NotAName, ResolveError, Resolving};
+pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind, Refusal, Tunnel, TunnelError};
+#[cfg(feature = "socks")]
+pub use proxy::{Socks, SocksError, SocksReply};
+pub use resolve::{ResolveError, Resolving};
 pub use tcp::{Connecting, Socket, wait};
 pub use waits::Waits;
 

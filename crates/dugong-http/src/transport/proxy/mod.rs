@@ -1,5 +1,435 @@
-//! Proxies.
+//! Proxies: where one is, and what it asks of those who use it.
 
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+mod environment;
+mod refusal;
+#[cfg(feature = "socks")]
+mod socks;
 mod tunnel;
 
+pub use refusal::Refusal;
+#[cfg(feature = "socks")]
+pub use socks::{Socks, SocksError, SocksReply};
 pub use tunnel::{Tunnel, TunnelError};
+
+/// A proxy: how it is spoken to, its host and port, and perhaps credentials, which are never shown.
+///
+/// ```
+/// use dugong_http::transport::{Proxy, ProxyKind};
+/// let proxy = Proxy::new("http://user:pass%20word@proxy.example:3128")?;
+/// assert_eq!((proxy.kind(), proxy.host(), proxy.port()), (ProxyKind::Http, "proxy.example", 3128));
+/// assert_eq!(proxy.to_string(), "http://proxy.example:3128");
+/// # Ok::<(), dugong_http::transport::InvalidProxy>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    kind: ProxyKind,
+    host: String,
+    port: u16,
+    credentials: Option<Credentials>,
+}
+
+/// What a proxy speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyKind {
+    /// HTTP/1.1: requests with absolute targets, and tunnels.
+    Http,
+    /// SOCKS version 5 (RFC 1928); with feature `socks`.
+    Socks5 {
+        /// The proxy is given names, and resolves them (`socks5h`); otherwise it is given addresses (`socks5`).
+        remote_names: bool,
+    },
+}
+
+/// Who the user of a proxy is.
+#[derive(Clone, PartialEq, Eq)]
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+/// Why something is not a proxy that can be used. The text itself is not kept, since there may be a password in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidProxy {
+    variable: Option<&'static str>,
+    fault: ProxyFault,
+}
+
+/// What is wrong with what should be a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyFault {
+    /// Bytes that are no text.
+    Encoding,
+    /// A scheme that is none of `http`, `socks5` and `socks5h`.
+    Scheme,
+    /// `https`: TLS to the proxy itself.
+    OverTls,
+    /// SOCKS in a program that was built without it.
+    WithoutSocks,
+    /// No host, or not the form of one.
+    Host,
+    /// A port that is not a number from 1 to 65535.
+    Port,
+    /// A path, query or fragment behind the port.
+    Path,
+    /// `%` without two hexadecimal digits, or credentials that are not UTF-8 or have control characters.
+    Credentials,
+    /// A colon in the user name, which Basic cannot express (RFC 7617 §2).
+    Colon,
+    /// For SOCKS, a user name or password that is empty or longer than 255 bytes (RFC 1929 §2).
+    CredentialsLength,
+}
+
+impl Proxy {
+    /// A proxy by its URL: `http://`, `socks5://` (names are resolved here) or `socks5h://` (the proxy resolves them), then
+    /// perhaps `user:password@`, then host and port. Credentials are percent-decoded; in what precedes the last `@` only
+    /// `/`, `?` and `#` have to be quoted, and `%` itself.
+    ///
+    /// As for curl, no scheme means `http`, and no port means 1080, whatever the scheme.
+    ///
+    /// # Errors
+    /// If it is not such a URL; see [`ProxyFault`].
+    pub fn new(url: &str) -> Result<Self, InvalidProxy> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let kind = kind_of(scheme)?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        if !matches!(&rest[authority.len()..], "" | "/") {
+            return Err(ProxyFault::Path.into());
+        }
+        let (userinfo, place) = match authority.rsplit_once('@') {
+            Some((userinfo, place)) => (Some(userinfo).filter(|userinfo| !userinfo.is_empty()), place),
+            None => (None, authority),
+        };
+        let (host, port) = host_and_port(place)?;
+        let proxy = Proxy { kind, host, port, credentials: None };
+        let Some(userinfo) = userinfo else { return Ok(proxy) };
+        let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+        proxy.with_credentials(&decoded(user)?, &decoded(password)?)
+    }
+
+    /// The same, with these credentials in place of any it had.
+    ///
+    /// # Errors
+    /// If they cannot be sent: [`ProxyFault::Credentials`], [`ProxyFault::Colon`] or [`ProxyFault::CredentialsLength`].
+    pub fn with_credentials(self, user: &str, password: &str) -> Result<Self, InvalidProxy> {
+        let both = [user, password];
+        if both.iter().any(|text| text.contains(char::is_control)) {
+            return Err(ProxyFault::Credentials.into());
+        }
+        match self.kind {
+            ProxyKind::Http if user.contains(':') => return Err(ProxyFault::Colon.into()),
+            ProxyKind::Socks5 { .. } if !both.iter().all(|text| (1..=255).contains(&text.len())) => {
+                return Err(ProxyFault::CredentialsLength.into());
+            }
+            ProxyKind::Http | ProxyKind::Socks5 { .. } => {}
+        }
+        Ok(Proxy { credentials: Some(Credentials { user: user.into(), password: password.into() }), ..self })
+    }
+
+    /// The proxy that the environment names for an origin, if it names one. `secure` says whether the origin is spoken to over TLS;
+    /// `host` is a name, or an address without brackets.
+    ///
+    /// As for curl: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
+    /// nothing more specific; each is looked for in lower case, then in capitals; an empty value is none. `HTTP_PROXY` in
+    /// capitals does not count in a CGI program (where `REQUEST_METHOD` is set), since there the client of the web server sets it
+    /// with the field `Proxy`.
+    ///
+    /// `no_proxy` lists origins that are reached without a proxy, with commas or blanks between them: `*` for all; a name,
+    /// which includes its subdomains, with or without `.` or `*.` before it; an address, IPv6 also in brackets; a block of addresses
+    /// such as `10.0.0.0/8`. Behind a name or an address `:` and a port may stand: then it is that port alone. What is none
+    /// of these is passed over. Names are compared as they are written: a block does not match a name that has an address in it.
+    ///
+    /// # Errors
+    /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
+    pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
+        environment::proxy_for(secure, host, port, |name| std::env::var_os(name))
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub fn kind(&self) -> ProxyKind {
+        self.kind
+    }
+
+    /// The host: a name or an address, IPv6 without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether there are credentials for it.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// The value of Proxy-Authorization, if there are credentials: Basic (RFC 7617), with UTF-8 as the encoding.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        let Credentials { user, password } = self.credentials.as_ref()?;
+        Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+    }
+}
+
+/// What a scheme says about the proxy.
+fn kind_of(scheme: &str) -> Result<ProxyKind, ProxyFault> {
+    match &*scheme.to_ascii_lowercase() {
+        "http" => Ok(ProxyKind::Http),
+        "https" => Err(ProxyFault::OverTls),
+        "socks5" | "socks5h" if cfg!(not(feature = "socks")) => Err(ProxyFault::WithoutSocks),
+        "socks5" => Ok(ProxyKind::Socks5 { remote_names: false }),
+        "socks5h" => Ok(ProxyKind::Socks5 { remote_names: true }),
+        _ => Err(ProxyFault::Scheme),
+    }
+}
+
+/// Host and port of `host[:port]`.
+fn host_and_port(place: &str) -> Result<(String, u16), ProxyFault> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(literal) => {
+            let (literal, rest) = literal.split_once(']').ok_or(ProxyFault::Host)?;
+            (address_of(literal)?, rest.strip_prefix(':').or(rest.is_empty().then_some("")).ok_or(ProxyFault::Port)?)
+        }
+        None => {
+            let (name, port) = place.split_once(':').unwrap_or((place, ""));
+            let name_byte = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            if name.is_empty() || !name.bytes().all(name_byte) {
+                return Err(ProxyFault::Host);
+            }
+            (name.to_ascii_lowercase(), port)
+        }
+    };
+    match port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse()) {
+        _ if port.is_empty() => Ok((host, DEFAULT_PORT)),
+        Some(Ok(port)) if port > 0 => Ok((host, port)),
+        _ => Err(ProxyFault::Port),
+    }
+}
+
+/// The address in brackets, with its zone as RFC 6874 writes it or as systems do.
+fn address_of(literal: &str) -> Result<String, ProxyFault> {
+    let (address, zone) = match literal.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
+        None => (literal, None),
+    };
+    let zone_byte = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let address: Ipv6Addr = address.parse().map_err(|_| ProxyFault::Host)?;
+    match zone {
+        None => Ok(address.to_string()),
+        Some(zone) if !zone.is_empty() && zone.bytes().all(zone_byte) => Ok(format!("{address}%{zone}")),
+        Some(_) => Err(ProxyFault::Host),
+    }
+}
+
+/// A part of the user information without its percent-encoding.
+fn decoded(text: &str) -> Result<String, ProxyFault> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).ok_or(ProxyFault::Credentials);
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| ProxyFault::Credentials)
+}
+
+/// curl's, for proxies of any kind.
+const DEFAULT_PORT: u16 = 1080;
+
+impl fmt::Display for Proxy {
+    /// The URL, without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ProxyKind::Http => "http",
+            ProxyKind::Socks5 { remote_names: false } => "socks5",
+            ProxyKind::Socks5 { remote_names: true } => "socks5h",
+        };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{scheme}://{open}{}{close}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self}{})", if self.has_credentials() { ", with credentials" } else { "" })
+    }
+}
+
+impl InvalidProxy {
+    /// The variable of the environment in which it was found, if it was.
+    #[must_use]
+    pub fn variable(&self) -> Option<&'static str> {
+        self.variable
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn fault(&self) -> ProxyFault {
+        self.fault
+    }
+}
+
+impl From<ProxyFault> for InvalidProxy {
+    fn from(fault: ProxyFault) -> Self {
+        InvalidProxy { variable: None, fault }
+    }
+}
+
+impl fmt::Display for InvalidProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.variable.unwrap_or("this");
+        write!(f, "{what} is not a proxy that can be used: {}", self.fault)
+    }
+}
+
+impl fmt::Display for ProxyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ProxyFault::Encoding => "it is not text",
+            ProxyFault::Scheme => "its scheme is not http, socks5 or socks5h",
+            ProxyFault::OverTls => "TLS to the proxy itself is not supported",
+            ProxyFault::WithoutSocks => "this program was built without SOCKS",
+            ProxyFault::Host => "its host is not a name or an address (IPv6 in brackets)",
+            ProxyFault::Port => "its port is not a number from 1 to 65535",
+            ProxyFault::Path => "something stands behind host and port",
+            ProxyFault::Credentials => "its credentials are not UTF-8, not quoted properly, or have control characters",
+            ProxyFault::Colon => "its user name has a colon in it",
+            ProxyFault::CredentialsLength => "SOCKS needs user name and password of 1 to 255 bytes",
+        })
+    }
+}
+
+impl std::error::Error for InvalidProxy {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(url: &str) -> ProxyFault {
+        Proxy::new(url).unwrap_err().fault()
+    }
+
+    #[test]
+    fn urls_of_proxies() {
+        for (url, shown) in [
+            ("http://proxy.example:3128", "http://proxy.example:3128"),
+            ("HTTP://Proxy.Example:3128/", "http://proxy.example:3128"),
+            ("proxy.example:3128", "http://proxy.example:3128"),
+            ("user:secret@proxy.example:3128", "http://proxy.example:3128"),
+            ("http://proxy", "http://proxy:1080"),
+            ("http://proxy:", "http://proxy:1080"),
+            ("http://@proxy:1", "http://proxy:1"),
+            ("http://127.0.0.1:65535", "http://127.0.0.1:65535"),
+            ("[::1]:81", "http://[::1]:81"),
+            ("http://[FE80::1%25eth0]:81", "http://[fe80::1%eth0]:81"),
+            ("http://[fe80::1%eth0]", "http://[fe80::1%eth0]:1080"),
+        ] {
+            assert_eq!(Proxy::new(url).unwrap().to_string(), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_proxy_is_told_by_what_is_wrong_with_it() {
+        for (url, expected) in [
+            ("", ProxyFault::Host),
+            ("http://", ProxyFault::Host),
+            ("http://:3128", ProxyFault::Host),
+            ("http://a b:1", ProxyFault::Host),
+            ("http://h\u{f6}st:1", ProxyFault::Host),
+            ("http://h\r\n:1", ProxyFault::Host),
+            ("http://[::1:1", ProxyFault::Host),
+            ("http://[127.0.0.1]:1", ProxyFault::Host),
+            ("http://[fe80::1%]:1", ProxyFault::Host),
+            ("http://[::1]1", ProxyFault::Port),
+            ("http://::1:3128", ProxyFault::Host),
+            ("http://h:0", ProxyFault::Port),
+            ("http://h:65536", ProxyFault::Port),
+            ("http://h:+80", ProxyFault::Port),
+            ("http://h:80:81", ProxyFault::Port),
+            ("http://u:p/w@h:80", ProxyFault::Path),
+            ("http://h:80/path", ProxyFault::Path),
+            ("http://h:80?query", ProxyFault::Path),
+            ("https://h:80", ProxyFault::OverTls),
+            ("ftp://h:80", ProxyFault::Scheme),
+            ("socks4://h:80", ProxyFault::Scheme),
+            ("http://u%:p@h", ProxyFault::Credentials),
+            ("http://u%4x:p@h", ProxyFault::Credentials),
+            ("http://u%ff:p@h", ProxyFault::Credentials),
+            ("http://u:p%0d%0a@h", ProxyFault::Credentials),
+            ("http://u%3a:p@h", ProxyFault::Colon),
+        ] {
+            assert_eq!(fault(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_sent_as_basic() {
+        // The second is the example of RFC 7617 §2, the third that of §2.1.
+        for (url, expected) in [
+            ("http://h", None),
+            ("http://Aladdin:open%20sesame@h", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")),
+            ("http://test:123%C2%A3@h", Some("Basic dGVzdDoxMjPCow==")),
+            ("http://user@h", Some("Basic dXNlcjo=")),
+            ("http://:pass@h", Some("Basic OnBhc3M=")),
+            ("http://u:p:@@h", Some("Basic dTpwOkA=")),
+        ] {
+            assert_eq!(Proxy::new(url).unwrap().authorization().as_deref(), expected, "{url}");
+        }
+        let other = Proxy::new("http://a:b@h").unwrap().with_credentials("user", "").unwrap();
+        assert_eq!(other.authorization().as_deref(), Some("Basic dXNlcjo="));
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
+        let proxy = Proxy::new("http://somebody:secret@h:1").unwrap();
+        let shown = format!("{proxy} {proxy:?} {proxy:#?}");
+        assert!(shown.contains("with credentials"));
+        let faulty = [
+            "http://somebody:secret@h:x",
+            "somebody:secret",
+            "somebody:secret://h",
+            "http://somebody:secret@",
+            "http://h/@secret",
+        ];
+        let errors = faulty.map(|url| Proxy::new(url).unwrap_err());
+        let shown = errors.iter().fold(shown, |shown, error| format!("{shown} {error} {error:?}"));
+        assert!(!shown.contains("somebody") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[cfg(feature = "socks")]
+    #[test]
+    fn socks_proxies_resolve_names_or_do_not() {
+        for (url, shown, remote_names) in
+            [("socks5://u:p@h", "socks5://h:1080", false), ("SOCKS5H://u%3a:p@h:1", "socks5h://h:1", true)]
+        {
+            let proxy = Proxy::new(url).unwrap();
+            assert_eq!((proxy.kind(), &*proxy.to_string()), (ProxyKind::Socks5 { remote_names }, shown));
+        }
+        let long = "x".repeat(256);
+        for (user, password) in [("", "p"), ("u", ""), (&*long, "p"), ("u", &*long)] {
+            let refused = Proxy::new("socks5://h").unwrap().with_credentials(user, password);
+            assert_eq!(refused.unwrap_err().fault(), ProxyFault::CredentialsLength);
+        }
+        assert!(Proxy::new("socks5://h").unwrap().with_credentials(&long[1..], &long[1..]).is_ok());
+    }
+
+    #[cfg(not(feature = "socks"))]
+    #[test]
+    fn without_socks_its_proxies_are_refused() {
+        assert_eq!((fault("socks5://h"), fault("SOCKS5h://h")), (ProxyFault::WithoutSocks, ProxyFault::WithoutSocks));
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use dugong_proto::{Fields, Method, Misuse, RequestHead, ResponseHead};
+use dugong_proto::{Fields, Method, Misuse, RequestHead};
 
+use super::{Proxy, Refusal};
 use crate::config::Config;
 use crate::error::Error;
 use crate::request::Request;
@@ -11,7 +12,7 @@ use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::Stream;
 
 /// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
-/// between the two ends.
+/// between the two ends: not a byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
 ///
 /// ```
 /// use dugong_http::step::Progress;
@@ -25,24 +26,25 @@ use crate::transport::Stream;
 /// assert_eq!(tunnel.step(&mut stream)?, Progress::Done(()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Tunnel {
     sending: Sending,
     receiving: Receiving,
     shared: Shared,
     /// What is to be asked; `None` when it was.
     request: Option<Request>,
+    has_credentials: bool,
 }
 
 /// Why there is no tunnel. Nothing else may be sent over the stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TunnelError {
-    /// The proxy refused: its answer, with another status than 2xx.
-    Refused(Box<ResponseHead>),
-    /// The proxy sent bytes of the tunnel before this end did; whoever opens it speaks first.
+    /// The proxy refused, by an answer with another status than 2xx.
+    Refused(Box<Refusal>),
+    /// Bytes came behind the answer that should open the tunnel. They would be the tunnel's, whatever the fields of the answer
+    /// say of its content; but in TLS it is the client that speaks first, so they are not what the tunnel is for.
     SpokeFirst,
-    /// There was no proper answer.
+    /// There was no proper answer: the proxy closed the connection, or sent what is not HTTP.
     Failed(Error),
 }
 
@@ -55,13 +57,26 @@ impl Tunnel {
         Tunnel::with_fields(host, port, Fields::new())
     }
 
-    /// The same, with fields for the proxy, such as its credentials.
+    /// The same through this proxy: with its credentials, if it has any.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn through(proxy: &Proxy, host: &str, port: u16) -> Result<Self, Misuse> {
+        let mut fields = Fields::new();
+        if let Some(authorization) = proxy.authorization() {
+            fields.append("Proxy-Authorization", authorization)?;
+        }
+        Tunnel::with_fields(host, port, fields)
+    }
+
+    /// The same, with fields for the proxy.
     ///
     /// # Errors
     /// The same, or what is wrong with the fields.
     pub fn with_fields(host: &str, port: u16, fields: Fields) -> Result<Self, Misuse> {
         let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut head = RequestHead::new(Method::CONNECT, authority.clone())?;
+        let has_credentials = fields.contains("Proxy-Authorization");
         head.fields = fields;
         // What comes behind the head of the answer is not HTTP: no need for a large buffer.
         let config = Config::new().user_agent(None).receive_buffer(4096);
@@ -71,7 +86,7 @@ impl Tunnel {
             Err(_) => unreachable!("nothing is sent yet"),
         };
         let (receiving, shared) = (Receiving::new(&config), Shared::default());
-        Ok(Tunnel { sending, receiving, shared, request: Some(head.into()) })
+        Ok(Tunnel { sending, receiving, shared, request: Some(head.into()), has_credentials })
     }
 
     /// Goes on; when it is done, the stream is the tunnel.
@@ -91,10 +106,21 @@ impl Tunnel {
         }
         let half = self.receiving.half();
         match half.head() {
-            head if !head.status().is_successful() => Err(TunnelError::Refused(Box::new(head.clone()))),
+            head if !head.status().is_successful() => {
+                Err(TunnelError::Refused(Box::new(Refusal::new(head.clone(), self.has_credentials))))
+            }
             _ if half.unconsumed().is_empty() => Ok(Progress::Done(())),
             _ => Err(TunnelError::SpokeFirst),
         }
+    }
+}
+
+/// Without what is sent: there may be credentials in it.
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Tunnel");
+        shown.field("to", &self.sending.half().host()).field("has_credentials", &self.has_credentials);
+        shown.field("is_asked", &self.request.is_none()).finish_non_exhaustive()
     }
 }
 
@@ -107,11 +133,13 @@ impl From<Error> for TunnelError {
 impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TunnelError::Refused(head) => {
-                write!(f, "the proxy refused the tunnel: {} {}", head.status(), head.reason_text())
-            }
+            TunnelError::Refused(refusal) => refusal.fmt(f),
             TunnelError::SpokeFirst => f.write_str("the proxy sent bytes through the tunnel before it was used"),
-            TunnelError::Failed(_) => f.write_str("the proxy did not answer the request for a tunnel"),
+            TunnelError::Failed(Error::Closed { .. }) => f.write_str("the proxy closed the connection before it had answered"),
+            TunnelError::Failed(Error::Remote { .. } | Error::Unsupported { .. }) => {
+                f.write_str("the proxy answered with something that is not proper HTTP")
+            }
+            TunnelError::Failed(_) => f.write_str("the proxy could not be asked for a tunnel"),
         }
     }
 }
@@ -128,6 +156,7 @@ impl std::error::Error for TunnelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::Interest;
     use crate::transport::scripted::{Cue, Scripted};
 
     fn open(answer: &[u8]) -> (Result<Progress<()>, TunnelError>, Scripted) {
@@ -154,11 +183,37 @@ mod tests {
 
     #[test]
     fn another_answer_is_kept_for_the_error() {
-        let (opened, _) = open(b"HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n");
+        let (opened, _) = open(b"HTTP/1.1 403 No way\r\nX-Why: because\r\nContent-Length: 0\r\n\r\n");
         let error = opened.unwrap_err();
-        assert_eq!(error.to_string(), "the proxy refused the tunnel: 407 Who are you");
-        let TunnelError::Refused(head) = error else { panic!() };
-        assert_eq!(head.fields().get("proxy-authenticate"), Some(&b"Basic"[..]));
+        assert_eq!(error.to_string(), "the proxy refused the tunnel: 403 No way");
+        let TunnelError::Refused(refusal) = error else { panic!() };
+        assert_eq!(refusal.head().fields().get("x-why"), Some(&b"because"[..]));
+    }
+
+    #[test]
+    fn credentials_go_to_the_proxy_and_are_not_shown() {
+        let mut stream = Scripted::default();
+        let proxy = Proxy::new("http://somebody:secret@proxy").unwrap();
+        let mut tunnel = Tunnel::through(&proxy, "a.example", 443).unwrap();
+        let before = format!("{tunnel:?}");
+        // Before it is sent, half sent, and sent.
+        stream.writes.extend([Cue::Wait(Interest::WRITE), Cue::Take(60), Cue::Wait(Interest::WRITE)]);
+        let mut shown = vec![before];
+        for _ in 0..3 {
+            assert!(matches!(tunnel.step(&mut stream), Ok(Progress::Needs(_))));
+            shown.push(format!("{tunnel:?} {tunnel:#?}"));
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&stream.written),
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic c29tZWJvZHk6c2VjcmV0\r\n\r\n"
+        );
+        stream.reads.push_back(Cue::Give(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n".into()));
+        let error = tunnel.step(&mut stream).unwrap_err();
+        assert_eq!(error.to_string(), "the proxy refused the credentials (it takes Basic): 407 No");
+        shown.push(format!("{error:?} {tunnel:?}"));
+        for shown in shown {
+            assert!(!["somebody", "secret", "c29tZWJvZHk6c2VjcmV0"].iter().any(|part| shown.contains(part)), "{shown}");
+        }
     }
 
     #[test]

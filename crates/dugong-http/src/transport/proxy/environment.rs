@@ -1,0 +1,233 @@
+//! Which proxy the environment names for an origin, as curl's users know it.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+
+use super::{InvalidProxy, Proxy, ProxyFault};
+
+/// What [`Proxy::from_environment`] says, for the environment in which `lookup` finds the variables.
+pub(super) fn proxy_for(
+    secure: bool,
+    host: &str,
+    port: u16,
+    lookup: impl Fn(&'static str) -> Option<OsString>,
+) -> Result<Option<Proxy>, InvalidProxy> {
+    let first = |names: &[&'static str]| {
+        let found = names.iter().find_map(|&name| lookup(name).filter(|value| !value.is_empty()).map(|value| (name, value)));
+        found.map(|(name, value)| match value.into_string() {
+            Ok(text) => Ok((name, text)),
+            Err(_) => Err(InvalidProxy { variable: Some(name), fault: ProxyFault::Encoding }),
+        })
+    };
+    let names: &[&str] = match (secure, lookup("REQUEST_METHOD")) {
+        (true, _) => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        (false, None) => &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
+        (false, Some(_)) => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    };
+    let Some(proxy) = first(names) else { return Ok(None) };
+    if let Some(list) = first(&["no_proxy", "NO_PROXY"])
+        && is_excepted(&list?.1, host, port)
+    {
+        return Ok(None);
+    }
+    let (variable, url) = proxy?;
+    Proxy::new(&url).map(Some).map_err(|error| InvalidProxy { variable: Some(variable), ..error })
+}
+
+/// Whether an origin is in a list of those that are reached without a proxy.
+fn is_excepted(list: &str, host: &str, port: u16) -> bool {
+    let address = address(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    list.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()).any(|entry| {
+        if entry == "*" {
+            return true;
+        }
+        if let Some((block, length)) = entry.split_once('/') {
+            return address.is_some_and(|address| is_in_block(address, block, length));
+        }
+        let (name, only) = split_port(entry);
+        if only.is_some_and(|only| only.parse() != Ok(port)) {
+            return false;
+        }
+        match address {
+            Some(address) => self::address(name) == Some(address),
+            None => is_in_domain(host, name),
+        }
+    })
+}
+
+/// An entry's host, and its port if it has one.
+fn split_port(entry: &str) -> (&str, Option<&str>) {
+    let is_bare_ipv6 = !entry.starts_with('[') && entry.matches(':').count() > 1;
+    match entry.rsplit_once(':') {
+        Some((host, port)) if !is_bare_ipv6 && !port.ends_with(']') => (host, Some(port)),
+        _ => (entry, None),
+    }
+}
+
+/// Whether `host` is the domain of an entry, or in it.
+fn is_in_domain(host: &str, entry: &str) -> bool {
+    let domain = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
+    let domain = domain.strip_prefix('.').unwrap_or(domain);
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    let Some(start) = host.len().checked_sub(domain.len()) else { return false };
+    // In bytes: the host need not be ASCII, and a domain could begin inside of one of its characters.
+    let (before, end) = host.as_bytes().split_at(start);
+    !domain.is_empty() && end.eq_ignore_ascii_case(domain.as_bytes()) && before.last().is_none_or(|&byte| byte == b'.')
+}
+
+/// Whether an address begins with the same `length` bits as that of a block (RFC 4632 §3.1).
+fn is_in_block(address: IpAddr, block: &str, length: &str) -> bool {
+    if !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let (Some(block), Ok(length)) = (self::address(block), length.parse::<u32>()) else { return false };
+    let (differing, bits) = match (address, block) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits() ^ b.to_bits()) << 96, 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
+        _ => return false,
+    };
+    length <= bits && differing.leading_zeros() >= length
+}
+
+/// The address that a host is, if it is one; in brackets or not, its zone left out.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    bare.split('%').next()?.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    /// What the environment says, which is written as in a shell, for `http://example.org`, or the same with `s`.
+    fn found(secure: bool, environment: &str) -> Result<Option<String>, String> {
+        proxy_in(environment, secure, "example.org", if secure { 443 } else { 80 })
+    }
+
+    fn proxy_in(environment: &str, secure: bool, host: &str, port: u16) -> Result<Option<String>, String> {
+        let lookup = |name: &'static str| {
+            let set = environment.split(';').filter_map(|one| one.split_once('='));
+            set.filter(|(set, _)| *set == name).map(|(_, value)| value.into()).next()
+        };
+        let proxy = proxy_for(secure, host, port, lookup);
+        proxy.map(|proxy| proxy.map(|proxy| proxy.host().to_owned())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_variable_that_counts() {
+        for (environment, plain, secure) in [
+            ("", None, None),
+            ("http_proxy=a", Some("a"), None),
+            ("HTTP_PROXY=a", Some("a"), None),
+            ("https_proxy=a", None, Some("a")),
+            ("HTTPS_PROXY=a", None, Some("a")),
+            ("all_proxy=a", Some("a"), Some("a")),
+            ("ALL_PROXY=a", Some("a"), Some("a")),
+            ("http_proxy=a;HTTP_PROXY=b;https_proxy=c;HTTPS_PROXY=d;all_proxy=e;ALL_PROXY=f", Some("a"), Some("c")),
+            ("HTTP_PROXY=b;HTTPS_PROXY=d;all_proxy=e;ALL_PROXY=f", Some("b"), Some("d")),
+            ("all_proxy=e;ALL_PROXY=f", Some("e"), Some("e")),
+            // Empty is as good as not there.
+            ("http_proxy=;HTTP_PROXY=b", Some("b"), None),
+            ("http_proxy=;all_proxy=a", Some("a"), Some("a")),
+            // A program that serves CGI: the client of the web server could have set it.
+            ("REQUEST_METHOD=GET;HTTP_PROXY=evil;HTTPS_PROXY=d", None, Some("d")),
+            ("REQUEST_METHOD=GET;HTTP_PROXY=evil;ALL_PROXY=f", Some("f"), Some("f")),
+            ("REQUEST_METHOD=GET;http_proxy=a", Some("a"), None),
+            ("REQUEST_METHOD=;HTTP_PROXY=evil", None, None),
+            // Exceptions.
+            ("all_proxy=a;no_proxy=example.org", None, None),
+            ("all_proxy=a;NO_PROXY=example.org", None, None),
+            ("all_proxy=a;no_proxy=;NO_PROXY=example.org", None, None),
+            ("all_proxy=a;no_proxy=other;NO_PROXY=example.org", Some("a"), Some("a")),
+            ("all_proxy=a;no_proxy=example.org:443", Some("a"), None),
+            // What does not count may be wrong.
+            ("http_proxy=a;HTTP_PROXY=:;https_proxy=b;all_proxy=:", Some("a"), Some("b")),
+            ("all_proxy=:;no_proxy=*", None, None),
+        ] {
+            let expected = [plain, secure].map(|host| Ok(host.map(str::to_owned)));
+            assert_eq!([found(false, environment), found(true, environment)], expected, "{environment}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_no_proxy_is_named_and_its_value_is_not() {
+        let error = found(false, "all_proxy=http://somebody:secret@h:port").unwrap_err();
+        assert_eq!(error, "all_proxy is not a proxy that can be used: its port is not a number from 1 to 65535");
+        let error = proxy_for(true, "h", 1, |name| (name == "HTTPS_PROXY").then(|| OsString::from_vec(b"h\xff".to_vec())));
+        assert_eq!(error.unwrap_err().to_string(), "HTTPS_PROXY is not a proxy that can be used: it is not text");
+    }
+
+    #[test]
+    fn exceptions() {
+        for (list, host, port, expected) in [
+            ("*", "example.org", 80, true),
+            ("a *", "::1", 80, true),
+            ("**", "example.org", 80, false),
+            // Names and what is in them.
+            ("example.org", "example.org", 80, true),
+            ("EXAMPLE.org", "example.ORG", 80, true),
+            ("example.org", "www.example.org", 80, true),
+            (".example.org", "www.example.org", 80, true),
+            (".example.org", "example.org", 80, true),
+            ("*.example.org", "a.b.example.org", 80, true),
+            ("example.org", "badexample.org", 80, false),
+            (".example.org", "badexample.org", 80, false),
+            ("www.example.org", "example.org", 80, false),
+            ("*ample.org", "example.org", 80, false),
+            ("example.org.", "example.org", 80, true),
+            ("example.org", "example.org.", 80, true),
+            (".", "example.org", 80, false),
+            ("", "example.org", 80, false),
+            ("org", "example.org", 80, true),
+            ("\u{f6}", "\u{e4}\u{f6}.org", 80, false),
+            ("b6", "\u{f6}", 80, false),
+            // Between them.
+            ("a,example.org", "example.org", 80, true),
+            ("a, example.org ,b", "example.org", 80, true),
+            ("a example.org\tb\n", "example.org", 80, true),
+            (",, ,", "example.org", 80, false),
+            // Ports.
+            ("example.org:80", "example.org", 80, true),
+            ("example.org:80", "www.example.org", 80, true),
+            ("example.org:80", "example.org", 81, false),
+            ("example.org:", "example.org", 81, false),
+            ("example.org:x,", "example.org", 81, false),
+            // Addresses.
+            ("127.0.0.1", "127.0.0.1", 80, true),
+            ("127.0.0.1:80", "127.0.0.1", 80, true),
+            ("127.0.0.1:80", "127.0.0.1", 81, false),
+            ("0.0.1", "127.0.0.1", 80, false),
+            ("::1", "::1", 80, true),
+            ("[::1]", "::1", 80, true),
+            ("::1", "[::1]", 80, true),
+            ("0:0::0001", "::1", 80, true),
+            ("[::1]:80", "::1", 80, true),
+            ("[::1]:80", "::1", 81, false),
+            ("fe80::1", "fe80::1%eth0", 80, true),
+            ("127.0.0.1", "::ffff:127.0.0.1", 80, true),
+            ("::1", "::2", 80, false),
+            // Blocks.
+            ("10.0.0.0/8", "10.255.0.1", 80, true),
+            ("10.1.2.3/8", "10.255.0.1", 80, true),
+            ("10.0.0.0/8", "11.0.0.1", 80, false),
+            ("10.0.0.0/9", "10.128.0.1", 80, false),
+            ("10.0.0.1/32", "10.0.0.1", 80, true),
+            ("10.0.0.1/32", "10.0.0.0", 80, false),
+            ("0.0.0.0/0", "10.0.0.0", 80, true),
+            ("0.0.0.0/0", "::1", 80, false),
+            ("fe80::/10", "febf::1", 80, true),
+            ("fe80::/10", "fec0::1", 80, false),
+            ("::/0", "::1", 80, true),
+            ("::1/128", "::1", 80, true),
+            ("10.0.0.0/33", "10.0.0.0", 80, false),
+            ("10.0.0.0/", "10.0.0.0", 80, false),
+            ("10.0.0.0/+8", "10.0.0.0", 80, false),
+            ("0.0.0.0/0", "example.org", 80, false),
+        ] {
+            assert_eq!(is_excepted(list, host, port), expected, "{list:?} for {host} and port {port}");
+        }
+    }
+}
