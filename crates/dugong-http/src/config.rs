@@ -1,55 +1,135 @@
 //! Settings of a connection, with the reason for each default.
 
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dugong_proto::Limits;
+
+use crate::events::{Event, Observer};
+use crate::trace::WireTrace;
+use crate::transport::{Proxy, SocketOptions, Timeouts};
 
 /// Settings of a connection.
 ///
 /// ```no_run
 /// use std::time::Duration;
 /// use dugong_http::Config;
-/// let connection = Config::new().timeout(Duration::from_secs(10)).connect("http://127.0.0.1:8080")?;
+/// let config = Config::new().timeout(Duration::from_secs(10)).deadline(Duration::from_secs(60)).proxy_from_environment();
+/// let connection = config.connect("https://example.org")?;
 /// # Ok::<(), dugong_http::Error>(())
 /// ```
+///
+/// # Time
+///
+/// Unless they are set there are no limits, since only the caller knows how long the server may think. Each phase can have its
+/// own, and whichever passes first is [named in the error](crate::Error::TimedOut):
+///
+/// | limit | of |
+/// | --- | --- |
+/// | [`resolve_timeout`](Config::resolve_timeout) | looking up the name |
+/// | [`connect_timeout`](Config::connect_timeout) | TCP, all addresses together |
+/// | [`handshake_timeout`](Config::handshake_timeout) | the tunnel through a proxy and TLS, together |
+/// | [`establish_timeout`](Config::establish_timeout) | all of these |
+/// | [`send_timeout`](Config::send_timeout) | one wait for the server to take more of what is sent |
+/// | [`response_timeout`](Config::response_timeout) | the wait for the first byte of a response |
+/// | [`content_timeout`](Config::content_timeout) | one wait for more of a response that has begun |
+/// | [`deadline`](Config::deadline) | everything, from the beginning of connecting to the last byte |
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeouts: Timeouts,
     pub(crate) expect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) user_agent: Option<String>,
     pub(crate) receive_buffer: usize,
     pub(crate) send_buffer: usize,
     pub(crate) require_length: bool,
+    pub(crate) proxy: ProxyChoice,
+    pub(crate) addresses: HashMap<(String, u16), Vec<SocketAddr>>,
+    pub(crate) unix_socket: Option<Arc<Path>>,
+    pub(crate) socket: SocketOptions,
+    #[cfg(feature = "rustls")]
+    pub(crate) tls: crate::transport::tls::Tls,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) trace: Option<Arc<WireTrace>>,
+}
+
+/// Through which proxy.
+#[derive(Clone, Debug)]
+pub(crate) enum ProxyChoice {
+    None,
+    This(Proxy),
+    Environment,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
-            timeout: None,
+            timeouts: Timeouts::default(),
             expect_timeout: Duration::from_secs(1),
             limits: Limits::default(),
             user_agent: Some(concat!("dugong/", env!("CARGO_PKG_VERSION")).into()),
             receive_buffer: 64 * 1024,
             send_buffer: 64 * 1024,
             require_length: false,
+            proxy: ProxyChoice::None,
+            addresses: HashMap::new(),
+            unix_socket: None,
+            socket: SocketOptions::default(),
+            #[cfg(feature = "rustls")]
+            tls: crate::transport::tls::Tls::new(),
+            observer: None,
+            trace: None,
         }
     }
 }
 
+macro_rules! timeouts {
+    ($($(#[doc = $doc:literal])* $function:ident sets $field:ident;)*) => {
+        $(
+            $(#[doc = $doc])*
+            #[must_use]
+            pub fn $function(mut self, limit: impl Into<Option<Duration>>) -> Self {
+                self.timeouts.$field = limit.into();
+                self
+            }
+        )*
+    };
+}
+
+/// Time.
 impl Config {
-    /// The defaults.
+    /// The same limit for each phase, except for the sums [`establish_timeout`](Config::establish_timeout) and
+    /// [`deadline`](Config::deadline). Default: none.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.timeouts.set_all(limit.into());
+        self
     }
 
-    /// How long a single wait may last: for a connection, for the server to take bytes, for the next byte of a response.
-    /// Default: for ever, since only the caller knows how long the server may think.
-    #[must_use]
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
-        self
+    timeouts! {
+        /// How long looking up the name may take. With any limit on it the system's resolver, which cannot be interrupted, is
+        /// asked in a thread of its own. Default: none; the resolver has its own, usually some 10 seconds.
+        resolve_timeout sets resolve;
+        /// How long TCP connections to the addresses of the host may take, together. Default: none; systems give up after one
+        /// or two minutes.
+        connect_timeout sets connect;
+        /// How long the tunnel through a proxy and the TLS handshake may take, together. Default: none.
+        handshake_timeout sets handshake;
+        /// How long connecting may take as a whole: name, TCP, tunnel and TLS. Default: none.
+        establish_timeout sets establish;
+        /// How long the server may refuse to take more of what is sent. Default: none.
+        send_timeout sets send;
+        /// How long the server may take for the first byte of a response. Default: none.
+        response_timeout sets response;
+        /// How long the server may pause within a response. Default: none.
+        content_timeout sets content;
+        /// How long everything may take, from the beginning of connecting on; see also
+        /// [`Connection::set_deadline`](crate::Connection::set_deadline). Default: none.
+        deadline sets whole;
     }
 
     /// How long to wait for the answer to `Expect: 100-continue` before the content is sent without it. Default: one second,
@@ -58,6 +138,15 @@ impl Config {
     pub fn expect_timeout(mut self, timeout: Duration) -> Self {
         self.expect_timeout = timeout;
         self
+    }
+}
+
+/// Messages.
+impl Config {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Limits on what is read.
@@ -95,6 +184,101 @@ impl Config {
     #[must_use]
     pub fn require_length(mut self, required: bool) -> Self {
         self.require_length = required;
+        self
+    }
+}
+
+/// The way to the server.
+impl Config {
+    /// Goes through a proxy, whatever the origin. Default: none, since a library that followed the environment unasked would
+    /// hand requests to whoever can set it.
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = proxy.into().map_or(ProxyChoice::None, ProxyChoice::This);
+        self
+    }
+
+    /// Goes through the proxy that the environment names for the origin: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`;
+    /// see [`Proxy::from_environment`].
+    #[must_use]
+    pub fn proxy_from_environment(mut self) -> Self {
+        self.proxy = ProxyChoice::Environment;
+        self
+    }
+
+    /// Connects to these addresses instead of those that the name of `host` (IPv6 without brackets) has; certificates and
+    /// `Host` still are those of the name. `port` is the one of the origin, or of the proxy.
+    #[must_use]
+    pub fn addresses(mut self, host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.addresses.insert((host.to_ascii_lowercase(), port), addresses.into_iter().collect());
+        self
+    }
+
+    /// Connects to this Unix socket, whatever the origin; proxies and names are left out of it.
+    #[must_use]
+    pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
+        self.unix_socket = Some(path.as_ref().into());
+        self
+    }
+
+    /// Has the system probe the connection when nothing came for `time`, and again each `time`, so that a peer that has
+    /// vanished is found. Default: off; it is of use to connections that wait for very long.
+    #[must_use]
+    pub fn tcp_keep_alive(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.socket.keep_alive = time.into();
+        self
+    }
+
+    /// The address to connect from; addresses of the other family are not tried then. Default: the system's choice.
+    #[must_use]
+    pub fn source_address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
+        self.socket.source = address.into();
+        self
+    }
+
+    /// The network interface to connect through, by its name, such as `eth0` (Linux). Default: the system's choice.
+    #[must_use]
+    pub fn interface<'a>(mut self, name: impl Into<Option<&'a str>>) -> Self {
+        self.socket.interface = name.into().map(Into::into);
+        self
+    }
+
+    /// The sizes of the system's buffers for the socket, in bytes, receiving and sending. Default: the system's, which adapt to
+    /// the connection; a fixed size switches that off.
+    #[must_use]
+    pub fn socket_buffers(mut self, receive: impl Into<Option<usize>>, send: impl Into<Option<usize>>) -> Self {
+        (self.socket.receive_buffer, self.socket.send_buffer) = (receive.into(), send.into());
+        self
+    }
+
+    /// How TLS is spoken for `https` origins. Default: the platform's certificate authorities are trusted, and there is no
+    /// client certificate.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::transport::tls::Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+}
+
+/// Seeing what happens.
+impl Config {
+    /// Has `observe` called with everything that happens, in the thread in which it happens.
+    #[must_use]
+    pub fn observe(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer::new(observe));
+        self
+    }
+
+    /// Writes all bytes of a connection down for people, also those that TLS hides: each line in a line, with `> ` before what
+    /// is sent and `< ` before what is received, `\r\n` where it stands, and `\x00` to `\xff` for bytes that are no text.
+    ///
+    /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`, in content too if
+    /// it looks like these fields. Nothing else is: content and targets may hold secrets as well. Errors of the writer are
+    /// ignored.
+    #[must_use]
+    pub fn trace(mut self, writer: impl Write + Send + 'static) -> Self {
+        self.trace = Some(Arc::new(WireTrace::new(writer)));
         self
     }
 }

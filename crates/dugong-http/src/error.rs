@@ -1,16 +1,24 @@
 //! What can go wrong, and what became of each request when it did.
 
-use std::{fmt, io};
+use std::fmt::{self, Display};
+use std::io;
 
 use dugong_proto::{CloseReason, Incomplete, Malformed, Misuse, Outstanding, Unanswered, Unsupported};
+use rustix::io::Errno;
 
-use crate::transport::InvalidUrl;
+#[cfg(feature = "socks")]
+use crate::transport::SocksError;
+#[cfg(feature = "rustls")]
+use crate::transport::tls::{TlsError, TlsFailure};
+use crate::transport::{ConnectError, InvalidProxy, InvalidUrl, ResolveError, TimeLimit, TunnelError, WaitingFor};
 
-/// An error of a connection.
+/// An error of a connection, or of making one.
 ///
-/// After [`Local`](Error::Local), [`TimedOut`](Error::TimedOut) and [`Wait`](Error::Wait) the connection goes on; after
-/// [`Connect`](Error::Connect) and [`Url`](Error::Url) there is none. After the others nothing more can be sent, and
-/// [`requests`](Error::requests) says what became of each request; responses that had arrived before can still be read.
+/// When a connection stands, it goes on after [`Local`](Error::Local), [`TimedOut`](Error::TimedOut) and
+/// [`Socket`](Error::Socket). After the others nothing more can be sent, and [`requests`](Error::requests) says what became of
+/// each request; responses that had arrived before can still be read. An error of connecting leaves nothing behind.
+///
+/// `{}` prints what went wrong, and [`source`](std::error::Error::source) leads to the cause; `{:#}` prints both in one line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,21 +49,56 @@ pub enum Error {
         /// What became of the requests.
         requests: Requests,
     },
-    /// Nothing happened for as long as the timeout allows. The call can be repeated; nothing was lost.
+    /// Something took longer than it may. When a connection stands, the call can be repeated, and nothing was lost.
     TimedOut {
         /// What was waited for.
         waiting_for: WaitingFor,
+        /// The limit that has passed.
+        limit: TimeLimit,
+        /// While connecting: to where, and what had come of it.
+        to: Option<Box<str>>,
     },
     /// The URL is not one that can be connected to.
     Url(InvalidUrl),
-    /// The system could not wait for the socket; the connection is as it was.
-    Wait(io::Error),
-    /// No connection could be made.
+    /// The proxy that was given, or that the environment names, is not one that can be used.
+    Proxy(InvalidProxy),
+    /// The system refused to wait for the socket, or to use it. The connection is as it was.
+    Socket(io::Error),
+    /// The addresses of a host are not known.
+    Resolve(ResolveError),
+    /// No address of a host took the connection.
     Connect {
-        /// To whom: host and port.
-        to: String,
+        /// Host and port, or the path of a Unix socket.
+        to: Box<str>,
+        /// What came of each address.
+        source: ConnectError,
+    },
+    /// The proxy opened no tunnel. Nothing but the request for it was sent.
+    Tunnel {
+        /// The proxy.
+        proxy: Box<str>,
+        /// Where the tunnel was to lead: host and port.
+        to: Box<str>,
         /// Why not.
-        source: io::Error,
+        source: Box<TunnelError>,
+    },
+    /// The SOCKS proxy made no connection. Nothing but the request for it was sent.
+    #[cfg(feature = "socks")]
+    Socks {
+        /// The proxy.
+        proxy: Box<str>,
+        /// Where it was to connect to: host and port.
+        to: Box<str>,
+        /// Why not.
+        source: SocksError,
+    },
+    /// TLS failed: in the handshake, then nothing of a request was sent; or later.
+    #[cfg(feature = "rustls")]
+    Tls {
+        /// How.
+        source: Box<TlsError>,
+        /// What became of the requests, if it failed after the handshake.
+        requests: Option<Requests>,
     },
 }
 
@@ -87,18 +130,6 @@ impl Requests {
     }
 }
 
-/// What a wait was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WaitingFor {
-    /// The server to take what is sent.
-    Sending,
-    /// A response, or more of its content.
-    Response,
-    /// Another thread to send a request.
-    Request,
-}
-
 impl Error {
     /// What became of the requests of the connection, if it is done for.
     #[must_use]
@@ -107,7 +138,9 @@ impl Error {
             Error::Remote { requests, .. } | Error::Unsupported { requests, .. } | Error::Closed { requests, .. } => {
                 Some(requests)
             }
-            Error::Local(_) | Error::TimedOut { .. } | Error::Url(_) | Error::Wait(_) | Error::Connect { .. } => None,
+            #[cfg(feature = "rustls")]
+            Error::Tls { requests, .. } => requests.as_ref(),
+            _ => None,
         }
     }
 
@@ -117,22 +150,119 @@ impl Error {
         matches!(self, Error::Closed { .. })
     }
 
+    /// Whether a limit of time has passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Error::TimedOut { .. })
+    }
+
+    /// Whether it is an error of the network, which may go well next time: a lost connection, a timeout, an unavailable name
+    /// service, a host that cannot be reached, a proxy that is busy. Not: a name that does not exist, a certificate that is
+    /// not good, a server that does not speak HTTP.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Error::Closed { .. } | Error::TimedOut { .. } => true,
+            Error::Resolve(source) => matches!(source, ResolveError::Unavailable { .. }),
+            Error::Connect { source, .. } => source.attempts().iter().any(|(_, error)| is_temporary(error)),
+            Error::Socket(error) => is_temporary(error),
+            Error::Tunnel { source, .. } => match &**source {
+                TunnelError::Refused(refusal) => {
+                    let status = refusal.head().status().as_u16();
+                    matches!(status, 408 | 429) || status >= 500
+                }
+                TunnelError::Failed(error) => error.is_temporary(),
+                TunnelError::SpokeFirst => false,
+            },
+            #[cfg(feature = "socks")]
+            Error::Socks { source, .. } => match source {
+                SocksError::Refused(reply) => reply.is_temporary(),
+                SocksError::Closed => true,
+                SocksError::Io(error) => is_temporary(error),
+                SocksError::WantsCredentials { .. } | SocksError::CredentialsRefused | SocksError::NotSocks => false,
+            },
+            #[cfg(feature = "rustls")]
+            Error::Tls { source, .. } => match &source.what {
+                TlsFailure::Ended => true,
+                TlsFailure::Transport(error) => is_temporary(error),
+                _ => false,
+            },
+            Error::Local(_) | Error::Remote { .. } | Error::Unsupported { .. } | Error::Url(_) | Error::Proxy(_) => false,
+        }
+    }
+
     /// An error of the core, with what is known about the requests, and what the system said before.
     pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<io::Error>) -> Self {
         let closed = |cause| Error::Closed { cause, requests: Requests::of(queue) };
         match error {
             dugong_proto::Error::Remote { what, at } => Error::Remote { what, at, requests: Requests::of(queue) },
             dugong_proto::Error::Unsupported { what, at } => Error::Unsupported { what, at, requests: Requests::of(queue) },
-            dugong_proto::Error::Incomplete(incomplete) => closed(Closed::Incomplete(incomplete, said)),
+            dugong_proto::Error::Incomplete(incomplete) => match said.map(of_tls) {
+                Some(Ok(mut error)) => {
+                    error.set_requests(Requests::of(queue));
+                    error
+                }
+                Some(Err(said)) => closed(Closed::Incomplete(incomplete, Some(said))),
+                None => closed(Closed::Incomplete(incomplete, None)),
+            },
             dugong_proto::Error::Closed(reason) => closed(Closed::InOrder(reason)),
             dugong_proto::Error::Local(misuse) => Error::Local(misuse),
             _ => unreachable!("the core and this crate are of one version"),
         }
     }
+
+    /// An error of sending.
+    pub(crate) fn of_sending(error: io::Error, queue: &Outstanding) -> Self {
+        match of_tls(error) {
+            Ok(mut error) => {
+                error.set_requests(Requests::of(queue));
+                error
+            }
+            Err(error) => Error::Closed { cause: Closed::Sending(error), requests: Requests::of(queue) },
+        }
+    }
+
+    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, clippy::unused_self, reason = "only TLS has such"))]
+    fn set_requests(&mut self, became: Requests) {
+        #[cfg(feature = "rustls")]
+        if let Error::Tls { requests, .. } = self {
+            *requests = Some(became);
+        }
+    }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// What a stream reported, if it was TLS that failed and not what is below.
+#[cfg(feature = "rustls")]
+fn of_tls(error: io::Error) -> Result<Error, io::Error> {
+    error.downcast::<TlsError>().map(|source| Error::Tls { source: Box::new(source), requests: None })
+}
+
+#[cfg(not(feature = "rustls"))]
+fn of_tls(error: io::Error) -> Result<Error, io::Error> {
+    Err(error)
+}
+
+/// Whether an error of the system is one of the network that may go away by itself.
+pub(crate) fn is_temporary(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+    const TEMPORARY: [Errno; 10] = [
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NETDOWN,
+        Errno::NETRESET,
+        Errno::NETUNREACH,
+        Errno::NOTCONN,
+        Errno::NXIO,
+        Errno::PIPE,
+        Errno::SHUTDOWN,
+        Errno::TIMEDOUT,
+    ];
+    let by_kind = [BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock];
+    by_kind.contains(&error.kind()) || Errno::from_io_error(error).is_some_and(|number| TEMPORARY.contains(&number))
+}
+
+impl Error {
+    fn fmt_own(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Local(misuse) => misuse.fmt(f),
             Error::Remote { what, at, .. } => dugong_proto::Error::Remote { what: *what, at: *at }.fmt(f),
@@ -140,15 +270,44 @@ impl fmt::Display for Error {
             Error::Closed { cause: Closed::Incomplete(incomplete, _), .. } => incomplete.fmt(f),
             Error::Closed { cause: Closed::InOrder(reason), .. } => dugong_proto::Error::Closed(*reason).fmt(f),
             Error::Closed { cause: Closed::Sending(_), .. } => f.write_str("the connection was closed while sending"),
-            Error::TimedOut { waiting_for } => f.write_str(match waiting_for {
-                WaitingFor::Sending => "timed out waiting for the server to take what is sent",
-                WaitingFor::Response => "timed out waiting for the server to send",
-                WaitingFor::Request => "timed out waiting for a request to be sent",
-            }),
-            Error::Url(_) => f.write_str("cannot connect"),
-            Error::Wait(_) => f.write_str("cannot wait for the socket"),
+            Error::TimedOut { waiting_for, limit, to } => {
+                let to = to.as_deref().unwrap_or("the server");
+                match waiting_for {
+                    WaitingFor::Name => write!(f, "timed out looking up the name of {to}"),
+                    WaitingFor::Connection => write!(f, "timed out connecting to {to}"),
+                    WaitingFor::Tunnel => write!(f, "timed out waiting for the proxy to open a tunnel to {to}"),
+                    WaitingFor::Handshake => write!(f, "timed out in the TLS handshake with {to}"),
+                    WaitingFor::Sending => f.write_str("timed out waiting for the server to take what is sent"),
+                    WaitingFor::Response => f.write_str("timed out waiting for the server to answer"),
+                    WaitingFor::Content => f.write_str("timed out waiting for the server to send the rest of a response"),
+                    WaitingFor::Request => f.write_str("timed out waiting for a request to be sent"),
+                }?;
+                write!(f, ": {limit}")
+            }
+            Error::Url(_) | Error::Proxy(_) => f.write_str("cannot connect"),
+            Error::Socket(_) => f.write_str("the socket cannot be used"),
+            Error::Resolve(source) => source.fmt(f),
             Error::Connect { to, .. } => write!(f, "cannot connect to {to}"),
+            Error::Tunnel { proxy, to, .. } => write!(f, "no tunnel to {to} through {proxy}"),
+            #[cfg(feature = "socks")]
+            Error::Socks { proxy, to, .. } => write!(f, "no connection to {to} through {proxy}"),
+            #[cfg(feature = "rustls")]
+            Error::Tls { source, .. } => source.fmt(f),
         }
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_own(f)?;
+        if f.alternate() {
+            let mut cause = std::error::Error::source(self);
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,8 +315,17 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Closed { cause: Closed::Incomplete(_, Some(source)) | Closed::Sending(source), .. } => Some(source),
-            Error::Connect { source, .. } | Error::Wait(source) => Some(source),
+            Error::Socket(source) => Some(source),
+            Error::Connect { source, .. } => Some(source),
             Error::Url(source) => Some(source),
+            Error::Proxy(source) => Some(source),
+            Error::Tunnel { source, .. } => Some(source.as_ref()),
+            #[cfg(feature = "socks")]
+            Error::Socks { source, .. } => Some(source),
+            // These print themselves; what they come from is theirs.
+            Error::Resolve(error) => error.source(),
+            #[cfg(feature = "rustls")]
+            Error::Tls { source, .. } => source.source(),
             _ => None,
         }
     }
@@ -175,16 +343,35 @@ impl From<InvalidUrl> for Error {
     }
 }
 
+impl From<ResolveError> for Error {
+    fn from(error: ResolveError) -> Self {
+        Error::Resolve(error)
+    }
+}
+
+impl From<InvalidProxy> for Error {
+    fn from(error: InvalidProxy) -> Self {
+        Error::Proxy(error)
+    }
+}
+
 /// For `Read` and `Write`: the error itself is inside, and can be had back with [`std::io::Error::downcast`].
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Local(_) | Error::Url(_) => io::ErrorKind::InvalidInput,
+            Error::Local(_) | Error::Url(_) | Error::Proxy(_) => io::ErrorKind::InvalidInput,
             Error::Remote { .. } | Error::Unsupported { .. } => io::ErrorKind::InvalidData,
             Error::Closed { cause: Closed::Incomplete(..), .. } => io::ErrorKind::UnexpectedEof,
             Error::Closed { .. } => io::ErrorKind::BrokenPipe,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
-            Error::Connect { source, .. } | Error::Wait(source) => source.kind(),
+            Error::Socket(source) => source.kind(),
+            Error::Connect { source, .. } => source.attempts().last().map_or(io::ErrorKind::NotFound, |(_, error)| error.kind()),
+            Error::Resolve(_) => io::ErrorKind::NotFound,
+            Error::Tunnel { .. } => io::ErrorKind::ConnectionRefused,
+            #[cfg(feature = "socks")]
+            Error::Socks { .. } => io::ErrorKind::ConnectionRefused,
+            #[cfg(feature = "rustls")]
+            Error::Tls { .. } => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)
     }

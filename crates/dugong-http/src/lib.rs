@@ -38,16 +38,23 @@ pub mod transport;
 mod blocking;
 mod config;
 mod error;
+mod events;
 mod pipeline;
 mod request;
+mod trace;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 pub use blocking::{Connection, ContentWriter, RequestHalf, Response, ResponseHalf};
 pub use config::Config;
-pub use error::{Closed, Error, Requests, WaitingFor};
+pub use error::{Closed, Error, Requests};
+pub use events::Event;
 pub use pipeline::Pipeline;
 pub use request::Request;
 pub use step::Continue;
-pub use transport::{InvalidUrl, Origin};
+#[cfg(feature = "rustls")]
+pub use transport::tls::Tls;
+pub use transport::{InvalidUrl, Origin, Proxy, TimeLimit, WaitingFor};
 
 pub use dugong_proto::{
     Announced, CloseReason, FieldLine, Fields, Incomplete, Limits, Malformed, Method, Misuse, RequestHead, ResponseHead, Sent,

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use dugong_proto::{HeadKind, Misuse};
 
 use crate::blocking::{Connection, Response, wait};
-use crate::error::{Error, WaitingFor};
+use crate::error::Error;
 use crate::request::Request;
 use crate::step::{Interest, Progress};
-use crate::transport::{Socket, Stream};
+use crate::transport::{Stream, Transport, WaitingFor};
 
 /// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
 /// flight as its two bounds allow.
@@ -129,17 +129,16 @@ where
         if let Some(rest) = self.connection.current_response() {
             rest.discard()?;
         }
-        let socket = self.connection.socket.clone();
-        let mut stream: &Socket = &socket;
+        let transport = self.connection.transport.clone();
+        let mut stream: &Transport = &transport;
         loop {
             match self.step(&mut stream)? {
                 Progress::Done(false) => return Ok(None),
                 Progress::Done(true) => return Ok(Some(self.connection.reader().current_response())),
                 Progress::Needs(interest) => {
-                    let until = self.connection.duplex().0.until();
-                    if !wait(&socket, interest, self.connection.timeout, until)? {
-                        return Err(Error::TimedOut { waiting_for: WaitingFor::Response });
-                    }
+                    let (duplex, _, patience) = self.connection.duplex();
+                    let waiting_for = if duplex.has_begun_to_read() { WaitingFor::Content } else { WaitingFor::Response };
+                    wait(&transport, interest, patience, waiting_for, duplex.until())?;
                 }
             }
         }
@@ -151,7 +150,7 @@ where
         if self.in_flight.len() <= self.max_requests / 2 && self.bytes_in_flight <= self.max_bytes / 2 {
             self.send_more(stream)?;
         }
-        let (mut duplex, _) = self.connection.duplex();
+        let (mut duplex, ..) = self.connection.duplex();
         let sent = match duplex.next_head()? {
             Some(HeadKind::Final) => Sent::UntilRead,
             Some(HeadKind::Interim) | None => self.send_more(stream)?,
@@ -159,7 +158,7 @@ where
         if self.connection.shared.queue().is_empty() && self.current.is_none() {
             return Ok(Progress::Done(false));
         }
-        let (mut duplex, _) = self.connection.duplex();
+        let (mut duplex, ..) = self.connection.duplex();
         match (duplex.read_head(stream)?, sent) {
             (Progress::Done(()), _) => {
                 self.answered();
@@ -196,7 +195,7 @@ where
             }
             sent = self.send_current(stream)?;
         }
-        let (mut duplex, _) = self.connection.duplex();
+        let (mut duplex, ..) = self.connection.duplex();
         // If it fails, what has arrived can still be read; then reading reports the end.
         let _ = duplex.write_pending(stream);
         Ok(sent)
@@ -216,7 +215,7 @@ where
         if !self.in_flight.is_empty() && self.bytes_in_flight + size > self.max_bytes {
             return Ok(Sent::UntilRead);
         }
-        let (mut duplex, _) = self.connection.duplex();
+        let (mut duplex, ..) = self.connection.duplex();
         match duplex.take_request(request, stream) {
             Ok(Progress::Done(_)) => {
                 self.current = None;

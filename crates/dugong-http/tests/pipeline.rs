@@ -30,7 +30,7 @@ fn targets(server: &mut Server) -> Vec<String> {
 }
 
 fn is_timeout<T>(result: Result<T, Error>) -> bool {
-    matches!(result, Err(Error::TimedOut { waiting_for: WaitingFor::Response }))
+    matches!(result, Err(Error::TimedOut { waiting_for: WaitingFor::Response | WaitingFor::Content, .. }))
 }
 
 #[test]

@@ -319,14 +319,14 @@ fn both_halves_time_out_and_go_on() {
     let (connection, mut server) = connected_with(&config().timeout(SHORT));
     let (mut requests, mut responses) = connection.split();
     let error = responses.read_response().map(drop).unwrap_err();
-    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Request }), "{error:?}");
+    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Request, .. }), "{error:?}");
     requests.send_request(Request::get("/")).unwrap();
     let error = responses.read_response().map(drop).unwrap_err();
-    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Response }), "{error:?}");
+    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Response, .. }), "{error:?}");
     server.deliver(&HELLO[..HELLO.len() - 2]);
     let mut content = Vec::new();
     let error = responses.read_response().unwrap().unwrap().read_to(&mut content).unwrap_err();
-    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Response }), "{error:?}");
+    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Content, .. }), "{error:?}");
     server.deliver(&HELLO[HELLO.len() - 2..]);
     responses.current_response().unwrap().read_to(&mut content).unwrap();
     assert_eq!(content, b"hello");
@@ -342,7 +342,7 @@ fn both_halves_time_out_and_go_on() {
         accepted += 1;
         assert!(accepted < 100_000, "the system takes everything");
     };
-    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Sending }), "{error:?}");
+    assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Sending, .. }), "{error:?}");
     // Whether the last one was accepted, the queue knows; what is left of it goes out before the next.
     let accepted = 1 + requests.outstanding().unanswered.len();
     let head = format!("GET / HTTP/1.1\r\nHost: origin\r\nX: {}\r\n\r\n", "x".repeat(4000));

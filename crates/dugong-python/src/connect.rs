@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Instant;
 
 use dugong_http::step::{Interest, Progress, Receiving, Sending};
 use dugong_http::transport::{Connecting, Socket, Tunnel, TunnelError};
@@ -129,26 +131,30 @@ impl Connect {
                     let target = connection.get().target(py)?;
                     let addresses = resolve(py, target.address())?;
                     self.target = Some(target);
-                    self.stage = Stage::Tcp(Connecting::new(addresses));
+                    // In turn, as Python does it (statement 7.5): an iterator can yield only one descriptor at a time.
+                    self.stage = Stage::Tcp(Connecting::one_by_one(addresses));
                 }
-                Stage::Tcp(connecting) => match connecting.step() {
-                    Ok(Progress::Done(socket)) => {
+                Stage::Tcp(connecting) => match connecting.step(Instant::now()) {
+                    Ok(Poll::Ready(socket)) => {
                         *self.attempt.socket.lock() = Arc::downgrade(&socket);
                         connection.get().open_trace(py, &self.attempt)?;
                         self.moved.set(true);
                         self.stage = self.after_tcp(connection, socket)?;
                     }
-                    Ok(Progress::Needs(interest)) => {
+                    Ok(Poll::Pending) => {
                         let socket = connecting.current().expect("a step that needs something has a socket");
                         let before = std::mem::replace(&mut *self.attempt.socket.lock(), Arc::downgrade(socket));
                         self.moved.set(!before.ptr_eq(&Arc::downgrade(socket)));
-                        return Ok(Progress::Needs(interest));
+                        return Ok(Progress::Needs(Interest::WRITE));
                     }
                     Err(_) if self.attempt.is_given_up() => {}
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
-                        return Err(ConnectionTimedOut::new_err("timed out waiting for the connection"));
+                    Err(error) => {
+                        let error = error.into_last();
+                        if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
+                            return Err(ConnectionTimedOut::new_err("timed out waiting for the connection"));
+                        }
+                        return Err(errors::system_error(error));
                     }
-                    Err(error) => return Err(errors::system_error(error)),
                 },
                 Stage::Tunnel(tunnel, socket) => {
                     let trace = connection.get().trace(py);

@@ -127,7 +127,7 @@ pub(crate) fn exception<'py>(
             Ok(list) => connection_closed(py, &text, list),
             Err(error) => error,
         },
-        Error::Wait(error) | Error::Connect { source: error, .. } => system_error(error),
+        Error::Socket(error) => system_error(error),
         other => PyOSError::new_err(other.to_string()),
     }
 }

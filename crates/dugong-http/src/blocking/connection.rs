@@ -1,21 +1,26 @@
 //! A connection that one thread uses.
 
 use std::borrow::Borrow;
-use std::net::{Shutdown, TcpStream};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::response::Reader;
 use super::split::{RequestHalf, ResponseHalf};
-use super::{ContentWriter, Response, drive};
+use super::{ContentWriter, Patience, Response, drive};
 use crate::config::Config;
-use crate::error::{Error, Requests, WaitingFor};
+use crate::error::{Error, Requests};
 use crate::pipeline::Pipeline;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{Origin, Socket};
+use crate::transport::{
+    Brings, Brought, Carrier, Connect, Established, Origin, Socket, Timeouts, Transport, WaitingFor, Waits, wait_any,
+};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -46,17 +51,17 @@ pub struct Connection {
     pub(crate) sending: Sending,
     pub(crate) receiving: Receiving,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) socket: Arc<Socket>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) patience: Patience,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a read would be in vain.
     quiet: bool,
 }
 
 impl Config {
-    /// Connects to the server of an `http` URL; its path does not matter.
+    /// Connects to the server of an `http` or `https` URL; its path does not matter.
     ///
     /// # Errors
-    /// `Url` or `Connect`; `Local` if the user agent is not valid.
+    /// `Url`, or as for [`connect_to`](Config::connect_to).
     pub fn connect(&self, url: &str) -> Result<Connection, Error> {
         self.connect_to(&Origin::of_url(url)?.0)
     }
@@ -64,41 +69,82 @@ impl Config {
     /// Connects to an origin.
     ///
     /// # Errors
-    /// `Connect`; `Local` if the host or the user agent is not valid.
+    /// `Resolve`, `Connect`, `Tunnel`, `Tls` and `TimedOut` say how far it came, and why no further; nothing is left of it.
+    /// `Local` if the host or the user agent is not valid, `Proxy` if the environment's proxy is not.
     pub fn connect_to(&self, origin: &Origin) -> Result<Connection, Error> {
-        let sending = Sending::new(&origin.host_field(), self)?;
-        let socket = Socket::connect(origin.host(), origin.port(), self.timeout)
-            .map_err(|source| Error::Connect { to: format!("{} port {}", origin.host(), origin.port()), source })?;
-        Ok(Connection::new(sending, Receiving::new(self), socket, self))
+        establish(Connect::new(self, origin, Instant::now())?, self)
     }
 
-    /// Uses a TCP connection that exists already, to a server whose `Host` field is `host`.
+    /// Uses a stream socket that is connected already, TCP or Unix. What is at its other end speaks for `origin`, over TLS if
+    /// that is secure.
     ///
     /// # Errors
-    /// `Local` if the host is not valid, `Connect` if the socket is not usable.
-    pub fn over(&self, stream: TcpStream, host: &str) -> Result<Connection, Error> {
-        let sending = Sending::new(host, self)?;
-        let socket = Socket::new(stream).map_err(|source| Error::Connect { to: host.into(), source })?;
-        Ok(Connection::new(sending, Receiving::new(self), socket, self))
+    /// `Local` if the host or the user agent is not valid, `Socket` if the socket is not usable; otherwise as for
+    /// [`connect_to`](Config::connect_to).
+    pub fn over(&self, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Connection, Error> {
+        let socket = Socket::new(socket).map_err(Error::Socket)?;
+        self.over_carrier(Carrier::Socket(Arc::new(socket)), origin)
+    }
+
+    /// Uses a stream that the caller brings: anything that can be read, written and polled. It is switched to non-blocking mode.
+    ///
+    /// # Errors
+    /// As for [`over`](Config::over).
+    pub fn over_stream(&self, stream: impl Brings, origin: &Origin) -> Result<Connection, Error> {
+        let stream = Brought::new(stream).map_err(Error::Socket)?;
+        self.over_carrier(Carrier::Brought(stream), origin)
+    }
+
+    fn over_carrier(&self, carrier: Carrier, origin: &Origin) -> Result<Connection, Error> {
+        establish(Connect::over(self, origin, carrier, Instant::now())?, self)
+    }
+}
+
+/// Connects: step, then wait.
+fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error> {
+    loop {
+        if let Poll::Ready(established) = connect.step(Instant::now())? {
+            return Ok(Connection::new(established, config));
+        }
+        let mut waits = Waits::default();
+        connect.waits(&mut waits);
+        match wait_any(&waits) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(Error::Socket(error)),
+            _ => {}
+        }
     }
 }
 
 impl Connection {
-    fn new(sending: Sending, receiving: Receiving, socket: Socket, config: &Config) -> Self {
-        Connection { sending, receiving, shared: Arc::default(), socket: Arc::new(socket), timeout: config.timeout, quiet: false }
+    fn new(established: Established, config: &Config) -> Self {
+        let Established { transport, sending, receiving, shared, deadline } = established;
+        let patience = Patience { timeouts: config.timeouts, deadline };
+        Connection { sending, receiving, shared: Arc::new(shared), transport: Arc::new(transport), patience, quiet: false }
     }
 
-    /// Connects to the server of an `http` URL, with the default [`Config`].
+    /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
     ///
     /// # Errors
-    /// `Url` or `Connect`.
+    /// As for [`Config::connect`].
     pub fn connect(url: &str) -> Result<Self, Error> {
         Config::new().connect(url)
     }
 
-    /// How long a single wait may last from now on; `None` is for ever.
+    /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.timeout = timeout;
+        self.patience.timeouts.set_transfer(timeout);
+    }
+
+    /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
+    /// never.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.patience.deadline = deadline;
+    }
+
+    /// The stream: its addresses, and what TLS has agreed on.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
@@ -118,11 +164,8 @@ impl Connection {
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         self.quiet = false;
-        let timeout = self.timeout;
         let idle = self.shared.queue().is_empty();
-        let (mut duplex, socket) = self.duplex();
-        let number =
-            drive(&mut duplex, socket, timeout, WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream))?;
+        let number = self.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream))?;
         self.quiet = idle && !self.sending.half().owes_content();
         Ok(number)
     }
@@ -135,9 +178,7 @@ impl Connection {
     /// can be called again. Otherwise nothing more can be sent, but responses may have arrived.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.quiet = false;
-        let timeout = self.timeout;
-        let (mut duplex, socket) = self.duplex();
-        drive(&mut duplex, socket, timeout, WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
+        self.drive(WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
             Progress::Done(()) => duplex.flush(stream),
             needs => Ok(needs),
         })
@@ -165,13 +206,16 @@ impl Connection {
     pub fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.quiet = false;
         let until = Instant::now().checked_add(self.sending.expect_timeout);
-        let (mut duplex, mut socket) = self.duplex();
+        let deadline_only = Patience { timeouts: Timeouts::default(), ..self.patience };
+        let (mut duplex, mut transport, _) = self.duplex();
         loop {
-            match duplex.await_continue(&mut socket)? {
+            match duplex.await_continue(&mut transport)? {
                 Progress::Done(came) => return Ok(came),
                 Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => break,
                 // However often something comes that is no answer.
-                Progress::Needs(interest) => super::wait(socket, interest, None, until)?,
+                Progress::Needs(interest) => {
+                    super::wait(transport, interest, &deadline_only, WaitingFor::Response, until)?;
+                }
             };
         }
         self.sending.half.proceed_without_continue(&mut self.shared.queue());
@@ -185,9 +229,8 @@ impl Connection {
     /// see [`current_response`](Connection::current_response). `TimedOut`: can be called again. Otherwise the connection is
     /// done for.
     pub fn read_response(&mut self) -> Result<Response<'_>, Error> {
-        if std::mem::take(&mut self.quiet) && !wait_quietly(self)? {
-            self.quiet = true;
-            return Err(Error::TimedOut { waiting_for: WaitingFor::Response });
+        if std::mem::take(&mut self.quiet) {
+            wait_quietly(self)?;
         }
         self.reader().read_response()
     }
@@ -228,13 +271,22 @@ impl Connection {
 
     /// Closes the connection, whatever is outstanding, and says what that was.
     pub fn close(self) -> Requests {
-        self.socket.shutdown(Shutdown::Both);
+        self.transport.shutdown(Shutdown::Both);
         self.shared.requests()
     }
 
-    pub(crate) fn duplex(&mut self) -> (Duplex<'_>, &Socket) {
+    pub(crate) fn drive<T>(
+        &mut self,
+        waiting_for: WaitingFor,
+        step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
+    ) -> Result<T, Error> {
+        let (mut duplex, transport, patience) = self.duplex();
+        drive(&mut duplex, transport, patience, waiting_for, step)
+    }
+
+    pub(crate) fn duplex(&mut self) -> (Duplex<'_>, &Transport, &Patience) {
         let duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
-        (duplex, &self.socket)
+        (duplex, &self.transport, &self.patience)
     }
 
     pub(crate) fn reader(&mut self) -> Reader<'_> {
@@ -242,20 +294,21 @@ impl Connection {
             sending: Some(&mut self.sending),
             receiving: &mut self.receiving,
             shared: &self.shared,
-            socket: &self.socket,
-            timeout: self.timeout,
+            transport: &self.transport,
+            patience: &self.patience,
             ends: None,
         }
     }
 }
 
-/// Waits for the first response after a pause without trying to read it first; false if the timeout passed.
-fn wait_quietly(connection: &mut Connection) -> Result<bool, Error> {
-    let timeout = connection.timeout;
-    let (mut duplex, mut socket) = connection.duplex();
-    match duplex.write_pending(&mut socket) {
+/// Waits for the first response after a pause without trying to read it first.
+fn wait_quietly(connection: &mut Connection) -> Result<(), Error> {
+    let (mut duplex, mut transport, patience) = connection.duplex();
+    let waited = match duplex.write_pending(&mut transport) {
         // What is left is sent while reading; an error of sending does not keep anybody from reading.
-        Ok(Progress::Needs(_)) | Err(_) => Ok(true),
-        Ok(Progress::Done(())) => super::wait(socket, Interest::READ, timeout, None),
-    }
+        Ok(Progress::Needs(_)) | Err(_) => Ok(()),
+        Ok(Progress::Done(())) => super::wait(transport, Interest::READ, patience, WaitingFor::Response, None),
+    };
+    connection.quiet = waited.is_err();
+    waited
 }

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use dugong_proto::{Fields, Misuse};
 
-use super::{Connection, drive};
-use crate::error::{Error, WaitingFor};
+use super::Connection;
+use crate::error::Error;
 use crate::step::Continue;
+use crate::transport::WaitingFor;
 
 /// Writes the content that the last request announced, and checks that it is just as much.
 ///
@@ -47,10 +48,7 @@ impl<'a> ContentWriter<'a> {
     /// nothing was sent. Otherwise the connection is done for.
     pub fn send(&mut self, content: &[u8]) -> Result<usize, Error> {
         loop {
-            let timeout = self.connection.timeout;
-            let (mut duplex, socket) = self.connection.duplex();
-            match drive(&mut duplex, socket, timeout, WaitingFor::Sending, |duplex, stream| duplex.write_content(content, stream))
-            {
+            match self.connection.drive(WaitingFor::Sending, |duplex, stream| duplex.write_content(content, stream)) {
                 Err(Error::Local(Misuse::AwaitContinue)) => match self.connection.wait_for_continue()? {
                     Continue::Send => {}
                     Continue::Refused => return Err(Error::Local(Misuse::ContentRefused)),
@@ -85,8 +83,8 @@ impl<'a> ContentWriter<'a> {
     /// # Errors
     /// As for [`finish`](ContentWriter::finish); `Local(NoContentDue)` or `Local(ContentShort)` if the content is not chunked.
     pub fn finish_with_trailers(self, trailers: &Fields) -> Result<(), Error> {
-        let (mut duplex, mut socket) = self.connection.duplex();
-        match duplex.finish_content(trailers, &mut socket) {
+        let (mut duplex, mut stream, _) = self.connection.duplex();
+        match duplex.finish_content(trailers, &mut stream) {
             Err(Error::Local(Misuse::AwaitContinue)) => {}
             other => return other,
         }
@@ -104,8 +102,8 @@ impl Write for ContentWriter<'_> {
 
     /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
     fn flush(&mut self) -> io::Result<()> {
-        let (mut duplex, mut socket) = self.connection.duplex();
-        duplex.write_pending(&mut socket)?;
+        let (mut duplex, mut stream, _) = self.connection.duplex();
+        duplex.write_pending(&mut stream)?;
         Ok(())
     }
 }

@@ -10,41 +10,77 @@ pub use content::ContentWriter;
 pub use response::Response;
 pub use split::{RequestHalf, ResponseHalf};
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::error::{Error, WaitingFor};
+use crate::error::Error;
 use crate::step::{Duplex, Interest, Progress};
-use crate::transport::Socket;
+use crate::transport::{Expiry, TimeLimit, Timeouts, Transport, WaitingFor, wait_uninterrupted};
 
-/// Runs a step to its end, waiting at most `timeout` each time that it has to.
+/// How long a caller waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Patience {
+    /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
+    fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs a step to its end, waiting as long as `patience` says each time that it has to.
 fn drive<T>(
     duplex: &mut Duplex<'_>,
-    mut socket: &Socket,
-    timeout: Option<Duration>,
+    mut transport: &Transport,
+    patience: &Patience,
     waiting_for: WaitingFor,
-    mut step: impl FnMut(&mut Duplex<'_>, &mut &Socket) -> Result<Progress<T>, Error>,
+    mut step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
 ) -> Result<T, Error> {
+    patience.check(waiting_for)?;
     loop {
-        match step(duplex, &mut socket)? {
+        match step(duplex, &mut transport)? {
             Progress::Done(value) => return Ok(value),
             Progress::Needs(interest) => {
-                if !wait(socket, interest, timeout, duplex.until())? {
-                    return Err(Error::TimedOut { waiting_for });
-                }
+                let waiting_for = match waiting_for {
+                    WaitingFor::Response if duplex.has_begun_to_read() => WaitingFor::Content,
+                    other => other,
+                };
+                wait(transport, interest, patience, waiting_for, duplex.until())?;
             }
         }
     }
 }
 
-/// Waits for the socket, at most `timeout`, or until a step has to be made again anyway; false if the timeout passed.
+/// Waits for the stream, as long as `patience` says, or until a step has to be made again anyway.
 pub(crate) fn wait(
-    socket: &Socket,
+    transport: &Transport,
     interest: Interest,
-    timeout: Option<Duration>,
+    patience: &Patience,
+    waiting_for: WaitingFor,
     until: Option<Instant>,
-) -> Result<bool, Error> {
-    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let limit = timeout.into_iter().chain(left).min();
-    let ready = socket.wait(interest, limit).map_err(Error::Wait)?;
-    Ok(ready || limit != timeout)
+) -> Result<(), Error> {
+    let limit = patience.timeouts.of(waiting_for);
+    let timed_out = |limit| Err(Error::TimedOut { waiting_for, limit, to: None });
+    if until.is_none() && patience.deadline.is_none() {
+        // The usual case needs no clock.
+        let ready = wait_uninterrupted(transport, interest, limit).map_err(Error::Socket)?;
+        return if ready { Ok(()) } else { timed_out(TimeLimit::Phase(limit.unwrap_or_default())) };
+    }
+    let now = Instant::now();
+    let deadline = patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
+    let expiry = Expiry::earliest([Expiry::after(now, limit, TimeLimit::Phase), deadline]);
+    let end = expiry.map(|expiry| expiry.at).into_iter().chain(until).min();
+    let left = end.map(|end| end.saturating_duration_since(now));
+    let ready = wait_uninterrupted(transport, interest, left).map_err(Error::Socket)?;
+    match expiry {
+        Some(expiry) if !ready && end == Some(expiry.at) => timed_out(expiry.limit),
+        _ => Ok(()),
+    }
 }

@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
-use std::time::Duration;
 
 use dugong_proto::{Content, Fields, ResponseHead, Status};
 
-use super::drive;
 use super::split::Ends;
-use crate::error::{Error, WaitingFor};
+use super::{Patience, drive};
+use crate::error::Error;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::Socket;
+use crate::transport::{Transport, WaitingFor};
 
 /// Whoever reads: with the sending side, if it is in the same hands.
 #[derive(Debug)]
@@ -18,8 +17,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) sending: Option<&'a mut Sending>,
     pub(crate) receiving: &'a mut Receiving,
     pub(crate) shared: &'a Shared,
-    pub(crate) socket: &'a Socket,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) transport: &'a Transport,
+    pub(crate) patience: &'a Patience,
     /// What is shared with another thread that sends, which has to be told when there is nothing to hope for.
     pub(super) ends: Option<&'a Ends>,
 }
@@ -34,9 +33,10 @@ impl<'a> Reader<'a> {
         self.drive(|duplex, stream| duplex.read_head(stream))
     }
 
-    fn drive<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Socket) -> Result<Progress<T>, Error>) -> Result<T, Error> {
+    fn drive<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>) -> Result<T, Error> {
         let mut duplex = Duplex { sending: self.sending.as_deref_mut(), receiving: Some(self.receiving), shared: self.shared };
-        let result = drive(&mut duplex, self.socket, self.timeout, WaitingFor::Response, step);
+        let result = drive(&mut duplex, self.transport, self.patience, WaitingFor::Response, step);
+        self.receiving.tell_complete(self.shared);
         if let Some(ends) = self.ends {
             ends.something_was_read(&result);
         }
@@ -170,9 +170,8 @@ impl Response<'_> {
     /// `TimedOut`: can be called again on the [current response](crate::Connection::current_response). Otherwise the connection
     /// is done for.
     pub fn discard(mut self) -> Result<(), Error> {
-        if !self.is_at_end() {
-            self.reader.drive(|duplex, stream| duplex.discard(stream))?;
-        }
+        // Piece by piece, so that a deadline ends it also if there always is more.
+        while !self.is_at_end() && self.reader.drive(|duplex, stream| duplex.discard_some(stream))? {}
         Ok(())
     }
 
@@ -193,6 +192,7 @@ impl Response<'_> {
     /// `count` bytes of that were used.
     fn used(&mut self, count: usize) {
         self.reader.receiving.half.consume(count, &mut self.reader.shared.queue());
+        self.reader.receiving.tell_complete(self.reader.shared);
         if let Some(ends) = self.reader.ends {
             ends.something_was_read::<()>(&Ok(()));
         }

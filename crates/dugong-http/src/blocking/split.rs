@@ -4,16 +4,16 @@ use std::borrow::Borrow;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dugong_proto::{CloseReason, Fields, Misuse, ResponseHead};
 
 use super::response::Reader;
-use super::{Connection, Response, drive};
-use crate::error::{Closed, Error, Requests, WaitingFor};
+use super::{Connection, Patience, Response, drive};
+use crate::error::{Closed, Error, Requests};
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::Socket;
+use crate::transport::{Expiry, TimeLimit, Transport, WaitingFor};
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
 /// server will stop taking requests some time.
@@ -24,7 +24,7 @@ use crate::transport::Socket;
 pub struct RequestHalf {
     sending: Sending,
     ends: Arc<Ends>,
-    timeout: Option<Duration>,
+    patience: Patience,
 }
 
 /// The half of a connection that reads responses, in the order of the requests.
@@ -54,14 +54,14 @@ pub struct RequestHalf {
 pub struct ResponseHalf {
     receiving: Receiving,
     ends: Arc<Ends>,
-    timeout: Option<Duration>,
+    patience: Patience,
 }
 
 /// What both halves hold.
 #[derive(Debug)]
 pub(super) struct Ends {
     shared: Arc<Shared>,
-    socket: Arc<Socket>,
+    transport: Arc<Transport>,
     /// No more requests will be sent.
     no_more_requests: AtomicBool,
 }
@@ -71,23 +71,23 @@ impl Ends {
     pub(super) fn something_was_read<T>(&self, result: &Result<T, Error>) {
         let failed = result.as_ref().is_err_and(|error| error.requests().is_some());
         if failed || self.shared.queue().is_over() {
-            self.socket.shutdown(Shutdown::Both);
+            self.transport.shutdown(Shutdown::Both);
         }
         self.shared.changed.notify_all();
     }
 
     fn close(&self) {
         self.shared.cut(std::io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
-        self.socket.shutdown(Shutdown::Both);
+        self.transport.shutdown(Shutdown::Both);
         self.shared.changed.notify_all();
     }
 }
 
 impl RequestHalf {
     pub(super) fn split(connection: Connection) -> (RequestHalf, ResponseHalf) {
-        let Connection { sending, receiving, shared, socket, timeout, .. } = connection;
-        let ends = Arc::new(Ends { shared, socket, no_more_requests: AtomicBool::new(false) });
-        (RequestHalf { sending, ends: ends.clone(), timeout }, ResponseHalf { receiving, ends, timeout })
+        let Connection { sending, receiving, shared, transport, patience, .. } = connection;
+        let ends = Arc::new(Ends { shared, transport, no_more_requests: AtomicBool::new(false) });
+        (RequestHalf { sending, ends: ends.clone(), patience }, ResponseHalf { receiving, ends, patience })
     }
 
     /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
@@ -180,7 +180,7 @@ impl RequestHalf {
             return;
         }
         let mut seen = [0; 12];
-        match self.ends.socket.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
+        match self.ends.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
             // A lone empty line is skipped by the reader.
             Ok(Progress::Needs(_) | Progress::Done(b"\r\n")) => {}
             Ok(Progress::Done([])) | Err(_) => queue.close(CloseReason::PeerClosed),
@@ -226,9 +226,9 @@ impl RequestHalf {
         Duplex { sending: Some(&mut self.sending), receiving: None, shared: &self.ends.shared }
     }
 
-    fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Socket) -> Result<Progress<T>, Error>) -> Result<T, Error> {
+    fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>) -> Result<T, Error> {
         let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: None, shared: &self.ends.shared };
-        let result = drive(&mut duplex, &self.ends.socket, self.timeout, WaitingFor::Sending, step);
+        let result = drive(&mut duplex, &self.ends.transport, &self.patience, WaitingFor::Sending, step);
         if result.is_err() {
             // It may be that there is nothing to wait for any more.
             self.ends.shared.changed.notify_all();
@@ -243,7 +243,7 @@ impl Drop for RequestHalf {
         if self.sending.half().owes_content() || !self.sending.half().to_send().is_empty() {
             // The rest of the last request will never come: nobody must wait for it, or for its answer.
             self.ends.shared.queue().close(CloseReason::ContentNotSent);
-            self.ends.socket.shutdown(Shutdown::Write);
+            self.ends.transport.shutdown(Shutdown::Write);
         }
         // Taking the lock makes sure that nobody is between looking and waiting.
         drop(self.ends.shared.queue());
@@ -294,7 +294,9 @@ impl ResponseHalf {
 
     /// Waits until a request is outstanding; false if none will be.
     fn wait_for_request(&mut self) -> Result<bool, Error> {
-        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let limit = Expiry::after(Instant::now(), self.patience.timeouts.of(WaitingFor::Request), TimeLimit::Phase);
+        let deadline = self.patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
+        let expiry = Expiry::earliest([limit, deadline]);
         let ends = &self.ends;
         let mut queue = ends.shared.queue();
         while queue.is_empty() {
@@ -304,8 +306,12 @@ impl ResponseHalf {
             if let Some(reason) = queue.close_reason() {
                 return Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(&queue) });
             }
-            queue =
-                wait_changed(&ends.shared, queue, deadline).map_err(|_| Error::TimedOut { waiting_for: WaitingFor::Request })?;
+            queue = match (wait_changed(&ends.shared, queue, expiry.map(|expiry| expiry.at)), expiry) {
+                (Err(_), Some(Expiry { limit, .. })) => {
+                    return Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit, to: None });
+                }
+                (Ok(queue) | Err(queue), _) => queue,
+            };
         }
         Ok(true)
     }
@@ -315,8 +321,8 @@ impl ResponseHalf {
             sending: None,
             receiving: &mut self.receiving,
             shared: &self.ends.shared,
-            socket: &self.ends.socket,
-            timeout: self.timeout,
+            transport: &self.ends.transport,
+            patience: &self.patience,
             ends: Some(&self.ends),
         }
     }

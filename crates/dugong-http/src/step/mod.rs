@@ -38,7 +38,8 @@ use bytes::Bytes;
 use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 use crate::config::Config;
-use crate::error::{Closed, Error, Requests};
+use crate::error::{Error, Requests};
+use crate::events::{Event, Observer};
 use crate::transport::Proxy;
 
 mod receive;
@@ -181,6 +182,8 @@ pub(crate) type OnInterim = Box<dyn FnMut(&ResponseHead) + Send + Sync>;
 /// What the receiver of a connection owns.
 pub struct Receiving {
     pub(crate) half: ReceiveHalf,
+    /// How many responses were told of as complete.
+    told: u64,
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
     said: Option<io::Error>,
@@ -192,7 +195,7 @@ impl Receiving {
     pub fn new(config: &Config) -> Self {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
         half.require_length(config.require_length);
-        Receiving { half, on_interim: None, said: None }
+        Receiving { half, told: 0, on_interim: None, said: None }
     }
 
     /// The core's half, to look at.
@@ -218,10 +221,30 @@ impl Receiving {
         self.on_interim = Some(Box::new(callback));
     }
 
+    /// Takes the final head that is ready.
+    fn take_final(&mut self, shared: &Shared) {
+        self.half.take_head(&mut shared.queue());
+        if shared.observer.is_some() {
+            // One without content is complete by now.
+            let number = self.half.completed() - u64::from(!self.half.is_in_content());
+            shared.tell(&Event::Response { number, head: self.half.head() });
+            self.tell_complete(shared);
+        }
+    }
+
+    /// Tells of the response that may just have been read to its end.
+    pub(crate) fn tell_complete(&mut self, shared: &Shared) {
+        if shared.observer.is_some() && self.told < self.half.completed() {
+            self.told = self.half.completed();
+            shared.tell(&Event::Complete { number: self.told - 1, content: self.half.content_received() });
+        }
+    }
+
     /// Takes the interim head that is ready. It may be what a sender in another thread waits for.
     fn take_interim(&mut self, shared: &Shared) {
         self.half.take_head(&mut shared.queue());
         shared.changed.notify_all();
+        shared.tell(&Event::Interim { head: self.half.head() });
         if let Some(callback) = &mut self.on_interim {
             callback(self.half.head());
         }
@@ -243,9 +266,17 @@ pub struct Shared {
     /// How sending failed: then the end of what can be read is no orderly one, since a reset looks like it, which the system
     /// tells only once.
     write_failed: OnceLock<io::ErrorKind>,
+    observer: Option<Observer>,
 }
 
 impl Shared {
+    /// The same, and whoever wants to see it is told what happens.
+    pub(crate) fn observed(observer: Option<Observer>) -> Self {
+        let mut shared = Self::default();
+        shared.observer = observer;
+        shared
+    }
+
     /// The queue.
     pub fn queue(&self) -> MutexGuard<'_, Outstanding> {
         // Nothing panics while the queue is in the middle of a change, so what a panic elsewhere left is good.
@@ -276,8 +307,24 @@ impl Shared {
 
     fn sending_failed(&self, error: io::Error) -> Error {
         self.cut(error.kind(), CloseReason::Broken);
-        let queue = self.queue();
-        Error::Closed { cause: Closed::Sending(error), requests: Requests::of(&queue) }
+        Error::of_sending(error, &self.queue())
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.tell(event);
+        }
+    }
+}
+
+/// The connection is over when nobody holds it any more.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.observer.is_some() {
+            let requests = self.requests();
+            let reason = self.queue().close_reason();
+            self.tell(&Event::Closed { reason, requests: &requests });
+        }
     }
 }
 
@@ -302,6 +349,11 @@ impl Duplex<'_> {
     pub fn until(&self) -> Option<Instant> {
         // What cannot be sent any more has no time.
         if self.shared.is_cut() { None } else { self.sending.as_ref()?.upload.as_ref()?.until }
+    }
+
+    /// Whether something of a response has come that is not read to its end.
+    pub(crate) fn has_begun_to_read(&self) -> bool {
+        self.receiving.as_ref().is_some_and(|receiver| receiver.half.is_in_content() || !receiver.half.unconsumed().is_empty())
     }
 
     fn sender(&mut self) -> &mut Sending {

@@ -82,7 +82,7 @@ impl Duplex<'_> {
                         continue;
                     }
                     Some(HeadKind::Final) => {
-                        self.receiver().half.take_head(&mut shared.queue());
+                        self.receiver().take_final(shared);
                         return Ok(Progress::Done(HeadKind::Final));
                     }
                     None if shared.queue().is_empty() => return refused(Misuse::NothingOutstanding),

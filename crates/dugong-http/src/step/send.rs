@@ -7,6 +7,7 @@ use dugong_proto::{CloseReason, Content, Fields, HeadKind, Misuse, Outstanding};
 
 use super::{Duplex, Interest, Progress, Shared, Upload, refused};
 use crate::error::Error;
+use crate::events::Event;
 use crate::request::Request;
 use crate::transport::Stream;
 
@@ -72,8 +73,11 @@ impl Duplex<'_> {
         let shared = self.shared;
         let sender = self.sender();
         let mut queue = shared.queue();
+        let pending = sender.half.to_send().len();
         let number = sender.half.request(head, &sender.defaults, &mut queue);
         let number = number.map_err(|error| Error::of_core(error, &queue, None))?;
+        drop(queue);
+        shared.tell(&Event::Request { number, head: &sender.half.to_send()[pending..] });
         if let Some(content) = request.content().filter(|content| !content.is_empty()) {
             let until = if head.expect_continue { Instant::now().checked_add(sender.expect_timeout) } else { None };
             sender.upload = Some(Upload { content: content.clone(), sent: 0, until });

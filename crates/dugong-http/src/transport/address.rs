@@ -4,18 +4,20 @@ use std::fmt;
 
 use http::Uri;
 
-/// The origin of a resource: a host and a port (RFC 9110 §4.3.1).
+/// The origin of a resource: a scheme, a host and a port (RFC 9110 §4.3.1).
 ///
 /// ```
 /// use dugong_http::Origin;
-/// let (origin, target) = Origin::of_url("http://example.org/a?b=c")?;
-/// assert_eq!((origin.host(), origin.port(), &*target), ("example.org", 80, "/a?b=c"));
+/// let (origin, target) = Origin::of_url("https://example.org/a?b=c")?;
+/// assert_eq!((origin.host(), origin.port(), &*target), ("example.org", 443, "/a?b=c"));
+/// assert_eq!(origin, Origin::https("example.org", 443));
 /// assert_eq!(origin.host_field(), "example.org");
 /// assert!(Origin::of_url("ftp://example.org/").is_err());
 /// # Ok::<(), dugong_http::InvalidUrl>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
+    secure: bool,
     host: String,
     port: u16,
 }
@@ -27,6 +29,12 @@ pub struct InvalidUrl {
     why: &'static str,
 }
 
+impl InvalidUrl {
+    pub(super) fn new(url: String, why: &'static str) -> Self {
+        InvalidUrl { url, why }
+    }
+}
+
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is not a URL that can be used: {}", self.url, self.why)
@@ -36,13 +44,19 @@ impl fmt::Display for InvalidUrl {
 impl std::error::Error for InvalidUrl {}
 
 impl Origin {
-    /// The origin at a host (a name, or an address; IPv6 without brackets) and a port.
+    /// The `http` origin at a host (a name, or an address; IPv6 without brackets) and a port.
     #[must_use]
-    pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Origin { host: host.into(), port }
+    pub fn http(host: impl Into<String>, port: u16) -> Self {
+        Origin { secure: false, host: host.into(), port }
     }
 
-    /// The origin of an absolute `http` URL, and the target to ask it for: path and query. A fragment is left out, since it is
+    /// The `https` origin at a host and a port.
+    #[must_use]
+    pub fn https(host: impl Into<String>, port: u16) -> Self {
+        Origin { secure: true, host: host.into(), port }
+    }
+
+    /// The origin of an absolute `http` or `https` URL, and the target to ask it for: path and query. A fragment is left out, since it is
     /// never sent (RFC 9110 §4.2.5).
     ///
     /// # Errors
@@ -55,12 +69,12 @@ impl Origin {
         }
         let without_fragment = url.split('#').next().unwrap_or(url);
         let uri: Uri = without_fragment.parse().map_err(|_| invalid("it does not have the form of one"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(invalid("https is not supported yet")),
-            Some(_) => return Err(invalid("its scheme is not http")),
-            None => return Err(invalid("it does not begin with http://")),
-        }
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) => return Err(invalid("its scheme is neither http nor https")),
+            None => return Err(invalid("it does not begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
         if authority.as_str().contains('@') {
             return Err(invalid("it contains user information"));
@@ -71,12 +85,18 @@ impl Origin {
         }
         let port = match authority.port() {
             Some(port) if port.as_str().bytes().all(|b| b.is_ascii_digit()) => port.as_u16(),
-            None if authority.as_str().ends_with(':') || authority.as_str() == authority.host() => 80,
+            None if authority.as_str().ends_with(':') || authority.as_str() == authority.host() => default_port(secure),
             _ => return Err(invalid("its port is not a number up to 65535")),
         };
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let target = if target.starts_with('?') { format!("/{target}") } else { target.to_owned() };
-        Ok((Origin::new(host.to_ascii_lowercase(), port), target))
+        Ok((Origin { secure, host: host.to_ascii_lowercase(), port }, target))
+    }
+
+    /// Whether it is reached by TLS: its scheme is `https`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// The host: a name or an address, IPv6 without brackets.
@@ -91,18 +111,23 @@ impl Origin {
         self.port
     }
 
-    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is 80 (RFC 9110 §7.2).
+    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is that of the scheme (RFC 9110 §7.2).
     #[must_use]
     pub fn host_field(&self) -> String {
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let port = if self.port == default_port(self.secure) { String::new() } else { format!(":{}", self.port) };
         if self.host.contains(':') { format!("[{}]{port}", self.host) } else { format!("{}{port}", self.host) }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.host_field())
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.host_field())
     }
+}
+
+/// RFC 9110 §4.2.1, §4.2.2.
+fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
 }
 
 #[cfg(test)]
@@ -118,6 +143,10 @@ mod tests {
             ("HTTP://[::1]:81/x?y#z", "[::1]:81", "/x?y"),
             ("http://A.Example/X", "a.example", "/X"),
             ("http://127.0.0.1/#top", "127.0.0.1", "/"),
+            ("https://a.example/x", "a.example", "/x"),
+            ("https://a.example:443/", "a.example", "/"),
+            ("https://a.example:80/", "a.example:80", "/"),
+            ("http://a.example:443/", "a.example:443", "/"),
         ] {
             let (origin, found) = Origin::of_url(url).unwrap();
             assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
@@ -130,7 +159,7 @@ mod tests {
             "",
             "a.example/x",
             "/x",
-            "https://a/",
+            "https:///x",
             "ftp://a/",
             "http://",
             "http:///x",

@@ -5,21 +5,39 @@ use std::io::{self, IoSlice};
 use crate::step::Progress;
 
 mod address;
+mod carrier;
+mod connect;
+mod connecting;
+mod deadline;
+mod host_name;
 mod name_servers;
 mod proxy;
+mod question;
 mod resolve;
 pub mod scripted;
-mod tcp;
+mod socket;
+mod system_resolver;
 #[cfg(feature = "rustls")]
 pub mod tls;
+#[cfg(not(feature = "rustls"))]
+#[path = "without_tls.rs"]
+mod tls;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};
+pub use carrier::{Brings, Transport};
+pub(crate) use carrier::{Brought, Carrier};
+pub use connect::{Connect, Established};
+pub use connecting::{ConnectError, Connecting};
+pub(crate) use deadline::{Expiry, Timeouts};
+pub use deadline::{TimeLimit, WaitingFor};
 pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind, Refusal, Tunnel, TunnelError};
 #[cfg(feature = "socks")]
 pub use proxy::{Socks, SocksError, SocksReply};
-pub use resolve::{ResolveError, Resolving};
-pub use tcp::{Connecting, Socket, wait};
+pub use question::ServerFailure;
+pub use resolve::{NotAName, ResolveError, Resolving};
+pub use socket::{Address, Socket, wait, wait_any};
+pub(crate) use socket::{SocketOptions, wait_uninterrupted};
 pub use waits::Waits;
 
 /// A two-way stream of bytes that never waits.

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use dugong_http::{Config, Connection, Error};
+use dugong_http::{Config, Connection, Error, Origin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use rustix::net::sockopt;
@@ -45,7 +45,7 @@ pub(crate) fn connected_with(config: &Config) -> (Connection, Server) {
     stream.set_read_timeout(Some(GUARD)).expect("an open socket");
     stream.set_write_timeout(Some(GUARD)).expect("an open socket");
     let server = Server { stream, client: client.try_clone().expect("a free descriptor") };
-    (config.over(client, "origin").expect("a usable socket"), server)
+    (config.over(client, &Origin::http("origin", 80)).expect("a usable socket"), server)
 }
 
 impl Server {

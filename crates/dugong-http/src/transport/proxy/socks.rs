@@ -91,6 +91,14 @@ pub enum SocksReply {
     Unassigned,
 }
 
+impl SocksReply {
+    /// Whether it may go well next time.
+    pub(crate) fn is_temporary(self) -> bool {
+        use SocksReply::{ConnectionRefused, GeneralFailure, HostUnreachable, NetworkUnreachable, TtlExpired};
+        matches!(self, GeneralFailure | NetworkUnreachable | HostUnreachable | ConnectionRefused | TtlExpired)
+    }
+}
+
 impl Socks {
     /// A connection to `host` (a name or an address, IPv6 without brackets) and `port`.
     ///

@@ -239,8 +239,7 @@ impl Session {
     /// Whether an earlier session was resumed, so that the certificates are those of that one.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        use HandshakeKind::{Resumed, ResumedWithHelloRetryRequest};
-        matches!(self.connection.handshake_kind(), Some(Resumed | ResumedWithHelloRetryRequest))
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Goes on until there is something for the reader.

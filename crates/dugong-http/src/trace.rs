@@ -1,0 +1,195 @@
+//! The bytes of a connection, written down for people.
+
+use std::fmt;
+use std::io::{IoSlice, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Fields whose values are nobody's business (RFC 9110 §17.16.3, RFC 6265 §8): not even in a trace that is sent to a colleague.
+const SECRETS: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"];
+
+/// So many characters stand in one line of a trace.
+const WIDTH: usize = 120;
+
+/// Writes down all that goes over a connection, as plain text also with TLS: each line of the wire in a line, with `> ` before
+/// what is sent and `< ` before what is received, and `\r\n` where it stands. Bytes that are no text are `\x00` to `\xff`.
+///
+/// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`: also in content, and
+/// in whatever else looks like these fields.
+pub(crate) struct WireTrace {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    writer: Box<dyn Write + Send>,
+    sent: Mask,
+    received: Mask,
+}
+
+impl fmt::Debug for WireTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireTrace").finish_non_exhaustive()
+    }
+}
+
+impl WireTrace {
+    pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
+        WireTrace { inner: Mutex::new(Inner { writer: Box::new(writer), sent: Mask::default(), received: Mask::default() }) }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection begins; what the last one left unfinished is over.
+    pub(crate) fn begin(&self) {
+        let mut inner = self.inner();
+        (inner.sent, inner.received) = (Mask::default(), Mask::default());
+    }
+
+    /// The first `count` bytes of `pieces` were sent.
+    pub(crate) fn sent(&self, pieces: &[IoSlice<'_>], count: usize) {
+        let Inner { writer, sent, .. } = &mut *self.inner();
+        let mut left = count;
+        let mut bytes = Vec::with_capacity(count);
+        for piece in pieces {
+            let taken = piece.len().min(left);
+            bytes.extend_from_slice(&piece[..taken]);
+            left -= taken;
+        }
+        write_lines(writer, "> ", &sent.masked(&bytes));
+    }
+
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        let Inner { writer, received, .. } = &mut *self.inner();
+        write_lines(writer, "< ", &received.masked(bytes));
+    }
+}
+
+/// A trace that cannot be written is no reason for a connection to fail.
+fn write_lines(writer: &mut dyn Write, prefix: &str, bytes: &[u8]) {
+    let mut text = String::with_capacity(bytes.len() + 64);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        for part in line.chunks(WIDTH) {
+            text.push_str(prefix);
+            for &byte in part {
+                match byte {
+                    // Quotes are escaped by the library, but need not be.
+                    b'"' | b'\'' => text.push(char::from(byte)),
+                    _ => text.extend(byte.escape_ascii().map(char::from)),
+                }
+            }
+            text.push('\n');
+        }
+    }
+    let _ = writer.write_all(text.as_bytes());
+    let _ = writer.flush();
+}
+
+/// Replaces the values of secret fields in a stream of bytes, however it is cut.
+#[derive(Debug, Default)]
+pub(crate) struct Mask {
+    place: Place,
+    /// What stands in the line so far, in lower case, as long as it can be the name of a secret field.
+    name: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Name,
+    /// The rest of a line that is no secret.
+    Rest,
+    /// The value of a secret; whether its line has ended, so that only a continuation belongs to it.
+    Secret { ended: bool },
+}
+
+impl Mask {
+    /// `bytes` without secrets.
+    pub(crate) fn masked(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        for &byte in bytes {
+            self.take(byte, &mut out);
+        }
+        out
+    }
+
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
+        if self.place == (Place::Secret { ended: true }) {
+            // A folded line goes on with it (RFC 9112 §5.2).
+            self.place = if matches!(byte, b' ' | b'\t') { Place::Secret { ended: false } } else { Place::Name };
+        }
+        match (self.place, byte) {
+            (Place::Secret { .. }, b'\n') => {
+                out.extend_from_slice(b"\r\n");
+                self.name.clear();
+                self.place = Place::Secret { ended: true };
+            }
+            (Place::Secret { .. }, _) => {}
+            (_, b'\n') => {
+                out.push(byte);
+                self.name.clear();
+                self.place = Place::Name;
+            }
+            (Place::Name, b':') if SECRETS.contains(&&self.name[..]) => {
+                out.extend_from_slice(b": ***");
+                self.place = Place::Secret { ended: false };
+            }
+            (Place::Name, _) => {
+                out.push(byte);
+                self.name.push(byte.to_ascii_lowercase());
+                if !SECRETS.iter().any(|secret| secret.starts_with(&self.name)) {
+                    self.place = Place::Rest;
+                }
+            }
+            (Place::Rest, _) => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A place that the test can look into.
+    #[derive(Clone, Default)]
+    struct Shelf(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shelf {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const HEAD: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: Basic c2VjcmV0\r\nCookie: secret\r\n\tsecret\r\nCookies: 1\r\n\r\n";
+
+    #[test]
+    fn secrets_are_masked_wherever_the_bytes_are_cut() {
+        let whole = Mask::default().masked(HEAD);
+        let text = String::from_utf8(whole.clone()).unwrap();
+        assert_eq!(text, "GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: ***\r\nCookie: ***\r\n\r\nCookies: 1\r\n\r\n");
+        for cut in 0..HEAD.len() {
+            let mut mask = Mask::default();
+            let mut parts = mask.masked(&HEAD[..cut]);
+            parts.extend(mask.masked(&HEAD[cut..]));
+            assert_eq!(parts, whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_trace_has_a_line_for_each_line_and_says_who_sent_it() {
+        let shelf = Shelf::default();
+        let trace = WireTrace::new(shelf.clone());
+        trace.sent(&[IoSlice::new(b"GET / HTTP/1.1\r\n"), IoSlice::new(b"\r\nnot yet")], 18);
+        trace.received(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\n\r\n\x00\xffa\\b");
+        let text = String::from_utf8(shelf.0.lock().unwrap().clone()).unwrap();
+        let lines = ["> GET / HTTP/1.1\\r\\n", "> \\r\\n", "< HTTP/1.1 200 OK\\r\\n", "< Set-Cookie: ***\\r\\n", "< \\r\\n"];
+        assert_eq!(text, format!("{}\n< \\x00\\xffa\\\\b\n", lines.join("\n")));
+    }
+}

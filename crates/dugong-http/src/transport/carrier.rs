@@ -1,0 +1,208 @@
+//! What carries the bytes of a connection, once there is one.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Stream;
+use super::socket::{Socket, progress};
+use super::tls::Session;
+use crate::step::{Interest, Progress};
+use crate::trace::WireTrace;
+
+/// A connection on which HTTP can be spoken: a socket or a stream of the caller's, and TLS over it if the server wants that.
+///
+/// Two threads may use it, each for its own direction.
+#[derive(Debug)]
+pub struct Transport {
+    carrier: Carrier,
+    session: Option<Mutex<Session>>,
+    trace: Option<Arc<WireTrace>>,
+}
+
+/// What is at the bottom.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Socket(Arc<Socket>),
+    Brought(Brought),
+}
+
+/// A stream of bytes that the caller brings: it is switched to non-blocking mode, reports `WouldBlock` when it would have to
+/// wait, and can be polled for that with its descriptor.
+pub trait Brings: Read + Write + AsFd + Send + 'static {}
+
+impl<T: Read + Write + AsFd + Send + 'static> Brings for T {}
+
+/// A stream that the caller has brought.
+pub(crate) struct Brought {
+    /// The lock is held for a call that does not wait.
+    stream: Mutex<Box<dyn Brings>>,
+    /// To be waited for while another thread is in the stream.
+    descriptor: OwnedFd,
+}
+
+impl Brought {
+    pub(crate) fn new(stream: impl Brings) -> io::Result<Self> {
+        let descriptor = stream.as_fd().try_clone_to_owned()?;
+        rustix::io::ioctl_fionbio(&descriptor, true)?;
+        Ok(Brought { stream: Mutex::new(Box::new(stream)), descriptor })
+    }
+
+    fn stream(&self) -> MutexGuard<'_, Box<dyn Brings>> {
+        // What a panic in the caller's stream has left is for the stream to say.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brought").field("descriptor", &self.descriptor).finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Carrier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Carrier::Socket(socket) => socket.as_fd(),
+            Carrier::Brought(brought) => brought.descriptor.as_fd(),
+        }
+    }
+}
+
+impl Stream for &Carrier {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        match self {
+            Carrier::Socket(socket) => (&**socket).read(buffer),
+            Carrier::Brought(brought) => progress(Interest::READ, || brought.stream().read(buffer)),
+        }
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        match self {
+            Carrier::Socket(socket) => (&**socket).write(pieces),
+            Carrier::Brought(brought) => {
+                let written = progress(Interest::WRITE, || brought.stream().write_vectored(pieces))?;
+                // Nothing where there was something would be tried for ever.
+                let nothing = written == Progress::Done(0) && pieces.iter().any(|piece| !piece.is_empty());
+                if nothing { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        match self {
+            Carrier::Socket(_) => Ok(Progress::Done(())),
+            Carrier::Brought(brought) => Ok(progress(Interest::WRITE, || brought.stream().flush().map(|()| 0))?.map(drop)),
+        }
+    }
+}
+
+impl Transport {
+    pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<Arc<WireTrace>>) -> Self {
+        Transport { carrier, session: session.map(Mutex::new), trace }
+    }
+
+    /// The TLS session, if there is one. Its lock is never held while waiting.
+    pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        Some(self.session.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.carrier {
+            Carrier::Socket(socket) => socket.peer_address().ok()?,
+            Carrier::Brought(_) => None,
+        }
+    }
+
+    /// The address of this end, if it has one.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.carrier {
+            Carrier::Socket(socket) => socket.local_address().ok()?,
+            Carrier::Brought(_) => None,
+        }
+    }
+
+    /// Reads without taking anything, if that is possible; otherwise it seems that nothing has come.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        if let Some(mut session) = self.session() {
+            return session.peek(&mut &self.carrier, buffer);
+        }
+        match &self.carrier {
+            Carrier::Socket(socket) => socket.peek(buffer),
+            Carrier::Brought(_) => Ok(Progress::Needs(Interest::READ)),
+        }
+    }
+
+    /// Closes one direction or both; whoever waits for them wakes up. With TLS, the end of what is sent is announced, as far
+    /// as that is possible without waiting (RFC 9112 §9.8).
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        if how != Shutdown::Read
+            && let Some(mut session) = self.session()
+        {
+            session.close_notify(&mut &self.carrier);
+        }
+        match &self.carrier {
+            Carrier::Socket(socket) => socket.shutdown(how),
+            Carrier::Brought(brought) => {
+                let how = match how {
+                    Shutdown::Read => rustix::net::Shutdown::Read,
+                    Shutdown::Write => rustix::net::Shutdown::Write,
+                    Shutdown::Both => rustix::net::Shutdown::Both,
+                };
+                // It need not be a socket; then it ends when it is dropped.
+                let _ = rustix::net::shutdown(&brought.descriptor, how);
+            }
+        }
+    }
+}
+
+/// The end of TLS is announced by whoever drops the connection, too.
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if let Some(mut session) = self.session() {
+            session.close_notify(&mut &self.carrier);
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.as_fd()
+    }
+}
+
+impl Stream for &Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let read = match self.session() {
+            None => (&self.carrier).read(buffer),
+            Some(mut session) => session.read(&mut &self.carrier, buffer),
+        };
+        if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &read) {
+            trace.received(&buffer[..*count]);
+        }
+        read
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let written = match self.session() {
+            None => (&self.carrier).write(pieces),
+            Some(mut session) => session.write(&mut &self.carrier, pieces),
+        };
+        if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &written) {
+            trace.sent(pieces, *count);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        if let Some(mut session) = self.session() {
+            return session.flush(&mut &self.carrier);
+        }
+        (&self.carrier).flush()
+    }
+}

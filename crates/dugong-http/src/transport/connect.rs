@@ -1,0 +1,468 @@
+//! Making a connection: name, TCP, tunnel, TLS.
+
+use std::fmt;
+#[cfg(feature = "socks")]
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+#[cfg(feature = "socks")]
+use super::Socks;
+use super::carrier::Carrier;
+use super::deadline::{Expiry, TimeLimit, WaitingFor};
+use super::tls::Session;
+use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits};
+use crate::config::{Config, ProxyChoice};
+use crate::error::Error;
+use crate::events::{Event, Observer};
+use crate::step::{Interest, Progress, Receiving, Sending, Shared};
+
+/// A connection that is being made, step by step.
+///
+/// Nothing of a request is sent before it is finished: over TLS not before the handshake is (RFC 9112 §9.7), and through a
+/// proxy not before the tunnel is open. Its limits of time are its own: a step after one has passed says so.
+///
+/// ```
+/// # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;
+/// # let port = server.address().port();
+/// use std::task::Poll;
+/// use std::time::Instant;
+/// use dugong_http::transport::{Connect, Origin, Waits, wait_any};
+/// use dugong_http::Config;
+///
+/// let mut connect = Connect::new(&Config::new(), &Origin::http("127.0.0.1", port), Instant::now())?;
+/// let established = loop {
+///     if let Poll::Ready(established) = connect.step(Instant::now())? {
+///         break established;
+///     }
+///     let mut waits = Waits::default();
+///     connect.waits(&mut waits);
+///     wait_any(&waits)?; // or however else
+/// };
+/// assert_eq!(established.transport.peer_address().unwrap().port(), port);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Connect {
+    config: Config,
+    origin: Origin,
+    /// The one that is used.
+    proxy: Option<Proxy>,
+    /// What is given away when the connection is there.
+    sending: Option<Sending>,
+    observer: Option<Observer>,
+    stage: Stage,
+    /// What the stream of the current stage has to be ready for.
+    needs: Interest,
+    /// When the current phase has taken too long.
+    phase: Option<Expiry>,
+    /// When all of connecting has, and the whole connection.
+    sums: [Option<Expiry>; 2],
+    off_thread: bool,
+}
+
+/// What connecting comes to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Established {
+    /// The stream.
+    pub transport: Transport,
+    /// The sending side for it.
+    pub sending: Sending,
+    /// The receiving side for it.
+    pub receiving: Receiving,
+    /// What both share.
+    pub shared: Shared,
+    /// When the whole connection has to be at its end, if there is a limit.
+    pub deadline: Option<Instant>,
+}
+
+enum Stage {
+    Begin,
+    Name(Resolving),
+    Tcp(Connecting),
+    Tunnel(Box<Tunnel>, Carrier),
+    /// The addresses of the origin, for a SOCKS proxy that resolves no names.
+    #[cfg(feature = "socks")]
+    SocksName(Resolving, Carrier),
+    #[cfg(feature = "socks")]
+    Socks(Box<Socks>, Carrier),
+    #[cfg(feature = "rustls")]
+    Handshake(Box<Session>, Carrier),
+    /// The stream is there, and nothing is to be done on it before HTTP is spoken.
+    Ready(Carrier),
+    Over,
+}
+
+impl Connect {
+    /// Will connect to `origin`, on the way that `config` says. Limits of time count from `now`.
+    ///
+    /// # Errors
+    /// `Local` if the host or the user agent is not valid, `Proxy` if the environment's proxy is not, `Url` for an `https`
+    /// origin if TLS was left out when this crate was built.
+    pub fn new(config: &Config, origin: &Origin, now: Instant) -> Result<Self, Error> {
+        let proxy = match &config.proxy {
+            _ if config.unix_socket.is_some() => None,
+            ProxyChoice::None => None,
+            ProxyChoice::This(proxy) => Some(proxy.clone()),
+            ProxyChoice::Environment => Proxy::from_environment(origin.is_secure(), origin.host(), origin.port())?,
+        };
+        Connect::begin(config, origin, proxy, now)
+    }
+
+    /// Will speak to `origin` over a stream that exists already; what is between is the caller's business.
+    ///
+    /// # Errors
+    /// As for [`new`](Connect::new).
+    pub(crate) fn over(config: &Config, origin: &Origin, carrier: Carrier, now: Instant) -> Result<Self, Error> {
+        let mut connect = Connect::begin(config, origin, None, now)?;
+        connect.stage = connect.secure(carrier, now)?;
+        Ok(connect)
+    }
+
+    fn begin(config: &Config, origin: &Origin, proxy: Option<Proxy>, now: Instant) -> Result<Self, Error> {
+        if origin.is_secure() && cfg!(not(feature = "rustls")) {
+            return Err(InvalidUrl::new(origin.to_string(), "this build has no TLS: its feature rustls is off").into());
+        }
+        let mut sending = Sending::new(&origin.host_field(), config)?;
+        if let Some(proxy) = &proxy
+            && proxy.kind() == ProxyKind::Http
+            && !origin.is_secure()
+        {
+            sending.through_proxy(proxy);
+        }
+        let timeouts = &config.timeouts;
+        let sums = [
+            Expiry::after(now, timeouts.establish, TimeLimit::Connecting),
+            Expiry::after(now, timeouts.whole, |_| TimeLimit::Deadline),
+        ];
+        if let Some(trace) = &config.trace {
+            trace.begin();
+        }
+        Ok(Connect {
+            config: config.clone(),
+            origin: origin.clone(),
+            proxy,
+            sending: Some(sending),
+            observer: config.observer_for(origin),
+            stage: Stage::Begin,
+            needs: Interest::READ,
+            phase: None,
+            sums,
+            off_thread: timeouts.limit_names(),
+        })
+    }
+
+    /// Never blocks in a step, also where no limit of time asks for that: the system's resolver always is in a thread of its
+    /// own.
+    #[must_use]
+    pub fn never_blocking(mut self) -> Self {
+        self.off_thread = true;
+        self
+    }
+
+    /// Goes on; after `Pending`, [`waits`](Connect::waits) says when to do so again.
+    ///
+    /// # Errors
+    /// There is no connection, and nothing is left of the attempt. What was wrong with the name, each address, the proxy or TLS
+    /// is in the error; `TimedOut` names the phase.
+    ///
+    /// # Panics
+    /// If it was at its end before.
+    pub fn step(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
+        let progress = self.advance(now);
+        if let Ok(Poll::Pending) = progress {
+            let expiry = Expiry::earliest([self.phase, self.sums[0], self.sums[1]]);
+            let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) else { return Ok(Poll::Pending) };
+            let error = self.timed_out(expiry.limit);
+            self.stage = Stage::Over;
+            return Err(error);
+        }
+        self.stage = Stage::Over;
+        progress
+    }
+
+    fn advance(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
+        loop {
+            self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Begin => self.first_stage(now),
+                Stage::Name(mut resolving) => match resolving.step(now)? {
+                    Poll::Pending => return self.pending(Stage::Name(resolving)),
+                    Poll::Ready(addresses) => {
+                        self.tell(&Event::Resolved { host: self.next_host().0, addresses: &addresses });
+                        self.tcp(Connecting::new(addresses), now)
+                    }
+                },
+                Stage::Tcp(mut connecting) => match connecting.step(now) {
+                    Ok(Poll::Pending) => return self.pending(Stage::Tcp(connecting)),
+                    Ok(Poll::Ready(socket)) => self.after_tcp(socket, now)?,
+                    Err(source) => return Err(Error::Connect { to: self.target().into(), source }),
+                },
+                Stage::Tunnel(mut tunnel, carrier) => match tunnel.step(&mut &carrier) {
+                    Ok(Progress::Needs(interest)) => {
+                        self.needs = interest;
+                        return self.pending(Stage::Tunnel(tunnel, carrier));
+                    }
+                    Ok(Progress::Done(())) => {
+                        self.tell(&Event::Tunneled);
+                        self.secure(carrier, now)?
+                    }
+                    Err(source) => {
+                        let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
+                        return Err(Error::Tunnel { proxy, to, source: Box::new(source) });
+                    }
+                },
+                #[cfg(feature = "socks")]
+                Stage::SocksName(mut resolving, carrier) => match resolving.step(now)? {
+                    Poll::Pending => return self.pending(Stage::SocksName(resolving, carrier)),
+                    Poll::Ready(addresses) => {
+                        self.tell(&Event::Resolved { host: self.origin.host(), addresses: &addresses });
+                        self.enter(WaitingFor::Handshake, now);
+                        let first = addresses.first().expect("a name without addresses is an error");
+                        self.ask_socks(&first.ip().to_string(), carrier)?
+                    }
+                },
+                #[cfg(feature = "socks")]
+                Stage::Socks(mut socks, carrier) => match socks.step(&mut &carrier) {
+                    Ok(Progress::Needs(interest)) => {
+                        self.needs = interest;
+                        return self.pending(Stage::Socks(socks, carrier));
+                    }
+                    Ok(Progress::Done(())) => {
+                        self.tell(&Event::Tunneled);
+                        self.secure(carrier, now)?
+                    }
+                    Err(source) => {
+                        let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
+                        return Err(Error::Socks { proxy, to, source });
+                    }
+                },
+                #[cfg(feature = "rustls")]
+                Stage::Handshake(mut session, carrier) => match session.handshake(&mut &carrier) {
+                    Ok(Progress::Needs(interest)) => {
+                        self.needs = interest;
+                        return self.pending(Stage::Handshake(session, carrier));
+                    }
+                    Ok(Progress::Done(())) => {
+                        let (version, cipher_suite) = (session.version(), session.cipher_suite());
+                        self.tell(&Event::Secured {
+                            version: version.unwrap_or_default(),
+                            cipher_suite: cipher_suite.unwrap_or_default(),
+                        });
+                        return Ok(Poll::Ready(self.established(carrier, Some(*session))));
+                    }
+                    Err(source) => return Err(Error::Tls { source: Box::new(source), requests: None }),
+                },
+                Stage::Ready(carrier) => return Ok(Poll::Ready(self.established(carrier, None))),
+                Stage::Over => panic!("connecting has come to its end before"),
+            };
+        }
+    }
+
+    fn pending(&mut self, stage: Stage) -> Result<Poll<Established>, Error> {
+        self.stage = stage;
+        Ok(Poll::Pending)
+    }
+
+    /// Whom to connect to: the proxy or the origin.
+    fn next_host(&self) -> (&str, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (self.origin.host(), self.origin.port()),
+        }
+    }
+
+    fn first_stage(&mut self, now: Instant) -> Stage {
+        if let Some(path) = &self.config.unix_socket {
+            let path = path.clone();
+            return self.tcp(Connecting::unix(path), now);
+        }
+        let (host, port) = self.next_host();
+        if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {
+            let addresses = addresses.clone();
+            return self.tcp(Connecting::new(addresses), now);
+        }
+        self.tell(&Event::Resolving { host });
+        let resolving = Resolving::new(host, port, self.off_thread);
+        self.enter(WaitingFor::Name, now);
+        Stage::Name(resolving)
+    }
+
+    fn tcp(&mut self, connecting: Connecting, now: Instant) -> Stage {
+        self.enter(WaitingFor::Connection, now);
+        Stage::Tcp(connecting.with(self.config.socket.clone(), self.observer.clone()))
+    }
+
+    /// The socket is connected: a tunnel, TLS, or nothing more.
+    fn after_tcp(&mut self, socket: Arc<Socket>, now: Instant) -> Result<Stage, Error> {
+        self.tell(&Event::Connected { peer: socket.peer_address().ok().flatten(), local: socket.local_address().ok().flatten() });
+        self.enter(WaitingFor::Handshake, now);
+        let carrier = Carrier::Socket(socket);
+        let Some(proxy) = &self.proxy else { return self.secure(carrier, now) };
+        let (host, port) = (self.origin.host(), self.origin.port());
+        match proxy.kind() {
+            ProxyKind::Http if !self.origin.is_secure() => self.secure(carrier, now),
+            ProxyKind::Http => {
+                self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
+                Ok(Stage::Tunnel(Box::new(Tunnel::through(proxy, host, port)?), carrier))
+            }
+            ProxyKind::Socks5 { remote_names } => self.socks(remote_names, carrier, now),
+        }
+    }
+
+    /// The socket leads to a SOCKS proxy, which is told a name or an address.
+    #[cfg(feature = "socks")]
+    fn socks(&mut self, remote_names: bool, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
+        let (host, port) = (self.origin.host(), self.origin.port());
+        if remote_names || host.parse::<IpAddr>().is_ok() {
+            return self.ask_socks(host, carrier);
+        }
+        self.tell(&Event::Resolving { host });
+        let resolving = Resolving::new(host, port, self.off_thread);
+        self.enter(WaitingFor::Name, now);
+        Ok(Stage::SocksName(resolving, carrier))
+    }
+
+    #[cfg(feature = "socks")]
+    fn ask_socks(&self, host: &str, carrier: Carrier) -> Result<Stage, Error> {
+        let proxy = self.proxy.as_ref().expect("it is what the socket leads to");
+        self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
+        Ok(Stage::Socks(Box::new(Socks::new(proxy, host, self.origin.port())?), carrier))
+    }
+
+    #[cfg(not(feature = "socks"))]
+    fn socks(&mut self, _: bool, _: Carrier, _: Instant) -> Result<Stage, Error> {
+        unreachable!("there are no such proxies without the feature")
+    }
+
+    /// The stream leads to the origin.
+    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only a handshake takes time"))]
+    fn secure(&mut self, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
+        #[cfg(feature = "rustls")]
+        if self.origin.is_secure() {
+            let host = self.origin.host();
+            self.tell(&Event::Handshaking { host });
+            let session = Session::new(&self.config.tls, host);
+            let session = session.map_err(|source| Error::Tls { source: Box::new(source), requests: None })?;
+            if self.phase.is_none() {
+                self.enter(WaitingFor::Handshake, now);
+            }
+            return Ok(Stage::Handshake(Box::new(session), carrier));
+        }
+        Ok(Stage::Ready(carrier))
+    }
+
+    fn established(&mut self, carrier: Carrier, session: Option<Session>) -> Established {
+        Established {
+            transport: Transport::new(carrier, session, self.config.trace.clone()),
+            sending: self.sending.take().expect("it is given away once"),
+            receiving: Receiving::new(&self.config),
+            shared: Shared::observed(self.observer.take()),
+            deadline: self.sums[1].map(|expiry| expiry.at),
+        }
+    }
+
+    fn enter(&mut self, phase: WaitingFor, now: Instant) {
+        self.phase = Expiry::after(now, self.config.timeouts.of(phase), TimeLimit::Phase);
+    }
+
+    /// What it waits for after `Pending`.
+    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        match &self.stage {
+            Stage::Name(resolving) => resolving.waits(waits),
+            Stage::Tcp(connecting) => connecting.waits(waits),
+            #[cfg(feature = "socks")]
+            Stage::SocksName(resolving, _) => resolving.waits(waits),
+            Stage::Tunnel(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            #[cfg(feature = "socks")]
+            Stage::Socks(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            #[cfg(feature = "rustls")]
+            Stage::Handshake(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            // It can go on at once.
+            Stage::Begin | Stage::Ready(_) | Stage::Over => waits.until(Instant::now()),
+        }
+        for expiry in [self.phase, self.sums[0], self.sums[1]] {
+            waits.until(expiry.map(|expiry| expiry.at));
+        }
+    }
+
+    fn timed_out(&self, limit: TimeLimit) -> Error {
+        let (waiting_for, to) = match &self.stage {
+            Stage::Name(_) => (WaitingFor::Name, self.next_host().0.to_owned()),
+            #[cfg(feature = "socks")]
+            Stage::SocksName(..) => (WaitingFor::Name, self.origin.host().to_owned()),
+            Stage::Tcp(connecting) => (WaitingFor::Connection, format!("{} ({})", self.target(), Attempts(connecting))),
+            Stage::Tunnel(..) => (WaitingFor::Tunnel, format!("{} ({})", self.origin_name(), self.proxy_name())),
+            #[cfg(feature = "socks")]
+            Stage::Socks(..) => (WaitingFor::Tunnel, format!("{} ({})", self.origin_name(), self.proxy_name())),
+            #[cfg(feature = "rustls")]
+            Stage::Handshake(..) => (WaitingFor::Handshake, self.origin_name()),
+            Stage::Begin | Stage::Ready(_) | Stage::Over => unreachable!("these do not wait"),
+        };
+        Error::TimedOut { waiting_for, limit, to: Some(to.into()) }
+    }
+
+    /// Whom the socket is for, for people.
+    fn target(&self) -> String {
+        match &self.config.unix_socket {
+            Some(path) => path.display().to_string(),
+            None => {
+                let (host, port) = self.next_host();
+                let what = if self.proxy.is_some() { "the proxy " } else { "" };
+                format!("{what}{host} port {port}")
+            }
+        }
+    }
+
+    fn origin_name(&self) -> String {
+        format!("{} port {}", self.origin.host(), self.origin.port())
+    }
+
+    fn proxy_name(&self) -> String {
+        self.proxy.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.tell(event);
+        }
+    }
+}
+
+/// What has come of the attempts so far, for people.
+struct Attempts<'a>(&'a Connecting);
+
+impl fmt::Display for Attempts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (address, error) in self.0.failed() {
+            write!(f, "{separator}{address}: {error}")?;
+            separator = "; ";
+        }
+        for address in self.0.under_way() {
+            write!(f, "{separator}{address}: no answer")?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Begin => "Begin",
+            Stage::Name(_) => "Name",
+            Stage::Tcp(_) => "Tcp",
+            Stage::Tunnel(..) => "Tunnel",
+            #[cfg(feature = "socks")]
+            Stage::SocksName(..) => "SocksName",
+            #[cfg(feature = "socks")]
+            Stage::Socks(..) => "Socks",
+            #[cfg(feature = "rustls")]
+            Stage::Handshake(..) => "Handshake",
+            Stage::Ready(_) => "Ready",
+            Stage::Over => "Over",
+        })
+    }
+}

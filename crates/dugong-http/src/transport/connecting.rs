@@ -1,0 +1,264 @@
+//! Connecting to one of several addresses (RFC 8305).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::socket::SocketOptions;
+use super::{Address, Socket, Waits};
+use crate::events::{Event, Observer};
+use crate::step::Interest;
+
+/// How long an attempt is alone before the next one begins beside it (RFC 8305 §5, Connection Attempt Delay).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How often a Unix socket is tried whose queue of connections is full: the system has no event for that.
+const QUEUE_DELAY: Duration = Duration::from_millis(10);
+
+/// A connection that is being made: to the addresses of a name, the next one when the last has failed or is slow, until one
+/// answers. The others are closed then.
+#[derive(Debug)]
+pub struct Connecting {
+    /// Those that are still to be tried.
+    addresses: VecDeque<Address>,
+    /// Those that are under way, oldest first.
+    attempts: Vec<(Address, Arc<Socket>)>,
+    failed: Vec<(Address, io::Error)>,
+    options: SocketOptions,
+    observer: Option<Observer>,
+    /// After how long the next attempt begins beside the others; `None` is when they have failed.
+    delay: Option<Duration>,
+    /// When the next attempt begins.
+    next: Option<Instant>,
+}
+
+/// No address answered.
+#[derive(Debug)]
+pub struct ConnectError {
+    failed: Vec<(Address, io::Error)>,
+}
+
+impl Connecting {
+    /// Tries all `addresses`, the families in turn (RFC 8305 §4) and each with a small lead over the next, so that one that
+    /// does not answer costs little.
+    #[must_use]
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let (first, others): (Vec<_>, Vec<_>) = split_by_family(addresses);
+        let (mut first, mut others) = (first.into_iter(), others.into_iter());
+        let mut addresses = VecDeque::new();
+        loop {
+            let pair = [first.next(), others.next()];
+            if pair == [None, None] {
+                return Connecting { delay: Some(ATTEMPT_DELAY), ..Connecting::one_by_one(addresses) };
+            }
+            addresses.extend(pair.into_iter().flatten());
+        }
+    }
+
+    /// Tries one of `addresses` after the other, in their order, and each for as long as the caller likes: then there is only
+    /// one [attempt](Connecting::current) at a time.
+    #[must_use]
+    pub fn one_by_one(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let addresses = addresses.into_iter().map(Address::Ip).collect();
+        Connecting {
+            addresses,
+            attempts: Vec::new(),
+            failed: Vec::new(),
+            options: SocketOptions::default(),
+            observer: None,
+            delay: None,
+            next: None,
+        }
+    }
+
+    pub(super) fn unix(path: Arc<std::path::Path>) -> Self {
+        Connecting { addresses: [Address::Unix(path)].into(), ..Connecting::one_by_one([]) }
+    }
+
+    pub(super) fn with(self, options: SocketOptions, observer: Option<Observer>) -> Self {
+        Connecting { options, observer, ..self }
+    }
+
+    /// Goes on; after `Pending`, [`waits`](Connecting::waits) says when to do so again.
+    ///
+    /// # Errors
+    /// No address is left.
+    pub fn step(&mut self, now: Instant) -> Result<Poll<Arc<Socket>>, ConnectError> {
+        loop {
+            let mut index = 0;
+            while let Some((_, socket)) = self.attempts.get(index) {
+                match socket.is_connected() {
+                    Ok(true) => return Ok(Poll::Ready(self.won(index))),
+                    Ok(false) => index += 1,
+                    Err(error) => self.lost(index, error),
+                }
+            }
+            let is_time = self.next.is_some_and(|next| next <= now);
+            if !is_time && (self.next.is_some() || !self.attempts.is_empty()) {
+                return Ok(Poll::Pending);
+            }
+            self.next = None;
+            let Some(address) = self.addresses.pop_front() else {
+                if self.attempts.is_empty() {
+                    return Err(ConnectError { failed: std::mem::take(&mut self.failed) });
+                }
+                return Ok(Poll::Pending);
+            };
+            self.tell(&Event::Connecting { address: &address });
+            match Socket::begin(&address, &self.options) {
+                Ok(socket) => {
+                    self.attempts.push((address, Arc::new(socket)));
+                    if !self.addresses.is_empty() {
+                        self.next = self.delay.and_then(|delay| now.checked_add(delay));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && matches!(address, Address::Unix(_)) => {
+                    self.addresses.push_front(address);
+                    self.next = now.checked_add(QUEUE_DELAY);
+                }
+                Err(error) => self.note_failure(address, error),
+            }
+        }
+    }
+
+    fn note_failure(&mut self, address: Address, error: io::Error) {
+        self.tell(&Event::ConnectFailed { address: &address, error: &error });
+        self.failed.push((address, error));
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.tell(event);
+        }
+    }
+
+    /// The first attempt that has got through; the others are closed.
+    fn won(&mut self, index: usize) -> Arc<Socket> {
+        let (_, socket) = self.attempts.swap_remove(index);
+        self.attempts.clear();
+        self.addresses.clear();
+        self.next = None;
+        socket
+    }
+
+    fn lost(&mut self, index: usize, error: io::Error) {
+        let (address, _) = self.attempts.remove(index);
+        self.note_failure(address, error);
+        // There is nothing to have a lead over any more.
+        self.next = None;
+    }
+
+    /// What it waits for after `Pending`.
+    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        for (_, socket) in &self.attempts {
+            waits.on(socket.as_fd(), Interest::WRITE);
+        }
+        waits.until(self.next);
+    }
+
+    /// The socket of the last attempt; to be waited for, or to be shut down by somebody who does not want it any more.
+    #[must_use]
+    pub fn current(&self) -> Option<&Arc<Socket>> {
+        self.attempts.last().map(|(_, socket)| socket)
+    }
+
+    /// The addresses of the attempts that are under way.
+    pub fn under_way(&self) -> impl Iterator<Item = &Address> {
+        self.attempts.iter().map(|(address, _)| address)
+    }
+
+    /// The attempts that have failed so far, and why.
+    #[must_use]
+    pub fn failed(&self) -> &[(Address, io::Error)] {
+        &self.failed
+    }
+
+    /// Gives up the last attempt, because of `error`; the next step goes on with the next address.
+    pub fn give_up(&mut self, error: io::Error) {
+        if let Some(last) = self.attempts.len().checked_sub(1) {
+            self.lost(last, error);
+        }
+    }
+}
+
+/// The addresses of the family that comes first, and those of the other one.
+fn split_by_family(addresses: impl IntoIterator<Item = SocketAddr>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let mut addresses = addresses.into_iter().peekable();
+    let first_is_v4 = addresses.peek().is_some_and(SocketAddr::is_ipv4);
+    addresses.partition(|address| address.is_ipv4() == first_is_v4)
+}
+
+impl ConnectError {
+    /// Each address that was tried, and what came of it, in the order in which they failed; empty if there was none to try.
+    #[must_use]
+    pub fn attempts(&self) -> &[(Address, io::Error)] {
+        &self.failed
+    }
+
+    /// The error of the attempt that failed last.
+    #[must_use]
+    pub fn into_last(mut self) -> io::Error {
+        let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
+        self.failed.pop().map_or_else(none, |(_, error)| error)
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.failed.is_empty() {
+            return f.write_str("there is no address to connect to");
+        }
+        for (index, (address, error)) in self.failed.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{address}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns_and_the_resolvers_first_choice_begins() {
+        let found = ["[::1]:1", "[::1]:2", "[::1]:3", "1.1.1.1:1", "1.1.1.1:2"].map(address);
+        let connecting = Connecting::new(found);
+        let order: Vec<_> = connecting.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(order, ["[::1]:1", "1.1.1.1:1", "[::1]:2", "1.1.1.1:2", "[::1]:3"]);
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_followed_by_the_next_at_once_and_all_are_named_in_the_error() {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let dead = [free(), free()];
+        let mut connecting = Connecting::new(dead);
+        let error = loop {
+            match connecting.step(Instant::now()) {
+                Ok(Poll::Pending) => {
+                    let mut waits = Waits::default();
+                    connecting.waits(&mut waits);
+                    assert!(super::super::wait_any(&waits).unwrap());
+                }
+                Ok(Poll::Ready(_)) => panic!("nobody listens there"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.attempts().len(), 2);
+        let text = error.to_string();
+        assert!(dead.iter().all(|address| text.contains(&format!("{address}: Connection refused"))), "{text}");
+    }
+}

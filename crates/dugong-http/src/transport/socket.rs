@@ -1,0 +1,256 @@
+//! Sockets: TCP and Unix.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use socket2::{Domain, SockAddr, TcpKeepalive, Type};
+
+use super::{Stream, Waits};
+use crate::step::{Interest, Progress};
+
+/// A non-blocking stream socket, TCP or Unix.
+#[derive(Debug)]
+pub struct Socket {
+    socket: socket2::Socket,
+}
+
+/// Where a socket connects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Address and port, by TCP.
+    Ip(SocketAddr),
+    /// The path of a Unix domain socket.
+    Unix(Arc<Path>),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Address::Ip(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Ip(address) => address.fmt(f),
+            Address::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What is asked of the system for each TCP socket. Nagle's algorithm is always off: it would hold back the end of a request
+/// until the server has acknowledged what went before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SocketOptions {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) receive_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) interface: Option<String>,
+}
+
+impl Socket {
+    /// Takes over a connected socket: makes it non-blocking, and turns Nagle's algorithm off where there is such.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = socket2::Socket::from(socket.into());
+        socket.set_nonblocking(true)?;
+        if matches!(socket.local_addr()?.domain(), Domain::IPV4 | Domain::IPV6) {
+            socket.set_tcp_nodelay(true)?;
+        }
+        Ok(Socket { socket })
+    }
+
+    /// Begins to connect.
+    pub(super) fn begin(address: &Address, options: &SocketOptions) -> io::Result<Self> {
+        let (domain, target) = match address {
+            Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
+            Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        };
+        // Close-on-exec is set where the system can.
+        let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        if let Address::Ip(ip) = address {
+            socket.set_tcp_nodelay(true)?;
+            options.apply(&socket, ip)?;
+        }
+        match socket.connect(&target) {
+            Err(error) if !is_on_its_way(&error) => Err(error),
+            _ => Ok(Socket { socket }),
+        }
+    }
+
+    /// Whether a connection that was begun is there; an error if it will not be.
+    pub(super) fn is_connected(&self) -> io::Result<bool> {
+        if !self.wait(Interest::WRITE, Some(Duration::ZERO))? {
+            return Ok(false);
+        }
+        self.socket.take_error()?.map_or(Ok(true), Err)
+    }
+
+    /// The address of the peer, if it has one (Unix sockets have none).
+    ///
+    /// # Errors
+    /// What the system reports, if the connection is gone.
+    pub fn peer_address(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(self.socket.peer_addr()?.as_socket())
+    }
+
+    /// The address of this end, if it has one.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn local_address(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(self.socket.local_addr()?.as_socket())
+    }
+
+    /// Waits until the socket is ready for `interest`, at most `timeout`; false if it passed. An error of the socket counts as
+    /// ready: the next operation will report it.
+    ///
+    /// # Errors
+    /// What the system reports of the waiting itself.
+    pub fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+        wait_uninterrupted(self, interest, timeout)
+    }
+
+    /// Reads without taking anything: the next read gives the same.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        progress(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK)?.0))
+    }
+
+    /// Closes one direction or both; whoever waits for the socket wakes up.
+    pub fn shutdown(&self, how: Shutdown) {
+        // The only error is that the connection is gone already.
+        let _ = self.socket.shutdown(how);
+    }
+}
+
+impl SocketOptions {
+    fn apply(&self, socket: &socket2::Socket, target: &SocketAddr) -> io::Result<()> {
+        if let Some(time) = self.keep_alive {
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(time))?;
+        }
+        // Before connecting, since the window that is announced then depends on them.
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(interface) = &self.interface {
+            bind_to_interface(socket, interface)?;
+        }
+        match self.source {
+            None => Ok(()),
+            Some(source) if source.is_ipv4() == target.is_ipv4() => socket.bind(&SocketAddr::new(source, 0).into()),
+            Some(_) => {
+                let why = "the source address is of the other family";
+                Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
+            }
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+fn bind_to_interface(socket: &socket2::Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
+fn bind_to_interface(_: &socket2::Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system cannot bind a socket to an interface by name"))
+}
+
+fn is_on_its_way(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INPROGRESS | Errno::INTR))
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Waits until `socket` is ready for `interest`, at most until `deadline`; false if it passed. An error of the socket counts as
+/// ready.
+///
+/// # Errors
+/// `Interrupted` if a signal was handled meanwhile; whatever else the system reports of the waiting itself.
+pub fn wait(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
+    poll_all(&mut [PollFd::new(&socket, flags(interest))], deadline)
+}
+
+/// Waits for any of what `waits` says; false if its time came first.
+///
+/// # Errors
+/// As for [`wait`].
+pub fn wait_any(waits: &Waits<'_>) -> io::Result<bool> {
+    let mut descriptors: Vec<_> =
+        waits.descriptors().iter().map(|(descriptor, interest)| PollFd::new(descriptor, flags(*interest))).collect();
+    poll_all(&mut descriptors, waits.deadline())
+}
+
+/// The same as [`wait`], going on after signals.
+pub(crate) fn wait_uninterrupted(socket: impl AsFd, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        match wait(&socket, interest, deadline) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    // A time too long for the system's clock is as good as none.
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    Ok(poll(descriptors, left.as_ref())? > 0)
+}
+
+fn flags(interest: Interest) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.reads());
+    flags.set(PollFlags::OUT, interest.writes());
+    flags
+}
+
+/// Two threads may use one socket, each for its own direction.
+impl Stream for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        progress(Interest::READ, || (&self.socket).read(buffer))
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        // Without a signal: not every program has switched SIGPIPE off.
+        progress(Interest::WRITE, || match pieces {
+            [piece] => Ok(send(&self.socket, piece, SendFlags::NOSIGNAL)?),
+            pieces => Ok(sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?),
+        })
+    }
+}
+
+/// An operation that is tried until it has come to something.
+pub(super) fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<Progress<usize>> {
+    loop {
+        match operation() {
+            Ok(count) => return Ok(Progress::Done(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Needs(needs)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
