@@ -106,10 +106,11 @@ impl Asking {
         }
     }
 
-    /// What is known without an answer about one of the names. As in the C library, what is known of the name as it was written is
-    /// not put in doubt by another.
+    /// What is known without an answer about one of the names. As in the C library, that does not put in doubt what is known of the
+    /// name as it was written, nor that a name exists.
     fn without(&self, failures: Vec<(SocketAddr, ServerFailure)>) -> Verdict {
-        if self.as_written.flatten().is_some() { self.verdict() } else { Verdict::Unavailable(failures) }
+        let is_known = self.exists || self.as_written.flatten().is_some();
+        if is_known { self.verdict() } else { Verdict::Unavailable(failures) }
     }
 
     fn out_of_time(&self) -> Vec<(SocketAddr, ServerFailure)> {

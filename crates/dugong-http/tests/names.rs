@@ -1,0 +1,511 @@
+//! Names, with real name servers: each test runs in a network of its own, with a `resolv.conf` of its own, in which dnsmasq, as
+//! Debian ships it, is the name server, or nobody is.
+
+use std::any::type_name_of_val;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dugong_http::transport::{NotAName, ResolveError, Resolving, ServerFailure, Waits};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tempfile::TempDir;
+
+#[test]
+fn addresses_of_every_kind_are_found() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        let _server = network.start("127.0.0.1", RECORDS);
+        for off_thread in [false, true] {
+            let find = |name| {
+                let addresses = resolve(name, off_thread).unwrap();
+                assert!(addresses.iter().all(|address| address.port() == 8080));
+                addresses.into_iter().map(|address| address.ip().to_string()).collect::<BTreeSet<_>>()
+            };
+            assert_eq!(find("four.example"), set(&["192.0.2.4"]));
+            assert_eq!(find("FOUR.Example."), set(&["192.0.2.4"]));
+            assert_eq!(find("six.example"), set(&["2001:db8::6"]));
+            assert_eq!(find("both.example"), set(&["192.0.2.2", "2001:db8::2"]));
+            assert_eq!(find("alias.example"), set(&["192.0.2.2", "2001:db8::2"]));
+        }
+    });
+}
+
+#[test]
+fn addresses_come_in_the_order_of_the_system_and_each_once() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        network.file("hosts", "192.0.2.1 twice.example\n127.0.0.9 twice.example\n192.0.2.1 twice.example\n::1 twice.example\n");
+        let found = resolve("twice.example", true).unwrap();
+        let mut expected: Vec<SocketAddr> = Vec::new();
+        for address in ("twice.example", 8080).to_socket_addrs().unwrap() {
+            if !expected.contains(&address) {
+                expected.push(address);
+            }
+        }
+        assert_eq!((found.len(), &found), (3, &expected));
+    });
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_not_found() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        let _server = network.start("127.0.0.1", RECORDS);
+        for off_thread in [false, true] {
+            let error = resolve("nobody.example", off_thread).unwrap_err();
+            assert!(matches!(&error, ResolveError::NotFound { name } if name == "nobody.example"), "{error:?}");
+            assert_eq!(error.to_string(), r#"the name "nobody.example" does not exist"#);
+        }
+    });
+}
+
+#[test]
+fn a_name_without_addresses_exists() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        let _server = network.start("127.0.0.1", RECORDS);
+        let error = resolve("text.example", true).unwrap_err();
+        assert!(matches!(&error, ResolveError::NoAddresses { name } if name == "text.example"), "{error:?}");
+        assert_eq!(error.to_string(), r#"the name "text.example" has no addresses"#);
+    });
+}
+
+#[test]
+fn a_server_that_refuses_or_fails_says_nothing_about_the_name() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\nnameserver 127.0.0.2\noptions timeout:1 attempts:1");
+        // The first has nobody to ask; the second asks another, and finds that its answers are not signed as they should be.
+        let _refusing = network.start("127.0.0.1", &[]);
+        let _failing = network.start("127.0.0.2", FAILING);
+        let _other = network.start("127.0.0.9", RECORDS);
+        let error = resolve("nobody.example", true).unwrap_err();
+        let text = "no name server could tell about the name \"nobody.example\": \
+            127.0.0.1 answered REFUSED; 127.0.0.2 answered SERVFAIL";
+        assert_eq!(error.to_string(), text);
+        let ResolveError::Unavailable { servers, .. } = error else { panic!("{error:?}") };
+        assert!(matches!(servers[..], [(_, ServerFailure::Answered(5)), (_, ServerFailure::Answered(2))]), "{servers:?}");
+    });
+}
+
+#[test]
+fn while_servers_are_silent_no_step_waits() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let mut resolving = Resolving::new("four.example", 8080, true);
+        assert!(resolving.step(Instant::now()).unwrap().is_pending());
+        // If the step had waited for the system's resolver, there would be name servers to wait for now, for some time.
+        let mut waits = Waits::default();
+        resolving.waits(&mut waits);
+        assert_eq!((waits.descriptors().len(), waits.deadline()), (1, None));
+
+        let error = finish(&mut resolving).unwrap_err();
+        let text = r#"no name server could tell about the name "four.example": 127.0.0.1 was silent"#;
+        assert_eq!(error.to_string(), text);
+        let ResolveError::Unavailable { servers, .. } = error else { panic!("{error:?}") };
+        assert!(matches!(servers[..], [(_, ServerFailure::TimedOut)]), "{servers:?}");
+    });
+}
+
+#[test]
+fn where_no_server_listens_the_name_service_is_unavailable() {
+    in_a_network_of_its_own(|network| {
+        // Without a server, the C library asks this host; the same in a file that says nothing.
+        for configuration in
+            ["nameserver 127.0.0.1\nnameserver ::1\noptions timeout:1 attempts:1", "options timeout:1 attempts:1"]
+        {
+            network.configure(configuration);
+            for off_thread in [false, true] {
+                let error = resolve("four.example", off_thread).unwrap_err();
+                let ResolveError::Unavailable { name, servers, .. } = error else { panic!("{error:?}") };
+                assert_eq!((name.as_str(), servers[0].0), ("four.example", "127.0.0.1:53".parse().unwrap()));
+                assert_eq!(servers.len(), configuration.matches("nameserver").count().max(1));
+                for (_, failure) in servers {
+                    let ServerFailure::Io(error) = failure else { panic!("{failure:?}") };
+                    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn one_server_that_knows_is_enough() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\nnameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1");
+        let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let _server = network.start("127.0.0.3", RECORDS);
+        let error = resolve("nobody.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        let error = resolve("text.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
+        assert_eq!(resolve("four.example", true).unwrap(), ["192.0.2.4:8080".parse().unwrap()]);
+
+        let _failing = network.start("127.0.0.2", FAILING);
+        let _other = network.start("127.0.0.9", RECORDS);
+        let error = resolve("nobody.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn what_the_system_does_not_ask_for_the_name_servers_settle() {
+    in_a_network_of_its_own(|network| {
+        network.file("nsswitch.conf", "hosts: files\n");
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let error = resolve("text.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::Unavailable { .. }), "{error:?}");
+        let _server = network.start("127.0.0.1", RECORDS);
+        let error = resolve("text.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
+        // They know addresses; but programs do not get them on this system.
+        for name in ["four.example", "six.example", "alias.example"] {
+            let error = resolve(name, true).unwrap_err();
+            assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        }
+    });
+}
+
+#[test]
+fn a_truncated_answer_is_asked_for_again_over_tcp() {
+    in_a_network_of_its_own(|network| {
+        network.file("nsswitch.conf", "hosts: files\n");
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let many: Vec<String> = (1..=100).map(|i| format!("--host-record=many.example,192.0.2.{i}")).collect();
+        let server = network.start("127.0.0.1", &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let error = resolve("many.example", true).unwrap_err();
+        // They have addresses, and what the system says stands.
+        assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        assert!(has_used_tcp());
+        drop(server);
+    });
+}
+
+#[test]
+fn a_server_that_came_back_meanwhile_is_asked_by_the_system_again() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let silent = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let mut resolving = Resolving::new("four.example", 8080, true);
+        // Until the name servers are asked: then there is a time for it.
+        let again = loop {
+            assert!(resolving.step(Instant::now()).unwrap().is_pending());
+            let mut waits = Waits::default();
+            resolving.waits(&mut waits);
+            match waits.deadline() {
+                Some(time) => break time,
+                None => wait(&resolving, Instant::now() + LIMIT),
+            }
+        };
+        drop(silent);
+        let _server = network.start("127.0.0.1", RECORDS);
+        // The question is repeated when it is time for that, which it is as soon as we say so.
+        assert!(resolving.step(again).unwrap().is_pending());
+        wait(&resolving, Instant::now() + LIMIT);
+        assert!(resolving.step(again).unwrap().is_pending());
+        assert_eq!(finish(&mut resolving).unwrap(), ["192.0.2.4:8080".parse().unwrap()]);
+    });
+}
+
+#[test]
+fn short_names_are_completed_by_the_search_list() {
+    in_a_network_of_its_own(|network| {
+        let _server = network.start("127.0.0.1", RECORDS);
+        for list in ["search elsewhere.example team.example", "domain team.example"] {
+            network.configure(&format!("nameserver 127.0.0.1\n{list}\noptions timeout:1 attempts:1"));
+            assert_eq!(resolve("web", true).unwrap(), ["192.0.2.80:8080".parse().unwrap()]);
+            // Exists there, without addresses.
+            let error = resolve("text", true).unwrap_err();
+            assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
+            let error = resolve("nobody", true).unwrap_err();
+            assert!(matches!(&error, ResolveError::NotFound { name } if name == "nobody"), "{error:?}");
+            // With dots enough it comes first, and is what counts.
+            let error = resolve("text.example", true).unwrap_err();
+            assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
+            // The dot at the end says that nothing is missing.
+            let error = resolve("web.", true).unwrap_err();
+            assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        }
+        // A domain that nobody serves leaves it open whether the name is in it.
+        network.configure("nameserver 127.0.0.1\nsearch elsewhere\noptions timeout:1 attempts:1");
+        let error = resolve("nobody", true).unwrap_err();
+        assert!(matches!(error, ResolveError::Unavailable { .. }), "{error:?}");
+        let error = resolve("nobody.example", true).unwrap_err();
+        assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+    });
+}
+
+#[test]
+fn names_that_are_not_for_name_servers_are_not_told_to_them() {
+    in_a_network_of_its_own(|network| {
+        // So that every question is ours.
+        network.file("nsswitch.conf", "hosts: files\n");
+        network.file("hosts", "192.0.2.7 printer.local\n");
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let server = network.start("127.0.0.1", RECORDS);
+        for name in ["localhost", "a.localhost", "LocalHost."] {
+            let addresses = resolve(name, true).unwrap();
+            assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 8080), "{addresses:?}");
+        }
+        assert_eq!(resolve("printer.local", true).unwrap(), ["192.0.2.7:8080".parse().unwrap()]);
+        for name in ["scanner.local", "a.invalid", "a.onion", "a.alt", "256.1.1.1"] {
+            let error = resolve(name, true).unwrap_err();
+            assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        }
+        assert!(matches!(resolve("four.example", true), Err(ResolveError::NotFound { .. })));
+        let questions = fs::read_to_string(&server.log).unwrap();
+        let questions: Vec<&str> = questions.lines().filter(|line| line.contains("query[")).collect();
+        assert!(questions.len() == 1 && questions[0].contains("four.example"), "{questions:?}");
+    });
+}
+
+#[test]
+fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let count = |path: &str| fs::read_to_string(path).unwrap().lines().count();
+        let (sockets, threads) = (count("/proc/self/net/unix"), tasks());
+        let mut many: Vec<_> = (0..20).map(|_| Resolving::new("four.example", 80, true)).collect();
+        for resolving in &mut many {
+            assert!(resolving.step(Instant::now()).unwrap().is_pending());
+        }
+        assert_eq!(count("/proc/self/net/unix"), sockets + 40);
+        drop(many);
+        assert_eq!(count("/proc/self/net/unix"), sockets);
+        // The threads end with the C library's patience.
+        let deadline = Instant::now() + LIMIT;
+        while tasks() > threads {
+            assert!(Instant::now() < deadline, "there still are {} threads", tasks());
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
+fn hosts_that_cannot_be_names_are_refused_with_the_reason() {
+    for (host, text) in [
+        ("", r#""" is not the name of a host: it is empty"#),
+        ("a..example", r#""a..example" is not the name of a host: there is nothing before or between its dots"#),
+        ("a\0.example", r#""a\0.example" is not the name of a host: it contains '\0'"#),
+        ("a b", r#""a b" is not the name of a host: it contains ' '"#),
+    ] {
+        let error = resolve(host, true).unwrap_err();
+        assert_eq!(error.to_string(), text);
+    }
+    let error = resolve(&"a.".repeat(200), true).unwrap_err();
+    assert!(matches!(error, ResolveError::NotAName { why: NotAName::TooLong, .. }), "{error:?}");
+    let error = resolve("fe80::1%nowhere", true).unwrap_err();
+    assert_eq!(error.to_string(), r#"the address "fe80::1%nowhere" is in a zone that this system does not have"#);
+}
+
+#[test]
+fn addresses_need_no_resolver_and_no_thread() {
+    for host in ["127.0.0.1", "::1", "2001:db8::1"] {
+        let Poll::Ready(found) = Resolving::new(host, 80, true).step(Instant::now()).unwrap() else { panic!("{host}") };
+        assert_eq!(found, [SocketAddr::new(host.parse::<IpAddr>().unwrap(), 80)]);
+    }
+    let Poll::Ready(found) = Resolving::new("fe80::1%lo", 80, true).step(Instant::now()).unwrap() else { panic!() };
+    assert!(matches!(found[..], [SocketAddr::V6(address)] if address.scope_id() != 0), "{found:?}");
+}
+
+/// What the name server knows: everything in `example`, that two names do not exist, and nothing else, not even whom to ask.
+const RECORDS: &[&str] = &[
+    "--local=/example/",
+    "--local=/nobody/",
+    "--local=/web/",
+    "--host-record=four.example,192.0.2.4",
+    "--host-record=six.example,2001:db8::6",
+    "--host-record=both.example,192.0.2.2,2001:db8::2",
+    "--cname=alias.example,both.example",
+    "--txt-record=text.example,there is more than addresses",
+    "--host-record=web.team.example,192.0.2.80",
+    "--txt-record=text.team.example,there is more than addresses",
+];
+
+/// Takes only what is signed up to the root, and asks a server whose answers are not.
+const FAILING: &[&str] = &[
+    "--server=127.0.0.9",
+    "--dnssec",
+    "--trust-anchor=.,20326,8,2,E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
+];
+
+/// Nothing here lasts that long, unless something is broken.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn set(items: &[&str]) -> BTreeSet<String> {
+    items.iter().map(|&item| item.to_owned()).collect()
+}
+
+fn resolve(host: &str, off_thread: bool) -> Result<Vec<SocketAddr>, ResolveError> {
+    finish(&mut Resolving::new(host, 8080, off_thread))
+}
+
+/// Steps and waits until it is done.
+fn finish(resolving: &mut Resolving) -> Result<Vec<SocketAddr>, ResolveError> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match resolving.step(Instant::now())? {
+            Poll::Ready(addresses) => return Ok(addresses),
+            Poll::Pending => wait(resolving, deadline),
+        }
+    }
+}
+
+/// Waits for what it waits for, and for nothing else.
+fn wait(resolving: &Resolving, deadline: Instant) {
+    let mut waits = Waits::default();
+    resolving.waits(&mut waits);
+    let until = waits.deadline().map_or(deadline, |until| until.min(deadline));
+    let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap();
+    let flags = |reads, writes| {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, reads);
+        flags.set(PollFlags::OUT, writes);
+        flags
+    };
+    let mut descriptors: Vec<_> = waits
+        .descriptors()
+        .iter()
+        .map(|(descriptor, interest)| PollFd::new(descriptor, flags(interest.reads(), interest.writes())))
+        .collect();
+    poll(&mut descriptors, Some(&timeout)).unwrap();
+    assert!(Instant::now() < deadline, "it waits for ever");
+}
+
+/// Whether there has been a TCP connection to a name server in this network: the system remembers it for a minute.
+fn has_used_tcp() -> bool {
+    fs::read_to_string("/proc/self/net/tcp").unwrap().lines().any(|line| line.contains(":0035 06 "))
+}
+
+fn tasks() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// A network without anybody else, and a configuration that is only seen in it.
+struct Network {
+    dir: PathBuf,
+}
+
+/// Runs `test` in a process of its own, this one's child, in a network of its own.
+fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
+    const DIR: &str = "NAMES_TEST_DIR";
+    if let Some(dir) = std::env::var_os(DIR) {
+        test(&Network::new(dir.into()));
+        return;
+    }
+    let name = type_name_of_val(&test).split("::").nth(1).unwrap();
+    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let output = File::create(dir.path().join("output")).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "--uts"]);
+    if !rustix_is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(DIR, dir.path());
+    for variable in ["LOCALDOMAIN", "RES_OPTIONS"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    let mut child = Process(run(&mut command, "util-linux"));
+    let deadline = Instant::now() + 5 * LIMIT;
+    let status = loop {
+        match child.0.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() >= deadline => break None,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let output = fs::read_to_string(dir.path().join("output")).unwrap();
+    let passed = status.is_some_and(|status| status.success()) && output.contains("1 passed");
+    assert!(passed, "in a network of its own, as root or where users may have namespaces, it ended with {status:?}:\n{output}");
+}
+
+impl Network {
+    /// Makes what `unshare` gave us usable.
+    fn new(dir: PathBuf) -> Self {
+        let network = Network { dir };
+        must(Command::new("ip").args(["link", "set", "lo", "up"]), "iproute2");
+        // No domain comes from the name of the machine.
+        fs::write("/proc/sys/kernel/hostname", "test").unwrap();
+        for (name, content) in [("resolv.conf", ""), ("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "hosts: files dns\n")]
+        {
+            network.file(name, content);
+            must(Command::new("mount").arg("--bind").arg(network.dir.join(name)).arg(Path::new("/etc").join(name)), "mount");
+        }
+        // A cache of the system would be asked through a socket, which no network keeps apart.
+        if Path::new("/run/nscd").is_dir() {
+            must(Command::new("mount").args(["-t", "tmpfs", "none", "/run/nscd"]), "mount");
+        }
+        network
+    }
+
+    /// Writes a file of `/etc`.
+    fn file(&self, name: &str, content: &str) {
+        fs::write(self.dir.join(name), content).unwrap();
+    }
+
+    fn configure(&self, resolv_conf: &str) {
+        self.file("resolv.conf", &format!("{resolv_conf}\n"));
+    }
+
+    /// Starts a name server, and waits until it listens.
+    fn start(&self, address: &str, records: &[&str]) -> Server {
+        let log = self.dir.join(format!("dnsmasq-{address}.log"));
+        // It ends with this process, even if that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="]);
+        command.args(["--no-resolv", "--no-hosts", "--user=root", "--group=", "--bind-interfaces", "--log-queries"]);
+        command.arg(format!("--listen-address={address}")).arg(format!("--log-facility={}", log.display())).args(records);
+        let mut child = Process(run(command.stdin(Stdio::null()), "util-linux"));
+        let deadline = Instant::now() + LIMIT;
+        while TcpStream::connect((address, 53)).is_err() {
+            let ended = child.0.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "dnsmasq does not start (on Debian: apt-get install dnsmasq-base): {ended:?}\n{}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        Server { _child: child, log }
+    }
+}
+
+/// A running name server, and what it was asked.
+struct Server {
+    _child: Process,
+    log: PathBuf,
+}
+
+/// A child that does not outlive its handle.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended on its own.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(command: &mut Command, package: &str) -> Child {
+    let program = command.get_program().to_owned();
+    command.spawn().unwrap_or_else(|error| panic!("{program:?} cannot be started: {error}; on Debian: apt-get install {package}"))
+}
+
+fn must(command: &mut Command, package: &str) {
+    let status = run(command, package).wait().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn rustix_is_root() -> bool {
+    // The directory of this process belongs to its user.
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
+}
