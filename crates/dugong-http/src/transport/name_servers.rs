@@ -204,3 +204,70 @@ const LIMIT_MIN: Duration = Duration::from_secs(1);
 /// The C library waits for 5 seconds unless it is told otherwise, and tries twice; whoever comes here has waited for it already,
 /// and a server that needed time to find the answer has found it meanwhile.
 const LIMIT_MAX: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(file: &str) -> Configuration {
+        Configuration::parse(file.into(), None, None)
+    }
+
+    fn names(configuration: &Configuration, host: &str) -> Vec<String> {
+        configuration.names(host).0.iter().map(Name::to_ascii).collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_as_in_the_c_library() {
+        for file in ["", "\n# nothing\nnameserver\noptions\nnonsense \u{e4}\nnameserver of.my.own"] {
+            let configuration = parse(file);
+            let servers =
+                Servers { addresses: vec!["127.0.0.1:53".parse().unwrap()], limit: Duration::from_secs(3), only_tcp: false };
+            assert_eq!((configuration.servers, configuration.ndots), (servers, 1), "{file:?}");
+        }
+        let unreadable = Configuration::parse(b"nameserver 192.0.2.1\nsearch \xff\n".into(), None, None);
+        assert_eq!(unreadable.servers.addresses, ["192.0.2.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn servers_and_their_time_are_bounded() {
+        let configuration = parse(
+            "nameserver 192.0.2.1\nnameserver fe80::1%7\nnameserver 2001:db8::1\nnameserver 192.0.2.4\n\
+             options timeout:1 use-vc ndots:99",
+        );
+        let addresses = ["192.0.2.1:53", "[fe80::1%7]:53", "[2001:db8::1]:53"].map(|address| address.parse().unwrap()).into();
+        let servers = Servers { addresses, limit: Duration::from_secs(1), only_tcp: true };
+        assert_eq!((configuration.servers, configuration.ndots), (servers, 15));
+        for (option, seconds) in [("timeout:0", 1), ("timeout:2", 2), ("timeout:30", 3), ("timeout:99999999999", 3)] {
+            assert_eq!(parse(&format!("options {option}")).servers.limit, Duration::from_secs(seconds), "{option}");
+        }
+    }
+
+    #[test]
+    fn the_environment_counts_more_than_the_file() {
+        let file = "search a.example\noptions timeout:3 ndots:2";
+        let configuration = Configuration::parse(file.into(), Some("b.example c.example"), Some("timeout:1"));
+        assert_eq!(configuration.search, ["b.example", "c.example"]);
+        assert_eq!((configuration.servers.limit, configuration.ndots), (Duration::from_secs(1), 2));
+        let configuration = Configuration::parse(file.into(), Some("b.example\nnameserver 192.0.2.66"), Some(""));
+        assert_eq!(configuration.search, ["b.example"]);
+        assert_eq!(configuration.servers.addresses, ["127.0.0.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn names_are_completed_as_in_the_c_library() {
+        let configuration = parse("search a.example b.example.");
+        assert!(!configuration.names("x").1);
+        assert_eq!(names(&configuration, "x"), ["x.a.example.", "x.b.example.", "x."]);
+        assert!(configuration.names("x.y").1);
+        assert_eq!(names(&configuration, "x.y"), ["x.y.", "x.y.a.example.", "x.y.b.example."]);
+        assert_eq!((names(&configuration, "x."), configuration.names("x.").1), (vec!["x.".to_owned()], true));
+        let many_dots = parse("search a.example\noptions ndots:3");
+        assert_eq!(names(&many_dots, "x.y.z"), ["x.y.z.a.example.", "x.y.z."]);
+        // The last of them counts.
+        assert_eq!(names(&parse("search a.example\ndomain b.example"), "x"), ["x.b.example.", "x."]);
+        assert_eq!(names(&parse("search ."), "x"), ["x."]);
+        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(57)].join(".");
+        assert_eq!(names(&configuration, &long), [format!("{long}.")]);
+    }
+}

@@ -50,7 +50,7 @@ pub enum ServerFailure {
 /// A question on its way.
 #[derive(Debug)]
 pub(super) struct Question {
-    query: Query,
+    kind: RecordType,
     exchanges: Vec<Exchange>,
 }
 
@@ -59,13 +59,13 @@ impl Question {
     pub(super) fn new(name: &Name, kind: RecordType, servers: &Servers, now: Instant) -> Self {
         let query = Query::query(name.clone(), kind);
         let exchanges = servers.addresses.iter().map(|&server| Exchange::new(server, &query, servers, now)).collect();
-        Question { query, exchanges }
+        Question { kind, exchanges }
     }
 
     /// Goes on, until one server has answered, or all have failed.
     pub(super) fn step(&mut self, now: Instant) -> Poll<Result<Answer, Vec<(SocketAddr, ServerFailure)>>> {
         for exchange in &mut self.exchanges {
-            if let Some(answer) = exchange.step(&self.query, now) {
+            if let Some(answer) = exchange.step(self.kind, now) {
                 return Poll::Ready(Ok(answer));
             }
         }
@@ -112,7 +112,6 @@ pub(super) struct Servers {
 #[derive(Debug)]
 struct Exchange {
     server: SocketAddr,
-    id: u16,
     message: Vec<u8>,
     limit: Duration,
     until: Instant,
@@ -151,7 +150,6 @@ impl Exchange {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(query.clone());
-        let id = message.metadata.id;
         let limit = servers.limit;
         let (message, state) = match message.to_vec() {
             Ok(message) if servers.only_tcp => (message, tcp(server)),
@@ -162,23 +160,16 @@ impl Exchange {
             Err(error) => (Vec::new(), Err(io::Error::other(error))),
         };
         let state = state.unwrap_or_else(|error| State::Failed(ServerFailure::Io(error)));
-        Exchange { server, id, message, limit, until: now + limit, state }
+        Exchange { server, message, limit, until: now + limit, state }
     }
 
-    fn step(&mut self, query: &Query, now: Instant) -> Option<Answer> {
+    fn step(&mut self, kind: RecordType, now: Instant) -> Option<Answer> {
         loop {
             let reply = match &mut self.state {
                 State::Failed(_) => return None,
-                State::Udp { socket, again, wrong } => {
-                    if again.is_some_and(|again| again <= now) {
-                        *again = None;
-                        // An error will be told by receiving; a queue that is full is as good as a datagram that is lost.
-                        let _ = socket.send(&self.message);
-                    }
-                    receive(socket, wrong, |message| read(message, self.id, query))
-                }
+                State::Udp { socket, wrong, .. } => receive(socket, wrong, |message| read(message, &self.message, kind)),
                 State::Tcp { stream, sent, received } => {
-                    exchange(stream, &self.message, sent, received, |message| read(message, self.id, query))
+                    exchange(stream, &self.message, sent, received, |message| read(message, &self.message, kind))
                 }
             };
             let failure = match reply {
@@ -193,12 +184,26 @@ impl Exchange {
                 },
                 Ok(Poll::Ready(Reply::Truncated)) => ServerFailure::Garbage,
                 Ok(Poll::Ready(Reply::Failure(failure))) => failure,
-                Ok(Poll::Pending) if now < self.until => return None,
+                Ok(Poll::Pending) if now < self.until => {
+                    self.repeat(now);
+                    return None;
+                }
                 Ok(Poll::Pending) if matches!(self.state, State::Udp { wrong: 1.., .. }) => ServerFailure::Garbage,
                 Ok(Poll::Pending) => ServerFailure::TimedOut,
                 Err(error) => ServerFailure::Io(error),
             };
             self.state = State::Failed(failure);
+        }
+    }
+
+    /// Sends the question once more, if it is time for that.
+    fn repeat(&mut self, now: Instant) {
+        if let State::Udp { socket, again, .. } = &mut self.state
+            && again.is_some_and(|again| again <= now)
+        {
+            *again = None;
+            // An error will be told by receiving; a queue that is full is as good as a datagram that is lost.
+            let _ = socket.send(&self.message);
         }
     }
 }
@@ -283,19 +288,27 @@ fn exchange(
     }
 }
 
-/// Reads a message.
+/// Reads a message, as an answer to `question`, the message that was sent.
 ///
 /// # Errors
-/// It is not an answer to the question.
-fn read(message: &[u8], id: u16, query: &Query) -> Result<Reply, DecodeError> {
-    let mut decoder = BinDecoder::new(message);
-    let header = Header::read(&mut decoder)?;
-    let is_answer = header.id == id && header.message_type == MessageType::Response && header.op_code == OpCode::Query;
+/// It is none.
+fn read(message: &[u8], question: &[u8], kind: RecordType) -> Result<Reply, DecodeError> {
+    let (mut decoder, mut asked) = (BinDecoder::new(message), BinDecoder::new(question));
+    let (header, asked_header) = (Header::read(&mut decoder)?, Header::read(&mut asked)?);
+    let is_answer = header.message_type == MessageType::Response && header.op_code == OpCode::Query;
     let code = header.response_code;
     match header.counts.queries {
-        1 if is_answer && Query::read(&mut decoder)? == *query => {}
+        _ if header.id != asked_header.id || !is_answer => return Err(DecodeError::InsufficientBytes),
+        // Nothing in it has been compressed, and nothing but its letters can be changed by ignoring case.
+        1 => {
+            let question = asked.read_slice(asked.len())?.unverified(/* it is ours */);
+            let repeated = decoder.read_slice(question.len())?.unverified(/* it is compared now */);
+            if !repeated.eq_ignore_ascii_case(question) {
+                return Err(DecodeError::InsufficientBytes);
+            }
+        }
         // Whoever did not understand the question may not repeat it.
-        0 if is_answer && !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) => {}
+        0 if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) => {}
         _ => return Err(DecodeError::InsufficientBytes),
     }
     if header.truncation {
@@ -309,22 +322,32 @@ fn read(message: &[u8], id: u16, query: &Query) -> Result<Reply, DecodeError> {
     if header.counts.answers == 0 && !header.authoritative && !header.recursion_available {
         return Ok(Reply::Failure(ServerFailure::NotRecursive));
     }
-    for _ in 0..header.counts.answers.min(RECORDS_MAX) {
-        if record_type(&mut decoder)? == query.query_type() {
+    for _ in 0..header.counts.answers {
+        if record(&mut decoder)? == kind {
             return Ok(Reply::Answer(Answer::Addresses));
         }
     }
     Ok(Reply::Answer(Answer::NoAddresses))
 }
 
-/// Reads past a record (RFC 1035 §4.1.3), for its type. The rest is not looked at, since much can be wrong with it.
-fn record_type(decoder: &mut BinDecoder<'_>) -> Result<RecordType, DecodeError> {
-    Name::read(decoder)?;
+/// Reads past a record (RFC 1035 §4.1.3), for its type. The rest is not looked at: no name that refers to others is followed.
+fn record(decoder: &mut BinDecoder<'_>) -> Result<RecordType, DecodeError> {
+    loop {
+        match decoder.pop()?.unverified(/* all are told apart */) {
+            0 => break,
+            length @ 1..=63 => drop(decoder.read_slice(length.into())?),
+            0b1100_0000.. => {
+                decoder.pop()?;
+                break;
+            }
+            code => return Err(DecodeError::UnrecognizedLabelCode(code)),
+        }
+    }
     let kind = RecordType::read(decoder)?;
     // Class and time to live.
     decoder.read_slice(2 + 4)?;
     let length = decoder.read_u16()?.unverified(/* too long a slice is an error */);
-    decoder.read_slice(usize::from(length))?;
+    decoder.read_slice(length.into())?;
     Ok(kind)
 }
 
@@ -344,8 +367,8 @@ impl fmt::Display for ServerFailure {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// So many datagrams that are not the answer may come before it. Each may be the guess of somebody who does not see the question.
 const WRONG_MAX: u32 = 64;
-
-/// So many records are looked at. A chain of aliases is short, and the names of records can be made costly to read.
-const RECORDS_MAX: u16 = 256;
