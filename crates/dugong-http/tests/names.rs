@@ -404,11 +404,14 @@ fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let output = File::create(dir.path().join("output")).unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--uts"]);
-    if !rustix_is_root() {
+    command.args(["--net", "--mount"]);
+    if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
     command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(DIR, dir.path());
+    // Not everybody's path leads to the programs of administrators.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     for variable in ["LOCALDOMAIN", "RES_OPTIONS"] {
         command.env_remove(variable);
     }
@@ -432,8 +435,6 @@ impl Network {
     fn new(dir: PathBuf) -> Self {
         let network = Network { dir };
         must(Command::new("ip").args(["link", "set", "lo", "up"]), "iproute2");
-        // No domain comes from the name of the machine.
-        fs::write("/proc/sys/kernel/hostname", "test").unwrap();
         for (name, content) in [("resolv.conf", ""), ("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "hosts: files dns\n")]
         {
             network.file(name, content);
@@ -451,8 +452,9 @@ impl Network {
         fs::write(self.dir.join(name), content).unwrap();
     }
 
+    /// Writes `resolv.conf`, with a search list that adds nothing if it has none: otherwise it would be the domain of the machine.
     fn configure(&self, resolv_conf: &str) {
-        self.file("resolv.conf", &format!("{resolv_conf}\n"));
+        self.file("resolv.conf", &format!("search .\n{resolv_conf}\n"));
     }
 
     /// Starts a name server, and waits until it listens.
@@ -505,7 +507,7 @@ fn must(command: &mut Command, package: &str) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     // The directory of this process belongs to its user.
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
 }
