@@ -1,0 +1,100 @@
+//! Certificates, made when they are needed.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A certificate with its key; the certificates between it and the root follow it, if there are any.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+impl Identity {
+    pub(crate) fn chain_der(&self) -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(self.chain.as_bytes()).map(Result::unwrap).collect()
+    }
+
+    pub(crate) fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
+    }
+}
+
+/// An issuer of certificates.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate.
+    pub(crate) pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let (params, key) = (authority(name), KeyPair::generate().unwrap());
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// An issuer whose own certificate was issued by this one.
+    pub(crate) fn below(&self, name: &str) -> Authority {
+        let (params, key) = (authority(name), KeyPair::generate().unwrap());
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for these hosts, names or addresses.
+    pub(crate) fn issue(&self, hosts: &[&str]) -> Identity {
+        self.issue_with(hosts, |_| {})
+    }
+
+    pub(crate) fn issue_with(&self, hosts: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let (mut params, key) = (leaf(hosts), KeyPair::generate().unwrap());
+        change(&mut params);
+        Identity { chain: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    /// The roots that a rustls server asks its clients' certificates to be of.
+    pub(crate) fn store(&self) -> RootCertStore {
+        let mut store = RootCertStore::empty();
+        store.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        store
+    }
+}
+
+/// A certificate that was issued by itself.
+pub(crate) fn self_signed(hosts: &[&str], is_ca: bool) -> Identity {
+    self_signed_with(hosts, is_ca, |_| {})
+}
+
+pub(crate) fn self_signed_with(hosts: &[&str], is_ca: bool, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    let (mut params, key) = (leaf(hosts), KeyPair::generate().unwrap());
+    change(&mut params);
+    if is_ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.extended_key_usages.clear();
+    }
+    Identity { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+pub(crate) fn expired(params: &mut CertificateParams) {
+    (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+}
+
+pub(crate) fn not_yet_valid(params: &mut CertificateParams) {
+    (params.not_before, params.not_after) = (date_time_ymd(4000, 1, 1), date_time_ymd(4001, 1, 1));
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn leaf(hosts: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "leaf");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}

@@ -1,0 +1,320 @@
+//! Records and the pieces they come in: no cut, no pause and no record size changes what is read or written.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use dugong_http::step::{Interest, Progress};
+use dugong_http::transport::Stream;
+use dugong_http::transport::tls::{Session, TlsFailure};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::client::{Client, trusting};
+use super::pki::Authority;
+use super::servers;
+
+/// A server at the other end of a stream in memory, of which every read and every write is a small piece, with "not now" between.
+struct Wire {
+    server: ServerConnection,
+    to_client: VecDeque<u8>,
+    /// What the server has received.
+    received: Vec<u8>,
+    /// How much a read or write carries at most.
+    piece: usize,
+    /// Said "not now" at the last read.
+    read_paused: bool,
+    /// Said "not now" at the last write or flush.
+    write_paused: bool,
+    /// How many more bytes of the client are taken.
+    room: usize,
+    /// How often the client said that it holds nothing back any more.
+    flushes: usize,
+}
+
+impl Wire {
+    fn new(config: ServerConfig, piece: usize) -> Self {
+        let server = ServerConnection::new(Arc::new(config)).unwrap();
+        Wire {
+            server,
+            to_client: VecDeque::new(),
+            received: Vec::new(),
+            piece,
+            read_paused: false,
+            write_paused: false,
+            room: usize::MAX,
+            flushes: 0,
+        }
+    }
+
+    /// What the server has to say goes on its way.
+    fn exchange(&mut self) {
+        while self.server.wants_write() {
+            self.server.write_tls(&mut self.to_client).unwrap();
+        }
+    }
+}
+
+impl Stream for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        assert!(!buffer.is_empty(), "a read needs room");
+        self.read_paused = !self.read_paused;
+        if self.read_paused || self.to_client.is_empty() {
+            return Ok(Progress::Needs(Interest::READ));
+        }
+        let count = buffer.len().min(self.piece);
+        self.to_client.read(&mut buffer[..count]).map(Progress::Done)
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        self.write_paused = !self.write_paused;
+        if self.write_paused || self.room == 0 {
+            return Ok(Progress::Needs(Interest::WRITE));
+        }
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).take(self.piece.min(self.room)).collect();
+        assert!(!bytes.is_empty(), "a write needs something");
+        self.room -= bytes.len();
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            self.server.read_tls(&mut left).unwrap();
+            self.server.process_new_packets().unwrap();
+            let _ = self.server.reader().read_to_end(&mut self.received);
+        }
+        self.exchange();
+        Ok(Progress::Done(bytes.len()))
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        self.flushes += 1;
+        self.write_paused = !self.write_paused;
+        Ok(if self.write_paused { Progress::Needs(Interest::WRITE) } else { Progress::Done(()) })
+    }
+}
+
+/// Repeats a step until it is done; false if it can never be.
+fn drive<T>(wire: &mut Wire, mut step: impl FnMut(&mut Wire) -> Progress<T>) -> T {
+    for _ in 0..1_000_000 {
+        if let Progress::Done(value) = step(wire) {
+            return value;
+        }
+    }
+    panic!("this goes on for ever");
+}
+
+fn configs(authority: &Authority) -> [ServerConfig; 2] {
+    [&TLS12, &TLS13].map(|version| servers::config(&authority.issue(&["www.example"]), &[version]))
+}
+
+#[test]
+fn handshake_content_and_end_come_through_in_pieces_of_any_size() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        for piece in (1..8).chain([16, 100, 1000]) {
+            let mut wire = Wire::new(config.clone(), piece);
+            let mut session = Session::new(&tls, "www.example").unwrap();
+            drive(&mut wire, |wire| session.handshake(wire).unwrap());
+            assert!(wire.flushes > 0);
+            assert!(!wire.server.is_handshaking(), "done before all was sent");
+
+            let request = vec![b'r'; 3000];
+            let mut sent = 0;
+            while sent < request.len() {
+                let pieces = [IoSlice::new(&request[sent..sent + 1]), IoSlice::new(&request[sent + 1..])];
+                sent += drive(&mut wire, |wire| session.write(wire, &pieces).unwrap());
+            }
+            drive(&mut wire, |wire| session.flush(wire).unwrap());
+            assert_eq!(wire.received, request);
+
+            let content: Vec<u8> = (0..40_000_u32).map(|index| index.to_le_bytes()[0]).collect();
+            wire.server.writer().write_all(&content).unwrap();
+            wire.server.send_close_notify();
+            wire.exchange();
+            let (mut received, mut buffer) = (Vec::new(), [0; 777]);
+            loop {
+                let count = drive(&mut wire, |wire| session.read(wire, &mut buffer).unwrap());
+                if count == 0 {
+                    break;
+                }
+                received.extend_from_slice(&buffer[..count]);
+            }
+            assert!(received == content, "{piece}");
+        }
+    }
+}
+
+#[test]
+fn each_record_may_be_cut_anywhere() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, usize::MAX);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        drive(&mut wire, |wire| session.handshake(wire).unwrap());
+        for cut in 0.. {
+            let mut buffer = [0; 100];
+            wire.server.writer().write_all(b"hello").unwrap();
+            wire.exchange();
+            if cut > wire.to_client.len() {
+                break;
+            }
+            let rest = wire.to_client.split_off(cut);
+            // Nothing is read in part, and nothing is needed but to read.
+            let early = (0..3).map(|_| session.read(&mut wire, &mut buffer).unwrap()).find_map(|progress| match progress {
+                Progress::Done(count) => Some(count),
+                Progress::Needs(interest) => (interest != Interest::READ).then(|| panic!("{interest:?}")),
+            });
+            wire.to_client.extend(rest);
+            let count = early.unwrap_or_else(|| drive(&mut wire, |wire| session.read(wire, &mut buffer).unwrap()));
+            assert_eq!(&buffer[..count], b"hello");
+        }
+    }
+}
+
+#[test]
+fn a_read_takes_many_small_records_at_once_and_peeking_takes_none() {
+    let authority = Authority::new("root");
+    let (address, server) = servers::rustls(servers::config(&authority.issue(&["www.example"]), &[&TLS13]), |mut stream| {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        let mut bytes = Vec::new();
+        for index in 0..1000_u32 {
+            stream.conn.writer().write_all(&index.to_le_bytes()[..1]).unwrap();
+            while stream.conn.wants_write() {
+                stream.conn.write_tls(&mut bytes).unwrap();
+            }
+        }
+        stream.sock.write_all(&bytes).unwrap();
+        servers::drain(stream.sock);
+    });
+    let mut client = Client::connect(address, &trusting(&authority.pem), "www.example").unwrap();
+    let mut received = Vec::new();
+    let mut reads = 0;
+    while received.len() < 1000 {
+        let (mut peeked, mut buffer) = ([0; 3], [0; 2000]);
+        let seen = client.step(|session, stream| session.peek(stream, &mut peeked)).unwrap();
+        let again = client.step(|session, stream| session.peek(stream, &mut peeked)).unwrap();
+        assert_eq!((seen, again), (1, 1));
+        let count = client.read(&mut buffer).unwrap();
+        assert_eq!(peeked[..seen], buffer[..seen]);
+        received.extend_from_slice(&buffer[..count]);
+        reads += 1;
+    }
+    let expected: Vec<u8> = (0..1000_u32).map(|index| index.to_le_bytes()[0]).collect();
+    assert_eq!(received, expected);
+    assert!(reads < 100, "{reads}");
+    drop(client);
+    server.join().unwrap();
+}
+
+#[test]
+fn keys_are_updated_by_either_end_without_a_word() {
+    let authority = Authority::new("root");
+    let (address, server) = servers::rustls(servers::config(&authority.issue(&["www.example"]), &[&TLS13]), |mut stream| {
+        let mut buffer = [0; 5];
+        for _ in 0..5 {
+            stream.read_exact(&mut buffer).unwrap();
+            stream.conn.refresh_traffic_keys().unwrap();
+            stream.write_all(&buffer).unwrap();
+        }
+    });
+    let mut client = Client::connect(address, &trusting(&authority.pem), "www.example").unwrap();
+    for _ in 0..5 {
+        client.write_all(b"hello").unwrap();
+        assert_eq!(client.read_exact(5).unwrap(), b"hello");
+    }
+    server.join().unwrap();
+}
+
+#[test]
+fn nothing_of_a_request_is_taken_before_the_handshake_is_done() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, 100);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        let mut steps = 0;
+        loop {
+            let before = wire.server.is_handshaking();
+            for result in [session.write(&mut wire, &[IoSlice::new(b"x")]), session.read(&mut wire, &mut [0; 10])] {
+                assert_eq!(result.unwrap_err().kind(), io::ErrorKind::NotConnected);
+            }
+            assert_eq!(session.flush(&mut wire).unwrap_err().kind(), io::ErrorKind::NotConnected);
+            if session.handshake(&mut wire).unwrap() == Progress::Done(()) {
+                break;
+            }
+            steps += 1;
+            assert!(before || steps < 1000);
+        }
+        assert!(steps > 3);
+        assert_eq!(wire.received, b"");
+    }
+}
+
+#[test]
+fn what_tls_has_taken_is_bounded_and_flushed() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, usize::MAX);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        drive(&mut wire, |wire| session.handshake(wire).unwrap());
+        wire.room = 10;
+        let content = vec![7; 1 << 20];
+        let taken = drive(&mut wire, |wire| session.write(wire, &[IoSlice::new(&content)]).unwrap());
+        assert_eq!(taken, 64 << 10);
+        for _ in 0..10 {
+            assert_eq!(session.write(&mut wire, &[IoSlice::new(&content)]).unwrap(), Progress::Needs(Interest::WRITE));
+            assert_eq!(session.flush(&mut wire).unwrap(), Progress::Needs(Interest::WRITE));
+        }
+        let needs = session.read(&mut wire, &mut [0; 10]).unwrap();
+        assert_eq!(needs, Progress::Needs(Interest::READ | Interest::WRITE));
+        wire.room = usize::MAX;
+        // The reader sends it, too.
+        drive(&mut wire, |wire| match session.read(wire, &mut [0; 10]).unwrap() {
+            Progress::Needs(interest) if interest.writes() => Progress::Needs(interest),
+            _ => Progress::Done(()),
+        });
+        assert_eq!(wire.received.len(), taken);
+        assert_eq!(session.flush(&mut wire).unwrap(), Progress::Done(()));
+    }
+}
+
+#[test]
+fn a_changed_record_is_an_error_and_what_came_before_it_is_read() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, usize::MAX);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        drive(&mut wire, |wire| session.handshake(wire).unwrap());
+        wire.server.writer().write_all(b"good").unwrap();
+        wire.exchange();
+        let begin = wire.to_client.len();
+        wire.server.writer().write_all(b"evil").unwrap();
+        wire.exchange();
+        wire.to_client[begin + 10] ^= 1;
+        let mut buffer = [0; 100];
+        let count = drive(&mut wire, |wire| session.read(wire, &mut buffer).unwrap());
+        assert_eq!(&buffer[..count], b"good");
+        // The server would panic over the alert in this test.
+        wire.room = 0;
+        for _ in 0..2 {
+            let error = loop {
+                match session.read(&mut wire, &mut buffer) {
+                    Ok(Progress::Needs(_)) => {}
+                    Ok(Progress::Done(count)) => panic!("{}", buffer[..count].escape_ascii()),
+                    Err(error) => break super::client::inner(error),
+                }
+            };
+            assert!(matches!(error.what, TlsFailure::Protocol(_)), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_can_be_sent_to_and_shared_with_other_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<Session>();
+    check::<dugong_http::transport::tls::Tls>();
+    check::<dugong_http::transport::tls::TlsError>();
+}
