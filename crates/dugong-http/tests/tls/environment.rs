@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use dugong_http::transport::tls::Tls;
+use dugong_http::transport::tls::{Session, Tls, TlsFailure};
 use tempfile::TempDir;
 
-use super::client::Client;
+use super::client::{Client, trusting};
 use super::pki::Authority;
 use super::servers::openssl;
 
@@ -17,11 +17,18 @@ fn run_client(address: SocketAddr, authority: &Authority, variables: &[(&str, &P
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let roots = dir.path().join("roots.pem");
     fs::write(&roots, &authority.pem).unwrap();
+    let address = address.to_string();
+    let ours = [("SSL_CERT_FILE", &*roots), ("DUGONG_TEST_SERVER", Path::new(&address))];
+    run("client_of_the_platform", &[&ours[..], variables].concat());
+}
+
+fn run(test: &str, variables: &[(&str, &Path)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "environment::client_of_the_platform"]);
-    command.env("SSL_CERT_FILE", &roots).env_remove("SSL_CERT_DIR").env("DUGONG_TEST_SERVER", address.to_string());
-    let output = command.envs(variables.iter().copied()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    command.args(["--ignored", "--exact", &format!("environment::{test}")]);
+    command.env_remove("SSL_CERT_DIR").env_remove("SSLKEYLOGFILE").envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 /// Trusts whom the platform trusts, which on this platform is what `SSL_CERT_FILE` says.
@@ -30,6 +37,23 @@ fn run_client(address: SocketAddr, authority: &Authority, variables: &[(&str, &P
 fn client_of_the_platform() {
     let address = std::env::var("DUGONG_TEST_SERVER").unwrap().parse().unwrap();
     assert!(Client::connect(address, &Tls::new(), "www.example").unwrap().get("/").unwrap().starts_with("HTTP/1.0 200"));
+}
+
+/// The same where the platform trusts nobody.
+#[test]
+#[ignore = "for the others alone"]
+fn client_of_a_platform_without_certificates() {
+    let error = Session::new(&Tls::new(), "www.example").unwrap_err();
+    assert!(matches!(error.what, TlsFailure::NoRoots(_)) && !error.is_certificate(), "{error:?}");
+    let text = error.to_string();
+    assert_eq!(text, "cannot check the certificate of www.example: the certificates that this machine trusts are not to be had");
+    // With roots of its own a client needs none of the platform.
+    Session::new(&trusting(&Authority::new("root").pem), "www.example").unwrap();
+}
+
+#[test]
+fn a_platform_without_certificates_is_an_error_of_its_own() {
+    run("client_of_a_platform_without_certificates", &[("SSL_CERT_FILE", Path::new("/dev/null"))]);
 }
 
 #[test]

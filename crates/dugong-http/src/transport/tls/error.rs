@@ -310,3 +310,69 @@ fn host_of(name: &str) -> Option<String> {
     let host = dns.or_else(|| name.strip_prefix("IpAddress(").and_then(|rest| rest.strip_suffix(')')))?;
     Some(host.escape_debug().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_have_the_names_of_the_rfc() {
+        for (code, name) in [
+            (0, "close_notify"),
+            (40, "handshake_failure"),
+            (48, "unknown_ca"),
+            (115, "unknown_psk_identity"),
+            (116, "certificate_required"),
+            (120, "no_application_protocol"),
+            (255, "255"),
+        ] {
+            assert_eq!(Alert(code).to_string(), name);
+        }
+    }
+
+    #[test]
+    fn times_are_said_in_one_unit() {
+        for (seconds, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (7200, "2 hours"),
+            (172_799, "47 hours"),
+            (864_000, "10 days"),
+        ] {
+            assert_eq!(Roughly(Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn of_many_names_a_few_are_shown() {
+        let names = |count: usize| (0..count).map(|index| format!("{index}.example")).collect();
+        let text = |count| TlsError::new("h", TlsFailure::WrongHost { names: names(count) }).to_string();
+        let five = "the certificate of h is not for it, but for 0.example, 1.example, 2.example, 3.example, 4.example";
+        assert_eq!(text(5), five);
+        assert_eq!(text(105), format!("{five} and 100 more"));
+    }
+
+    #[test]
+    fn names_of_certificates_are_those_that_hosts_have_and_safe_to_print() {
+        assert_eq!(host_of("DnsName(\"*.example.org\")").unwrap(), "*.example.org");
+        assert_eq!(host_of("IpAddress(192.0.2.1)").unwrap(), "192.0.2.1");
+        assert_eq!(host_of("DnsName(\"a\n\u{1b}[2J\")").unwrap(), "a\\n\\u{1b}[2J");
+        assert_eq!(host_of("DirectoryName"), None);
+    }
+
+    #[test]
+    fn without_being_asked_for_a_certificate_a_failed_handshake_is_just_that() {
+        let of = |alert, asked, has| TlsFailure::of_alert(alert, asked, has);
+        use AlertDescription::{BadCertificate, CertificateRequired, HandshakeFailure, UnknownCA};
+        assert!(matches!(of(HandshakeFailure, false, false), TlsFailure::Alert(Alert(40))));
+        assert!(matches!(of(HandshakeFailure, true, false), TlsFailure::ClientCertificateRequired));
+        assert!(matches!(of(BadCertificate, true, false), TlsFailure::ClientCertificateRequired));
+        assert!(matches!(of(BadCertificate, false, false), TlsFailure::Alert(Alert(42))));
+        assert!(matches!(of(HandshakeFailure, false, true), TlsFailure::Alert(Alert(40))));
+        assert!(matches!(of(UnknownCA, false, true), TlsFailure::ClientCertificateRefused(Alert(48))));
+        assert!(matches!(of(CertificateRequired, false, false), TlsFailure::ClientCertificateRequired));
+        assert!(matches!(of(CertificateRequired, false, true), TlsFailure::ClientCertificateRefused(Alert(116))));
+    }
+}

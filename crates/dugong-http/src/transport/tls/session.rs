@@ -19,8 +19,8 @@ use crate::transport::Stream;
 /// Nothing can be read or written before the [`handshake`](Session::handshake) is done. Then one thread may read while another
 /// writes, with the session under a lock that is not held while waiting.
 ///
-/// It holds at most: 32 KiB of what was received and not decrypted; what one read of rustls takes (18 KiB) before and after
-/// decryption; and 64 KiB of what was written and not sent.
+/// It holds at most: 64 KiB of what was received and not decrypted; what rustls takes of that at once (18 KiB) before and after
+/// decryption, or the messages of a handshake (64 KiB); and 64 KiB of what was written and not sent.
 pub struct Session {
     connection: ClientConnection,
     host: String,
@@ -331,14 +331,16 @@ impl Session {
 
     /// Sends what TLS has to send, for somebody who wants to send.
     fn push(&mut self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
-        if let Some(error) = &self.lost {
-            return Err(same(error));
-        }
-        self.send(stream).map_err(|error| {
-            self.lost = Some(same(&error));
-            self.look_for_alert(stream);
-            self.failure().map_or(error, Into::into)
-        })
+        let error = match self.lost.take() {
+            Some(error) => error,
+            None => match self.send(stream) {
+                Ok(progress) => return Ok(progress),
+                Err(error) => error,
+            },
+        };
+        self.lost = Some(same(&error));
+        self.look_for_alert(stream);
+        Err(self.failure().map_or(error, Into::into))
     }
 
     /// Sends what TLS has to send, for somebody who wants something else; the result is what is needed for both.
@@ -453,8 +455,8 @@ fn first_line(bytes: &[u8]) -> String {
     bytes[..end].escape_ascii().to_string()
 }
 
-/// Two records of the largest size, so that few reads are needed for a large response.
-const INCOMING: usize = 32 * 1024;
+/// Almost four records of the largest size, or all that a socket usually has. Less costs more calls than it saves copies.
+const INCOMING: usize = 64 * 1024;
 
 /// Four records of the largest size, which one call sends.
 const WRITE_MAX: usize = 64 * 1024;

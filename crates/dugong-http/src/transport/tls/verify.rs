@@ -158,3 +158,50 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (content, rest) = rest.split_at_checked(length)?;
     Some((tag, content, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(issuer: &[u8], subject: &[u8], with_version: bool) -> Vec<u8> {
+        let version: &[u8] = if with_version { &[0xa0, 3, 2, 1, 2] } else { &[] };
+        let fields =
+            [version, &[2, 1, 7], &[0x30, 2, 6, 0], &sequence(issuer), &sequence(&[0; 30]), &sequence(subject), &[0x30, 0]];
+        sequence(&sequence(&fields.concat()))
+    }
+
+    fn sequence(content: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let length = match content.len() {
+            0..0x80 => vec![low],
+            0x80..0x100 => vec![0x81, low],
+            _ => vec![0x82, high, low],
+        };
+        [&[0x30], &length[..], content].concat()
+    }
+
+    #[test]
+    fn issuer_and_subject_are_found_and_compared() {
+        for with_version in [true, false] {
+            for length in [0, 1, 127, 128, 200, 256, 300] {
+                let name = vec![b'x'; length];
+                assert_eq!(names_of(&certificate(&name, b"y", with_version)), Some((&name[..], &b"y"[..])));
+                assert!(is_self_signed(&certificate(&name, &name, with_version)));
+                assert!(!is_self_signed(&certificate(&name, b"y", with_version)));
+            }
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_certificate_and_no_garbage_is_self_signed() {
+        let whole = certificate(b"x", b"x", true);
+        for end in 0..whole.len() {
+            assert!(!is_self_signed(&whole[..end]));
+        }
+        for first in 0..=255 {
+            assert!(!is_self_signed(&[first; 100]));
+            assert!(!is_self_signed(&[0x30, first, 0x30, 0xff]));
+            assert!(!is_self_signed(&[0x30, 0x83, first, 0xff, 0xff, 0x30]));
+        }
+    }
+}
