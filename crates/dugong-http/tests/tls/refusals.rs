@@ -282,3 +282,21 @@ fn a_refused_certificate_is_reported_to_the_server() {
         assert_eq!(server.join().unwrap(), "received fatal alert: UnknownCA");
     }
 }
+
+/// The other way round: TLS on the port where a client expects none. Some servers send an alert (nginx answers in HTTP, openssl and
+/// stunnel say nothing).
+#[test]
+fn a_plain_client_gets_an_alert_from_a_server_with_tls() {
+    let parties = Parties::new();
+    let (address, server) = servers::rustls(servers::config(&parties.server, &[&TLS12, &TLS13]), |mut stream| {
+        assert!(stream.conn.complete_io(&mut stream.sock).is_err());
+        // Not closed before the client has read, since unread bytes would make that a reset.
+        servers::drain(stream.sock);
+    });
+    let mut connection = dugong_http::Config::new().timeout(GUARD).connect(&format!("http://{address}")).unwrap();
+    connection.send_request(dugong_http::Request::get("/")).unwrap();
+    let error = connection.read_response().unwrap_err();
+    assert!(matches!(error, dugong_http::Error::Unsupported { at: 0, .. }), "{error:?}");
+    drop(connection);
+    server.join().unwrap();
+}
