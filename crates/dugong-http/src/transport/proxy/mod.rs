@@ -149,7 +149,7 @@ impl Proxy {
     /// # Errors
     /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
     pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
-        environment::proxy_for(secure, host, port, |name| std::env::var_os(name))
+        environment::proxy_for(secure, host, port, std::env::var_os)
     }
 
     /// What it speaks.

@@ -23,10 +23,10 @@ impl Refusal {
     }
 
     /// Whether it is a matter of credentials (RFC 9110 §15.5.8): they are missing, or [those given](Refusal::had_credentials) are
-    /// not right.
+    /// not right. The status is 407 then, or 401, which tinyproxy says to wrong ones.
     #[must_use]
     pub fn wants_credentials(&self) -> bool {
-        self.head.status() == 407
+        self.head.status() == 407 || self.head.status() == 401
     }
 
     /// Whether credentials were sent.
@@ -35,11 +35,13 @@ impl Refusal {
         self.had_credentials
     }
 
-    /// The authentication schemes that the proxy offers, in its order (`Proxy-Authenticate`, RFC 9110 §11.7.1).
+    /// The authentication schemes that the proxy offers, in its order (`Proxy-Authenticate`, RFC 9110 §11.7.1; with 401,
+    /// `WWW-Authenticate`).
     #[must_use]
     pub fn schemes(&self) -> Vec<&str> {
         let mut schemes: Vec<&str> = Vec::new();
-        for value in self.head.fields().get_all("Proxy-Authenticate") {
+        let name = if self.head.status() == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+        for value in self.head.fields().get_all(name) {
             for scheme in elements(value).filter_map(scheme_of) {
                 if !schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
                     schemes.push(scheme);
@@ -155,6 +157,7 @@ mod tests {
                 true,
                 "the proxy takes other credentials than Basic (it takes NTLM, Digest): 407 No",
             ),
+            (b"401 No", &["Digest"], true, "the proxy refused the credentials: 401 No"),
             (b"302 Found", &["Basic"], false, "the proxy refused the tunnel: 302 Found"),
             (b"503 ", &[], true, "the proxy refused the tunnel: 503"),
         ] {

@@ -313,3 +313,159 @@ impl std::error::Error for SocksError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Interest;
+    use crate::transport::scripted::{Cue, Scripted};
+
+    const NO_AUTH: &[u8] = b"\x05\x00";
+    const PASSWORD: &[u8] = b"\x05\x02";
+    const WELCOME: &[u8] = b"\x01\x00";
+    const CONNECTED: &[u8] = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50";
+
+    fn socks(url: &str, host: &str) -> Result<Socks, Misuse> {
+        Socks::new(&Proxy::new(url).unwrap(), host, 443)
+    }
+
+    /// What comes of an answer; the steps end when nothing more would happen.
+    fn open(url: &str, stream: &mut Scripted) -> Result<Progress<()>, SocksError> {
+        let mut socks = socks(url, "a.example").unwrap();
+        let mut step = || socks.step(stream);
+        for _ in 0..10_000 {
+            match step()? {
+                Progress::Done(()) => return Ok(Progress::Done(())),
+                Progress::Needs(interest) => assert!(interest.reads() || interest.writes()),
+            }
+        }
+        Ok(Progress::Needs(Interest::READ))
+    }
+
+    fn answered(url: &str, answer: &[&[u8]]) -> Result<Progress<()>, SocksError> {
+        open(url, &mut Scripted::reading([Cue::Give(answer.concat()), Cue::Eof]))
+    }
+
+    #[test]
+    fn the_request_has_an_address_or_a_name() {
+        for (url, host, expected) in [
+            ("socks5h://p", "a.example", &b"\x05\x01\x00\x03\x09a.example\x01\xbb"[..]),
+            ("socks5h://p", "127.0.0.1", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x01\xbb"),
+            ("socks5://p", "127.0.0.1", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x01\xbb"),
+            ("socks5://p", "::1", b"\x05\x01\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"),
+        ] {
+            let mut stream = Scripted::reading([Cue::Give([NO_AUTH, CONNECTED].concat())]);
+            assert_eq!(socks(url, host).unwrap().step(&mut stream).unwrap(), Progress::Done(()));
+            assert_eq!(stream.written, [b"\x05\x01\x00", expected].concat(), "{url} {host}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_sent_is_refused_before_anything_is() {
+        let longest = format!("{}.example", "x".repeat(247));
+        assert!(socks("socks5h://p", &longest).is_ok());
+        for (url, host) in [
+            ("socks5h://p", &*format!("x{longest}")),
+            ("socks5h://p", ""),
+            ("socks5h://p", "a b"),
+            ("socks5h://p", "a\0.example"),
+            ("socks5h://p", "h\u{f6}st"),
+            ("socks5h://p", "fe80::1%eth0"),
+            ("socks5://p", "a.example"),
+        ] {
+            assert_eq!(socks(url, host).unwrap_err(), Misuse::Host, "{url} {host:?}");
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_wait_comes_to_the_same() {
+        let answer = [PASSWORD, WELCOME, b"\x05\x00\x00\x03\x04name\x00\x50"].concat();
+        let expected: &[u8] = b"\x05\x02\x00\x02\x01\x04user\x04pass\x05\x01\x00\x03\x09a.example\x01\xbb";
+        for size in 1..=answer.len() {
+            let mut stream = Scripted::default();
+            for piece in answer.chunks(size) {
+                stream.reads.extend([Cue::Wait(Interest::READ), Cue::Give(piece.into())]);
+            }
+            // TLS may want to read in order to write.
+            stream.writes.extend((0..expected.len()).flat_map(|_| [Cue::Wait(Interest::READ), Cue::Take(size)]));
+            assert_eq!(open("socks5h://user:pass@p", &mut stream).unwrap(), Progress::Done(()), "{size}");
+            assert_eq!(stream.written, expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_reply_is_left_in_the_stream() {
+        let answer = [NO_AUTH, CONNECTED, b"220 hello"].concat();
+        let mut stream = Scripted::reading([Cue::Give(answer)]);
+        assert_eq!(open("socks5h://p", &mut stream).unwrap(), Progress::Done(()));
+        assert!(matches!(&*stream.reads.make_contiguous(), [Cue::Give(rest)] if rest == b"220 hello"), "{:?}", stream.reads);
+    }
+
+    #[test]
+    fn each_reply_has_its_name() {
+        use SocksReply::*;
+        let replies = [
+            GeneralFailure,
+            NotAllowed,
+            NetworkUnreachable,
+            HostUnreachable,
+            ConnectionRefused,
+            TtlExpired,
+            CommandNotSupported,
+            AddressTypeNotSupported,
+            Unassigned,
+        ];
+        for (code, reply) in (1..).zip(replies) {
+            let error = answered("socks5h://p", &[NO_AUTH, &[5, code, 0, 1], &[0; 6]]).unwrap_err();
+            assert!(matches!(error, SocksError::Refused(found) if found == reply), "{code}: {error:?}");
+            assert_eq!(error.to_string(), format!("the SOCKS proxy did not connect: {reply}"));
+        }
+    }
+
+    #[test]
+    fn other_answers_are_told_apart() {
+        let credentials = "socks5h://user:pass@p";
+        for (url, answer, expected) in [
+            ("socks5h://p", &[&b"\x05\xff"[..]][..], "WantsCredentials { had_credentials: false }"),
+            ("socks5h://p", &[PASSWORD], "WantsCredentials { had_credentials: false }"),
+            ("socks5h://p", &[b"\x05\x01"], "WantsCredentials { had_credentials: false }"),
+            (credentials, &[b"\x05\xff"], "WantsCredentials { had_credentials: true }"),
+            (credentials, &[b"\x05\x01"], "WantsCredentials { had_credentials: true }"),
+            (credentials, &[PASSWORD, b"\x01\x01"], "CredentialsRefused"),
+            (credentials, &[PASSWORD, b"\x05\x00"], "NotSocks"),
+            ("socks5h://p", &[b"HTTP/1.1 400 Bad Request\r\n\r\n"], "NotSocks"),
+            ("socks5h://p", &[b"\x04\x00"], "NotSocks"),
+            ("socks5h://p", &[NO_AUTH, b"\x04\x00\x00\x01"], "NotSocks"),
+            ("socks5h://p", &[NO_AUTH, b"\x05\x00\x01\x01"], "NotSocks"),
+            ("socks5h://p", &[NO_AUTH, b"\x05\x00\x00\x02"], "NotSocks"),
+            ("socks5h://p", &[NO_AUTH, b"\x05\x00\x00\x03\x01\xff\0\0"], "NotSocks"),
+            ("socks5h://p", &[], "Closed"),
+            ("socks5h://p", &[b"\x05"], "Closed"),
+            ("socks5h://p", &[NO_AUTH, &CONNECTED[..9]], "Closed"),
+            (credentials, &[PASSWORD, b"\x01"], "Closed"),
+        ] {
+            let error = answered(url, answer).unwrap_err();
+            assert_eq!(format!("{error:?}"), expected, "{url} {answer:?}");
+            assert!(!error.to_string().contains('\n'));
+        }
+        let mut stream = Scripted::reading([Cue::Fail(io::ErrorKind::ConnectionReset)]);
+        assert!(matches!(open("socks5h://p", &mut stream), Err(SocksError::Io(_))));
+    }
+
+    #[test]
+    fn credentials_are_not_shown_and_not_sent_unasked() {
+        let mut socks = socks("socks5h://somebody:secret@p", "a.example").unwrap();
+        let mut stream = Scripted::reading([Cue::Give([NO_AUTH, CONNECTED].concat())]);
+        assert!(format!("{socks:?}").contains("a.example:443"));
+        assert_eq!(socks.step(&mut stream).unwrap(), Progress::Done(()));
+        let sent = String::from_utf8_lossy(&stream.written).into_owned();
+        let shown = format!("{sent} {socks:?} {socks:#?}");
+        assert!(!shown.contains("somebody") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn it_may_be_moved_to_another_thread() {
+        fn is_send(_: impl Send) {}
+        is_send(socks("socks5h://p", "a.example").unwrap());
+    }
+}
