@@ -9,12 +9,13 @@ mod servers;
 #[path = "proxies/socks.rs"]
 mod socks;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use dugong_http::step::{Duplex, Progress, Receiving, Sending, Shared};
 use dugong_http::transport::{Proxy, Refusal, Socket, Tunnel, TunnelError};
-use dugong_http::{Closed, Config, Error, Fields, Request, Sent};
+use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent};
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};
 
@@ -279,4 +280,50 @@ fn a_proxy_that_closes_after_one_answer_leaves_it_clear_what_was_not_answered() 
     let Error::Closed { cause: Closed::Incomplete(..), requests } = error else { panic!("{error:?}") };
     assert_eq!((requests.answered, requests.unanswered.len()), (1, 9));
     assert!(requests.unanswered.iter().all(|request| request.sent == Sent::Whole && request.is_safe_to_retry()));
+}
+
+/// tinyproxy reads one request, and while it is answered passes on to the origin whatever follows.
+#[test]
+fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = origin.local_addr().unwrap();
+    let server = Server::tinyproxy(1, true);
+    let proxy = server.proxy().with_credentials(USER, PASSWORD).unwrap();
+    let mut client = Client::by_proxy(&server, &proxy, address);
+    client.send(&Request::get("/")).unwrap();
+    let (mut stream, _) = origin.accept().unwrap();
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        received.push(byte[0]);
+    }
+    // The answer is on its way: from now on it would pass on.
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").unwrap();
+    client.drive(|duplex, stream| duplex.read_head(stream)).unwrap();
+    assert!(matches!(client.send(&Request::get("/next")), Err(Error::Local(Misuse::ReadFirst))));
+
+    stream.write_all(b" half").unwrap();
+    let mut content = Vec::new();
+    loop {
+        let mut buffer = [0; 100];
+        let count = client.drive(|duplex, stream| duplex.read_content(&mut buffer, stream)).unwrap();
+        if count == 0 {
+            break;
+        }
+        content.extend_from_slice(&buffer[..count]);
+    }
+    assert_eq!(content, b"first half");
+    let refused = client.send(&Request::get("/next")).unwrap_err();
+    // Unless the proxy has closed by now.
+    let (ours, theirs) = (CloseReason::ProxyNotPersistent, CloseReason::PeerClosed);
+    assert!(
+        matches!(refused, Error::Closed { cause: Closed::InOrder(reason), .. } if reason == ours || reason == theirs),
+        "{refused:?}"
+    );
+    drop(client);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
 }

@@ -241,6 +241,8 @@ reasons! {
         RequestTimeout = "request-timeout", "the server closed the idle connection with status 408";
         /// The connection carries another protocol now (CONNECT, Upgrade).
         Tunnel = "tunnel", "the connection carries another protocol now";
+        /// A proxy has not said `Connection: keep-alive`, so what follows could go to the server, credentials for the proxy included.
+        ProxyNotPersistent = "proxy-not-persistent", "the proxy has not said that it keeps the connection";
         /// Bytes arrived that no request asked for.
         UnaskedBytes = "unasked-bytes", "the server sent bytes that no request asked for";
         /// Reading or writing failed, or what was received could not be understood.

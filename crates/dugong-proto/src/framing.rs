@@ -45,7 +45,7 @@ pub(crate) struct Statements {
     length_line_at: u32,
     folded_at: Option<u32>,
     says_close: bool,
-    says_keep_alive: bool,
+    pub(crate) says_keep_alive: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,8 @@ pub struct Outstanding {
     /// The last response that this connection will deliver is complete.
     ended: bool,
     server: Option<Version>,
+    /// A final response had `Connection: keep-alive`, which the peer itself has to have said: proxies do not forward that field.
+    pub(crate) said_keep_alive: bool,
 }
 
 /// A request and what has become of it.
@@ -193,6 +195,11 @@ impl Outstanding {
     /// The same, when it is known better now why.
     pub(crate) fn close_anew(&mut self, reason: CloseReason) {
         self.closing = Some(reason);
+    }
+
+    /// Whether this is the first request of the connection.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.accepted == 0
     }
 
     /// Why no response is to come any more to requests that wait for one.

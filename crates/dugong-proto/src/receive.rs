@@ -345,6 +345,7 @@ impl ReceiveHalf {
         }
         self.interim_seen = 0;
         let said = Statements::of(head);
+        queue.said_keep_alive |= said.says_keep_alive;
         let framing = said.framing(head, asked);
         if let Some(reason) = said.close_reason(head.version, framing) {
             queue.close_by_response(reason);

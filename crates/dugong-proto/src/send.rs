@@ -114,6 +114,12 @@ impl SendHalf {
     /// The peer is a proxy for plain HTTP. From now on a target that is a path is sent in absolute-form (RFC 9112 §3.2.2): `http://`
     /// and the value of the request's `Host` precede it, so that target and `Host` cannot differ; and `*` is sent as these two
     /// alone (§3.2.4). Other targets name their authority themselves, and are sent as they are.
+    ///
+    /// A request with `Proxy-Authorization` is meant for the proxy alone, but there are proxies (tinyproxy 1.11 is one) that read one
+    /// request and pass on to the server whatever comes behind it. So such a request is sent only if it is the first of its
+    /// connection, or if a response has said `Connection: keep-alive`, by which the proxy says that it reads on itself: until then it
+    /// is refused with [`Misuse::ReadFirst`], and when the responses are read and none has said so, the connection carries no
+    /// further request ([`CloseReason::ProxyNotPersistent`]).
     pub fn through_proxy(&mut self) {
         self.to_proxy = true;
     }
@@ -140,6 +146,16 @@ impl SendHalf {
         }
         if self.state == Sending::Stopped {
             return Err(Misuse::ContentRefused.into());
+        }
+        if self.to_proxy && !queue.is_unused() && !queue.said_keep_alive {
+            let has_credentials = |fields: &Fields| fields.contains("Proxy-Authorization");
+            if has_credentials(&request.fields) || has_credentials(more) {
+                if !queue.is_empty() {
+                    return Err(Misuse::ReadFirst.into());
+                }
+                queue.close(CloseReason::ProxyNotPersistent);
+                return Err(Error::Closed(CloseReason::ProxyNotPersistent));
+            }
         }
         if request.content == Announced::Chunked && queue.server_is_http10() {
             return Err(Misuse::ChunkedToHttp10.into());

@@ -1,6 +1,8 @@
 //! Requests to a proxy for plain HTTP (RFC 9112 §3.2.2, §3.2.4).
 
-use dugong_proto::{Error, Fields, Method, Misuse, Outstanding, RequestHead, SendHalf};
+use dugong_proto::{
+    CloseReason, Content, Error, Fields, Limits, Method, Misuse, Outstanding, ReceiveHalf, RequestHead, SendHalf,
+};
 
 /// What is sent for a request, with a `Host` of its own or without.
 fn sent(method: &str, target: &str, host: Option<&str>) -> Result<String, Error> {
@@ -75,4 +77,88 @@ fn what_is_to_be_sent_is_not_shown_in_logs() {
     let shown = format!("{half:?} {head:?}");
     let bytes = format!("{:?}", b"c2VjcmV0");
     assert!(!shown.contains("c2VjcmV0") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+}
+
+/// A connection to a proxy.
+struct Proxied {
+    send: SendHalf,
+    receive: ReceiveHalf,
+    queue: Outstanding,
+}
+
+impl Proxied {
+    fn new() -> Proxied {
+        let mut send = SendHalf::new("o").unwrap();
+        send.through_proxy();
+        Proxied { send, receive: ReceiveHalf::new(Limits::default(), 4096), queue: Outstanding::new() }
+    }
+
+    fn request(&mut self, with_credentials: bool) -> Result<u64, Error> {
+        let (head, mut more) = (RequestHead::new(Method::GET, "/").unwrap(), Fields::new());
+        if with_credentials {
+            more.append("Proxy-Authorization", "Basic eDp5").unwrap();
+        }
+        let number = self.send.request(&head, &more, &mut self.queue)?;
+        self.send.sent(self.send.to_send().len(), &mut self.queue);
+        Ok(number)
+    }
+
+    fn response(&mut self, fields: &str) {
+        self.receive.receive(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n{fields}\r\n!").as_bytes());
+        while self.receive.poll_head(&mut self.queue).unwrap() == Some(dugong_proto::HeadKind::Interim) {
+            self.receive.take_head(&mut self.queue);
+        }
+        self.receive.take_head(&mut self.queue);
+        assert_eq!(self.receive.take_content(&mut self.queue), Ok(Content::Bytes(b"!")));
+        if self.receive.is_in_content() {
+            assert_eq!(self.receive.take_content(&mut self.queue), Ok(Content::End));
+        }
+    }
+}
+
+const READ_FIRST: Result<u64, Error> = Err(Error::Local(Misuse::ReadFirst));
+const NOT_PERSISTENT: Result<u64, Error> = Err(Error::Closed(CloseReason::ProxyNotPersistent));
+
+#[test]
+fn credentials_follow_another_request_only_when_the_proxy_keeps_the_connection() {
+    for (fields, after) in [
+        ("", NOT_PERSISTENT),
+        ("Connection: x\r\nKeep-Alive: timeout=5\r\n", NOT_PERSISTENT),
+        ("Connection: keep-alive\r\n", Ok(1)),
+        ("connection: x, Keep-Alive\r\n", Ok(1)),
+    ] {
+        for first_has_some in [true, false] {
+            let mut proxied = Proxied::new();
+            assert_eq!(proxied.request(first_has_some), Ok(0));
+            assert_eq!(proxied.request(true), READ_FIRST, "{fields}");
+            assert_eq!(proxied.queue.len(), 1);
+            proxied.response(fields);
+            assert_eq!(proxied.request(true), after, "{fields}");
+            assert_eq!(proxied.queue.close_reason().is_some(), after.is_err());
+            if after.is_ok() {
+                assert_eq!(proxied.request(true), Ok(2));
+                // Once is enough.
+                proxied.response("");
+                assert_eq!(proxied.request(true), Ok(3));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interim_response_does_not_say_that_the_proxy_keeps_the_connection() {
+    let mut proxied = Proxied::new();
+    proxied.request(true).unwrap();
+    proxied.receive.receive(b"HTTP/1.1 103 Early Hints\r\nConnection: keep-alive\r\n\r\n");
+    proxied.response("");
+    assert_eq!(proxied.request(true), NOT_PERSISTENT);
+}
+
+#[test]
+fn requests_without_credentials_are_pipelined_to_a_proxy_as_to_a_server() {
+    let mut proxied = Proxied::new();
+    assert_eq!((proxied.request(true), proxied.request(false), proxied.request(false)), (Ok(0), Ok(1), Ok(2)));
+    proxied.response("");
+    assert_eq!(proxied.request(false), Ok(3));
+    assert_eq!(proxied.request(true), READ_FIRST);
 }
