@@ -87,7 +87,7 @@ impl Client {
 }
 
 fn connect(address: SocketAddr) -> Socket {
-    Socket::connect(&address.ip().to_string(), address.port(), Some(GUARD)).unwrap()
+    Socket::new(std::net::TcpStream::connect(address).unwrap()).unwrap()
 }
 
 /// Makes a step, again and again until it is done or fails.
