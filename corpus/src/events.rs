@@ -48,7 +48,7 @@ const REMOTE: &[&str] = &[
     "unasked-switch",
 ];
 
-const UNSUPPORTED: &[&str] = &["not-http", "version", "no-status"];
+const UNSUPPORTED: &[&str] = &["not-http", "tls", "version", "no-status"];
 
 const LOCAL: &[&str] = &[
     "method",

@@ -176,6 +176,9 @@ enum State {
 /// Length of `HTTP/1.x SSS`.
 const FIXED: usize = 12;
 
+/// The first byte of an alert of TLS (RFC 8446 §5.1).
+const TLS_ALERT: u8 = 21;
+
 impl StatusLineReader {
     pub(crate) fn new(limit: usize) -> Self {
         StatusLineReader { read: 0, state: State::Fixed, status: 0, limit }
@@ -241,6 +244,7 @@ impl StatusLineReader {
     fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<State, Fault> {
         match (place, byte) {
             (0..=4, _) if byte == b"HTTP/"[place] => {}
+            (0, TLS_ALERT) => return Err(Fault::Unsupported(Unsupported::Tls)),
             (0..=4, _) => return Err(Fault::Unsupported(Unsupported::NotHttp)),
             (5, b'1') | (6, b'.') => {}
             (7, b'0') => head.version = Version::Http10,
