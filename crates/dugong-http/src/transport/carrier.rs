@@ -22,6 +22,19 @@ pub struct Transport {
     trace: Option<Arc<WireTrace>>,
 }
 
+/// What TLS has agreed on.
+#[cfg(feature = "rustls")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// The version of the protocol, such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, such as `TLS13_AES_256_GCM_SHA384`.
+    pub cipher_suite: &'static str,
+    /// The certificates of the server in DER, its own first, as it sent them.
+    pub certificates: Vec<Box<[u8]>>,
+}
+
 /// What is at the bottom.
 #[derive(Debug)]
 pub(crate) enum Carrier {
@@ -107,6 +120,18 @@ impl Transport {
     /// The TLS session, if there is one. Its lock is never held while waiting.
     pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
         Some(self.session.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What TLS has agreed on, if it is spoken.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsInfo> {
+        let session = self.session()?;
+        Some(TlsInfo {
+            version: session.version().unwrap_or_default(),
+            cipher_suite: session.cipher_suite().unwrap_or_default(),
+            certificates: session.peer_certificates().map(Into::into).collect(),
+        })
     }
 
     /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.

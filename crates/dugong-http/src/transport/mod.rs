@@ -25,6 +25,8 @@ mod tls;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};
+#[cfg(feature = "rustls")]
+pub use carrier::TlsInfo;
 pub use carrier::{Brings, Transport};
 pub(crate) use carrier::{Brought, Carrier};
 pub use connect::{Connect, Established};

@@ -13,3 +13,4 @@ mod environment;
 mod records;
 mod refusals;
 mod setup;
+mod whole;
