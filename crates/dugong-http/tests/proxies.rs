@@ -11,10 +11,10 @@ mod socks;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dugong_http::step::{Duplex, Progress, Receiving, Sending, Shared};
-use dugong_http::transport::{Proxy, Refusal, Socket, Tunnel, TunnelError};
+use dugong_http::step::{Duplex, Interest, Progress, Receiving, Sending, Shared};
+use dugong_http::transport::{Proxy, Refusal, Socket, Tunnel, TunnelError, wait};
 use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent};
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};
@@ -262,7 +262,7 @@ fn a_proxy_that_keeps_the_connection_takes_request_after_request_and_many_at_onc
             assert_eq!((answer.status, answer.content), (200, document(&id.to_string())), "{id}");
         }
         let upload = Request::put("/upload").body(vec![b'x'; 300_000]);
-        assert_eq!(client.exchange(&upload).status, client.exchange(&upload).status);
+        assert_eq!([client.exchange(&upload).status, client.exchange(&upload).status], [200, 200]);
         assert_eq!(client.shared.requests().answered, 15);
     }
 }
@@ -291,6 +291,7 @@ fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
     let proxy = server.proxy().with_credentials(USER, PASSWORD).unwrap();
     let mut client = Client::by_proxy(&server, &proxy, address);
     client.send(&Request::get("/")).unwrap();
+    assert!(wait(&origin, Interest::READ, Some(Instant::now() + GUARD)).unwrap(), "the proxy does not connect");
     let (mut stream, _) = origin.accept().unwrap();
     stream.set_read_timeout(Some(GUARD)).unwrap();
     let mut received = Vec::new();
