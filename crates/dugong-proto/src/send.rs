@@ -164,21 +164,20 @@ impl SendHalf {
             return Err(Misuse::ReadFirst.into());
         }
         let size = request.method().as_str().len() + request.target().len() + request.fields.size() + more.size();
-        let longest_host = self.host.len().max(request.target().len()).max(checked.host.map_or(0, <[u8]>::len));
-        self.make_room(size + longest_host * (1 + usize::from(path.is_some())) + 160);
+        let host_size = self.host.len().max(request.target().len());
+        self.make_room(size + host_size + if path.is_some() { host_size + request.fields.size() } else { 0 } + 160);
         let before = self.buffer.len();
         let out = &mut self.buffer;
         let host = checked.host.unwrap_or_else(|| request.authority().map_or(&self.host, str::as_bytes));
-        let target = match path {
-            Some(path) => [b"http://", host, path.as_bytes()],
-            None => [request.target().as_bytes(), b"", b""],
-        };
-        for part in [request.method().as_str().as_bytes(), b" "].into_iter().chain(target) {
-            out.extend_from_slice(part);
+        out.extend_from_slice(request.method().as_str().as_bytes());
+        out.push(b' ');
+        match path {
+            None => out.extend_from_slice(request.target().as_bytes()),
+            Some(path) => [b"http://", host, path.as_bytes()].iter().for_each(|part| out.extend_from_slice(part)),
         }
-        for part in [b" HTTP/1.1\r\nHost: ", host, b"\r\n"] {
-            out.extend_from_slice(part);
-        }
+        out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+        out.extend_from_slice(host);
+        out.extend_from_slice(b"\r\n");
         match checked.host {
             None => request.fields.push_to(out),
             Some(_) => {

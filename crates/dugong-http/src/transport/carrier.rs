@@ -85,6 +85,7 @@ impl AsFd for Carrier {
 }
 
 impl Stream for &Carrier {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         match self {
             Carrier::Socket(socket) => (&**socket).read(buffer),
@@ -119,7 +120,7 @@ impl Transport {
 
     /// The TLS session, if there is one. Its lock is never held while waiting.
     pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
-        Some(self.session.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        self.session.as_ref().map(lock)
     }
 
     /// What TLS has agreed on, if it is spoken.
@@ -203,9 +204,9 @@ impl AsFd for Transport {
 
 impl Stream for &Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        let read = match self.session() {
+        let read = match &self.session {
             None => (&self.carrier).read(buffer),
-            Some(mut session) => session.read(&mut &self.carrier, buffer),
+            Some(session) => lock(session).read(&mut &self.carrier, buffer),
         };
         if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &read) {
             trace.received(&buffer[..*count]);
@@ -214,9 +215,9 @@ impl Stream for &Transport {
     }
 
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
-        let written = match self.session() {
+        let written = match &self.session {
             None => (&self.carrier).write(pieces),
-            Some(mut session) => session.write(&mut &self.carrier, pieces),
+            Some(session) => lock(session).write(&mut &self.carrier, pieces),
         };
         if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &written) {
             trace.sent(pieces, *count);
@@ -225,9 +226,15 @@ impl Stream for &Transport {
     }
 
     fn flush(&mut self) -> io::Result<Progress<()>> {
-        if let Some(mut session) = self.session() {
-            return session.flush(&mut &self.carrier);
+        match (&self.session, &self.carrier) {
+            (None, Carrier::Socket(_)) => Ok(Progress::Done(())),
+            (None, Carrier::Brought(_)) => (&self.carrier).flush(),
+            (Some(session), _) => lock(session).flush(&mut &self.carrier),
         }
-        (&self.carrier).flush()
     }
+}
+
+/// The session. What a panic has left of it is for TLS to say, which checks everything.
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
 }
