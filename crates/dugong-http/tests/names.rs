@@ -4,8 +4,10 @@
 use std::any::type_name_of_val;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::task::Poll;
@@ -141,8 +143,10 @@ fn one_server_that_knows_is_enough() {
         network.configure("nameserver 127.0.0.1\nnameserver 127.0.0.2\nnameserver 127.0.0.3\noptions timeout:1 attempts:1");
         let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
         let _server = network.start("127.0.0.3", RECORDS);
-        let error = resolve("nobody.example", true).unwrap_err();
-        assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        for off_thread in [false, true] {
+            let error = resolve("nobody.example", off_thread).unwrap_err();
+            assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
+        }
         let error = resolve("text.example", true).unwrap_err();
         assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
         assert_eq!(resolve("four.example", true).unwrap(), ["192.0.2.4:8080".parse().unwrap()]);
@@ -178,12 +182,12 @@ fn a_truncated_answer_is_asked_for_again_over_tcp() {
         network.file("nsswitch.conf", "hosts: files\n");
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
         let many: Vec<String> = (1..=100).map(|i| format!("--host-record=many.example,192.0.2.{i}")).collect();
-        let server = network.start("127.0.0.1", &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let _server = network.start("127.0.0.1", &many.iter().map(String::as_str).collect::<Vec<_>>());
+        let before = tcp_connections();
         let error = resolve("many.example", true).unwrap_err();
         // They have addresses, and what the system says stands.
         assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
-        assert!(has_used_tcp());
-        drop(server);
+        assert_eq!(tcp_connections(), before + 1);
     });
 }
 
@@ -270,21 +274,49 @@ fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
         let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
-        let count = |path: &str| fs::read_to_string(path).unwrap().lines().count();
-        let (sockets, threads) = (count("/proc/self/net/unix"), tasks());
+        let threads = tasks();
         let mut many: Vec<_> = (0..20).map(|_| Resolving::new("four.example", 80, true)).collect();
+        let mut held = Vec::new();
         for resolving in &mut many {
             assert!(resolving.step(Instant::now()).unwrap().is_pending());
+            let mut waits = Waits::default();
+            resolving.waits(&mut waits);
+            held.push(waits.descriptors()[0].0.try_clone_to_owned().unwrap());
         }
-        assert_eq!(count("/proc/self/net/unix"), sockets + 40);
         drop(many);
-        assert_eq!(count("/proc/self/net/unix"), sockets);
+        // What we hold is all there is: the ends that the threads would have closed are closed.
+        for descriptor in held {
+            assert_eq!(descriptors_of(&descriptor), 1);
+            let mut end = UnixStream::from(descriptor);
+            end.set_nonblocking(true).unwrap();
+            assert_eq!(end.read(&mut [0]).unwrap(), 0);
+        }
         // The threads end with the C library's patience.
         let deadline = Instant::now() + LIMIT;
         while tasks() > threads {
             assert!(Instant::now() < deadline, "there still are {} threads", tasks());
             thread::sleep(Duration::from_millis(10));
         }
+    });
+}
+
+#[test]
+fn without_a_descriptor_left_nobody_can_be_asked_and_the_error_says_so() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let _server = network.start("127.0.0.1", RECORDS);
+        let pid = std::process::id().to_string();
+        must(Command::new("prlimit").args(["--pid", &pid, "--nofile=64:64"]), "util-linux");
+        let held: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        let error = resolve("four.example", true).unwrap_err();
+        assert_eq!(error.to_string(), r#"cannot ask the system for the name "four.example""#);
+        let ResolveError::NotAsked { source, .. } = error else { panic!("{error:?}") };
+        assert!(source.to_string().starts_with("Too many open files"), "{source}");
+        // Without a thread of its own, too, nothing is said about the name.
+        let error = resolve("nobody.example", false).unwrap_err();
+        assert!(matches!(error, ResolveError::System { .. } | ResolveError::Unavailable { .. }), "{error:?}");
+        drop(held);
+        assert_eq!(resolve("four.example", true).unwrap(), ["192.0.2.4:8080".parse().unwrap()]);
     });
 }
 
@@ -379,9 +411,19 @@ fn wait(resolving: &Resolving, deadline: Instant) {
     assert!(Instant::now() < deadline, "it waits for ever");
 }
 
-/// Whether there has been a TCP connection to a name server in this network: the system remembers it for a minute.
-fn has_used_tcp() -> bool {
-    fs::read_to_string("/proc/self/net/tcp").unwrap().lines().any(|line| line.contains(":0035 06 "))
+/// How many TCP connections to name servers there have been in this network: whoever closes first is remembered for a minute, and
+/// name servers wait for another question.
+fn tcp_connections() -> usize {
+    let connections = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    connections.lines().filter(|line| line.split_whitespace().nth(2).is_some_and(|peer| peer.ends_with(":0035"))).count()
+}
+
+/// How many descriptors of this process are of the same socket.
+fn descriptors_of(socket: &OwnedFd) -> usize {
+    let target = |path: PathBuf| fs::read_link(path).ok();
+    let own = target(format!("/proc/self/fd/{}", socket.as_raw_fd()).into()).unwrap();
+    let all = fs::read_dir("/proc/self/fd").unwrap().map(|entry| target(entry.unwrap().path()));
+    all.filter(|other| other.as_ref() == Some(&own)).count()
 }
 
 fn tasks() -> usize {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -210,12 +210,12 @@ impl Exchange {
 
 /// Asks over UDP, from a port of the question's own.
 fn udp(server: SocketAddr, message: &[u8], again: Instant) -> io::Result<State> {
-    let any = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind::<SocketAddr>(any)?;
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
     socket.set_nonblocking(true)?;
-    // From now on the system passes only what comes from there, and tells when nobody listens.
-    socket.connect(server)?;
+    // From now on it has a port, to which the system passes only what comes from there; and it tells when nobody listens.
+    socket.connect(&server.into())?;
     socket.send(message)?;
+    let socket = socket.into();
     Ok(State::Udp { socket, again: Some(again), wrong: 0 })
 }
 

@@ -41,15 +41,27 @@ pub struct Resolving {
     state: State,
 }
 
+/// `again` says that the name servers know addresses, so that there is no use in asking them a second time.
 #[derive(Debug)]
 enum State {
     Begin,
-    /// The system's resolver is being asked in another thread. `again`: the name servers have said that there are addresses.
+    /// The system's resolver is being asked in another thread.
     System {
         asked: Asked,
         again: bool,
     },
-    /// It said something ambiguous, and the name servers are being asked.
+    /// It has answered.
+    Heard {
+        answer: Result<Vec<SocketAddr>, Refusal>,
+        again: bool,
+    },
+    /// What it said is ambiguous. It was asked at that time, which is long past if the step waited for it: the name servers get
+    /// theirs from the next one.
+    Ambiguous {
+        said: Refusal,
+        since: Instant,
+    },
+    /// The name servers are being asked.
     NameServers {
         asking: Box<Asking>,
         said: Refusal,
@@ -143,27 +155,36 @@ impl Resolving {
     /// # Errors
     /// Why there are none.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Vec<SocketAddr>>, ResolveError> {
-        // Whoever returns early leaves the beginning, or what is put back.
         loop {
-            let (answer, again) = match std::mem::replace(&mut self.state, State::Begin) {
-                State::Begin => match literal(&self.host, self.port) {
-                    Some(Ok(address)) => return Ok(self.done(vec![address])),
-                    Some(Err(_)) => return Err(ResolveError::NoSuchZone { host: self.host.clone() }),
-                    None => {
-                        check(&self.host).map_err(|why| ResolveError::NotAName { host: self.host.clone(), why })?;
-                        match self.ask_system(false)? {
-                            Some(answer) => (answer, false),
-                            None => continue,
-                        }
-                    }
+            // Who returns an error leaves the beginning.
+            match std::mem::replace(&mut self.state, State::Begin) {
+                State::Begin => match self.literal()? {
+                    Some(address) => return Ok(self.done(vec![address])),
+                    None => self.ask_system(false)?,
                 },
                 State::System { asked, again } => match asked.answer() {
+                    Some(answer) => self.state = State::Heard { answer, again },
                     None => {
                         self.state = State::System { asked, again };
                         return Ok(Poll::Pending);
                     }
-                    Some(answer) => (answer, again),
                 },
+                State::Heard { answer: Ok(addresses), .. } => return Ok(self.done(addresses)),
+                State::Heard { answer: Err(said), again } => match Kind::of(&self.host) {
+                    _ if again || !said.is_ambiguous() => return Err(self.refused(said)),
+                    Kind::Loopback => return Ok(self.done(loopback(self.port))),
+                    Kind::NonExistent => return Err(self.not_found()),
+                    Kind::NotInDns => return Err(self.refused(said)),
+                    Kind::Other => {
+                        self.state = State::Ambiguous { said, since: now };
+                        if !self.off_thread {
+                            return Ok(Poll::Pending);
+                        }
+                    }
+                },
+                State::Ambiguous { said, .. } => {
+                    self.state = State::NameServers { asking: Box::new(Asking::new(&self.host, now)), said };
+                }
                 State::NameServers { mut asking, said } => match asking.step(now) {
                     Poll::Pending => {
                         self.state = State::NameServers { asking, said };
@@ -172,28 +193,10 @@ impl Resolving {
                     Poll::Ready(Verdict::NotFound) => return Err(self.not_found()),
                     Poll::Ready(Verdict::NoAddresses) => return Err(self.no_addresses()),
                     Poll::Ready(Verdict::Unavailable(servers)) => return Err(self.unavailable(servers, said)),
-                    // It may have been out of reach for a moment; and what it knows counts, not what they do.
-                    Poll::Ready(Verdict::Addresses) => match self.ask_system(true)? {
-                        Some(answer) => (answer, true),
-                        None => continue,
-                    },
+                    // They may have been out of its reach for a moment; and what it knows counts, not what they do.
+                    Poll::Ready(Verdict::Addresses) => self.ask_system(true)?,
                 },
                 State::Done(addresses) => return Ok(self.done(addresses)),
-            };
-            let said = match answer {
-                Ok(addresses) => return Ok(self.done(addresses)),
-                Err(said) => said,
-            };
-            match Kind::of(&self.host) {
-                _ if !said.is_ambiguous() || again => return Err(self.refused(said)),
-                Kind::Loopback => {
-                    let hosts = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
-                    let addresses = hosts.map(|host| SocketAddr::new(host, self.port));
-                    return Ok(self.done(addresses.into()));
-                }
-                Kind::NonExistent => return Err(self.not_found()),
-                Kind::NotInDns => return Err(self.refused(said)),
-                Kind::Other => self.state = State::NameServers { asking: Box::new(Asking::new(&self.host, now)), said },
             }
         }
     }
@@ -202,21 +205,32 @@ impl Resolving {
     pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
         match &self.state {
             State::System { asked, .. } => waits.on(asked.descriptor(), Interest::READ),
+            State::Ambiguous { since, .. } => waits.until(*since),
             State::NameServers { asking, .. } => asking.waits(waits),
-            State::Begin | State::Done(_) => {}
+            State::Begin | State::Heard { .. } | State::Done(_) => {}
         }
     }
 
-    /// Asks the system's resolver; without an answer if that takes place in another thread.
-    fn ask_system(&mut self, again: bool) -> Result<Option<Result<Vec<SocketAddr>, Refusal>>, ResolveError> {
-        if !self.off_thread {
-            return Ok(Some(ask(&self.host, self.port)));
+    /// The address that the host is; none if it can be a name.
+    fn literal(&self) -> Result<Option<SocketAddr>, ResolveError> {
+        let host = || self.host.clone();
+        match literal(&self.host, self.port) {
+            Some(Ok(address)) => Ok(Some(address)),
+            Some(Err(_)) => Err(ResolveError::NoSuchZone { host: host() }),
+            None => check(&self.host).map(|()| None).map_err(|why| ResolveError::NotAName { host: host(), why }),
         }
-        match Asked::new(self.host.clone(), self.port) {
-            Ok(asked) => self.state = State::System { asked, again },
-            Err(source) => return Err(ResolveError::NotAsked { name: self.host.clone(), source }),
-        }
-        Ok(None)
+    }
+
+    /// Asks the system's resolver, here or in another thread.
+    fn ask_system(&mut self, again: bool) -> Result<(), ResolveError> {
+        self.state = if self.off_thread {
+            let asked = Asked::new(self.host.clone(), self.port);
+            let asked = asked.map_err(|source| ResolveError::NotAsked { name: self.host.clone(), source })?;
+            State::System { asked, again }
+        } else {
+            State::Heard { answer: ask(&self.host, self.port), again }
+        };
+        Ok(())
     }
 
     fn done(&mut self, addresses: Vec<SocketAddr>) -> Poll<Vec<SocketAddr>> {
@@ -246,6 +260,12 @@ impl Resolving {
             _ => ResolveError::System { name: self.host.clone(), code: said.code, text: said.text },
         }
     }
+}
+
+/// This host, in the order in which systems prefer its addresses (RFC 6724 §2.1).
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    let hosts = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    hosts.map(|host| SocketAddr::new(host, port)).into()
 }
 
 impl fmt::Display for ResolveError {

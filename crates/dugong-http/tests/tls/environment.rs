@@ -35,7 +35,8 @@ fn run(test: &str, variables: &[(&str, &Path)]) {
 #[test]
 #[ignore = "for the others alone"]
 fn client_of_the_platform() {
-    let address = std::env::var("DUGONG_TEST_SERVER").unwrap().parse().unwrap();
+    let Ok(address) = std::env::var("DUGONG_TEST_SERVER") else { return };
+    let address = address.parse().unwrap();
     assert!(Client::connect(address, &Tls::new(), "www.example").unwrap().get("/").unwrap().starts_with("HTTP/1.0 200"));
 }
 
@@ -43,6 +44,9 @@ fn client_of_the_platform() {
 #[test]
 #[ignore = "for the others alone"]
 fn client_of_a_platform_without_certificates() {
+    if std::env::var_os("SSL_CERT_FILE").is_none_or(|file| file != "/dev/null") {
+        return;
+    }
     let error = Session::new(&Tls::new(), "www.example").unwrap_err();
     assert!(matches!(error.what, TlsFailure::NoRoots(_)) && !error.is_certificate(), "{error:?}");
     let text = error.to_string();

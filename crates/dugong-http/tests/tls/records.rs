@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use dugong_http::step::{Interest, Progress};
 use dugong_http::transport::Stream;
@@ -10,7 +11,7 @@ use dugong_http::transport::tls::{Session, TlsFailure};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 
-use super::client::{Client, trusting};
+use super::client::{Client, GUARD, trusting};
 use super::pki::Authority;
 use super::servers;
 
@@ -28,6 +29,9 @@ struct Wire {
     write_paused: bool,
     /// How many more bytes of the client are taken.
     room: usize,
+    /// The next write fails, and none may come after it.
+    breaks: bool,
+    broken: bool,
     /// How often the client said that it holds nothing back any more.
     flushes: usize,
 }
@@ -43,6 +47,8 @@ impl Wire {
             read_paused: false,
             write_paused: false,
             room: usize::MAX,
+            breaks: false,
+            broken: false,
             flushes: 0,
         }
     }
@@ -67,6 +73,11 @@ impl Stream for Wire {
     }
 
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        assert!(!self.broken, "writing has failed already");
+        if self.breaks {
+            self.broken = true;
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.write_paused = !self.write_paused;
         if self.write_paused || self.room == 0 {
             return Ok(Progress::Needs(Interest::WRITE));
@@ -277,6 +288,95 @@ fn what_tls_has_taken_is_bounded_and_flushed() {
         assert_eq!(wire.received.len(), taken);
         assert_eq!(session.flush(&mut wire).unwrap(), Progress::Done(()));
     }
+}
+
+#[test]
+fn one_read_gives_all_that_has_come() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, usize::MAX);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        drive(&mut wire, |wire| session.handshake(wire).unwrap());
+        wire.server.writer().write_all(&[7; 60_000]).unwrap();
+        wire.exchange();
+        let mut buffer = [0; 64 << 10];
+        assert_eq!(drive(&mut wire, |wire| session.read(wire, &mut buffer).unwrap()), 60_000);
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_written_to_is_read_and_not_written_to_again() {
+    let authority = Authority::new("root");
+    let tls = trusting(&authority.pem);
+    for config in configs(&authority) {
+        let mut wire = Wire::new(config, usize::MAX);
+        let mut session = Session::new(&tls, "www.example").unwrap();
+        drive(&mut wire, |wire| session.handshake(wire).unwrap());
+        wire.room = 0;
+        drive(&mut wire, |wire| session.write(wire, &[IoSlice::new(b"request")]).unwrap());
+        wire.breaks = true;
+        // The reader meets the error, and has no use for it.
+        for _ in 0..3 {
+            assert_eq!(session.read(&mut wire, &mut [0; 10]).unwrap(), Progress::Needs(Interest::READ));
+        }
+        for _ in 0..2 {
+            assert_eq!(session.flush(&mut wire).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(session.write(&mut wire, &[IoSlice::new(b"x")]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
+        session.close_notify(&mut wire);
+        wire.server.writer().write_all(b"answer").unwrap();
+        wire.exchange();
+        let mut buffer = [0; 10];
+        let count = drive(&mut wire, |wire| session.read(wire, &mut buffer).unwrap());
+        assert_eq!(&buffer[..count], b"answer");
+    }
+}
+
+/// The lock is never held while waiting.
+#[test]
+fn one_thread_reads_while_another_writes() {
+    const BYTES: usize = 4 << 20;
+    let authority = Authority::new("root");
+    let (address, server) = servers::rustls(servers::config(&authority.issue(&["www.example"]), &[&TLS13]), |mut stream| {
+        let mut buffer = vec![0; 10_000];
+        for turn in 0.. {
+            match stream.read(&mut buffer).unwrap() {
+                0 => break,
+                count => stream.write_all(&buffer[..count]).unwrap(),
+            }
+            if turn % 50 == 0 {
+                stream.conn.refresh_traffic_keys().unwrap();
+            }
+        }
+    });
+    let Client { socket, session } = Client::connect(address, &trusting(&authority.pem), "www.example").unwrap();
+    let session = Mutex::new(session);
+    let content: Vec<u8> = (0..BYTES).map(|index| (index % 251) as u8).collect();
+    let step = |step: &mut dyn FnMut(&mut Session) -> io::Result<Progress<usize>>| loop {
+        let progress = step(&mut session.lock().unwrap()).unwrap();
+        match progress {
+            Progress::Done(count) => return count,
+            Progress::Needs(interest) => assert!(socket.wait(interest, Some(GUARD)).unwrap(), "nothing happened"),
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sent = 0;
+            while sent < BYTES {
+                sent += step(&mut |session| session.write(&mut &socket, &[IoSlice::new(&content[sent..])]));
+            }
+            step(&mut |session| session.flush(&mut &socket).map(|progress| progress.map(|()| 0)));
+        });
+        let (mut received, mut buffer) = (0, vec![0; 30_000]);
+        while received < BYTES {
+            let count = step(&mut |session| session.read(&mut &socket, &mut buffer));
+            assert!(buffer[..count] == content[received..received + count], "{received}");
+            received += count;
+        }
+    });
+    session.lock().unwrap().close_notify(&mut &socket);
+    server.join().unwrap();
 }
 
 #[test]

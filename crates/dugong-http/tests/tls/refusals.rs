@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use dugong_http::transport::tls::{Alert, Tls, TlsError, TlsFailure};
+use dugong_http::transport::scripted::{Cue, Scripted};
+use dugong_http::transport::tls::{Alert, Session, Tls, TlsError, TlsFailure};
 use dugong_origin::Origin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt;
@@ -154,7 +155,7 @@ fn an_alert_is_found_when_the_request_cannot_be_sent() {
 fn without_an_alert_the_errors_of_the_transport_stay_what_they_are() {
     let parties = Parties::new();
     let (address, _server) = servers::rustls(servers::config(&parties.server, &[&TLS13]), |mut stream| {
-        stream.write_all(b"early").unwrap();
+        stream.write_all(&[b'x'; 50_000]).unwrap();
         sockopt::set_socket_linger(&stream.sock, Some(Duration::ZERO)).unwrap();
     });
     let mut client = Client::connect(address, &parties.without(), "www.example").unwrap();
@@ -163,7 +164,7 @@ fn without_an_alert_the_errors_of_the_transport_stay_what_they_are() {
         let error = client.write_all(b"x").unwrap_err();
         assert!(matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{error:?}");
     }
-    assert_eq!(client.read_exact(5).unwrap(), b"early");
+    assert_eq!(client.read_exact(50_000).unwrap(), [b'x'; 50_000]);
     // The system tells of a reset once, and here the writer was told.
     let error = client.read(&mut [0; 10]).unwrap_err();
     assert!(matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset), "{error:?}");
@@ -229,6 +230,18 @@ fn other_protocols_without_tls_are_quoted_with_escapes_and_no_more_than_a_line()
         let TlsFailure::NotTls { answer } = &error.what else { panic!("{error:?}") };
         assert_eq!(answer, quoted);
     }
+}
+
+#[test]
+fn a_first_line_that_comes_byte_by_byte_is_quoted_whole() {
+    let line = b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n";
+    let mut stream = Scripted::reading(line.iter().map(|byte| Cue::Give(vec![*byte])));
+    let error = Session::new(&Parties::new().without(), "www.example").unwrap().handshake(&mut stream).unwrap_err();
+    assert!(matches!(&error.what, TlsFailure::NotTls { answer } if answer == "HTTP/1.1 400 Bad Request"), "{error:?}");
+    // As far as it is there.
+    let mut stream = Scripted::reading(line[..20].iter().map(|byte| Cue::Give(vec![*byte])));
+    let error = Session::new(&Parties::new().without(), "www.example").unwrap().handshake(&mut stream).unwrap_err();
+    assert!(matches!(&error.what, TlsFailure::NotTls { answer } if answer == "HTTP/1.1 400 Bad Req"), "{error:?}");
 }
 
 #[test]

@@ -295,19 +295,19 @@ impl Session {
     fn process(&mut self, stream: &mut impl Stream) {
         let mut bytes = &self.incoming[self.unread.clone()];
         let result = match self.connection.read_tls(&mut bytes) {
+            // What comes behind close_notify is to be ignored (RFC 8446 §6.1).
+            Ok(0) => {
+                self.unread = 0..0;
+                return;
+            }
             Ok(_) => watch(&mut self.seen, || self.connection.process_new_packets()),
             Err(error) => Err(rustls::Error::General(error.to_string())),
         };
         let left = bytes.len();
         self.unread.start = self.unread.end - left;
-        match result {
-            // What comes behind it is to be ignored (RFC 8446 §6.1).
-            Ok(state) if state.peer_has_closed() => self.unread = 0..0,
-            Ok(_) => {}
-            Err(error) => {
-                self.failed = Some(error);
-                self.also_send(stream, Interest::WRITE);
-            }
+        if let Err(error) = result {
+            self.failed = Some(error);
+            self.also_send(stream, Interest::WRITE);
         }
     }
 
