@@ -65,7 +65,7 @@ pub enum Error {
     /// The system refused to wait for the socket, or to use it. The connection is as it was.
     Socket(io::Error),
     /// The addresses of a host are not known.
-    Resolve(ResolveError),
+    Resolve(Box<ResolveError>),
     /// No address of a host took the connection.
     Connect {
         /// Host and port, or the path of a Unix socket.
@@ -163,7 +163,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Error::Closed { .. } | Error::TimedOut { .. } => true,
-            Error::Resolve(source) => matches!(source, ResolveError::Unavailable { .. }),
+            Error::Resolve(source) => matches!(**source, ResolveError::Unavailable { .. }),
             Error::Connect { source, .. } => source.attempts().iter().any(|(_, error)| is_temporary(error)),
             Error::Socket(error) => is_temporary(error),
             Error::Tunnel { source, .. } => match &**source {
@@ -345,7 +345,7 @@ impl From<InvalidUrl> for Error {
 
 impl From<ResolveError> for Error {
     fn from(error: ResolveError) -> Self {
-        Error::Resolve(error)
+        Error::Resolve(Box::new(error))
     }
 }
 

@@ -19,6 +19,8 @@ use crate::states::{SendInput, Sending};
 /// [`offer`](SendHalf::offer) says what may be sent straight from where it is.
 pub struct SendHalf {
     host: Vec<u8>,
+    /// What stands behind the target of a request for that host, up to the end of the line with `Host`.
+    end_of_line: Vec<u8>,
     /// The peer is a proxy, to which the target has to name the origin.
     to_proxy: bool,
     buffer: Vec<u8>,
@@ -95,6 +97,7 @@ impl SendHalf {
         }
         Ok(SendHalf {
             host: host.into(),
+            end_of_line: [END_OF_LINE, host.as_bytes(), b"\r\n"].concat(),
             to_proxy: false,
             buffer: Vec::new(),
             start: 0,
@@ -168,16 +171,22 @@ impl SendHalf {
         self.make_room(size + host_size + if path.is_some() { host_size + request.fields.size() } else { 0 } + 160);
         let before = self.buffer.len();
         let out = &mut self.buffer;
-        let host = checked.host.unwrap_or_else(|| request.authority().map_or(&self.host, str::as_bytes));
-        out.extend_from_slice(request.method().as_str().as_bytes());
-        out.push(b' ');
-        match path {
-            None => out.extend_from_slice(request.target().as_bytes()),
-            Some(path) => [b"http://", host, path.as_bytes()].iter().for_each(|part| out.extend_from_slice(part)),
+        let own_host = match checked.host {
+            None if request.target().starts_with('/') => None,
+            None => request.authority().map(str::as_bytes),
+            own => own,
+        };
+        let host = own_host.unwrap_or(&self.host);
+        let (method, target) = (request.method().as_str().as_bytes(), request.target().as_bytes());
+        let parts: &[&[u8]] = match (path, own_host) {
+            // What is the same for all requests is there in one piece.
+            (None, None) => &[method, b" ", target, &self.end_of_line],
+            (None, Some(host)) => &[method, b" ", target, END_OF_LINE, host, b"\r\n"],
+            (Some(path), _) => &[method, b" http://", host, path.as_bytes(), END_OF_LINE, host, b"\r\n"],
+        };
+        for part in parts {
+            out.extend_from_slice(part);
         }
-        out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-        out.extend_from_slice(host);
-        out.extend_from_slice(b"\r\n");
         match checked.host {
             None => request.fields.push_to(out),
             Some(_) => {
@@ -477,6 +486,7 @@ impl SendHalf {
 
     /// Makes room for `size` more bytes: what is still to be sent goes to the front of the buffer when that is little work, and
     /// the buffer grows in small steps, so that it does not become much larger than what waits in it.
+    #[inline]
     fn make_room(&mut self, size: usize) {
         if self.start > self.buffer.len() / 2 {
             self.buffer.drain(..self.start);
@@ -508,6 +518,9 @@ const NO_TRAILERS: [&str; 11] = [
     "Transfer-Encoding",
     "Upgrade",
 ];
+
+/// The end of the request line, and the name of the field that is always the first (RFC 9110 §7.2).
+const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
 /// The path and query of a target that has no authority, if it is one: none for `*`, which is about the server itself.
 fn path_of(target: &str) -> Option<&str> {

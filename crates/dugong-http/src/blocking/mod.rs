@@ -59,6 +59,7 @@ fn drive<T>(
 }
 
 /// Waits for the stream, as long as `patience` says, or until a step has to be made again anyway.
+#[inline]
 pub(crate) fn wait(
     transport: &Transport,
     interest: Interest,
@@ -67,20 +68,17 @@ pub(crate) fn wait(
     until: Option<Instant>,
 ) -> Result<(), Error> {
     let limit = patience.timeouts.of(waiting_for);
-    let timed_out = |limit| Err(Error::TimedOut { waiting_for, limit, to: None });
-    if until.is_none() && patience.deadline.is_none() {
+    if limit.is_none() && until.is_none() && patience.deadline.is_none() {
         // The usual case needs no clock.
-        let ready = wait_uninterrupted(transport, interest, limit).map_err(Error::Socket)?;
-        return if ready { Ok(()) } else { timed_out(TimeLimit::Phase(limit.unwrap_or_default())) };
+        return wait_uninterrupted(transport, interest, None).map(drop).map_err(Error::Socket);
     }
     let now = Instant::now();
     let deadline = patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
     let expiry = Expiry::earliest([Expiry::after(now, limit, TimeLimit::Phase), deadline]);
     let end = expiry.map(|expiry| expiry.at).into_iter().chain(until).min();
-    let left = end.map(|end| end.saturating_duration_since(now));
-    let ready = wait_uninterrupted(transport, interest, left).map_err(Error::Socket)?;
+    let ready = wait_uninterrupted(transport, interest, end).map_err(Error::Socket)?;
     match expiry {
-        Some(expiry) if !ready && end == Some(expiry.at) => timed_out(expiry.limit),
+        Some(Expiry { at, limit }) if !ready && end == Some(at) => Err(Error::TimedOut { waiting_for, limit, to: None }),
         _ => Ok(()),
     }
 }

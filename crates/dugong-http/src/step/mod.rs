@@ -222,17 +222,24 @@ impl Receiving {
     }
 
     /// Takes the final head that is ready.
+    #[inline]
     fn take_final(&mut self, shared: &Shared) {
         self.half.take_head(&mut shared.queue());
-        if shared.observer.is_some() {
-            // One without content is complete by now.
-            let number = self.half.completed() - u64::from(!self.half.is_in_content());
-            shared.tell(&Event::Response { number, head: self.half.head() });
+        if let Some(observer) = &shared.observer {
+            self.tell_head(observer);
             self.tell_complete(shared);
         }
     }
 
+    #[cold]
+    fn tell_head(&self, observer: &Observer) {
+        // One without content is complete by now.
+        let number = self.half.completed() - u64::from(!self.half.is_in_content());
+        observer.tell(&Event::Response { number, head: self.half.head() });
+    }
+
     /// Tells of the response that may just have been read to its end.
+    #[inline]
     pub(crate) fn tell_complete(&mut self, shared: &Shared) {
         if shared.observer.is_some() && self.told < self.half.completed() {
             self.told = self.half.completed();

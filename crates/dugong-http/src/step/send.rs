@@ -51,9 +51,11 @@ impl Duplex<'_> {
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
         self.look_for_unasked(stream)?;
+        let shared = self.shared;
+        let sender = self.sender();
         // What was given up is not waited for.
-        let is_given_up = self.shared.queue().close_reason().is_some() && !self.sender().half.owes_content();
-        if !is_given_up && let Progress::Needs(interest) = self.finish_upload(stream)? {
+        let is_on_its_way = sender.upload.is_some() && (sender.half.owes_content() || shared.queue().close_reason().is_none());
+        if is_on_its_way && let Progress::Needs(interest) = self.finish_upload(stream)? {
             return Ok(Progress::Needs(interest));
         }
         let size = head.target().len() + head.fields.size() + 256;
@@ -70,14 +72,15 @@ impl Duplex<'_> {
                 return Ok(Progress::Needs(interest));
             }
         }
-        let shared = self.shared;
         let sender = self.sender();
         let mut queue = shared.queue();
         let pending = sender.half.to_send().len();
         let number = sender.half.request(head, &sender.defaults, &mut queue);
         let number = number.map_err(|error| Error::of_core(error, &queue, None))?;
         drop(queue);
-        shared.tell(&Event::Request { number, head: &sender.half.to_send()[pending..] });
+        if let Some(observer) = &shared.observer {
+            observer.tell(&Event::Request { number, head: &sender.half.to_send()[pending..] });
+        }
         if let Some(content) = request.content().filter(|content| !content.is_empty()) {
             let until = if head.expect_continue { Instant::now().checked_add(sender.expect_timeout) } else { None };
             sender.upload = Some(Upload { content: content.clone(), sent: 0, until });
@@ -109,10 +112,12 @@ impl Duplex<'_> {
             // All content of the last response was read, but its end was not: it may have arrived, and something behind it.
             let _ = receiver.fill(self.shared, stream);
         }
-        receiver.half.settle(&mut self.shared.queue());
-        if !self.shared.queue().is_empty() {
+        let mut queue = self.shared.queue();
+        receiver.half.settle(&mut queue);
+        if !queue.is_empty() {
             return Ok(());
         }
+        drop(queue);
         if !receiver.half.is_at_eof() && !receiver.half.space().is_empty() {
             let _ = receiver.fill(self.shared, stream);
         }
@@ -409,6 +414,7 @@ fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> 
 }
 
 /// Writes, unless writing has failed before.
+#[inline]
 fn write(shared: &Shared, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
     if let Some(&kind) = shared.write_failed.get() {
         return Err(kind.into());

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Stream;
-use super::socket::{Socket, progress};
+use super::socket::Socket;
 use super::tls::Session;
 use crate::step::{Interest, Progress};
 use crate::trace::WireTrace;
@@ -18,6 +18,12 @@ use crate::trace::WireTrace;
 #[derive(Debug)]
 pub struct Transport {
     carrier: Carrier,
+    /// What is between the carrier and the bytes of HTTP; `None` is nothing.
+    layers: Option<Box<Layers>>,
+}
+
+#[derive(Debug)]
+struct Layers {
     session: Option<Mutex<Session>>,
     trace: Option<Arc<WireTrace>>,
 }
@@ -85,7 +91,6 @@ impl AsFd for Carrier {
 }
 
 impl Stream for &Carrier {
-    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         match self {
             Carrier::Socket(socket) => (&**socket).read(buffer),
@@ -113,14 +118,28 @@ impl Stream for &Carrier {
     }
 }
 
+/// An operation of the caller's stream, which is tried until it has come to something.
+fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<Progress<usize>> {
+    loop {
+        match operation() {
+            Ok(count) => return Ok(Progress::Done(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Needs(needs)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 impl Transport {
     pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<Arc<WireTrace>>) -> Self {
-        Transport { carrier, session: session.map(Mutex::new), trace }
+        let layers = Layers { session: session.map(Mutex::new), trace };
+        let is_plain = layers.session.is_none() && layers.trace.is_none();
+        Transport { carrier, layers: (!is_plain).then(|| Box::new(layers)) }
     }
 
     /// The TLS session, if there is one. Its lock is never held while waiting.
     pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
-        self.session.as_ref().map(lock)
+        Some(lock(self.layers.as_ref()?.session.as_ref()?))
     }
 
     /// What TLS has agreed on, if it is spoken.
@@ -202,11 +221,41 @@ impl AsFd for Transport {
     }
 }
 
+/// The usual case, a socket and nothing over it, takes no detour.
 impl Stream for &Transport {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        match (&self.layers, &self.carrier) {
+            (None, Carrier::Socket(socket)) => (&**socket).read(buffer),
+            (None, Carrier::Brought(_)) => (&self.carrier).read(buffer),
+            (Some(layers), _) => layers.read(&self.carrier, buffer),
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        match (&self.layers, &self.carrier) {
+            (None, Carrier::Socket(socket)) => (&**socket).write(pieces),
+            (None, Carrier::Brought(_)) => (&self.carrier).write(pieces),
+            (Some(layers), _) => layers.write(&self.carrier, pieces),
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        match (&self.layers, &self.carrier) {
+            (None, Carrier::Socket(_)) => Ok(Progress::Done(())),
+            (None, Carrier::Brought(_)) => (&self.carrier).flush(),
+            (Some(layers), _) => layers.flush(&self.carrier),
+        }
+    }
+}
+
+impl Layers {
+    fn read(&self, mut carrier: &Carrier, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         let read = match &self.session {
-            None => (&self.carrier).read(buffer),
-            Some(session) => lock(session).read(&mut &self.carrier, buffer),
+            None => carrier.read(buffer),
+            Some(session) => lock(session).read(&mut carrier, buffer),
         };
         if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &read) {
             trace.received(&buffer[..*count]);
@@ -214,10 +263,10 @@ impl Stream for &Transport {
         read
     }
 
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&self, mut carrier: &Carrier, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         let written = match &self.session {
-            None => (&self.carrier).write(pieces),
-            Some(session) => lock(session).write(&mut &self.carrier, pieces),
+            None => carrier.write(pieces),
+            Some(session) => lock(session).write(&mut carrier, pieces),
         };
         if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &written) {
             trace.sent(pieces, *count);
@@ -225,11 +274,10 @@ impl Stream for &Transport {
         written
     }
 
-    fn flush(&mut self) -> io::Result<Progress<()>> {
-        match (&self.session, &self.carrier) {
-            (None, Carrier::Socket(_)) => Ok(Progress::Done(())),
-            (None, Carrier::Brought(_)) => (&self.carrier).flush(),
-            (Some(session), _) => lock(session).flush(&mut &self.carrier),
+    fn flush(&self, mut carrier: &Carrier) -> io::Result<Progress<()>> {
+        match &self.session {
+            None => carrier.flush(),
+            Some(session) => lock(session).flush(&mut carrier),
         }
     }
 }

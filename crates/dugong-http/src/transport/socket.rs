@@ -1,7 +1,7 @@
 //! Sockets: TCP and Unix.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -120,7 +120,7 @@ impl Socket {
     /// # Errors
     /// What the system reports of the waiting itself.
     pub fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
-        wait_uninterrupted(self, interest, timeout)
+        wait_uninterrupted(self, interest, timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
     /// Reads without taking anything: the next read gives the same.
@@ -128,7 +128,7 @@ impl Socket {
     /// # Errors
     /// What the system reports.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        progress(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK)?.0))
+        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK)?.0))
     }
 
     /// Closes one direction or both; whoever waits for the socket wakes up.
@@ -189,6 +189,7 @@ impl AsFd for Socket {
 ///
 /// # Errors
 /// `Interrupted` if a signal was handled meanwhile; whatever else the system reports of the waiting itself.
+#[inline]
 pub fn wait(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
     poll_all(&mut [PollFd::new(&socket, flags(interest))], deadline)
 }
@@ -204,8 +205,8 @@ pub fn wait_any(waits: &Waits<'_>) -> io::Result<bool> {
 }
 
 /// The same as [`wait`], going on after signals.
-pub(crate) fn wait_uninterrupted(socket: impl AsFd, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+#[inline]
+pub(crate) fn wait_uninterrupted(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         match wait(&socket, interest, deadline) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -214,10 +215,11 @@ pub(crate) fn wait_uninterrupted(socket: impl AsFd, interest: Interest, timeout:
     }
 }
 
+#[inline]
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let Some(deadline) = deadline else { return Ok(poll(descriptors, None)? > 0) };
     // A time too long for the system's clock is as good as none.
-    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
     Ok(poll(descriptors, left.as_ref())? > 0)
 }
 
@@ -230,27 +232,30 @@ fn flags(interest: Interest) -> PollFlags {
 
 /// Two threads may use one socket, each for its own direction.
 impl Stream for &Socket {
+    #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        progress(Interest::READ, || (&self.socket).read(buffer))
+        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0))
     }
 
+    #[inline]
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         // Without a signal: not every program has switched SIGPIPE off.
-        progress(Interest::WRITE, || match pieces {
-            [piece] => Ok(send(&self.socket, piece, SendFlags::NOSIGNAL)?),
-            pieces => Ok(sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?),
+        attempt(Interest::WRITE, || match pieces {
+            [piece] => send(&self.socket, piece, SendFlags::NOSIGNAL),
+            pieces => sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
         })
     }
 }
 
 /// An operation that is tried until it has come to something.
-pub(super) fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<Progress<usize>> {
+#[inline]
+fn attempt(needs: Interest, mut operation: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Progress<usize>> {
     loop {
         match operation() {
             Ok(count) => return Ok(Progress::Done(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Needs(needs)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(Errno::AGAIN) => return Ok(Progress::Needs(needs)),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -96,7 +96,7 @@ fn two_threads_send_and_receive_over_tls_at_once() {
 #[test]
 fn what_tls_agreed_on_can_be_read_and_is_told() {
     let (authority, identity) = www();
-    let (address, server) = rustls(config(&identity, &[&rustls::version::TLS13]), |stream| drain(stream));
+    let (address, server) = rustls(config(&identity, &[&rustls::version::TLS13]), drain);
     let seen = Arc::new(Mutex::new(String::new()));
     let observed = client(&authority, address).observe({
         let seen = seen.clone();
