@@ -193,18 +193,18 @@ impl Error {
 
     /// An error of the core, with what is known about the requests, and what the system said before.
     pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<io::Error>) -> Self {
+        use dugong_proto::Error::{Closed as Ended, Incomplete};
+        let said = match said.filter(|_| matches!(error, Ended(_) | Incomplete(_))).map(of_tls) {
+            // That is why the connection ended, or will.
+            Some(Ok(error)) => return error.with_requests(queue),
+            Some(Err(said)) => Some(said),
+            None => None,
+        };
         let closed = |cause| Error::Closed { cause, requests: Requests::of(queue) };
         match error {
             dugong_proto::Error::Remote { what, at } => Error::Remote { what, at, requests: Requests::of(queue) },
             dugong_proto::Error::Unsupported { what, at } => Error::Unsupported { what, at, requests: Requests::of(queue) },
-            dugong_proto::Error::Incomplete(incomplete) => match said.map(of_tls) {
-                Some(Ok(mut error)) => {
-                    error.set_requests(Requests::of(queue));
-                    error
-                }
-                Some(Err(said)) => closed(Closed::Incomplete(incomplete, Some(said))),
-                None => closed(Closed::Incomplete(incomplete, None)),
-            },
+            dugong_proto::Error::Incomplete(incomplete) => closed(Closed::Incomplete(incomplete, said)),
             dugong_proto::Error::Closed(reason) => closed(Closed::InOrder(reason)),
             dugong_proto::Error::Local(misuse) => Error::Local(misuse),
             _ => unreachable!("the core and this crate are of one version"),
@@ -214,19 +214,22 @@ impl Error {
     /// An error of sending.
     pub(crate) fn of_sending(error: io::Error, queue: &Outstanding) -> Self {
         match of_tls(error) {
-            Ok(mut error) => {
-                error.set_requests(Requests::of(queue));
-                error
-            }
+            Ok(error) => error.with_requests(queue),
             Err(error) => Error::Closed { cause: Closed::Sending(error), requests: Requests::of(queue) },
         }
     }
 
-    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, clippy::unused_self, reason = "only TLS has such"))]
-    fn set_requests(&mut self, became: Requests) {
-        #[cfg(feature = "rustls")]
-        if let Error::Tls { requests, .. } = self {
-            *requests = Some(became);
+    /// An error of a stream that is looked at before anything is sent, if it is one of TLS.
+    pub(crate) fn of_looking(error: io::Error, queue: &Outstanding) -> Option<Self> {
+        of_tls(error).ok().map(|error| error.with_requests(queue))
+    }
+
+    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS has such"))]
+    fn with_requests(self, queue: &Outstanding) -> Self {
+        match self {
+            #[cfg(feature = "rustls")]
+            Error::Tls { source, .. } => Error::Tls { source, requests: Some(Requests::of(queue)) },
+            other => other,
         }
     }
 }

@@ -105,7 +105,7 @@ impl RequestHalf {
         if self.sending.upload_left() > 0 {
             self.flush()?;
         }
-        self.refuse_unasked();
+        self.refuse_unasked()?;
         let number = self.step(|duplex, stream| duplex.send_request(request, stream))?;
         self.ends.shared.changed.notify_all();
         match self.flush() {
@@ -174,19 +174,24 @@ impl RequestHalf {
     }
 
     /// Before the first request after a pause. Nobody reads now, since nothing is due, so what can be read nobody asked for.
-    fn refuse_unasked(&mut self) {
+    fn refuse_unasked(&mut self) -> Result<(), Error> {
         let mut queue = self.ends.shared.queue();
         if !queue.is_empty() || queue.close_reason().is_some() {
-            return;
+            return Ok(());
         }
         let mut seen = [0; 12];
         match self.ends.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
             // A lone empty line is skipped by the reader.
             Ok(Progress::Needs(_) | Progress::Done(b"\r\n")) => {}
-            Ok(Progress::Done([])) | Err(_) => queue.close(CloseReason::PeerClosed),
+            Ok(Progress::Done([])) => queue.close(CloseReason::PeerClosed),
             Ok(Progress::Done(bytes)) if bytes.ends_with(b" 408") => queue.close(CloseReason::RequestTimeout),
             Ok(Progress::Done(_)) => queue.close(CloseReason::UnaskedBytes),
+            Err(error) => {
+                queue.close(CloseReason::PeerClosed);
+                return Error::of_looking(error, &queue).map_or(Ok(()), Err);
+            }
         }
+        Ok(())
     }
 
     /// Waits for the answer to an expectation; an error if it is a refusal.

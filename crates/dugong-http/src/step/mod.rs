@@ -296,10 +296,6 @@ impl Shared {
         Requests::of(&self.queue())
     }
 
-    fn error(&self, error: dugong_proto::Error) -> Error {
-        Error::of_core(error, &self.queue(), None)
-    }
-
     /// The connection was cut at this end: what can be read ends, but not because the peer said so.
     pub fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
         self.write_failed.get_or_init(|| kind);

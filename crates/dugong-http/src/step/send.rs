@@ -76,7 +76,13 @@ impl Duplex<'_> {
         let mut queue = shared.queue();
         let pending = sender.half.to_send().len();
         let number = sender.half.request(head, &sender.defaults, &mut queue);
-        let number = number.map_err(|error| Error::of_core(error, &queue, None))?;
+        let number = match number {
+            Ok(number) => number,
+            Err(error) => {
+                let said = self.receiving.as_mut().and_then(|receiver| receiver.said.take());
+                return Err(Error::of_core(error, &queue, said));
+            }
+        };
         drop(queue);
         if let Some(observer) = &shared.observer {
             observer.tell(&Event::Request { number, head: &sender.half.to_send()[pending..] });
@@ -121,8 +127,9 @@ impl Duplex<'_> {
         if !receiver.half.is_at_eof() && !receiver.half.space().is_empty() {
             let _ = receiver.fill(self.shared, stream);
         }
-        let polled = receiver.half.poll_head(&mut self.shared.queue());
-        polled.map(drop).map_err(|error| self.shared.error(error))
+        let mut queue = self.shared.queue();
+        let polled = receiver.half.poll_head(&mut queue);
+        polled.map(drop).map_err(|error| Error::of_core(error, &queue, receiver.said.take()))
     }
 
     /// Sends content that was given with the last request to its end, before anything can follow it.

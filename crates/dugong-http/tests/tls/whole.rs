@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
+use dugong_http::step::Interest;
 use dugong_http::transport::tls::{NoCloseNotify, TlsFailure};
-use dugong_http::{Closed, Config, Connection, Error, Event, Misuse, Request, Response, Sent, Unsupported};
+use dugong_http::transport::wait;
+use dugong_http::{Closed, Config, Connection, Error, Event, Misuse, Request, Response, Sent, Unanswered, Unsupported};
 
 use super::client::{GUARD, trusting};
 use super::pki::{Authority, Identity};
@@ -116,23 +119,36 @@ fn what_tls_agreed_on_can_be_read_and_is_told() {
     server.join().unwrap();
 }
 
+/// Whoever needs a certificate says so after the handshake with TLS 1.3: before a request is sent, or after that.
 #[test]
-fn a_client_certificate_that_is_missing_is_an_error_of_tls_also_when_it_comes_with_the_first_read() {
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+fn a_client_certificate_that_is_missing_is_an_error_of_tls_whenever_it_is_told() {
+    let send_and_read = |mut connection: Connection| {
+        connection.send_request(Request::get("/"))?;
+        connection.read_response().map(drop)
+    };
+    let wait_and_send = |mut connection: Connection| {
+        wait(connection.transport(), Interest::READ, Some(Instant::now() + GUARD)).unwrap();
+        connection.send_request(Request::get("/")).map(drop)
+    };
+    let split_and_send = |connection: Connection| {
+        wait(connection.transport(), Interest::READ, Some(Instant::now() + GUARD)).unwrap();
+        let (mut requests, _responses) = connection.split();
+        requests.send_request(Request::get("/")).map(drop)
+    };
+    let ways: [fn(Connection) -> Result<(), Error>; 3] = [send_and_read, wait_and_send, split_and_send];
+    for (version, use_it) in
+        [(&rustls::version::TLS12, ways[0])].into_iter().chain(ways.map(|way| (&rustls::version::TLS13, way)))
+    {
         let (authority, identity) = www();
         let (address, server) = rustls(demanding(&identity, authority.store(), &[version]), drain);
-        let result = client(&authority, address).connect("https://www.example/").and_then(|mut connection| {
-            connection.send_request(Request::get("/"))?;
-            connection.read_response().map(drop)
-        });
-        let error = result.unwrap_err();
+        let error = client(&authority, address).connect("https://www.example/").and_then(use_it).unwrap_err();
         let Error::Tls { source, requests } = &error else { panic!("{error:?}") };
         assert!(matches!(source.what, TlsFailure::ClientCertificateRequired), "{error:?}");
         assert!(!error.is_closed() && !error.is_temporary());
         assert_eq!(error.to_string(), "www.example wants a certificate of the client, and none was given");
         if let Some(requests) = requests {
-            assert_eq!((requests.answered, requests.unanswered.len()), (0, 1));
-            assert!(requests.unanswered[0].is_safe_to_retry());
+            assert_eq!(requests.answered, 0);
+            assert!(requests.unanswered.iter().all(Unanswered::is_safe_to_retry));
         }
         server.join().unwrap();
     }
