@@ -1,22 +1,23 @@
 //! Names, with real name servers: each test runs in a network of its own, with a `resolv.conf` of its own, in which dnsmasq, as
 //! Debian ships it, is the name server, or nobody is.
 
-use std::any::type_name_of_val;
+mod network;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dugong_http::transport::{NotAName, ResolveError, Resolving, ServerFailure, Waits};
+use network::{LIMIT, in_a_network_of_its_own, must};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tempfile::TempDir;
 
 #[test]
 fn addresses_of_every_kind_are_found() {
@@ -368,9 +369,6 @@ const FAILING: &[&str] = &[
     "--trust-anchor=.,20326,8,2,E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
 ];
 
-/// Nothing here lasts that long, unless something is broken.
-const LIMIT: Duration = Duration::from_secs(20);
-
 fn set(items: &[&str]) -> BTreeSet<String> {
     items.iter().map(|&item| item.to_owned()).collect()
 }
@@ -428,128 +426,4 @@ fn descriptors_of(socket: &OwnedFd) -> usize {
 
 fn tasks() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-/// A network without anybody else, and a configuration that is only seen in it.
-struct Network {
-    dir: PathBuf,
-}
-
-/// Runs `test` in a process of its own, this one's child, in a network of its own.
-fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
-    const DIR: &str = "NAMES_TEST_DIR";
-    if let Some(dir) = std::env::var_os(DIR) {
-        test(&Network::new(dir.into()));
-        return;
-    }
-    let name = type_name_of_val(&test).split("::").nth(1).unwrap();
-    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let output = File::create(dir.path().join("output")).unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--mount"]);
-    if !is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(DIR, dir.path());
-    // Not everybody's path leads to the programs of administrators.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    for variable in ["LOCALDOMAIN", "RES_OPTIONS"] {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-    let mut child = Process(run(&mut command, "util-linux"));
-    let deadline = Instant::now() + 5 * LIMIT;
-    let status = loop {
-        match child.0.try_wait().unwrap() {
-            Some(status) => break Some(status),
-            None if Instant::now() >= deadline => break None,
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    let output = fs::read_to_string(dir.path().join("output")).unwrap();
-    let passed = status.is_some_and(|status| status.success()) && output.contains("1 passed");
-    assert!(passed, "in a network of its own, as root or where users may have namespaces, it ended with {status:?}:\n{output}");
-}
-
-impl Network {
-    /// Makes what `unshare` gave us usable.
-    fn new(dir: PathBuf) -> Self {
-        let network = Network { dir };
-        must(Command::new("ip").args(["link", "set", "lo", "up"]), "iproute2");
-        for (name, content) in [("resolv.conf", ""), ("hosts", "127.0.0.1 localhost\n"), ("nsswitch.conf", "hosts: files dns\n")]
-        {
-            network.file(name, content);
-            must(Command::new("mount").arg("--bind").arg(network.dir.join(name)).arg(Path::new("/etc").join(name)), "mount");
-        }
-        // A cache of the system would be asked through a socket, which no network keeps apart.
-        if Path::new("/run/nscd").is_dir() {
-            must(Command::new("mount").args(["-t", "tmpfs", "none", "/run/nscd"]), "mount");
-        }
-        network
-    }
-
-    /// Writes a file of `/etc`.
-    fn file(&self, name: &str, content: &str) {
-        fs::write(self.dir.join(name), content).unwrap();
-    }
-
-    /// Writes `resolv.conf`, with a search list that adds nothing if it has none: otherwise it would be the domain of the machine.
-    fn configure(&self, resolv_conf: &str) {
-        self.file("resolv.conf", &format!("search .\n{resolv_conf}\n"));
-    }
-
-    /// Starts a name server, and waits until it listens.
-    fn start(&self, address: &str, records: &[&str]) -> Server {
-        let log = self.dir.join(format!("dnsmasq-{address}.log"));
-        // It ends with this process, even if that is killed.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="]);
-        command.args(["--no-resolv", "--no-hosts", "--user=root", "--group=", "--bind-interfaces", "--log-queries"]);
-        command.arg(format!("--listen-address={address}")).arg(format!("--log-facility={}", log.display())).args(records);
-        let mut child = Process(run(command.stdin(Stdio::null()), "util-linux"));
-        let deadline = Instant::now() + LIMIT;
-        while TcpStream::connect((address, 53)).is_err() {
-            let ended = child.0.try_wait().unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "dnsmasq does not start (on Debian: apt-get install dnsmasq-base): {ended:?}\n{}",
-                fs::read_to_string(&log).unwrap_or_default()
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
-        Server { _child: child, log }
-    }
-}
-
-/// A running name server, and what it was asked.
-struct Server {
-    _child: Process,
-    log: PathBuf,
-}
-
-/// A child that does not outlive its handle.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended on its own.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(command: &mut Command, package: &str) -> Child {
-    let program = command.get_program().to_owned();
-    command.spawn().unwrap_or_else(|error| panic!("{program:?} cannot be started: {error}; on Debian: apt-get install {package}"))
-}
-
-fn must(command: &mut Command, package: &str) {
-    let status = run(command, package).wait().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
-}
-
-fn is_root() -> bool {
-    // The directory of this process belongs to its user.
-    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
 }

@@ -175,6 +175,12 @@ impl ReceiveHalf {
         matches!(self.state, Receiving::Content | Receiving::Faulty | Receiving::Tunnel)
     }
 
+    /// Whether something has come of a response, final or interim, that is not read to its end.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.state != Receiving::Between || !self.unconsumed().is_empty()
+    }
+
     /// Whether the connection turned into a tunnel: content is what it carries, in this direction, up to its end.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {

@@ -356,7 +356,7 @@ impl Duplex<'_> {
 
     /// Whether something of a response has come that is not read to its end.
     pub(crate) fn has_begun_to_read(&self) -> bool {
-        self.receiving.as_ref().is_some_and(|receiver| receiver.half.is_in_content() || !receiver.half.unconsumed().is_empty())
+        self.receiving.as_ref().is_some_and(|receiver| receiver.half.has_begun())
     }
 
     fn sender(&mut self) -> &mut Sending {
