@@ -13,7 +13,8 @@ use crate::transport::{Address, Origin};
 
 /// Something that happened on a connection, told in the order in which it happened.
 ///
-/// It shows requests and responses as they are, with credentials: whoever writes it down has to leave them out.
+/// It shows requests and responses as they are, with credentials: whoever writes it down has to leave them out, as
+/// [`without_secrets`](crate::without_secrets) does.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -52,6 +52,7 @@ pub use events::Event;
 pub use pipeline::Pipeline;
 pub use request::Request;
 pub use step::Continue;
+pub use trace::without_secrets;
 #[cfg(feature = "rustls")]
 pub use transport::tls::Tls;
 pub use transport::{InvalidUrl, Origin, Proxy, TimeLimit, WaitingFor};

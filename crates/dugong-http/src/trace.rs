@@ -85,6 +85,13 @@ fn write_lines(writer: &mut dyn Write, prefix: &str, bytes: &[u8]) {
     let _ = writer.flush();
 }
 
+/// A message head, or a part of one that begins with a line, with `***` in the place of the values of `Authorization`,
+/// `Proxy-Authorization`, `Cookie` and `Set-Cookie`: for whoever shows the heads of an [`Event`](crate::Event) to people.
+#[must_use]
+pub fn without_secrets(head: &[u8]) -> Vec<u8> {
+    Mask::default().masked(head)
+}
+
 /// Replaces the values of secret fields in a stream of bytes, however it is cut.
 #[derive(Debug, Default)]
 pub(crate) struct Mask {
