@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{InvalidProxy, Proxy, ProxyFault};
 
-/// What [`Proxy::from_environment`] says, for the environment in which `lookup` finds the variables.
+/// What [`Proxy::from_variables`] says.
 pub(super) fn proxy_for(
     secure: bool,
     host: &str,

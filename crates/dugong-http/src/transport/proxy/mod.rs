@@ -1,5 +1,6 @@
 //! Proxies: where one is, and what it asks of those who use it.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -149,7 +150,20 @@ impl Proxy {
     /// # Errors
     /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
     pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
-        environment::proxy_for(secure, host, port, std::env::var_os)
+        Proxy::from_variables(secure, host, port, std::env::var_os)
+    }
+
+    /// The same for an environment in which `lookup` finds the variables: for programs that let options take the place of some.
+    ///
+    /// # Errors
+    /// As for [`from_environment`](Proxy::from_environment).
+    pub fn from_variables(
+        secure: bool,
+        host: &str,
+        port: u16,
+        lookup: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Option<Self>, InvalidProxy> {
+        environment::proxy_for(secure, host, port, lookup)
     }
 
     /// What it speaks.
