@@ -88,7 +88,8 @@ fn dugong_get(program: &Path, url: &str) -> Outcome<Duration> {
     let (list, directory) = (scratch.path().join("list"), scratch.path().join("documents"));
     let urls: String = (1..=DOCUMENTS).map(|id| format!("{url}/doc/{id}\n")).collect();
     fs::write(&list, urls)?;
-    let output = Command::new(program).args(["get", "--json", "-i"]).arg(&list).arg("-o").arg(&directory).output()?;
+    let output =
+        Command::new(program).args(["get", "--noproxy", "*", "--json", "-i"]).arg(&list).arg("-o").arg(&directory).output()?;
     if !output.status.success() {
         return Err(Wrong::Program(String::from_utf8_lossy(&output.stderr).into_owned()).into());
     }

@@ -1,12 +1,14 @@
-//! `dugong get`: carries out a plan, over as many connections as an orderly server makes necessary.
+//! Carries out a plan, of `dugong get` or `dugong head`, over as many connections as an orderly server makes necessary.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::rc::Rc;
 use std::time::Instant;
 
+use dugong_http::transport::tls::NoCloseNotify;
 use dugong_http::{
-    CloseReason, Closed, Config, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, Within,
+    CloseReason, Closed, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, TimeLimit,
+    Within,
 };
 
 use crate::Exit;
@@ -31,6 +33,7 @@ pub(crate) fn run(plan: &HiArgs) -> Exit {
         records: Vec::with_capacity(plan.jobs.len()),
         current: None,
         connections: 0,
+        start,
         buffer: vec![0; PIECE],
         progress: Progress::new(plan.jobs.len(), shows_progress(plan)),
     };
@@ -89,13 +92,12 @@ impl fmt::Display for Stop {
                 if *fruitless {
                     f.write_str("the server closes connections without an answer: ")?;
                 }
-                write!(f, "{error}")?;
-                let mut cause = std::error::Error::source(error);
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
+                write!(f, "{error:#}")?;
+                // What the library knows as the deadline of a connection.
+                match error {
+                    Error::TimedOut { limit: TimeLimit::Deadline, .. } => f.write_str(" (--max-time)"),
+                    _ => Ok(()),
                 }
-                Ok(())
             }
             Stop::Output(error) => error.fmt(f),
             Stop::ErrorStatus => f.write_str("stopped at the first error status"),
@@ -111,6 +113,7 @@ struct Fetch<'a> {
     /// The URL whose response has begun.
     current: Option<Record>,
     connections: u64,
+    start: Instant,
     buffer: Vec<u8>,
     progress: Progress,
 }
@@ -118,9 +121,11 @@ struct Fetch<'a> {
 impl<'a> Fetch<'a> {
     fn fetch(&mut self, sink: &mut Sink) -> Result<(), Stop> {
         let plan = self.plan;
-        let config = Config::new().timeout(plan.timeout);
+        // Connecting again does not begin it anew.
+        let deadline = plan.max_time.and_then(|time| self.start.checked_add(time));
         while self.records.len() < plan.jobs.len() {
-            let mut connection = config.connect_to(&plan.origin)?;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let mut connection = plan.config.clone().deadline(left).connect_to(&plan.origin)?;
             let is_first = self.connections == 0;
             self.connections += 1;
             let base = self.records.len();
@@ -161,8 +166,8 @@ impl<'a> Fetch<'a> {
 
     /// Requests for what is left.
     fn requests(&self) -> impl Iterator<Item = Request> + use<'a> {
-        let HiArgs { jobs, fields, .. } = self.plan;
-        jobs[self.records.len()..].iter().map(|job| job.request(fields))
+        let plan = self.plan;
+        plan.jobs[self.records.len()..].iter().map(|job| job.request(plan))
     }
 
     fn drive(&mut self, mut pipeline: Pipeline<'_, impl Iterator<Item = Request>>, sink: &mut Sink) -> Result<(), Stop> {
@@ -240,9 +245,14 @@ fn is_orderly(error: &Error, requests: &Requests) -> bool {
                 | CloseReason::ClientSaidClose
                 | CloseReason::PeerClosed
                 | CloseReason::RequestTimeout
+                | CloseReason::ProxyNotPersistent
         ),
         // The end of the stream without an error of the system, before a response.
         Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, None) => true,
+        // That TLS was not told of it is harmless there (RFC 9112 §9.8).
+        Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, Some(said)) => {
+            said.get_ref().is_some_and(|error| error.is::<NoCloseNotify>())
+        }
         _ => false,
     };
     ended_between && requests.unanswered.iter().all(|request| request.is_safe_to_retry() && !request.answer_begun)
@@ -280,7 +290,7 @@ impl Sink {
             Sink::Stdout { keep_errors: false, .. } | Sink::Directory(_) if is_error => Ok(Place::Nowhere),
             Sink::Stdout { out, include_heads, .. } => {
                 if *include_heads {
-                    out.write(&head_bytes(head))?;
+                    out.write_head(head)?;
                 }
                 Ok(Place::Stdout(out))
             }
@@ -300,18 +310,4 @@ impl Place<'_> {
             Place::File(file) => file.write(bytes),
         }
     }
-}
-
-/// A head as it is sent.
-fn head_bytes(head: &ResponseHead) -> Vec<u8> {
-    let mut bytes = format!("HTTP/{} {} ", head.version(), head.status()).into_bytes();
-    bytes.extend_from_slice(head.reason());
-    for line in head.fields().iter() {
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(line.name().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(line.value());
-    }
-    bytes.extend_from_slice(b"\r\n\r\n");
-    bytes
 }

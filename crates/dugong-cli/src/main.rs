@@ -2,6 +2,7 @@
 //!
 //! The way of a command: `flags` reads text into `LowArgs`, `plan` checks it and makes `HiArgs` of it before anything is sent,
 //! `get` carries it out, `output` puts content where it belongs, and `report` tells people and machines what came of it.
+//! `way` is the part of `plan` that is about reaching the server, and `verbose` tells what happens meanwhile.
 
 mod flags;
 mod get;
@@ -10,19 +11,21 @@ mod names;
 mod output;
 mod plan;
 mod progress;
+mod readable;
 mod report;
+mod verbose;
+mod way;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::flags::{Command, LowArgs};
+use crate::flags::LowArgs;
 use crate::plan::HiArgs;
 
 fn main() -> ExitCode {
     // Help, version and errors of form end the program here, the last with status 2.
-    let Command::Get(low) = LowArgs::parse().command;
-    let exit = match HiArgs::of(low) {
+    let exit = match HiArgs::of(LowArgs::parse().command) {
         Ok(plan) => get::run(&plan),
         Err(error) => {
             report::say(&error);

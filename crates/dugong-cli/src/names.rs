@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::readable::is_visible;
+
 /// Longest name, in bytes: systems allow 255, and the temporary name is longer than the final one.
 const MAX_LENGTH: usize = 200;
 
@@ -70,10 +72,7 @@ fn is_harmless(name: &str) -> bool {
 
 /// No separators of any system, no control characters, none that are invisible or turn the direction of text around.
 fn is_harmless_char(c: char) -> bool {
-    let invisible = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    !c.is_control() && !invisible && !matches!(c, '/' | '\\')
+    is_visible(c) && !matches!(c, '/' | '\\')
 }
 
 /// The beginning of `name`, at most `length` bytes.

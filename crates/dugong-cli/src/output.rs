@@ -4,11 +4,14 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use dugong_http::ResponseHead;
+
 use crate::interrupt::Unfinished;
+use crate::readable::Readable;
 
 /// Why content could not be written.
 #[derive(Debug)]
@@ -44,12 +47,41 @@ impl Stdout {
         Ok(Stdout(File::from(descriptor)))
     }
 
+    /// Writes a head as it is sent; on a terminal, so that it does not act on it.
+    pub(crate) fn write_head(&mut self, head: &ResponseHead) -> Result<(), OutputError> {
+        let bytes = head_bytes(head);
+        if !self.0.is_terminal() {
+            return self.write(&bytes);
+        }
+        let lines: String = lines(&bytes).map(|line| format!("{}\r\n", Readable(line))).collect();
+        self.write(lines.as_bytes())
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.0.write_all(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => OutputError::ReaderLeft,
             _ => OutputError::Stdout(error),
         })
     }
+}
+
+/// A head as it is sent.
+pub(crate) fn head_bytes(head: &ResponseHead) -> Vec<u8> {
+    let mut bytes = format!("HTTP/{} {} ", head.version(), head.status()).into_bytes();
+    bytes.extend_from_slice(head.reason());
+    for line in head.fields().iter() {
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(line.name().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(line.value());
+    }
+    bytes.extend_from_slice(b"\r\n\r\n");
+    bytes
+}
+
+/// The lines of a head, without their ends; the last one is empty.
+pub(crate) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
 }
 
 /// A directory that takes files.

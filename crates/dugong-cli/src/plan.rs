@@ -10,20 +10,26 @@ use dugong_http::step::{Duplex, Sending, Shared};
 use dugong_http::transport::scripted::Scripted;
 use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
 
-use crate::flags::GetArgs;
+use crate::flags::{Command, RequestArgs, WayArgs};
 use crate::names::Names;
+use crate::verbose;
+use crate::way::{self, WayError};
 
-/// `dugong get`, ready to be carried out.
+/// A command, ready to be carried out.
 #[derive(Debug)]
 pub(crate) struct HiArgs {
+    method: Method,
     pub(crate) origin: Origin,
     pub(crate) jobs: Vec<Job>,
     /// Fields of every request.
-    pub(crate) fields: Fields,
+    fields: Fields,
     pub(crate) destination: Destination,
     /// Requests in flight; `None` is no limit.
     pub(crate) depth: Option<usize>,
-    pub(crate) timeout: Option<Duration>,
+    /// The way to the origin.
+    pub(crate) config: Config,
+    /// The limit of the whole run.
+    pub(crate) max_time: Option<Duration>,
     pub(crate) fail_early: bool,
     pub(crate) reconnect: bool,
     pub(crate) json: bool,
@@ -50,17 +56,61 @@ pub(crate) enum Destination {
 #[derive(Debug)]
 pub(crate) enum UsageError {
     NoUrls,
-    Url { place: Place, error: InvalidUrl },
-    Target { place: Place, url: String, misuse: Misuse },
-    OtherOrigin { place: Place, url: String, origin: Origin },
-    Input { file: PathBuf, error: io::Error },
-    NotText { place: Place },
-    HeaderForm { header: String },
-    Header { header: String, misuse: Misuse },
-    Upgrade { header: String },
-    Headers { misuse: Misuse },
-    Host { origin: Origin, error: Error },
-    Timeout { text: String },
+    Url {
+        place: Place,
+        error: InvalidUrl,
+    },
+    Target {
+        place: Place,
+        url: String,
+        misuse: Misuse,
+    },
+    OtherOrigin {
+        place: Place,
+        url: String,
+        origin: Origin,
+    },
+    Input {
+        file: PathBuf,
+        error: io::Error,
+    },
+    NotText {
+        place: Place,
+    },
+    HeaderForm {
+        header: String,
+    },
+    Header {
+        header: String,
+        misuse: Misuse,
+    },
+    Upgrade {
+        header: String,
+    },
+    Headers {
+        misuse: Misuse,
+    },
+    Host {
+        origin: Origin,
+        error: Error,
+    },
+    Way(WayError),
+    /// Two things for standard output or standard error, of which one has to be alone there.
+    Mixed {
+        option: &'static str,
+        stream: &'static str,
+        with: &'static str,
+    },
+    Trace {
+        file: PathBuf,
+        error: io::Error,
+    },
+}
+
+impl From<WayError> for UsageError {
+    fn from(error: WayError) -> Self {
+        UsageError::Way(error)
+    }
 }
 
 /// Where a URL was given.
@@ -71,10 +121,28 @@ pub(crate) enum Place {
 }
 
 impl HiArgs {
-    pub(crate) fn of(low: GetArgs) -> Result<HiArgs, UsageError> {
+    pub(crate) fn of(command: Command) -> Result<HiArgs, UsageError> {
+        match command {
+            Command::Get(low) => {
+                let destination = match low.output_dir {
+                    Some(path) => Destination::Directory { path, force: low.force },
+                    None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
+                };
+                HiArgs::with(Method::GET, low.requests, &low.way, destination)
+            }
+            // The heads of errors are what was asked for, too.
+            Command::Head(low) => {
+                let destination = Destination::Stdout { include_heads: true, keep_errors: true };
+                HiArgs::with(Method::HEAD, low.requests, &low.way, destination)
+            }
+        }
+    }
+
+    fn with(method: Method, low: RequestArgs, way: &WayArgs, destination: Destination) -> Result<HiArgs, UsageError> {
         let fields = fields(&low.headers)?;
-        let timeout = low.timeout.map(timeout).transpose()?;
-        let mut list = List { origin: None, jobs: Vec::new(), names: low.output_dir.is_some().then(Names::default) };
+        let max_time = way::max_time(way)?;
+        let with_names = matches!(destination, Destination::Directory { .. });
+        let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
         for url in low.urls {
             list.add(url, Place::Argument)?;
         }
@@ -82,23 +150,48 @@ impl HiArgs {
             list.add_file(&file)?;
         }
         let List { origin: Some(origin), jobs, .. } = list else { return Err(UsageError::NoUrls) };
-        probe(&origin, &fields, &low.headers)?;
-        let destination = match low.output_dir {
-            Some(path) => Destination::Directory { path, force: low.force },
-            None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
-        };
-        Ok(HiArgs {
+        probe(&method, &origin, &fields, &low.headers)?;
+        let mut plan = HiArgs {
+            method,
+            config: way::config(way, &origin)?,
             origin,
             jobs,
             fields,
             destination,
             depth: (low.depth > 0).then_some(low.depth),
-            timeout,
+            max_time,
             fail_early: low.fail_early,
             reconnect: !low.no_reconnect,
             json: low.json,
-            progress: !low.no_progress,
-        })
+            progress: !low.no_progress && !low.verbose && low.trace.as_deref() != Some(Path::new("%")),
+        };
+        plan.see(low.verbose, low.trace)?;
+        Ok(plan)
+    }
+
+    /// Has it shown what happens. A file for that is made last: a command line that is wrong replaces nothing.
+    fn see(&mut self, verbose: bool, trace: Option<PathBuf>) -> Result<(), UsageError> {
+        if verbose {
+            if self.json_on_stderr() {
+                return Err(UsageError::Mixed { option: "--verbose", stream: "standard error", with: "the summary of --json" });
+            }
+            self.config = self.config.clone().observe(verbose::tell);
+        }
+        let Some(file) = trace else { return Ok(()) };
+        let config = self.config.clone();
+        self.config = match file.to_str() {
+            Some("%") if self.json_on_stderr() => {
+                return Err(UsageError::Mixed { option: "--trace %", stream: "standard error", with: "the summary of --json" });
+            }
+            Some("%") => config.trace(io::stderr()),
+            Some("-") if self.json || matches!(self.destination, Destination::Stdout { .. }) => {
+                let with = if self.json { "the summary of --json" } else { "what is fetched" };
+                return Err(UsageError::Mixed { option: "--trace -", stream: "standard output", with });
+            }
+            Some("-") => config.trace(io::stdout()),
+            _ => config.trace(File::create(&file).map_err(|error| UsageError::Trace { file, error })?),
+        };
+        Ok(())
     }
 
     /// Whether the summary goes to standard error, where nothing else may stand then.
@@ -108,9 +201,9 @@ impl HiArgs {
 }
 
 impl Job {
-    pub(crate) fn request(&self, fields: &Fields) -> Request {
-        let mut head = RequestHead::new(Method::GET, &*self.target).expect("targets are checked when the plan is made");
-        head.fields = fields.clone();
+    pub(crate) fn request(&self, plan: &HiArgs) -> Request {
+        let mut head = RequestHead::new(plan.method.clone(), &*self.target).expect("targets are checked when the plan is made");
+        head.fields = plan.fields.clone();
         Request::from(head)
     }
 }
@@ -182,11 +275,11 @@ fn fields(headers: &[String]) -> Result<Fields, UsageError> {
 }
 
 /// Sends a request to nobody, to learn whether its fields can be sent: some fit no request without content, or not each other.
-fn probe(origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
+fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
     let mut sending =
         Sending::new(&origin.host_field(), &Config::new()).map_err(|error| UsageError::Host { origin: origin.clone(), error })?;
     let mut refused = |fields: &Fields| {
-        let mut head = RequestHead::new(Method::GET, "/").expect("/ is a target");
+        let mut head = RequestHead::new(method.clone(), "/").expect("/ is a target");
         head.fields = fields.clone();
         let shared = Shared::default();
         let mut duplex = Duplex { sending: Some(&mut sending), receiving: None, shared: &shared };
@@ -209,19 +302,10 @@ fn probe(origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), Usa
     })
 }
 
-fn timeout(text: String) -> Result<Duration, UsageError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds = text.parse().ok().filter(|_| digits);
-    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-        Some(timeout) if !timeout.is_zero() => Ok(timeout),
-        _ => Err(UsageError::Timeout { text }),
-    }
-}
-
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UsageError::NoUrls => f.write_str("no URL was given; try dugong get --help"),
+            UsageError::NoUrls => f.write_str("no URL was given; --help tells more"),
             UsageError::Url { place, error } => write!(f, "{place}{error}"),
             UsageError::Target { place, url, misuse } => write!(f, "{place}{url:?} cannot be requested: {misuse}"),
             UsageError::OtherOrigin { place, url, origin } => {
@@ -234,7 +318,11 @@ impl fmt::Display for UsageError {
             UsageError::Upgrade { header } => write!(f, "header {header:?}: another protocol is of no use here"),
             UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),
             UsageError::Host { origin, error } => write!(f, "{origin}: {error}"),
-            UsageError::Timeout { text } => write!(f, "timeout {text:?}: expected seconds, such as 10 or 0.5"),
+            UsageError::Way(error) => error.fmt(f),
+            UsageError::Mixed { option, stream, with } => {
+                write!(f, "{option}: on {stream} stands {with}, and nothing else may stand there")
+            }
+            UsageError::Trace { file, error } => write!(f, "--trace: cannot write {}: {error}", file.display()),
         }
     }
 }
@@ -254,16 +342,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_positive_decimal_numbers() {
-        for (text, seconds) in [("10", 10.0), ("0.5", 0.5), ("3.", 3.0), (".25", 0.25)] {
-            assert_eq!(timeout(text.to_owned()).unwrap(), Duration::from_secs_f64(seconds), "{text}");
-        }
-        for text in ["", ".", "0", "0.0", "-1", "+1", "1e3", "inf", "nan", " 1", "1s", "1.2.3", "99999999999999999999999"] {
-            assert!(timeout(text.to_owned()).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn the_guilty_header_is_named() {
         for (headers, name) in [
             (&["Accept: */*", "Content-Length: 5"][..], "Content-Length"),
@@ -273,10 +351,10 @@ mod tests {
             (&["Host: a", "host: b"], "Host"),
         ] {
             let headers: Vec<_> = headers.iter().map(ToString::to_string).collect();
-            let error = probe(&Origin::http("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap_err();
+            let error = probe(&Method::GET, &Origin::http("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap_err();
             assert!(error.to_string().starts_with(&format!("header {name:?}: ")), "{error}");
         }
         let headers = ["TE: trailers".to_owned(), "Connection: TE".to_owned()];
-        probe(&Origin::http("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap();
+        probe(&Method::GET, &Origin::http("a.example", 80), &fields(&headers).unwrap(), &headers).unwrap();
     }
 }

@@ -12,10 +12,12 @@ use serde_json::json;
 use crate::get::Stop;
 use crate::output::OutputError;
 use crate::plan::HiArgs;
+use crate::readable::Readable;
 
-/// Says something on standard error. If that is closed, nobody wants to hear it.
+/// Says something on standard error, in one line. If that is closed, nobody wants to hear it.
 pub(crate) fn say(text: &dyn fmt::Display) {
-    let _ = writeln!(io::stderr(), "dugong: {text}");
+    // Servers and files have their words in it.
+    let _ = writeln!(io::stderr(), "dugong: {}", Readable(text.to_string().as_bytes()));
 }
 
 /// What came of one URL.

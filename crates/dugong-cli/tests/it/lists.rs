@@ -25,7 +25,7 @@ fn a_bad_line_is_named_with_file_and_number() {
     for (line, said) in [
         (&b"no url"[..], "\"no url\" is not a URL that can be used"),
         (b"http://127.0.0.1:99999/", "its port is not a number"),
-        (b"https://127.0.0.1/", "https is not supported yet"),
+        (b"https://127.0.0.1/", "is not of the origin of the first URL"),
         (b"http://other.example/", "\"http://other.example/\" is not of the origin of the first URL"),
         (b"http://127.0.0.1/\xff", "not text in UTF-8"),
     ] {

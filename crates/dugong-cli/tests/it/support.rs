@@ -38,8 +38,18 @@ pub(crate) fn all_documents(count: usize) -> Vec<u8> {
 
 /// `dugong get`, with a timeout, so that a test that goes wrong ends.
 pub(crate) fn command() -> Command {
+    let mut command = program("get");
+    command.arg("--timeout=20");
+    command
+}
+
+/// A command of `dugong`, without proxies in its environment.
+pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dugong"));
-    command.args(["get", "--timeout=20"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(variable).env_remove(variable.to_ascii_uppercase());
+    }
     command
 }
 

@@ -1,0 +1,50 @@
+//! Text from elsewhere, shown so that no terminal acts on it.
+
+use std::fmt::{self, Write};
+
+/// Bytes as text: UTF-8 as it is, but control characters, invisible ones and what is no text as `\x00` to `\xff`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readable<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if is_visible(c) { f.write_char(c) } else { escape(c.encode_utf8(&mut [0; 4]).as_bytes(), f) }?;
+            }
+            escape(chunk.invalid(), f)?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+}
+
+/// Neither a control character, nor one that is invisible or turns the direction of text around.
+pub(crate) fn is_visible(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    !c.is_control() && !invisible
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_could_act_on_is_escaped() {
+        for (bytes, shown) in [
+            (&b"a b"[..], "a b"),
+            ("\u{e4}\u{20ac}".as_bytes(), "\u{e4}\u{20ac}"),
+            (b"\x1b[31m\r\n\t\x7f\0", "\\x1b[31m\\x0d\\x0a\\x09\\x7f\\x00"),
+            ("\u{9b}31m".as_bytes(), "\\xc2\\x9b31m"),
+            ("\u{202e}x".as_bytes(), "\\xe2\\x80\\xaex"),
+            (b"\xe4\xff", "\\xe4\\xff"),
+        ] {
+            assert_eq!(Readable(bytes).to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What happens, for people: `-v`, as curl's users know it.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use dugong_http::{Event, ResponseHead, without_secrets};
+
+use crate::output::{head_bytes, lines};
+use crate::readable::Readable;
+
+/// Tells of an event on standard error. If that is closed, nobody wants to hear it.
+pub(crate) fn tell(event: &Event<'_>) {
+    let _ = io::stderr().write_all(text(event).as_bytes());
+}
+
+/// `* ` before what happens, `> ` and `< ` before what is sent and received, `{ ` before a note about content.
+fn text(event: &Event<'_>) -> String {
+    match event {
+        Event::Resolving { host } => note(&format_args!("Looking up {host}")),
+        Event::Resolved { host, addresses } => {
+            let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            note(&format_args!("{host} has {}", addresses.join(", ")))
+        }
+        Event::Connecting { address } => note(&format_args!("Trying {address}")),
+        Event::ConnectFailed { address, error } => note(&format_args!("{address}: {error}")),
+        Event::Connected { peer: Some(peer), local: Some(local) } => note(&format_args!("Connected to {peer} from {local}")),
+        Event::Connected { .. } => note(&"Connected"),
+        Event::Tunneling { proxy, to } => note(&format_args!("Asking {proxy} for a tunnel to {to}")),
+        Event::Tunneled => note(&"The tunnel is open"),
+        Event::Handshaking { host } => note(&format_args!("TLS handshake with {host}")),
+        Event::Secured { version, cipher_suite } => {
+            note(&format_args!("{version}, cipher {cipher_suite}; the certificate is good"))
+        }
+        Event::Request { head, .. } => message("> ", head),
+        Event::Interim { head } | Event::Response { head, .. } => response(head),
+        Event::Complete { content, .. } => format!("{{ [{content} bytes of content]\n"),
+        Event::Closed { reason, requests } => {
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            let unanswered = match requests.unanswered.len() {
+                0 => String::new(),
+                count => format!("; requests without a complete answer: {count}"),
+            };
+            note(&format_args!("Connection closed{reason}{unanswered}"))
+        }
+        // The library may learn to tell more.
+        _ => String::new(),
+    }
+}
+
+fn note(text: &dyn std::fmt::Display) -> String {
+    format!("* {}\n", Readable(text.to_string().as_bytes()))
+}
+
+fn response(head: &ResponseHead) -> String {
+    message("< ", &head_bytes(head))
+}
+
+fn message(prefix: &str, head: &[u8]) -> String {
+    let mut text = String::with_capacity(head.len() * 2);
+    for line in lines(&without_secrets(head)) {
+        writeln!(text, "{prefix}{}", Readable(line)).expect("a string takes everything");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use dugong_http::Requests;
+
+    use super::*;
+
+    #[test]
+    fn secrets_and_what_terminals_act_on_are_not_shown() {
+        let head =
+            b"GET /\x9b HTTP/1.1\r\nHost: h\r\nauthorization: Basic c2VjcmV0\r\nX: \xc2\x9b31m\r\nCookie: c=secret\r\n\r\n";
+        let lines = ["GET /\\x9b HTTP/1.1", "Host: h", "authorization: ***", "X: \\xc2\\x9b31m", "Cookie: ***", ""];
+        assert_eq!(text(&Event::Request { number: 0, head }), lines.map(|line| format!("> {line}\n")).concat());
+        let error = io::Error::other("two\nlines");
+        let address = dugong_http::transport::Address::Unix(std::path::Path::new("/a\x1b[2J").into());
+        assert_eq!(text(&Event::ConnectFailed { address: &address, error: &error }), "* /a\\x1b[2J: two\\x0alines\n");
+    }
+
+    #[test]
+    fn the_end_is_told_with_its_reason() {
+        let requests = Requests::default();
+        assert_eq!(text(&Event::Closed { reason: None, requests: &requests }), "* Connection closed\n");
+        let reason = Some(dugong_http::CloseReason::ServerSaidClose);
+        assert_eq!(
+            text(&Event::Closed { reason, requests: &requests }),
+            "* Connection closed: the server said that it closes the connection\n"
+        );
+    }
+}
