@@ -157,51 +157,51 @@ pub(crate) struct WayArgs {
     /// Go through this proxy: http://, socks5:// or socks5h://, then [USER:PASSWORD@]HOST[:PORT]; "" is none
     ///
     /// Without it the environment is asked: http_proxy, https_proxy, all_proxy, no_proxy.
-    #[arg(short = 'x', long, value_name = "URL", help_heading = "Way", conflicts_with = "unix_socket")]
+    #[arg(short = 'x', long, value_name = "URL", help_heading = "The way to the server", conflicts_with = "unix_socket")]
     pub(crate) proxy: Option<String>,
 
     /// Credentials for the proxy, unless its URL has some; %XX stands for a byte
-    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = "Way", allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = "The way to the server", allow_hyphen_values = true)]
     pub(crate) proxy_user: Option<String>,
 
     /// Hosts that are reached without a proxy, with commas between them, in place of no_proxy; * is all
-    #[arg(long, value_name = "LIST", help_heading = "Way")]
+    #[arg(long, value_name = "LIST", help_heading = "The way to the server")]
     pub(crate) noproxy: Option<String>,
 
     /// Trust the certificates in FILE (PEM), and not those that this machine trusts
-    #[arg(long, value_name = "FILE", help_heading = "Way")]
+    #[arg(long, value_name = "FILE", help_heading = "The way to the server")]
     pub(crate) cacert: Option<PathBuf>,
 
     /// Show the certificate in FILE (PEM) to servers that ask for one; its key may be in the same file
-    #[arg(short = 'E', long, value_name = "FILE", help_heading = "Way")]
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = "The way to the server")]
     pub(crate) cert: Option<PathBuf>,
 
     /// The private key of the certificate (PEM, not encrypted)
-    #[arg(long, value_name = "FILE", help_heading = "Way", requires = "cert")]
+    #[arg(long, value_name = "FILE", help_heading = "The way to the server", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
     /// Connect to ADDRESS for HOST and PORT, whatever the name service says; can be given several times
-    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = "Way", allow_hyphen_values = true)]
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = "The way to the server", allow_hyphen_values = true)]
     pub(crate) resolve: Vec<String>,
 
     /// Connect to this Unix socket, whatever the host
-    #[arg(long, value_name = "PATH", help_heading = "Way")]
+    #[arg(long, value_name = "PATH", help_heading = "The way to the server")]
     pub(crate) unix_socket: Option<PathBuf>,
 
     /// Connect from this network interface or address of this machine
-    #[arg(long, value_name = "NAME", help_heading = "Way")]
+    #[arg(long, value_name = "NAME", help_heading = "The way to the server")]
     pub(crate) interface: Option<String>,
 
     /// Use IPv4 addresses only
-    #[arg(short = '4', long, help_heading = "Way", conflicts_with = "ipv6")]
+    #[arg(short = '4', long, help_heading = "The way to the server", conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
 
     /// Use IPv6 addresses only
-    #[arg(short = '6', long, help_heading = "Way")]
+    #[arg(short = '6', long, help_heading = "The way to the server")]
     pub(crate) ipv6: bool,
 
     /// Have the system probe the connection when it was idle for so long [default: never]
-    #[arg(long, value_name = "SECONDS", help_heading = "Way", value_parser = clap::value_parser!(u16).range(1..=32767))]
+    #[arg(long, value_name = "SECONDS", help_heading = "The way to the server", value_parser = clap::value_parser!(u16).range(1..=32767))]
     pub(crate) keepalive_time: Option<u16>,
 }
 

@@ -101,7 +101,8 @@ fn a_silent_server_runs_into_the_timeout() {
     args.extend(["--timeout=0.2".to_owned()]);
     let ran = Ran(program("get").args(args).output().unwrap()).exits_with(3);
     assert_eq!(ran.stdout(), b"1");
-    ran.says("/2: timed out waiting for the server to answer: no progress for 200ms").says("1 of 2 answered; 1 safe to send again, 0 unknown");
+    ran.says("/2: timed out waiting for the server to answer: no progress for 200ms")
+        .says("1 of 2 answered; 1 safe to send again, 0 unknown");
 }
 
 #[test]

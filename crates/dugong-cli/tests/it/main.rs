@@ -2,8 +2,14 @@
 
 mod connections;
 mod files;
+mod head;
 mod interrupts;
 mod json;
 mod lists;
+mod proxies;
+mod seeing;
+mod servers;
 mod stdout;
 mod support;
+mod tls;
+mod way;

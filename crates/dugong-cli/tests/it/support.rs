@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -125,14 +125,14 @@ pub(crate) fn each(summary: &Value, field: &str) -> Vec<Value> {
 
 /// Reads until so many requests have come; more is a failure. Whoever pipelines sends them with one write.
 #[track_caller]
-pub(crate) fn read_exactly(stream: &mut TcpStream, requests: usize) {
+pub(crate) fn read_exactly(stream: &mut impl Read, requests: usize) -> Vec<u8> {
     let mut received = Vec::new();
     let mut buffer = [0; 65536];
     loop {
         let found = received.windows(4).filter(|window| window == b"\r\n\r\n").count();
         assert!(found <= requests, "{found} requests came instead of {requests}");
         if found == requests {
-            return;
+            return received;
         }
         let count = stream.read(&mut buffer).unwrap();
         assert_ne!(count, 0, "the client left after {found} of {requests} requests");

@@ -1,0 +1,127 @@
+//! What `-v` and `--trace` show, and what they do not.
+
+use std::fs;
+
+use crate::support::*;
+use dugong_origin::Script;
+
+const ANSWERS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+    HTTP/1.1 200 Fine\r\nContent-Length: 2\r\nSet-Cookie: id=sesame\r\nX: \u{9b}2J\r\n\r\nab\
+    HTTP/1.1 404 \r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+
+fn server() -> dugong_origin::Scripted {
+    scripted([Script::new().expect_requests(2).send(ANSWERS).wait_close()])
+}
+
+const SECRETS: [&str; 5] = ["-v", "-H", "Authorization: Bearer sesame", "-H", "cookie: id=sesame"];
+
+#[test]
+fn verbose_tells_what_happens_and_shows_heads_without_secrets() {
+    let server = server();
+    let address = server.address();
+    let list = urls(address, ["/1", "/2"]);
+    let ran = get(list.iter().map(|url| &**url).chain(SECRETS)).exits_with(1);
+    assert_eq!(ran.stdout(), b"ab");
+    let request = |target| {
+        let agent = concat!("User-Agent: dugong/", env!("CARGO_PKG_VERSION"));
+        format!("> GET {target} HTTP/1.1\n> Host: {address}\n> Authorization: ***\n> cookie: ***\n> {agent}\n> \n")
+    };
+    let local = ran.stderr().lines().find_map(|line| line.split_once(" from ")).expect("it was connected").1;
+    let wanted = [
+        &*format!("* Trying {address}\n* Connected to {address} from {local}\n"),
+        &request("/1"),
+        &request("/2"),
+        "< HTTP/1.1 103 Early Hints\n< Link: </a>\n< \n",
+        "< HTTP/1.1 200 Fine\n< Content-Length: 2\n< Set-Cookie: ***\n< X: \\xc2\\x9b2J\n< \n{ [2 bytes of content]\n",
+        "< HTTP/1.1 404 \n< Content-Length: 3\n< Connection: close\n< \n",
+        &format!("dugong: {}: 404\n", list[1]),
+        "{ [3 bytes of content]\n* Connection closed: the server said that it closes the connection\n",
+    ];
+    assert_eq!(ran.stderr(), wanted.concat());
+}
+
+#[test]
+fn a_trace_has_all_bytes_but_secrets() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (directory, file) = (scratch.path().join("d"), scratch.path().join("trace"));
+    let (directory, file) = (directory.to_str().unwrap(), file.to_str().unwrap());
+    fs::write(file, "what was there before").unwrap();
+    // To a file, to standard error, and to standard output where nothing else goes.
+    for (target, args) in [(file, &[][..]), ("%", &["-q"]), ("-", &["-o", directory])] {
+        let server = server();
+        let list = urls(server.address(), ["/1", "/2"]);
+        let args = list
+            .iter()
+            .map(|url| &**url)
+            .chain(SECRETS[1..].iter().copied())
+            .chain(["--trace", target])
+            .chain(args.iter().copied());
+        let ran = get(args).exits_with(1);
+        let trace = match target {
+            "%" => ran.stderr().to_owned(),
+            "-" => String::from_utf8(ran.stdout().to_vec()).unwrap(),
+            file => fs::read_to_string(file).unwrap(),
+        };
+        for line in [
+            "> GET /1 HTTP/1.1\\r\\n",
+            "> GET /2 HTTP/1.1\\r\\n",
+            "> Authorization: ***\\r\\n",
+            "> cookie: ***\\r\\n",
+            "< HTTP/1.1 200 Fine\\r\\n",
+            "< Set-Cookie: ***\\r\\n",
+            "< X: \\xc2\\x9b2J\\r\\n",
+            "< abHTTP/1.1 404 \\r\\n",
+            "< abc",
+        ] {
+            assert!(trace.lines().any(|found| found == line), "no {line} in:\n{trace}");
+        }
+        assert!(!trace.contains("sesame") && !trace.contains("before"), "{trace}");
+        assert_eq!(trace.contains("dugong: "), target == "%");
+    }
+}
+
+#[test]
+fn verbose_tells_of_failed_attempts_and_of_tls() {
+    use crate::servers::{Authority, Server};
+    let (origin, authority, scratch) = (origin(), Authority::new(), tempfile::tempdir().unwrap());
+    let server = Server::stunnel(origin.address(), &authority, "sslVersion = TLSv1.2");
+    let port = server.address.port();
+    let resolve = format!("www.example:{port}:127.0.0.9,{}", server.address.ip());
+    let url = format!("https://www.example:{port}/doc/1");
+    let ran = get([&*url, "-v", "--cacert", &authority.file(scratch.path()), "--resolve", &resolve]).exits_with(0);
+    let attempts = format!(
+        "* Trying 127.0.0.9:{port}\n* 127.0.0.9:{port}: Connection refused (os error 111)\n* Trying {}\n",
+        server.address
+    );
+    assert!(ran.stderr().starts_with(&attempts), "{}", ran.stderr());
+    ran.says("* TLS handshake with www.example\n* TLSv1.2, cipher TLS_").says("* Connection closed\n");
+}
+
+#[test]
+fn nothing_is_mixed_with_what_programs_read() {
+    let origin = origin();
+    let url = &*documents(origin.address(), 1)[0];
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("d");
+    let directory = directory.to_str().unwrap();
+    for (args, said) in [
+        (&["-v", "--json"][..], "--verbose: on standard error stands the summary of --json, and nothing else may stand there"),
+        (&["--trace", "%", "--json"], "--trace %: on standard error stands the summary of --json"),
+        (&["--trace", "-"], "--trace -: on standard output stands what is fetched"),
+        (&["--trace", "-", "--json", "-o", directory], "--trace -: on standard output stands the summary of --json"),
+    ] {
+        get([url].into_iter().chain(args.iter().copied())).exits_with(2).says(said);
+    }
+    assert_eq!(origin.counts().connections, 0);
+    let ran = get([url, "-v", "--json", "-o", directory]).exits_with(0).says("> GET /doc/1 HTTP/1.1\n");
+    assert_eq!(each(&json(ran.stdout()), "outcome"), ["ok"]);
+}
+
+#[test]
+fn a_wrong_command_line_replaces_no_trace() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("trace");
+    fs::write(&file, "an older one").unwrap();
+    get(["http://a.example/", "--cacert", "/no/such/file", "--trace", file.to_str().unwrap()]).exits_with(2);
+    assert_eq!(fs::read_to_string(file).unwrap(), "an older one");
+}

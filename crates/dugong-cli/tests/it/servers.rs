@@ -1,0 +1,153 @@
+//! Servers as Debian ships them, for what is between the program and an origin: stunnel for TLS, tinyproxy.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+/// Nothing that a test waits for takes so long, unless something is wrong.
+pub(crate) const GUARD: Duration = Duration::from_secs(20);
+
+/// The credentials of the proxy that wants some.
+pub(crate) const USER: &str = "tester";
+pub(crate) const PASSWORD: &str = "sesame-open";
+
+/// A server that runs, in a directory that goes with it.
+pub(crate) struct Server {
+    child: Child,
+    dir: TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// stunnel in front of a server without TLS, with a certificate for `www.example` and its own address, and with more lines for
+    /// its service. `ca.pem` in its directory is the authority.
+    pub(crate) fn stunnel(behind: SocketAddr, authority: &Authority, service: &str) -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let identity = authority.issue(&["www.example", &address.ip().to_string()]);
+        let configuration =
+            format!("foreground = yes\npid =\n[service]\naccept = {address}\nconnect = {behind}\ncert = both.pem\n{service}\n");
+        for (name, content) in [("stunnel.conf", &configuration), ("both.pem", &identity.both()), ("ca.pem", &authority.pem)] {
+            fs::write(dir.path().join(name), content).unwrap();
+        }
+        let mut command = Command::new(program("stunnel4", "stunnel4"));
+        command.arg("stunnel.conf");
+        Server::started(command, dir, address)
+    }
+
+    /// tinyproxy that makes tunnels to the port of `origin` only.
+    pub(crate) fn tinyproxy(origin: SocketAddr, with_password: bool) -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let access = if with_password { format!("BasicAuth {USER} {PASSWORD}") } else { String::new() };
+        let configuration = format!(
+            "Listen {}\nPort {}\nTimeout 20\nMaxClients 20\nLogFile \"log\"\nConnectPort {}\n{access}\n",
+            address.ip(),
+            address.port(),
+            origin.port(),
+        );
+        fs::write(dir.path().join("conf"), configuration).unwrap();
+        let mut command = Command::new(program("tinyproxy", "tinyproxy-bin"));
+        command.args(["-d", "-c", "conf"]);
+        Server::started(command, dir, address)
+    }
+
+    fn started(mut command: Command, dir: TempDir, address: SocketAddr) -> Server {
+        let output = fs::File::create(dir.path().join("output")).unwrap();
+        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let mut server = Server { child, dir, address };
+        let until = Instant::now() + GUARD;
+        while TcpStream::connect(address).is_err() {
+            if Instant::now() > until || server.child.try_wait().unwrap().is_some() {
+                let said = ["log", "output"].map(|file| fs::read_to_string(server.path(file)).unwrap_or_default());
+                panic!("{command:?} does not start:\n{}", said.concat());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// A file of its directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended on its own, which another check will tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address of a host that is this server's alone: between the choice of a port and its use, a socket of another test could take
+/// it on a host that all share.
+fn free_address() -> SocketAddr {
+    static STARTED: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
+    TcpListener::bind((IpAddr::V4(host), 0)).unwrap().local_addr().unwrap()
+}
+
+/// A program that is there, or the test fails and says where to get it.
+fn program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let mut programs = places.map(|place| place.join(name)).filter(|program| program.is_file());
+    programs.next().unwrap_or_else(|| panic!("{name} is not installed; on Debian: apt-get install {package}"))
+}
+
+/// An issuer of certificates.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+/// A certificate with its key.
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let (mut params, key) = (CertificateParams::new([]).unwrap(), KeyPair::generate().unwrap());
+        params.distinguished_name.push(DnType::CommonName, "test");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for these hosts, or for a client.
+    pub(crate) fn issue(&self, hosts: &[&str]) -> Identity {
+        let mut params = CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        Identity { certificate: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    /// Its own certificate as a file in `directory`.
+    pub(crate) fn file(&self, directory: &Path) -> String {
+        file(directory, "ca.pem", &self.pem)
+    }
+}
+
+impl Identity {
+    /// Certificate and key as one text.
+    pub(crate) fn both(&self) -> String {
+        format!("{}\n{}", self.key, self.certificate)
+    }
+}
+
+/// A file with this content; its path as text.
+pub(crate) fn file(directory: &Path, name: &str, content: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}

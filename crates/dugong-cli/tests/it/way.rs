@@ -1,0 +1,139 @@
+//! Other ways to a server, and how long they may take.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use crate::servers::GUARD;
+use crate::support::*;
+use dugong_origin::Script;
+
+#[test]
+fn a_unix_socket_is_used_whatever_the_host() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(GUARD)).unwrap();
+        let received = read_exactly(&mut stream, 2);
+        stream.write_all((ok("a") + &ok("b")).as_bytes()).unwrap();
+        received
+    });
+    let mut command = command();
+    command.args(["http://no.such.example/1", "http://no.such.example/2", "-v", "--unix-socket"]).arg(&path);
+    // A proxy would be of no use there.
+    let ran = Ran(command.env("http_proxy", "127.0.0.9:9").output().unwrap()).exits_with(0);
+    assert_eq!(ran.stdout(), b"ab");
+    assert!(ran.stderr().starts_with(&format!("* Trying {}\n* Connected\n", path.display())), "{}", ran.stderr());
+    let received = String::from_utf8(server.join().unwrap()).unwrap();
+    assert!(received.starts_with("GET /1 HTTP/1.1\r\nHost: no.such.example\r\n"), "{received}");
+
+    let missing = scratch.path().join("missing");
+    let ran = get(["http://a.example/", "--unix-socket", missing.to_str().unwrap()]).exits_with(3);
+    ran.says(&format!("cannot connect to {}: ", missing.display())).says("No such file");
+}
+
+#[test]
+fn the_address_to_connect_from_can_be_chosen() {
+    let origin = origin();
+    let url = &*documents(origin.address(), 1)[0];
+    let ran = get([url, "-v", "--interface", "127.0.0.77"]).exits_with(0);
+    ran.says(&format!("* Connected to {} from 127.0.0.77:", origin.address()));
+    assert_eq!(get([url, "-4", "--interface", "127.0.0.77", "--keepalive-time", "60"]).succeeds().stdout(), all_documents(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_interface_to_connect_through_can_be_chosen() {
+    let origin = origin();
+    assert_eq!(get([&*documents(origin.address(), 1)[0], "--interface", "lo"]).succeeds().stdout(), all_documents(1));
+}
+
+#[test]
+fn addresses_of_the_other_family_are_not_used() {
+    let origin = origin();
+    let port = origin.address().port();
+    let url = format!("http://a.example:{port}/doc/1");
+    let resolve = format!("a.example:{port}:::1,127.0.0.1");
+    let ran = get([&*url, "--resolve", &resolve, "-4"]).succeeds();
+    assert_eq!(ran.stdout(), all_documents(1));
+    let ran = get([&*url, "--resolve", &resolve, "-6"]).exits_with(3);
+    ran.says(&format!("127.0.0.1:{port}: the source address is of the other family"));
+    assert_eq!(origin.counts().connections, 1);
+}
+
+#[test]
+fn what_is_wrong_with_an_option_is_found_before_anything_is_sent() {
+    let origin = origin();
+    let url = &*documents(origin.address(), 1)[0];
+    for (args, said) in [
+        (&["--resolve", "a:80"][..], "--resolve \"a:80\": expected the form HOST:PORT:ADDRESS[,ADDRESS]"),
+        (&["--resolve", "-a:80"], "--resolve \"-a:80\": \"-\" at the beginning, as curl has it, is not supported"),
+        (&["--resolve", "*:80:127.0.0.1"], "--resolve \"*:80:127.0.0.1\": \"*\" at the beginning"),
+        (&["--interface", "no-such-interface"], "--interface \"no-such-interface\": "),
+        (&["--interface", "192.0.2.1"], "--interface \"192.0.2.1\": "),
+        (&["-6"], "--ipv6: 127.0.0.1 is an address of the other family"),
+        (&["-4", "-6"], "--ipv6"),
+        (&["--unix-socket", &"x".repeat(200)], "--unix-socket \"xxx"),
+        (&["--max-time", "soon"], "--max-time \"soon\": expected seconds, such as 10 or 0.5"),
+        (&["--connect-timeout", "1s"], "--connect-timeout \"1s\": expected seconds"),
+        (&["--keepalive-time", "0"], "--keepalive-time"),
+        (&["--trace", "/no/such/directory/file"], "--trace: cannot write /no/such/directory/file: No such file"),
+    ] {
+        get([url].into_iter().chain(args.iter().copied())).exits_with(2).says(said);
+    }
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn connecting_ends_with_its_limit() {
+    // A connection that nobody accepts; what TLS sends waits for an answer for ever.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let ran = get([&*url, "--connect-timeout", "0.5"]).exits_with(3);
+    let port = listener.local_addr().unwrap().port();
+    assert_eq!(
+        ran.stderr().lines().next().unwrap(),
+        format!("dugong: timed out in the TLS handshake with 127.0.0.1 port {port}: no connection after 500ms")
+    );
+}
+
+#[test]
+fn everything_ends_with_the_limit_of_the_run() {
+    let server = scripted([Script::new().expect_requests(2).send(ok("1")).wait_close()]);
+    let ran = get(urls(server.address(), ["/1", "/2"]).iter().map(|url| &**url).chain(["-m", "1"])).exits_with(3);
+    assert_eq!(ran.stdout(), b"1");
+    ran.says("/2: timed out waiting for the server to answer: the deadline has passed (--max-time)\n")
+        .says("1 of 2 answered; 1 safe to send again, 0 unknown");
+
+    // Also if there is something to read all the time.
+    let origin = origin();
+    let url = format!("http://{}/bytes/1000000000000", origin.address());
+    let output = command().args([&*url, "--max-time=0.3"]).stdout(Stdio::null()).output().unwrap();
+    Ran(output).exits_with(3).says("the deadline has passed (--max-time)").says("0 of 1 answered");
+}
+
+#[test]
+fn connecting_again_does_not_begin_the_limit_anew() {
+    let slow = |count| Script::new().expect_requests(count).pause(Duration::from_millis(100)).send(closing()).wait_close();
+    fn closing() -> &'static str {
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
+    }
+    let count = 20;
+    let scripts: Vec<_> = std::iter::once(slow(count)).chain((1..count).map(|_| slow(1))).collect();
+    let server = scripted(scripts);
+    let list = urls(server.address(), (0..count).map(|id| format!("/{id}")));
+    let ran = get(list.iter().map(|url| &**url).chain(["-m", "0.7"])).exits_with(3).says("(--max-time)");
+    assert!(ran.stdout().len() < count, "each connection had a limit of its own");
+}
+
+#[test]
+fn no_limit_is_a_limit_of_0() {
+    let origin = origin();
+    let url = &*documents(origin.address(), 1)[0];
+    assert_eq!(get([url, "--max-time", "0", "--connect-timeout", "0"]).succeeds().stdout(), all_documents(1));
+}
