@@ -139,69 +139,73 @@ pub(crate) struct RequestArgs {
     pub(crate) trace: Option<PathBuf>,
 }
 
+/// Headings in the help.
+const TIME: &str = "Time";
+const WAY: &str = "The way to the server";
+
 /// How the server is reached, and how long that may take. Names and meanings are those of curl.
 #[derive(Debug, Default, Args)]
 pub(crate) struct WayArgs {
-    /// Give up when nothing happens for so long, such as 10 or 0.5 [default: wait for ever]
-    #[arg(long, value_name = "SECONDS", help_heading = "Time")]
+    /// Give up when nothing happens for so long, such as 10 or 0.5; without it never
+    #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) timeout: Option<String>,
 
-    /// How long name, TCP, tunnel and TLS may take together [default: no limit]
-    #[arg(long, value_name = "SECONDS", help_heading = "Time")]
+    /// How long name, TCP, tunnel and TLS may take together; without it there is no limit
+    #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) connect_timeout: Option<String>,
 
-    /// How long everything may take, connecting again included [default: no limit]
-    #[arg(short, long, value_name = "SECONDS", help_heading = "Time")]
+    /// How long everything may take, connecting again included; without it there is no limit
+    #[arg(short, long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) max_time: Option<String>,
 
-    /// Go through this proxy: http://, socks5:// or socks5h://, then [USER:PASSWORD@]HOST[:PORT]; "" is none
+    /// Go through this proxy: http://, socks5:// or socks5h://, perhaps USER:PASSWORD@, then HOST:PORT; "" is none
     ///
     /// Without it the environment is asked: http_proxy, https_proxy, all_proxy, no_proxy.
-    #[arg(short = 'x', long, value_name = "URL", help_heading = "The way to the server", conflicts_with = "unix_socket")]
+    #[arg(short = 'x', long, value_name = "URL", help_heading = WAY, conflicts_with = "unix_socket")]
     pub(crate) proxy: Option<String>,
 
     /// Credentials for the proxy, unless its URL has some; %XX stands for a byte
-    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = "The way to the server", allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = WAY, allow_hyphen_values = true)]
     pub(crate) proxy_user: Option<String>,
 
     /// Hosts that are reached without a proxy, with commas between them, in place of no_proxy; * is all
-    #[arg(long, value_name = "LIST", help_heading = "The way to the server")]
+    #[arg(long, value_name = "LIST", help_heading = WAY)]
     pub(crate) noproxy: Option<String>,
 
     /// Trust the certificates in FILE (PEM), and not those that this machine trusts
-    #[arg(long, value_name = "FILE", help_heading = "The way to the server")]
+    #[arg(long, value_name = "FILE", help_heading = WAY)]
     pub(crate) cacert: Option<PathBuf>,
 
     /// Show the certificate in FILE (PEM) to servers that ask for one; its key may be in the same file
-    #[arg(short = 'E', long, value_name = "FILE", help_heading = "The way to the server")]
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = WAY)]
     pub(crate) cert: Option<PathBuf>,
 
     /// The private key of the certificate (PEM, not encrypted)
-    #[arg(long, value_name = "FILE", help_heading = "The way to the server", requires = "cert")]
+    #[arg(long, value_name = "FILE", help_heading = WAY, requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
     /// Connect to ADDRESS for HOST and PORT, whatever the name service says; can be given several times
-    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = "The way to the server", allow_hyphen_values = true)]
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = WAY, allow_hyphen_values = true)]
     pub(crate) resolve: Vec<String>,
 
     /// Connect to this Unix socket, whatever the host
-    #[arg(long, value_name = "PATH", help_heading = "The way to the server")]
+    #[arg(long, value_name = "PATH", help_heading = WAY)]
     pub(crate) unix_socket: Option<PathBuf>,
 
     /// Connect from this network interface or address of this machine
-    #[arg(long, value_name = "NAME", help_heading = "The way to the server")]
+    #[arg(long, value_name = "NAME", help_heading = WAY)]
     pub(crate) interface: Option<String>,
 
     /// Use IPv4 addresses only
-    #[arg(short = '4', long, help_heading = "The way to the server", conflicts_with = "ipv6")]
+    #[arg(short = '4', long, help_heading = WAY, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
 
     /// Use IPv6 addresses only
-    #[arg(short = '6', long, help_heading = "The way to the server")]
+    #[arg(short = '6', long, help_heading = WAY)]
     pub(crate) ipv6: bool,
 
-    /// Have the system probe the connection when it was idle for so long [default: never]
-    #[arg(long, value_name = "SECONDS", help_heading = "The way to the server", value_parser = clap::value_parser!(u16).range(1..=32767))]
+    /// Have the system probe the connection when it was idle for so long; without it never
+    #[arg(long, value_name = "SECONDS", help_heading = WAY, value_parser = clap::value_parser!(u16).range(1..=32767))]
     pub(crate) keepalive_time: Option<u16>,
 }
 

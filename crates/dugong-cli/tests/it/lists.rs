@@ -75,6 +75,21 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
+fn the_readme_has_all_options() {
+    let readme = include_str!("../../README.md");
+    for name in ["get", "head"] {
+        let help = program(name).arg("--help").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+        let options: Vec<_> = options.filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--"))).collect();
+        assert!(options.len() > 20 && options.contains(&"--max-time"), "{options:?}");
+        for option in options {
+            assert!(option == "--help" || readme.contains(&format!("`{option}")), "{option}");
+        }
+    }
+}
+
+#[test]
 fn help_lists_the_exit_codes() {
     let ran = get(["--help"]).succeeds();
     let help = String::from_utf8_lossy(ran.stdout()).into_owned();
