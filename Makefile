@@ -7,7 +7,7 @@ PYTHON ?= python3
 
 help:
 	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
-	@echo "make test   all checks and tests (needs Rust, Python 3.11 and nginx); the package on Python 3.12 and 3.13, too, if found"
+	@echo "make test   all checks and tests (needs what the README lists); the package on Python 3.12 and 3.13, too, if found"
 	@echo "make wheel  the Python package as wheel and source distribution, in dist"
 	@echo "make bench  the benchmark beside raw, httparse and Python clients (6 to 7 minutes; valgrind adds instruction counts)"
 	@echo "make docs   the documentation: of the Python package in docs/_build, of the crates in target/doc"
@@ -18,13 +18,20 @@ demo:
 
 test: check unit python
 
+# With all features of the client, and with each alone.
+FEATURES = rustls socks tracing
+ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing
+
 check:
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
+	for feature in "" $(FEATURES); do \
+		$(CARGO) clippy -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
+	done
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
 unit:
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace $(ALL_FEATURES)
 	$(CARGO) test --release -p dugong-http --test deadlock
 
 # The package is checked and tested as it is installed from a wheel, not as it stands in the source.
