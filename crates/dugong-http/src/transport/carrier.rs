@@ -23,7 +23,7 @@ pub struct Transport {
 }
 
 #[derive(Debug)]
-pub(super) struct Layers {
+struct Layers {
     session: Option<Mutex<Session>>,
     trace: Option<Arc<WireTrace>>,
 }
@@ -132,7 +132,7 @@ fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -
 
 impl Transport {
     pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<Arc<WireTrace>>) -> Self {
-        let layers = Layers::new(session, trace);
+        let layers = Layers { session: session.map(Mutex::new), trace };
         let is_plain = layers.session.is_none() && layers.trace.is_none();
         Transport { carrier, layers: (!is_plain).then(|| Box::new(layers)) }
     }
@@ -252,15 +252,6 @@ impl Stream for &Transport {
 }
 
 impl Layers {
-    pub(super) fn new(session: Option<Session>, trace: Option<Arc<WireTrace>>) -> Self {
-        Layers { session: session.map(Mutex::new), trace }
-    }
-
-    /// A carrier as it is seen through them.
-    pub(super) fn over<'a>(&'a self, carrier: &'a Carrier) -> Layered<'a> {
-        Layered { layers: self, carrier }
-    }
-
     fn read(&self, mut carrier: &Carrier, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         let read = match &self.session {
             None => carrier.read(buffer),
@@ -288,26 +279,6 @@ impl Layers {
             None => carrier.flush(),
             Some(session) => lock(session).flush(&mut carrier),
         }
-    }
-}
-
-/// A carrier as it is seen through layers.
-pub(super) struct Layered<'a> {
-    layers: &'a Layers,
-    carrier: &'a Carrier,
-}
-
-impl Stream for Layered<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        self.layers.read(self.carrier, buffer)
-    }
-
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
-        self.layers.write(self.carrier, pieces)
-    }
-
-    fn flush(&mut self) -> io::Result<Progress<()>> {
-        self.layers.flush(self.carrier)
     }
 }
 

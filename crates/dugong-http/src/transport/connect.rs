@@ -3,7 +3,6 @@
 use std::fmt;
 #[cfg(feature = "socks")]
 use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,7 +10,7 @@ use std::time::Instant;
 
 #[cfg(feature = "socks")]
 use super::Socks;
-use super::carrier::{Carrier, Layers};
+use super::carrier::Carrier;
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
 use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits};
@@ -200,7 +199,7 @@ impl Connect {
                     Ok(Poll::Ready(socket)) => self.after_tcp(socket, now)?,
                     Err(source) => return Err(Error::Connect { to: self.target().into(), source }),
                 },
-                Stage::Tunnel(mut tunnel, carrier) => match tunnel.step(&mut self.layers().over(&carrier)) {
+                Stage::Tunnel(mut tunnel, carrier) => match tunnel.step(&mut &carrier) {
                     Ok(Progress::Needs(interest)) => {
                         self.needs = interest;
                         return self.pending(Stage::Tunnel(tunnel, carrier));
@@ -266,11 +265,6 @@ impl Connect {
         Ok(Poll::Pending)
     }
 
-    /// What is between the socket and a proxy that is spoken to.
-    fn layers(&self) -> Layers {
-        Layers::new(None, self.config.trace.clone())
-    }
-
     /// Whom to connect to: the proxy or the origin.
     fn next_host(&self) -> (&str, u16) {
         match &self.proxy {
@@ -285,19 +279,14 @@ impl Connect {
             return self.tcp(Connecting::unix(path), now);
         }
         let (host, port) = self.next_host();
-        if let Some(addresses) = self.given_addresses(host, port) {
-            let connecting = Connecting::new(addresses.iter().copied());
-            return self.tcp(connecting, now);
+        if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {
+            let addresses = addresses.clone();
+            return self.tcp(Connecting::new(addresses), now);
         }
         self.tell(&Event::Resolving { host });
         let resolving = Resolving::new(host, port, self.off_thread);
         self.enter(WaitingFor::Name, now);
         Stage::Name(resolving)
-    }
-
-    /// Addresses that were given in place of those of the name.
-    fn given_addresses(&self, host: &str, port: u16) -> Option<&[SocketAddr]> {
-        Some(self.config.addresses.get(&(host.to_ascii_lowercase(), port))?)
     }
 
     fn tcp(&mut self, connecting: Connecting, now: Instant) -> Stage {
@@ -328,9 +317,6 @@ impl Connect {
         let (host, port) = (self.origin.host(), self.origin.port());
         if remote_names || host.parse::<IpAddr>().is_ok() {
             return self.ask_socks(host, carrier);
-        }
-        if let Some([first, ..]) = self.given_addresses(host, port) {
-            return self.ask_socks(&first.ip().to_string(), carrier);
         }
         self.tell(&Event::Resolving { host });
         let resolving = Resolving::new(host, port, self.off_thread);
