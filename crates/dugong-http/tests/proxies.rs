@@ -1,34 +1,37 @@
-//! Through real proxies, tinyproxy and squid, with and without credentials; `answers` has what no real one answers on demand, and
-//! `socks` the proxies of SOCKS5.
+//! Connections through real proxies, tinyproxy and squid, with and without credentials; `tunnels` has what goes through them over TLS,
+//! `answers` what no real one answers on demand, `environment` those that the environment names, and `socks` the proxies of SOCKS5.
 
+#[cfg(feature = "rustls")]
 #[path = "proxies/answers.rs"]
 mod answers;
+#[path = "proxies/environment.rs"]
+mod environment;
 #[path = "proxies/servers.rs"]
 mod servers;
 #[cfg(feature = "socks")]
 #[path = "proxies/socks.rs"]
 mod socks;
+#[cfg(feature = "rustls")]
+#[path = "proxies/tls.rs"]
+mod tls;
+#[cfg(feature = "rustls")]
+#[path = "proxies/tunnels.rs"]
+mod tunnels;
 
+use std::fmt::Display;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dugong_http::step::{Duplex, Interest, Progress, Receiving, Sending, Shared};
-use dugong_http::transport::{Proxy, Refusal, Socket, Tunnel, TunnelError, wait};
-use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent};
+use dugong_http::step::Interest;
+use dugong_http::transport::{Proxy, wait};
+use dugong_http::{CloseReason, Closed, Config, Connection, Error, Fields, Misuse, Request, Sent};
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};
 
 /// Nothing that a test waits for takes so long, unless something is wrong.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
-
-/// A connection, with the engine that speaks HTTP over it.
-struct Client {
-    socket: Socket,
-    sending: Sending,
-    receiving: Receiving,
-    shared: Shared,
-}
 
 /// A response that was read to its end.
 #[derive(Debug)]
@@ -38,147 +41,70 @@ struct Answer {
     content: Vec<u8>,
 }
 
-impl Client {
-    /// To an origin, over a socket that leads there.
-    fn new(socket: Socket, origin: SocketAddr) -> Client {
-        let config = Config::new().user_agent(None);
-        let sending = Sending::new(&origin.to_string(), &config).unwrap();
-        Client { socket, sending, receiving: Receiving::new(&config), shared: Shared::default() }
+/// A client that goes through a proxy.
+fn client(proxy: Proxy) -> Config {
+    Config::new().timeout(GUARD).user_agent(None).proxy(proxy)
+}
+
+fn connect(proxy: Proxy, origin: impl Display) -> Connection {
+    client(proxy).connect(&format!("http://{origin}")).unwrap()
+}
+
+/// Reads the next response to its end.
+fn answer(connection: &mut Connection) -> Result<Answer, Error> {
+    let response = connection.read_response()?;
+    let (status, fields) = (response.status().as_u16(), response.fields().clone());
+    Ok(Answer { status, fields, content: response.read_all()? })
+}
+
+fn exchange(connection: &mut Connection, request: &Request) -> Answer {
+    connection.send_request(request).unwrap();
+    answer(connection).unwrap()
+}
+
+/// What is shown of a connection: its events and its trace.
+#[derive(Clone, Default)]
+struct Shown {
+    events: Arc<Mutex<Vec<String>>>,
+    trace: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Shown {
+    /// The same client, seen.
+    fn of(&self, client: Config) -> Config {
+        let events = self.events.clone();
+        client.trace(self.clone()).observe(move |event| events.lock().unwrap().push(format!("{event:?}")))
     }
 
-    /// To an origin, by requests to the proxy.
-    fn by_proxy(server: &Server, proxy: &Proxy, origin: SocketAddr) -> Client {
-        let mut client = Client::new(connect(server.address()), origin);
-        client.sending.through_proxy(proxy);
-        client
+    /// The names of the events, in their order.
+    fn events(&self) -> String {
+        let events = self.events.lock().unwrap();
+        let names: Vec<_> = events.iter().map(|event| event.split(' ').next().unwrap_or_default()).collect();
+        names.join(" ")
     }
 
-    fn drive<T>(
-        &mut self,
-        mut step: impl FnMut(&mut Duplex<'_>, &mut &Socket) -> Result<Progress<T>, Error>,
-    ) -> Result<T, Error> {
-        let Client { socket, sending, receiving, shared } = self;
-        let mut duplex = Duplex { sending: Some(sending), receiving: Some(receiving), shared };
-        drive(socket, |stream| step(&mut duplex, stream))
+    fn trace(&self) -> String {
+        String::from_utf8(self.trace.lock().unwrap().clone()).unwrap()
     }
 
-    fn send(&mut self, request: &Request) -> Result<u64, Error> {
-        self.drive(|duplex, stream| duplex.send_request(request, stream))
-    }
-
-    fn answer(&mut self) -> Result<Answer, Error> {
-        self.drive(|duplex, stream| duplex.read_head(stream))?;
-        let head = self.receiving.half().head();
-        let (status, fields) = (head.status().as_u16(), head.fields().clone());
-        let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
-        loop {
-            let count = self.drive(|duplex, stream| duplex.read_content(&mut buffer, stream))?;
-            if count == 0 {
-                return Ok(Answer { status, fields, content });
-            }
-            content.extend_from_slice(&buffer[..count]);
-        }
-    }
-
-    fn exchange(&mut self, request: &Request) -> Answer {
-        self.send(request).unwrap();
-        self.answer().unwrap()
+    fn all(&self) -> String {
+        format!("{:?} {}", self.events.lock().unwrap(), self.trace())
     }
 }
 
-fn connect(address: SocketAddr) -> Socket {
-    Socket::new(std::net::TcpStream::connect(address).unwrap()).unwrap()
-}
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.trace.lock().unwrap().write(bytes)
+    }
 
-/// Makes a step, again and again until it is done or fails.
-fn drive<T, E>(socket: &Socket, mut step: impl FnMut(&mut &Socket) -> Result<Progress<T>, E>) -> Result<T, E> {
-    loop {
-        match step(&mut &*socket)? {
-            Progress::Done(value) => return Ok(value),
-            Progress::Needs(interest) => assert!(socket.wait(interest, Some(GUARD)).unwrap(), "nothing happens"),
-        }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
-/// Opens a tunnel to an origin.
-fn tunnel(server: &Server, proxy: &Proxy, origin: SocketAddr) -> Result<Client, TunnelError> {
-    let socket = connect(server.address());
-    let mut tunnel = Tunnel::through(proxy, &origin.ip().to_string(), origin.port()).unwrap();
-    drive(&socket, |stream| tunnel.step(stream))?;
-    Ok(Client::new(socket, origin))
-}
-
-/// The proxy's refusal of a tunnel.
-fn refusal(server: &Server, proxy: &Proxy, origin: SocketAddr) -> Refusal {
-    match tunnel(server, proxy, origin) {
-        Err(TunnelError::Refused(refusal)) => *refusal,
-        Err(error) => panic!("{}: {error:?}", server.name),
-        Ok(_) => panic!("{}: there is a tunnel", server.name),
-    }
-}
-
-/// An origin, and the proxies that make tunnels to it.
-fn origin_behind_proxies(with_password: bool) -> (Origin, [Server; 2]) {
-    let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let port = origin.address().port();
-    (origin, [Server::tinyproxy(port, with_password), Server::squid(port, with_password)])
-}
-
-#[test]
-fn a_tunnel_carries_a_connection_to_the_origin() {
-    let (origin, proxies) = origin_behind_proxies(false);
-    for server in &proxies {
-        let mut client = tunnel(server, &server.proxy(), origin.address()).unwrap();
-        for id in ["1", "2", "3"] {
-            let answer = client.exchange(&Request::get(format!("/doc/{id}")));
-            assert_eq!((answer.status, answer.content), (200, document(id)), "{}", server.name);
-        }
-    }
-}
-
-#[test]
-fn a_tunnel_to_a_port_that_is_not_allowed_is_refused_with_the_status() {
-    let (_origin, proxies) = origin_behind_proxies(false);
-    for server in &proxies {
-        let other = SocketAddr::from(([127, 0, 0, 1], 1));
-        let refusal = refusal(server, &server.proxy(), other);
-        assert_eq!((refusal.head().status().as_u16(), refusal.wants_credentials()), (403, false), "{}", server.name);
-        assert!(refusal.head().fields().contains("Server"));
-        assert!(refusal.to_string().starts_with("the proxy refused the tunnel: 403 "), "{refusal}");
-    }
-}
-
-#[test]
-fn a_tunnel_to_where_nobody_listens_is_refused_with_the_status() {
-    // As long as it is bound and does not listen, nobody else listens there.
-    let nobody = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
-    rustix::net::bind(&nobody, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address: SocketAddr = rustix::net::getsockname(&nobody).unwrap().try_into().unwrap();
-    for server in [Server::tinyproxy(address.port(), false), Server::squid(address.port(), false)] {
-        let refusal = refusal(&server, &server.proxy(), address);
-        assert!(refusal.head().status().as_u16() >= 500, "{}: {refusal}", server.name);
-    }
-}
-
-#[test]
-fn a_tunnel_needs_the_credentials_that_the_proxy_knows() {
-    let (origin, proxies) = origin_behind_proxies(true);
-    for server in &proxies {
-        let none = refusal(server, &server.proxy(), origin.address());
-        assert!(none.wants_credentials() && !none.had_credentials());
-        assert_eq!((none.head().status().as_u16(), none.schemes()), (407, vec!["Basic"]), "{}", server.name);
-        assert_eq!(none.to_string(), "the proxy wants credentials (it takes Basic): 407 Proxy Authentication Required");
-
-        for (user, password) in [(USER, "other"), (USER, ""), ("other", PASSWORD)] {
-            let wrong = server.proxy().with_credentials(user, password).unwrap();
-            let wrong = refusal(server, &wrong, origin.address());
-            assert!(wrong.wants_credentials() && wrong.had_credentials());
-            assert!(wrong.to_string().starts_with("the proxy refused the credentials (it takes Basic): 40"), "{wrong}");
-        }
-
-        let mut client = tunnel(server, &server.proxy().with_credentials(USER, PASSWORD).unwrap(), origin.address()).unwrap();
-        assert_eq!(client.exchange(&Request::get("/doc/1")).content, document("1"), "{}", server.name);
-    }
+/// The proxy of a server, with the credentials that it wants.
+fn known(server: &Server, with_password: bool) -> Proxy {
+    if with_password { server.proxy().with_credentials(USER, PASSWORD).unwrap() } else { server.proxy() }
 }
 
 #[test]
@@ -186,12 +112,8 @@ fn a_request_for_a_path_is_forwarded_to_its_host_without_the_credentials() {
     let witness = Witness::start();
     for with_password in [false, true] {
         for server in [Server::tinyproxy(1, with_password), Server::squid(1, with_password)] {
-            let mut proxy = server.proxy();
-            if with_password {
-                proxy = proxy.with_credentials(USER, PASSWORD).unwrap();
-            }
-            let mut client = Client::by_proxy(&server, &proxy, witness.address);
-            let answer = client.exchange(&Request::get("/a?b=c").header("X-Own", "1"));
+            let mut connection = connect(known(&server, with_password), witness.address);
+            let answer = exchange(&mut connection, &Request::get("/a?b=c").header("X-Own", "1"));
             assert_eq!((answer.status, &*answer.content), (200, &b"seen"[..]), "{}", server.name);
             assert!(answer.fields.contains("Via"), "{}: it did not come through the proxy", server.name);
             let head = witness.head();
@@ -210,8 +132,8 @@ fn a_request_for_a_path_is_forwarded_to_its_host_without_the_credentials() {
 fn the_host_of_a_request_decides_where_it_is_forwarded_to() {
     let (one, other) = (Witness::start(), Witness::start());
     for server in [Server::tinyproxy(1, false), Server::squid(1, false)] {
-        let mut client = Client::by_proxy(&server, &server.proxy(), one.address);
-        client.exchange(&Request::get("/").header("Host", other.address.to_string()));
+        let mut connection = connect(server.proxy(), one.address);
+        exchange(&mut connection, &Request::get("/").header("Host", other.address.to_string()));
         assert!(other.head().contains(&format!("\r\nHost: {}\r\n", other.address)), "{}", server.name);
         assert!(one.has_no_more(), "{}", server.name);
     }
@@ -223,7 +145,7 @@ fn a_request_without_the_right_credentials_is_answered_by_the_proxy_itself() {
     for server in [Server::tinyproxy(1, true), Server::squid(1, true)] {
         let wrong = server.proxy().with_credentials(USER, "other").unwrap();
         for proxy in [server.proxy(), wrong] {
-            let answer = Client::by_proxy(&server, &proxy, witness.address).exchange(&Request::get("/"));
+            let answer = exchange(&mut connect(proxy, witness.address), &Request::get("/"));
             assert!(matches!(answer.status, 407 | 401), "{}: {answer:?}", server.name);
             assert!(answer.content.ends_with(b"</html>\n"), "{}: {}", server.name, answer.content.escape_ascii());
         }
@@ -238,7 +160,7 @@ fn credentials_that_a_request_brings_itself_are_the_ones_that_are_sent() {
         let wrong = server.proxy().with_credentials(USER, "other").unwrap();
         // "tester:pass-word"
         let request = Request::get("/").header("proxy-authorization", "Basic dGVzdGVyOnBhc3Mtd29yZA==");
-        let answer = Client::by_proxy(&server, &wrong, witness.address).exchange(&request);
+        let answer = exchange(&mut connect(wrong, witness.address), &request);
         assert_eq!(answer.status, 200, "{}", server.name);
     }
 }
@@ -248,22 +170,23 @@ fn a_proxy_that_keeps_the_connection_takes_request_after_request_and_many_at_onc
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     for with_password in [false, true] {
         let server = Server::squid(1, with_password);
-        let proxy = if with_password { server.proxy().with_credentials(USER, PASSWORD).unwrap() } else { server.proxy() };
-        let mut client = Client::by_proxy(&server, &proxy, origin.address());
+        let mut connection = connect(known(&server, with_password), origin.address());
         for id in 0..3 {
-            let answer = client.exchange(&Request::get(format!("/doc/{id}")));
+            let answer = exchange(&mut connection, &Request::get(format!("/doc/{id}")));
             assert_eq!((answer.status, answer.content), (200, document(&id.to_string())));
         }
-        for id in 0..10 {
-            client.send(&Request::get(format!("/doc/{id}"))).unwrap();
-        }
-        for id in 0..10 {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.content), (200, document(&id.to_string())), "{id}");
+        let mut pipeline = connection.pipeline((0..100).map(|id| Request::get(format!("/doc/{id}"))));
+        let mut count = 0;
+        while let Some(response) = pipeline.next().unwrap() {
+            assert_eq!(response.status(), 200, "{count}");
+            assert_eq!(response.read_all().unwrap(), document(&count.to_string()), "{count}");
+            count += 1;
         }
         let upload = Request::put("/upload").body(vec![b'x'; 300_000]);
-        assert_eq!([client.exchange(&upload).status, client.exchange(&upload).status], [200, 200]);
-        assert_eq!(client.shared.requests().answered, 15);
+        assert_eq!([exchange(&mut connection, &upload).status, exchange(&mut connection, &upload).status], [200, 200]);
+        assert_eq!((count, connection.outstanding().answered), (100, 105));
+        // With this the proxy said that it stays.
+        assert_eq!(connection.close_reason(), None);
     }
 }
 
@@ -271,12 +194,13 @@ fn a_proxy_that_keeps_the_connection_takes_request_after_request_and_many_at_onc
 fn a_proxy_that_closes_after_one_answer_leaves_it_clear_what_was_not_answered() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let server = Server::tinyproxy(1, false);
-    let mut client = Client::by_proxy(&server, &server.proxy(), origin.address());
+    let mut connection = connect(server.proxy(), origin.address());
     for id in 0..10 {
-        client.send(&Request::get(format!("/doc/{id}"))).unwrap();
+        connection.send_request(Request::get(format!("/doc/{id}"))).unwrap();
     }
-    assert_eq!(client.answer().unwrap().content, document("0"));
-    let error = client.answer().unwrap_err();
+    assert_eq!(answer(&mut connection).unwrap().content, document("0"));
+    let error = answer(&mut connection).unwrap_err();
+    assert!(error.is_closed() && error.is_temporary());
     let Error::Closed { cause: Closed::Incomplete(..), requests } = error else { panic!("{error:?}") };
     assert_eq!((requests.answered, requests.unanswered.len()), (1, 9));
     assert!(requests.unanswered.iter().all(|request| request.sent == Sent::Whole && request.is_safe_to_retry()));
@@ -289,8 +213,8 @@ fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
     let address = origin.local_addr().unwrap();
     let server = Server::tinyproxy(1, true);
     let proxy = server.proxy().with_credentials(USER, PASSWORD).unwrap();
-    let mut client = Client::by_proxy(&server, &proxy, address);
-    client.send(&Request::get("/")).unwrap();
+    let mut connection = connect(proxy, address);
+    connection.send_request(Request::get("/")).unwrap();
     assert!(wait(&origin, Interest::READ, Some(Instant::now() + GUARD)).unwrap(), "the proxy does not connect");
     let (mut stream, _) = origin.accept().unwrap();
     stream.set_read_timeout(Some(GUARD)).unwrap();
@@ -302,29 +226,83 @@ fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
     }
     // The answer is on its way: from now on it would pass on.
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").unwrap();
-    client.drive(|duplex, stream| duplex.read_head(stream)).unwrap();
-    assert!(matches!(client.send(&Request::get("/next")), Err(Error::Local(Misuse::ReadFirst))));
+    assert_eq!(connection.read_response().unwrap().status(), 200);
+    assert!(matches!(connection.send_request(Request::get("/next")), Err(Error::Local(Misuse::ReadFirst))));
 
     stream.write_all(b" half").unwrap();
-    let mut content = Vec::new();
-    loop {
-        let mut buffer = [0; 100];
-        let count = client.drive(|duplex, stream| duplex.read_content(&mut buffer, stream)).unwrap();
-        if count == 0 {
-            break;
-        }
-        content.extend_from_slice(&buffer[..count]);
-    }
-    assert_eq!(content, b"first half");
-    let refused = client.send(&Request::get("/next")).unwrap_err();
+    assert_eq!(connection.current_response().unwrap().read_all().unwrap(), b"first half");
+    let refused = connection.send_request(Request::get("/next")).unwrap_err();
     // Unless the proxy has closed by now.
     let (ours, theirs) = (CloseReason::ProxyNotPersistent, CloseReason::PeerClosed);
     assert!(
         matches!(refused, Error::Closed { cause: Closed::InOrder(reason), .. } if reason == ours || reason == theirs),
         "{refused:?}"
     );
-    drop(client);
+    drop(connection);
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
+}
+
+#[test]
+fn an_origin_with_an_ipv6_address_is_reached() {
+    for server in [Server::tinyproxy(1, false), Server::squid(1, false)] {
+        let witness = Witness::on(Ipv6Addr::LOCALHOST.into());
+        let answer = exchange(&mut connect(server.proxy(), witness.address), &Request::get("/"));
+        assert_eq!((answer.status, answer.fields.contains("Via")), (200, true), "{}", server.name);
+        assert!(witness.head().contains(&format!("\r\nHost: [::1]:{}\r\n", witness.address.port())), "{}", server.name);
+    }
+}
+
+#[test]
+fn the_name_of_an_origin_is_for_the_proxy_to_resolve() {
+    let (witness, shown) = (Witness::start(), Shown::default());
+    let server = Server::squid(1, false);
+    let url = format!("http://origin.test:{}", witness.address.port());
+    let mut connection = shown.of(client(server.proxy())).connect(&url).unwrap();
+    assert_eq!(exchange(&mut connection, &Request::get("/")).status, 200);
+    assert!(witness.head().contains(&format!("\r\nHost: origin.test:{}\r\n", witness.address.port())));
+    drop(connection);
+    assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Request Response Complete Closed");
+    let events = shown.events.lock().unwrap();
+    assert!(events[..4].iter().all(|event| !event.contains("origin.test")), "{events:?}");
+}
+
+#[test]
+fn credentials_for_a_proxy_are_sent_and_not_shown() {
+    let witness = Witness::start();
+    let (server, shown) = (Server::squid(1, true), Shown::default());
+    let config = shown.of(client(known(&server, true)));
+    let mut connection = config.connect(&format!("http://{}", witness.address)).unwrap();
+    let before = format!("{config:?} {connection:?}");
+    assert_eq!(exchange(&mut connection, &Request::get("/")).status, 200);
+    let trace = shown.trace();
+    assert!(trace.contains("\n> Proxy-Authorization: ***\\r\\n\n"), "{trace}");
+    hides_credentials(&format!("{before} {connection:?} {}", shown.all()));
+}
+
+/// Neither the credentials, nor what is sent of them.
+fn hides_credentials(text: &str) {
+    assert!(!["tester", "pass-word", "dGVzdGVyOnBhc3Mtd29yZA"].iter().any(|part| text.contains(part)), "{text}");
+}
+
+#[test]
+fn a_proxy_that_cannot_be_reached_is_said_to_be_the_proxy() {
+    // As long as it is bound and does not listen, nobody else listens there.
+    let (_bound, nobody) = servers::nobody();
+    let proxy = Proxy::new(&format!("http://{USER}:{PASSWORD}@{nobody}")).unwrap();
+    for origin in ["http://origin.test", "https://origin.test"] {
+        if cfg!(not(feature = "rustls")) && origin.starts_with("https") {
+            continue;
+        }
+        let error = client(proxy.clone()).connect(origin).unwrap_err();
+        assert!(matches!(error, Error::Connect { .. }) && error.is_temporary() && !error.is_timeout(), "{error:?}");
+        let text = format!("{error:#}");
+        let (host, port) = (nobody.ip(), nobody.port());
+        assert!(
+            text.starts_with(&format!("cannot connect to the proxy {host} port {port}: {nobody}: Connection refused")),
+            "{text}"
+        );
+        hides_credentials(&format!("{text} {error:?}"));
+    }
 }

@@ -1,13 +1,17 @@
-//! Proxies that answer to CONNECT what no real one answers on demand. Whatever it is, nothing but CONNECT was sent.
+//! Proxies that answer to CONNECT what no real one answers on demand. Whatever it is, nothing of a request was sent.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::thread::{self, JoinHandle};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use dugong_http::Error;
-use dugong_http::transport::{Proxy, Tunnel, TunnelError};
+use dugong_http::transport::{Connect, Proxy, TunnelError, Waits, wait_any};
+use dugong_http::{Config, Error, Origin, Request, TimeLimit, WaitingFor};
 
-use crate::{GUARD, connect, drive};
+use crate::tls::client::trusting;
+use crate::tls::pki::Authority;
+use crate::tls::servers::{config, drain, served, tcp};
+use crate::{GUARD, Shown, client, exchange, hides_credentials};
 
 /// What a proxy does when it has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,51 +22,61 @@ enum Then {
     Closes,
 }
 
+/// What a proxy is sent that knows the credentials.
+const CONNECT: &str = "CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\
+                       Proxy-Authorization: Basic dGVzdGVyOnBhc3Mtd29yZA==\r\n\r\n";
+
 /// A proxy that answers to one CONNECT; the result is all that it was sent.
-fn proxy(answer: Vec<u8>, then: Then) -> (SocketAddr, JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let received = thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(GUARD)).unwrap();
-        let mut reader = BufReader::new(&stream);
-        let mut received = String::new();
-        while !received.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut received).unwrap() > 0, "the client has gone: {received:?}");
-        }
+fn proxy(answer: &[u8], then: Then) -> (SocketAddr, JoinHandle<String>) {
+    let answer = answer.to_vec();
+    tcp(move |mut stream| {
+        let mut received = head(&mut stream);
         // A client that has seen enough may have closed before all of it is sent.
-        let _ = (&stream).write_all(&answer);
+        let _ = stream.write_all(&answer);
         if then == Then::Closes {
             let _ = stream.shutdown(Shutdown::Write);
         }
-        let _ = reader.read_to_string(&mut received);
-        received
-    });
-    (address, received)
+        received.extend(drain(stream));
+        received.escape_ascii().to_string()
+    })
 }
 
-/// What becomes of a tunnel, and a look at whether nothing but CONNECT was sent.
-fn open(answer: Vec<u8>, then: Then) -> Result<(), TunnelError> {
-    let (address, received) = proxy(answer, then);
-    let known = Proxy::new(&format!("http://somebody:secret@{address}")).unwrap();
-    let mut tunnel = Tunnel::through(&known, "origin.example", 443).unwrap();
-    let socket = connect(address);
-    let opened = drive(&socket, |stream| tunnel.step(stream));
-    drop(socket);
-    assert_eq!(
-        received.join().unwrap(),
-        "CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\nProxy-Authorization: Basic c29tZWJvZHk6c2VjcmV0\r\n\r\n"
-    );
-    if let Err(error) = &opened {
-        let shown = format!("{tunnel:?} {error:?} {error}");
-        assert!(!["somebody", "secret", "c29tZWJvZHk6c2VjcmV0"].iter().any(|part| shown.contains(part)), "{shown}");
-        assert!(!error.to_string().contains('\n'));
+fn head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
     }
-    opened
+    head
+}
+
+/// A client that goes through it, with credentials.
+fn through(address: SocketAddr) -> Config {
+    client(Proxy::new(&format!("http://tester:pass-word@{address}")).unwrap())
+}
+
+const ORIGIN: &str = "https://origin.example/";
+
+/// The error that connecting ends with, and a look at whether nothing but CONNECT was sent, and at what is shown of it.
+fn failed(answer: &[u8], then: Then) -> (Error, String) {
+    let (address, received) = proxy(answer, then);
+    let shown = Shown::default();
+    let error = shown.of(through(address)).connect(ORIGIN).map(drop).unwrap_err();
+    assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
+    assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling");
+    let text = format!("{error:#}");
+    hides_credentials(&format!("{error} {text} {error:?} {error:#?} {}", shown.all()));
+    assert!(!text.contains(|c: char| c.is_control()), "{text:?}");
+    assert!(!error.is_timeout() && !error.is_closed() && error.requests().is_none());
+    let before = format!("no tunnel to origin.example port 443 through http://{address}: ");
+    let why = text.strip_prefix(&before).unwrap_or_else(|| panic!("{text}")).to_owned();
+    (error, why)
 }
 
 #[test]
 fn answers_that_open_the_tunnel() {
+    let authority = Authority::new("root");
     for answer in [
         "HTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.0 200 Connection established\r\nProxy-agent: x\r\n\r\n",
@@ -70,34 +84,60 @@ fn answers_that_open_the_tunnel() {
         "HTTP/1.1 299 Strange\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Wait\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
     ] {
-        open(answer.into(), Then::Waits).unwrap_or_else(|error| panic!("{answer:?}: {error}"));
+        let identity = authority.issue(&["origin.example"]);
+        let (address, received) = tcp(move |mut stream| {
+            let connect = String::from_utf8(head(&mut stream)).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            // It is the origin as well.
+            let mut stream = served(config(&identity, rustls::ALL_VERSIONS), stream);
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+            drain(stream);
+            (connect, String::from_utf8(request).unwrap())
+        });
+        let config = through(address).tls(trusting(&authority.pem));
+        let mut connection = config.connect(ORIGIN).unwrap_or_else(|error| panic!("{answer:?}: {error:#}"));
+        assert_eq!(exchange(&mut connection, &Request::get("/")).content, b"hello", "{answer:?}");
+        drop(connection);
+        let request = "GET / HTTP/1.1\r\nHost: origin.example\r\n\r\n";
+        assert_eq!(received.join().unwrap(), (CONNECT.to_owned(), request.to_owned()), "{answer:?}");
     }
 }
 
 #[test]
 fn answers_that_refuse_the_tunnel_are_in_the_error() {
-    for (answer, status, message) in [
-        ("302 Found\r\nLocation: https://elsewhere/", 302, "the proxy refused the tunnel: 302 Found"),
-        ("403 Forbidden\r\nContent-Length: 7", 403, "the proxy refused the tunnel: 403 Forbidden"),
-        ("502 \r\nTransfer-Encoding: chunked", 502, "the proxy refused the tunnel: 502"),
-        ("999 ?", 999, "the proxy refused the tunnel: 999 ?"),
+    for (answer, status, is_temporary, message) in [
+        ("302 Found\r\nLocation: https://elsewhere/", 302, false, "the proxy refused the tunnel: 302 Found"),
+        ("400 Bad Request", 400, false, "the proxy refused the tunnel: 400 Bad Request"),
+        ("403 Forbidden\r\nContent-Length: 7", 403, false, "the proxy refused the tunnel: 403 Forbidden"),
+        ("408 Request Timeout", 408, true, "the proxy refused the tunnel: 408 Request Timeout"),
+        ("429 Slowly", 429, true, "the proxy refused the tunnel: 429 Slowly"),
+        ("502 \r\nTransfer-Encoding: chunked", 502, true, "the proxy refused the tunnel: 502"),
         (
             "407 Who is it\r\nProxy-Authenticate: Digest realm=\"a, b\", NTLM\r\nProxy-Authenticate: Basic",
             407,
+            false,
             "the proxy refused the credentials (it takes Digest, NTLM, Basic): 407 Who is it",
         ),
         (
             "407 Who is it\r\nProxy-Authenticate: Negotiate",
             407,
+            false,
             "the proxy takes other credentials than Basic (it takes Negotiate): 407 Who is it",
         ),
     ] {
         for then in [Then::Waits, Then::Closes] {
             let answer = format!("HTTP/1.1 {answer}\r\nX-Why: because\r\n\r\ncontent");
-            let error = open(answer.clone().into(), then).unwrap_err();
-            assert_eq!(error.to_string(), message);
-            let TunnelError::Refused(refusal) = error else { panic!("{answer:?}: {error:?}") };
-            assert_eq!(refusal.head().status(), status);
+            let (error, why) = failed(answer.as_bytes(), then);
+            assert_eq!((&*why, error.is_temporary()), (message, is_temporary));
+            let Error::Tunnel { source, .. } = error else { panic!("{answer:?}: {error:?}") };
+            let TunnelError::Refused(refusal) = *source else { panic!("{answer:?}: {source:?}") };
+            assert_eq!((refusal.head().status().as_u16(), refusal.had_credentials()), (status, true));
             assert_eq!(refusal.head().fields().get("X-Why"), Some(&b"because"[..]), "{answer:?}");
         }
     }
@@ -105,13 +145,19 @@ fn answers_that_refuse_the_tunnel_are_in_the_error() {
 
 #[test]
 fn bytes_behind_the_answer_are_the_tunnels_and_came_too_early() {
+    let flood = [&b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"[..], &[b'x'; 100_000]].concat();
     for answer in [
-        "HTTP/1.1 200 OK\r\n\r\n\x16\x03\x01",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        &b"HTTP/1.1 200 OK\r\n\r\n\x16\x03\x01"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        &flood,
     ] {
-        let error = open(answer.into(), Then::Waits).unwrap_err();
-        assert!(matches!(error, TunnelError::SpokeFirst), "{answer:?}: {error:?}");
+        for then in [Then::Waits, Then::Closes] {
+            let (error, why) = failed(answer, then);
+            assert_eq!(why, "the proxy sent bytes through the tunnel before it was used");
+            assert!(!error.is_temporary());
+            assert!(matches!(&error, Error::Tunnel { source, .. } if matches!(**source, TunnelError::SpokeFirst)), "{error:?}");
+        }
     }
 }
 
@@ -127,34 +173,159 @@ fn what_is_no_answer_is_told_from_none() {
         Error::Closed { .. } => "closed",
         error => panic!("{error:?}"),
     };
-    for (answer, expected) in [
-        (&b""[..], "closed"),
-        (b"HTTP", "closed"),
-        (b"HTTP/1.1 200 OK\r\nProxy-Agent: x", "closed"),
-        (b"HTTP/1.1 100 Continue\r\n\r\n", "closed"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "unsupported"),
-        (b"\x15\x03\x01\0\x02\x02\x46", "unsupported"),
-        (b"HTTP/2.0 200 OK\r\n\r\n", "unsupported"),
-        (b"HTTP/1.1 2OO OK\r\n\r\n", "status-code"),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "space-before-colon"),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "unasked-switch"),
-        (&long_line, "status-line-too-long"),
-        (&long_field, "header-section-too-long"),
-        (&many_fields, "too-many-fields"),
-        (&many_interim, "too-many-interim"),
+    const TLS: &str =
+        "expected a status line, but the server speaks TLS on this port, so that its URLs begin with https, at byte 0";
+    for (answer, expected, cause) in [
+        (&b""[..], "closed", "the connection ended before the response"),
+        (b"HTTP", "closed", "the connection ended after 4 bytes of a response head"),
+        (b"HTTP/1.1 200 OK\r\nProxy-Agent: x", "closed", "the connection ended after 31 bytes of a response head"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "closed", "the connection ended before the response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "unsupported", "expected a status line that begins with HTTP/, at byte 0"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "unsupported", TLS),
+        (b"HTTP/2.0 200 OK\r\n\r\n", "unsupported", "expected HTTP/1.0 or HTTP/1.1, at byte 5"),
+        (b"HTTP/1.1 2OO OK\r\n\r\n", "status-code", "expected a status of three digits from 100 to 999, at byte 10"),
+        (b"HTTP/1.1 503 Busy\x1b[2J\r\n\r\n", "reason-phrase", "found a control character in the reason phrase, at byte 17"),
+        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "space-before-colon", "found a space in or after a field name, at byte 19"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+            "unasked-switch",
+            "the server switches protocols though nobody asked, at byte 0",
+        ),
+        (&long_line, "status-line-too-long", "the status line is longer than the limit, at byte 65535"),
+        (&long_field, "header-section-too-long", "the header section is longer than the limit, at byte 65552"),
+        (&many_fields, "too-many-fields", "there are more field lines than the limit, at byte 6017"),
+        (&many_interim, "too-many-interim", "there are more interim responses than the limit, at byte 1600"),
     ] {
         let shown = answer[..answer.len().min(40)].escape_ascii().to_string();
-        let error = open(answer.into(), Then::Closes).unwrap_err();
-        let message = error.to_string();
-        let TunnelError::Failed(error) = error else { panic!("{shown}: {error:?}") };
+        let (error, why) = failed(answer, Then::Closes);
+        assert_eq!(error.is_temporary(), expected == "closed", "{shown}");
+        let Error::Tunnel { source, .. } = error else { panic!("{shown}: {error:?}") };
+        let TunnelError::Failed(error) = *source else { panic!("{shown}: {source:?}") };
         assert_eq!(what(&error), expected, "{shown}");
-        assert_eq!(
-            message,
-            match expected {
-                "closed" => "the proxy closed the connection before it had answered",
-                _ => "the proxy answered with something that is not proper HTTP",
-            },
-            "{shown}"
-        );
+        let before = match expected {
+            "closed" => "the proxy closed the connection before it had answered: ",
+            "unsupported" => "the proxy answered with something that is not proper HTTP: unsupported response: ",
+            _ => "the proxy answered with something that is not proper HTTP: invalid response: ",
+        };
+        assert_eq!(why, format!("{before}{cause}"), "{shown}");
     }
+}
+
+#[test]
+fn what_comes_through_the_tunnel_and_is_not_tls_ends_the_handshake() {
+    for (answer, is_temporary, message) in [
+        (
+            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            false,
+            "origin.example does not speak TLS on this port; it answered \"HTTP/1.1 400 Bad Request\"",
+        ),
+        (b"hello\r\n", false, "origin.example does not speak TLS on this port; it answered \"hello\""),
+        // An alert that ends the session: handshake_failure.
+        (b"\x15\x03\x03\0\x02\x02\x28", false, "origin.example ended the TLS session (TLS alert handshake_failure)"),
+        (b"", true, "origin.example closed the connection in the TLS handshake"),
+    ] {
+        let (address, received) = tcp(move |mut stream| {
+            head(&mut stream);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            // A record (RFC 8446 §5.1) with the beginning of the handshake.
+            let mut header = [0; 5];
+            stream.read_exact(&mut header).unwrap();
+            let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+            stream.read_exact(&mut hello).unwrap();
+            let _ = stream.write_all(answer);
+            let _ = stream.shutdown(Shutdown::Write);
+            (header[0], drain(stream))
+        });
+        let shown = Shown::default();
+        let error = shown.of(through(address)).connect(ORIGIN).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::Tls { requests: None, .. }), "{error:?}");
+        assert_eq!((error.to_string(), error.is_temporary()), (message.to_owned(), is_temporary));
+        hides_credentials(&format!("{error:#} {error:?} {}", shown.all()));
+        assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking");
+        let (first, rest) = received.join().unwrap();
+        // 22 is a handshake; what follows can only be an alert, 21.
+        assert!(first == 22 && (rest.is_empty() || rest[0] == 21), "{first} {rest:?}");
+    }
+}
+
+#[test]
+fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
+    let limit = Duration::from_millis(20);
+    let (address, received) = proxy(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: ", Then::Waits);
+    let shown = Shown::default();
+    let error = shown.of(through(address)).handshake_timeout(limit).connect(ORIGIN).map(drop).unwrap_err();
+    assert!(error.is_timeout() && error.is_temporary() && !error.is_closed());
+    let to = format!("origin.example port 443 (http://{address})");
+    let text = format!("timed out waiting for the proxy to open a tunnel to {to}: no progress for 20ms");
+    assert_eq!(format!("{error:#}"), text);
+    hides_credentials(&format!("{error:?} {}", shown.all()));
+    assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
+}
+
+/// By a clock of the test's own.
+#[test]
+fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for (answer, last_event, phase) in
+        [("", "Tunneling", WaitingFor::Tunnel), ("HTTP/1.1 200 OK\r\n\r\n", "Handshaking", WaitingFor::Handshake)]
+    {
+        for (limit, why) in [
+            (TimeLimit::Phase(HOUR), "no progress for 3600s"),
+            (TimeLimit::Connecting(HOUR), "no connection after 3600s"),
+            (TimeLimit::Deadline, "the deadline has passed"),
+        ] {
+            let (address, received) = proxy(answer.as_bytes(), Then::Waits);
+            let (shown, begin) = (Shown::default(), Instant::now());
+            let config = shown.of(through(address)).timeout(None);
+            let config = match limit {
+                TimeLimit::Phase(limit) => config.handshake_timeout(limit),
+                TimeLimit::Connecting(limit) => config.establish_timeout(limit),
+                _ => config.deadline(HOUR),
+            };
+            let mut connect = Connect::new(&config, &Origin::https("origin.example", 443), begin).unwrap();
+            while !shown.events().ends_with(last_event) {
+                assert!(connect.step(begin).unwrap().is_pending());
+                let mut waits = Waits::default();
+                connect.waits(&mut waits);
+                waits.until(begin + GUARD);
+                assert!(shown.events().ends_with(last_event) || wait_any(&waits).unwrap(), "{}", shown.events());
+            }
+            assert!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap().is_pending());
+            let error = connect.step(begin + HOUR).map(drop).unwrap_err();
+            assert!(
+                matches!(error, Error::TimedOut { waiting_for, limit: ended, .. } if (waiting_for, ended) == (phase, limit)),
+                "{error:?}"
+            );
+            assert!(error.to_string().ends_with(&format!(": {why}")), "{error}");
+            drop(connect);
+            let received = received.join().unwrap();
+            let rest = received.strip_prefix(&CONNECT.escape_default().to_string()).unwrap();
+            // A handshake, or nothing.
+            assert!(rest.starts_with("\\x16") == (phase == WaitingFor::Handshake) && !rest.contains("GET"), "{received}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_breaks_the_connection_has_closed_it() {
+    let (address, received) = tcp(|mut stream| {
+        let received = head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        received
+    });
+    let error = through(address).connect(ORIGIN).map(drop).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.contains(": the proxy closed the connection before it had answered: "), "{text}");
+    assert!(error.is_temporary() && !error.is_closed());
+    assert_eq!(received.join().unwrap(), CONNECT.as_bytes());
+}
+
+#[test]
+fn an_ipv6_address_is_in_brackets() {
+    let (address, received) = proxy(b"HTTP/1.1 403 No\r\n\r\n", Then::Waits);
+    let error = through(address).connect("https://[2001:db8::1]:8443").map(drop).unwrap_err();
+    assert!(matches!(error, Error::Tunnel { .. }));
+    let received = received.join().unwrap();
+    assert!(received.starts_with("CONNECT [2001:db8::1]:8443 HTTP/1.1\\r\\nHost: [2001:db8::1]:8443\\r\\n"), "{received}");
 }

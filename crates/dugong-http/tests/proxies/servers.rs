@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use dugong_http::transport::Proxy;
+use rustix::net::{AddressFamily, SocketType};
 use tempfile::TempDir;
 
 use crate::GUARD;
@@ -47,7 +49,7 @@ impl Server {
         Server::started("tinyproxy", "http", address, dir, command)
     }
 
-    /// squid that makes tunnels to `port` only, and keeps nothing.
+    /// squid that makes tunnels to `port` only, keeps nothing, and knows the name `origin.test`.
     pub(crate) fn squid(port: u16, with_password: bool) -> Server {
         let address = free_address();
         let access = if with_password {
@@ -73,13 +75,18 @@ impl Server {
             coredump_dir none
             visible_hostname proxy.test
             dns_nameservers 127.0.0.1
+            hosts_file hosts
             pinger_enable off
             memory_cache_shared off
             max_filedescriptors 1024
             shutdown_lifetime 0 seconds
             "
         );
-        let dir = directory(&[("conf", &configuration), ("passwords", &format!("{USER}:{PASSWORD_HASH}\n"))]);
+        let dir = directory(&[
+            ("conf", &configuration),
+            ("hosts", "127.0.0.1 localhost origin.test\n"),
+            ("passwords", &format!("{USER}:{PASSWORD_HASH}\n")),
+        ]);
         // The name parts what is shared in memory from that of other squids.
         let name = format!("dugong{}x{}", std::process::id(), address.port());
         let mut command = Command::new(program("squid", "squid"));
@@ -146,6 +153,7 @@ impl Server {
         Proxy::new(&format!("{}://{}", self.scheme, self.address)).unwrap()
     }
 
+    #[cfg(feature = "socks")]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -161,7 +169,8 @@ impl Drop for Server {
 
 /// An address on a host that is this server's alone; see `free_addresses` in nginx.rs.
 fn free_address() -> SocketAddr {
-    static STARTED: AtomicU8 = AtomicU8::new(1);
+    // Those below are the hosts of servers with TLS.
+    static STARTED: AtomicU8 = AtomicU8::new(100);
     let [.., high, low] = std::process::id().to_be_bytes();
     let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
     TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
@@ -179,6 +188,14 @@ fn low_address() -> SocketAddr {
             return address;
         }
     }
+}
+
+/// An address where nobody listens, and the socket that keeps others from doing so.
+pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let address = rustix::net::getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
 }
 
 /// A directory that a server which gives up its privileges can read, too.
@@ -219,7 +236,11 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) fn start() -> Witness {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Witness::on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    pub(crate) fn on(host: IpAddr) -> Witness {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, heads) = channel();
         std::thread::spawn(move || {

@@ -1,34 +1,34 @@
 //! Through danted, with and without credentials.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::task::Poll;
+use std::time::Instant;
 
-use dugong_http::Request;
-use dugong_http::transport::{Proxy, Socket, Socks, SocksError, SocksReply, Stream};
+use dugong_http::step::Progress;
+use dugong_http::transport::{Connect, Proxy, SocksError, SocksReply, Stream, Transport, Waits, wait, wait_any};
+use dugong_http::{Connection, Error, Request};
 use dugong_origin::{Origin, document};
 
-use crate::servers::{PASSWORD, Server, USER};
-use crate::{Client, connect, drive};
+use crate::servers::{PASSWORD, Server, USER, nobody};
+use crate::{GUARD, Shown, client, exchange, hides_credentials, known};
 
 /// A port where nobody listens, on loopback.
 const NOBODY: u16 = 1;
 /// A port that the proxy does not connect to.
 const BLOCKED: u16 = 2;
 
-fn open(server: &Server, proxy: &Proxy, host: &str, port: u16) -> Result<Socket, SocksError> {
-    let socket = connect(server.address());
-    let mut socks = Socks::new(proxy, host, port).unwrap();
-    drive(&socket, |stream| socks.step(stream))?;
-    Ok(socket)
-}
-
 /// The same proxy, which is given addresses.
 fn with_local_names(server: &Server) -> Proxy {
     Proxy::new(&format!("socks5://{}", server.address())).unwrap()
 }
 
-fn is_document(socket: Socket, origin: SocketAddr) -> bool {
-    Client::new(socket, origin).exchange(&Request::get("/doc/7")).content == document("7")
+fn connect(proxy: Proxy, host: &str, port: u16) -> Result<Connection, Error> {
+    client(proxy).connect(&format!("http://{host}:{port}/"))
+}
+
+fn is_document(mut connection: Connection) -> bool {
+    exchange(&mut connection, &Request::get("/doc/7")).content == document("7")
 }
 
 #[test]
@@ -36,28 +36,40 @@ fn a_connection_leads_to_an_address_or_to_a_name_that_only_the_proxy_knows() {
     let server = Server::danted(BLOCKED, false);
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let port = origin.address().port();
-    for (proxy, host) in [
-        (server.proxy(), "127.0.0.1"),
-        (with_local_names(&server), "127.0.0.1"),
-        (server.proxy(), "origin.test"),
-        (server.proxy().with_credentials(USER, "not asked for").unwrap(), "origin.test"),
+    const REMOTE: &str = "Resolving Resolved Connecting Connected Tunneling Tunneled";
+    const LOCAL: &str = "Resolving Resolved Connecting Connected Resolving Resolved Tunneling Tunneled";
+    for (proxy, host, events) in [
+        (server.proxy(), "127.0.0.1", REMOTE),
+        (with_local_names(&server), "127.0.0.1", REMOTE),
+        (with_local_names(&server), "localhost", LOCAL),
+        (server.proxy(), "origin.test", REMOTE),
+        (server.proxy().with_credentials(USER, "not asked for").unwrap(), "origin.test", REMOTE),
     ] {
-        let socket = open(&server, &proxy, host, port).unwrap_or_else(|error| panic!("{proxy} to {host}: {error}"));
-        assert!(is_document(socket, origin.address()), "{proxy} to {host}");
+        let shown = Shown::default();
+        let config = shown.of(client(proxy.clone()));
+        let connection = config.connect(&format!("http://{host}:{port}"));
+        let connection = connection.unwrap_or_else(|error| panic!("{proxy} to {host}: {error:#}"));
+        assert_eq!(connection.transport().peer_address(), Some(server.address()));
+        assert_eq!(shown.events(), events, "{proxy} to {host}");
+        assert!(is_document(connection), "{proxy} to {host}");
+        // No target names the host: it is no proxy for HTTP.
+        assert!(shown.trace().starts_with("> GET /doc/7 HTTP/1.1\\r\\n\n"), "{}", shown.trace());
     }
 }
 
 #[test]
 fn the_proxy_says_why_it_does_not_connect() {
     let server = Server::danted(BLOCKED, false);
-    for (host, port, reply, message) in [
-        ("127.0.0.1", NOBODY, SocksReply::ConnectionRefused, "the SOCKS proxy did not connect: connection refused"),
-        ("127.0.0.1", BLOCKED, SocksReply::NotAllowed, "the SOCKS proxy did not connect: connection not allowed by ruleset"),
-        ("nowhere.test", NOBODY, SocksReply::HostUnreachable, "the SOCKS proxy did not connect: host unreachable"),
+    for (host, port, reply, message, is_temporary) in [
+        ("127.0.0.1", NOBODY, SocksReply::ConnectionRefused, "connection refused", true),
+        ("127.0.0.1", BLOCKED, SocksReply::NotAllowed, "connection not allowed by ruleset", false),
+        ("nowhere.test", NOBODY, SocksReply::HostUnreachable, "host unreachable", true),
     ] {
-        let error = open(&server, &server.proxy(), host, port).unwrap_err();
-        assert_eq!(error.to_string(), message);
-        assert!(matches!(error, SocksError::Refused(found) if found == reply), "{error:?}");
+        let error = connect(server.proxy(), host, port).unwrap_err();
+        let before = format!("no connection to {host} port {port} through {}: the SOCKS proxy did not connect: ", server.proxy());
+        assert_eq!(format!("{error:#}"), format!("{before}{message}"));
+        assert!(matches!(error, Error::Socks { source: SocksError::Refused(found), .. } if found == reply), "{error:?}");
+        assert_eq!((error.is_temporary(), error.is_timeout(), error.is_closed()), (is_temporary, false, false));
     }
 }
 
@@ -66,34 +78,115 @@ fn a_connection_needs_the_credentials_that_the_proxy_knows() {
     let server = Server::danted(BLOCKED, true);
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let port = origin.address().port();
-    let none = open(&server, &server.proxy(), "origin.test", port).unwrap_err();
-    assert!(matches!(none, SocksError::WantsCredentials { had_credentials: false }), "{none:?}");
-    assert_eq!(none.to_string(), "the SOCKS proxy wants credentials");
+    let before = format!("no connection to origin.test port {port} through {}: ", server.proxy());
+    let none = connect(server.proxy(), "origin.test", port).unwrap_err();
+    assert_eq!(format!("{none:#}"), format!("{before}the SOCKS proxy wants credentials"));
+    assert!(matches!(none, Error::Socks { source: SocksError::WantsCredentials { had_credentials: false }, .. }), "{none:?}");
     for (user, password) in [(USER, "other"), ("other", PASSWORD)] {
         let wrong = server.proxy().with_credentials(user, password).unwrap();
-        let wrong = open(&server, &wrong, "origin.test", port).unwrap_err();
-        assert!(matches!(wrong, SocksError::CredentialsRefused), "{wrong:?}");
-        assert_eq!(wrong.to_string(), "the SOCKS proxy refused the credentials");
+        let shown = Shown::default();
+        let wrong = shown.of(client(wrong)).connect(&format!("http://origin.test:{port}")).unwrap_err();
+        assert_eq!(format!("{wrong:#}"), format!("{before}the SOCKS proxy refused the credentials"));
+        assert!(matches!(wrong, Error::Socks { source: SocksError::CredentialsRefused, .. }) && !wrong.is_temporary());
+        hides_credentials(&format!("{wrong:?} {}", shown.all()));
     }
-    let right = server.proxy().with_credentials(USER, PASSWORD).unwrap();
-    assert!(is_document(open(&server, &right, "origin.test", port).unwrap(), origin.address()));
+    for proxy in [known(&server, true), with_local_names(&server).with_credentials(USER, PASSWORD).unwrap()] {
+        let host = if proxy == known(&server, true) { "origin.test" } else { "localhost" };
+        assert!(is_document(connect(proxy, host, port).unwrap()));
+    }
 }
 
+#[test]
+fn a_name_that_does_not_exist_is_no_fault_of_the_proxy() {
+    let server = Server::danted(BLOCKED, false);
+    let error = connect(with_local_names(&server), "nowhere.invalid", 80).unwrap_err();
+    assert!(matches!(error, Error::Resolve(_)), "{error:?}");
+    assert_eq!(error.to_string(), "the name \"nowhere.invalid\" does not exist");
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn tls_goes_through_it_to_the_origin() {
+    use crate::tls::client::trusting;
+    use crate::tls::pki::Authority;
+    use crate::tls::servers::{free_address, stunnel_at};
+
+    let (authority, address) = (Authority::new("root"), free_address());
+    let origin = Origin::start(dugong_origin::Config::default()).unwrap();
+    let host = address.ip().to_string();
+    let stunnel = stunnel_at(address, "", origin.address(), &authority.issue(&[&host]), &[]);
+    for with_password in [false, true] {
+        let server = Server::danted(BLOCKED, with_password);
+        for roots in [&authority, &Authority::new("other")] {
+            let shown = Shown::default();
+            let config = shown.of(client(known(&server, with_password)).tls(trusting(&roots.pem)));
+            let result = config.connect(&format!("https://{}", stunnel.address));
+            let events = "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking";
+            if std::ptr::eq(roots, &raw const authority) {
+                assert!(is_document(result.unwrap()));
+                assert!(shown.events().starts_with(&format!("{events} Secured Request")), "{}", shown.events());
+            } else {
+                let error = result.unwrap_err();
+                assert!(
+                    matches!(&error, Error::Tls { source, .. } if source.is_certificate() && source.host == host),
+                    "{error:?}"
+                );
+                assert_eq!(shown.events(), events);
+            }
+            hides_credentials(&shown.all());
+        }
+    }
+}
+
+#[test]
+fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
+    // Whoever connects is kept by the system, and never accepted.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("socks5h://{}", silent.local_addr().unwrap());
+    let limit = std::time::Duration::from_millis(20);
+    let config = client(Proxy::new(&proxy).unwrap()).handshake_timeout(limit);
+    let error = config.connect("http://origin.test").unwrap_err();
+    assert!(error.is_timeout() && error.is_temporary());
+    let text = format!("timed out waiting for the proxy to open a tunnel to origin.test port 80 ({proxy}): no progress for 20ms");
+    assert_eq!(format!("{error:#}"), text);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_reached_is_said_to_be_the_proxy() {
+    let (_bound, address) = nobody();
+    let error = connect(Proxy::new(&format!("socks5h://{address}")).unwrap(), "origin.test", 80).unwrap_err();
+    let text = format!("{error:#}");
+    assert!(text.starts_with(&format!("cannot connect to the proxy 127.0.0.1 port {}: ", address.port())), "{text}");
+}
+
+/// A whole connection would refuse it: nobody has asked for it.
 #[test]
 fn what_the_origin_says_first_is_not_lost() {
     let server = Server::danted(BLOCKED, false);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let speaker = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"220 I speak first\r\n").unwrap());
-    let socket = open(&server, &server.proxy(), "origin.test", port).unwrap();
+    let origin = dugong_http::Origin::http("origin.test", port);
+    let mut connect = Connect::new(&client(server.proxy()), &origin, Instant::now()).unwrap();
+    let transport = loop {
+        if let Poll::Ready(established) = connect.step(Instant::now()).unwrap() {
+            break established.transport;
+        }
+        let mut waits = Waits::default();
+        connect.waits(&mut waits);
+        wait_any(&waits).unwrap();
+    };
     speaker.join().unwrap();
-    let mut said = Vec::new();
-    let mut buffer = [0; 100];
+    assert_eq!(read_to_end(&transport).escape_ascii().to_string(), "220 I speak first\\r\\n");
+}
+
+fn read_to_end(mut transport: &Transport) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 100]);
     loop {
-        match drive(&socket, |stream| stream.read(&mut buffer)).unwrap() {
-            0 => break,
-            count => said.extend_from_slice(&buffer[..count]),
+        match transport.read(&mut buffer).unwrap() {
+            Progress::Done(0) => return bytes,
+            Progress::Done(count) => bytes.extend_from_slice(&buffer[..count]),
+            Progress::Needs(interest) => assert!(wait(transport, interest, Some(Instant::now() + GUARD)).unwrap()),
         }
     }
-    assert_eq!(said.escape_ascii().to_string(), "220 I speak first\\r\\n");
 }

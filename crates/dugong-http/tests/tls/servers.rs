@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -80,7 +80,18 @@ pub(crate) fn nginx(server: &str, identity: &Identity, files: &[(&str, &str)]) -
 
 /// stunnel in front of a server without TLS, with more lines for its service.
 pub(crate) fn stunnel(service: &str, behind: SocketAddr, identity: &Identity, files: &[(&str, &str)]) -> Program {
-    let (dir, address) = (directory(identity, files), free_address());
+    stunnel_at(free_address(), service, behind, identity, files)
+}
+
+/// The same at an address that was chosen before, so that the certificate can be for it.
+pub(crate) fn stunnel_at(
+    address: SocketAddr,
+    service: &str,
+    behind: SocketAddr,
+    identity: &Identity,
+    files: &[(&str, &str)],
+) -> Program {
+    let dir = directory(identity, files);
     let configuration = format!(
         "foreground = yes\npid =\n[service]\naccept = {address}\nconnect = {behind}\ncert = cert.pem\nkey = key.pem\n{service}\n"
     );
@@ -118,7 +129,7 @@ fn log(dir: &TempDir) -> fs::File {
 
 /// An address of a host that is this server's alone: between the choice of a port and its use, a socket of another test could take it
 /// on a host that all share.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static STARTED: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
@@ -149,12 +160,25 @@ pub(crate) fn rustls<T: Send + 'static>(
     config: ServerConfig,
     serve: impl FnOnce(Served) -> T + Send + 'static,
 ) -> (SocketAddr, JoinHandle<T>) {
-    tcp(move |stream| serve(StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream)))
+    tcp(move |stream| serve(served(config, stream)))
+}
+
+/// The server's end of TLS over a connection.
+pub(crate) fn served(config: ServerConfig, stream: TcpStream) -> Served {
+    StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream)
 }
 
 /// A server without TLS, for one connection.
 pub(crate) fn tcp<T: Send + 'static>(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, JoinHandle<T>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    tcp_at(Ipv4Addr::LOCALHOST.into(), serve)
+}
+
+/// The same on another host.
+pub(crate) fn tcp_at<T: Send + 'static>(
+    host: IpAddr,
+    serve: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (SocketAddr, JoinHandle<T>) {
+    let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
