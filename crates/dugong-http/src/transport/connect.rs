@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-#[cfg(feature = "socks")]
-use super::Socks;
 use super::carrier::Carrier;
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
 use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits};
+#[cfg(feature = "socks")]
+use super::{ResolveError, Socks};
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
@@ -317,6 +317,12 @@ impl Connect {
         let (host, port) = (self.origin.host(), self.origin.port());
         if remote_names || host.parse::<IpAddr>().is_ok() {
             return self.ask_socks(host, carrier);
+        }
+        if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {
+            let Some(first) = addresses.first() else {
+                return Err(ResolveError::NoAddresses { name: host.to_owned() }.into());
+            };
+            return self.ask_socks(&first.ip().to_string(), carrier);
         }
         self.tell(&Event::Resolving { host });
         let resolving = Resolving::new(host, port, self.off_thread);

@@ -58,6 +58,17 @@ fn a_connection_leads_to_an_address_or_to_a_name_that_only_the_proxy_knows() {
 }
 
 #[test]
+fn names_that_are_resolved_here_have_the_addresses_that_they_were_given() {
+    let server = Server::danted(BLOCKED, false);
+    let origin = Origin::start(dugong_origin::Config::default()).unwrap();
+    let port = origin.address().port();
+    let config = client(with_local_names(&server)).addresses("nowhere.test", port, [origin.address()]);
+    assert!(is_document(config.connect(&format!("http://nowhere.test:{port}")).unwrap()));
+    let error = config.addresses("nowhere.test", port, []).connect(&format!("http://nowhere.test:{port}")).unwrap_err();
+    assert_eq!(error.to_string(), "the name \"nowhere.test\" has no addresses");
+}
+
+#[test]
 fn the_proxy_says_why_it_does_not_connect() {
     let server = Server::danted(BLOCKED, false);
     for (host, port, reply, message, is_temporary) in [
