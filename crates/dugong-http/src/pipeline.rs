@@ -129,6 +129,7 @@ where
         if let Some(rest) = self.connection.current_response() {
             rest.discard()?;
         }
+        self.connection.patience.check(WaitingFor::Response)?;
         let transport = self.connection.transport.clone();
         let mut stream: &Transport = &transport;
         loop {

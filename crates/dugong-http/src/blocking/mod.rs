@@ -25,7 +25,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
-    fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
+    pub(crate) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
         match self.deadline {
             Some(deadline) if deadline <= Instant::now() => {
                 Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None })
@@ -73,6 +73,10 @@ pub(crate) fn wait(
         return wait_uninterrupted(transport, interest, None).map(drop).map_err(Error::Socket);
     }
     let now = Instant::now();
+    if patience.deadline.is_some_and(|deadline| deadline <= now) {
+        // Ready or not, as in `check`.
+        return Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None });
+    }
     let deadline = patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
     let expiry = Expiry::earliest([Expiry::after(now, limit, TimeLimit::Phase), deadline]);
     let end = expiry.map(|expiry| expiry.at).into_iter().chain(until).min();
@@ -80,5 +84,71 @@ pub(crate) fn wait(
     match expiry {
         Some(Expiry { at, limit }) if !ready && end == Some(at) => Err(Error::TimedOut { waiting_for, limit, to: None }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Config, Origin, Request};
+
+    /// A stream that always is ready for writing, and takes one byte at a time.
+    struct Slow {
+        socket: UnixStream,
+        takes: bool,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.takes = !self.takes;
+            if self.takes { Ok(1) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.socket.read(buffer)
+        }
+    }
+
+    impl AsFd for Slow {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.socket.as_fd()
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_what_is_always_ready() {
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let stream = Slow { socket, takes: false };
+        let mut connection = Config::new().over_stream(stream, &Origin::http("origin", 80)).unwrap();
+        // Without an end that would take long.
+        connection.send_request(Request::put("/").body(vec![0; 5_000_000])).unwrap();
+        connection.set_deadline(Instant::now().checked_add(Duration::from_millis(20)));
+        let error = connection.flush().unwrap_err();
+        assert!(matches!(error, Error::TimedOut { limit: TimeLimit::Deadline, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_ends_a_pipeline_whose_responses_have_come() {
+        let (socket, mut other) = UnixStream::pair().unwrap();
+        let mut connection = Config::new().over(socket, &Origin::http("origin", 80)).unwrap();
+        connection.send_request(Request::get("/")).unwrap();
+        other.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        connection.set_deadline(Some(Instant::now()));
+        let error = connection.pipeline([Request::get("/")]).next().map(drop).unwrap_err();
+        assert!(matches!(error, Error::TimedOut { limit: TimeLimit::Deadline, .. }), "{error:?}");
+        connection.set_deadline(None);
+        assert_eq!(connection.read_response().unwrap().status(), 204);
+        assert!(connection.outstanding().unanswered.is_empty());
     }
 }
