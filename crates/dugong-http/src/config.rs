@@ -10,7 +10,7 @@ use std::time::Duration;
 use dugong_proto::Limits;
 
 use crate::events::{Event, Observer};
-use crate::trace::WireTrace;
+use crate::trace::TraceWriter;
 use crate::transport::{Proxy, SocketOptions, Timeouts};
 
 /// Settings of a connection.
@@ -54,7 +54,7 @@ pub struct Config {
     #[cfg(feature = "rustls")]
     pub(crate) tls: crate::transport::tls::Tls,
     pub(crate) observer: Option<Observer>,
-    pub(crate) trace: Option<Arc<WireTrace>>,
+    pub(crate) trace: Option<TraceWriter>,
 }
 
 /// Through which proxy.
@@ -278,7 +278,7 @@ impl Config {
     /// ignored.
     #[must_use]
     pub fn trace(mut self, writer: impl Write + Send + 'static) -> Self {
-        self.trace = Some(Arc::new(WireTrace::new(writer)));
+        self.trace = Some(TraceWriter::new(writer));
         self
     }
 }

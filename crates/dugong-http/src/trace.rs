@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{IoSlice, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Fields whose values are nobody's business (RFC 9110 §17.16.3, RFC 6265 §8): not even in a trace that is sent to a colleague.
 const SECRETS: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"];
@@ -10,45 +10,42 @@ const SECRETS: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie"
 /// So many characters stand in one line of a trace.
 const WIDTH: usize = 120;
 
+/// Where connections are written down: one after the other, or several at once.
+#[derive(Clone)]
+pub(crate) struct TraceWriter(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl fmt::Debug for TraceWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TraceWriter")
+    }
+}
+
+impl TraceWriter {
+    pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
+        TraceWriter(Arc::new(Mutex::new(Box::new(writer))))
+    }
+
+    /// For one connection: what is secret on it is known by what came before on it.
+    pub(crate) fn connection(&self) -> WireTrace {
+        WireTrace { writer: self.clone(), sent: Mutex::default(), received: Mutex::default() }
+    }
+}
+
 /// Writes down all that goes over a connection, as plain text also with TLS: each line of the wire in a line, with `> ` before
 /// what is sent and `< ` before what is received, and `\r\n` where it stands. Bytes that are no text are `\x00` to `\xff`.
 ///
 /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`: also in content, and
 /// in whatever else looks like these fields.
+#[derive(Debug)]
 pub(crate) struct WireTrace {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    writer: Box<dyn Write + Send>,
-    sent: Mask,
-    received: Mask,
-}
-
-impl fmt::Debug for WireTrace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WireTrace").finish_non_exhaustive()
-    }
+    writer: TraceWriter,
+    sent: Mutex<Mask>,
+    received: Mutex<Mask>,
 }
 
 impl WireTrace {
-    pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
-        WireTrace { inner: Mutex::new(Inner { writer: Box::new(writer), sent: Mask::default(), received: Mask::default() }) }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new connection begins; what the last one left unfinished is over.
-    pub(crate) fn begin(&self) {
-        let mut inner = self.inner();
-        (inner.sent, inner.received) = (Mask::default(), Mask::default());
-    }
-
     /// The first `count` bytes of `pieces` were sent.
     pub(crate) fn sent(&self, pieces: &[IoSlice<'_>], count: usize) {
-        let Inner { writer, sent, .. } = &mut *self.inner();
         let mut left = count;
         let mut bytes = Vec::with_capacity(count);
         for piece in pieces {
@@ -56,13 +53,20 @@ impl WireTrace {
             bytes.extend_from_slice(&piece[..taken]);
             left -= taken;
         }
-        write_lines(writer, "> ", &sent.masked(&bytes));
+        self.write("> ", &lock(&self.sent).masked(&bytes));
     }
 
     pub(crate) fn received(&self, bytes: &[u8]) {
-        let Inner { writer, received, .. } = &mut *self.inner();
-        write_lines(writer, "< ", &received.masked(bytes));
+        self.write("< ", &lock(&self.received).masked(bytes));
     }
+
+    fn write(&self, prefix: &str, bytes: &[u8]) {
+        write_lines(&mut **lock(&self.writer.0), prefix, bytes);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A trace that cannot be written is no reason for a connection to fail.
@@ -155,8 +159,6 @@ impl Mask {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     /// A place that the test can look into.
@@ -192,11 +194,37 @@ mod tests {
     #[test]
     fn a_trace_has_a_line_for_each_line_and_says_who_sent_it() {
         let shelf = Shelf::default();
-        let trace = WireTrace::new(shelf.clone());
+        let trace = TraceWriter::new(shelf.clone()).connection();
         trace.sent(&[IoSlice::new(b"GET / HTTP/1.1\r\n"), IoSlice::new(b"\r\nnot yet")], 18);
         trace.received(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\n\r\n\x00\xffa\\b");
         let text = String::from_utf8(shelf.0.lock().unwrap().clone()).unwrap();
         let lines = ["> GET / HTTP/1.1\\r\\n", "> \\r\\n", "< HTTP/1.1 200 OK\\r\\n", "< Set-Cookie: ***\\r\\n", "< \\r\\n"];
         assert_eq!(text, format!("{}\n< \\x00\\xffa\\\\b\n", lines.join("\n")));
+    }
+
+    #[test]
+    fn secrets_are_masked_also_when_two_connections_are_written_down_at_once() {
+        let shelf = Shelf::default();
+        let writer = TraceWriter::new(shelf.clone());
+        let (one, other) = (writer.connection(), writer.connection());
+        one.sent(&[IoSlice::new(b"Authorization: Basic c2V")], 24);
+        one.received(b"Set-Cookie: secr");
+        other.sent(&[IoSlice::new(b"GET / HTTP/1.1\r\n")], 16);
+        other.received(b"HTTP/1.1 200 OK\r\n");
+        // One that begins now is no reason to forget it either.
+        writer.connection().sent(&[IoSlice::new(b"\r\n")], 2);
+        one.sent(&[IoSlice::new(b"jcmV0\r\n")], 7);
+        one.received(b"et\r\n");
+        let text = String::from_utf8(shelf.0.lock().unwrap().clone()).unwrap();
+        let lines = [
+            "> Authorization: ***",
+            "< Set-Cookie: ***",
+            "> GET / HTTP/1.1\\r\\n",
+            "< HTTP/1.1 200 OK\\r\\n",
+            "> \\r\\n",
+            "> \\r\\n",
+            "< \\r\\n",
+        ];
+        assert_eq!(text, format!("{}\n", lines.join("\n")));
     }
 }

@@ -25,7 +25,7 @@ pub struct Transport {
 #[derive(Debug)]
 struct Layers {
     session: Option<Mutex<Session>>,
-    trace: Option<Arc<WireTrace>>,
+    trace: Option<WireTrace>,
 }
 
 /// What TLS has agreed on.
@@ -131,7 +131,7 @@ fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -
 }
 
 impl Transport {
-    pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<Arc<WireTrace>>) -> Self {
+    pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<WireTrace>) -> Self {
         let layers = Layers { session: session.map(Mutex::new), trace };
         let is_plain = layers.session.is_none() && layers.trace.is_none();
         Transport { carrier, layers: (!is_plain).then(|| Box::new(layers)) }

@@ -18,6 +18,7 @@ use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
 use crate::step::{Interest, Progress, Receiving, Sending, Shared};
+use crate::trace::TraceWriter;
 
 /// A connection that is being made, step by step.
 ///
@@ -137,9 +138,6 @@ impl Connect {
             Expiry::after(now, timeouts.establish, TimeLimit::Connecting),
             Expiry::after(now, timeouts.whole, |_| TimeLimit::Deadline),
         ];
-        if let Some(trace) = &config.trace {
-            trace.begin();
-        }
         Ok(Connect {
             config: config.clone(),
             origin: origin.clone(),
@@ -361,7 +359,7 @@ impl Connect {
 
     fn established(&mut self, carrier: Carrier, session: Option<Session>) -> Established {
         Established {
-            transport: Transport::new(carrier, session, self.config.trace.clone()),
+            transport: Transport::new(carrier, session, self.config.trace.as_ref().map(TraceWriter::connection)),
             sending: self.sending.take().expect("it is given away once"),
             receiving: Receiving::new(&self.config),
             shared: Shared::observed(self.observer.take()),
