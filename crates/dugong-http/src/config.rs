@@ -270,8 +270,9 @@ impl Config {
         self
     }
 
-    /// Writes all bytes of a connection down for people, also those that TLS hides: each line in a line, with `> ` before what
-    /// is sent and `< ` before what is received, `\r\n` where it stands, and `\x00` to `\xff` for bytes that are no text.
+    /// Writes all bytes of HTTP on a connection down for people, also those that TLS hides, and what is said to a proxy to open a
+    /// tunnel: each line in a line, with `> ` before what is sent and `< ` before what is received, `\r\n` where it stands, and
+    /// `\x00` to `\xff` for bytes that are no text. The bytes of TLS and of SOCKS are left out.
     ///
     /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`, in content too if
     /// it looks like these fields. Nothing else is: content and targets may hold secrets as well. Errors of the writer are

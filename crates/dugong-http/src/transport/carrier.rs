@@ -251,15 +251,37 @@ impl Stream for &Transport {
     }
 }
 
+/// A carrier whose bytes are written down.
+pub(super) struct Traced<'a> {
+    pub(super) carrier: &'a Carrier,
+    pub(super) trace: Option<&'a WireTrace>,
+}
+
+impl Stream for Traced<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let read = self.carrier.read(buffer);
+        note_read(self.trace, buffer, &read);
+        read
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let written = self.carrier.write(pieces);
+        note_written(self.trace, pieces, &written);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        self.carrier.flush()
+    }
+}
+
 impl Layers {
     fn read(&self, mut carrier: &Carrier, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         let read = match &self.session {
             None => carrier.read(buffer),
             Some(session) => lock(session).read(&mut carrier, buffer),
         };
-        if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &read) {
-            trace.received(&buffer[..*count]);
-        }
+        note_read(self.trace.as_ref(), buffer, &read);
         read
     }
 
@@ -268,9 +290,7 @@ impl Layers {
             None => carrier.write(pieces),
             Some(session) => lock(session).write(&mut carrier, pieces),
         };
-        if let (Some(trace), Ok(Progress::Done(count))) = (&self.trace, &written) {
-            trace.sent(pieces, *count);
-        }
+        note_written(self.trace.as_ref(), pieces, &written);
         written
     }
 
@@ -285,4 +305,16 @@ impl Layers {
 /// The session. What a panic has left of it is for TLS to say, which checks everything.
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note_read(trace: Option<&WireTrace>, buffer: &[u8], read: &io::Result<Progress<usize>>) {
+    if let (Some(trace), Ok(Progress::Done(count))) = (trace, read) {
+        trace.received(&buffer[..*count]);
+    }
+}
+
+fn note_written(trace: Option<&WireTrace>, pieces: &[IoSlice<'_>], written: &io::Result<Progress<usize>>) {
+    if let (Some(trace), Ok(Progress::Done(count))) = (trace, written) {
+        trace.sent(pieces, *count);
+    }
 }

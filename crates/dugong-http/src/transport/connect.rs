@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Traced};
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
 use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits};
@@ -18,7 +18,7 @@ use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
 use crate::step::{Interest, Progress, Receiving, Sending, Shared};
-use crate::trace::TraceWriter;
+use crate::trace::{TraceWriter, WireTrace};
 
 /// A connection that is being made, step by step.
 ///
@@ -53,6 +53,7 @@ pub struct Connect {
     /// What is given away when the connection is there.
     sending: Option<Sending>,
     observer: Option<Observer>,
+    trace: Option<WireTrace>,
     stage: Stage,
     /// What the stream of the current stage has to be ready for.
     needs: Interest,
@@ -144,6 +145,7 @@ impl Connect {
             proxy,
             sending: Some(sending),
             observer: config.observer_for(origin),
+            trace: config.trace.as_ref().map(TraceWriter::connection),
             stage: Stage::Begin,
             needs: Interest::READ,
             phase: None,
@@ -197,20 +199,22 @@ impl Connect {
                     Ok(Poll::Ready(socket)) => self.after_tcp(socket, now)?,
                     Err(source) => return Err(Error::Connect { to: self.target().into(), source }),
                 },
-                Stage::Tunnel(mut tunnel, carrier) => match tunnel.step(&mut &carrier) {
-                    Ok(Progress::Needs(interest)) => {
-                        self.needs = interest;
-                        return self.pending(Stage::Tunnel(tunnel, carrier));
+                Stage::Tunnel(mut tunnel, carrier) => {
+                    match tunnel.step(&mut Traced { carrier: &carrier, trace: self.trace.as_ref() }) {
+                        Ok(Progress::Needs(interest)) => {
+                            self.needs = interest;
+                            return self.pending(Stage::Tunnel(tunnel, carrier));
+                        }
+                        Ok(Progress::Done(())) => {
+                            self.tell(&Event::Tunneled);
+                            self.secure(carrier, now)?
+                        }
+                        Err(source) => {
+                            let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
+                            return Err(Error::Tunnel { proxy, to, source: Box::new(source) });
+                        }
                     }
-                    Ok(Progress::Done(())) => {
-                        self.tell(&Event::Tunneled);
-                        self.secure(carrier, now)?
-                    }
-                    Err(source) => {
-                        let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
-                        return Err(Error::Tunnel { proxy, to, source: Box::new(source) });
-                    }
-                },
+                }
                 #[cfg(feature = "socks")]
                 Stage::SocksName(mut resolving, carrier) => match resolving.step(now)? {
                     Poll::Pending => return self.pending(Stage::SocksName(resolving, carrier)),
@@ -359,7 +363,7 @@ impl Connect {
 
     fn established(&mut self, carrier: Carrier, session: Option<Session>) -> Established {
         Established {
-            transport: Transport::new(carrier, session, self.config.trace.as_ref().map(TraceWriter::connection)),
+            transport: Transport::new(carrier, session, self.trace.take()),
             sending: self.sending.take().expect("it is given away once"),
             receiving: Receiving::new(&self.config),
             shared: Shared::observed(self.observer.take()),

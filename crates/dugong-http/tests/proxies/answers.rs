@@ -65,6 +65,11 @@ fn failed(answer: &[u8], then: Then) -> (Error, String) {
     let error = shown.of(through(address)).connect(ORIGIN).map(drop).unwrap_err();
     assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
     assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling");
+    let trace = shown.trace();
+    let connect = CONNECT.replace("\r\n", "\\r\\n\n> ").replace("Basic dGVzdGVyOnBhc3Mtd29yZA==", "***");
+    let begin = format!("> {connect}").trim_end_matches("> ").to_owned();
+    let received = trace.strip_prefix(&begin).unwrap_or_else(|| panic!("{trace}"));
+    assert!(received.starts_with("< ") || answer.is_empty(), "{trace}");
     let text = format!("{error:#}");
     hides_credentials(&format!("{error} {text} {error:?} {error:#?} {}", shown.all()));
     assert!(!text.contains(|c: char| c.is_control()), "{text:?}");

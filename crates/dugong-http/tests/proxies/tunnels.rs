@@ -105,6 +105,13 @@ fn tls_goes_through_the_tunnel_to_the_origin() {
                 "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking Secured Request Response Complete";
             assert!(shown.events().starts_with(events), "{}", shown.events());
             hides_credentials(&format!("{} {connection:?} {config:?}", shown.all()));
+            // As it is inside of TLS.
+            let trace = shown.trace();
+            assert!(trace.starts_with(&format!("> CONNECT {} HTTP/1.1\\r\\n\n", secure.stunnel.address)), "{trace}");
+            assert!(
+                trace.contains("\n> \\r\\n\n< HTTP/1.") && trace.contains("\n< \\r\\n\n> GET /doc/x HTTP/1.1\\r\\n\n"),
+                "{trace}"
+            );
         }
     }
 }
