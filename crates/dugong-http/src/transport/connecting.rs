@@ -35,6 +35,8 @@ pub struct Connecting {
     delay: Option<Duration>,
     /// When the next attempt begins.
     next: Option<Instant>,
+    /// The next attempt is the last one again: the queue of a Unix socket was full.
+    is_queued: bool,
 }
 
 /// No address answered.
@@ -73,6 +75,7 @@ impl Connecting {
             observer: None,
             delay: None,
             next: None,
+            is_queued: false,
         }
     }
 
@@ -109,7 +112,9 @@ impl Connecting {
                 }
                 return Ok(Poll::Pending);
             };
-            self.tell(&Event::Connecting { address: &address });
+            if !std::mem::take(&mut self.is_queued) {
+                self.tell(&Event::Connecting { address: &address });
+            }
             match Socket::begin(&address, &self.options) {
                 Ok(socket) => {
                     self.attempts.push((address, Arc::new(socket)));
@@ -119,6 +124,7 @@ impl Connecting {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && matches!(address, Address::Unix(_)) => {
                     self.addresses.push_front(address);
+                    self.is_queued = true;
                     self.next = now.checked_add(QUEUE_DELAY);
                 }
                 Err(error) => self.note_failure(address, error),
@@ -169,7 +175,8 @@ impl Connecting {
 
     /// The addresses of the attempts that are under way.
     pub fn under_way(&self) -> impl Iterator<Item = &Address> {
-        self.attempts.iter().map(|(address, _)| address)
+        let queued = self.addresses.front().filter(|_| self.is_queued);
+        self.attempts.iter().map(|(address, _)| address).chain(queued)
     }
 
     /// The attempts that have failed so far, and why.
@@ -260,5 +267,46 @@ mod tests {
         assert_eq!(error.attempts().len(), 2);
         let text = error.to_string();
         assert!(dead.iter().all(|address| text.contains(&format!("{address}: Connection refused"))), "{text}");
+    }
+
+    #[test]
+    fn a_unix_socket_whose_queue_is_full_is_one_attempt_that_is_under_way_until_there_is_room() {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, accept, bind, listen, socket};
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path: Arc<std::path::Path> = dir.path().join("socket").into();
+        let server = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&server, &SocketAddrUnix::new(&*path).unwrap()).unwrap();
+        listen(&server, 1).unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let observer = Observer::new({
+            let told = told.clone();
+            move |_| {
+                told.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let (mut now, mut connected) = (Instant::now(), 0);
+        let mut connecting = loop {
+            let mut connecting = Connecting::unix(path.clone()).with(SocketOptions::default(), Some(observer.clone()));
+            if connecting.step(now).unwrap().is_pending() {
+                break connecting;
+            }
+            connected += 1;
+            assert!(connected < 10_000, "it never is full");
+        };
+        for _ in 0..5 {
+            let mut waits = Waits::default();
+            connecting.waits(&mut waits);
+            assert_eq!((waits.descriptors().len(), waits.deadline()), (0, Some(now + QUEUE_DELAY)));
+            assert_eq!(connecting.under_way().collect::<Vec<_>>(), [&Address::Unix(path.clone())]);
+            now += QUEUE_DELAY;
+            assert!(connecting.step(now).unwrap().is_pending());
+        }
+        assert_eq!(told.load(Ordering::Relaxed), connected + 1);
+        for _ in 0..connected {
+            accept(&server).unwrap();
+        }
+        assert!(connecting.step(now + QUEUE_DELAY).unwrap().is_ready());
     }
 }
