@@ -22,7 +22,7 @@ pub struct Origin {
     port: u16,
 }
 
-/// A URL that cannot be used, and why.
+/// A URL that cannot be used, and why. What may be a password in it is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl {
     url: String,
@@ -30,8 +30,8 @@ pub struct InvalidUrl {
 }
 
 impl InvalidUrl {
-    pub(super) fn new(url: String, why: &'static str) -> Self {
-        InvalidUrl { url, why }
+    pub(super) fn new(url: &str, why: &'static str) -> Self {
+        InvalidUrl { url: without_user_information(url), why }
     }
 }
 
@@ -63,7 +63,7 @@ impl Origin {
     /// If it is not a valid URL, has another scheme, no host, or user information, which has no place in a request
     /// (RFC 9110 §4.2.4).
     pub fn of_url(url: &str) -> Result<(Self, String), InvalidUrl> {
-        let invalid = |why| InvalidUrl { url: url.into(), why };
+        let invalid = |why| InvalidUrl::new(url, why);
         if !url.is_ascii() {
             return Err(invalid("it contains characters beyond ASCII, which have to be quoted"));
         }
@@ -125,6 +125,18 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A URL with `***` in place of user information, also where that is not quoted as it ought to be.
+fn without_user_information(url: &str) -> String {
+    let (before, rest) = url.split_at(url.find("://").map_or(0, |end| end + 3));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    // What stands where a port would be, and is none, may be the begin of a password.
+    let may_go_on = authority.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()));
+    match if may_go_on { rest.rfind('@') } else { authority.rfind('@') } {
+        Some(end) => format!("{before}***{}", &rest[end..]),
+        None => url.to_owned(),
+    }
+}
+
 /// RFC 9110 §4.2.1, §4.2.2.
 fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
@@ -163,8 +175,8 @@ mod tests {
             "ftp://a/",
             "http://",
             "http:///x",
-            "http://u:p@h/",
             "http://h:99999/",
+            "http://h:99999/@x",
             "http://h:x/",
             "http://h:+80/",
             "http://a b/",
@@ -172,6 +184,23 @@ mod tests {
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{url:?} is not a URL that can be used: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn user_information_is_not_shown() {
+        for (url, shown) in [
+            ("http://somebody:secret@h/x", "http://***@h/x"),
+            ("http://somebody@h", "http://***@h"),
+            ("http://somebody:se@cret@h:1/", "http://***@h:1/"),
+            ("http://somebody:secret/@h/", "http://***@h/"),
+            ("http://somebody:x?secret#@h/", "http://***@h/"),
+            ("somebody:secret@h", "***@h"),
+            ("ftp://somebody:secret@h", "ftp://***@h"),
+        ] {
+            let error = Origin::of_url(url).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{shown:?} is not a URL")), "{error}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl Connect {
 
     fn begin(config: &Config, origin: &Origin, proxy: Option<Proxy>, now: Instant) -> Result<Self, Error> {
         if origin.is_secure() && cfg!(not(feature = "rustls")) {
-            return Err(InvalidUrl::new(origin.to_string(), "this build has no TLS: its feature rustls is off").into());
+            return Err(InvalidUrl::new(&origin.to_string(), "this build has no TLS: its feature rustls is off").into());
         }
         let mut sending = Sending::new(&origin.host_field(), config)?;
         if let Some(proxy) = &proxy
