@@ -69,7 +69,7 @@ impl Config {
     /// Connects to an origin.
     ///
     /// # Errors
-    /// `Resolve`, `Connect`, `Tunnel`, `Tls` and `TimedOut` say how far it came, and why no further; nothing is left of it.
+    /// `Resolve`, `Connect`, `Tunnel`, `Socks`, `Tls` and `TimedOut` say how far it came, and why no further; nothing is left of it.
     /// `Local` if the host or the user agent is not valid, `Proxy` if the environment's proxy is not.
     pub fn connect_to(&self, origin: &Origin) -> Result<Connection, Error> {
         establish(Connect::new(self, origin, Instant::now())?, self)

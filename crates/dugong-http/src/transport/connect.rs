@@ -45,6 +45,7 @@ use crate::trace::{TraceWriter, WireTrace};
 /// assert_eq!(established.transport.peer_address().unwrap().port(), port);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Debug)]
 pub struct Connect {
     config: Config,
     origin: Origin,

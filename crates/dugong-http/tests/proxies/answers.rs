@@ -296,6 +296,7 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
                 assert!(shown.events().ends_with(last_event) || wait_any(&waits).unwrap(), "{}", shown.events());
             }
             assert!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap().is_pending());
+            hides_credentials(&format!("{connect:?}"));
             let error = connect.step(begin + HOUR).map(drop).unwrap_err();
             assert!(
                 matches!(error, Error::TimedOut { waiting_for, limit: ended, .. } if (waiting_for, ended) == (phase, limit)),
