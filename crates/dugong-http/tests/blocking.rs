@@ -68,7 +68,7 @@ fn a_timeout_before_the_response_changes_nothing() {
         assert_eq!(timed_out(connection.read_response()), WaitingFor::Response);
     }
     server.deliver(&HELLO[..20]);
-    assert_eq!(timed_out(connection.read_response()), WaitingFor::Response);
+    assert_eq!(timed_out(connection.read_response()), WaitingFor::Content);
     server.deliver(&HELLO[20..]);
     assert_eq!(read(&mut connection), "hello");
     server.expect(GET);
