@@ -27,6 +27,8 @@ CLIENTS = {
     'http.client-readinto': ('with_http_client', 'Readinto', 'cd'),
     'urllib3': ('with_urllib3', 'Urllib3', 'acde'),
     'pycurl': ('with_pycurl', 'Pycurl', 'acde'),
+    'aiohttp': ('with_aiohttp', 'Aiohttp', 'acd'),
+    'httpx': ('with_httpx', 'Httpx', 'acd'),
 }
 
 

@@ -18,6 +18,8 @@ pub(crate) enum Module {
     HttpClient,
     Urllib3,
     Pycurl,
+    Aiohttp,
+    Httpx,
 }
 
 /// A client in Python.
@@ -39,7 +41,7 @@ pub(crate) const OLD_DUGONG: Script = script("dugong 3.8.2", "dugong", Module::O
 pub(crate) const PYCURL: Script = script("pycurl", "pycurl", Module::Pycurl, "acde");
 
 impl Script {
-    pub(crate) const ALL: [Script; 12] = [
+    pub(crate) const ALL: [Script; 14] = [
         DUGONG,
         DUGONG_READINTO,
         DUGONG_AHEAD,
@@ -52,6 +54,8 @@ impl Script {
         script("http.client, readinto", "http.client-readinto", Module::HttpClient, "cd"),
         script("urllib3", "urllib3", Module::Urllib3, "acde"),
         PYCURL,
+        script("aiohttp", "aiohttp", Module::Aiohttp, "acd"),
+        script("httpx, asyncio", "httpx", Module::Httpx, "acd"),
     ];
 
     /// Whether it stands for its module, where the way of using it makes no difference.
@@ -63,8 +67,8 @@ impl Script {
     pub(crate) fn requests(self) -> u64 {
         match self.module {
             Module::Dugong | Module::Pycurl => 5000,
-            Module::HttpClient | Module::Urllib3 => 2000,
-            Module::OldDugong => 1000,
+            Module::HttpClient | Module::Urllib3 | Module::Aiohttp => 2000,
+            Module::OldDugong | Module::Httpx => 1000,
         }
     }
 }
@@ -74,7 +78,15 @@ const fn script(name: &'static str, client: &'static str, module: Module, works:
 }
 
 impl Module {
-    const ALL: [Module; 5] = [Module::Dugong, Module::OldDugong, Module::HttpClient, Module::Urllib3, Module::Pycurl];
+    const ALL: [Module; 7] = [
+        Module::Dugong,
+        Module::OldDugong,
+        Module::HttpClient,
+        Module::Urllib3,
+        Module::Pycurl,
+        Module::Aiohttp,
+        Module::Httpx,
+    ];
 
     /// What is imported.
     fn name(self) -> &'static str {
@@ -83,6 +95,8 @@ impl Module {
             Module::HttpClient => "http.client",
             Module::Urllib3 => "urllib3",
             Module::Pycurl => "pycurl",
+            Module::Aiohttp => "aiohttp",
+            Module::Httpx => "httpx",
         }
     }
 
@@ -91,7 +105,7 @@ impl Module {
         match self {
             Module::Dugong => version != OLD_VERSION,
             Module::OldDugong => version == OLD_VERSION,
-            Module::HttpClient | Module::Urllib3 | Module::Pycurl => true,
+            Module::HttpClient | Module::Urllib3 | Module::Pycurl | Module::Aiohttp | Module::Httpx => true,
         }
     }
 }
