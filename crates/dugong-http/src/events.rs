@@ -135,3 +135,60 @@ impl Config {
         self.observer.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::Request;
+
+    /// What is told of a connection with `requests` requests, on which `act` does what a client and its server do.
+    fn told(requests: usize, act: impl FnOnce(&mut crate::Connection, &mut UnixStream)) -> Vec<String> {
+        let (socket, mut server) = UnixStream::pair().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let config = Config::new().observe({
+            let told = told.clone();
+            move |event| {
+                told.lock().unwrap().push(match event {
+                    Event::Request { number, .. } => format!("request {number}"),
+                    Event::Response { number, .. } => format!("response {number}"),
+                    Event::Complete { number, content } => format!("complete {number}: {content}"),
+                    other => format!("{other:?}").split(' ').next().unwrap_or_default().to_owned(),
+                });
+            }
+        });
+        let mut connection = config.over(socket, &Origin::http("origin", 80)).unwrap();
+        for _ in 0..requests {
+            connection.send_request(Request::get("/")).unwrap();
+        }
+        // The end of the content comes later than the content.
+        server.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello").unwrap();
+        connection.read_response().unwrap().read_exact(&mut [0; 5]).unwrap();
+        server.write_all(b"\r\n0\r\n\r\n").unwrap();
+        act(&mut connection, &mut server);
+        drop(connection);
+        let mut told = told.lock().unwrap();
+        std::mem::take(&mut *told)
+    }
+
+    #[test]
+    fn a_response_whose_end_was_not_looked_for_is_complete_before_the_next_begins() {
+        let told = told(2, |connection, server| {
+            server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            assert_eq!(connection.read_response().unwrap().status(), 204);
+        });
+        let expected = ["request 0", "request 1", "response 0", "complete 0: 5", "response 1", "complete 1: 0", "Closed"];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_response_whose_end_was_not_looked_for_is_complete_before_the_next_request() {
+        let told = told(1, |connection, _| {
+            connection.send_request(Request::get("/")).unwrap();
+        });
+        assert_eq!(told, ["request 0", "response 0", "complete 0: 5", "request 1", "Closed"]);
+    }
+}

@@ -224,6 +224,8 @@ impl Receiving {
     /// Takes the final head that is ready.
     #[inline]
     fn take_final(&mut self, shared: &Shared) {
+        // It may only now be known that the last one was complete.
+        self.tell_complete(shared);
         self.half.take_head(&mut shared.queue());
         if let Some(observer) = &shared.observer {
             self.tell_head(observer);

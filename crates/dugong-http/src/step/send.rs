@@ -120,10 +120,12 @@ impl Duplex<'_> {
         }
         let mut queue = self.shared.queue();
         receiver.half.settle(&mut queue);
-        if !queue.is_empty() {
+        let is_idle = queue.is_empty();
+        drop(queue);
+        receiver.tell_complete(self.shared);
+        if !is_idle {
             return Ok(());
         }
-        drop(queue);
         if !receiver.half.is_at_eof() && !receiver.half.space().is_empty() {
             let _ = receiver.fill(self.shared, stream);
         }
