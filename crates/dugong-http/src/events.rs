@@ -177,10 +177,11 @@ mod tests {
     #[test]
     fn a_response_whose_end_was_not_looked_for_is_complete_before_the_next_begins() {
         let told = told(2, |connection, server| {
-            server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            server.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").unwrap();
             assert_eq!(connection.read_response().unwrap().status(), 204);
         });
-        let expected = ["request 0", "request 1", "response 0", "complete 0: 5", "response 1", "complete 1: 0", "Closed"];
+        let expected =
+            ["request 0", "request 1", "response 0", "complete 0: 5", "Interim", "response 1", "complete 1: 0", "Closed"];
         assert_eq!(told, expected);
     }
 

@@ -151,4 +151,24 @@ mod tests {
         assert_eq!(connection.read_response().unwrap().status(), 204);
         assert!(connection.outstanding().unanswered.is_empty());
     }
+
+    #[test]
+    fn a_deadline_ends_a_wait_for_the_answer_to_an_expectation_in_a_half_too() {
+        let (socket, mut other) = UnixStream::pair().unwrap();
+        let config = Config::new().expect_timeout(Duration::from_secs(3600));
+        let mut connection = config.over(socket, &Origin::http("origin", 80)).unwrap();
+        connection.set_deadline(Instant::now().checked_add(Duration::from_millis(20)));
+        let (mut requests, responses) = connection.split();
+        let (sender, result) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            requests.send_request(Request::put("/").body("content").expect_continue()).unwrap();
+            let _ = sender.send(requests.flush());
+        });
+        let result = result.recv_timeout(Duration::from_secs(20)).expect("an end");
+        assert!(matches!(result, Err(Error::TimedOut { limit: TimeLimit::Deadline, .. })), "{result:?}");
+        drop(responses);
+        let mut sent = String::new();
+        other.read_to_string(&mut sent).unwrap();
+        assert!(sent.ends_with("\r\n\r\n"), "{sent}");
+    }
 }

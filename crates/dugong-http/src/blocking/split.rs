@@ -204,7 +204,8 @@ impl RequestHalf {
 
     /// Waits until the other half has read an answer to the expectation, or long enough.
     fn wait_for_continue(&mut self) -> Result<Continue, Error> {
-        let deadline = self.duplex().until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
+        let until = self.duplex().until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
+        let deadline = until.into_iter().chain(self.patience.deadline).min();
         let ends = &self.ends;
         let mut queue = ends.shared.queue();
         loop {
@@ -220,6 +221,7 @@ impl RequestHalf {
             queue = match wait_changed(&ends.shared, queue, deadline) {
                 Ok(queue) => queue,
                 Err(mut queue) => {
+                    self.patience.check(WaitingFor::Response)?;
                     self.sending.half.proceed_without_continue(&mut queue);
                     return Ok(Continue::Send);
                 }

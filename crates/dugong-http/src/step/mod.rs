@@ -251,6 +251,7 @@ impl Receiving {
 
     /// Takes the interim head that is ready. It may be what a sender in another thread waits for.
     fn take_interim(&mut self, shared: &Shared) {
+        self.tell_complete(shared);
         self.half.take_head(&mut shared.queue());
         shared.changed.notify_all();
         shared.tell(&Event::Interim { head: self.half.head() });
