@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -51,9 +52,10 @@ fn head(stream: &mut TcpStream) -> Vec<u8> {
     head
 }
 
-/// A client that goes through it, with credentials.
+/// A client that goes through it, with credentials, and trusts nobody whom it meets.
 fn through(address: SocketAddr) -> Config {
-    client(Proxy::new(&format!("http://tester:pass-word@{address}")).unwrap())
+    static NOBODY: LazyLock<String> = LazyLock::new(|| Authority::new("nobody").pem);
+    client(Proxy::new(&format!("http://tester:pass-word@{address}")).unwrap()).tls(trusting(&NOBODY))
 }
 
 const ORIGIN: &str = "https://origin.example/";
@@ -296,6 +298,11 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
                 assert!(shown.events().ends_with(last_event) || wait_any(&waits).unwrap(), "{}", shown.events());
             }
             assert!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap().is_pending());
+            // It waits: nothing of what it needs is there already.
+            let mut waits = Waits::default();
+            connect.waits(&mut waits);
+            waits.until(begin);
+            assert!(!wait_any(&waits).unwrap(), "{connect:?}");
             hides_credentials(&format!("{connect:?}"));
             let error = connect.step(begin + HOUR).map(drop).unwrap_err();
             assert!(
@@ -334,4 +341,35 @@ fn an_ipv6_address_is_in_brackets() {
     assert!(matches!(error, Error::Tunnel { .. }));
     let received = received.join().unwrap();
     assert!(received.starts_with("CONNECT [2001:db8::1]:8443 HTTP/1.1\\r\\nHost: [2001:db8::1]:8443\\r\\n"), "{received}");
+}
+
+/// In a process of its own, where nobody else opens descriptors or starts threads.
+#[test]
+#[ignore = "for the other alone"]
+fn attempts_that_fail() {
+    let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let attempts = || {
+        for answer in ["HTTP/1.1 407 No\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello", "hello\r\n", "HTTP/1.1 200 OK\r\n\r\n", ""] {
+            let (address, received) = proxy(answer.as_bytes(), Then::Waits);
+            through(address).handshake_timeout(Duration::from_millis(5)).connect(ORIGIN).map(drop).unwrap_err();
+            received.join().unwrap();
+        }
+    };
+    attempts();
+    let before = (count("fd"), count("task"));
+    (0..20).for_each(|_| attempts());
+    // A thread that was waited for may be listed for a moment.
+    let until = Instant::now() + GUARD;
+    while (count("fd"), count("task")) != before {
+        assert!(Instant::now() < until, "{:?} instead of {before:?}", (count("fd"), count("task")));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn nothing_is_left_of_attempts_that_failed() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--ignored", "--exact", "answers::attempts_that_fail"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
