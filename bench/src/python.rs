@@ -78,15 +78,8 @@ const fn script(name: &'static str, client: &'static str, module: Module, works:
 }
 
 impl Module {
-    const ALL: [Module; 7] = [
-        Module::Dugong,
-        Module::OldDugong,
-        Module::HttpClient,
-        Module::Urllib3,
-        Module::Pycurl,
-        Module::Aiohttp,
-        Module::Httpx,
-    ];
+    const ALL: [Module; 7] =
+        [Module::Dugong, Module::OldDugong, Module::HttpClient, Module::Urllib3, Module::Pycurl, Module::Aiohttp, Module::Httpx];
 
     /// What is imported.
     fn name(self) -> &'static str {

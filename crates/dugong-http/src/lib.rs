@@ -87,11 +87,10 @@ mod trace;
 #[cfg(feature = "tracing")]
 mod tracing;
 
-pub use blocking::{Connection, ContentWriter, RequestHalf, Response, ResponseHalf};
+pub use blocking::{Connection, ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 pub use config::Config;
 pub use error::{Closed, Error, Requests};
 pub use events::Event;
-pub use pipeline::Pipeline;
 pub use request::Request;
 pub use step::Continue;
 pub use trace::without_secrets;

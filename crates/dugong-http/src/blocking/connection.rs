@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use dugong_proto::{CloseReason, ResponseHead};
 
+use super::Pipeline;
 use super::response::Reader;
 use super::split::{RequestHalf, ResponseHalf};
 use super::{ContentWriter, Patience, Response, drive};
 use crate::config::Config;
 use crate::error::{Error, Requests};
-use crate::pipeline::Pipeline;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
 use crate::transport::{

@@ -2,11 +2,13 @@
 
 mod connection;
 mod content;
+mod pipeline;
 mod response;
 mod split;
 
 pub use connection::Connection;
 pub use content::ContentWriter;
+pub use pipeline::Pipeline;
 pub use response::Response;
 pub use split::{RequestHalf, ResponseHalf};
 

@@ -362,6 +362,11 @@ impl Duplex<'_> {
         self.receiving.as_ref().is_some_and(|receiver| receiver.half.has_begun())
     }
 
+    /// Whether content of a response is to be read.
+    pub(crate) fn is_in_content(&self) -> bool {
+        self.receiving.as_ref().is_some_and(|receiver| receiver.half.is_in_content())
+    }
+
     fn sender(&mut self) -> &mut Sending {
         self.sending.as_mut().expect("a step that sends needs the sending side")
     }

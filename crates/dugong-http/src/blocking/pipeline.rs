@@ -1,0 +1,106 @@
+//! Many requests through one connection, with many in flight, on one thread.
+
+use std::borrow::Borrow;
+
+use super::{Connection, Response, wait};
+use crate::error::Error;
+use crate::pipeline::Window;
+use crate::request::Request;
+use crate::step::Progress;
+use crate::transport::WaitingFor;
+
+/// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
+/// flight as its two bounds allow.
+///
+/// It cannot deadlock, whatever the server does: it never waits to send without being ready to read. A response is handed out
+/// as soon as its head has come, and its content is read by the caller, so that memory is bounded by the connection's
+/// buffers (see [`step`](crate::step)), one request, and the iterator, however many requests there are and however large
+/// the responses. What the last response left unread is read and forgotten when the next one is asked for.
+///
+/// It is mechanism, not policy: it sends what it is given, also behind requests that are not idempotent; and when the
+/// connection ends it says what became of each request, and sends nothing again.
+///
+/// ```
+/// # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
+/// # let url = format!("http://{}", origin.address());
+/// use dugong_http::{Connection, Request};
+///
+/// let mut connection = Connection::connect(&url)?;
+/// let mut pipeline = connection.pipeline((0..1000).map(|i| Request::get(format!("/doc/{i}")))).max_requests(32);
+/// let mut bytes = 0;
+/// while let Some(response) = pipeline.next()? {
+///     bytes += response.read_all()?.len();
+/// }
+/// assert!(bytes > 100_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Pipeline<'a, I: Iterator> {
+    connection: &'a mut Connection,
+    window: Window<I>,
+}
+
+impl<'a, I> Pipeline<'a, I>
+where
+    I: Iterator,
+    I::Item: Borrow<Request>,
+{
+    pub(super) fn new(connection: &'a mut Connection, requests: I) -> Self {
+        let (mut duplex, ..) = connection.duplex();
+        let window = Window::new(&mut duplex, requests);
+        Pipeline { connection, window }
+    }
+
+    /// How many requests may be in flight. Default: 64, which hides a round trip of 64 times the time that the server takes for
+    /// one; few servers read further ahead. At least 1.
+    #[must_use]
+    pub fn max_requests(mut self, count: usize) -> Self {
+        self.window.max_requests = count.max(1);
+        self
+    }
+
+    /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.window.max_bytes = bytes;
+        self
+    }
+
+    /// How many requests were taken from the iterator.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.window.taken
+    }
+
+    /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
+    #[must_use]
+    pub fn into_rest(self) -> (Option<I::Item>, I) {
+        self.window.into_rest()
+    }
+
+    /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
+    ///
+    /// # Errors
+    /// `Local` if a request is not valid: nothing of it was sent, it is left out, and the next call goes on. Content has to be
+    /// given with the request; if it is only announced, that is `Local(ContentShort)`. `TimedOut`: the next call goes on.
+    /// Otherwise the connection is done for: the error says what became of the requests that were sent, and
+    /// [`into_rest`](Pipeline::into_rest) has the others.
+    #[expect(clippy::should_implement_trait, reason = "the response borrows the pipeline, which no Iterator can express")]
+    pub fn next(&mut self) -> Result<Option<Response<'_>>, Error> {
+        if let Some(rest) = self.connection.current_response() {
+            rest.discard()?;
+        }
+        let (mut duplex, mut stream, patience) = self.connection.duplex();
+        patience.check(WaitingFor::Response)?;
+        loop {
+            match self.window.step(&mut duplex, &mut stream)? {
+                Progress::Done(false) => return Ok(None),
+                Progress::Done(true) => return Ok(Some(self.connection.reader().current_response())),
+                Progress::Needs(interest) => {
+                    let waiting_for = if duplex.has_begun_to_read() { WaitingFor::Content } else { WaitingFor::Response };
+                    wait(stream, interest, patience, waiting_for, duplex.until())?;
+                }
+            }
+        }
+    }
+}
