@@ -13,14 +13,13 @@ use dugong_proto::{CloseReason, ResponseHead};
 use super::Pipeline;
 use super::response::Reader;
 use super::split::{RequestHalf, ResponseHalf};
-use super::{ContentWriter, Patience, Response, drive};
+use super::{ContentWriter, Response, drive};
 use crate::config::Config;
 use crate::error::{Error, Requests};
+use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{
-    Brings, Brought, Carrier, Connect, Established, Origin, Socket, Timeouts, Transport, WaitingFor, Waits, wait_any,
-};
+use crate::transport::{Brings, Brought, Carrier, Connect, Established, Origin, Socket, Transport, WaitingFor, Waits, wait_any};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -206,7 +205,7 @@ impl Connection {
     pub fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.quiet = false;
         let until = Instant::now().checked_add(self.sending.expect_timeout);
-        let deadline_only = Patience { timeouts: Timeouts::default(), ..self.patience };
+        let deadline_only = self.patience.deadline_only();
         let (mut duplex, mut transport, _) = self.duplex();
         loop {
             match duplex.await_continue(&mut transport)? {

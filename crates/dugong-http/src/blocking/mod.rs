@@ -15,27 +15,9 @@ pub use split::{RequestHalf, ResponseHalf};
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::patience::{Patience, more_exactly};
 use crate::step::{Duplex, Interest, Progress};
-use crate::transport::{Expiry, TimeLimit, Timeouts, Transport, WaitingFor, wait_uninterrupted};
-
-/// How long a caller waits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) timeouts: Timeouts,
-    pub(crate) deadline: Option<Instant>,
-}
-
-impl Patience {
-    /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
-    pub(crate) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
-        match self.deadline {
-            Some(deadline) if deadline <= Instant::now() => {
-                Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None })
-            }
-            _ => Ok(()),
-        }
-    }
-}
+use crate::transport::{Expiry, Transport, WaitingFor, wait_uninterrupted};
 
 /// Runs a step to its end, waiting as long as `patience` says each time that it has to.
 fn drive<T>(
@@ -50,10 +32,7 @@ fn drive<T>(
         match step(duplex, &mut transport)? {
             Progress::Done(value) => return Ok(value),
             Progress::Needs(interest) => {
-                let waiting_for = match waiting_for {
-                    WaitingFor::Response if duplex.has_begun_to_read() => WaitingFor::Content,
-                    other => other,
-                };
+                let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
                 wait(transport, interest, patience, waiting_for, duplex.until())?;
             }
         }
@@ -69,18 +48,13 @@ pub(crate) fn wait(
     waiting_for: WaitingFor,
     until: Option<Instant>,
 ) -> Result<(), Error> {
-    let limit = patience.timeouts.of(waiting_for);
-    if limit.is_none() && until.is_none() && patience.deadline.is_none() {
+    if until.is_none() && !patience.is_limited(waiting_for) {
         // The usual case needs no clock.
         return wait_uninterrupted(transport, interest, None).map(drop).map_err(Error::Socket);
     }
-    let now = Instant::now();
-    if patience.deadline.is_some_and(|deadline| deadline <= now) {
-        // Ready or not, as in `check`.
-        return Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None });
-    }
-    let deadline = patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
-    let expiry = Expiry::earliest([Expiry::after(now, limit, TimeLimit::Phase), deadline]);
+    // Ready or not.
+    patience.check(waiting_for)?;
+    let expiry = patience.expiry(waiting_for, Instant::now());
     let end = expiry.map(|expiry| expiry.at).into_iter().chain(until).min();
     let ready = wait_uninterrupted(transport, interest, end).map_err(Error::Socket)?;
     match expiry {

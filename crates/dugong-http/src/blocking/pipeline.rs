@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use super::{Connection, Response, wait};
 use crate::error::Error;
+use crate::patience::more_exactly;
 use crate::pipeline::Window;
 use crate::request::Request;
 use crate::step::Progress;
@@ -97,7 +98,7 @@ where
                 Progress::Done(false) => return Ok(None),
                 Progress::Done(true) => return Ok(Some(self.connection.reader().current_response())),
                 Progress::Needs(interest) => {
-                    let waiting_for = if duplex.has_begun_to_read() { WaitingFor::Content } else { WaitingFor::Response };
+                    let waiting_for = more_exactly(WaitingFor::Response, || duplex.has_begun_to_read());
                     wait(stream, interest, patience, waiting_for, duplex.until())?;
                 }
             }

@@ -5,9 +5,10 @@ use std::io::{self, BufRead, Read};
 
 use dugong_proto::{Content, Fields, ResponseHead, Status};
 
+use super::drive;
 use super::split::Ends;
-use super::{Patience, drive};
 use crate::error::Error;
+use crate::patience::Patience;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::{Transport, WaitingFor};
 

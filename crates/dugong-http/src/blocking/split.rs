@@ -9,11 +9,12 @@ use std::time::Instant;
 use dugong_proto::{CloseReason, Fields, Misuse, ResponseHead};
 
 use super::response::Reader;
-use super::{Connection, Patience, Response, drive};
+use super::{Connection, Response, drive};
 use crate::error::{Closed, Error, Requests};
+use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::{Expiry, TimeLimit, Transport, WaitingFor};
+use crate::transport::{Expiry, Transport, WaitingFor};
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
 /// server will stop taking requests some time.
@@ -301,9 +302,7 @@ impl ResponseHalf {
 
     /// Waits until a request is outstanding; false if none will be.
     fn wait_for_request(&mut self) -> Result<bool, Error> {
-        let limit = Expiry::after(Instant::now(), self.patience.timeouts.of(WaitingFor::Request), TimeLimit::Phase);
-        let deadline = self.patience.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
-        let expiry = Expiry::earliest([limit, deadline]);
+        let expiry = self.patience.expiry(WaitingFor::Request, Instant::now());
         let ends = &self.ends;
         let mut queue = ends.shared.queue();
         while queue.is_empty() {

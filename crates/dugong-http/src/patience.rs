@@ -1,0 +1,52 @@
+//! How long a caller waits, however it does so.
+
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::transport::{Expiry, TimeLimit, Timeouts, WaitingFor};
+
+/// How long a caller waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Patience {
+    /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
+    #[inline]
+    pub(crate) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                Err(Error::TimedOut { waiting_for, limit: TimeLimit::Deadline, to: None })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it has an end: the usual case has none, and needs no clock.
+    #[inline]
+    pub(crate) fn is_limited(&self, waiting_for: WaitingFor) -> bool {
+        self.deadline.is_some() || self.timeouts.of(waiting_for).is_some()
+    }
+
+    /// When a wait that began at `began` has lasted too long.
+    pub(crate) fn expiry(&self, waiting_for: WaitingFor, began: Instant) -> Option<Expiry> {
+        let limit = Expiry::after(began, self.timeouts.of(waiting_for), TimeLimit::Phase);
+        let deadline = self.deadline.map(|at| Expiry { at, limit: TimeLimit::Deadline });
+        Expiry::earliest([limit, deadline])
+    }
+
+    /// The same, without the limits of phases.
+    pub(crate) fn deadline_only(&self) -> Self {
+        Patience { timeouts: Timeouts::default(), ..*self }
+    }
+}
+
+/// A wait of somebody who waits for a response is one for the rest of it, if it has begun.
+pub(crate) fn more_exactly(waiting_for: WaitingFor, has_begun: impl FnOnce() -> bool) -> WaitingFor {
+    match waiting_for {
+        WaitingFor::Response if has_begun() => WaitingFor::Content,
+        other => other,
+    }
+}
