@@ -81,6 +81,7 @@ mod blocking;
 mod config;
 mod error;
 mod events;
+mod halves;
 mod patience;
 mod pipeline;
 mod request;

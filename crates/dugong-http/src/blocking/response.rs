@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Read};
 use dugong_proto::{Content, Fields, ResponseHead, Status};
 
 use super::drive;
-use super::split::Ends;
 use crate::error::Error;
+use crate::halves::Ends;
 use crate::patience::Patience;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::{Transport, WaitingFor};
@@ -21,7 +21,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) transport: &'a Transport,
     pub(crate) patience: &'a Patience,
     /// What is shared with another thread that sends, which has to be told when there is nothing to hope for.
-    pub(super) ends: Option<&'a Ends>,
+    pub(super) ends: Option<&'a Ends<Transport>>,
 }
 
 impl<'a> Reader<'a> {

@@ -1,19 +1,20 @@
 //! The two halves of a connection, for two threads.
 
 use std::borrow::Borrow;
+use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use dugong_proto::{CloseReason, Fields, Misuse, ResponseHead};
+use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::response::Reader;
 use super::{Connection, Response, drive};
-use crate::error::{Closed, Error, Requests};
+use crate::error::{Error, Requests};
+use crate::halves::{Ending, Ends};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Shared};
+use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
 use crate::transport::{Expiry, Transport, WaitingFor};
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
@@ -24,7 +25,7 @@ use crate::transport::{Expiry, Transport, WaitingFor};
 #[derive(Debug)]
 pub struct RequestHalf {
     sending: Sending,
-    ends: Arc<Ends>,
+    ends: Arc<Ends<Transport>>,
     patience: Patience,
 }
 
@@ -54,40 +55,24 @@ pub struct RequestHalf {
 #[derive(Debug)]
 pub struct ResponseHalf {
     receiving: Receiving,
-    ends: Arc<Ends>,
+    ends: Arc<Ends<Transport>>,
     patience: Patience,
 }
 
-/// What both halves hold.
-#[derive(Debug)]
-pub(super) struct Ends {
-    shared: Arc<Shared>,
-    transport: Arc<Transport>,
-    /// No more requests will be sent.
-    no_more_requests: AtomicBool,
-}
-
-impl Ends {
-    /// A step of reading has ended: the sender may go on, or has nothing to hope for.
-    pub(super) fn something_was_read<T>(&self, result: &Result<T, Error>) {
-        let failed = result.as_ref().is_err_and(|error| error.requests().is_some());
-        if failed || self.shared.queue().is_over() {
-            self.transport.shutdown(Shutdown::Both);
-        }
-        self.shared.changed.notify_all();
+impl Ending for Transport {
+    fn shutdown(&self, how: Shutdown) {
+        self.shutdown(how);
     }
 
-    fn close(&self) {
-        self.shared.cut(std::io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
-        self.transport.shutdown(Shutdown::Both);
-        self.shared.changed.notify_all();
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        self.peek(buffer)
     }
 }
 
 impl RequestHalf {
     pub(super) fn split(connection: Connection) -> (RequestHalf, ResponseHalf) {
         let Connection { sending, receiving, shared, transport, patience, .. } = connection;
-        let ends = Arc::new(Ends { shared, transport, no_more_requests: AtomicBool::new(false) });
+        let ends = Ends::new(shared, transport);
         (RequestHalf { sending, ends: ends.clone(), patience }, ResponseHalf { receiving, ends, patience })
     }
 
@@ -106,15 +91,11 @@ impl RequestHalf {
         if self.sending.upload_left() > 0 {
             self.flush()?;
         }
-        self.refuse_unasked()?;
+        self.ends.refuse_unasked()?;
         let number = self.step(|duplex, stream| duplex.send_request(request, stream))?;
-        self.ends.shared.changed.notify_all();
-        match self.flush() {
-            Ok(()) | Err(Error::TimedOut { .. }) => Ok(number),
-            // Its response was read before all of its content was sent: that says what became of it.
-            Err(_) if self.ends.shared.queue().answered() > number => Ok(number),
-            Err(error) => Err(error),
-        }
+        self.ends.shared.changed.tell();
+        let flushed = self.flush();
+        self.ends.is_sent(number, flushed)
     }
 
     /// Sends all that is left of what was taken: a request, or content that was given with it.
@@ -174,27 +155,6 @@ impl RequestHalf {
         self.ends.close();
     }
 
-    /// Before the first request after a pause. Nobody reads now, since nothing is due, so what can be read nobody asked for.
-    fn refuse_unasked(&mut self) -> Result<(), Error> {
-        let mut queue = self.ends.shared.queue();
-        if !queue.is_empty() || queue.close_reason().is_some() {
-            return Ok(());
-        }
-        let mut seen = [0; 12];
-        match self.ends.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
-            // A lone empty line is skipped by the reader.
-            Ok(Progress::Needs(_) | Progress::Done(b"\r\n")) => {}
-            Ok(Progress::Done([])) => queue.close(CloseReason::PeerClosed),
-            Ok(Progress::Done(bytes)) if bytes.ends_with(b" 408") => queue.close(CloseReason::RequestTimeout),
-            Ok(Progress::Done(_)) => queue.close(CloseReason::UnaskedBytes),
-            Err(error) => {
-                queue.close(CloseReason::PeerClosed);
-                return Error::of_looking(error, &queue).map_or(Ok(()), Err);
-            }
-        }
-        Ok(())
-    }
-
     /// Waits for the answer to an expectation; an error if it is a refusal.
     fn may_send_content(&mut self) -> Result<(), Error> {
         match self.wait_for_continue()? {
@@ -207,19 +167,12 @@ impl RequestHalf {
     fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         let until = self.duplex().until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
         let deadline = until.into_iter().chain(self.patience.deadline).min();
-        let ends = &self.ends;
-        let mut queue = ends.shared.queue();
+        let mut queue = self.ends.shared.queue();
         loop {
-            match self.sending.half.offer(0, &mut queue) {
-                Err(Misuse::AwaitContinue) => {}
-                Err(_) => return Ok(Continue::Refused),
-                Ok(_) => return Ok(Continue::Send),
+            if let Some(answer) = self.ends.answer_to_expectation(&mut self.sending, &mut queue) {
+                return answer;
             }
-            // Over, or cut at this end: both come with a reason.
-            if let Some(reason) = queue.close_reason().filter(|_| queue.is_over() || ends.shared.is_cut()) {
-                return Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(&queue) });
-            }
-            queue = match wait_changed(&ends.shared, queue, deadline) {
+            queue = match self.ends.shared.changed.wait(queue, deadline) {
                 Ok(queue) => queue,
                 Err(mut queue) => {
                     self.patience.check(WaitingFor::Response)?;
@@ -239,7 +192,7 @@ impl RequestHalf {
         let result = drive(&mut duplex, &self.ends.transport, &self.patience, WaitingFor::Sending, step);
         if result.is_err() {
             // It may be that there is nothing to wait for any more.
-            self.ends.shared.changed.notify_all();
+            self.ends.shared.changed.tell();
         }
         result
     }
@@ -247,15 +200,7 @@ impl RequestHalf {
 
 impl Drop for RequestHalf {
     fn drop(&mut self) {
-        self.ends.no_more_requests.store(true, Ordering::Release);
-        if self.sending.half().owes_content() || !self.sending.half().to_send().is_empty() {
-            // The rest of the last request will never come: nobody must wait for it, or for its answer.
-            self.ends.shared.queue().close(CloseReason::ContentNotSent);
-            self.ends.transport.shutdown(Shutdown::Write);
-        }
-        // Taking the lock makes sure that nobody is between looking and waiting.
-        drop(self.ends.shared.queue());
-        self.ends.shared.changed.notify_all();
+        self.ends.no_more_requests(&self.sending);
     }
 }
 
@@ -303,23 +248,18 @@ impl ResponseHalf {
     /// Waits until a request is outstanding; false if none will be.
     fn wait_for_request(&mut self) -> Result<bool, Error> {
         let expiry = self.patience.expiry(WaitingFor::Request, Instant::now());
-        let ends = &self.ends;
-        let mut queue = ends.shared.queue();
-        while queue.is_empty() {
-            if ends.no_more_requests.load(Ordering::Acquire) {
-                return Ok(false);
+        let mut queue = self.ends.shared.queue();
+        loop {
+            if let Some(due) = self.ends.is_request_due(&queue) {
+                return due;
             }
-            if let Some(reason) = queue.close_reason() {
-                return Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(&queue) });
-            }
-            queue = match (wait_changed(&ends.shared, queue, expiry.map(|expiry| expiry.at)), expiry) {
+            queue = match (self.ends.shared.changed.wait(queue, expiry.map(|expiry| expiry.at)), expiry) {
                 (Err(_), Some(Expiry { limit, .. })) => {
                     return Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit, to: None });
                 }
                 (Ok(queue) | Err(queue), _) => queue,
             };
         }
-        Ok(true)
     }
 
     fn reader(&mut self) -> Reader<'_> {
@@ -339,22 +279,4 @@ impl Drop for ResponseHalf {
         // Nobody reads any more, so whoever waits to send would wait for ever.
         self.ends.close();
     }
-}
-
-type QueueGuard<'a> = MutexGuard<'a, dugong_proto::Outstanding>;
-
-/// Waits until something about the queue may have changed; an error if the deadline has passed.
-fn wait_changed<'a>(
-    shared: &'a Shared,
-    queue: QueueGuard<'a>,
-    deadline: Option<Instant>,
-) -> Result<QueueGuard<'a>, QueueGuard<'a>> {
-    let Some(deadline) = deadline else {
-        return Ok(shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner));
-    };
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(queue);
-    }
-    Ok(shared.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0)
 }

@@ -30,7 +30,7 @@
 //! ```
 
 use std::ops::BitOr;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -42,9 +42,11 @@ use crate::error::{Error, Requests};
 use crate::events::{Event, Observer};
 use crate::transport::Proxy;
 
+mod changed;
 mod receive;
 mod send;
 
+use changed::Changed;
 pub use dugong_proto::HeadKind;
 pub use receive::BYPASS_MIN;
 pub use send::Continue;
@@ -253,7 +255,7 @@ impl Receiving {
     fn take_interim(&mut self, shared: &Shared) {
         self.tell_complete(shared);
         self.half.take_head(&mut shared.queue());
-        shared.changed.notify_all();
+        shared.changed.tell();
         shared.tell(&Event::Interim { head: self.half.head() });
         if let Some(callback) = &mut self.on_interim {
             callback(self.half.head());
@@ -271,8 +273,8 @@ impl fmt::Debug for Receiving {
 #[derive(Debug, Default)]
 pub struct Shared {
     queue: Mutex<Outstanding>,
-    /// Somebody in another thread may wait for a change of it.
-    pub(crate) changed: Condvar,
+    /// Somebody in another thread or task may wait for a change of it.
+    pub(crate) changed: Changed,
     /// How sending failed: then the end of what can be read is no orderly one, since a reset looks like it, which the system
     /// tells only once.
     write_failed: OnceLock<io::ErrorKind>,

@@ -1,0 +1,134 @@
+//! What the two halves of a connection decide, however they wait.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dugong_proto::{CloseReason, Misuse};
+
+use crate::error::{Closed, Error, Requests};
+use crate::step::{Continue, Progress, Sending, Shared};
+
+/// Which half.
+#[cfg(feature = "async")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one that sends requests.
+    Requests,
+    /// The one that reads responses.
+    Responses,
+}
+
+/// What the halves ask of what carries their bytes, beside reading and writing.
+pub(crate) trait Ending {
+    /// Closes one direction or both; whoever waits for them wakes up.
+    fn shutdown(&self, how: Shutdown);
+
+    /// Reads without taking anything.
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>>;
+}
+
+/// What both halves hold.
+#[derive(Debug)]
+pub(crate) struct Ends<T> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) transport: Arc<T>,
+    /// No more requests will be sent.
+    no_more_requests: AtomicBool,
+}
+
+impl<T: Ending> Ends<T> {
+    pub(crate) fn new(shared: Arc<Shared>, transport: Arc<T>) -> Arc<Self> {
+        Arc::new(Ends { shared, transport, no_more_requests: AtomicBool::new(false) })
+    }
+
+    /// A step of reading has ended: the sender may go on, or has nothing to hope for.
+    pub(crate) fn something_was_read<U>(&self, result: &Result<U, Error>) {
+        let failed = result.as_ref().is_err_and(|error| error.requests().is_some());
+        if failed || self.shared.queue().is_over() {
+            self.transport.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.tell();
+    }
+
+    pub(crate) fn close(&self) {
+        self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
+        self.transport.shutdown(Shutdown::Both);
+        self.shared.changed.tell();
+    }
+
+    /// Before the first request after a pause. Nobody reads now, since nothing is due, so what can be read nobody asked for.
+    pub(crate) fn refuse_unasked(&self) -> Result<(), Error> {
+        let mut queue = self.shared.queue();
+        if !queue.is_empty() || queue.close_reason().is_some() {
+            return Ok(());
+        }
+        let mut seen = [0; 12];
+        match self.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
+            // A lone empty line is skipped by the reader.
+            Ok(Progress::Needs(_) | Progress::Done(b"\r\n")) => {}
+            Ok(Progress::Done([])) => queue.close(CloseReason::PeerClosed),
+            Ok(Progress::Done(bytes)) if bytes.ends_with(b" 408") => queue.close(CloseReason::RequestTimeout),
+            Ok(Progress::Done(_)) => queue.close(CloseReason::UnaskedBytes),
+            Err(error) => {
+                queue.close(CloseReason::PeerClosed);
+                return Error::of_looking(error, &queue).map_or(Ok(()), Err);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the other half has read of the answer to the last request's expectation; `None` if that is still to be waited for.
+    /// The caller has the lock of the queue.
+    pub(crate) fn answer_to_expectation(
+        &self,
+        sending: &mut Sending,
+        queue: &mut dugong_proto::Outstanding,
+    ) -> Option<Result<Continue, Error>> {
+        match sending.half.offer(0, queue) {
+            Err(Misuse::AwaitContinue) => {}
+            Err(_) => return Some(Ok(Continue::Refused)),
+            Ok(_) => return Some(Ok(Continue::Send)),
+        }
+        // Over, or cut at this end: both come with a reason.
+        let reason = queue.close_reason().filter(|_| queue.is_over() || self.shared.is_cut())?;
+        Some(Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(queue) }))
+    }
+
+    /// Whether a request is outstanding, or none ever will be; `None` if that is still to be waited for. The caller has the lock
+    /// of the queue.
+    pub(crate) fn is_request_due(&self, queue: &dugong_proto::Outstanding) -> Option<Result<bool, Error>> {
+        if !queue.is_empty() {
+            return Some(Ok(true));
+        }
+        if self.no_more_requests.load(Ordering::Acquire) {
+            return Some(Ok(false));
+        }
+        let reason = queue.close_reason()?;
+        Some(Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(queue) }))
+    }
+
+    /// The half that sends is dropped.
+    pub(crate) fn no_more_requests(&self, sending: &Sending) {
+        self.no_more_requests.store(true, Ordering::Release);
+        if sending.half().owes_content() || !sending.half().to_send().is_empty() {
+            // The rest of the last request will never come: nobody must wait for it, or for its answer.
+            self.shared.queue().close(CloseReason::ContentNotSent);
+            self.transport.shutdown(Shutdown::Write);
+        }
+        // Taking the lock makes sure that nobody is between looking and waiting.
+        drop(self.shared.queue());
+        self.shared.changed.tell();
+    }
+
+    /// What is to be said of a request that was taken and that could not be sent to its end.
+    pub(crate) fn is_sent(&self, number: u64, flushed: Result<(), Error>) -> Result<u64, Error> {
+        match flushed {
+            Ok(()) | Err(Error::TimedOut { .. }) => Ok(number),
+            // Its response was read before all of its content was sent: that says what became of it.
+            Err(_) if self.shared.queue().answered() > number => Ok(number),
+            Err(error) => Err(error),
+        }
+    }
+}
