@@ -71,6 +71,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::transport::TimeLimit;
     use crate::{Config, Origin, Request};
 
     /// A stream that always is ready for writing, and takes one byte at a time.
