@@ -83,6 +83,11 @@ impl Origin {
         if host.is_empty() {
             return Err(invalid("it has no host"));
         }
+        let host = match host.split_once("%25") {
+            // A zone (RFC 6874 §2); written as systems write it, it is understood as well.
+            Some((address, zone)) if address.contains(':') && !zone.is_empty() => format!("{address}%{zone}"),
+            _ => host.to_owned(),
+        };
         let port = match authority.port() {
             Some(port) if port.as_str().bytes().all(|b| b.is_ascii_digit()) => port.as_u16(),
             None if authority.as_str().ends_with(':') || authority.as_str() == authority.host() => default_port(secure),
@@ -111,11 +116,16 @@ impl Origin {
         self.port
     }
 
-    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is that of the scheme (RFC 9110 §7.2).
+    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is that of the scheme (RFC 9110 §7.2). The zone of an
+    /// IPv6 address is left out, since it is a matter of this machine (RFC 6874 §4).
     #[must_use]
     pub fn host_field(&self) -> String {
         let port = if self.port == default_port(self.secure) { String::new() } else { format!(":{}", self.port) };
-        if self.host.contains(':') { format!("[{}]{port}", self.host) } else { format!("{}{port}", self.host) }
+        if !self.host.contains(':') {
+            return format!("{}{port}", self.host);
+        }
+        let address = self.host.split('%').next().unwrap_or(&self.host);
+        format!("[{address}]{port}")
     }
 }
 
@@ -163,6 +173,17 @@ mod tests {
             let (origin, found) = Origin::of_url(url).unwrap();
             assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
         }
+    }
+
+    #[test]
+    fn the_zone_of_an_address_is_nothing_for_the_server() {
+        assert_eq!(Origin::http("fe80::1%eth0", 80).host_field(), "[fe80::1]");
+        assert_eq!(Origin::https("fe80::1%eth0", 80).host_field(), "[fe80::1]:80");
+        for url in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
+            assert_eq!(Origin::of_url(url).unwrap().0, Origin::http("fe80::1%eth0", 80));
+        }
+        let (socket, _server) = std::os::unix::net::UnixStream::pair().unwrap();
+        crate::Config::new().over(socket, &Origin::http("fe80::1%eth0", 80)).unwrap();
     }
 
     #[test]
