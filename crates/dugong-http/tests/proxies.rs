@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use dugong_http::step::Interest;
 use dugong_http::transport::{Proxy, wait};
-use dugong_http::{CloseReason, Closed, Config, Connection, Error, Fields, Misuse, Request, Sent};
+use dugong_http::{CloseReason, Closed, Config, Connection, Error, Event, Fields, Misuse, Request, Sent, without_secrets};
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};
 
@@ -73,7 +73,14 @@ impl Shown {
     /// The same client, seen.
     fn of(&self, client: Config) -> Config {
         let events = self.events.clone();
-        client.trace(self.clone()).observe(move |event| events.lock().unwrap().push(format!("{event:?}")))
+        client.trace(self.clone()).observe(move |event| {
+            let shown = match event {
+                // As whoever shows heads to people does it.
+                Event::Request { head, .. } => format!("Request {}", without_secrets(head).escape_ascii()),
+                other => format!("{other:?}"),
+            };
+            events.lock().unwrap().push(shown);
+        })
     }
 
     /// The names of the events, in their order.
@@ -278,6 +285,7 @@ fn credentials_for_a_proxy_are_sent_and_not_shown() {
     assert_eq!(exchange(&mut connection, &Request::get("/")).status, 200);
     let trace = shown.trace();
     assert!(trace.contains("\n> Proxy-Authorization: ***\\r\\n\n"), "{trace}");
+    assert!(shown.all().contains("Request GET http://") && shown.all().contains("Proxy-Authorization: ***"), "{}", shown.all());
     hides_credentials(&format!("{before} {connection:?} {}", shown.all()));
 }
 
