@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::IpAddr;
 
 use dugong_http::{Event, ResponseHead, without_secrets};
 
@@ -17,8 +16,6 @@ pub(crate) fn tell(event: &Event<'_>) {
 /// `* ` before what happens, `> ` and `< ` before what is sent and received, `{ ` before a note about content.
 fn text(event: &Event<'_>) -> String {
     match event {
-        // An address is only written down in another way.
-        Event::Resolving { host } | Event::Resolved { host, .. } if is_address(host) => String::new(),
         Event::Resolving { host } => note(&format_args!("Looking up {host}")),
         Event::Resolved { host, addresses } => {
             let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
@@ -48,11 +45,6 @@ fn text(event: &Event<'_>) -> String {
         // The library may learn to tell more.
         _ => String::new(),
     }
-}
-
-/// IPv6 perhaps with a zone.
-fn is_address(host: &str) -> bool {
-    host.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
 fn note(text: &dyn std::fmt::Display) -> String {
@@ -86,7 +78,6 @@ mod tests {
         let error = io::Error::other("two\nlines");
         let address = dugong_http::transport::Address::Unix(std::path::Path::new("/a\x1b[2J").into());
         assert_eq!(text(&Event::Resolving { host: "a.example" }), "* Looking up a.example\n");
-        assert_eq!(text(&Event::Resolving { host: "fe80::1%eth0" }), "");
         assert_eq!(text(&Event::ConnectFailed { address: &address, error: &error }), "* /a\\x1b[2J: two\\x0alines\n");
     }
 

@@ -169,7 +169,7 @@ impl Error {
             Error::Tunnel { source, .. } => match &**source {
                 TunnelError::Refused(refusal) => {
                     let status = refusal.head().status().as_u16();
-                    matches!(status, 408 | 429) || status >= 500
+                    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
                 }
                 TunnelError::Failed(error) => error.is_temporary(),
                 TunnelError::SpokeFirst => false,
@@ -285,7 +285,14 @@ impl Error {
                     WaitingFor::Content => f.write_str("timed out waiting for the server to send the rest of a response"),
                     WaitingFor::Request => f.write_str("timed out waiting for a request to be sent"),
                 }?;
-                write!(f, ": {limit}")
+                match (limit, waiting_for) {
+                    // The limits of these phases are for all of them, whatever progress there was.
+                    (
+                        TimeLimit::Phase(limit),
+                        WaitingFor::Name | WaitingFor::Connection | WaitingFor::Tunnel | WaitingFor::Handshake,
+                    ) => write!(f, ": not done after {limit:?}"),
+                    _ => write!(f, ": {limit}"),
+                }
             }
             Error::Url(_) | Error::Proxy(_) => f.write_str("cannot connect"),
             Error::Socket(_) => f.write_str("the socket cannot be used"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dugong_proto::{CloseReason, ResponseHead};
 
 use crate::config::Config;
-use crate::error::Requests;
+use crate::error::{Error, Requests};
 use crate::transport::{Address, Origin};
 
 /// Something that happened on a connection, told in the order in which it happened.
@@ -69,6 +69,11 @@ pub enum Event<'a> {
         version: &'a str,
         /// The cipher suite.
         cipher_suite: &'a str,
+    },
+    /// There is no connection: nothing is left of the attempt.
+    Failed {
+        /// Why.
+        error: &'a Error,
     },
     /// A request was taken to be sent.
     Request {

@@ -52,6 +52,10 @@ fn report(connection: &Span, phase: &mut Option<Span>, event: &Event<'_>) {
             debug!(target: "dugong", parent: phase.as_ref().unwrap_or(connection), version, cipher_suite, "secured");
             *phase = None;
         }
+        Event::Failed { error } => {
+            debug!(target: "dugong", parent: phase.as_ref().unwrap_or(connection), "no connection: {error:#}");
+            *phase = None;
+        }
         Event::Request { number, head } => {
             debug!(target: "dugong", parent: connection, number, bytes = head.len(), "request sent");
         }

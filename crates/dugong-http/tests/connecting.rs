@@ -145,7 +145,7 @@ fn two_hundred_connections_to_nowhere_end_when_they_have_to_and_leave_nothing_be
         assert!(open() >= before + 200);
         for connect in &mut connects {
             let error = connect.step(start + Duration::from_secs(1)).map(drop).unwrap_err();
-            let text = "timed out connecting to www.example port 80 (192.0.2.9:80: no answer): no progress for 1s";
+            let text = "timed out connecting to www.example port 80 (192.0.2.9:80: no answer): not done after 1s";
             assert_eq!(error.to_string(), text);
         }
         assert_eq!((open(), threads()), (before, threads_before));
@@ -201,7 +201,7 @@ fn a_silent_name_server_is_waited_for_no_longer_than_allowed() {
         network.configure("nameserver 127.0.0.1");
         let _silent = std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
         let error = Config::new().resolve_timeout(SHORT).connect("http://www.example").map(drop).unwrap_err();
-        assert_eq!(error.to_string(), "timed out looking up the name of www.example: no progress for 20ms");
+        assert_eq!(error.to_string(), "timed out looking up the name of www.example: not done after 20ms");
         let error = Config::new().establish_timeout(SHORT).connect("http://www.example").map(drop).unwrap_err();
         assert_eq!(error.to_string(), "timed out looking up the name of www.example: no connection after 20ms");
         assert!(error.is_timeout() && error.is_temporary());

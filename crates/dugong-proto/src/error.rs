@@ -212,7 +212,7 @@ reasons! {
         /// Not HTTP, or HTTP/0.9.
         NotHttp = "not-http", "expected a status line that begins with HTTP/";
         /// An alert of TLS (RFC 8446 §6), by which a server that wants TLS answers a request without it.
-        Tls = "tls", "expected a status line, but the server speaks TLS on this port, so that its URLs begin with https";
+        Tls = "tls", "expected a status line, but found an alert of TLS, which is spoken on this port";
         /// Another version of HTTP.
         Version = "version", "expected HTTP/1.0 or HTTP/1.1";
         /// A status line without a status.

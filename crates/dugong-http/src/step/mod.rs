@@ -171,6 +171,12 @@ impl Sending {
         self.half.proceed_without_continue(&mut shared.queue());
     }
 
+    /// Nothing of what there is to send will be sent.
+    fn give_up(&mut self) {
+        self.upload = None;
+        self.half.give_up();
+    }
+
     /// How much of the content that was given with the last request is still to be sent; later steps send it.
     #[must_use]
     pub fn upload_left(&self) -> usize {

@@ -164,14 +164,15 @@ impl Duplex<'_> {
         if sender.upload.is_none() && sender.half.to_send().is_empty() {
             return flush(shared, stream);
         }
-        if is_pointless(&shared.queue()) {
-            sender.upload = None;
-            sender.half.give_up();
-            return Ok(Progress::Done(()));
-        }
         while let Some(upload) = &mut sender.upload {
             let content = &upload.content[upload.sent..];
-            let offer = sender.half.offer(content.len(), &mut shared.queue());
+            let mut queue = shared.queue();
+            if is_pointless(&queue) {
+                sender.give_up();
+                return Ok(Progress::Done(()));
+            }
+            let offer = sender.half.offer(content.len(), &mut queue);
+            drop(queue);
             let offer = match offer {
                 Ok(offer) => offer,
                 Err(Misuse::AwaitContinue) if upload.until.is_some_and(|until| until <= Instant::now()) => {
@@ -205,7 +206,13 @@ impl Duplex<'_> {
             }
         }
         while !sender.half.to_send().is_empty() {
-            sender.half.sending(&mut shared.queue());
+            let mut queue = shared.queue();
+            if is_pointless(&queue) {
+                sender.give_up();
+                return Ok(Progress::Done(()));
+            }
+            sender.half.sending(&mut queue);
+            drop(queue);
             match write(shared, stream, &[IoSlice::new(sender.half.to_send())]) {
                 Ok(Progress::Done(count)) => sender.half.sent(count, &mut shared.queue()),
                 Ok(Progress::Needs(interest)) => {

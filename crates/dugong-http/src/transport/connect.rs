@@ -1,8 +1,6 @@
 //! Making a connection: name, TCP, tunnel, TLS.
 
 use std::fmt;
-#[cfg(feature = "socks")]
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,7 +9,7 @@ use std::time::Instant;
 use super::carrier::{Carrier, Traced};
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
-use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits};
+use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits, host_name};
 #[cfg(feature = "socks")]
 use super::{ResolveError, Socks};
 use crate::config::{Config, ProxyChoice};
@@ -172,15 +170,16 @@ impl Connect {
     /// # Panics
     /// If it was at its end before.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
-        let progress = self.advance(now);
+        let mut progress = self.advance(now);
         if let Ok(Poll::Pending) = progress {
             let expiry = Expiry::earliest([self.phase, self.sums[0], self.sums[1]]);
             let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) else { return Ok(Poll::Pending) };
-            let error = self.timed_out(expiry.limit);
-            self.stage = Stage::Over;
-            return Err(error);
+            progress = Err(self.timed_out(expiry.limit));
         }
         self.stage = Stage::Over;
+        if let Err(error) = &progress {
+            self.tell(&Event::Failed { error });
+        }
         progress
     }
 
@@ -191,7 +190,10 @@ impl Connect {
                 Stage::Name(mut resolving) => match resolving.step(now)? {
                     Poll::Pending => return self.pending(Stage::Name(resolving)),
                     Poll::Ready(addresses) => {
-                        self.tell(&Event::Resolved { host: self.next_host().0, addresses: &addresses });
+                        let (host, port) = self.next_host();
+                        if host_name::literal(host, port).is_none() {
+                            self.tell(&Event::Resolved { host, addresses: &addresses });
+                        }
                         self.tcp(Connecting::new(addresses), now)
                     }
                 },
@@ -286,7 +288,9 @@ impl Connect {
             let addresses = addresses.clone();
             return self.tcp(Connecting::new(addresses), now);
         }
-        self.tell(&Event::Resolving { host });
+        if host_name::literal(host, port).is_none() {
+            self.tell(&Event::Resolving { host });
+        }
         let resolving = Resolving::new(host, port, self.off_thread);
         self.enter(WaitingFor::Name, now);
         Stage::Name(resolving)
@@ -318,7 +322,7 @@ impl Connect {
     #[cfg(feature = "socks")]
     fn socks(&mut self, remote_names: bool, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
         let (host, port) = (self.origin.host(), self.origin.port());
-        if remote_names || host.parse::<IpAddr>().is_ok() {
+        if remote_names || host.parse::<std::net::IpAddr>().is_ok() {
             return self.ask_socks(host, carrier);
         }
         if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {

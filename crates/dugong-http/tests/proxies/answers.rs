@@ -66,7 +66,7 @@ fn failed(answer: &[u8], then: Then) -> (Error, String) {
     let shown = Shown::default();
     let error = shown.of(through(address)).connect(ORIGIN).map(drop).unwrap_err();
     assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
-    assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling");
+    assert_eq!(shown.events(), "Connecting Connected Tunneling Failed");
     let trace = shown.trace();
     let connect = CONNECT.replace("\r\n", "\\r\\n\n> ").replace("Basic dGVzdGVyOnBhc3Mtd29yZA==", "***");
     let begin = format!("> {connect}").trim_end_matches("> ").to_owned();
@@ -180,8 +180,7 @@ fn what_is_no_answer_is_told_from_none() {
         Error::Closed { .. } => "closed",
         error => panic!("{error:?}"),
     };
-    const TLS: &str =
-        "expected a status line, but the server speaks TLS on this port, so that its URLs begin with https, at byte 0";
+    const TLS: &str = "expected a status line, but found an alert of TLS, which is spoken on this port, at byte 0";
     for (answer, expected, cause) in [
         (&b""[..], "closed", "the connection ended before the response"),
         (b"HTTP", "closed", "the connection ended after 4 bytes of a response head"),
@@ -248,7 +247,7 @@ fn what_comes_through_the_tunnel_and_is_not_tls_ends_the_handshake() {
         assert!(matches!(&error, Error::Tls { requests: None, .. }), "{error:?}");
         assert_eq!((error.to_string(), error.is_temporary()), (message.to_owned(), is_temporary));
         hides_credentials(&format!("{error:#} {error:?} {}", shown.all()));
-        assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking");
+        assert_eq!(shown.events(), "Connecting Connected Tunneling Tunneled Handshaking Failed");
         let (first, rest) = received.join().unwrap();
         // 22 is a handshake; what follows can only be an alert, 21.
         assert!(first == 22 && (rest.is_empty() || rest[0] == 21), "{first} {rest:?}");
@@ -263,7 +262,7 @@ fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
     let error = shown.of(through(address)).handshake_timeout(limit).connect(ORIGIN).map(drop).unwrap_err();
     assert!(error.is_timeout() && error.is_temporary() && !error.is_closed());
     let to = format!("origin.example port 443 (http://{address})");
-    let text = format!("timed out waiting for the proxy to open a tunnel to {to}: no progress for 20ms");
+    let text = format!("timed out waiting for the proxy to open a tunnel to {to}: not done after 20ms");
     assert_eq!(format!("{error:#}"), text);
     hides_credentials(&format!("{error:?} {}", shown.all()));
     assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
@@ -277,7 +276,7 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
         [("", "Tunneling", WaitingFor::Tunnel), ("HTTP/1.1 200 OK\r\n\r\n", "Handshaking", WaitingFor::Handshake)]
     {
         for (limit, why) in [
-            (TimeLimit::Phase(HOUR), "no progress for 3600s"),
+            (TimeLimit::Phase(HOUR), "not done after 3600s"),
             (TimeLimit::Connecting(HOUR), "no connection after 3600s"),
             (TimeLimit::Deadline, "the deadline has passed"),
         ] {

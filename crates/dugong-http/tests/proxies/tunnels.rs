@@ -101,8 +101,7 @@ fn tls_goes_through_the_tunnel_to_the_origin() {
                 count += 1;
             }
             assert_eq!(count, 100);
-            let events =
-                "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking Secured Request Response Complete";
+            let events = "Connecting Connected Tunneling Tunneled Handshaking Secured Request Response Complete";
             assert!(shown.events().starts_with(events), "{}", shown.events());
             hides_credentials(&format!("{} {connection:?} {config:?}", shown.all()));
             // As it is inside of TLS.
@@ -170,7 +169,7 @@ fn the_certificate_has_to_be_for_the_origin_and_not_for_the_proxy() {
                 other => panic!("{other:?}"),
             }
             assert!(!error.is_temporary() && !error.is_timeout() && !error.is_closed());
-            assert_eq!(shown.events(), "Resolving Resolved Connecting Connected Tunneling Tunneled Handshaking");
+            assert_eq!(shown.events(), "Connecting Connected Tunneling Tunneled Handshaking Failed");
             assert_eq!(received.join().unwrap(), b"", "{}", server.name);
         }
     }

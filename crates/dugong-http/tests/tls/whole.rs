@@ -254,7 +254,7 @@ fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
     connection.send_request(Request::get("/")).unwrap();
     let error = connection.read_response().map(drop).unwrap_err();
     assert!(matches!(error, Error::Unsupported { what: Unsupported::Tls, .. }), "{error:?}");
-    assert!(error.to_string().contains("the server speaks TLS on this port"), "{error}");
+    assert!(error.to_string().contains("TLS, which is spoken on this port"), "{error}");
     server.join().unwrap();
     // nginx knows HTTP when it sees it.
     let nginx = nginx("listen $LISTEN ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;", &identity, &[]);
@@ -285,7 +285,7 @@ fn a_server_that_is_silent_in_the_handshake_is_waited_for_as_long_as_allowed() {
     let config = client(&authority, address).handshake_timeout(std::time::Duration::from_millis(20));
     let error = config.connect("https://www.example/").map(drop).unwrap_err();
     assert!(error.is_timeout() && error.is_temporary());
-    let text = "timed out in the TLS handshake with www.example port 443: no progress for 20ms";
+    let text = "timed out in the TLS handshake with www.example port 443: not done after 20ms";
     assert_eq!(error.to_string(), text);
     // What came was the beginning of a handshake (RFC 8446 §5.1), and no request.
     assert_eq!(server.join().unwrap()[0], 22);
