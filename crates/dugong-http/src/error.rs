@@ -245,6 +245,17 @@ fn of_tls(error: io::Error) -> Result<Error, io::Error> {
     Err(error)
 }
 
+/// Whether what a stream reported comes from TLS, and not from what is below.
+#[cfg(feature = "rustls")]
+pub(crate) fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<TlsError>())
+}
+
+#[cfg(not(feature = "rustls"))]
+pub(crate) fn is_of_tls(_: &io::Error) -> bool {
+    false
+}
+
 /// Whether an error of the system is one of the network that may go away by itself.
 pub(crate) fn is_temporary(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock};

@@ -38,7 +38,7 @@ use bytes::Bytes;
 use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 use crate::config::Config;
-use crate::error::{Error, Requests};
+use crate::error::{Error, Requests, is_of_tls};
 use crate::events::{Event, Observer};
 use crate::transport::Proxy;
 
@@ -227,6 +227,12 @@ impl Receiving {
     /// Have `callback` called with each interim (1xx) response, before the final one is reported.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.on_interim = Some(Box::new(callback));
+    }
+
+    /// What was said when reading failed, if TLS said it: then it is the error of whoever comes first, also of a sender. Otherwise
+    /// it is for the reader.
+    fn said_by_tls(&mut self) -> Option<io::Error> {
+        self.said.take_if(|error| is_of_tls(error))
     }
 
     /// Takes the final head that is ready.

@@ -79,7 +79,7 @@ impl Duplex<'_> {
         let number = match number {
             Ok(number) => number,
             Err(error) => {
-                let said = self.receiving.as_mut().and_then(|receiver| receiver.said.take());
+                let said = self.receiving.as_mut().and_then(|receiver| receiver.said_by_tls());
                 return Err(Error::of_core(error, &queue, said));
             }
         };
@@ -131,7 +131,7 @@ impl Duplex<'_> {
         }
         let mut queue = self.shared.queue();
         let polled = receiver.half.poll_head(&mut queue);
-        polled.map(drop).map_err(|error| Error::of_core(error, &queue, receiver.said.take()))
+        polled.map(drop).map_err(|error| Error::of_core(error, &queue, receiver.said_by_tls()))
     }
 
     /// Sends content that was given with the last request to its end, before anything can follow it.
