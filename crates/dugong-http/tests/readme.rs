@@ -13,16 +13,18 @@ fn the_readme_shows_the_example_as_it_is() {
 }
 
 #[test]
-fn the_example_fetches_a_hundred_documents() {
+fn the_examples_fetch_a_hundred_documents() {
     let origin = Origin::start(Config::default()).expect("an origin on loopback");
-    let run = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--example", "fetch", "--", &format!("http://{}", origin.address())])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs");
-    let printed = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert_eq!(printed.lines().count(), 100);
-    let last = format!("/doc/100: 200, {} bytes", dugong_origin::document("100").len());
-    assert_eq!(printed.lines().last(), Some(last.as_str()));
+    for example in ["fetch", "threads"] {
+        let run = Command::new(env!("CARGO"))
+            .args(["run", "--quiet", "--example", example, "--", &format!("http://{}", origin.address())])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo runs");
+        let printed = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success(), "{example}: {}", String::from_utf8_lossy(&run.stderr));
+        assert_eq!(printed.lines().count(), 100, "{example}");
+        let last = format!("/doc/100: 200, {} bytes", dugong_origin::document("100").len());
+        assert_eq!(printed.lines().last(), Some(last.as_str()), "{example}");
+    }
 }
