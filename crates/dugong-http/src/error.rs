@@ -58,6 +58,14 @@ pub enum Error {
         /// While connecting: to where, and what had come of it.
         to: Option<Box<str>>,
     },
+    /// The content of a response is longer than the caller takes. The connection is as it was: the rest of it can be read, or is
+    /// skipped by whoever asks for the next response.
+    ContentTooLong {
+        /// The number of the request.
+        number: u64,
+        /// How many bytes the caller takes.
+        limit: usize,
+    },
     /// The URL is not one that can be connected to.
     Url(InvalidUrl),
     /// The proxy that was given, or that the environment names, is not one that can be used.
@@ -188,6 +196,7 @@ impl Error {
                 _ => false,
             },
             Error::Local(_) | Error::Remote { .. } | Error::Unsupported { .. } | Error::Url(_) | Error::Proxy(_) => false,
+            Error::ContentTooLong { .. } => false,
         }
     }
 
@@ -305,6 +314,9 @@ impl Error {
                     _ => write!(f, ": {limit}"),
                 }
             }
+            Error::ContentTooLong { number, limit } => {
+                write!(f, "the response to request {number} has more than {limit} bytes of content")
+            }
             Error::Url(_) | Error::Proxy(_) => f.write_str("cannot connect"),
             Error::Socket(_) => f.write_str("the socket cannot be used"),
             Error::Resolve(source) => source.fmt(f),
@@ -381,7 +393,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Local(_) | Error::Url(_) | Error::Proxy(_) => io::ErrorKind::InvalidInput,
-            Error::Remote { .. } | Error::Unsupported { .. } => io::ErrorKind::InvalidData,
+            Error::Remote { .. } | Error::Unsupported { .. } | Error::ContentTooLong { .. } => io::ErrorKind::InvalidData,
             Error::Closed { cause: Closed::Incomplete(..), .. } => io::ErrorKind::UnexpectedEof,
             Error::Closed { .. } => io::ErrorKind::BrokenPipe,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,

@@ -73,8 +73,12 @@
 //! | `socks` | SOCKS5 proxies |
 //! | `tracing` | spans and events with the target `dugong` |
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
 pub mod convert;
 pub mod step;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 pub mod transport;
 
 mod blocking;
@@ -85,6 +89,7 @@ mod halves;
 mod patience;
 mod pipeline;
 mod request;
+mod response;
 mod trace;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -1,14 +1,14 @@
 //! Reading responses.
 
-use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
-use dugong_proto::{Content, Fields, ResponseHead, Status};
+use dugong_proto::Content;
 
 use super::drive;
 use crate::error::Error;
 use crate::halves::Ends;
 use crate::patience::Patience;
+use crate::response::response_head;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::{Transport, WaitingFor};
 
@@ -69,60 +69,10 @@ pub struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// The number of the request that this is the answer to.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
+    response_head!();
 
-    /// Status line and header section.
-    #[must_use]
-    pub fn head(&self) -> &ResponseHead {
-        self.reader.receiving.half().head()
-    }
-
-    /// The status code.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.head().status()
-    }
-
-    /// The reason phrase as text, each byte one character (ISO 8859-1); often empty.
-    #[must_use]
-    pub fn reason(&self) -> Cow<'_, str> {
-        self.head().reason_text()
-    }
-
-    /// The header section.
-    #[must_use]
-    pub fn fields(&self) -> &Fields {
-        self.head().fields()
-    }
-
-    /// The length of the content in bytes as far as it is known before it is read: 0 if there is none, `None` if chunks or the
-    /// end of the connection will tell.
-    #[must_use]
-    pub fn content_length(&self) -> Option<u64> {
-        let half = self.reader.receiving.half();
-        if self.is_at_end() { Some(half.content_received()) } else { half.content_length() }
-    }
-
-    /// Whether the content was read to its last byte: what there is to read then belongs to the next response.
-    fn is_at_end(&self) -> bool {
-        self.reader.receiving.half().completed() > self.number
-    }
-
-    /// Bytes of content that were read so far.
-    #[must_use]
-    pub fn content_received(&self) -> u64 {
-        self.reader.receiving.half().content_received()
-    }
-
-    /// The trailer section: empty until the content was read to its end (RFC 9112 §7.1.2). It is not part of the header
-    /// section, since a field there may mean something else.
-    #[must_use]
-    pub fn trailers(&self) -> &Fields {
-        self.reader.receiving.half().trailers()
+    fn receiving(&self) -> &Receiving {
+        self.reader.receiving
     }
 
     /// What is left of the content, as a whole.
@@ -140,12 +90,7 @@ impl Response<'_> {
     /// # Errors
     /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
     pub fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
-        // What a server announces is not allocated before it comes.
-        const TRUSTED: u64 = 1 << 20;
-        if let Some(length) = self.content_length() {
-            let left = length - self.content_received().min(length);
-            content.reserve(usize::try_from(left.min(TRUSTED)).unwrap_or(0));
-        }
+        self.reserve_for_rest(content);
         while let Some(bytes) = self.next_content()? {
             content.extend_from_slice(bytes);
             let count = bytes.len();

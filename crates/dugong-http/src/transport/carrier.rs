@@ -22,8 +22,9 @@ pub struct Transport {
     layers: Option<Box<Layers>>,
 }
 
+/// What is between a stream of bytes and those of HTTP, whoever owns the stream.
 #[derive(Debug)]
-struct Layers {
+pub(crate) struct Layers {
     session: Option<Mutex<Session>>,
     trace: Option<WireTrace>,
 }
@@ -132,26 +133,34 @@ fn progress(needs: Interest, mut operation: impl FnMut() -> io::Result<usize>) -
 
 impl Transport {
     pub(super) fn new(carrier: Carrier, session: Option<Session>, trace: Option<WireTrace>) -> Self {
-        let layers = Layers { session: session.map(Mutex::new), trace };
-        let is_plain = layers.session.is_none() && layers.trace.is_none();
-        Transport { carrier, layers: (!is_plain).then(|| Box::new(layers)) }
+        Transport { carrier, layers: Layers::of(session, trace) }
     }
 
-    /// The TLS session, if there is one. Its lock is never held while waiting.
-    pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
-        Some(lock(self.layers.as_ref()?.session.as_ref()?))
+    /// What is between the socket and the bytes of HTTP, if anything is.
+    #[cfg(feature = "async")]
+    pub(crate) fn layers(&self) -> Option<&Layers> {
+        self.layers.as_deref()
+    }
+
+    /// The socket, if it is one.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        match &self.carrier {
+            Carrier::Socket(socket) => Some(socket),
+            Carrier::Brought(_) => None,
+        }
+    }
+
+    fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        self.layers.as_ref()?.session()
     }
 
     /// What TLS has agreed on, if it is spoken.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(&self) -> Option<TlsInfo> {
-        let session = self.session()?;
-        Some(TlsInfo {
-            version: session.version().unwrap_or_default(),
-            cipher_suite: session.cipher_suite().unwrap_or_default(),
-            certificates: session.peer_certificates().map(Into::into).collect(),
-        })
+        self.layers.as_ref()?.tls()
     }
 
     /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
@@ -228,7 +237,7 @@ impl Stream for &Transport {
         match (&self.layers, &self.carrier) {
             (None, Carrier::Socket(socket)) => (&**socket).read(buffer),
             (None, Carrier::Brought(_)) => (&self.carrier).read(buffer),
-            (Some(layers), _) => layers.read(&self.carrier, buffer),
+            (Some(layers), _) => layers.read(&mut &self.carrier, buffer),
         }
     }
 
@@ -237,7 +246,7 @@ impl Stream for &Transport {
         match (&self.layers, &self.carrier) {
             (None, Carrier::Socket(socket)) => (&**socket).write(pieces),
             (None, Carrier::Brought(_)) => (&self.carrier).write(pieces),
-            (Some(layers), _) => layers.write(&self.carrier, pieces),
+            (Some(layers), _) => layers.write(&mut &self.carrier, pieces),
         }
     }
 
@@ -246,7 +255,7 @@ impl Stream for &Transport {
         match (&self.layers, &self.carrier) {
             (None, Carrier::Socket(_)) => Ok(Progress::Done(())),
             (None, Carrier::Brought(_)) => (&self.carrier).flush(),
-            (Some(layers), _) => layers.flush(&self.carrier),
+            (Some(layers), _) => layers.flush(&mut &self.carrier),
         }
     }
 }
@@ -276,28 +285,51 @@ impl Stream for Traced<'_> {
 }
 
 impl Layers {
-    fn read(&self, mut carrier: &Carrier, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    /// `None` if there is nothing.
+    pub(super) fn of(session: Option<Session>, trace: Option<WireTrace>) -> Option<Box<Self>> {
+        let layers = Layers { session: session.map(Mutex::new), trace };
+        let is_plain = layers.session.is_none() && layers.trace.is_none();
+        (!is_plain).then(|| Box::new(layers))
+    }
+
+    /// The TLS session, if there is one. Its lock is never held while waiting.
+    pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        Some(lock(self.session.as_ref()?))
+    }
+
+    /// What TLS has agreed on, if it is spoken.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn tls(&self) -> Option<TlsInfo> {
+        let session = self.session()?;
+        Some(TlsInfo {
+            version: session.version().unwrap_or_default(),
+            cipher_suite: session.cipher_suite().unwrap_or_default(),
+            certificates: session.peer_certificates().map(Into::into).collect(),
+        })
+    }
+
+    pub(crate) fn read(&self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         let read = match &self.session {
-            None => carrier.read(buffer),
-            Some(session) => lock(session).read(&mut carrier, buffer),
+            None => stream.read(buffer),
+            Some(session) => lock(session).read(stream, buffer),
         };
         note_read(self.trace.as_ref(), buffer, &read);
         read
     }
 
-    fn write(&self, mut carrier: &Carrier, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    pub(crate) fn write(&self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         let written = match &self.session {
-            None => carrier.write(pieces),
-            Some(session) => lock(session).write(&mut carrier, pieces),
+            None => stream.write(pieces),
+            Some(session) => lock(session).write(stream, pieces),
         };
         note_written(self.trace.as_ref(), pieces, &written);
         written
     }
 
-    fn flush(&self, mut carrier: &Carrier) -> io::Result<Progress<()>> {
+    pub(crate) fn flush(&self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
         match &self.session {
-            None => carrier.flush(),
-            Some(session) => lock(session).flush(&mut carrier),
+            None => stream.flush(),
+            Some(session) => lock(session).flush(stream),
         }
     }
 }

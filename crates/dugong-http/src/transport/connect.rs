@@ -1,15 +1,18 @@
 //! Making a connection: name, TCP, tunnel, TLS.
 
 use std::fmt;
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+#[cfg(feature = "async")]
+use super::carrier::Layers;
 use super::carrier::{Carrier, Traced};
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
-use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Transport, Tunnel, Waits, host_name};
+use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Stream, Transport, Tunnel, Waits, host_name};
 #[cfg(feature = "socks")]
 use super::{ResolveError, Socks};
 use crate::config::{Config, ProxyChoice};
@@ -66,9 +69,9 @@ pub struct Connect {
 /// What connecting comes to.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Established {
+pub struct Established<T = Transport> {
     /// The stream.
-    pub transport: Transport,
+    pub transport: T,
     /// The sending side for it.
     pub sending: Sending,
     /// The receiving side for it.
@@ -77,6 +80,12 @@ pub struct Established {
     pub shared: Shared,
     /// When the whole connection has to be at its end, if there is a limit.
     pub deadline: Option<Instant>,
+}
+
+/// What there is at the end.
+struct Pieces {
+    carrier: Option<Carrier>,
+    session: Option<Session>,
 }
 
 enum Stage {
@@ -89,10 +98,11 @@ enum Stage {
     SocksName(Resolving, Carrier),
     #[cfg(feature = "socks")]
     Socks(Box<Socks>, Carrier),
+    /// Without a carrier, the stream is an argument of each step.
     #[cfg(feature = "rustls")]
-    Handshake(Box<Session>, Carrier),
+    Handshake(Box<Session>, Option<Carrier>),
     /// The stream is there, and nothing is to be done on it before HTTP is spoken.
-    Ready(Carrier),
+    Ready(Option<Carrier>),
     Over,
 }
 
@@ -118,7 +128,18 @@ impl Connect {
     /// As for [`new`](Connect::new).
     pub(crate) fn over(config: &Config, origin: &Origin, carrier: Carrier, now: Instant) -> Result<Self, Error> {
         let mut connect = Connect::begin(config, origin, None, now)?;
-        connect.stage = connect.secure(carrier, now)?;
+        connect.stage = connect.secure(Some(carrier), now)?;
+        Ok(connect)
+    }
+
+    /// Will speak to `origin` over a stream that is an argument of each [step](Connect::step_over).
+    ///
+    /// # Errors
+    /// As for [`new`](Connect::new).
+    #[cfg(feature = "async")]
+    pub(crate) fn over_stream(config: &Config, origin: &Origin, now: Instant) -> Result<Self, Error> {
+        let mut connect = Connect::begin(config, origin, None, now)?;
+        connect.stage = connect.secure(None, now)?;
         Ok(connect)
     }
 
@@ -170,7 +191,32 @@ impl Connect {
     /// # Panics
     /// If it was at its end before.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
-        let mut progress = self.advance(now);
+        let ready = self.checked(&mut Nothing, now)?;
+        Ok(ready.map(|Pieces { carrier, session }| {
+            let carrier = carrier.expect("the stream is not an argument");
+            let transport = Transport::new(carrier, session, self.trace.take());
+            self.established(transport)
+        }))
+    }
+
+    /// Goes on over a stream of the caller's. What the connection consists of is found in an [`Established`] with `transport`
+    /// made of what is between the stream and the bytes of HTTP.
+    #[cfg(feature = "async")]
+    pub(crate) fn step_over(
+        &mut self,
+        stream: &mut impl Stream,
+        now: Instant,
+    ) -> Result<Poll<Established<Option<Box<Layers>>>>, Error> {
+        let ready = self.checked(stream, now)?;
+        Ok(ready.map(|Pieces { session, .. }| {
+            let layers = Layers::of(session, self.trace.take());
+            self.established(layers)
+        }))
+    }
+
+    /// A step within its limits of time.
+    fn checked(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Poll<Pieces>, Error> {
+        let mut progress = self.advance(stream, now);
         if let Ok(Poll::Pending) = progress {
             let expiry = Expiry::earliest([self.phase, self.sums[0], self.sums[1]]);
             let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) else { return Ok(Poll::Pending) };
@@ -183,7 +229,8 @@ impl Connect {
         progress
     }
 
-    fn advance(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
+    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS speaks before HTTP does"))]
+    fn advance(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Poll<Pieces>, Error> {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Begin => self.first_stage(now),
@@ -210,7 +257,7 @@ impl Connect {
                         }
                         Ok(Progress::Done(())) => {
                             self.tell(&Event::Tunneled);
-                            self.secure(carrier, now)?
+                            self.secure(Some(carrier), now)?
                         }
                         Err(source) => {
                             let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
@@ -236,7 +283,7 @@ impl Connect {
                     }
                     Ok(Progress::Done(())) => {
                         self.tell(&Event::Tunneled);
-                        self.secure(carrier, now)?
+                        self.secure(Some(carrier), now)?
                     }
                     Err(source) => {
                         let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
@@ -244,7 +291,7 @@ impl Connect {
                     }
                 },
                 #[cfg(feature = "rustls")]
-                Stage::Handshake(mut session, carrier) => match session.handshake(&mut &carrier) {
+                Stage::Handshake(mut session, carrier) => match shake_hands(&mut session, &carrier, stream) {
                     Ok(Progress::Needs(interest)) => {
                         self.needs = interest;
                         return self.pending(Stage::Handshake(session, carrier));
@@ -255,17 +302,17 @@ impl Connect {
                             version: version.unwrap_or_default(),
                             cipher_suite: cipher_suite.unwrap_or_default(),
                         });
-                        return Ok(Poll::Ready(self.established(carrier, Some(*session))));
+                        return Ok(Poll::Ready(Pieces { carrier, session: Some(*session) }));
                     }
                     Err(source) => return Err(Error::Tls { source: Box::new(source), requests: None }),
                 },
-                Stage::Ready(carrier) => return Ok(Poll::Ready(self.established(carrier, None))),
+                Stage::Ready(carrier) => return Ok(Poll::Ready(Pieces { carrier, session: None })),
                 Stage::Over => panic!("connecting has come to its end before"),
             };
         }
     }
 
-    fn pending(&mut self, stage: Stage) -> Result<Poll<Established>, Error> {
+    fn pending(&mut self, stage: Stage) -> Result<Poll<Pieces>, Error> {
         self.stage = stage;
         Ok(Poll::Pending)
     }
@@ -306,10 +353,10 @@ impl Connect {
         self.tell(&Event::Connected { peer: socket.peer_address().ok().flatten(), local: socket.local_address().ok().flatten() });
         self.enter(WaitingFor::Handshake, now);
         let carrier = Carrier::Socket(socket);
-        let Some(proxy) = &self.proxy else { return self.secure(carrier, now) };
+        let Some(proxy) = &self.proxy else { return self.secure(Some(carrier), now) };
         let (host, port) = (self.origin.host(), self.origin.port());
         match proxy.kind() {
-            ProxyKind::Http if !self.origin.is_secure() => self.secure(carrier, now),
+            ProxyKind::Http if !self.origin.is_secure() => self.secure(Some(carrier), now),
             ProxyKind::Http => {
                 self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
                 Ok(Stage::Tunnel(Box::new(Tunnel::through(proxy, host, port)?), carrier))
@@ -351,7 +398,7 @@ impl Connect {
 
     /// The stream leads to the origin.
     #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only a handshake takes time"))]
-    fn secure(&mut self, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
+    fn secure(&mut self, carrier: Option<Carrier>, now: Instant) -> Result<Stage, Error> {
         #[cfg(feature = "rustls")]
         if self.origin.is_secure() {
             let host = self.origin.host();
@@ -366,9 +413,9 @@ impl Connect {
         Ok(Stage::Ready(carrier))
     }
 
-    fn established(&mut self, carrier: Carrier, session: Option<Session>) -> Established {
+    fn established<T>(&mut self, transport: T) -> Established<T> {
         Established {
-            transport: Transport::new(carrier, session, self.trace.take()),
+            transport,
             sending: self.sending.take().expect("it is given away once"),
             receiving: Receiving::new(&self.config),
             shared: Shared::observed(self.observer.take()),
@@ -391,7 +438,10 @@ impl Connect {
             #[cfg(feature = "socks")]
             Stage::Socks(_, carrier) => waits.on(carrier.as_fd(), self.needs),
             #[cfg(feature = "rustls")]
-            Stage::Handshake(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            Stage::Handshake(_, Some(carrier)) => waits.on(carrier.as_fd(), self.needs),
+            // The stream itself knows who waits for it.
+            #[cfg(feature = "rustls")]
+            Stage::Handshake(_, None) => {}
             // It can go on at once.
             Stage::Begin | Stage::Ready(_) | Stage::Over => waits.until(Instant::now()),
         }
@@ -440,6 +490,31 @@ impl Connect {
         if let Some(observer) = &self.observer {
             observer.tell(event);
         }
+    }
+}
+
+#[cfg(feature = "rustls")]
+fn shake_hands(
+    session: &mut Session,
+    carrier: &Option<Carrier>,
+    stream: &mut impl Stream,
+) -> Result<Progress<()>, super::tls::TlsError> {
+    match carrier {
+        Some(carrier) => session.handshake(&mut &*carrier),
+        None => session.handshake(stream),
+    }
+}
+
+/// The stream of whoever has none.
+struct Nothing;
+
+impl Stream for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<Progress<usize>> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn write(&mut self, _: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        Err(io::ErrorKind::NotConnected.into())
     }
 }
 

@@ -25,6 +25,8 @@ mod tls;
 mod waits;
 
 pub use address::{InvalidUrl, Origin};
+#[cfg(feature = "async")]
+pub(crate) use carrier::Layers;
 #[cfg(feature = "rustls")]
 pub use carrier::TlsInfo;
 pub use carrier::{Brings, Transport};

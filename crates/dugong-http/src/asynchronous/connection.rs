@@ -1,0 +1,313 @@
+//! A connection that one task uses.
+
+use std::borrow::Borrow;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use dugong_proto::{CloseReason, ResponseHead};
+
+use super::runtime::{Direction, PollStream, Runtime};
+use super::transport::Transport;
+use super::waiting::{Access, Waiting};
+use super::{ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
+use crate::config::Config;
+use crate::error::{Error, Requests};
+use crate::patience::Patience;
+use crate::request::Request;
+use crate::step::{Continue, Interest, Progress, Receiving, Sending, Shared};
+use crate::transport::{Carrier, Connect, Established, Origin, Socket, WaitingFor, Waits};
+
+/// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
+///
+/// It does what the [blocking one](crate::Connection) does, by the same names; see there. What is left when a future is dropped
+/// before it is done is said [here](super#cancellation). A connection that is dropped is closed.
+#[derive(Debug)]
+pub struct Connection<R: Runtime> {
+    pub(super) sending: Sending,
+    pub(super) receiving: Receiving,
+    pub(super) shared: Shared,
+    pub(super) transport: Transport<R>,
+    pub(super) waiting: Waiting<R>,
+}
+
+impl<R: Runtime> Connection<R> {
+    /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
+    ///
+    /// # Errors
+    /// As for [`Config::connect`].
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_with(&Config::new(), &Origin::of_url(url)?.0).await
+    }
+
+    /// Connects to an origin, on the way that `config` says. Names are looked up in a thread of their own, which ends with that;
+    /// nothing else blocks.
+    ///
+    /// # Errors
+    /// As for [`Config::connect_to`].
+    pub async fn connect_with(config: &Config, origin: &Origin) -> Result<Self, Error> {
+        establish(Connect::new(config, origin, Instant::now())?.never_blocking(), config).await
+    }
+
+    /// Uses a stream socket that is connected already, TCP or Unix. What is at its other end speaks for `origin`, over TLS if
+    /// that is secure.
+    ///
+    /// # Errors
+    /// As for [`Config::over`].
+    pub async fn over(config: &Config, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Self, Error> {
+        let carrier = Carrier::Socket(Arc::new(Socket::new(socket).map_err(Error::Socket)?));
+        establish(Connect::over(config, origin, carrier, Instant::now())?, config).await
+    }
+
+    /// Uses a stream that the caller brings. What is at its other end speaks for `origin`, over TLS if that is secure.
+    ///
+    /// # Errors
+    /// As for [`Config::over`].
+    pub async fn over_poll_stream(config: &Config, stream: impl PollStream, origin: &Origin) -> Result<Self, Error> {
+        establish_over(Connect::over_stream(config, origin, Instant::now())?, Box::new(stream), config).await
+    }
+
+    fn new<T>(
+        established: Established<T>,
+        make: impl FnOnce(T) -> io::Result<Transport<R>>,
+        config: &Config,
+    ) -> Result<Self, Error> {
+        let Established { transport, sending, receiving, shared, deadline } = established;
+        let waiting = Waiting::new(Patience { timeouts: config.timeouts, deadline });
+        Ok(Connection { sending, receiving, shared, transport: make(transport).map_err(Error::Socket)?, waiting })
+    }
+
+    /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.waiting.patience.timeouts.set_transfer(timeout);
+    }
+
+    /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
+    /// never.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.waiting.patience.deadline = deadline;
+    }
+
+    /// The stream: its addresses, and what TLS has agreed on.
+    #[must_use]
+    pub fn transport(&self) -> &Transport<R> {
+        &self.transport
+    }
+
+    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
+        self.receiving.on_interim(callback);
+    }
+
+    /// Sends a request, and its content if it was given with it; the result is its number, counted from 0. What the system does
+    /// not take at once is sent by later calls: see [the blocking one](crate::Connection::send_request).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
+        let request = request.borrow();
+        self.access().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await
+    }
+
+    /// Sends all that is left of the requests that were taken, content that was given with them included.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::Connection::flush).
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.access()
+            .drive(WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
+                Progress::Done(()) => duplex.flush(stream),
+                needs => Ok(needs),
+            })
+            .await
+    }
+
+    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
+    pub fn content(&mut self) -> ContentWriter<'_, R> {
+        ContentWriter::new(self)
+    }
+
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
+    /// (chunked).
+    #[must_use]
+    pub fn content_left(&self) -> Option<u64> {
+        self.sending.half().content_left()
+    }
+
+    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::Connection::wait_for_continue).
+    pub async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
+        self.waiting.begin();
+        poll_fn(|cx| self.poll_continue(cx)).await
+    }
+
+    pub(super) fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
+        let expect_timeout = self.sending.expect_timeout;
+        let until = *self.waiting.continue_until.get_or_insert_with(|| later(expect_timeout));
+        let came = loop {
+            match self.access().step(cx, |duplex, stream| duplex.await_continue(stream)).0 {
+                Ok(Progress::Done(came)) => break Ok(came),
+                Err(error) => break Err(error),
+                Ok(Progress::Needs(_)) if until <= Instant::now() => {
+                    self.sending.proceed_without_continue(&self.shared);
+                    break Ok(Continue::Send);
+                }
+                Ok(Progress::Needs(_)) => {
+                    // However often something comes that is no answer.
+                    let deadline_only = self.waiting.patience.deadline_only();
+                    let waited = self.waiting.poll_limited(cx, WaitingFor::Response, &deadline_only, Some(until));
+                    if let Err(error) = std::task::ready!(waited) {
+                        // The next call waits for the rest of the time.
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+        };
+        self.waiting.continue_until = None;
+        self.waiting.begin();
+        Poll::Ready(came)
+    }
+
+    /// Reads the head of the next response; its content is read from the result.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::Connection::read_response).
+    pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
+        let mut access = self.access();
+        access.drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await?;
+        Ok(Response::new(access))
+    }
+
+    /// The response whose content is being read, to go on with it: after a timeout, after a future was dropped, or after the
+    /// result of [`read_response`](Connection::read_response) was.
+    pub fn current_response(&mut self) -> Option<Response<'_, R>> {
+        self.waiting.begin();
+        self.receiving.half().is_in_content().then(|| Response::new(self.access()))
+    }
+
+    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
+    pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, R, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<Request>,
+    {
+        Pipeline::new(self, requests.into_iter())
+    }
+
+    /// Parts the connection into a half that sends requests and a half that reads responses, for two tasks.
+    #[must_use]
+    pub fn split(self) -> (RequestHalf<R>, ResponseHalf<R>) {
+        RequestHalf::split(self)
+    }
+
+    /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
+    #[must_use]
+    pub fn outstanding(&self) -> Requests {
+        self.shared.requests()
+    }
+
+    /// Why the connection carries no further request; `None` as long as it does, as far as is known.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.queue().close_reason()
+    }
+
+    /// Closes the connection, whatever is outstanding, and says what that was. It waits only for a stream that the caller has
+    /// brought, to announce the end there.
+    pub async fn close(self) -> Requests {
+        poll_fn(|cx| self.transport.poll_close(cx)).await;
+        self.shared.requests()
+    }
+
+    pub(super) fn access(&mut self) -> Access<'_, R> {
+        Access {
+            sending: Some(&mut self.sending),
+            receiving: Some(&mut self.receiving),
+            shared: &self.shared,
+            transport: &self.transport,
+            waiting: &mut self.waiting,
+            half: None,
+        }
+    }
+}
+
+/// After `time`; a time beyond what the clock can express is as good as none.
+pub(super) fn later(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).or_else(|| now.checked_add(Duration::from_secs(1 << 30))).unwrap_or(now)
+}
+
+/// Connects: step, then wait.
+async fn establish<R: Runtime>(mut connect: Connect, config: &Config) -> Result<Connection<R>, Error> {
+    loop {
+        if let Poll::Ready(established) = connect.step(Instant::now())? {
+            return Connection::new(established, Transport::socket, config);
+        }
+        Ready::<R>::any(&connect).map_err(Error::Socket)?.await.map_err(Error::Socket)?;
+    }
+}
+
+/// Speaks TLS over a stream, if that is to be spoken.
+async fn establish_over<R: Runtime>(
+    mut connect: Connect,
+    stream: Box<dyn PollStream>,
+    config: &Config,
+) -> Result<Connection<R>, Error> {
+    // What is over it is not there yet.
+    let plain = Transport::<R>::brought(stream, None);
+    let mut timer = None;
+    let established = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(established) = connect.step_over(&mut plain.polled(cx, None), Instant::now())? {
+                return Poll::Ready(Ok::<_, Error>(established));
+            }
+            let mut waits = Waits::default();
+            connect.waits(&mut waits);
+            let Some(at) = waits.deadline() else { return Poll::Pending };
+            std::task::ready!(timer.get_or_insert_with(|| Box::pin(R::timer(at))).as_mut().poll(cx));
+            timer = None;
+        }
+    })
+    .await?;
+    Connection::new(established, |layers| Ok(plain.with(layers)), config)
+}
+
+/// A wait for any of several descriptors, or a time.
+struct Ready<R: Runtime> {
+    /// Copies: the runtime may know a descriptor once only.
+    descriptors: Vec<(R::Registered<OwnedFd>, Interest)>,
+    timer: Option<std::pin::Pin<Box<R::Timer>>>,
+}
+
+impl<R: Runtime> Ready<R> {
+    fn any(connect: &Connect) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<R>> {
+        let mut waits = Waits::default();
+        connect.waits(&mut waits);
+        let register = |(descriptor, interest): &(std::os::fd::BorrowedFd<'_>, _)| {
+            Ok((R::register(descriptor.try_clone_to_owned()?)?, *interest))
+        };
+        let descriptors = waits.descriptors().iter().map(register).collect::<io::Result<_>>()?;
+        let mut ready = Ready::<R> { descriptors, timer: waits.deadline().map(|at| Box::pin(R::timer(at))) };
+        Ok(poll_fn(move |cx| ready.poll(cx)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for (descriptor, interest) in &self.descriptors {
+            let directions = [(interest.reads(), Direction::Read), (interest.writes(), Direction::Write)];
+            for (_, direction) in directions.into_iter().filter(|(wanted, _)| *wanted) {
+                if let Poll::Ready(result) = R::poll_ready(descriptor, direction, cx) {
+                    return Poll::Ready(result);
+                }
+            }
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+}

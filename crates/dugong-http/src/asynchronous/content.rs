@@ -1,0 +1,193 @@
+//! Writing the content of a request.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use dugong_proto::{Fields, Misuse};
+use futures_core::Stream;
+use http_body::Body;
+
+use super::Connection;
+use super::runtime::Runtime;
+use crate::convert::to_fields;
+use crate::error::Error;
+use crate::step::{Continue, Progress};
+use crate::transport::WaitingFor;
+
+/// Writes the content that the last request announced, and checks that it is just as much.
+///
+/// If the request expects 100 (Continue), the first write waits for it, at most as long as configured.
+#[derive(Debug)]
+pub struct ContentWriter<'a, R: Runtime> {
+    connection: &'a mut Connection<R>,
+}
+
+impl<'a, R: Runtime> ContentWriter<'a, R> {
+    pub(super) fn new(connection: &'a mut Connection<R>) -> Self {
+        connection.waiting.begin();
+        ContentWriter { connection }
+    }
+
+    /// Sends some of `content`; the result is how much, at least one byte unless there is none.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::ContentWriter::send).
+    pub async fn send(&mut self, content: &[u8]) -> Result<usize, Error> {
+        self.connection.waiting.begin();
+        poll_fn(|cx| self.poll_send(cx, content)).await
+    }
+
+    /// The same, for whoever polls.
+    ///
+    /// # Errors
+    /// As for [`send`](ContentWriter::send).
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Error>> {
+        loop {
+            let mut access = self.connection.access();
+            let sent = access.poll(cx, WaitingFor::Sending, |duplex, stream| duplex.write_content(content, stream));
+            match ready!(sent) {
+                Err(Error::Local(Misuse::AwaitContinue)) => ready!(self.poll_may_send(cx))?,
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Sends all of `content`.
+    ///
+    /// # Errors
+    /// As for [`send`](ContentWriter::send); some of it may have been sent then.
+    pub async fn send_all(&mut self, mut content: &[u8]) -> Result<(), Error> {
+        while !content.is_empty() {
+            let count = self.send(content).await?;
+            content = &content[count..];
+        }
+        Ok(())
+    }
+
+    /// Ends the content: checks that it was all sent, or sends the last chunk.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::ContentWriter::finish).
+    pub async fn finish(self) -> Result<(), Error> {
+        self.finish_with_trailers(&Fields::new()).await
+    }
+
+    /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::ContentWriter::finish_with_trailers).
+    pub async fn finish_with_trailers(mut self, trailers: &Fields) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_finish(cx, trailers)).await
+    }
+
+    /// The same, for whoever polls.
+    ///
+    /// # Errors
+    /// As for [`finish_with_trailers`](ContentWriter::finish_with_trailers).
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>, trailers: &Fields) -> Poll<Result<(), Error>> {
+        loop {
+            let mut access = self.connection.access();
+            match access.step(cx, |duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).0 {
+                Err(Error::Local(Misuse::AwaitContinue)) => ready!(self.poll_may_send(cx))?,
+                other => return Poll::Ready(other.map(drop)),
+            }
+        }
+    }
+
+    /// Sends all that a stream gives, and ends the content.
+    ///
+    /// # Errors
+    /// [`UploadError::Source`] if the stream fails: the content is unfinished, and more can be sent, or the connection dropped.
+    /// Otherwise as for [`send`](ContentWriter::send) and [`finish`](ContentWriter::finish).
+    pub async fn send_stream<S, B, E>(mut self, stream: S) -> Result<(), UploadError<E>>
+    where
+        S: Stream<Item = Result<B, E>>,
+        B: Buf,
+    {
+        let mut stream = pin!(stream);
+        while let Some(piece) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+            self.send_piece(piece.map_err(UploadError::Source)?).await?;
+        }
+        Ok(self.finish().await?)
+    }
+
+    /// Sends all of a body, and ends the content, with the trailers of the body if it is chunked.
+    ///
+    /// # Errors
+    /// As for [`send_stream`](ContentWriter::send_stream).
+    pub async fn send_body<B: Body>(mut self, body: B) -> Result<(), UploadError<B::Error>> {
+        let mut body = pin!(body);
+        let mut trailers = Fields::new();
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let frame = frame.map_err(UploadError::Source)?;
+            match frame.into_data() {
+                Ok(data) => self.send_piece(data).await?,
+                Err(frame) => {
+                    if let Ok(map) = frame.into_trailers() {
+                        trailers = to_fields(&map).map_err(Error::Local)?;
+                    }
+                }
+            }
+        }
+        Ok(self.finish_with_trailers(&trailers).await?)
+    }
+
+    async fn send_piece(&mut self, mut piece: impl Buf) -> Result<(), Error> {
+        while piece.has_remaining() {
+            let count = self.send(piece.chunk()).await?;
+            piece.advance(count);
+        }
+        Ok(())
+    }
+
+    /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
+    ///
+    /// # Errors
+    /// As for [`send`](ContentWriter::send).
+    pub fn poll_send_buffered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(self.connection.access().step(cx, |duplex, stream| duplex.write_pending(stream)).0.map(drop))
+    }
+
+    /// Waits for the answer to an expectation; an error if it is a refusal.
+    fn poll_may_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.connection.poll_continue(cx).map(|came| match came? {
+            Continue::Send => Ok(()),
+            Continue::Refused => Err(Error::Local(Misuse::ContentRefused)),
+        })
+    }
+}
+
+/// Why content from somewhere else was not sent to its end.
+#[derive(Debug)]
+pub enum UploadError<E> {
+    /// Sending failed.
+    Sending(Error),
+    /// The source of the content failed.
+    Source(E),
+}
+
+impl<E> From<Error> for UploadError<E> {
+    fn from(error: Error) -> Self {
+        UploadError::Sending(error)
+    }
+}
+
+impl<E> std::fmt::Display for UploadError<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            UploadError::Sending(_) => "the content could not be sent",
+            UploadError::Source(_) => "the content could not be had",
+        })
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for UploadError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(match self {
+            UploadError::Sending(error) => error,
+            UploadError::Source(error) => error,
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Many requests through one connection, with many in flight, in one task.
+
+use std::borrow::Borrow;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use dugong_proto::{Fields, ResponseHead};
+use futures_core::Stream;
+
+use super::runtime::Runtime;
+use super::{Connection, Response};
+use crate::error::Error;
+use crate::pipeline::Window;
+use crate::request::Request;
+use crate::transport::WaitingFor;
+
+/// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
+/// flight as its two bounds allow: as the [blocking one](crate::Pipeline) does, see there.
+#[derive(Debug)]
+pub struct Pipeline<'a, R: Runtime, I: Iterator> {
+    connection: &'a mut Connection<R>,
+    window: Window<I>,
+}
+
+impl<'a, R, I> Pipeline<'a, R, I>
+where
+    R: Runtime,
+    I: Iterator,
+    I::Item: Borrow<Request>,
+{
+    pub(super) fn new(connection: &'a mut Connection<R>, requests: I) -> Self {
+        connection.waiting.begin();
+        let window = Window::new(&mut connection.access().duplex(), requests);
+        Pipeline { connection, window }
+    }
+
+    /// How many requests may be in flight; see [the blocking one](crate::Pipeline::max_requests). Default: 64. At least 1.
+    #[must_use]
+    pub fn max_requests(mut self, count: usize) -> Self {
+        self.window.max_requests = count.max(1);
+        self
+    }
+
+    /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.window.max_bytes = bytes;
+        self
+    }
+
+    /// How many requests were taken from the iterator.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.window.taken
+    }
+
+    /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
+    #[must_use]
+    pub fn into_rest(self) -> (Option<I::Item>, I) {
+        self.window.into_rest()
+    }
+
+    /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::Pipeline::next).
+    pub async fn next(&mut self) -> Result<Option<Response<'_, R>>, Error> {
+        self.connection.waiting.begin();
+        let found = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(found.then(|| Response::new(self.connection.access())))
+    }
+
+    /// Reads the next head; false if there is none.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let mut access = self.connection.access();
+        if access.receiving().half().is_in_content() {
+            ready!(Response::new(access).poll_discard(cx))?;
+            access = self.connection.access();
+        }
+        let window = &mut self.window;
+        access.poll(cx, WaitingFor::Response, |duplex, stream| window.step(duplex, stream))
+    }
+
+    /// The responses as a [`Stream`], each with its whole content, which may be of at most `limit` bytes.
+    #[must_use]
+    pub fn collected(self, limit: usize) -> Collecting<'a, R, I> {
+        Collecting { pipeline: self, limit, current: None, is_over: false }
+    }
+}
+
+/// A response that was read to its end.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Collected {
+    /// The number of the request that this is the answer to.
+    pub number: u64,
+    /// Status line and header section.
+    pub head: ResponseHead,
+    /// The content.
+    pub content: Vec<u8>,
+    /// The trailer section.
+    pub trailers: Fields,
+}
+
+/// The responses of a pipeline as a [`Stream`].
+///
+/// After [`Error::Local`], [`Error::TimedOut`] and [`Error::ContentTooLong`] it goes on; what was too long is skipped. After any
+/// other error it has come to its end.
+#[derive(Debug)]
+pub struct Collecting<'a, R: Runtime, I: Iterator> {
+    pipeline: Pipeline<'a, R, I>,
+    limit: usize,
+    /// The one that is being read.
+    current: Option<Collected>,
+    is_over: bool,
+}
+
+impl<'a, R, I> Collecting<'a, R, I>
+where
+    R: Runtime,
+    I: Iterator,
+    I::Item: Borrow<Request>,
+{
+    /// The pipeline, to go on with it in another way, or for what was not sent.
+    #[must_use]
+    pub fn into_pipeline(self) -> Pipeline<'a, R, I> {
+        self.pipeline
+    }
+
+    fn poll_collected(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Collected>, Error>> {
+        let mut collected = match self.current.take() {
+            Some(collected) => collected,
+            None => {
+                if !ready!(self.pipeline.poll_head(cx))? {
+                    return Poll::Ready(Ok(None));
+                }
+                let response = Response::new(self.pipeline.connection.access());
+                let (number, head) = (response.number(), response.head().clone());
+                Collected { number, head, content: Vec::new(), trailers: Fields::new() }
+            }
+        };
+        let mut response = Response::of(self.pipeline.connection.access(), collected.number);
+        let limit = self.limit;
+        let filled = loop {
+            match response.poll_fill(cx) {
+                Poll::Ready(Ok(Some(bytes))) if collected.content.len() + bytes.len() <= limit => {
+                    collected.content.extend_from_slice(bytes);
+                    let count = bytes.len();
+                    response.consume(count);
+                }
+                // The rest is skipped by the next head.
+                Poll::Ready(Ok(Some(_))) => return Poll::Ready(Err(Error::ContentTooLong { number: collected.number, limit })),
+                Poll::Ready(Ok(None)) => {
+                    collected.trailers = response.trailers().clone();
+                    return Poll::Ready(Ok(Some(collected)));
+                }
+                other => break other.map_ok(drop),
+            }
+        };
+        // What was read stays, for the next call.
+        self.current = Some(collected);
+        filled.map(|filled| filled.map(|()| None))
+    }
+}
+
+impl<R, I> Stream for Collecting<'_, R, I>
+where
+    R: Runtime,
+    I: Iterator + Unpin,
+    I::Item: Borrow<Request> + Unpin,
+{
+    type Item = Result<Collected, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let collecting = self.get_mut();
+        if collecting.is_over {
+            return Poll::Ready(None);
+        }
+        let collected = ready!(collecting.poll_collected(cx));
+        collecting.is_over = match &collected {
+            Ok(collected) => collected.is_none(),
+            Err(Error::Local(_) | Error::TimedOut { .. } | Error::ContentTooLong { .. }) => false,
+            Err(_) => true,
+        };
+        Poll::Ready(collected.transpose())
+    }
+}

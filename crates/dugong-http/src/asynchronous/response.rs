@@ -1,0 +1,177 @@
+//! Reading responses.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use dugong_proto::Content as Received;
+
+use super::Content;
+use super::runtime::Runtime;
+use super::waiting::Access;
+use crate::error::Error;
+use crate::response::response_head;
+use crate::step::Receiving;
+use crate::transport::WaitingFor;
+
+/// A response: its head, and its content to be read.
+///
+/// Content is read with [`read_content`](Response::read_content), as a [stream or body](Response::into_content), with
+/// [`read_all`](Response::read_all), or thrown away with [`discard`](Response::discard); with the feature `tokio` also as
+/// `AsyncRead` and `AsyncBufRead`. Every way ends in an error if the content is not complete.
+///
+/// Content has to be read to its end before the next response can be read. Dropping the `Response` before that changes
+/// nothing: see [`Connection::current_response`](super::Connection::current_response).
+#[derive(Debug)]
+pub struct Response<'a, R: Runtime> {
+    access: Access<'a, R>,
+    number: u64,
+}
+
+impl<'a, R: Runtime> Response<'a, R> {
+    /// The response whose head was taken last.
+    pub(super) fn new(access: Access<'a, R>) -> Self {
+        // A response without content is complete as soon as its head is taken.
+        let half = access.receiving().half();
+        let number = half.completed() - u64::from(!half.is_in_content());
+        Response { access, number }
+    }
+
+    /// The response with this number, which may have been read to its end since.
+    pub(super) fn of(access: Access<'a, R>, number: u64) -> Self {
+        Response { access, number }
+    }
+
+    response_head!();
+
+    fn receiving(&self) -> &Receiving {
+        self.access.receiving()
+    }
+
+    /// What is left of the content, as a whole.
+    ///
+    /// # Errors
+    /// `TimedOut`: what was read is lost, but reading can go on. Otherwise the connection is done for.
+    pub async fn read_all(mut self) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        self.read_to(&mut content).await?;
+        Ok(content)
+    }
+
+    /// Appends what is left of the content to `content`, which can be used for one response after another.
+    ///
+    /// # Errors
+    /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
+    pub async fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
+        self.reserve_for_rest(content);
+        self.access.waiting.begin();
+        poll_fn(|cx| {
+            while let Some(bytes) = ready!(self.poll_fill(cx))? {
+                content.extend_from_slice(bytes);
+                let count = bytes.len();
+                self.consume(count);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Reads content into `buffer`; the result is how many bytes, at least one, and 0 only at the end or if the buffer is empty.
+    ///
+    /// # Errors
+    /// `TimedOut`: can be called again. Otherwise the connection is done for.
+    pub async fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.access.waiting.begin();
+        poll_fn(|cx| self.poll_read_content(cx, buffer)).await
+    }
+
+    /// The same, for whoever polls.
+    ///
+    /// # Errors
+    /// As for [`read_content`](Response::read_content).
+    pub fn poll_read_content(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
+        if self.is_at_end() || buffer.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
+    }
+
+    /// The next content, where it was received; `None` at the end. It stays there until it is [consumed](Response::consume).
+    ///
+    /// # Errors
+    /// As for [`read_content`](Response::read_content).
+    pub async fn fill(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.access.waiting.begin();
+        poll_fn(|cx| self.poll_available(cx)).await?;
+        self.available()
+    }
+
+    /// The same, for whoever polls.
+    ///
+    /// # Errors
+    /// As for [`read_content`](Response::read_content).
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Error>> {
+        ready!(self.poll_available(cx))?;
+        Poll::Ready(self.available())
+    }
+
+    fn poll_available(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        if self.is_at_end() {
+            return Poll::Ready(Ok(false));
+        }
+        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
+    }
+
+    /// What a step has just made available.
+    fn available(&mut self) -> Result<Option<&[u8]>, Error> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        let shared = self.access.shared;
+        let receiving = self.access.receiving.as_mut().expect("whoever reads has the side that receives");
+        match receiving.half.content(&mut shared.queue()) {
+            Ok(Received::Bytes(bytes)) => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// `count` bytes of what [`fill`](Response::fill) has shown were used.
+    ///
+    /// # Panics
+    /// If these are more than it has shown.
+    pub fn consume(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let shared = self.access.shared;
+        let receiving = self.access.receiving.as_mut().expect("whoever reads has the side that receives");
+        receiving.half.consume(count, &mut shared.queue());
+        receiving.tell_complete(shared);
+        if let Some(half) = self.access.half {
+            half.ends.something_was_read::<()>(&Ok(()));
+        }
+    }
+
+    /// Reads the content to its end and forgets it.
+    ///
+    /// # Errors
+    /// `TimedOut`: can be called again on the [current response](super::Connection::current_response). Otherwise the connection
+    /// is done for.
+    pub async fn discard(mut self) -> Result<(), Error> {
+        self.access.waiting.begin();
+        poll_fn(|cx| self.poll_discard(cx)).await
+    }
+
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Piece by piece, so that a deadline ends it also if there always is more.
+        while !self.is_at_end()
+            && ready!(self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
+        {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// The content as a [`Stream`](futures_core::Stream) of `Bytes`, and as an [`http_body::Body`].
+    #[must_use]
+    pub fn into_content(self) -> Content<'a, R> {
+        Content::new(self)
+    }
+}

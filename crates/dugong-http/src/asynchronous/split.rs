@@ -1,0 +1,294 @@
+//! The two halves of a connection, for two tasks.
+
+use std::borrow::Borrow;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use dugong_proto::{Fields, Misuse, ResponseHead};
+
+use super::connection::later;
+use super::runtime::Runtime;
+use super::transport::{Crossing, Polled, Transport};
+use super::waiting::{Access, Half, Waiting};
+use super::{Connection, Response};
+use crate::error::{Error, Requests};
+use crate::halves::{Ends, Side};
+use crate::patience::Patience;
+use crate::request::Request;
+use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
+use crate::transport::WaitingFor;
+
+/// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
+/// server will stop taking requests some time; then sending waits.
+///
+/// Dropping it says that no more requests will come; if some of the last one is not sent yet (see [`flush`](RequestHalf::flush)),
+/// it ends the connection, as [`close`](RequestHalf::close) always does.
+#[derive(Debug)]
+pub struct RequestHalf<R: Runtime> {
+    sending: Sending,
+    waiting: Waiting<R>,
+    ends: Arc<Both<R>>,
+}
+
+/// The half of a connection that reads responses, in the order of the requests.
+#[derive(Debug)]
+pub struct ResponseHalf<R: Runtime> {
+    receiving: Receiving,
+    waiting: Waiting<R>,
+    ends: Arc<Both<R>>,
+}
+
+/// What both halves hold.
+#[derive(Debug)]
+struct Both<R: Runtime> {
+    ends: Arc<Ends<Transport<R>>>,
+    crossing: Option<Crossing>,
+}
+
+impl<R: Runtime> Both<R> {
+    fn half(&self, side: Side) -> Half<'_, R> {
+        Half { side, ends: &self.ends, crossing: self.crossing.as_ref() }
+    }
+
+    fn close(&self) {
+        self.ends.close();
+        // A stream of the caller's does not wake whoever waits for it.
+        if let Some(crossing) = &self.crossing {
+            crossing.wake();
+        }
+    }
+}
+
+impl<R: Runtime> RequestHalf<R> {
+    pub(super) fn split(connection: Connection<R>) -> (RequestHalf<R>, ResponseHalf<R>) {
+        let Connection { sending, receiving, shared, transport, waiting } = connection;
+        let patience = waiting.patience;
+        let crossing = transport.is_crossed().then(Crossing::new);
+        let ends = Arc::new(Both { ends: Ends::new(Arc::new(shared), Arc::new(transport)), crossing });
+        let requests = RequestHalf { sending, waiting: Waiting::new(patience), ends: ends.clone() };
+        (requests, ResponseHalf { receiving, waiting: Waiting::new(patience), ends })
+    }
+
+    /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
+    /// its number.
+    ///
+    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured. If a final
+    /// response makes the content pointless, the rest of it is not sent: the response says what became of the request.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::RequestHalf::send_request).
+    pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
+        let request = request.borrow();
+        if self.sending.upload_left() > 0 {
+            self.flush().await?;
+        }
+        self.ends.ends.refuse_unasked()?;
+        let number = self.drive(|duplex, stream| duplex.send_request(request, stream)).await?;
+        self.ends.ends.shared.changed.tell();
+        let flushed = self.flush().await;
+        self.ends.ends.is_sent(number, flushed)
+    }
+
+    /// Sends all that is left of what was taken: a request, or content that was given with it.
+    ///
+    /// # Errors
+    /// `TimedOut`: can be called again. Otherwise nothing more can be sent, but responses may have arrived.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            self.drive(|duplex, stream| duplex.flush(stream)).await?;
+            if self.sending.upload_left() == 0 {
+                return Ok(());
+            }
+            // A refusal is found by the next flush.
+            self.wait_for_continue().await?;
+        }
+    }
+
+    /// Sends all of `content`, which the last request announced.
+    ///
+    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured.
+    ///
+    /// # Errors
+    /// As for [`ContentWriter::send`](crate::ContentWriter::send); some of it may have been sent then.
+    pub async fn send_content(&mut self, mut content: &[u8]) -> Result<(), Error> {
+        while !content.is_empty() {
+            match self.drive(|duplex, stream| duplex.write_content(content, stream)).await {
+                Ok(count) => content = &content[count..],
+                Err(Error::Local(Misuse::AwaitContinue)) => self.may_send_content().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.flush().await
+    }
+
+    /// Ends the content of the last request, with a trailer section if it is chunked.
+    ///
+    /// # Errors
+    /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).
+    pub async fn finish_content(&mut self, trailers: &Fields) -> Result<(), Error> {
+        loop {
+            match self.drive(|duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).await {
+                Ok(()) => return self.flush().await,
+                Err(Error::Local(Misuse::AwaitContinue)) => self.may_send_content().await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What became of the requests that were sent so far.
+    #[must_use]
+    pub fn outstanding(&self) -> Requests {
+        self.ends.ends.shared.requests()
+    }
+
+    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    pub fn close(self) {
+        self.ends.close();
+    }
+
+    /// Waits for the answer to an expectation; an error if it is a refusal.
+    async fn may_send_content(&mut self) -> Result<(), Error> {
+        match self.wait_for_continue().await? {
+            Continue::Send => Ok(()),
+            Continue::Refused => Err(Error::Local(Misuse::ContentRefused)),
+        }
+    }
+
+    /// Waits until the other half has read an answer to the expectation, or long enough.
+    async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
+        self.waiting.begin();
+        let came = poll_fn(|cx| self.poll_continue(cx)).await;
+        self.waiting.continue_until = None;
+        came
+    }
+
+    fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
+        let ends = &self.ends.ends;
+        let upload_until = Duplex { sending: Some(&mut self.sending), receiving: None, shared: &ends.shared }.until();
+        let expect_timeout = self.sending.expect_timeout;
+        let until = *self.waiting.continue_until.get_or_insert_with(|| upload_until.unwrap_or_else(|| later(expect_timeout)));
+        loop {
+            let mut queue = ends.shared.queue();
+            if let Some(answer) = ends.answer_to_expectation(&mut self.sending, &mut queue) {
+                return Poll::Ready(answer);
+            }
+            if until <= Instant::now() {
+                drop(queue);
+                self.sending.proceed_without_continue(&ends.shared);
+                return Poll::Ready(Ok(Continue::Send));
+            }
+            ends.shared.changed.wake(Side::Requests, cx.waker());
+            drop(queue);
+            let unlimited = Patience { deadline: None, ..self.waiting.patience.deadline_only() };
+            ready!(self.waiting.poll_limited(cx, WaitingFor::Sending, &unlimited, Some(until)))?;
+        }
+    }
+
+    async fn drive<T>(
+        &mut self,
+        step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
+    ) -> Result<T, Error> {
+        let mut access = Access {
+            sending: Some(&mut self.sending),
+            receiving: None,
+            shared: &self.ends.ends.shared,
+            transport: &self.ends.ends.transport,
+            waiting: &mut self.waiting,
+            half: Some(self.ends.half(Side::Requests)),
+        };
+        access.drive(WaitingFor::Sending, step).await
+    }
+}
+
+impl<R: Runtime> Drop for RequestHalf<R> {
+    fn drop(&mut self) {
+        self.ends.ends.no_more_requests(&self.sending);
+    }
+}
+
+impl<R: Runtime> ResponseHalf<R> {
+    /// Reads the head of the next response, waiting for a request to be sent if none is outstanding; `None` if there will be
+    /// none, because the other half was dropped.
+    ///
+    /// # Errors
+    /// As for [`Connection::read_response`]; `Closed` if the other half closed the connection.
+    pub async fn read_response(&mut self) -> Result<Option<Response<'_, R>>, Error> {
+        loop {
+            if !self.receiving.half().is_in_content() && !self.wait_for_request().await? {
+                return Ok(None);
+            }
+            match self.access().drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await {
+                Ok(()) => return Ok(Some(Response::new(self.access()))),
+                // That was the end of the last response, and no other is due yet.
+                Err(Error::Local(Misuse::NothingOutstanding)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The response whose content is being read, to go on with it.
+    pub fn current_response(&mut self) -> Option<Response<'_, R>> {
+        self.waiting.begin();
+        self.receiving.half().is_in_content().then(|| Response::new(self.access()))
+    }
+
+    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
+        self.receiving.on_interim(callback);
+    }
+
+    /// What became of the requests that were sent so far.
+    #[must_use]
+    pub fn outstanding(&self) -> Requests {
+        self.ends.ends.shared.requests()
+    }
+
+    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    pub fn close(self) {
+        self.ends.close();
+    }
+
+    /// Waits until a request is outstanding; false if none will be.
+    async fn wait_for_request(&mut self) -> Result<bool, Error> {
+        self.waiting.begin();
+        poll_fn(|cx| self.poll_request(cx)).await
+    }
+
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let ends = &self.ends.ends;
+        loop {
+            let queue = ends.shared.queue();
+            if let Some(due) = ends.is_request_due(&queue) {
+                self.waiting.begin();
+                return Poll::Ready(due);
+            }
+            ends.shared.changed.wake(Side::Responses, cx.waker());
+            drop(queue);
+            if !self.waiting.patience.is_limited(WaitingFor::Request) {
+                return Poll::Pending;
+            }
+            let patience = self.waiting.patience;
+            ready!(self.waiting.poll_limited(cx, WaitingFor::Request, &patience, None))?;
+        }
+    }
+
+    fn access(&mut self) -> Access<'_, R> {
+        Access {
+            sending: None,
+            receiving: Some(&mut self.receiving),
+            shared: &self.ends.ends.shared,
+            transport: &self.ends.ends.transport,
+            waiting: &mut self.waiting,
+            half: Some(self.ends.half(Side::Responses)),
+        }
+    }
+}
+
+impl<R: Runtime> Drop for ResponseHalf<R> {
+    fn drop(&mut self) {
+        // Nobody reads any more, so whoever waits to send would wait for ever.
+        self.ends.close();
+    }
+}

@@ -1,0 +1,367 @@
+//! What carries the bytes of a connection that tasks use.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::runtime::{Attempt, Direction, PollStream, Runtime};
+use crate::halves::{Ending, Side};
+use crate::step::{Interest, Progress};
+use crate::transport::{Layers, Stream, Transport as Descriptor};
+
+/// A connection on which HTTP can be spoken: a socket that the runtime watches, or a stream of the caller's, and TLS over it if
+/// the server wants that.
+pub struct Transport<R: Runtime> {
+    way: Way<R>,
+}
+
+/// What is at the bottom.
+enum Way<R: Runtime> {
+    Socket(R::Registered<Descriptor>),
+    Brought(Box<Brought>),
+}
+
+/// A stream that the caller has brought.
+struct Brought {
+    /// The lock is held for a call that does not wait.
+    stream: Mutex<Box<dyn PollStream>>,
+    layers: Option<Box<Layers>>,
+    /// Closed at this end.
+    is_closed: AtomicBool,
+}
+
+impl<R: Runtime> Transport<R> {
+    /// A connected socket.
+    pub(super) fn socket(transport: Descriptor) -> io::Result<Self> {
+        Ok(Transport { way: Way::Socket(R::register(transport)?) })
+    }
+
+    /// A stream of the caller's, and what is over it.
+    pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<Layers>>) -> Self {
+        let brought = Brought { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
+        Transport { way: Way::Brought(Box::new(brought)) }
+    }
+
+    /// The same stream of the caller's, with something over it.
+    pub(super) fn with(mut self, over: Option<Box<Layers>>) -> Self {
+        if let Way::Brought(brought) = &mut self.way {
+            brought.layers = over;
+        }
+        self
+    }
+
+    fn layers(&self) -> Option<&Layers> {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).layers(),
+            Way::Brought(brought) => brought.layers.as_deref(),
+        }
+    }
+
+    /// What TLS has agreed on, if it is spoken.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<crate::transport::TlsInfo> {
+        self.layers()?.tls()
+    }
+
+    /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).peer_address(),
+            Way::Brought(_) => None,
+        }
+    }
+
+    /// The address of this end, if it has one.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).local_address(),
+            Way::Brought(_) => None,
+        }
+    }
+
+    /// Whether the task that reads may have to write, or the other way round: then a stream that knows one task for each
+    /// direction is not enough for two.
+    pub(super) fn is_crossed(&self) -> bool {
+        matches!(self.way, Way::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
+    }
+
+    /// The stream, for one poll.
+    #[inline]
+    pub(super) fn polled<'a, 'w>(&'a self, cx: &'a mut Context<'w>, crossing: Option<(&'a Crossing, Side)>) -> Polled<'a, 'w, R> {
+        let layers = self.layers();
+        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false }, layers }
+    }
+
+    /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Way::Brought(brought) = &self.way else {
+            self.shutdown(Shutdown::Both);
+            return Poll::Ready(());
+        };
+        if let Some(layers) = &brought.layers
+            && let Some(mut session) = layers.session()
+        {
+            let mut bottom = Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false };
+            session.close_notify(&mut bottom);
+        }
+        let closed = brought.stream().poll_close(cx);
+        if closed.is_ready() {
+            brought.is_closed.store(true, Ordering::Release);
+        }
+        // Whatever it says, there is nothing more to be done.
+        closed.map(drop)
+    }
+}
+
+impl Brought {
+    fn stream(&self) -> MutexGuard<'_, Box<dyn PollStream>> {
+        // What a panic in the caller's stream has left is for the stream to say.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Runtime> Ending for Transport<R> {
+    fn shutdown(&self, how: Shutdown) {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).shutdown(how),
+            Way::Brought(brought) => {
+                // As far as is possible without waiting.
+                let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
+                if how == Shutdown::Both {
+                    brought.is_closed.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).peek(buffer),
+            Way::Brought(_) => match self.layers().and_then(Layers::session) {
+                Some(mut session) => session.peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None).bottom, buffer),
+                None => Ok(Progress::Needs(Interest::READ)),
+            },
+        }
+    }
+}
+
+/// The end of TLS is announced by whoever drops the connection, too.
+impl<R: Runtime> Drop for Transport<R> {
+    fn drop(&mut self) {
+        if let Way::Brought(brought) = &self.way
+            && !brought.is_closed.load(Ordering::Acquire)
+        {
+            let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Transport<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.way {
+            Way::Socket(registered) => R::registered(registered).fmt(f),
+            Way::Brought(_) => f.write_str("Brought"),
+        }
+    }
+}
+
+/// A stream for one poll: where it would have to wait, the task of the poll is woken when it need not.
+pub(super) struct Polled<'a, 'w, R: Runtime> {
+    bottom: Bottom<'a, 'w, R>,
+    layers: Option<&'a Layers>,
+}
+
+/// The same, without what is over it.
+struct Bottom<'a, 'w, R: Runtime> {
+    way: &'a Way<R>,
+    cx: &'a mut Context<'w>,
+    crossing: Option<(&'a Crossing, Side)>,
+    /// Bytes have gone one way or the other.
+    moved: bool,
+}
+
+impl<R: Runtime> Polled<'_, '_, R> {
+    /// Whether bytes have gone one way or the other.
+    pub(super) fn has_moved(&self) -> bool {
+        self.bottom.moved
+    }
+}
+
+impl<R: Runtime> Stream for Polled<'_, '_, R> {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        match self.layers {
+            None => self.bottom.read(buffer),
+            Some(layers) => layers.read(&mut self.bottom, buffer),
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        match self.layers {
+            None => self.bottom.write(pieces),
+            Some(layers) => layers.write(&mut self.bottom, pieces),
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        match self.layers {
+            None => self.bottom.flush(),
+            Some(layers) => layers.flush(&mut self.bottom),
+        }
+    }
+}
+
+impl<R: Runtime> Bottom<'_, '_, R> {
+    #[inline]
+    fn poll<T>(
+        &mut self,
+        direction: Direction,
+        poll: impl FnOnce(&Way<R>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<Progress<T>> {
+        let polled = match self.crossing {
+            None => poll(self.way, self.cx),
+            Some((crossing, side)) => {
+                let waker = crossing.waker(direction, side, self.cx.waker());
+                poll(self.way, &mut Context::from_waker(waker))
+            }
+        };
+        match polled {
+            Poll::Ready(result) => {
+                self.moved |= result.is_ok();
+                Ok(Progress::Done(result?))
+            }
+            Poll::Pending => Ok(Progress::Needs(match direction {
+                Direction::Read => Interest::READ,
+                Direction::Write => Interest::WRITE,
+            })),
+        }
+    }
+}
+
+impl<R: Runtime> Stream for Bottom<'_, '_, R> {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        self.poll(Direction::Read, |way, cx| match way {
+            Way::Socket(registered) => R::poll_io(registered, Direction::Read, cx, |transport| {
+                let read = socket(transport).read(buffer)?;
+                Ok(attempt(read, buffer.len()))
+            }),
+            Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
+            Way::Brought(brought) => brought.stream().poll_read(cx, buffer),
+        })
+    }
+
+    #[inline]
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        self.poll(Direction::Write, |way, cx| match way {
+            Way::Socket(registered) => R::poll_io(registered, Direction::Write, cx, |transport| {
+                let written = socket(transport).write(pieces)?;
+                Ok(attempt(written, pieces.iter().map(|piece| piece.len()).sum()))
+            }),
+            Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => {
+                Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+            }
+            Way::Brought(brought) => match brought.stream().poll_write(cx, pieces) {
+                // Nothing where there was something would be tried for ever.
+                Poll::Ready(Ok(0)) if pieces.iter().any(|piece| !piece.is_empty()) => {
+                    Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+                }
+                other => other,
+            },
+        })
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        if let Way::Socket(_) = self.way {
+            return Ok(Progress::Done(()));
+        }
+        self.poll(Direction::Write, |way, cx| match way {
+            Way::Brought(brought) if !brought.is_closed.load(Ordering::Acquire) => brought.stream().poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        })
+    }
+}
+
+#[inline]
+fn socket(transport: &Descriptor) -> &crate::transport::Socket {
+    transport.socket().expect("tasks wait for sockets only")
+}
+
+/// Fewer bytes than there was room for mean that there are no more.
+#[inline]
+fn attempt(progress: Progress<usize>, room: usize) -> Attempt {
+    match progress {
+        // The end stays.
+        Progress::Done(count) if count > 0 && count < room => Attempt::All(count),
+        Progress::Done(count) => Attempt::Some(count),
+        Progress::Needs(_) => Attempt::NotReady,
+    }
+}
+
+/// Who waits for which direction, where both halves of a connection may wait for the same one: TLS may have to write in order
+/// to read. A stream knows one task for each direction, which is both of them.
+#[derive(Debug)]
+pub(super) struct Crossing {
+    directions: [(Arc<Both>, Waker); 2],
+}
+
+/// The tasks of both halves.
+#[derive(Debug, Default)]
+struct Both {
+    tasks: Mutex<[Option<Waker>; 2]>,
+}
+
+impl Crossing {
+    pub(super) fn new() -> Self {
+        let direction = || {
+            let both = Arc::new(Both::default());
+            (both.clone(), both.into())
+        };
+        Crossing { directions: [direction(), direction()] }
+    }
+
+    /// The waker for `direction`, by which `task` of `side` is woken, too.
+    fn waker(&self, direction: Direction, side: Side, task: &Waker) -> &Waker {
+        let (both, waker) = &self.directions[direction as usize];
+        match &mut both.tasks()[side as usize] {
+            Some(before) => before.clone_from(task),
+            none => *none = Some(task.clone()),
+        }
+        waker
+    }
+
+    /// Wakes whoever waits.
+    pub(super) fn wake(&self) {
+        self.directions.iter().for_each(|(both, _)| both.wake_both());
+    }
+}
+
+impl Both {
+    fn tasks(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_both(&self) {
+        let tasks = std::mem::take(&mut *self.tasks());
+        tasks.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.wake_both();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_both();
+    }
+}

@@ -1,0 +1,213 @@
+//! How a task waits, and for how long.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use super::runtime::Runtime;
+use super::transport::{Crossing, Polled, Transport};
+use crate::error::Error;
+use crate::halves::{Ends, Side};
+use crate::patience::{Patience, more_exactly};
+use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
+use crate::transport::WaitingFor;
+
+/// How long somebody waits, and since when.
+pub(super) struct Waiting<R: Runtime> {
+    pub(super) patience: Patience,
+    /// Since when nothing has come; only if there is a limit.
+    began: Option<Instant>,
+    /// Until when the answer to an expectation is awaited.
+    pub(super) continue_until: Option<Instant>,
+    timer: Option<Box<Timer<R>>>,
+}
+
+/// Made when it is first needed, and kept.
+struct Timer<R: Runtime> {
+    timer: Pin<Box<R::Timer>>,
+    /// When it is ready, unless it has been.
+    set_to: Option<Instant>,
+}
+
+impl<R: Runtime> Waiting<R> {
+    pub(super) fn new(patience: Patience) -> Self {
+        Waiting { patience, began: None, continue_until: None, timer: None }
+    }
+
+    /// A wait of its own begins, or is over.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        self.began = None;
+    }
+
+    /// After a step that needs something: pending, an error if that has lasted too long, or ready when it is time for another step
+    /// anyway.
+    #[inline]
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting_for: WaitingFor,
+        until: Option<Instant>,
+        has_moved: bool,
+    ) -> Poll<Result<(), Error>> {
+        if until.is_none() && !self.patience.is_limited(waiting_for) {
+            // The usual case needs no clock.
+            return Poll::Pending;
+        }
+        if has_moved {
+            self.begin();
+        }
+        self.poll_limited(cx, waiting_for, &self.patience.clone(), until)
+    }
+
+    /// The same, with limits that may be others.
+    pub(super) fn poll_limited(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting_for: WaitingFor,
+        patience: &Patience,
+        until: Option<Instant>,
+    ) -> Poll<Result<(), Error>> {
+        let now = Instant::now();
+        let expiry = patience.expiry(waiting_for, *self.began.get_or_insert(now));
+        if let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) {
+            self.begin();
+            return Poll::Ready(Err(Error::TimedOut { waiting_for, limit: expiry.limit, to: None }));
+        }
+        let Some(end) = expiry.map(|expiry| expiry.at).into_iter().chain(until).min() else { return Poll::Pending };
+        if end <= now {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_timer(cx, end).map(Ok)
+    }
+
+    /// Ready at `end`, or before: a timer that is set to an earlier time is left as it is, since setting one costs more than
+    /// a step in vain, and most things come before their time.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, end: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::new(Timer { timer: Box::pin(R::timer(end)), set_to: Some(end) }));
+        if timer.set_to.is_none_or(|set_to| set_to > end) {
+            R::set(timer.timer.as_mut(), end);
+            timer.set_to = Some(end);
+        }
+        ready!(timer.timer.as_mut().poll(cx));
+        timer.set_to = None;
+        Poll::Ready(())
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Waiting<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("patience", &self.patience).field("began", &self.began).finish_non_exhaustive()
+    }
+}
+
+/// A connection, or as much of it as somebody has, for the time of a call.
+#[derive(Debug)]
+pub(super) struct Access<'a, R: Runtime> {
+    pub(super) sending: Option<&'a mut Sending>,
+    pub(super) receiving: Option<&'a mut Receiving>,
+    pub(super) shared: &'a Shared,
+    pub(super) transport: &'a Transport<R>,
+    pub(super) waiting: &'a mut Waiting<R>,
+    /// Whose half it is, if it is one.
+    pub(super) half: Option<Half<'a, R>>,
+}
+
+/// One of two halves.
+#[derive(Debug)]
+pub(super) struct Half<'a, R: Runtime> {
+    pub(super) side: Side,
+    pub(super) ends: &'a Ends<Transport<R>>,
+    pub(super) crossing: Option<&'a Crossing>,
+}
+
+impl<R: Runtime> Clone for Half<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: Runtime> Copy for Half<'_, R> {}
+
+impl<R: Runtime> Access<'_, R> {
+    /// Makes a step; if it needs something, the task is woken when it is worth trying again.
+    #[inline]
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting_for: WaitingFor,
+        step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
+    ) -> Poll<Result<T, Error>> {
+        let result = ready!(self.poll_unnoticed(cx, waiting_for, step));
+        self.waiting.begin();
+        if let Some(receiving) = &mut self.receiving {
+            receiving.tell_complete(self.shared);
+        }
+        if let Some(half) = self.half {
+            match half.side {
+                Side::Responses => half.ends.something_was_read(&result),
+                // It may be that there is nothing to wait for any more.
+                Side::Requests if result.is_err() => self.shared.changed.tell(),
+                Side::Requests => {}
+            }
+        }
+        Poll::Ready(result)
+    }
+
+    #[inline]
+    fn poll_unnoticed<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting_for: WaitingFor,
+        mut step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
+    ) -> Poll<Result<T, Error>> {
+        self.waiting.patience.check(waiting_for)?;
+        loop {
+            match self.step(cx, &mut step) {
+                (Ok(Progress::Done(value)), _) => return Poll::Ready(Ok(value)),
+                (Err(error), _) => return Poll::Ready(Err(error)),
+                (Ok(Progress::Needs(_)), has_moved) => {
+                    let duplex = self.duplex();
+                    let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
+                    let until = duplex.until();
+                    ready!(self.waiting.poll(cx, waiting_for, until, has_moved))?;
+                }
+            }
+        }
+    }
+
+    /// Makes a step; also says whether bytes have gone one way or the other.
+    #[inline]
+    pub(super) fn step<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
+    ) -> (Result<Progress<T>, Error>, bool) {
+        let crossing = self.half.and_then(|half| Some((half.crossing?, half.side)));
+        let mut polled = self.transport.polled(cx, crossing);
+        let mut duplex =
+            Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
+        let result = step(&mut duplex, &mut polled);
+        (result, polled.has_moved())
+    }
+
+    /// Makes steps to their end.
+    pub(super) async fn drive<T>(
+        &mut self,
+        waiting_for: WaitingFor,
+        mut step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
+    ) -> Result<T, Error> {
+        self.waiting.begin();
+        std::future::poll_fn(|cx| self.poll(cx, waiting_for, &mut step)).await
+    }
+
+    pub(super) fn duplex(&mut self) -> Duplex<'_> {
+        Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared }
+    }
+
+    /// The side that receives, of somebody who reads.
+    pub(super) fn receiving(&self) -> &Receiving {
+        self.receiving.as_ref().expect("whoever reads has the side that receives")
+    }
+}
