@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::runtime::{Direction, PollStream, Runtime};
-use super::transport::Transport;
+use super::transport::{Asks, Transport};
 use super::waiting::{Access, Waiting};
 use super::{ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 use crate::config::Config;
@@ -109,7 +109,7 @@ impl<R: Runtime> Connection<R> {
     /// As there.
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
-        self.access().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await
+        self.access().looking().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await
     }
 
     /// Sends all that is left of the requests that were taken, content that was given with them included.
@@ -150,10 +150,12 @@ impl<R: Runtime> Connection<R> {
         let expect_timeout = self.sending.expect_timeout;
         let until = *self.waiting.continue_until.get_or_insert_with(|| later(expect_timeout));
         let came = loop {
-            match self.access().step(cx, |duplex, stream| duplex.await_continue(stream)).0 {
+            let is_last = until <= Instant::now();
+            let asks = if is_last { Asks::SystemAlone } else { Asks::Runtime };
+            match self.access().step(cx, asks, |duplex, stream| duplex.await_continue(stream)).0 {
                 Ok(Progress::Done(came)) => break Ok(came),
                 Err(error) => break Err(error),
-                Ok(Progress::Needs(_)) if until <= Instant::now() => {
+                Ok(Progress::Needs(_)) if is_last => {
                     self.sending.proceed_without_continue(&self.shared);
                     break Ok(Continue::Send);
                 }
@@ -232,6 +234,7 @@ impl<R: Runtime> Connection<R> {
             transport: &self.transport,
             waiting: &mut self.waiting,
             half: None,
+            asks: Asks::Runtime,
         }
     }
 }
@@ -263,7 +266,7 @@ async fn establish_over<R: Runtime>(
     let mut timer = None;
     let established = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(established) = connect.step_over(&mut plain.polled(cx, None), Instant::now())? {
+            if let Poll::Ready(established) = connect.step_over(&mut plain.polled(cx, None, Asks::Runtime), Instant::now())? {
                 return Poll::Ready(Ok::<_, Error>(established));
             }
             let mut waits = Waits::default();

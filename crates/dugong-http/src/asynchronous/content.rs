@@ -11,6 +11,7 @@ use http_body::Body;
 
 use super::Connection;
 use super::runtime::Runtime;
+use super::transport::Asks;
 use crate::convert::to_fields;
 use crate::error::Error;
 use crate::step::{Continue, Progress};
@@ -45,7 +46,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     /// As for [`send`](ContentWriter::send).
     pub fn poll_send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Error>> {
         loop {
-            let mut access = self.connection.access();
+            let mut access = self.connection.access().looking();
             let sent = access.poll(cx, WaitingFor::Sending, |duplex, stream| duplex.write_content(content, stream));
             match ready!(sent) {
                 Err(Error::Local(Misuse::AwaitContinue)) => ready!(self.poll_may_send(cx))?,
@@ -89,7 +90,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     pub fn poll_finish(&mut self, cx: &mut Context<'_>, trailers: &Fields) -> Poll<Result<(), Error>> {
         loop {
             let mut access = self.connection.access();
-            match access.step(cx, |duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).0 {
+            match access.step(cx, Asks::Runtime, |duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).0 {
                 Err(Error::Local(Misuse::AwaitContinue)) => ready!(self.poll_may_send(cx))?,
                 other => return Poll::Ready(other.map(drop)),
             }
@@ -147,7 +148,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     /// # Errors
     /// As for [`send`](ContentWriter::send).
     pub fn poll_send_buffered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(self.connection.access().step(cx, |duplex, stream| duplex.write_pending(stream)).0.map(drop))
+        Poll::Ready(self.connection.access().step(cx, Asks::Runtime, |duplex, stream| duplex.write_pending(stream)).0.map(drop))
     }
 
     /// Waits for the answer to an expectation; an error if it is a refusal.

@@ -78,6 +78,9 @@ where
             ready!(Response::new(access).poll_discard(cx))?;
             access = self.connection.access();
         }
+        if access.shared.queue().is_empty() {
+            access = access.looking();
+        }
         let window = &mut self.window;
         access.poll(cx, WaitingFor::Response, |duplex, stream| window.step(duplex, stream))
     }

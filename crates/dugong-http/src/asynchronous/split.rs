@@ -10,7 +10,7 @@ use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::connection::later;
 use super::runtime::Runtime;
-use super::transport::{Crossing, Polled, Transport};
+use super::transport::{Asks, Crossing, Polled, Transport};
 use super::waiting::{Access, Half, Waiting};
 use super::{Connection, Response};
 use crate::error::{Error, Requests};
@@ -197,6 +197,7 @@ impl<R: Runtime> RequestHalf<R> {
             transport: &self.ends.ends.transport,
             waiting: &mut self.waiting,
             half: Some(self.ends.half(Side::Requests)),
+            asks: Asks::Runtime,
         };
         access.drive(WaitingFor::Sending, step).await
     }
@@ -282,6 +283,7 @@ impl<R: Runtime> ResponseHalf<R> {
             transport: &self.ends.ends.transport,
             waiting: &mut self.waiting,
             half: Some(self.ends.half(Side::Responses)),
+            asks: Asks::Runtime,
         }
     }
 }

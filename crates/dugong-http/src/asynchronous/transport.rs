@@ -93,9 +93,14 @@ impl<R: Runtime> Transport<R> {
 
     /// The stream, for one poll.
     #[inline]
-    pub(super) fn polled<'a, 'w>(&'a self, cx: &'a mut Context<'w>, crossing: Option<(&'a Crossing, Side)>) -> Polled<'a, 'w, R> {
+    pub(super) fn polled<'a, 'w>(
+        &'a self,
+        cx: &'a mut Context<'w>,
+        crossing: Option<(&'a Crossing, Side)>,
+        asks: Asks,
+    ) -> Polled<'a, 'w, R> {
         let layers = self.layers();
-        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false }, layers }
+        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false, asks }, layers }
     }
 
     /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
@@ -107,7 +112,7 @@ impl<R: Runtime> Transport<R> {
         if let Some(layers) = &brought.layers
             && let Some(mut session) = layers.session()
         {
-            let mut bottom = Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false };
+            let mut bottom = Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false, asks: Asks::Runtime };
             session.close_notify(&mut bottom);
         }
         let closed = brought.stream().poll_close(cx);
@@ -144,7 +149,8 @@ impl<R: Runtime> Ending for Transport<R> {
         match &self.way {
             Way::Socket(registered) => R::registered(registered).peek(buffer),
             Way::Brought(_) => match self.layers().and_then(Layers::session) {
-                Some(mut session) => session.peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None).bottom, buffer),
+                Some(mut session) => session
+                    .peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None, Asks::SystemAlone).bottom, buffer),
                 None => Ok(Progress::Needs(Interest::READ)),
             },
         }
@@ -184,6 +190,19 @@ struct Bottom<'a, 'w, R: Runtime> {
     crossing: Option<(&'a Crossing, Side)>,
     /// Bytes have gone one way or the other.
     moved: bool,
+    asks: Asks,
+}
+
+/// Whom an attempt to read from a socket asks: the runtime knows later than the system what has become of it. Attempts to write
+/// always ask the system first, which nearly always has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// The runtime, whose word is free.
+    Runtime,
+    /// The system, and the runtime if it has to be waited for: for whoever must not miss what has come already.
+    System,
+    /// The system, and nobody else: the last attempt before a limit of time is told of.
+    SystemAlone,
 }
 
 impl<R: Runtime> Polled<'_, '_, R> {
@@ -220,6 +239,14 @@ impl<R: Runtime> Stream for Polled<'_, '_, R> {
 }
 
 impl<R: Runtime> Bottom<'_, '_, R> {
+    /// Whether the runtime need not be asked after the system has.
+    #[inline]
+    fn is_enough(&mut self, progress: Progress<usize>) -> bool {
+        let is_done = matches!(progress, Progress::Done(_));
+        self.moved |= is_done;
+        is_done || self.asks == Asks::SystemAlone
+    }
+
     #[inline]
     fn poll<T>(
         &mut self,
@@ -249,6 +276,14 @@ impl<R: Runtime> Bottom<'_, '_, R> {
 impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        if let Way::Socket(registered) = self.way
+            && self.asks != Asks::Runtime
+        {
+            let read = socket(R::registered(registered)).read(buffer)?;
+            if self.is_enough(read) {
+                return Ok(read);
+            }
+        }
         self.poll(Direction::Read, |way, cx| match way {
             Way::Socket(registered) => R::poll_io(registered, Direction::Read, cx, |transport| {
                 let read = socket(transport).read(buffer)?;
@@ -261,6 +296,12 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
 
     #[inline]
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        if let Way::Socket(registered) = self.way {
+            let written = socket(R::registered(registered)).write(pieces)?;
+            if self.is_enough(written) {
+                return Ok(written);
+            }
+        }
         self.poll(Direction::Write, |way, cx| match way {
             Way::Socket(registered) => R::poll_io(registered, Direction::Write, cx, |transport| {
                 let written = socket(transport).write(pieces)?;

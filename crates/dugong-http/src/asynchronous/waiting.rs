@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::runtime::Runtime;
-use super::transport::{Crossing, Polled, Transport};
+use super::transport::{Asks, Crossing, Polled, Transport};
 use crate::error::Error;
 use crate::halves::{Ends, Side};
 use crate::patience::{Patience, more_exactly};
@@ -112,6 +112,7 @@ pub(super) struct Access<'a, R: Runtime> {
     pub(super) waiting: &'a mut Waiting<R>,
     /// Whose half it is, if it is one.
     pub(super) half: Option<Half<'a, R>>,
+    pub(super) asks: Asks,
 }
 
 /// One of two halves.
@@ -130,7 +131,12 @@ impl<R: Runtime> Clone for Half<'_, R> {
 
 impl<R: Runtime> Copy for Half<'_, R> {}
 
-impl<R: Runtime> Access<'_, R> {
+impl<'a, R: Runtime> Access<'a, R> {
+    /// For whoever sends, and must not do so when the server has spoken unasked or has gone.
+    pub(super) fn looking(self) -> Access<'a, R> {
+        Access { asks: Asks::System, ..self }
+    }
+
     /// Makes a step; if it needs something, the task is woken when it is worth trying again.
     #[inline]
     pub(super) fn poll<T>(
@@ -164,14 +170,19 @@ impl<R: Runtime> Access<'_, R> {
     ) -> Poll<Result<T, Error>> {
         self.waiting.patience.check(waiting_for)?;
         loop {
-            match self.step(cx, &mut step) {
-                (Ok(Progress::Done(value)), _) => return Poll::Ready(Ok(value)),
-                (Err(error), _) => return Poll::Ready(Err(error)),
-                (Ok(Progress::Needs(_)), has_moved) => {
-                    let duplex = self.duplex();
-                    let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
-                    let until = duplex.until();
-                    ready!(self.waiting.poll(cx, waiting_for, until, has_moved))?;
+            let (result, has_moved) = self.step(cx, self.asks, &mut step);
+            if let Some(result) = done(result) {
+                return Poll::Ready(result);
+            }
+            let duplex = self.duplex();
+            let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
+            let until = duplex.until();
+            if let Err(timed_out) = ready!(self.waiting.poll(cx, waiting_for, until, has_moved)) {
+                let (result, has_moved) = self.step(cx, Asks::SystemAlone, &mut step);
+                match done(result) {
+                    Some(result) => return Poll::Ready(result),
+                    None if has_moved => {}
+                    None => return Poll::Ready(Err(timed_out)),
                 }
             }
         }
@@ -182,10 +193,11 @@ impl<R: Runtime> Access<'_, R> {
     pub(super) fn step<T>(
         &mut self,
         cx: &mut Context<'_>,
+        asks: Asks,
         step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> (Result<Progress<T>, Error>, bool) {
         let crossing = self.half.and_then(|half| Some((half.crossing?, half.side)));
-        let mut polled = self.transport.polled(cx, crossing);
+        let mut polled = self.transport.polled(cx, crossing, asks);
         let mut duplex =
             Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
         let result = step(&mut duplex, &mut polled);
@@ -209,5 +221,14 @@ impl<R: Runtime> Access<'_, R> {
     /// The side that receives, of somebody who reads.
     pub(super) fn receiving(&self) -> &Receiving {
         self.receiving.as_ref().expect("whoever reads has the side that receives")
+    }
+}
+
+/// What has come of a step, if it is done.
+fn done<T>(result: Result<Progress<T>, Error>) -> Option<Result<T, Error>> {
+    match result {
+        Ok(Progress::Done(value)) => Some(Ok(value)),
+        Ok(Progress::Needs(_)) => None,
+        Err(error) => Some(Err(error)),
     }
 }

@@ -1,0 +1,33 @@
+//! The client for tasks on another runtime, by the adapter of the example.
+//!
+//! All tests of the blocking client are run with it: in this program `dugong_http` is the program itself, which has the types of
+//! that name with a connection in them that runs on async-io.
+
+#![allow(clippy::duplicate_mod, reason = "each of the files has the support that it needs")]
+
+extern crate dugong_http as real;
+extern crate self as dugong_http;
+
+#[path = "../faces/blocked.rs"]
+mod blocked;
+
+#[path = "../blocking.rs"]
+mod blocking;
+#[path = "../deadlock.rs"]
+mod deadlock;
+#[path = "../pipeline.rs"]
+mod pipeline;
+#[path = "../split.rs"]
+mod split;
+#[path = "../transcripts.rs"]
+mod transcripts;
+#[path = "../truncation.rs"]
+mod truncation;
+
+#[path = "../../examples/smol/adapter.rs"]
+mod adapter;
+
+pub(crate) use adapter::Smol as R;
+pub(crate) use async_io::block_on;
+pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, ResponseHalf};
+pub(crate) use real::*;

@@ -1,0 +1,42 @@
+//! The client for tasks of tokio.
+//!
+//! All tests of the blocking client are run with it: in this program `dugong_http` is the program itself, which has the types of
+//! that name with a connection in them that runs on tokio.
+
+#![allow(clippy::duplicate_mod, reason = "each of the files has the support that it needs")]
+
+extern crate dugong_http as real;
+extern crate self as dugong_http;
+
+#[path = "../faces/blocked.rs"]
+mod blocked;
+
+#[path = "../blocking.rs"]
+mod blocking;
+#[path = "../deadlock.rs"]
+mod deadlock;
+#[path = "../pipeline.rs"]
+mod pipeline;
+#[path = "../split.rs"]
+mod split;
+#[path = "../transcripts.rs"]
+mod transcripts;
+#[path = "../truncation.rs"]
+mod truncation;
+
+use std::future::Future;
+use std::sync::LazyLock;
+
+use ::tokio::runtime::{Builder, Runtime};
+
+pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, ResponseHalf};
+pub(crate) use real::tokio::Tokio as R;
+pub(crate) use real::*;
+
+/// One for all, since threads of tests hand connections on to others.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"));
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    RUNTIME.block_on(future)
+}
