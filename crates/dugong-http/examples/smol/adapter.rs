@@ -11,7 +11,7 @@ use dugong_http::asynchronous::{Attempt, Direction, Runtime};
 
 /// Waits with the reactor of async-io, on whatever executor.
 #[derive(Debug)]
-pub enum Smol {}
+pub(crate) enum Smol {}
 
 impl Runtime for Smol {
     type Registered<T: AsFd + Send + Sync + 'static> = Async<T>;
@@ -62,7 +62,7 @@ impl Runtime for Smol {
 
 /// A timer whose result is of no interest.
 #[derive(Debug)]
-pub struct At(Timer);
+pub(crate) struct At(Timer);
 
 impl Future for At {
     type Output = ();

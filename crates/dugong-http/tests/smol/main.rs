@@ -23,6 +23,8 @@ mod split;
 mod transcripts;
 #[path = "../truncation.rs"]
 mod truncation;
+#[path = "../worst_moments.rs"]
+mod worst_moments;
 
 #[path = "../../examples/smol/adapter.rs"]
 mod adapter;

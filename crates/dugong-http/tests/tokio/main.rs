@@ -11,6 +11,8 @@ extern crate self as dugong_http;
 #[path = "../faces/blocked.rs"]
 mod blocked;
 
+#[path = "../allocations.rs"]
+mod allocations;
 #[path = "../blocking.rs"]
 mod blocking;
 #[path = "../deadlock.rs"]
@@ -23,6 +25,8 @@ mod split;
 mod transcripts;
 #[path = "../truncation.rs"]
 mod truncation;
+#[path = "../worst_moments.rs"]
+mod worst_moments;
 
 use std::future::Future;
 use std::sync::LazyLock;
