@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,18 +31,37 @@ const GIVEN_UP: &str = "the connection was closed by disconnect(), or another on
 /// `connect()`, and the first part of whatever needs a connection.
 pub(crate) struct Connect {
     stage: Stage,
+    resolver: Resolver,
     target: Option<Target>,
     attempt: Arc<Attempt>,
     /// Whether it has got on since it last had to wait.
     moved: Cell<bool>,
 }
 
+/// Where Python's resolver is called, which blocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolver {
+    /// In the thread that connects: it waits anyway.
+    Here,
+    /// In a thread of its own, since whoever connects has other things to do.
+    Thread,
+}
+
 enum Stage {
     Begin,
+    Name(Lookup),
     Tcp(Connecting),
     Tunnel(Box<Tunnel>, Arc<Socket>),
     Handshake(Object, Arc<Socket>),
     Over,
+}
+
+/// A name that a thread looks up.
+struct Lookup {
+    /// Python's object for it, which has the result.
+    object: Py<PyAny>,
+    /// It becomes readable when the thread has the result and closes the other end.
+    done: Arc<UnixStream>,
 }
 
 /// What others have to know of a connection that is being made. It lasts until the request is taken that the connection is for.
@@ -51,14 +70,21 @@ pub(crate) struct Attempt {
     /// The process that it belongs to: a child has but a copy of the descriptor.
     process: u32,
     socket: Mutex<Weak<Socket>>,
+    /// What is waited for before there is a socket.
+    name: Mutex<Weak<UnixStream>>,
     /// The other end of an `Arrival`, if anybody waits.
     arrival: Mutex<Option<(UnixStream, Arc<Arrival>)>>,
 }
 
 impl Attempt {
     fn new() -> Self {
-        let process = std::process::id();
-        Attempt { given_up: AtomicBool::new(false), process, socket: Mutex::default(), arrival: Mutex::default() }
+        Attempt {
+            given_up: AtomicBool::new(false),
+            process: std::process::id(),
+            socket: Mutex::default(),
+            name: Mutex::default(),
+            arrival: Mutex::default(),
+        }
     }
 
     /// Ends it; whoever waits for it wakes up.
@@ -68,7 +94,14 @@ impl Attempt {
         if let Some(socket) = socket
             && self.process == std::process::id()
         {
-            socket.shutdown(std::net::Shutdown::Both);
+            socket.shutdown(Shutdown::Both);
+        }
+        let name = self.name.lock().upgrade();
+        if let Some(name) = name
+            && self.process == std::process::id()
+        {
+            // It fails if the thread has closed its end, and then whoever waits wakes up anyway.
+            let _ = name.shutdown(Shutdown::Both);
         }
         if let Some((_, arrival)) = self.arrival.lock().take() {
             arrival.given_up.store(true, Ordering::Release);
@@ -114,8 +147,8 @@ impl AsFd for Arrival {
 }
 
 impl Connect {
-    pub(crate) fn new() -> Self {
-        Connect { stage: Stage::Begin, target: None, attempt: Arc::new(Attempt::new()), moved: Cell::new(false) }
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Connect { stage: Stage::Begin, resolver, target: None, attempt: Arc::new(Attempt::new()), moved: Cell::new(false) }
     }
 
     fn advance(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Progress<()>> {
@@ -129,10 +162,19 @@ impl Connect {
                     connection.get().forget(py);
                     connection.get().begin_attempt(&self.attempt);
                     let target = connection.get().target(py)?;
-                    let addresses = resolve(py, target.address())?;
+                    self.stage = if self.resolver == Resolver::Here || is_address(target.address().0) {
+                        Stage::tcp(&resolve(py, target.address())?)?
+                    } else {
+                        let lookup = Lookup::begin(py, target.address())?;
+                        *self.attempt.name.lock() = Arc::downgrade(&lookup.done);
+                        Stage::Name(lookup)
+                    };
                     self.target = Some(target);
-                    // In turn, as Python does it (statement 7.5): an iterator can yield only one descriptor at a time.
-                    self.stage = Stage::Tcp(Connecting::one_by_one(addresses));
+                }
+                Stage::Name(lookup) => {
+                    let Some(found) = lookup.result(py)? else { return Ok(Progress::Needs(Interest::READ)) };
+                    self.stage = Stage::tcp(&found)?;
+                    self.moved.set(true);
                 }
                 Stage::Tcp(connecting) => match connecting.step(Instant::now()) {
                     Ok(Poll::Ready(socket)) => {
@@ -281,6 +323,7 @@ impl Connect {
             Stage::Tcp(connecting) => connecting.current().cloned().map(Waitable::Socket),
             Stage::Tunnel(_, socket) => Some(Waitable::Socket(socket.clone())),
             Stage::Handshake(object, socket) => Some(Waitable::Wrapped(socket.clone(), object.number())),
+            Stage::Name(lookup) => Some(Waitable::Name(lookup.done.clone())),
             Stage::Begin | Stage::Over => None,
         }
     }
@@ -290,13 +333,20 @@ impl Connect {
         match self.advance(connection) {
             Ok(Progress::Done(())) => Ok(None),
             Ok(Progress::Needs(interest)) => {
-                let on = self.waits_for().expect("only a stage with a socket needs something");
+                let on = self.waits_for().expect("only a stage with a descriptor needs something");
                 Ok(Some(Need { on, interest, moved: self.moved.take(), may_change: false }))
             }
             Err(error) => {
                 self.fail(connection);
                 Err(error)
             }
+        }
+    }
+
+    /// Ends the attempt, if there is one that waits.
+    pub(crate) fn interrupt(&mut self, connection: &Bound<'_, HTTPConnection>) {
+        if self.waits_for().is_some() {
+            self.fail(connection);
         }
     }
 
@@ -319,7 +369,7 @@ impl Task for Connect {
     }
 
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
-        self.fail(connection);
+        self.interrupt(connection);
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
@@ -333,9 +383,42 @@ impl Task for Connect {
     }
 }
 
-/// The addresses of a host, by Python's resolver, with the errors of statement 7.7.
-fn resolve(py: Python<'_>, address: (&str, u16)) -> PyResult<Vec<SocketAddr>> {
-    let found = py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))?;
+impl Stage {
+    /// To one of the addresses that Python's resolver has found. In turn, as Python does it (statement 7.5): an iterator can
+    /// yield only one descriptor at a time.
+    fn tcp(found: &Bound<'_, PyAny>) -> PyResult<Stage> {
+        Ok(Stage::Tcp(Connecting::one_by_one(addresses(found)?)))
+    }
+}
+
+impl Lookup {
+    fn begin(py: Python<'_>, address: (&str, u16)) -> PyResult<Self> {
+        let (done, theirs) = UnixStream::pair()?;
+        // It closes the descriptor in any case.
+        let descriptor = theirs.into_raw_fd();
+        let object = py.import(intern!(py, "dugong._lookup"))?.getattr(intern!(py, "Lookup"))?.call1((address, descriptor))?;
+        Ok(Lookup { object: object.unbind(), done: Arc::new(done) })
+    }
+
+    /// What was found, when the thread is done.
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let found = self.object.bind(py).call_method0(intern!(py, "result"))?;
+        Ok(if found.is_none() { None } else { Some(found) })
+    }
+}
+
+/// Whether this is an address, so that nothing has to be looked up.
+fn is_address(host: &str) -> bool {
+    host.split('%').next().unwrap_or_default().parse::<IpAddr>().is_ok()
+}
+
+/// What Python's resolver says about a host, with the errors of statement 7.7.
+fn resolve<'py>(py: Python<'py>, address: (&str, u16)) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))
+}
+
+/// The addresses in what `socket.getaddrinfo` returned.
+fn addresses(found: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for info in found.try_iter()? {
         let place = info?.get_item(4)?.cast_into::<PyTuple>()?;

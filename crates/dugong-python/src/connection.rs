@@ -11,14 +11,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
-use crate::connect::{Arrival, Attempt, Connect};
+use crate::connect::{Arrival, Attempt, Connect, Resolver};
 use crate::errors::state_error;
 use crate::link::{Grip, Link, Role};
 use crate::log;
 use crate::operation::Operation;
 use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
 use crate::send::SendRequest;
-use crate::task::run;
+use crate::task::{Step, Task, run};
 use crate::write::{Finish, Write};
 
 /// A connection to an HTTP/1.1 server.
@@ -407,7 +407,23 @@ impl HTTPConnection {
         Self::call_disconnect(slf)
     }
 
-    /// Connect now, closing a connection that there is.
+    /// Return the object; nothing is connected yet.
+    fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(slf, Enter)
+    }
+
+    /// Call `disconnect`.
+    #[pyo3(signature = (_exc_type, _exc_value, _traceback, /))]
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: Bound<'_, PyAny>,
+        _exc_value: Bound<'_, PyAny>,
+        _traceback: Bound<'_, PyAny>,
+    ) -> Operation {
+        Operation::new(slf, Exit)
+    }
+
+    /// Connect now, closing a connection that there is. Twin: `co_connect`.
     ///
     /// Not needed: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if there is no connection. All state of an
     /// earlier connection is forgotten.
@@ -415,7 +431,12 @@ impl HTTPConnection {
     /// Raises `HostnameNotResolvable` or `DNSUnavailable` if the name has no address, `ConnectionTimedOut`, the built-in
     /// `ConnectionError` if the proxy refuses the tunnel, and what `socket` and `ssl` raise. There is no connection then.
     fn connect(slf: &Bound<'_, Self>) -> PyResult<()> {
-        run(slf, &mut Connect::new()).map(drop)
+        run(slf, &mut Connect::new(Resolver::Here)).map(drop)
+    }
+
+    /// Connect now: the iterator of `connect`. The name is looked up in a thread, so that nothing blocks.
+    fn co_connect(slf: &Bound<'_, Self>) -> Operation {
+        Operation::new(slf, Connect::new(Resolver::Thread))
     }
 
     /// Close the connection and the trace file.
@@ -491,7 +512,7 @@ impl HTTPConnection {
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        run(slf, &mut SendRequest::new(method, path, headers, body, expect100)).map(drop)
+        run(slf, &mut SendRequest::new(method, path, headers, body, expect100, Resolver::Here)).map(drop)
     }
 
     /// Send a request: the iterator of `send_request`.
@@ -507,7 +528,7 @@ impl HTTPConnection {
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> Operation {
-        Operation::new(slf, SendRequest::new(method, path, headers, body, expect100))
+        Operation::new(slf, SendRequest::new(method, path, headers, body, expect100, Resolver::Thread))
     }
 
     /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
@@ -759,13 +780,32 @@ impl HTTPConnection {
         let py = slf.py();
         let this = slf.get();
         if this.open_link().is_none() {
-            run(slf, &mut Connect::new())?;
+            run(slf, &mut Connect::new(Resolver::Here))?;
         }
         let transport = this.open_link().and_then(|link| link.transport());
         match transport.as_deref().and_then(|transport| transport.object()) {
             Some(object) => object.ask(py, ask),
             None => Ok(py.None()),
         }
+    }
+}
+
+/// The beginning of `async with`.
+struct Enter;
+
+impl Task for Enter {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        Ok(Step::Done(connection.clone().into_any().unbind()))
+    }
+}
+
+/// The end of `async with`.
+struct Exit;
+
+impl Task for Exit {
+    fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
+        HTTPConnection::call_disconnect(connection)?;
+        Step::done(connection.py())
     }
 }
 

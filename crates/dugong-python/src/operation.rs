@@ -1,13 +1,13 @@
-//! The iterators that the `co_` methods return.
+//! The iterators that the `co_` methods return, which can be awaited, too.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connection::HTTPConnection;
@@ -18,6 +18,8 @@ use crate::task::{Need, Patience, Step, Task};
 /// It can be driven by `next`, `send(None)`, `for` and `yield from`; its value is that of `StopIteration`. Nothing happens
 /// before the first `next`. It may be resumed early, and then tries and yields again. If it is closed or dropped, the
 /// connection goes on where it was: what was sent or read is not lost for the next call.
+///
+/// It can be awaited under asyncio and under trio. For a task of asyncio, what it yields is also something like a future.
 #[pyclass(frozen, weakref, module = "dugong._dugong")]
 pub(crate) struct Operation {
     state: Mutex<State>,
@@ -54,6 +56,15 @@ impl Operation {
                 Ok(None)
             }
         }
+    }
+
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        let running = self.take()?;
+        self.put_back(State::Over);
+        if let Some(mut running) = running {
+            running.task.interrupted(running.connection.bind(py));
+        }
+        Ok(())
     }
 
     fn put_back(&self, state: State) {
@@ -130,17 +141,36 @@ impl Operation {
         if let Some(traceback) = tb {
             exception.call_method1(intern!(py, "with_traceback"), (traceback,))?;
         }
-        self.close()?;
+        self.end(py)?;
         Err(PyErr::from_value(exception))
     }
 
     /// End it. What it has done so far stays done.
-    fn close(&self) -> PyResult<()> {
-        let running = self.take()?;
-        self.put_back(State::Over);
-        drop(running);
-        Ok(())
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.end(py)
     }
+
+    /// For `await`: what the event loop runs that is running.
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if matches!(*slf.get().state.lock(), State::Over) {
+            return Err(PyRuntimeError::new_err("what has ended cannot be awaited; call the method again"));
+        }
+        if is_loaded(py, intern!(py, "trio"))? {
+            let driver = py.import(intern!(py, "dugong._trio"))?;
+            if driver.call_method0(intern!(py, "is_running"))?.is_truthy()? {
+                return driver.call_method1(intern!(py, "run"), (slf,))?.call_method0(intern!(py, "__await__"));
+            }
+        }
+        Ok(slf.clone().into_any())
+    }
+}
+
+/// Whether somebody has imported a module.
+fn is_loaded(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let modules = MODULES.get_or_try_init(py, || py.import("sys")?.getattr("modules").map(Bound::unbind))?;
+    modules.bind(py).contains(name)
 }
 
 impl Running {
@@ -168,14 +198,27 @@ impl Running {
     }
 }
 
-/// `PollNeeded(fd, mask)`.
+/// `PollNeeded(fd, mask)`; for a task of asyncio, one that it can wait for.
 fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static AWAITED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     const POLLIN: u8 = 1;
     const POLLOUT: u8 = 4;
     let mask = if need.interest.reads() { POLLIN } else { 0 } | if need.interest.writes() { POLLOUT } else { 0 };
-    let class = CLASS.import(py, "dugong", "PollNeeded")?;
+    let class = match is_loaded(py, intern!(py, "asyncio"))? && is_in_task(py)? {
+        true => AWAITED.import(py, "dugong._asyncio", "Awaited")?,
+        false => CLASS.import(py, "dugong", "PollNeeded")?,
+    };
     let tuple = py.get_type::<PyTuple>();
     // The constructor of the class would only pack the two.
     tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), mask)))
+}
+
+/// Whether this is the step of a task of asyncio, which is imported.
+fn is_in_task(py: Python<'_>) -> PyResult<bool> {
+    static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let asyncio = || py.import(intern!(py, "asyncio"));
+    let running = RUNNING_LOOP.get_or_try_init(py, || asyncio()?.getattr("_get_running_loop").map(Bound::unbind))?;
+    let running = running.bind(py).call0()?;
+    Ok(!running.is_none() && !asyncio()?.call_method1(intern!(py, "current_task"), (running,))?.is_none())
 }

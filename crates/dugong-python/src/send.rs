@@ -16,7 +16,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
 
-use crate::connect::Connect;
+use crate::connect::{Connect, Resolver};
 use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
 use crate::headers::{Generated, latin1, request_fields};
@@ -31,6 +31,7 @@ pub(crate) struct SendRequest {
     stage: Stage,
     /// Lasts until the request is taken: readers that came before it wait as long as that.
     connect: Option<Connect>,
+    resolver: Resolver,
 }
 
 enum Stage {
@@ -67,10 +68,11 @@ impl SendRequest {
         headers: Option<Bound<'_, PyAny>>,
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
+        resolver: Resolver,
     ) -> Self {
         let (method, path) = (method.unbind(), path.unbind());
         let (headers, body, expect100) = (headers.map(Bound::unbind), body.map(Bound::unbind), expect100.map(Bound::unbind));
-        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }), connect: None }
+        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }), connect: None, resolver }
     }
 
     fn take(&mut self) -> Stage {
@@ -86,7 +88,7 @@ impl Task for SendRequest {
                 Stage::Begin(arguments) => {
                     let prepared = arguments.prepare(py, &connection.get().target(py)?)?;
                     self.stage = if needs_connection(connection)? {
-                        self.connect = Some(Connect::new());
+                        self.connect = Some(Connect::new(self.resolver));
                         Stage::Connecting(prepared)
                     } else {
                         Stage::Ready(prepared)
@@ -156,7 +158,7 @@ impl Task for SendRequest {
 
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
         if let (Stage::Connecting(_), Some(connect)) = (&self.stage, &mut self.connect) {
-            connect.fail(connection);
+            connect.interrupt(connection);
         }
     }
 

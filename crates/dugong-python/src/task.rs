@@ -1,6 +1,7 @@
 //! What a method does, in steps; and how a regular method waits.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ pub(crate) trait Task: Send {
         Ok(())
     }
 
-    /// It will not go on, since waiting was interrupted.
+    /// It will not go on, since waiting was interrupted or cancelled.
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
         let _ = connection;
     }
@@ -108,6 +109,8 @@ pub(crate) enum Waitable {
     Wrapped(Arc<Socket>, RawFd),
     /// A connection with a request, which is being made.
     Arrival(Arc<Arrival>),
+    /// A name that a thread looks up.
+    Name(Arc<UnixStream>),
 }
 
 impl Waitable {
@@ -118,6 +121,7 @@ impl Waitable {
             Waitable::Transport(transport) => transport.number(),
             Waitable::Wrapped(_, number) => *number,
             Waitable::Arrival(arrival) => arrival.as_fd().as_raw_fd(),
+            Waitable::Name(stream) => stream.as_raw_fd(),
         }
     }
 }
@@ -128,6 +132,7 @@ impl AsFd for Waitable {
             Waitable::Socket(socket) | Waitable::Wrapped(socket, _) => socket.as_fd(),
             Waitable::Transport(transport) => transport.as_fd(),
             Waitable::Arrival(arrival) => arrival.as_fd(),
+            Waitable::Name(stream) => stream.as_fd(),
         }
     }
 }

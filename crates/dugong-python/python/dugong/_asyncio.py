@@ -1,20 +1,22 @@
-"""The driver for asyncio.
+"""The drivers for asyncio: of tasks that await an iterator, and of futures that run one.
 
-A future takes one step of its iterator, asks the loop to be called when the descriptor is ready, and lets go of the
-descriptor before it takes the next step. So the loop never knows a descriptor that nobody waits for, and a step may
-close it.
+Both take a step, ask the loop to be called when the descriptor is ready, and let go of the descriptor before the next
+step. So the loop never knows a descriptor that nobody waits for, and a step may close it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ._polling import POLLIN, POLLOUT, PollNeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from contextvars import Context
+    from typing import Self
 
 T = TypeVar('T')
 
@@ -31,8 +33,8 @@ class AioFuture(asyncio.Future[T]):
     future, and an `Exception` that it raises is the exception of the future. If it yields something other than a
     `PollNeeded`, `TypeError` is thrown into it.
 
-    On each descriptor one future at a time may wait for reading, and one for writing; `RuntimeError` is thrown into
-    the iterator of a second one. A wait for both counts as one for writing; it is for writing alone while there is
+    On each descriptor one future or task at a time may wait for reading, and one for writing; `RuntimeError` is thrown
+    into the iterator of a second one. A wait for both counts as one for writing; it is for writing alone while there is
     one for reading.
 
     `cancel` closes *crt*. The state of a connection is then as if its iterator had been closed.
@@ -44,9 +46,7 @@ class AioFuture(asyncio.Future[T]):
         super().__init__(loop=loop)
         self._crt: Generator[PollNeeded, None, T] | None = crt
         self._stepping = False
-        self._need: PollNeeded | None = None  # what we wait for
-        self._timer: asyncio.TimerHandle | None = None
-        self._watched = 0  # for which of POLLIN and POLLOUT the loop has a callback of ours
+        self._watch: _Watch | None = None
         self.get_loop().call_soon(self._step)
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -115,77 +115,17 @@ class AioFuture(asyncio.Future[T]):
         """
         if not isinstance(need, PollNeeded):  # pyright: ignore[reportUnnecessaryIsInstance]  # foreign iterators
             raise TypeError(f'expected a PollNeeded, but found {need!r}')
-        fd, mask = need
-        role = mask & POLLOUT or mask & POLLIN
-        if not role:
-            raise ValueError(f'cannot wait for anything but POLLIN and POLLOUT: {need!r}')
-        waiting = _waiting_on(self.get_loop())
-        if (fd, role) in waiting:
-            doing = 'writing' if role == POLLOUT else 'reading'
-            raise RuntimeError(f'another future waits for {doing} on file descriptor {fd}')
-
-        waiting[fd, role] = self
-        self._need = need
-        try:
-            if role == POLLIN and (writer := waiting.get((fd, POLLOUT))):
-                writer._unwatch(fd, POLLIN)
-            self._watch(need, role)
-            if mask & POLLIN and (fd, POLLIN) not in waiting:
-                self._watch(need, POLLIN)
-            limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
-            if limit:
-                self._timer = self.get_loop().call_later(limit, self._step, need)
-        except BaseException:
-            self._stop_waiting()
-            raise
+        self._watch = _Watch(self.get_loop(), need, self._step)
 
     def _stop_waiting(self) -> None:
-        """Make the loop forget us. If we were the reader, a writer that waits for both gets its interest back."""
-        if self._need is None:
-            return
-        fd, mask = self._need
-        self._need = None
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        self._unwatch(fd, POLLIN)
-        self._unwatch(fd, POLLOUT)
-        waiting = _waiting_on(self.get_loop())
-        if mask & POLLOUT:
-            waiting.pop((fd, POLLOUT), None)
-            return
-        waiting.pop((fd, POLLIN), None)
-        writer = waiting.get((fd, POLLOUT))
-        if writer and writer._need and writer._need.mask & POLLIN:
-            try:
-                writer._watch(writer._need, POLLIN)
-            except OSError:
-                self._wake_others(fd)
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.stop()
 
-    def _watch(self, need: PollNeeded, bit: int) -> None:
-        loop = self.get_loop()
-        (loop.add_writer if bit == POLLOUT else loop.add_reader)(need.fd, self._step, need)
-        self._watched |= bit
-
-    def _unwatch(self, fd: int, bit: int) -> None:
-        if not self._watched & bit:
-            return
-        self._watched &= ~bit
-        loop = self.get_loop()
-        if loop.is_closed():
-            return
-        try:
-            (loop.remove_writer if bit == POLLOUT else loop.remove_reader)(fd)
-        except OSError:
-            self._wake_others(fd)
-
-    def _wake_others(self, fd: int) -> None:
-        """The descriptor was closed behind our back, and the loop has forgotten whoever waits: let them find out."""
-        loop = self.get_loop()
-        for bit in POLLIN, POLLOUT:
-            other = _waiting_on(loop).get((fd, bit))
-            if other and other._need:
-                loop.call_soon(other._step, other._need)
+    @property
+    def _need(self) -> PollNeeded | None:
+        """What we wait for."""
+        return self._watch.need if self._watch else None
 
     def _abandon(self) -> None:
         """We are done, but *crt* is not."""
@@ -219,10 +159,148 @@ def _throw(crt: Generator[PollNeeded, None, T], error: Exception) -> PollNeeded:
         del error  # its traceback refers to this frame
 
 
-_Waiting = WeakValueDictionary[tuple[int, int], AioFuture[Any]]
+class Awaited(PollNeeded):
+    """What an iterator yields in a task of asyncio: for the task, it is a future.
 
-# For each loop, by descriptor and POLLIN or POLLOUT: who waits. The futures are kept alive by the callbacks that the
-# loop has; when a loop is closed and dropped, they go, too.
+    The loop resumes the task as soon as the descriptor is ready, with no turn of the loop in between.
+    """
+
+    # As the task sets it to False, it knows that this can be waited for.
+    _asyncio_future_blocking = True
+
+    _resume: Callable[[], object]
+    _watch: _Watch | None = None
+    _error: BaseException | None = None
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the task."""
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
+        """Have the task resumed when it is time; the task calls this once."""
+        loop = self.get_loop()
+        self._resume = partial(context.run, callback, self) if context else partial(callback, self)
+        try:
+            self._watch = _Watch(loop, self, self._ready)
+        except Exception as exc:
+            # Its traceback shows this frame and nothing of interest.
+            self._error = exc.with_traceback(None)
+            loop.call_soon(self._resume)
+
+    def _ready(self, _: PollNeeded) -> None:
+        watch, self._watch = self._watch, None
+        if watch:  # else the callback comes too late
+            watch.stop()
+            self._resume()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Stop waiting, and have the task resumed with `CancelledError`; False if it is about to be resumed anyway."""
+        watch, self._watch = self._watch, None
+        if not watch:
+            return False
+        watch.stop()
+        self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        watch.loop.call_soon(self._resume)
+        return True
+
+    def result(self) -> None:
+        """Raise what is to be thrown into the task, if anything is."""
+        error, self._error = self._error, None
+        try:
+            if error:
+                raise error
+        finally:
+            del error  # its traceback refers to this frame
+
+
+class _Watch:
+    """Somebody waits for *need*: the loop calls *wake* with it when it is fulfilled, or when its time has passed.
+
+    *wake* has to call `stop`, and it may be called once more after that. Whoever waits on the same descriptor for the
+    same gets a `RuntimeError`, see `AioFuture`.
+    """
+
+    __slots__ = ('__weakref__', '_timer', '_wake', '_watched', 'loop', 'need')
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, need: PollNeeded, wake: Callable[[PollNeeded], None]) -> None:
+        fd, mask = need
+        role = mask & POLLOUT or mask & POLLIN
+        if not role:
+            raise ValueError(f'cannot wait for anything but POLLIN and POLLOUT: {need!r}')
+        waiting = _waiting_on(loop)
+        if (fd, role) in waiting:
+            doing = 'writing' if role == POLLOUT else 'reading'
+            raise RuntimeError(f'another task or future waits for {doing} on file descriptor {fd}')
+
+        self.loop = loop
+        self.need = need
+        self._wake: Callable[[PollNeeded], None] | None = wake
+        self._timer: asyncio.TimerHandle | None = None
+        self._watched = 0  # for which of POLLIN and POLLOUT the loop has a callback of ours
+        waiting[fd, role] = self
+        try:
+            if role == POLLIN and (writer := waiting.get((fd, POLLOUT))):
+                writer._unwatch(POLLIN)
+            self._watch(role)
+            if mask & POLLIN and (fd, POLLIN) not in waiting:
+                self._watch(POLLIN)
+            limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
+            if limit:
+                self._timer = loop.call_later(limit, wake, need)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Make the loop forget us. If we were the reader, a writer that waits for both gets its interest back."""
+        if self._wake is None:
+            return
+        self._wake = None
+        if self._timer:
+            self._timer.cancel()
+        self._unwatch(POLLIN)
+        self._unwatch(POLLOUT)
+        waiting = _waiting_on(self.loop)
+        fd, mask = self.need
+        if mask & POLLOUT:
+            waiting.pop((fd, POLLOUT), None)
+            return
+        waiting.pop((fd, POLLIN), None)
+        writer = waiting.get((fd, POLLOUT))
+        if writer and writer.need.mask & POLLIN:
+            try:
+                writer._watch(POLLIN)
+            except OSError:
+                self._wake_others()
+
+    def _watch(self, bit: int) -> None:
+        assert self._wake
+        (self.loop.add_writer if bit == POLLOUT else self.loop.add_reader)(self.need.fd, self._wake, self.need)
+        self._watched |= bit
+
+    def _unwatch(self, bit: int) -> None:
+        if not self._watched & bit:
+            return
+        self._watched &= ~bit
+        if self.loop.is_closed():
+            return
+        try:
+            (self.loop.remove_writer if bit == POLLOUT else self.loop.remove_reader)(self.need.fd)
+        except OSError:
+            self._wake_others()
+
+    def _wake_others(self) -> None:
+        """The descriptor was closed behind our back, and the loop has forgotten whoever waits: let them find out."""
+        for bit in POLLIN, POLLOUT:
+            other = _waiting_on(self.loop).get((self.need.fd, bit))
+            if other and other._wake:
+                self.loop.call_soon(other._wake, other.need)
+
+
+_Waiting = WeakValueDictionary[tuple[int, int], _Watch]
+
+# For each loop, by descriptor and POLLIN or POLLOUT: who waits. They are kept alive by the callbacks that the loop
+# has; when a loop is closed and dropped, they go, too.
 _waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
 
 

@@ -1,0 +1,113 @@
+"""The driver for trio: of tasks that await an iterator. Imported only when somebody else has imported trio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from ._polling import POLLIN, POLLOUT, PollNeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+T = TypeVar('T')
+
+#: How long a task that wants to know of readiness for reading waits for writing alone, while another one reads.
+_LOOK_AGAIN = 0.5
+
+
+def is_running() -> bool:
+    """Tell if this is the step of a task of trio."""
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def run(crt: Generator[PollNeeded, None, T]) -> T:
+    """Run *crt* to its end and return its value. If this is cancelled, *crt* is closed.
+
+    What need not wait returns at once, and is no checkpoint.
+    """
+    try:
+        while True:
+            try:
+                need = next(crt)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            await _wait(need)
+    finally:
+        crt.close()
+
+
+async def _wait(need: PollNeeded) -> None:
+    """Wait until *need* is fulfilled, or its time has passed; it may also end early."""
+    limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
+    if limit:
+        with trio.move_on_after(limit):
+            await _wait_for(*need)
+    else:
+        await _wait_for(*need)
+
+
+async def _wait_for(fd: int, mask: int) -> None:
+    if mask == POLLIN | POLLOUT:
+        await _wait_for_either(fd)
+        return
+    wait = trio.lowlevel.wait_writable if mask == POLLOUT else trio.lowlevel.wait_readable
+    if mask == POLLIN and (writer := _either.get(_key(fd))):
+        # It leaves reading to us, and asks again what it has to wait for.
+        writer.cancel()
+    try:
+        await wait(fd)
+    except trio.BusyResourceError as exc:
+        doing = 'writing' if mask == POLLOUT else 'reading'
+        raise RuntimeError(f'another task waits for {doing} on file descriptor {fd}') from exc
+
+
+async def _wait_for_either(fd: int) -> None:
+    """Wait for both with two tasks; the first that ends cancels the other."""
+    is_read = False
+    error: RuntimeError | None = None
+    key = _key(fd)
+    if key in _either:
+        raise RuntimeError(f'another task waits for writing on file descriptor {fd}')
+
+    async def first(wait: Callable[[int], Awaitable[None]]) -> None:
+        nonlocal error, is_read
+        try:
+            await wait(fd)
+        except trio.BusyResourceError as exc:
+            if wait is trio.lowlevel.wait_readable:
+                is_read = True
+            else:
+                error = RuntimeError(f'another task waits for writing on file descriptor {fd}')
+                error.__cause__ = exc
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        _either[key] = nursery.cancel_scope
+        try:
+            nursery.start_soon(first, trio.lowlevel.wait_readable)
+            nursery.start_soon(first, trio.lowlevel.wait_writable)
+            await trio.sleep_forever()
+        finally:
+            del _either[key]
+    if error:
+        raise error
+    if is_read:
+        # Somebody else reads, who is not one of ours.
+        with trio.move_on_after(_LOOK_AGAIN):
+            await _wait_for(fd, POLLOUT)
+
+
+def _key(fd: int) -> tuple[object, int]:
+    """For `_either`: a descriptor, in this run of trio, since others may run in other threads."""
+    return trio.lowlevel.current_root_task(), fd
+
+
+# Who waits for a descriptor to become either readable or writable.
+_either: dict[tuple[object, int], trio.CancelScope] = {}
