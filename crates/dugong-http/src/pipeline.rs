@@ -2,14 +2,13 @@
 //! waits.
 
 use std::borrow::Borrow;
-use std::collections::VecDeque;
 use std::fmt;
 
 use dugong_proto::{HeadKind, Misuse};
 
 use crate::error::Error;
 use crate::request::Request;
-use crate::step::{Duplex, Interest, Progress};
+use crate::step::{Duplex, InFlight, Interest, Progress};
 use crate::transport::Stream;
 
 /// The requests of a pipeline, and which of them are in flight.
@@ -20,17 +19,10 @@ pub(crate) struct Window<I: Iterator> {
     /// Taken from the iterator, and not yet by the connection.
     current: Option<I::Item>,
     pub(crate) taken: u64,
-    /// Requests that were outstanding before, and still are.
-    earlier: usize,
-    /// Bytes of each request in flight, oldest first.
-    in_flight: VecDeque<usize>,
-    bytes_in_flight: usize,
+    in_flight: InFlight,
     pub(crate) max_requests: usize,
     pub(crate) max_bytes: usize,
 }
-
-/// About what a request takes beside target, fields and content.
-const FIXED_SIZE: usize = 64;
 
 /// What came of sending as far as possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +49,7 @@ where
             exhausted: false,
             current: None,
             taken: 0,
-            earlier,
-            in_flight: VecDeque::new(),
-            bytes_in_flight: 0,
+            in_flight: InFlight::new(earlier),
             max_requests: 64,
             max_bytes: 1 << 20,
         }
@@ -72,8 +62,7 @@ where
 
     /// Reads the head of the next response, and keeps requests going out; false if there is nothing more to do.
     pub(crate) fn step(&mut self, duplex: &mut Duplex<'_>, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
-        // Filling up when half of the window is used means few, large writes, and a server that always has something to do.
-        if self.in_flight.len() <= self.max_requests / 2 && self.bytes_in_flight <= self.max_bytes / 2 {
+        if self.in_flight.is_low(self.max_requests, self.max_bytes) {
             self.send_more(duplex, stream)?;
         }
         let sent = match duplex.next_head()? {
@@ -85,7 +74,7 @@ where
         }
         match (duplex.read_head(stream)?, sent) {
             (Progress::Done(()), _) => {
-                self.answered();
+                self.in_flight.answered();
                 Ok(Progress::Done(true))
             }
             (Progress::Needs(interest), Sent::UntilReady(also)) => Ok(Progress::Needs(interest | also)),
@@ -93,21 +82,12 @@ where
         }
     }
 
-    /// The head of a final response was read.
-    fn answered(&mut self) {
-        if self.earlier > 0 {
-            self.earlier -= 1;
-            return;
-        }
-        self.bytes_in_flight -= self.in_flight.pop_front().unwrap_or(0);
-    }
-
     /// Sends requests as far as the window allows, and as is possible without waiting.
     fn send_more(&mut self, duplex: &mut Duplex<'_>, stream: &mut impl Stream) -> Result<Sent, Error> {
         let mut sent = Sent::More;
         while sent == Sent::More {
             if self.current.is_none() {
-                if self.exhausted || self.in_flight.len() >= self.max_requests {
+                if self.exhausted || self.in_flight.is_full(self.max_requests) {
                     break;
                 }
                 let Some(request) = self.requests.next() else {
@@ -128,21 +108,20 @@ where
     fn send_current(&mut self, duplex: &mut Duplex<'_>, stream: &mut impl Stream) -> Result<Sent, Error> {
         let Some(request) = &self.current else { return Ok(Sent::More) };
         let request: &Request = request.borrow();
-        let size = match size_in_flight(request) {
+        let size = match InFlight::size_of(request) {
             Ok(size) => size,
             Err(misuse) => {
                 self.current = None;
                 return Err(Error::Local(misuse));
             }
         };
-        if !self.in_flight.is_empty() && self.bytes_in_flight + size > self.max_bytes {
+        if !self.in_flight.has_room(size, self.max_bytes) {
             return Ok(Sent::UntilRead);
         }
         match duplex.take_request(request, stream) {
             Ok(Progress::Done(_)) => {
                 self.current = None;
-                self.in_flight.push_back(size);
-                self.bytes_in_flight += size;
+                self.in_flight.sent(size);
                 Ok(Sent::More)
             }
             Ok(Progress::Needs(interest)) => Ok(Sent::UntilReady(interest)),
@@ -167,17 +146,5 @@ impl<I: Iterator> fmt::Debug for Window<I> {
             .field("max_requests", &self.max_requests)
             .field("max_bytes", &self.max_bytes)
             .finish_non_exhaustive()
-    }
-}
-
-/// How many bytes a request has in flight.
-///
-/// # Errors
-/// If it cannot be sent in a pipeline.
-fn size_in_flight(request: &Request) -> Result<usize, Misuse> {
-    let head = request.as_head()?;
-    match request.content() {
-        None if head.content.is_some() => Err(Misuse::ContentShort),
-        content => Ok(FIXED_SIZE + head.target().len() + head.fields.size() + content.map_or(0, |content| content.len())),
     }
 }

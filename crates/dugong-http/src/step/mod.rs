@@ -43,11 +43,13 @@ use crate::events::{Event, Observer};
 use crate::transport::Proxy;
 
 mod changed;
+mod in_flight;
 mod receive;
 mod send;
 
 use changed::Changed;
 pub use dugong_proto::HeadKind;
+pub use in_flight::InFlight;
 pub use receive::BYPASS_MIN;
 pub use send::Continue;
 
