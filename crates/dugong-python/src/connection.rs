@@ -16,6 +16,7 @@ use crate::errors::state_error;
 use crate::link::{Grip, Link, Role};
 use crate::log;
 use crate::operation::Operation;
+use crate::pipeline::{AsyncPipeline, Pipeline};
 use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
 use crate::send::SendRequest;
 use crate::task::{Step, Task, run};
@@ -653,6 +654,50 @@ impl HTTPConnection {
     /// `ConnectionClosed` if there is no connection.
     fn read_raw(slf: &Bound<'_, Self>, size: usize) -> PyResult<Py<PyAny>> {
         run(slf, &mut ReadRaw::new(size))
+    }
+
+    /// Send many requests, with many in flight, and yield their responses in the same order: a `Pipeline`. Twin:
+    /// `co_pipeline`.
+    ///
+    /// *requests* is any iterable, and not looked at before there is room. A request is a path, for GET; a tuple `(method,
+    /// path)`, `(method, path, headers)` or `(method, path, headers, body)`; or a mapping with these names as keys. They mean
+    /// the same as for `send_request`, but a body has to be given as bytes.
+    ///
+    ///     for resp in conn.pipeline(paths):
+    ///         body = conn.readall()
+    ///
+    /// At most *max_requests* requests and *max_bytes* bytes of them, bodies included, are in flight; a single request may be
+    /// larger. With *collect*, bodies are read to their ends, and `(resp, body)` is yielded. Responses to requests that were
+    /// sent before come first.
+    ///
+    /// Nothing is sent before the first response is asked for; that connects, if there is no connection. Each step raises what
+    /// `send_request`, `discard`, `read_response` and `readall` raise. After `ConnectionClosed`, the attributes `unanswered`
+    /// and `rest` have the requests that were sent in vain and those that were not sent; nothing is sent again.
+    #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
+    fn pipeline(
+        slf: &Bound<'_, Self>,
+        requests: &Bound<'_, PyAny>,
+        max_requests: usize,
+        max_bytes: usize,
+        collect: bool,
+    ) -> PyResult<Pipeline> {
+        Pipeline::new(slf, requests, max_requests, max_bytes, collect)
+    }
+
+    /// Send many requests, and yield their responses: the `pipeline` for `async for`.
+    ///
+    ///     async for resp in conn.co_pipeline(paths):
+    ///         body = await conn.co_readall()
+    #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
+    fn co_pipeline(
+        slf: &Bound<'_, Self>,
+        requests: &Bound<'_, PyAny>,
+        max_requests: usize,
+        max_bytes: usize,
+        collect: bool,
+    ) -> PyResult<AsyncPipeline> {
+        let pipeline = Pipeline::new(slf, requests, max_requests, max_bytes, collect)?;
+        Ok(AsyncPipeline::new(Bound::new(slf.py(), pipeline)?))
     }
 
     /// There is none: for type checkers, who want to see one in what `io.TextIOWrapper` wraps.

@@ -15,6 +15,7 @@ mod headers;
 mod link;
 mod log;
 mod operation;
+mod pipeline;
 mod receive;
 mod send;
 mod task;
@@ -28,4 +29,6 @@ mod _dugong {
     use super::connection::HTTPConnection;
     #[pymodule_export]
     use super::operation::Operation;
+    #[pymodule_export]
+    use super::pipeline::{AsyncPipeline, Pipeline};
 }

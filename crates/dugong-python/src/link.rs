@@ -241,6 +241,7 @@ fn borrow<T>(half: &RefCell<T>) -> PyResult<RefMut<'_, T>> {
 pub(crate) enum Role {
     Send,
     Read,
+    Both,
 }
 
 /// A link in use. As long as there is one, the descriptor is not closed, so that nobody waits for somebody else's.
@@ -256,15 +257,15 @@ pub(crate) struct Grip {
 
 impl Grip {
     pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
-        Self::count(&link, role).fetch_add(1, Ordering::AcqRel);
+        for count in Self::counts(&link, role) {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
         Grip { link, transport, trace, role, moved: Cell::new(false), laps: Cell::new(0) }
     }
 
-    fn count(link: &Link, role: Role) -> &AtomicUsize {
-        match role {
-            Role::Send => &link.senders,
-            Role::Read => &link.readers,
-        }
+    fn counts(link: &Link, role: Role) -> impl Iterator<Item = &AtomicUsize> {
+        let (sends, reads) = (role != Role::Read, role != Role::Send);
+        sends.then_some(&link.senders).into_iter().chain(reads.then_some(&link.readers))
     }
 
     fn wire<'a, 'py>(&'a self, py: Python<'py>) -> Wire<'a, 'py> {
@@ -297,6 +298,20 @@ impl Grip {
         let other = if nobody_sends { self.link.sender.try_lock() } else { None };
         let mut sender = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
         step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py))
+    }
+
+    /// Makes a step with both halves, for a grip that is for both.
+    pub(crate) fn both<'py, T>(
+        &self,
+        py: Python<'py>,
+        step: impl FnOnce(&mut Sender, &mut Receiver, &mut Wire<'_, 'py>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        // Whoever holds the other one does not wait for this one.
+        let lock = self.link.sender.lock_py_attached(py);
+        let mut sender = borrow(&lock)?;
+        let other = self.link.receiver.lock_py_attached(py);
+        let mut receiver = borrow(&other)?;
+        step(&mut sender, &mut receiver, &mut self.wire(py))
     }
 
     /// The engine's view of the halves that there are.
@@ -344,6 +359,8 @@ impl Grip {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        Self::count(&self.link, self.role).fetch_sub(1, Ordering::AcqRel);
+        for count in Self::counts(&self.link, self.role) {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }

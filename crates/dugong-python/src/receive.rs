@@ -96,6 +96,25 @@ impl Task for ReadResponse {
     }
 }
 
+/// Reads the next response in a pipeline, with both halves.
+pub(crate) fn final_response(py: Python<'_>, grip: &Grip, tolerant: bool) -> PyResult<Progress<Py<PyAny>>> {
+    let read = grip.both(py, |sender, receiver, wire| {
+        if grip.link.is_closed() {
+            return Err(grip.link.gone(py));
+        }
+        receiver.receiving.require_length(!tolerant);
+        match grip.duplex(Some(sender), Some(receiver)).read_head(wire) {
+            Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, grip, receiver, HeadKind::Final, false, tolerant)?)),
+            Ok(Progress::Needs(interest)) => Ok(Progress::Needs(interest)),
+            Err(error) => Err(grip.exception(py, error)),
+        }
+    })?;
+    match read {
+        Progress::Done(head) => head.response(py, grip).map(Progress::Done),
+        Progress::Needs(interest) => Ok(Progress::Needs(interest)),
+    }
+}
+
 /// Whether a response may be read now.
 fn check_pending(connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
     let nothing = "no response is pending";
@@ -423,7 +442,18 @@ pub(crate) struct ReadAll {
     content: Option<NewBytes>,
 }
 
+impl ReadAll {
+    /// Somebody else may use the connection, before this goes on where it is.
+    pub(crate) fn let_go(&mut self) {
+        self.reader.grip = None;
+    }
+}
+
 impl Task for ReadAll {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.reader.traverse(visit)
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         loop {

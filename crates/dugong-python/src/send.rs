@@ -20,7 +20,7 @@ use crate::connect::{Connect, Resolver};
 use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
 use crate::headers::{Generated, latin1, request_fields};
-use crate::link::{Grip, InVain, Receiver, Role, Sender};
+use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
 use crate::log;
 use crate::task::{Need, Step, Task};
 use crate::wire::Wire;
@@ -44,7 +44,7 @@ enum Stage {
 }
 
 /// As they were passed: what is wrong with them is told by the first step.
-struct Arguments {
+pub(crate) struct Arguments {
     method: Py<PyAny>,
     path: Py<PyAny>,
     headers: Option<Py<PyAny>>,
@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 /// A request that was found to be good.
-struct Prepared {
+pub(crate) struct Prepared {
     method: Py<PyString>,
     path: Py<PyString>,
     request: Request,
@@ -172,7 +172,7 @@ impl Task for SendRequest {
 
 /// Whether a connection has to be made first: there is none; or there is one that cannot be used any more, because a body was
 /// refused, and the caller is not to notice (statement 10.3).
-fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
+pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
     let py = connection.py();
     let Some(link) = connection.get().open_link() else { return Ok(true) };
     if !link.refused.load(Ordering::Acquire) {
@@ -185,8 +185,21 @@ fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
 }
 
 impl Arguments {
+    /// Of a request in a pipeline.
+    pub(crate) fn new(
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
+        headers: Option<Bound<'_, PyAny>>,
+        body: Option<Bound<'_, PyAny>>,
+    ) -> Self {
+        let (method, path) = (method.unbind(), path.unbind());
+        // None as a mapping would be refused.
+        let headers = headers.filter(|headers| !headers.is_none()).map(Bound::unbind);
+        Arguments { method, path, headers, body: body.map(Bound::unbind), expect100: None }
+    }
+
     /// Checks everything that can be checked without a connection.
-    fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
+    pub(crate) fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
         let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
             Ok(string) => Ok(string.clone()),
             Err(_) => Err(PyTypeError::new_err(format!("{what} has to be a str, not {}", object.bind(py).get_type().name()?))),
@@ -305,6 +318,28 @@ impl Body {
 }
 
 impl Prepared {
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub(crate) fn method(&self) -> &Py<PyString> {
+        &self.method
+    }
+
+    pub(crate) fn path(&self) -> &Py<PyString> {
+        &self.path
+    }
+
+    /// The request was taken; its response is due.
+    pub(crate) fn ask(&self, py: Python<'_>, link: &Link) {
+        link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.method)?;
+        visit.call(&self.path)
+    }
+
     /// Gives the request to the engine: its number, if it is to be sent and not taken in vain; or what is needed first.
     fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
         grip.send(py, |sender, receiver, wire| {
@@ -338,7 +373,7 @@ impl Prepared {
             };
             grip.link.refused.store(false, Ordering::Release);
             grip.link.silent.store(false, Ordering::Release);
-            grip.link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
+            self.ask(py, &grip.link);
             Ok(Ok(number))
         })
     }
