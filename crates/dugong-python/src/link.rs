@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use dugong_http::step::{Duplex, Interest, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Requests};
@@ -44,6 +44,8 @@ pub(crate) struct Link {
     pub(crate) torn: AtomicBool,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
     response: Mutex<Option<Py<PyAny>>>,
+    /// How many steps have transferred something since anybody had to wait.
+    spree: AtomicU32,
     /// The process that it belongs to: a child has but a copy of the descriptor.
     process: u32,
     /// Whether the logger wants to know what happens.
@@ -100,9 +102,19 @@ impl Link {
             silent: AtomicBool::new(false),
             torn: AtomicBool::new(false),
             response: Mutex::default(),
+            spree: AtomicU32::new(0),
             process: std::process::id(),
             is_logged,
         }
+    }
+
+    /// Whether so much was transferred without any wait that it is time for others; if so, it begins anew.
+    pub(crate) fn is_on_a_spree(&self) -> bool {
+        let is_long = self.spree.load(Ordering::Relaxed) >= SPREE;
+        if is_long {
+            self.spree.store(0, Ordering::Relaxed);
+        }
+        is_long
     }
 
     /// Remembers the response whose body is being read, or forgets it.
@@ -236,6 +248,12 @@ fn borrow<T>(half: &RefCell<T>) -> PyResult<RefMut<'_, T>> {
     half.try_borrow_mut().map_err(|_| errors::StateError::new_err(error))
 }
 
+/// After how many steps without a wait others have their turn: some megabytes, or some milliseconds.
+const LAPS: u32 = 64;
+
+/// The same for many operations, whose steps may be small.
+const SPREE: u32 = 512;
+
 /// What somebody does with a connection, as long as it lasts: waiting and being suspended included.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -283,7 +301,7 @@ impl Grip {
         let nobody_reads = self.link.readers.load(Ordering::Acquire) == 0;
         let other = if nobody_reads { self.link.receiver.try_lock() } else { None };
         let mut receiver = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
-        step(&mut sender, receiver.as_deref_mut(), &mut self.wire(py))
+        self.counted(|| step(&mut sender, receiver.as_deref_mut(), &mut self.wire(py)))
     }
 
     /// Makes a step of reading; with the sender's half, if nobody sends.
@@ -297,7 +315,7 @@ impl Grip {
         let nobody_sends = self.link.senders.load(Ordering::Acquire) == 0;
         let other = if nobody_sends { self.link.sender.try_lock() } else { None };
         let mut sender = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
-        step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py))
+        self.counted(|| step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py)))
     }
 
     /// Makes a step with both halves, for a grip that is for both.
@@ -311,7 +329,17 @@ impl Grip {
         let mut sender = borrow(&lock)?;
         let other = self.link.receiver.lock_py_attached(py);
         let mut receiver = borrow(&other)?;
-        step(&mut sender, &mut receiver, &mut self.wire(py))
+        self.counted(|| step(&mut sender, &mut receiver, &mut self.wire(py)))
+    }
+
+    fn counted<T>(&self, step: impl FnOnce() -> T) -> T {
+        let moved = self.moved.replace(false);
+        let result = step();
+        if self.moved.get() {
+            self.link.spree.fetch_add(1, Ordering::Relaxed);
+        }
+        self.moved.set(self.moved.get() || moved);
+        result
     }
 
     /// The engine's view of the halves that there are.
@@ -327,6 +355,7 @@ impl Grip {
     pub(crate) fn need(&self, interest: Interest) -> Need {
         // As long as somebody reads, that one would see an early answer; when nobody does, the sender has to.
         let may_change = self.role == Role::Send && !interest.reads() && self.link.readers.load(Ordering::Acquire) > 0;
+        self.link.spree.store(0, Ordering::Relaxed);
         Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take(), may_change }
     }
 
@@ -335,15 +364,16 @@ impl Grip {
         self.moved.set(true);
     }
 
-    /// Between two steps of many: a signal may want to end them, and other threads may want to run.
-    pub(crate) fn pause(&self, py: Python<'_>) -> PyResult<()> {
-        const LAPS: u32 = 64;
+    /// Between two steps of many: a signal may want to end them, and other threads may want to run. Whether it is time for
+    /// others of the same thread.
+    pub(crate) fn pause(&self, py: Python<'_>) -> PyResult<bool> {
         let laps = self.laps.get() + 1;
         self.laps.set(laps % LAPS);
         if laps == LAPS {
             py.detach(|| ());
         }
-        py.check_signals()
+        py.check_signals()?;
+        Ok(laps == LAPS)
     }
 
     /// Shows the collector what it holds.

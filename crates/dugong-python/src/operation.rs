@@ -1,5 +1,6 @@
 //! The iterators that the `co_` methods return, which can be awaited, too.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,6 +24,8 @@ use crate::task::{Need, Patience, Step, Task};
 #[pyclass(frozen, weakref, module = "dugong._dugong")]
 pub(crate) struct Operation {
     state: Mutex<State>,
+    /// Whether an event loop runs it, and others that may want to run, too.
+    awaited: AtomicBool,
 }
 
 enum State {
@@ -37,12 +40,14 @@ struct Running {
     task: Box<dyn Task>,
     /// Since when nothing was transferred.
     patience: Patience,
+    begun: bool,
 }
 
 impl Operation {
     pub(crate) fn new(connection: &Bound<'_, HTTPConnection>, task: impl Task + 'static) -> Self {
-        let running = Running { connection: connection.clone().unbind(), task: Box::new(task), patience: Patience::default() };
-        Operation { state: Mutex::new(State::Suspended(running)) }
+        let (connection, patience) = (connection.clone().unbind(), Patience::default());
+        let running = Running { connection, task: Box::new(task), patience, begun: false };
+        Operation { state: Mutex::new(State::Suspended(running)), awaited: AtomicBool::new(false) }
     }
 
     /// Takes the task out, for as long as something is done with it; `None` if it is over.
@@ -97,7 +102,7 @@ impl Operation {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let Some(mut running) = self.take()? else { return Err(PyStopIteration::new_err(())) };
-        let stepped = running.step(py);
+        let stepped = running.step(py, self.awaited.load(Ordering::Relaxed));
         match stepped {
             Ok(Ok(need)) => {
                 self.put_back(State::Suspended(running));
@@ -156,6 +161,7 @@ impl Operation {
         if matches!(*slf.get().state.lock(), State::Over) {
             return Err(PyRuntimeError::new_err("what has ended cannot be awaited; call the method again"));
         }
+        slf.get().awaited.store(true, Ordering::Relaxed);
         if is_loaded(py, intern!(py, "trio"))? {
             let driver = py.import(intern!(py, "dugong._trio"))?;
             if driver.call_method0(intern!(py, "is_running"))?.is_truthy()? {
@@ -170,16 +176,24 @@ impl Operation {
 fn is_loaded(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
     static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let modules = MODULES.get_or_try_init(py, || py.import("sys")?.getattr("modules").map(Bound::unbind))?;
-    modules.bind(py).contains(name)
+    Ok(modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy()?)
 }
 
 impl Running {
-    /// What it needs, as a `PollNeeded`; or its value.
-    fn step(&mut self, py: Python<'_>) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
+    /// What it needs, as a `PollNeeded`; or its value. If it is awaited, None is for a turn of the event loop.
+    fn step(&mut self, py: Python<'_>, awaited: bool) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
         let connection = self.connection.bind(py);
+        if awaited && !self.begun {
+            self.begun = true;
+            if connection.get().link().is_some_and(|link| link.is_on_a_spree()) {
+                return Ok(Ok(py.None()));
+            }
+        }
         loop {
             let need = match self.task.step(connection)? {
                 Step::Done(value) => return Ok(Err(value)),
+                Step::Turn if awaited => return Ok(Ok(py.None())),
+                Step::Turn => continue,
                 Step::Needs(need) => need,
             };
             let left = self.patience.left(&need, connection.get().limit());

@@ -91,8 +91,7 @@ impl Pipeline {
     }
 
     /// Looks at the state, or changes it.
-    fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> PyResult<T>) -> PyResult<T> {
-        let _ = py;
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> PyResult<T>) -> PyResult<T> {
         let taken = self.state.lock().take();
         let Some(mut state) = taken else { return Err(PyValueError::new_err("the pipeline is being used already")) };
         let result = work(&mut state);
@@ -129,8 +128,8 @@ impl Pipeline {
 
     /// How many requests were taken from the iterable.
     #[getter]
-    fn taken(&self, py: Python<'_>) -> PyResult<u64> {
-        self.with(py, |state| Ok(state.taken))
+    fn taken(&self) -> PyResult<u64> {
+        self.with(|state| Ok(state.taken))
     }
 
     /// The requests that were sent and have no complete response yet, oldest first, as they were given.
@@ -138,7 +137,7 @@ impl Pipeline {
     /// After a `ConnectionClosed`, these are the ones that the server may or may not have carried out.
     #[getter]
     fn unanswered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.with(py, |state| {
+        self.with(|state| {
             let answering = match &state.begun {
                 Some((link, _)) if link.receiver(py, |receiver| receiver.current.is_some())? => state.answered.as_ref(),
                 _ => None,
@@ -150,7 +149,7 @@ impl Pipeline {
     /// An iterator over the requests that were not sent, as they were given.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let current = self.with(py, |state| Ok(state.current.as_ref().map(|current| current.given.clone_ref(py))))?;
+        let current = self.with(|state| Ok(state.current.as_ref().map(|current| current.given.clone_ref(py))))?;
         let first = PyTuple::new(py, current)?;
         py.import(intern!(py, "itertools"))?.call_method1(intern!(py, "chain"), (first, &self.requests))
     }
@@ -174,8 +173,8 @@ impl AsyncPipeline {
 
     /// How many requests were taken from the iterable.
     #[getter]
-    fn taken(&self, py: Python<'_>) -> PyResult<u64> {
-        self.pipeline.get().taken(py)
+    fn taken(&self) -> PyResult<u64> {
+        self.pipeline.get().taken()
     }
 
     /// The requests that were sent and have no complete response yet, oldest first, as they were given.
@@ -252,6 +251,7 @@ impl Next {
         if let Some((response, reading)) = &mut state.collecting {
             return match reading.step(connection)? {
                 Step::Needs(need) => Ok(Step::Needs(need)),
+                Step::Turn => Ok(Step::Turn),
                 Step::Done(body) => {
                     let pair = (response.clone_ref(py), body).into_pyobject(py)?;
                     (state.collecting, state.answered) = (None, None);
@@ -260,8 +260,9 @@ impl Next {
             };
         }
         if let Some(discard) = &mut self.discard {
-            if let Step::Needs(need) = discard.step(connection)? {
-                return Ok(Step::Needs(need));
+            match discard.step(connection)? {
+                Step::Done(_) => {}
+                step => return Ok(step),
             }
             self.discard = None;
             state.answered = None;
@@ -440,7 +441,7 @@ impl Task for Next {
         let py = connection.py();
         let pipeline = self.pipeline.clone_ref(py);
         let pipeline = pipeline.get();
-        pipeline.with(py, |state| {
+        pipeline.with(|state| {
             let step = self.go_on(connection, pipeline, state);
             if let (Err(_), Some((_, reading))) = (&step, &mut state.collecting) {
                 reading.let_go();
@@ -466,7 +467,7 @@ impl Task for Next {
             }
             Ok(())
         };
-        let _ = self.pipeline.get().with(connection.py(), let_go);
+        let _ = self.pipeline.get().with(let_go);
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
@@ -495,7 +496,7 @@ fn arguments(given: &Bound<'_, PyAny>) -> PyResult<Arguments> {
     if let Ok(mapping) = given.cast::<PyMapping>() {
         let fields = PyDict::new(py);
         fields.update(mapping)?;
-        let mut take = |name| fields.call_method1(intern!(py, "pop"), (name, py.None()));
+        let take = |name| fields.call_method1(intern!(py, "pop"), (name, py.None()));
         let (method, path) = (take("method")?, take("path")?);
         let (headers, body) = (take("headers")?, take("body")?);
         if let Some(name) = fields.keys().iter().next() {

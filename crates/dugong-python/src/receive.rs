@@ -283,8 +283,8 @@ impl BodyReader {
         self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
     }
 
-    fn pause(&self, py: Python<'_>) -> PyResult<()> {
-        self.grip.as_ref().map_or(Ok(()), |grip| grip.pause(py))
+    fn pause(&self, py: Python<'_>) -> PyResult<bool> {
+        self.grip.as_ref().map_or(Ok(false), |grip| grip.pause(py))
     }
 }
 
@@ -495,7 +495,8 @@ impl Task for ReadAll {
                 }
             })?;
             match progressed {
-                Progressed::Done(()) => self.reader.pause(py)?,
+                Progressed::Done(()) if self.reader.pause(py)? => return Ok(Step::Turn),
+                Progressed::Done(()) => {}
                 Progressed::Needs(need) => return Ok(Step::Needs(need)),
                 Progressed::End => {
                     let bytes = match self.content.take() {
@@ -528,7 +529,8 @@ impl Task for Discard {
             })?;
             match progressed {
                 Progressed::Needs(need) => return Ok(Step::Needs(need)),
-                Progressed::Done(()) => self.reader.pause(py)?,
+                Progressed::Done(()) if self.reader.pause(py)? => return Ok(Step::Turn),
+                Progressed::Done(()) => {}
                 Progressed::End => return Step::done(py),
             }
         }
@@ -584,7 +586,9 @@ impl Task for ReadRaw {
                 Ok(count) => {
                     content.filled(count);
                     left -= count;
-                    grip.pause(py)?;
+                    if grip.pause(py)? {
+                        return Ok(Step::Turn);
+                    }
                 }
             }
         }

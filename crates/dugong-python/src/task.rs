@@ -45,6 +45,8 @@ pub(crate) enum Step {
     Done(Py<PyAny>),
     /// It cannot go on until then.
     Needs(Need),
+    /// It can go on, but has done so for long, and others may want to.
+    Turn,
 }
 
 impl Step {
@@ -143,6 +145,7 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
     loop {
         match task.step(connection)? {
             Step::Done(value) => return Ok(value),
+            Step::Turn => {}
             // An iterator of this very thread may be making it.
             Step::Needs(Need { on: Waitable::Arrival(_), .. }) => return state_error("no response is pending"),
             Step::Needs(need) => {

@@ -91,7 +91,10 @@ impl Task for Write {
                     return Ok(Step::Needs(need));
                 }
             }
-            grip.pause(py).inspect_err(|_| self.is_suspended = true)?;
+            if grip.pause(py).inspect_err(|_| self.is_suspended = true)? {
+                self.is_suspended = true;
+                return Ok(Step::Turn);
+            }
         }
         let step = finish_sending(py, grip)?;
         self.is_suspended = matches!(step, Step::Needs(_));

@@ -168,7 +168,7 @@ class Awaited(PollNeeded):
     # As the task sets it to False, it knows that this can be waited for.
     _asyncio_future_blocking = True
 
-    _resume: Callable[[], object]
+    _resume: Callable[[], object] | None = None
     _watch: _Watch | None = None
     _error: BaseException | None = None
 
@@ -185,13 +185,19 @@ class Awaited(PollNeeded):
         except Exception as exc:
             # Its traceback shows this frame and nothing of interest.
             self._error = exc.with_traceback(None)
-            loop.call_soon(self._resume)
+            loop.call_soon(self._taken())
 
     def _ready(self, _: PollNeeded) -> None:
         watch, self._watch = self._watch, None
         if watch:  # else the callback comes too late
             watch.stop()
-            self._resume()
+            self._taken()()
+
+    def _taken(self) -> Callable[[], object]:
+        """Return what resumes the task, which refers to us."""
+        resume, self._resume = self._resume, None
+        assert resume
+        return resume
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Stop waiting, and have the task resumed with `CancelledError`; False if it is about to be resumed anyway."""
@@ -200,7 +206,7 @@ class Awaited(PollNeeded):
             return False
         watch.stop()
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
-        watch.loop.call_soon(self._resume)
+        watch.loop.call_soon(self._taken())
         return True
 
     def result(self) -> None:

@@ -1,8 +1,8 @@
-from collections.abc import Awaitable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
 from socket import socket
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Never, Protocol, Self, TypeVar, final, overload
+from typing import Any, BinaryIO, Generic, Literal, Never, Protocol, Self, TypeVar, final, overload
 
 from _typeshed import WriteableBuffer
 from typing_extensions import disjoint_base
@@ -10,9 +10,18 @@ from typing_extensions import disjoint_base
 from ._polling import PollNeeded
 from ._response import BodyFollowing, HTTPResponse
 
-__all__ = ['HTTPConnection', 'Operation']
+__all__ = ['AsyncPipeline', 'HTTPConnection', 'Operation', 'Pipeline']
 
 _T_co = TypeVar('_T_co', covariant=True)
+
+_Headers = Mapping[str, object] | Iterable[tuple[str, object]] | None
+_Request = (
+    str
+    | tuple[str, str]
+    | tuple[str, str, _Headers]
+    | tuple[str, str, _Headers, bytes | bytearray | memoryview | None]
+    | Mapping[str, Any]
+)
 
 class _WrapsSockets(Protocol):
     def wrap_socket(self, sock: socket, *, server_hostname: str) -> Any: ...
@@ -30,6 +39,28 @@ class Operation(Generator[PollNeeded, None, _T_co], Awaitable[_T_co], Generic[_T
     @overload
     def throw(self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /) -> PollNeeded: ...
     def close(self) -> None: ...
+
+@final
+class Pipeline(Generic[_T_co]):
+    @property
+    def taken(self) -> int: ...
+    @property
+    def unanswered(self) -> list[Any]: ...
+    @property
+    def rest(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T_co: ...
+
+@final
+class AsyncPipeline(Generic[_T_co]):
+    @property
+    def taken(self) -> int: ...
+    @property
+    def unanswered(self) -> list[Any]: ...
+    @property
+    def rest(self) -> Iterator[Any]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Operation[_T_co]: ...
 
 @disjoint_base
 class HTTPConnection:
@@ -103,6 +134,34 @@ class HTTPConnection:
     def discard(self) -> None: ...
     def co_discard(self) -> Operation[None]: ...
     def read_raw(self, size: int) -> bytes: ...
+
+    # Many at once
+    @overload
+    def pipeline(
+        self,
+        requests: Iterable[_Request],
+        *,
+        max_requests: int = 64,
+        max_bytes: int = 1048576,
+        collect: Literal[False] = False,
+    ) -> Pipeline[HTTPResponse]: ...
+    @overload
+    def pipeline(
+        self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: Literal[True]
+    ) -> Pipeline[tuple[HTTPResponse, bytes]]: ...
+    @overload
+    def co_pipeline(
+        self,
+        requests: Iterable[_Request],
+        *,
+        max_requests: int = 64,
+        max_bytes: int = 1048576,
+        collect: Literal[False] = False,
+    ) -> AsyncPipeline[HTTPResponse]: ...
+    @overload
+    def co_pipeline(
+        self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: Literal[True]
+    ) -> AsyncPipeline[tuple[HTTPResponse, bytes]]: ...
 
     # As a stream
     @property

@@ -26,7 +26,7 @@ def is_running() -> bool:
     return True
 
 
-async def run(crt: Generator[PollNeeded, None, T]) -> T:
+async def run(crt: Generator[PollNeeded | None, None, T]) -> T:
     """Run *crt* to its end and return its value. If this is cancelled, *crt* is closed.
 
     What need not wait returns at once, and is no checkpoint.
@@ -38,7 +38,11 @@ async def run(crt: Generator[PollNeeded, None, T]) -> T:
             except StopIteration as end:
                 value: T = end.value
                 return value
-            await _wait(need)
+            if need is None:
+                # It has gone on for long without having to wait.
+                await trio.lowlevel.checkpoint()
+            else:
+                await _wait(need)
     finally:
         crt.close()
 

@@ -1,0 +1,1094 @@
+"""Awaiting what the `co_` methods return, under asyncio, uvloop and trio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import os
+import socket
+import subprocess
+import sys
+import threading
+import types
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from loops import Asyncio, Counted, Loop, drive, each_loop
+from peers import LIMIT, Peer, Serve
+
+import dugong
+from dugong import (
+    POLLIN,
+    POLLOUT,
+    AioFuture,
+    BodyFollowing,
+    ConnectionClosed,
+    ConnectionTimedOut,
+    HTTPConnection,
+    PollNeeded,
+    StateError,
+    eval_coroutine,
+)
+from dugong._lookup import Lookup
+
+HUGE = 30_000_000
+
+
+def echo(peer: Peer) -> None:
+    """Answer each request with its path and the size of its body."""
+    while True:
+        try:
+            got = peer.request()
+        except EOFError:
+            return
+        peer.answer(f'{got.target} {len(got.body)}'.encode())
+
+
+class Local:
+    """A connection and the other end of it, in the same thread."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.conn = HTTPConnection('127.0.0.1', self.listener.getsockname()[1])
+        self.conn.connect()
+        self.peer, _ = self.listener.accept()
+        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.peer.setblocking(False)
+
+    def close(self) -> None:
+        self.conn.disconnect()
+        self.peer.close()
+        self.listener.close()
+
+    def answer(self, body: bytes) -> None:
+        self.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+
+
+@pytest.fixture
+def local() -> Iterator[Local]:
+    one = Local()
+    yield one
+    one.close()
+
+
+# The same line everywhere
+
+
+@each_loop
+def test_the_same_line_works_under_each_loop(serve: Serve, loop: Loop) -> None:
+    async def main() -> None:
+        async with conn as same:
+            assert same is conn
+            await conn.co_connect()
+            await conn.co_send_request('GET', '/a')
+            await conn.co_send_request('PUT', '/b', body=b'12345')
+            await conn.co_send_request('PUT', '/c', body=BodyFollowing(6))
+            await conn.co_write(b'123')
+            await conn.co_write(b'456')
+            await conn.co_send_request('PUT', '/d', body=BodyFollowing())
+            await conn.co_write(b'1234567')
+            await conn.co_finish()
+            response = await conn.co_read_response()
+            assert (response.status, response.path) == (200, '/a')
+            assert await conn.co_readall() == b'/a 0'
+            await conn.co_read_response()
+            assert await conn.co_read(2) == b'/b'
+            await conn.co_discard()
+            await conn.co_read_response()
+            buffer = bytearray(10)
+            assert await conn.co_readinto(buffer) == 4
+            assert buffer[:4] == b'/c 6'
+            assert await conn.co_readinto(buffer) == 0
+            await conn.co_read_response()
+            assert await conn.co_readall() == b'/d 7'
+        with pytest.raises(StateError):
+            await conn.co_read_response()
+
+    conn = serve(echo)
+    loop.run(main)
+
+
+@each_loop
+def test_a_body_that_comes_in_pieces(serve: Serve, loop: Loop) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+        for i in range(200):
+            peer.send(b'%x\r\n' % (i * 50 + 1) + bytes(i * 50 + 1) + b'\r\n')
+        peer.send(b'0\r\n\r\n')
+
+    async def main() -> int:
+        await conn.co_send_request('GET', '/')
+        await conn.co_read_response()
+        size = 0
+        while data := await conn.co_read(10000):
+            size += len(data)
+        return size
+
+    conn = serve(script)
+    assert loop.run(main) == sum(i * 50 + 1 for i in range(200))
+
+
+@each_loop
+def test_a_large_upload(serve: Serve, loop: Loop) -> None:
+    async def main() -> bytes:
+        await conn.co_send_request('PUT', '/a', body=BodyFollowing(HUGE))
+        await conn.co_write(bytes(HUGE))
+        await conn.co_read_response()
+        return await conn.co_readall()
+
+    conn = serve(echo)
+    assert loop.run(main) == b'/a %d' % HUGE
+
+
+@each_loop
+def test_errors_are_raised_by_await(serve_plain: Serve, loop: Loop) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError, match=r'.'):
+            await conn.co_send_request('GET', '/a b')
+        with pytest.raises(StateError):
+            await conn.co_read_response()
+        await conn.co_send_request('GET', '/')
+        with pytest.raises(ConnectionClosed) as caught:
+            await conn.co_read_response()
+        assert caught.value.unanswered == (('GET', '/', True),)
+
+    def script(peer: Peer) -> None:
+        peer.request()
+
+    conn = serve_plain(script)
+    loop.run(main)
+
+
+@each_loop
+def test_async_with_disconnects_whatever_happens(serve_plain: Serve, loop: Loop) -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with conn:
+                await conn.co_connect()
+                assert conn._fileno() >= 0
+                raise ZeroDivisionError
+        with pytest.raises(StateError):
+            conn._fileno()
+
+    conn = serve_plain(echo)
+    loop.run(main)
+
+
+def test_async_with_calls_disconnect_of_a_subclass() -> None:
+    class Own(HTTPConnection):
+        calls = 0
+
+        def disconnect(self) -> None:
+            self.calls += 1
+            super().disconnect()
+
+    async def main() -> None:
+        async with conn:
+            pass
+
+    conn = Own('127.0.0.1')
+    asyncio.run(main())
+    assert conn.calls == 1
+
+
+@pytest.mark.parametrize(('mine', 'other'), [('asyncio', 'trio'), ('trio', 'asyncio')])
+def test_the_other_library_is_not_needed(serve_plain: Serve, mine: str, other: str) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+if {other!r} == 'trio':
+    sys.modules['trio'] = None  # an import of it fails
+import dugong, {mine}
+async def main():
+    async with dugong.HTTPConnection('127.0.0.1', int(sys.argv[2])) as conn:
+        await conn.co_send_request('GET', '/a')
+        await conn.co_read_response()
+        print(await conn.co_readall())
+{mine}.run({'main()' if mine == 'asyncio' else 'main'})
+print(sys.modules.get({other!r}), 'dugong._asyncio' in sys.modules, 'dugong._trio' in sys.modules)
+"""
+    conn = serve_plain(echo)
+    source = str(Path(dugong.__path__[0]).parent)
+    command = [sys.executable, '-X', 'dev', '-W', 'error', '-c', code, source, str(conn.port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stderr == ''
+    assert done.stdout == f"b'/a 0'\nNone {mine == 'asyncio'} {mine == 'trio'}\n"
+
+
+def test_trio_and_asyncio_in_two_threads(serve_plain: Serve) -> None:
+    """Which library runs is a question to the thread."""
+
+    async def get(conn: HTTPConnection, times: int) -> None:
+        for i in range(times):
+            await conn.co_send_request('GET', f'/{i}')
+            await conn.co_read_response()
+            assert await conn.co_readall() == f'/{i} 0'.encode()
+
+    one, two = serve_plain(echo), serve_plain(echo)
+    results: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(asyncio.run(get(one, 200)))),
+        threading.Thread(target=lambda: results.append(trio.run(get, two, 200))),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert results == [None, None]
+
+
+def test_trio_as_a_guest_of_asyncio(serve_plain: Serve) -> None:
+    """Both run in the same thread, and each task gets what its own loop understands."""
+
+    async def get(path: str) -> bytes:
+        async with HTTPConnection('localhost', conn.port) as own:
+            own.timeout = LIMIT
+            await own.co_send_request('GET', path)
+            await own.co_read_response()
+            return await own.co_readall()
+
+    async def host() -> tuple[bytes, bytes]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            get,
+            '/trio',
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=done.set_result,
+            host_uses_signal_set_wakeup_fd=True,
+        )
+        mine = await get('/asyncio')
+        return mine, (await done).unwrap()
+
+    conn = serve_plain(echo, echo)
+    assert asyncio.run(host()) == (b'/asyncio 0', b'/trio 0')
+
+
+# What it is
+
+
+def test_it_is_a_generator_and_awaitable(local: Local) -> None:
+    work = local.conn.co_read_response()
+    assert isinstance(work, Generator)
+    assert isinstance(work, Awaitable)
+    assert inspect.isawaitable(work)
+    assert iter(work) is work
+    with pytest.raises(StateError):
+        next(work)
+
+
+def test_without_an_event_loop_await_yields_what_next_yields(local: Local) -> None:
+    """So that whoever has an event loop of their own can run `async def`, too."""
+
+    async def main() -> bytes:
+        await local.conn.co_send_request('GET', '/')
+        local.answer(b'hello')
+        await local.conn.co_read_response()
+        return await local.conn.co_readall()
+
+    assert drive(main()) == b'hello'
+    local.conn.send_request('GET', '/')
+    need = next(iter(local.conn.co_read_response().__await__()))
+    assert type(need) is PollNeeded
+    assert need == (local.conn._fileno(), POLLIN)
+
+
+@each_loop
+def test_what_has_ended_cannot_be_awaited_again(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        work = local.conn.co_discard()
+        await work
+        with pytest.raises(RuntimeError):
+            await work
+        closed = local.conn.co_discard()
+        closed.close()
+        with pytest.raises(RuntimeError):
+            await closed
+
+    loop.run(main)
+
+
+@each_loop
+def test_nothing_happens_before_it_is_awaited(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        work = local.conn.co_send_request('GET', '/')
+        await loop.turns()
+        with pytest.raises(BlockingIOError):
+            local.peer.recv(1)
+        await work
+        assert local.peer.recv(100).startswith(b'GET / HTTP/1.1\r\n')
+
+    loop.run(main)
+
+
+@each_loop
+def test_iterators_can_still_be_driven_by_hand_in_a_task(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        eval_coroutine(local.conn.co_send_request('GET', '/'))
+        crt = local.conn.co_read_response()
+        need = next(crt)
+        assert isinstance(need, PollNeeded)
+        assert need == (local.conn._fileno(), POLLIN)
+        assert not need.poll(0.001)
+        local.answer(b'hello')
+        assert need.poll(LIMIT)
+        with pytest.raises(StopIteration):
+            next(crt)
+        assert eval_coroutine(local.conn.co_readall()) == b'hello'
+
+    loop.run(main)
+
+
+def test_generators_of_the_callers_own_can_be_awaited_under_asyncio(local: Local) -> None:
+    @types.coroutine
+    def get() -> Generator[Any, Any, bytes]:
+        yield from local.conn.co_send_request('GET', '/')
+        asyncio.get_running_loop().call_later(0.01, local.answer, b'hello')
+        yield from local.conn.co_read_response()
+        body = yield from local.conn.co_readall()
+        return bytes(body)
+
+    async def main() -> None:
+        assert await get() == b'hello'
+
+    Asyncio().run(main)
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        asyncio.ensure_future,
+        lambda work: asyncio.create_task(work),
+        lambda work: asyncio.wait_for(work, LIMIT),
+        asyncio.shield,
+        lambda work: asyncio.gather(work),
+        AioFuture,
+    ],
+    ids='ensure_future create_task wait_for shield gather AioFuture'.split(),
+)
+def test_what_asyncio_has_for_awaitables_takes_it(local: Local, wrap: Callable[[Any], Any]) -> None:
+    async def main() -> None:
+        await local.conn.co_send_request('GET', '/')
+        task = wrap(local.conn.co_read_response())
+        asyncio.get_running_loop().call_later(0.02, local.answer, b'hello')
+        result = await task
+        response = result[0] if isinstance(result, list) else result
+        assert response.length == 5
+        assert await wrap(local.conn.co_readall()) in (b'hello', [b'hello'])
+
+    Asyncio().run(main)
+
+
+def test_a_task_group_takes_it(local: Local) -> None:
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(local.conn.co_send_request('GET', '/'))
+            await asyncio.sleep(0)
+            reading = tasks.create_task(local.conn.co_read_response())
+            await asyncio.sleep(0.01)
+            local.answer(b'hello')
+        assert reading.result().length == 5
+
+    Asyncio().run(main)
+
+
+# How it waits
+
+
+@each_loop
+def test_what_need_not_wait_does_not_go_through_the_loop(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        sent = [Counted(local.conn.co_send_request('GET', f'/{i}')) for i in range(50)]
+        for work in sent:
+            await work
+        for _ in range(50):
+            local.answer(b'hello')
+        read: list[Counted[Any]] = []
+        for _ in range(50):
+            read += [Counted(local.conn.co_read_response()), Counted(local.conn.co_readall())]
+            await read[-2]
+            assert await read[-1] == b'hello'
+        assert [work.waits for work in sent + read] == [0] * 150
+
+    loop.run(main)
+
+
+def test_one_turn_of_the_loop_per_readiness(local: Local) -> None:
+    async def main() -> None:
+        got = bytearray()
+
+        async def read() -> None:
+            await conn.co_read_response()
+            while data := await conn.co_read(100):
+                got.extend(data)
+
+        await conn.co_send_request('GET', '/')
+        reading = asyncio.create_task(read())
+        local.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n')
+        await asyncio.sleep(0.01)
+        for i in range(50):
+            local.peer.send(b'x')
+            # Our own turn is the first in the queue; the reader's comes right after it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert len(got) == i + 1
+        await reading
+
+    conn = local.conn
+    asyncio.run(main())
+
+
+@each_loop
+def test_each_readiness_resumes_once(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        local.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n')
+        await conn.co_read_response()
+        reading = Counted(conn.co_readall())
+
+        async def feed() -> None:
+            for i in range(20):
+                await loop.turns()
+                assert reading.waits == i + 1
+                local.peer.send(b'x')
+
+        async def read() -> None:
+            assert await reading == b'x' * 20
+
+        await loop.together(read, feed)
+        assert reading.waits == 20
+
+    conn = local.conn
+    loop.run(main)
+
+
+@each_loop
+def test_a_second_reader_gets_runtime_error(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        local.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
+        await conn.co_read_response()
+        got: list[bytes] = []
+
+        async def first() -> None:
+            got.append(await conn.co_readall())
+
+        async def second() -> None:
+            await loop.turns()
+            with pytest.raises(RuntimeError, match='reading'):
+                await conn.co_readall()
+            if loop.waiting() >= 0:
+                assert loop.waiting() == 1
+            local.peer.send(b'hello')
+
+        await loop.together(first, second)
+        assert got == [b'hello']
+
+    conn = local.conn
+    loop.run(main)
+
+
+@each_loop
+def test_a_second_writer_gets_runtime_error(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        await conn.co_send_request('PUT', '/', body=BodyFollowing(2 * HUGE))
+
+        async def first(cancel: Callable[[], None]) -> None:
+            stop.append(cancel)
+            await conn.co_write(bytes(HUGE))
+
+        async def second() -> None:
+            await loop.turns()
+            with pytest.raises(RuntimeError, match='writing'):
+                await conn.co_write(bytes(HUGE))
+            stop[0]()
+
+        async def stopped() -> None:
+            await loop.stopped(first)
+
+        stop: list[Callable[[], None]] = []
+        await loop.together(stopped, second)
+
+    conn = local.conn
+    loop.run(main)
+
+
+def test_futures_and_tasks_share_the_descriptors(local: Local) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        future = AioFuture(conn.co_read_response())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match='reading'):
+            await conn.co_read_response()
+        local.answer(b'hello')
+        assert (await future).length == 5
+
+    conn = local.conn
+    Asyncio().run(main)
+
+
+@each_loop
+def test_a_server_that_stops_reading_holds_up_the_sender_alone(serve: Serve, loop: Loop) -> None:
+    """Sender and receiver in two tasks, back-pressure, and nobody spins."""
+    go_on = threading.Event()
+    size = 20_000_000
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        head = peer.head()
+        assert head.target == '/b'
+        # It does not read, but answers the first request, slowly.
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n')
+        for _ in range(50):
+            peer.send(b'x')
+            threading.Event().wait(0.002)
+        assert go_on.wait(LIMIT)
+        assert len(peer.exactly(size)) == size
+        peer.answer(b'second')
+
+    async def main() -> None:
+        await conn.co_send_request('GET', '/a')
+        await conn.co_send_request('PUT', '/b', body=BodyFollowing(size))
+        written: list[Counted[None]] = []
+
+        async def write() -> None:
+            for _ in range(20):
+                written.append(Counted(conn.co_write(bytes(size // 20))))
+                await written[-1]
+
+        async def read() -> None:
+            await conn.co_read_response()
+            assert await conn.co_readall() == b'x' * 50
+            await loop.sleep(0.1)
+            # It has come to a halt, at less than all, and was not resumed all the time.
+            assert 0 < len(written) < 20
+            waits = sum(each.waits for each in written)
+            await loop.sleep(0.3)
+            assert sum(each.waits for each in written) <= waits + 5
+            assert waits < 200
+            go_on.set()
+
+        await loop.together(write, read)
+        assert len(written) == 20
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'second'
+
+    conn = serve(script)
+    loop.run(main)
+
+
+@each_loop
+def test_9_8_a_writer_that_waits_sees_an_early_answer(serve: Serve, loop: Loop) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.answer(b'too big', '413 Content Too Large')
+        assert over.wait(LIMIT)
+
+    async def main() -> None:
+        await conn.co_send_request('PUT', '/', body=BodyFollowing(HUGE))
+        with pytest.raises(ConnectionClosed):
+            await conn.co_write(bytes(HUGE))
+        assert (await conn.co_read_response()).status == 413
+        assert await conn.co_readall() == b'too big'
+        over.set()
+
+    over = threading.Event()
+    conn = serve(script)
+    loop.run(main)
+
+
+@each_loop
+def test_a_reader_and_a_writer_that_wants_to_know_of_answers(local: Local, loop: Loop) -> None:
+    """The writer waits for both; then a reader comes, reads, and goes; then the early answer comes."""
+
+    async def main() -> None:
+        await conn.co_send_request('GET', '/a')
+        await conn.co_send_request('PUT', '/b', body=BodyFollowing(HUGE))
+
+        async def write() -> None:
+            with pytest.raises(ConnectionClosed):
+                await conn.co_write(bytes(HUGE))
+
+        async def read() -> None:
+            await loop.turns()
+            await conn.co_read_response()
+            assert await conn.co_readall() == b'first'
+
+        async def serve() -> None:
+            await loop.sleep(0.05)
+            local.answer(b'first')
+            await loop.sleep(0.05)
+            local.answer(b'early')
+
+        await loop.together(write, read, serve)
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'early'
+
+    conn = local.conn
+    conn.timeout = LIMIT
+    loop.run(main)
+
+
+@each_loop
+def test_17_3_the_timeout_of_the_connection_holds(serve: Serve, loop: Loop) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert go_on.wait(LIMIT)
+        peer.answer(b'late')
+
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        conn.timeout = 0.05
+        for _ in range(3):
+            with pytest.raises(ConnectionTimedOut):
+                await conn.co_read_response()
+        conn.timeout = LIMIT
+        go_on.set()
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'late'
+
+    go_on = threading.Event()
+    conn = serve(script)
+    loop.run(main)
+
+
+@each_loop
+def test_what_never_has_to_wait_lets_others_run(local: Local, loop: Loop) -> None:
+    """A peer that sends as fast as we read must not keep a deadline from being noticed."""
+
+    def send() -> None:
+        local.peer.setblocking(True)
+        with contextlib.suppress(OSError):
+            local.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n')
+            while True:
+                local.peer.send(bytes(1 << 20))
+
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        sender.start()
+        await conn.co_read_response()
+        assert await loop.is_too_slow(0.2, conn.co_discard())
+
+        async def pieces() -> None:
+            while await conn.co_read(1 << 16):
+                pass
+
+        assert await loop.is_too_slow(0.2, pieces())
+        conn.disconnect()
+
+    conn = local.conn
+    sender = threading.Thread(target=send)
+    loop.run(main)
+    sender.join(LIMIT)
+
+
+# Connecting
+
+
+Resolver = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Names are resolved as soon as the event is set, and `slow.test` is 127.0.0.1."""
+    go_on = threading.Event()
+    usual = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+        threads.append(threading.get_ident())
+        if host[0].isdigit():
+            return usual(host, *args, **kwargs)
+        assert go_on.wait(LIMIT)
+        if host != 'slow.test':
+            raise socket.gaierror(socket.EAI_NONAME, 'no such name')
+        return usual('127.0.0.1', *args, **kwargs)
+
+    threads: list[int] = []
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    monkeypatch.setattr(go_on, 'threads', threads, raising=False)
+    yield go_on
+    go_on.set()
+
+
+@each_loop
+@pytest.mark.parametrize('method', ['co_connect', 'co_send_request', 'co_pipeline'])
+def test_7_6_looking_up_a_name_does_not_block_the_loop(
+    serve_plain: Serve, loop: Loop, slow_resolver: threading.Event, method: str
+) -> None:
+    async def main() -> None:
+        async def connect() -> None:
+            if method == 'co_connect':
+                await conn.co_connect()
+            elif method == 'co_send_request':
+                await conn.co_send_request('GET', '/')
+            else:
+                async for _ in conn.co_pipeline(['/']):
+                    break
+            done.append(True)
+
+        async def meanwhile() -> None:
+            await loop.sleep(0.05)
+            assert done == []
+            slow_resolver.set()
+
+        done: list[bool] = []
+        await loop.together(connect, meanwhile)
+        assert done == [True]
+        assert threading.get_ident() not in slow_resolver.threads  # type: ignore[attr-defined]
+
+    conn = serve_plain(echo, hostname='slow.test')
+    loop.run(main)
+
+
+def test_regular_methods_and_addresses_need_no_thread(serve_plain: Serve, slow_resolver: threading.Event) -> None:
+    slow_resolver.set()
+    conn = serve_plain(echo, echo, hostname='slow.test')
+    conn.send_request('GET', '/')
+    conn.hostname = '127.0.0.1'
+    eval_coroutine(conn.co_connect())
+    assert set(slow_resolver.threads) == {threading.get_ident()}  # type: ignore[attr-defined]
+
+
+@each_loop
+def test_7_7_names_that_do_not_exist(
+    loop: Loop, slow_resolver: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        conn = HTTPConnection('missing.test')
+        with pytest.raises(dugong.DNSUnavailable) as caught:
+            await conn.co_send_request('GET', '/')
+        assert caught.value.name == 'missing.test'
+        monkeypatch.setattr(dugong, 'DNS_TEST_HOSTNAMES', [('slow.test', 80)])
+        with pytest.raises(dugong.HostnameNotResolvable) as other:
+            await conn.co_connect()
+        assert other.value.name == 'missing.test'
+
+    slow_resolver.set()
+    loop.run(main)
+
+
+@each_loop
+def test_17_2_the_timeout_bounds_the_resolver(serve_plain: Serve, loop: Loop, slow_resolver: threading.Event) -> None:
+    async def main() -> None:
+        conn.timeout = 0.05
+        with pytest.raises(ConnectionTimedOut):
+            await conn.co_connect()
+        with pytest.raises(ConnectionTimedOut):
+            await conn.co_send_request('GET', '/')
+        slow_resolver.set()
+        conn.timeout = LIMIT
+        await conn.co_send_request('GET', '/a')
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'/a 0'
+
+    conn = serve_plain(echo, hostname='slow.test')
+    loop.run(main)
+
+
+@each_loop
+def test_a_lookup_can_be_cancelled(serve_plain: Serve, loop: Loop, slow_resolver: threading.Event) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            assert await loop.is_too_slow(0.02, conn.co_send_request('GET', '/'))
+        slow_resolver.set()
+        await conn.co_send_request('GET', '/a')
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'/a 0'
+
+    conn = serve_plain(echo, hostname='slow.test')
+    loop.run(main)
+
+
+@each_loop
+def test_disconnect_ends_a_lookup(loop: Loop, slow_resolver: threading.Event) -> None:
+    async def main() -> None:
+        async def connect() -> None:
+            with pytest.raises(ConnectionClosed):
+                await conn.co_connect()
+
+        async def disconnect() -> None:
+            await loop.sleep(0.02)
+            conn.disconnect()
+
+        await loop.together(connect, disconnect)
+
+    conn = HTTPConnection('slow.test')
+    loop.run(main)
+
+
+@each_loop
+def test_a_reader_may_wait_for_the_connection_of_a_sender(
+    serve: Serve, loop: Loop, slow_resolver: threading.Event
+) -> None:
+    async def main() -> None:
+        async def send() -> None:
+            await conn.co_send_request('GET', '/a')
+
+        async def read() -> None:
+            await loop.turns()
+            await conn.co_read_response()
+            assert await conn.co_readall() == b'/a 0'
+
+        async def resolve() -> None:
+            await loop.sleep(0.05)
+            slow_resolver.set()
+
+        await loop.together(send, read, resolve)
+
+    conn = serve(echo, hostname='localhost')
+    slow = socket.getaddrinfo
+
+    def localhost(host: str, *args: Any, **kwargs: Any) -> Any:
+        return slow('slow.test', *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, 'getaddrinfo', localhost)
+        loop.run(main)
+
+
+def test_few_threads_look_up_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def getaddrinfo(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.01)
+        with lock:
+            running -= 1
+        raise socket.gaierror(socket.EAI_FAIL, host)
+
+    async def fail(i: int) -> str:
+        with pytest.raises(socket.gaierror) as caught:
+            await HTTPConnection(f'{i}.test').co_connect()
+        return str(caught.value.args[1])
+
+    async def main() -> None:
+        assert await asyncio.gather(*map(fail, range(300))) == [f'{i}.test' for i in range(300)]
+
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    Asyncio().run(main)
+    assert 1 < most <= Lookup.MOST_THREADS
+    deadline = threading.Event()
+    for _ in range(100):
+        if not Lookup._threads:
+            break
+        deadline.wait(0.01)
+    assert Lookup._threads == 0
+
+
+# What is left behind
+
+
+@each_loop
+def test_nobody_is_watched_when_nobody_waits(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+
+        async def read(cancel: Callable[[], None]) -> None:
+            stop.append(cancel)
+            await conn.co_read_response()
+
+        async def stopper() -> None:
+            await loop.turns()
+            if loop.waiting() >= 0:
+                assert loop.waiting() == 1
+            stop[0]()
+
+        async def reader() -> None:
+            await loop.stopped(read)
+
+        stop: list[Callable[[], None]] = []
+        for _ in range(3):
+            stop.clear()
+            await loop.together(reader, stopper)
+            assert loop.waiting() <= 0
+        local.answer(b'hello')
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'hello'
+        assert loop.waiting() <= 0
+
+    conn = local.conn
+    loop.run(main)
+
+
+@each_loop
+def test_a_descriptor_that_is_used_again_does_not_wake_strangers(loop: Loop) -> None:
+    async def main() -> None:
+        one = Local()
+        await one.conn.co_send_request('GET', '/')
+        number = one.conn._fileno()
+
+        async def read() -> None:
+            with pytest.raises(ConnectionClosed):
+                await one.conn.co_read_response()
+
+        async def replace() -> None:
+            await loop.turns()
+            one.conn.disconnect()
+            await loop.turns()
+
+        await loop.together(read, replace)
+        # The number is free: somebody else's socket gets it, and is readable at once.
+        a, b = socket.socketpair()
+        with a, b:
+            again = next((each for each in (a, b) if each.fileno() == number), None)
+            assert again is not None
+            a.send(b'x')
+            b.send(b'x')
+            two = Local()
+            await two.conn.co_send_request('GET', '/')
+            reading = Counted(two.conn.co_read_response())
+
+            async def wait() -> None:
+                await reading
+
+            async def answer() -> None:
+                await loop.sleep(0.02)
+                two.answer(b'')
+
+            await loop.together(wait, answer)
+            assert reading.waits <= 2
+            two.close()
+        one.close()
+
+    loop.run(main)
+
+
+@each_loop
+def test_disconnect_wakes_whoever_waits(local: Local, loop: Loop) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+
+        async def read() -> None:
+            with pytest.raises(ConnectionClosed):
+                await conn.co_read_response()
+
+        async def disconnect() -> None:
+            await loop.turns()
+            conn.disconnect()
+
+        await loop.together(read, disconnect)
+
+    conn = local.conn
+    loop.run(main)
+
+
+def test_a_loop_that_is_closed_while_somebody_waits(local: Local) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        loop = asyncio.new_event_loop()
+        loop.set_debug(True)
+        eval_coroutine(local.conn.co_send_request('GET', '/'))
+        waiting = local.conn.co_read_response()
+
+        async def read() -> None:
+            await waiting
+
+        task = loop.create_task(read())
+        loop.call_later(0.01, loop.stop)
+        loop.run_forever()
+        loop.close()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # that is the caller's own doing
+        del task
+        gc.collect()
+        waiting.close()
+    local.answer(b'hello')
+    local.conn.read_response()
+    assert local.conn.readall() == b'hello'
+
+
+@pytest.mark.parametrize('library', ['asyncio', 'uvloop', 'trio'])
+def test_a_program_that_is_interrupted_in_a_wait_ends_without_a_word(serve_plain: Serve, library: str) -> None:
+    pytest.importorskip(library)
+    code = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+import dugong
+library = __import__(sys.argv[3])
+async def main():
+    async with dugong.HTTPConnection('127.0.0.1', int(sys.argv[2])) as conn:
+        await conn.co_send_request('GET', '/')
+        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+        await conn.co_read_response()
+try:
+    if sys.argv[3] == 'trio':
+        library.run(main)
+    else:
+        library.run(main(), debug=True)
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+
+    def silent(peer: Peer) -> None:
+        peer.request()
+        peer.rest()
+
+    conn = serve_plain(silent)
+    source = str(Path(dugong.__path__[0]).parent)
+    command = [sys.executable, '-X', 'dev', '-W', 'error', '-c', code, source, str(conn.port), library]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stderr == ''
+    assert done.stdout == 'interrupted\n'
+
+
+def test_a_cancelled_task_is_freed_without_garbage_collection(local: Local) -> None:
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+        work = conn.co_read_response()
+        ref = weakref.ref(work)
+        task = asyncio.create_task(work)
+        del work
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        del task
+        await asyncio.sleep(0)
+        assert ref() is None
+
+    conn = local.conn
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
+
+
+def test_a_fork_can_look_up_names(slow_resolver: threading.Event) -> None:
+    """In the child, the threads of the parent do not exist."""
+    for _ in range(40):  # more than there may be threads
+        eval_until_waiting(HTTPConnection('slow.test'))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads, in later versions of Python
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            slow_resolver.set()
+            conn = HTTPConnection('missing.test')
+            conn.timeout = 5
+            try:
+                eval_coroutine(conn.co_connect())
+            except dugong.DNSUnavailable:
+                code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def eval_until_waiting(conn: HTTPConnection) -> None:
+    crt = conn.co_connect()
+    need = next(crt)
+    assert need.mask in (POLLIN, POLLOUT)
+    crt.close()
