@@ -19,8 +19,8 @@ demo:
 test: check unit python
 
 # With all features of the client, and with each alone.
-FEATURES = rustls socks tracing
-ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing
+FEATURES = rustls socks tracing async tokio tower
+ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
 
 check:
 	$(CARGO) fmt --all -- --check

@@ -15,9 +15,10 @@ fn the_readme_shows_the_example_as_it_is() {
 #[test]
 fn the_examples_fetch_a_hundred_documents() {
     let origin = Origin::start(Config::default()).expect("an origin on loopback");
-    for example in ["fetch", "threads"] {
+    for (example, feature) in [("fetch", ""), ("threads", ""), ("tasks", "tokio")] {
         let run = Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--example", example, "--", &format!("http://{}", origin.address())])
+            .args(["run", "--quiet", "--features", feature, "--example", example, "--"])
+            .arg(format!("http://{}", origin.address()))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .expect("cargo runs");
