@@ -302,6 +302,40 @@ fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
 }
 
 #[test]
+fn a_question_that_is_repeated_while_nobody_answers_costs_one_thread() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
+        let before = tasks();
+        let mut kept: Vec<_> = (0..100)
+            .map(|_| {
+                let mut resolving = Resolving::new("four.example", 8080, true);
+                assert!(resolving.step(Instant::now()).unwrap().is_pending());
+                resolving
+            })
+            .collect();
+        assert_eq!(tasks(), before + 1);
+        kept.truncate(1);
+        let mut other = Resolving::new("six.example", 8080, true);
+        assert!(other.step(Instant::now()).unwrap().is_pending());
+        assert_eq!(tasks(), before + 2);
+    });
+}
+
+#[test]
+fn all_who_ask_the_same_get_the_answer() {
+    in_a_network_of_its_own(|network| {
+        network.configure("nameserver 127.0.0.1");
+        let _server = network.start("127.0.0.1", RECORDS);
+        let mut all: Vec<_> = (0..50).map(|_| Resolving::new("four.example", 8080, true)).collect();
+        all.iter_mut().for_each(|resolving| assert!(resolving.step(Instant::now()).is_ok()));
+        for resolving in &mut all {
+            assert_eq!(finish(resolving).unwrap(), ["192.0.2.4:8080".parse().unwrap()]);
+        }
+    });
+}
+
+#[test]
 fn without_a_descriptor_left_nobody_can_be_asked_and_the_error_says_so() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");

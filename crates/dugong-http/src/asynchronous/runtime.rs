@@ -77,7 +77,7 @@ pub enum Attempt {
 }
 
 /// A stream of bytes that a task can wait for, with whatever is behind it: see
-/// [`Config::over_poll_stream`](crate::Config::over_poll_stream).
+/// [`Connection::over_poll_stream`](super::Connection::over_poll_stream).
 ///
 /// What a call that is pending waits for wakes the task of its context. If the connection is split, reading and writing wait each
 /// for itself.

@@ -1,8 +1,11 @@
 //! Where a server is: scheme, host and port of a URL (RFC 9110 §4).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use http::Uri;
+
+use super::host_name;
 
 /// The origin of a resource: a scheme, a host and a port (RFC 9110 §4.3.1).
 ///
@@ -79,23 +82,11 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Err(invalid("it contains user information"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(invalid("it has no host"));
-        }
-        let host = match host.split_once("%25") {
-            // A zone (RFC 6874 §2); written as systems write it, it is understood as well.
-            Some((address, zone)) if address.contains(':') && !zone.is_empty() => format!("{address}%{zone}"),
-            _ => host.to_owned(),
-        };
-        let port = match authority.port() {
-            Some(port) if port.as_str().bytes().all(|b| b.is_ascii_digit()) => port.as_u16(),
-            None if authority.as_str().ends_with(':') || authority.as_str() == authority.host() => default_port(secure),
-            _ => return Err(invalid("its port is not a number up to 65535")),
-        };
+        let (host, port) = host_and_port(authority.as_str()).map_err(invalid)?;
+        let port = port.unwrap_or_else(|| default_port(secure));
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let target = if target.starts_with('?') { format!("/{target}") } else { target.to_owned() };
-        Ok((Origin { secure, host: host.to_ascii_lowercase(), port }, target))
+        Ok((Origin { secure, host, port }, target))
     }
 
     /// Whether it is reached by TLS: its scheme is `https`.
@@ -132,6 +123,45 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.host_field())
+    }
+}
+
+/// Host and port of an authority without user information (RFC 3986 §3.2.2): an address of IPv6 in brackets, and nothing else in
+/// them or behind them, or a name, or an address of IPv4.
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+    const HOST: &str = "its host is neither a name nor an address (IPv6 in brackets)";
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(literal) => {
+            let (literal, rest) = literal.split_once(']').ok_or(HOST)?;
+            // A zone (RFC 6874 §2); written as systems write it, it is understood as well.
+            let (address, zone) = match literal.split_once('%') {
+                Some((address, zone)) => (address, Some(zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone))),
+                None => (literal, None),
+            };
+            address.parse::<Ipv6Addr>().map_err(|_| HOST)?;
+            let host = match zone {
+                None => address.to_ascii_lowercase(),
+                Some("") => return Err(HOST),
+                Some(zone) => format!("{}%{zone}", address.to_ascii_lowercase()),
+            };
+            (host, if rest.is_empty() { "" } else { rest.strip_prefix(':').ok_or(HOST)? })
+        }
+        None => {
+            let (name, port) = authority.split_once(':').unwrap_or((authority, ""));
+            if name.is_empty() {
+                return Err("it has no host");
+            }
+            host_name::check(name).map_err(|_| HOST)?;
+            (name.to_ascii_lowercase(), port)
+        }
+    };
+    match port {
+        "" => Ok((host, None)),
+        port if port.bytes().all(|b| b.is_ascii_digit()) => match port.parse() {
+            Ok(port) => Ok((host, Some(port))),
+            Err(_) => Err("its port is not a number up to 65535"),
+        },
+        _ => Err("its port is not a number up to 65535"),
     }
 }
 
@@ -201,6 +231,19 @@ mod tests {
             "http://h:x/",
             "http://h:+80/",
             "http://a b/",
+            "http://[localhost].evil.example:80/",
+            "http://[localhost]x:80/",
+            "http://[localhost]:80/",
+            "http://[127.0.0.1]:80/",
+            "http://[v1.x]:80/",
+            "http://[::1]x/",
+            "http://[::1].example:80/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[fe80::1%]/",
+            "http://local,host/",
+            "http://a..b/",
+            "http://./",
             "http://h/\u{e4}",
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! The resolver of the system: `getaddrinfo` of the C library.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +11,7 @@ use std::thread;
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
 /// What it said, if it has no addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) kind: LookupErrorKind,
     pub(super) code: i32,
@@ -64,10 +65,12 @@ fn addresses(host: &str, port: u16, flags: i32) -> Result<Vec<SocketAddr>, Refus
     Ok(addresses)
 }
 
-/// A question to it, asked in a thread of its own. When this is dropped, only the thread remains, until the C library answers.
+/// A question to it, asked in a thread. When this is dropped, only the thread remains, until the C library answers: nothing can
+/// interrupt it. Whoever asks the same meanwhile waits for the same thread, so that repeating a question to a name service that is
+/// dead does not cost a thread each time.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// Can be read when the thread is done.
+    /// Can be read when there is an answer.
     end: UnixStream,
     shared: Arc<Mutex<Shared>>,
 }
@@ -79,8 +82,17 @@ struct Shared {
     other_end: Option<UnixStream>,
 }
 
-/// Closes the other end, however the thread, or the waiting for it, is over.
-struct Bell(Arc<Mutex<Shared>>);
+/// What is asked for: host and port.
+type Question = (String, u16);
+
+/// The questions that threads are busy with, and who waits for each.
+static UNDER_WAY: Mutex<BTreeMap<Question, Vec<Arc<Mutex<Shared>>>>> = Mutex::new(BTreeMap::new());
+
+/// A thread's question. However the thread ends, nobody goes on waiting for it.
+struct Lookup {
+    question: Question,
+    answer: Option<Result<Vec<SocketAddr>, Refusal>>,
+}
 
 impl Asked {
     /// Asks for the addresses of `host`.
@@ -90,12 +102,22 @@ impl Asked {
     pub(super) fn new(host: String, port: u16) -> io::Result<Self> {
         let (end, other_end) = UnixStream::pair()?;
         let shared = Arc::new(Mutex::new(Shared { answer: None, other_end: Some(other_end) }));
-        let bell = Bell(shared.clone());
-        let thread = thread::Builder::new().name("resolver".into());
-        thread.spawn(move || {
-            let answer = ask(&host, port);
-            lock(&bell.0).answer = Some(answer);
-        })?;
+        let question = (host, port);
+        let is_first = {
+            let mut under_way = lock(&UNDER_WAY);
+            let is_first = !under_way.contains_key(&question);
+            let waiting = under_way.entry(question.clone()).or_default();
+            // Not those who have given up.
+            waiting.retain(|other| Arc::strong_count(other) > 1);
+            waiting.push(shared.clone());
+            is_first
+        };
+        if is_first {
+            let mut lookup = Lookup { question, answer: None };
+            thread::Builder::new().name("resolver".into()).spawn(move || {
+                lookup.answer = Some(ask(&lookup.question.0, lookup.question.1));
+            })?;
+        }
         Ok(Asked { end, shared })
     }
 
@@ -121,15 +143,20 @@ impl Drop for Asked {
     }
 }
 
-impl Drop for Bell {
+impl Drop for Lookup {
     fn drop(&mut self) {
-        lock(&self.0).other_end = None;
+        let waiting = lock(&UNDER_WAY).remove(&self.question).unwrap_or_default();
+        for shared in waiting {
+            let mut shared = lock(&shared);
+            shared.answer.clone_from(&self.answer);
+            shared.other_end = None;
+        }
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // There is no moment in which it is half changed.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The host is an address (RFC 3493 §6.1); the same number on Linux, macOS and the BSDs.
