@@ -147,6 +147,8 @@ const WAY: &str = "The way to the server";
 #[derive(Debug, Default, Args)]
 pub(crate) struct WayArgs {
     /// Give up when nothing happens for so long, such as 10 or 0.5; without it never
+    ///
+    /// Each phase of connecting may take so long: the name, all addresses together, tunnel and TLS together.
     #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) timeout: Option<String>,
 

@@ -313,7 +313,11 @@ impl fmt::Display for UsageError {
             }
             UsageError::Input { file, error } => write!(f, "cannot read {}: {error}", file.display()),
             UsageError::NotText { place } => write!(f, "{place}this is not text in UTF-8"),
-            UsageError::HeaderForm { header } => write!(f, "header {header:?}: expected the form \"Name: value\""),
+            // Without a colon it may be a secret from some place on.
+            UsageError::HeaderForm { header } => {
+                let begin = header.split_whitespace().next().unwrap_or_default();
+                write!(f, "header {begin:?}: expected the form \"Name: value\"")
+            }
             UsageError::Header { header, misuse } => write!(f, "header {header:?}: {misuse}"),
             UsageError::Upgrade { header } => write!(f, "header {header:?}: another protocol is of no use here"),
             UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),

@@ -132,7 +132,8 @@ impl Config {
         deadline sets whole;
     }
 
-    /// How long to wait for the answer to `Expect: 100-continue` before the content is sent without it. Default: one second,
+    /// How long to wait for the answer to `Expect: 100-continue` before the content is sent without it; only a
+    /// [`deadline`](Config::deadline) ends that wait before. Default: one second,
     /// since a client must not wait for ever (RFC 9110 §10.1.1), and servers that know the field answer at once.
     #[must_use]
     pub fn expect_timeout(mut self, timeout: Duration) -> Self {

@@ -171,7 +171,10 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Error::Closed { .. } | Error::TimedOut { .. } => true,
-            Error::Resolve(source) => matches!(**source, ResolveError::Unavailable { .. }),
+            // What the system has not enough of now, it may have later.
+            Error::Resolve(source) => {
+                matches!(**source, ResolveError::Unavailable { .. } | ResolveError::NotAsked { .. } | ResolveError::System { .. })
+            }
             Error::Connect { source, .. } => source.attempts().iter().any(|(_, error)| is_temporary(error)),
             Error::Socket(error) => is_temporary(error),
             Error::Tunnel { source, .. } => match &**source {

@@ -96,22 +96,29 @@ pub fn without_secrets(head: &[u8]) -> Vec<u8> {
     Mask::default().masked(head)
 }
 
-/// Replaces the values of secret fields in a stream of bytes, however it is cut.
+/// Replaces the values of secret fields in a stream of bytes, however it is cut: all that follows the name and a colon, up to the
+/// end of the line and of those folded to it. It errs on the safe side, since traces are made of servers that are broken: the name
+/// may stand anywhere in a line, and blanks, also the end of the line, before the colon.
 #[derive(Debug, Default)]
 pub(crate) struct Mask {
     place: Place,
-    /// What stands in the line so far, in lower case, as long as it can be the name of a secret field.
-    name: Vec<u8>,
+    /// The last token, in lower case, as far as it can be the name of a secret field.
+    token: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
+    /// In a token, or where one may begin.
     #[default]
-    Name,
-    /// The rest of a line that is no secret.
-    Rest,
-    /// The value of a secret; whether its line has ended, so that only a continuation belongs to it.
-    Secret { ended: bool },
+    Token,
+    /// Behind a token, where a colon may follow.
+    Blank,
+    /// In the value of a secret.
+    Secret,
+    /// Behind the end of its line: a folded line belongs to it (RFC 9112 §5.2).
+    Ended,
+    /// In such a line, of which nothing is shown.
+    Folded,
 }
 
 impl Mask {
@@ -125,34 +132,45 @@ impl Mask {
     }
 
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
-        if self.place == (Place::Secret { ended: true }) {
-            // A folded line goes on with it (RFC 9112 §5.2).
-            self.place = if matches!(byte, b' ' | b'\t') { Place::Secret { ended: false } } else { Place::Name };
-        }
-        match (self.place, byte) {
-            (Place::Secret { .. }, b'\n') => {
+        self.place = match (self.place, byte) {
+            (Place::Secret, b'\n') => {
                 out.extend_from_slice(b"\r\n");
-                self.name.clear();
-                self.place = Place::Secret { ended: true };
+                Place::Ended
             }
-            (Place::Secret { .. }, _) => {}
-            (_, b'\n') => {
-                out.push(byte);
-                self.name.clear();
-                self.place = Place::Name;
-            }
-            (Place::Name, b':') if SECRETS.contains(&&self.name[..]) => {
+            (Place::Folded, b'\n') => Place::Ended,
+            (Place::Ended, b' ' | b'\t') => Place::Folded,
+            (Place::Secret | Place::Folded, _) => self.place,
+            (Place::Token | Place::Blank, b':') if SECRETS.contains(&&self.token[..]) => {
+                self.token.clear();
                 out.extend_from_slice(b": ***");
-                self.place = Place::Secret { ended: false };
+                Place::Secret
             }
-            (Place::Name, _) => {
+            (Place::Token | Place::Blank | Place::Ended, byte) => {
                 out.push(byte);
-                self.name.push(byte.to_ascii_lowercase());
-                if !SECRETS.iter().any(|secret| secret.starts_with(&self.name)) {
-                    self.place = Place::Rest;
-                }
+                self.follow(byte)
             }
-            (Place::Rest, _) => out.push(byte),
+        };
+    }
+
+    /// Follows what is no secret.
+    fn follow(&mut self, byte: u8) -> Place {
+        // Longer than any of the names, it is none of them.
+        const ENOUGH: usize = 32;
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => Place::Blank,
+            byte if byte.is_ascii_alphanumeric() || byte == b'-' => {
+                if self.place == Place::Blank {
+                    self.token.clear();
+                }
+                if self.token.len() < ENOUGH {
+                    self.token.push(byte.to_ascii_lowercase());
+                }
+                Place::Token
+            }
+            _ => {
+                self.token.clear();
+                Place::Token
+            }
         }
     }
 }
@@ -179,10 +197,29 @@ mod tests {
         b"GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: Basic c2VjcmV0\r\nCookie: secret\r\n\tsecret\r\nCookies: 1\r\n\r\n";
 
     #[test]
+    fn secrets_are_masked_in_heads_that_are_not_as_they_should_be() {
+        for head in [
+            "Set-Cookie : SECRET\r\n",
+            " Set-Cookie: SECRET\r\n",
+            "Set-Cookie\t:SECRET\r\n",
+            "HTTP/1.1 200 Set-Cookie: SECRET\r\n\tSECRET: SECRET\r\n SECRET\r\n",
+            "Set-Cookie\r\n: SECRET\r\n",
+            "set-cookie: SECRET\n",
+            "X: a;cookie:SECRET",
+        ] {
+            let text = String::from_utf8(Mask::default().masked(head.as_bytes())).unwrap();
+            assert!(!text.contains("SECRET") && text.contains(": ***"), "{head:?} is shown as {text:?}");
+        }
+        for harmless in ["Cookies: 1\r\n", "X-Cookie: 1\r\n", "cookie\r\nX: 1\r\n", "a cookie b: 1\r\n", "cookie/1: x"] {
+            assert_eq!(Mask::default().masked(harmless.as_bytes()), harmless.as_bytes());
+        }
+    }
+
+    #[test]
     fn secrets_are_masked_wherever_the_bytes_are_cut() {
         let whole = Mask::default().masked(HEAD);
         let text = String::from_utf8(whole.clone()).unwrap();
-        assert_eq!(text, "GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: ***\r\nCookie: ***\r\n\r\nCookies: 1\r\n\r\n");
+        assert_eq!(text, "GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: ***\r\nCookie: ***\r\nCookies: 1\r\n\r\n");
         for cut in 0..HEAD.len() {
             let mut mask = Mask::default();
             let mut parts = mask.masked(&HEAD[..cut]);

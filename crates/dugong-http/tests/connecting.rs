@@ -229,9 +229,11 @@ fn options_that_cannot_be_had_are_errors_of_connecting() {
     let (address, _server) = server("127.0.0.1:0");
     let url = format!("http://{address}");
     for (config, reason) in [
-        (config().source_address(IpAddr::from(Ipv6Addr::LOCALHOST)), "the source address is of the other family"),
-        (config().source_address(IpAddr::from([192, 0, 2, 77])), "Cannot assign requested address"),
-        (config().interface("nowhere0"), "No such device"),
+        (config().source_address(IpAddr::from(Ipv6Addr::LOCALHOST)), "it cannot be reached from ::1, which is of IPv6"),
+        (config().source_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)), "it is no address of IPv6"),
+        (config().source_address(IpAddr::from([192, 0, 2, 77])), "source address 192.0.2.77: Cannot assign requested address"),
+        (config().interface("nowhere0"), "interface \"nowhere0\": No such device"),
+        (config().tcp_keep_alive(Duration::ZERO), "keep-alive after 0ns: Invalid argument"),
     ] {
         let text = format!("{:#}", config.connect(&url).map(drop).unwrap_err());
         assert!(text.starts_with("cannot connect to 127.0.0.1 port ") && text.contains(reason), "{text}");
@@ -353,6 +355,15 @@ fn a_stream_of_the_callers_can_be_split() {
     assert_eq!(count, 100);
     sender.join().unwrap();
     assert_eq!(server.join().unwrap().lines().filter(|line| line.starts_with("GET /")).count(), 100);
+}
+
+#[test]
+fn a_socket_that_is_not_connected_is_refused() {
+    let origin = Origin::http("www.example", 80);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (datagrams, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let errors = [config().over(listener, &origin), config().over(datagrams, &origin)].map(|result| result.map(drop));
+    assert!(errors.iter().all(|error| matches!(error, Err(Error::Socket(_)))), "{errors:?}");
 }
 
 // Time.

@@ -1,14 +1,22 @@
 //! The buffer of the receive half: bytes that were received and not yet consumed.
 
+use std::fmt;
 use std::ops::Range;
 
 /// A buffer of fixed capacity, allocated when it is first used; bytes go in at the back and out at the front.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
     capacity: usize,
+}
+
+/// How much there is; not what, which may be secret, and is long.
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} of {} bytes)", self.end - self.start, self.capacity)
+    }
 }
 
 impl Buffer {

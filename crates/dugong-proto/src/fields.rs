@@ -87,7 +87,7 @@ impl fmt::Debug for FieldLine<'_> {
 }
 
 /// Fields by which a client shows who it is (RFC 9110 §11.6.2, §11.7.2; RFC 6265 §5.4).
-const CREDENTIALS: [&str; 3] = ["Authorization", "Proxy-Authorization", "Cookie"];
+const CREDENTIALS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
 
 impl Fields {
     /// No fields, for whoever wants to look at none.
@@ -233,7 +233,7 @@ mod tests {
     fn credentials_are_not_shown_in_logs() {
         let mut fields = Fields::new();
         fields.append("X-Tag", "seen").unwrap();
-        for name in ["authorization", "Proxy-Authorization", "COOKIE"] {
+        for name in ["authorization", "Proxy-Authorization", "COOKIE", "set-cookie"] {
             fields.append(name, "Basic c2VjcmV0").unwrap();
         }
         let shown = format!("{fields:?}");

@@ -62,7 +62,10 @@ fn addresses_of_the_other_family_are_not_used() {
     let ran = get([&*url, "--resolve", &resolve, "-4"]).succeeds();
     assert_eq!(ran.stdout(), all_documents(1));
     let ran = get([&*url, "--resolve", &resolve, "-6"]).exits_with(3);
-    ran.says(&format!("127.0.0.1:{port}: the source address is of the other family"));
+    assert!(ran.stderr().contains("[::1]:") && !ran.stderr().contains("127.0.0.1:"), "{}", ran.stderr());
+    let resolve = format!("a.example:{port}:127.0.0.1");
+    let ran = get([&*url, "--resolve", &resolve, "-6"]).exits_with(3);
+    ran.says(&format!("127.0.0.1:{port}: it is no address of IPv6"));
     assert_eq!(origin.counts().connections, 1);
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Layers {
 pub struct TlsInfo {
     /// The version of the protocol, such as `TLSv1.3`.
     pub version: &'static str,
-    /// The cipher suite, such as `TLS13_AES_256_GCM_SHA384`.
+    /// The cipher suite, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher_suite: &'static str,
     /// The certificates of the server in DER, its own first, as it sent them.
     pub certificates: Vec<Box<[u8]>>,

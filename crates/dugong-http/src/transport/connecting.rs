@@ -83,7 +83,11 @@ impl Connecting {
         Connecting { addresses: [Address::Unix(path)].into(), ..Connecting::one_by_one([]) }
     }
 
-    pub(super) fn with(self, options: SocketOptions, observer: Option<Observer>) -> Self {
+    pub(super) fn with(mut self, options: SocketOptions, observer: Option<Observer>) -> Self {
+        // Those of the other family are only named if there are none that can be tried.
+        if self.addresses.iter().any(|address| options.allow(address)) {
+            self.addresses.retain(|address| options.allow(address));
+        }
         Connecting { options, observer, ..self }
     }
 

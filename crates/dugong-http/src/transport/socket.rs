@@ -64,6 +64,11 @@ impl Socket {
     /// What the system reports.
     pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let socket = socket2::Socket::from(socket.into());
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no stream socket"));
+        }
+        // One that listens, or that was never connected, has no peer.
+        socket.peer_addr()?;
         socket.set_nonblocking(true)?;
         if matches!(socket.local_addr()?.domain(), Domain::IPV4 | Domain::IPV6) {
             socket.set_tcp_nodelay(true)?;
@@ -139,29 +144,49 @@ impl Socket {
 }
 
 impl SocketOptions {
+    /// Whether an address can be connected to from the [source](SocketOptions::source), if there is one.
+    pub(super) fn allow(&self, address: &Address) -> bool {
+        match (self.source, address) {
+            (Some(source), Address::Ip(target)) => source.is_ipv4() == target.is_ipv4(),
+            _ => true,
+        }
+    }
+
     fn apply(&self, socket: &socket2::Socket, target: &SocketAddr) -> io::Result<()> {
         if let Some(time) = self.keep_alive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(time))?;
+            let options = TcpKeepalive::new().with_time(time).with_interval(time);
+            socket.set_tcp_keepalive(&options).map_err(of_option(|| format!("keep-alive after {time:?}")))?;
         }
         // Before connecting, since the window that is announced then depends on them.
         if let Some(bytes) = self.receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
+            socket.set_recv_buffer_size(bytes).map_err(of_option(|| format!("a buffer of {bytes} bytes")))?;
         }
         if let Some(bytes) = self.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
+            socket.set_send_buffer_size(bytes).map_err(of_option(|| format!("a buffer of {bytes} bytes")))?;
         }
         if let Some(interface) = &self.interface {
-            bind_to_interface(socket, interface)?;
+            bind_to_interface(socket, interface).map_err(of_option(|| format!("interface {interface:?}")))?;
         }
         match self.source {
             None => Ok(()),
-            Some(source) if source.is_ipv4() == target.is_ipv4() => socket.bind(&SocketAddr::new(source, 0).into()),
-            Some(_) => {
-                let why = "the source address is of the other family";
+            Some(source) if source.is_ipv4() != target.is_ipv4() => {
+                let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+                let why = match source.is_unspecified() {
+                    true => format!("it is no address of {family}"),
+                    false => format!("it cannot be reached from {source}, which is of {family}"),
+                };
                 Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
+            }
+            Some(source) => {
+                socket.bind(&SocketAddr::new(source, 0).into()).map_err(of_option(|| format!("source address {source}")))
             }
         }
     }
+}
+
+/// An error that names the option that the system does not take.
+fn of_option<S: FnOnce() -> String>(option: S) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", option()))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]

@@ -137,7 +137,7 @@ impl Proxy {
     /// The proxy that the environment names for an origin, if it names one. `secure` says whether the origin is spoken to over TLS;
     /// `host` is a name, or an address without brackets.
     ///
-    /// As for curl: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
+    /// Much as for curl, which does not know `HTTP_PROXY`: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
     /// nothing more specific; each is looked for in lower case, then in capitals; an empty value is none. `HTTP_PROXY` in
     /// capitals does not count in a CGI program (where `REQUEST_METHOD` is set), since there the client of the web server sets it
     /// with the field `Proxy`.
