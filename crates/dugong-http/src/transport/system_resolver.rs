@@ -113,10 +113,8 @@ impl Asked {
             is_first
         };
         if is_first {
-            let mut lookup = Lookup { question, answer: None };
-            thread::Builder::new().name("resolver".into()).spawn(move || {
-                lookup.answer = Some(ask(&lookup.question.0, lookup.question.1));
-            })?;
+            let lookup = Lookup { question, answer: None };
+            thread::Builder::new().name("resolver".into()).spawn(|| lookup.run())?;
         }
         Ok(Asked { end, shared })
     }
@@ -140,6 +138,13 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         lock(&self.shared).other_end = None;
+    }
+}
+
+impl Lookup {
+    fn run(mut self) {
+        let (host, port) = &self.question;
+        self.answer = Some(ask(host, *port));
     }
 }
 
