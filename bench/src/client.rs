@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::load::{Client, Load};
 use crate::measure::{Report, Start};
-use crate::{dugong, httparse, raw};
+use crate::{dugong, httparse, peers, raw, tasks};
 
 /// A client that is connected.
 pub(crate) trait Run {
@@ -20,6 +20,9 @@ pub(crate) fn run(client: Client, load: Load, address: SocketAddr) -> io::Result
         Client::Httparse => measured(client, &mut raw::Raw::connect(address, httparse::Parsed::default())?, load),
         Client::Dugong => measured(client, &mut dugong::Dugong::connect(address, dugong::By::View)?, load),
         Client::DugongRead => measured(client, &mut dugong::Dugong::connect(address, dugong::By::Copy)?, load),
+        Client::DugongTokio => measured(client, &mut tasks::Tasks::connect(address)?, load),
+        Client::Hyper => measured(client, &mut peers::Hyper::connect(address)?, load),
+        Client::Reqwest => measured(client, &mut peers::Reqwest::new(address)?, load),
     }
 }
 

@@ -13,6 +13,12 @@ pub(crate) enum Client {
     Dugong,
     /// The same, but chunks are copied into a buffer of 64 KiB; differs in the workload d only.
     DugongRead,
+    /// Dugong's client for tasks, on tokio.
+    DugongTokio,
+    /// hyper, one connection.
+    Hyper,
+    /// reqwest.
+    Reqwest,
 }
 
 /// What is asked for. The letters are those of the table.
@@ -47,7 +53,8 @@ pub(crate) const PIECE: usize = 64 * 1024;
 pub(crate) const CHUNK: u64 = 8192;
 
 impl Client {
-    pub(crate) const ALL: [Client; 4] = [Client::Raw, Client::Httparse, Client::Dugong, Client::DugongRead];
+    pub(crate) const ALL: [Client; 7] =
+        [Client::Raw, Client::Httparse, Client::Dugong, Client::DugongRead, Client::DugongTokio, Client::Hyper, Client::Reqwest];
 
     /// The name on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
@@ -56,12 +63,20 @@ impl Client {
             Client::Httparse => "httparse",
             Client::Dugong => "dugong",
             Client::DugongRead => "dugong-read",
+            Client::DugongTokio => "dugong-tokio",
+            Client::Hyper => "hyper",
+            Client::Reqwest => "reqwest",
         }
     }
 
     /// Whether this client does the work in a way of its own.
     pub(crate) fn does(self, work: Work) -> bool {
-        self != Client::DugongRead || work == Work::D
+        match self {
+            Client::Raw | Client::Httparse | Client::Dugong | Client::DugongTokio => true,
+            Client::DugongRead => work == Work::D,
+            // They have no pipelining.
+            Client::Hyper | Client::Reqwest => matches!(work, Work::A | Work::C),
+        }
     }
 }
 

@@ -6,10 +6,12 @@ mod dugong;
 mod httparse;
 mod load;
 mod measure;
+mod peers;
 mod python;
 mod raw;
 mod row;
 mod table;
+mod tasks;
 mod wanted;
 
 use std::io;

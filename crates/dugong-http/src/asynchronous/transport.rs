@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -65,6 +66,15 @@ impl<R: Runtime> Transport<R> {
     #[must_use]
     pub fn tls(&self) -> Option<crate::transport::TlsInfo> {
         self.layers()?.tls()
+    }
+
+    /// The descriptor of the socket; streams of the caller's have none. Who reads or writes there breaks the connection.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.way {
+            Way::Socket(registered) => Some(R::registered(registered).as_fd()),
+            Way::Brought(_) => None,
+        }
     }
 
     /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.

@@ -5,11 +5,13 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::io::{self, BufRead, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use real::asynchronous;
+use real::asynchronous::{self, Attempt, Direction, PollStream, Runtime};
 use real::{CloseReason, Continue, Error, Fields, Limits, Origin, Request, Requests, ResponseHead, Status};
 
 use crate::{R, block_on};
@@ -33,6 +35,7 @@ settings! {
     response_timeout(limit: impl Into<Option<Duration>>);
     content_timeout(limit: impl Into<Option<Duration>>);
     deadline(limit: impl Into<Option<Duration>>);
+    handshake_timeout(limit: impl Into<Option<Duration>>);
     establish_timeout(limit: impl Into<Option<Duration>>);
     expect_timeout(limit: Duration);
     limits(limits: Limits);
@@ -41,7 +44,7 @@ settings! {
     require_length(required: bool);
     tls(tls: real::Tls);
     observe(observe: impl Fn(&real::Event<'_>) + Send + Sync + 'static);
-    addresses(host: &str, port: u16, addresses: impl IntoIterator<Item = std::net::SocketAddr>);
+    addresses(host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>);
 }
 
 /// For tests of the engine.
@@ -70,6 +73,17 @@ impl Config {
         block_on(asynchronous::Connection::connect_with(&self.0, origin)).map(Connection)
     }
 
+    pub(crate) fn over_stream(&self, stream: impl real::transport::Brings, origin: &Origin) -> Result<Connection, Error> {
+        block_on(async {
+            let copy = stream.as_fd().try_clone_to_owned().and_then(|copy| {
+                rustix::io::ioctl_fionbio(&copy, true)?;
+                R::register(copy)
+            });
+            let stream = Watched { stream, copy: copy.expect("a free descriptor") };
+            asynchronous::Connection::over_poll_stream(&self.0, stream, origin).await.map(Connection)
+        })
+    }
+
     pub(crate) fn over(&self, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Connection, Error> {
         block_on(asynchronous::Connection::over(&self.0, socket, origin)).map(Connection)
     }
@@ -91,8 +105,8 @@ impl Connection {
         self.0.set_deadline(deadline);
     }
 
-    pub(crate) fn transport(&self) -> &asynchronous::Transport<R> {
-        self.0.transport()
+    pub(crate) fn transport(&self) -> Transport<'_> {
+        Transport(self.0.transport())
     }
 
     pub(crate) fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
@@ -150,6 +164,64 @@ impl Connection {
 
     pub(crate) fn close(self) -> Requests {
         block_on(self.0.close())
+    }
+}
+
+pub(crate) struct Transport<'a>(&'a asynchronous::Transport<R>);
+
+impl Transport<'_> {
+    #[cfg(feature = "rustls")]
+    pub(crate) fn tls(&self) -> Option<real::transport::TlsInfo> {
+        self.0.tls()
+    }
+
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        self.0.peer_address()
+    }
+}
+
+impl AsFd for Transport<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.descriptor().expect("a socket")
+    }
+}
+
+/// A stream of the caller's, and a copy of its descriptor, which is waited for.
+struct Watched<S> {
+    stream: S,
+    copy: <R as Runtime>::Registered<OwnedFd>,
+}
+
+impl<S> Watched<S> {
+    fn poll(
+        &mut self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut(&mut S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        R::poll_io(&self.copy, direction, cx, |_| match attempt(&mut self.stream) {
+            Ok(count) => Ok(Attempt::Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Attempt::NotReady),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl<S: Read + Write + Send + 'static> PollStream for Watched<S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(Direction::Read, cx, |stream| stream.read(buffer))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll(Direction::Write, cx, |stream| stream.write_vectored(pieces))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(Direction::Write, cx, |stream| stream.flush().map(|()| 0)).map_ok(drop)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -19,6 +19,9 @@ mod deadlock;
 mod pipeline;
 #[path = "../split.rs"]
 mod split;
+#[cfg(feature = "rustls")]
+#[path = "../faces/tls.rs"]
+mod tls;
 #[path = "../transcripts.rs"]
 mod transcripts;
 #[path = "../truncation.rs"]
@@ -31,5 +34,5 @@ mod adapter;
 
 pub(crate) use adapter::Smol as R;
 pub(crate) use async_io::block_on;
-pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, ResponseHalf};
+pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, Response, ResponseHalf};
 pub(crate) use real::*;

@@ -21,6 +21,9 @@ mod deadlock;
 mod pipeline;
 #[path = "../split.rs"]
 mod split;
+#[cfg(feature = "rustls")]
+#[path = "../faces/tls.rs"]
+mod tls;
 #[path = "../transcripts.rs"]
 mod transcripts;
 #[path = "../truncation.rs"]
@@ -33,7 +36,7 @@ use std::sync::LazyLock;
 
 use ::tokio::runtime::{Builder, Runtime};
 
-pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, ResponseHalf};
+pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, Response, ResponseHalf};
 pub(crate) use real::tokio::Tokio as R;
 pub(crate) use real::*;
 
