@@ -30,6 +30,13 @@ impl Patience {
         self.deadline.is_some() || self.timeouts.of(waiting_for).is_some()
     }
 
+    /// Whether no wait for a connection that stands has an end.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_endless(&self) -> bool {
+        let Timeouts { send, response, content, .. } = self.timeouts;
+        self.deadline.is_none() && [send, response, content] == [None; 3]
+    }
+
     /// When a wait that began at `began` has lasted too long.
     pub(crate) fn expiry(&self, waiting_for: WaitingFor, began: Instant) -> Option<Expiry> {
         let limit = Expiry::after(began, self.timeouts.of(waiting_for), TimeLimit::Phase);

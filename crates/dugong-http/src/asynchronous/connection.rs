@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use dugong_proto::{CloseReason, ResponseHead};
 
+use super::response::Reader;
 use super::runtime::{Direction, PollStream, Runtime};
 use super::transport::{Asks, Transport};
 use super::waiting::{Access, Waiting};
@@ -32,6 +33,8 @@ pub struct Connection<R: Runtime> {
     pub(super) shared: Shared,
     pub(super) transport: Transport<R>,
     pub(super) waiting: Waiting<R>,
+    /// A request has just been sent to an idle server: its response cannot be there yet, so a step would be in vain.
+    pub(super) is_quiet: bool,
 }
 
 impl<R: Runtime> Connection<R> {
@@ -77,18 +80,25 @@ impl<R: Runtime> Connection<R> {
     ) -> Result<Self, Error> {
         let Established { transport, sending, receiving, shared, deadline } = established;
         let waiting = Waiting::new(Patience { timeouts: config.timeouts, deadline });
-        Ok(Connection { sending, receiving, shared, transport: make(transport).map_err(Error::Socket)?, waiting })
+        Ok(Connection {
+            sending,
+            receiving,
+            shared,
+            transport: make(transport).map_err(Error::Socket)?,
+            waiting,
+            is_quiet: false,
+        })
     }
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.waiting.patience.timeouts.set_transfer(timeout);
+        self.waiting.change(|patience| patience.timeouts.set_transfer(timeout));
     }
 
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
     /// never.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.waiting.patience.deadline = deadline;
+        self.waiting.change(|patience| patience.deadline = deadline);
     }
 
     /// The stream: its addresses, and what TLS has agreed on.
@@ -109,7 +119,11 @@ impl<R: Runtime> Connection<R> {
     /// As there.
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
-        self.access().looking().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await
+        let is_idle = self.shared.queue().is_empty();
+        let number =
+            self.access().looking().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await?;
+        self.is_quiet = is_idle && self.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
+        Ok(number)
     }
 
     /// Sends all that is left of the requests that were taken, content that was given with them included.
@@ -161,7 +175,7 @@ impl<R: Runtime> Connection<R> {
                 }
                 Ok(Progress::Needs(_)) => {
                     // However often something comes that is no answer.
-                    let deadline_only = self.waiting.patience.deadline_only();
+                    let deadline_only = self.waiting.patience().deadline_only();
                     let waited = self.waiting.poll_limited(cx, WaitingFor::Response, &deadline_only, Some(until));
                     if let Err(error) = std::task::ready!(waited) {
                         // The next call waits for the rest of the time.
@@ -180,16 +194,20 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     /// As for [the blocking one](crate::Connection::read_response).
     pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
-        let mut access = self.access();
-        access.drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await?;
-        Ok(Response::new(access))
+        if self.is_quiet {
+            let mut is_first = true;
+            // Whoever woke the task, the step that follows finds out whether there is something.
+            poll_fn(|cx| if std::mem::take(&mut is_first) { self.transport.poll_readable(cx) } else { Poll::Ready(()) }).await;
+        }
+        self.access().drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await?;
+        Ok(Response::new(Reader::Connection(self)))
     }
 
     /// The response whose content is being read, to go on with it: after a timeout, after a future was dropped, or after the
     /// result of [`read_response`](Connection::read_response) was.
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
-        self.receiving.half().is_in_content().then(|| Response::new(self.access()))
+        self.receiving.half().is_in_content().then(|| Response::new(Reader::Connection(self)))
     }
 
     /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
@@ -226,7 +244,9 @@ impl<R: Runtime> Connection<R> {
         self.shared.requests()
     }
 
+    #[inline]
     pub(super) fn access(&mut self) -> Access<'_, R> {
+        self.is_quiet = false;
         Access {
             sending: Some(&mut self.sending),
             receiving: Some(&mut self.receiving),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use dugong_proto::{Fields, ResponseHead};
 use futures_core::Stream;
 
+use super::response::Reader;
 use super::runtime::Runtime;
 use super::{Connection, Response};
 use crate::error::Error;
@@ -68,16 +69,15 @@ where
     pub async fn next(&mut self) -> Result<Option<Response<'_, R>>, Error> {
         self.connection.waiting.begin();
         let found = poll_fn(|cx| self.poll_head(cx)).await?;
-        Ok(found.then(|| Response::new(self.connection.access())))
+        Ok(found.then(|| Response::new(Reader::Connection(self.connection))))
     }
 
     /// Reads the next head; false if there is none.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let mut access = self.connection.access();
-        if access.receiving().half().is_in_content() {
-            ready!(Response::new(access).poll_discard(cx))?;
-            access = self.connection.access();
+        if self.connection.receiving.half().is_in_content() {
+            ready!(Response::new(Reader::Connection(self.connection)).poll_discard(cx))?;
         }
+        let mut access = self.connection.access();
         if access.shared.queue().is_empty() {
             access = access.looking();
         }
@@ -138,12 +138,12 @@ where
                 if !ready!(self.pipeline.poll_head(cx))? {
                     return Poll::Ready(Ok(None));
                 }
-                let response = Response::new(self.pipeline.connection.access());
+                let response = Response::new(Reader::Connection(self.pipeline.connection));
                 let (number, head) = (response.number(), response.head().clone());
                 Collected { number, head, content: Vec::new(), trailers: Fields::new() }
             }
         };
-        let mut response = Response::of(self.pipeline.connection.access(), collected.number);
+        let mut response = Response::of(Reader::Connection(self.pipeline.connection), collected.number);
         let limit = self.limit;
         let filled = loop {
             match response.poll_fill(cx) {

@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use dugong_proto::Content as Received;
 
-use super::Content;
 use super::runtime::Runtime;
 use super::waiting::Access;
+use super::{Connection, Content, ResponseHalf};
 use crate::error::Error;
 use crate::response::response_head;
-use crate::step::Receiving;
+use crate::step::{Receiving, Shared};
 use crate::transport::WaitingFor;
 
 /// A response: its head, and its content to be read.
@@ -23,28 +23,70 @@ use crate::transport::WaitingFor;
 /// nothing: see [`Connection::current_response`](super::Connection::current_response).
 #[derive(Debug)]
 pub struct Response<'a, R: Runtime> {
-    access: Access<'a, R>,
+    reader: Reader<'a, R>,
     number: u64,
+}
+
+/// Whoever reads.
+#[derive(Debug)]
+pub(super) enum Reader<'a, R: Runtime> {
+    Connection(&'a mut Connection<R>),
+    Half(&'a mut ResponseHalf<R>),
+}
+
+impl<R: Runtime> Reader<'_, R> {
+    #[inline]
+    fn access(&mut self) -> Access<'_, R> {
+        match self {
+            Reader::Connection(connection) => connection.access(),
+            Reader::Half(half) => half.access(),
+        }
+    }
+
+    #[inline]
+    fn receiving(&self) -> &Receiving {
+        match self {
+            Reader::Connection(connection) => &connection.receiving,
+            Reader::Half(half) => &half.receiving,
+        }
+    }
+
+    /// The side that receives, and what it shares with the other.
+    fn receiver(&mut self) -> (&mut Receiving, &Shared) {
+        match self {
+            Reader::Connection(connection) => (&mut connection.receiving, &connection.shared),
+            Reader::Half(half) => half.receiver(),
+        }
+    }
+
+    /// A wait of its own begins.
+    fn begin(&mut self) {
+        match self {
+            Reader::Connection(connection) => connection.waiting.begin(),
+            Reader::Half(half) => half.waiting.begin(),
+        }
+    }
 }
 
 impl<'a, R: Runtime> Response<'a, R> {
     /// The response whose head was taken last.
-    pub(super) fn new(access: Access<'a, R>) -> Self {
+    #[inline]
+    pub(super) fn new(reader: Reader<'a, R>) -> Self {
         // A response without content is complete as soon as its head is taken.
-        let half = access.receiving().half();
+        let half = reader.receiving().half();
         let number = half.completed() - u64::from(!half.is_in_content());
-        Response { access, number }
+        Response { reader, number }
     }
 
     /// The response with this number, which may have been read to its end since.
-    pub(super) fn of(access: Access<'a, R>, number: u64) -> Self {
-        Response { access, number }
+    pub(super) fn of(reader: Reader<'a, R>, number: u64) -> Self {
+        Response { reader, number }
     }
 
     response_head!();
 
     fn receiving(&self) -> &Receiving {
-        self.access.receiving()
+        self.reader.receiving()
     }
 
     /// What is left of the content, as a whole.
@@ -63,7 +105,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
     pub async fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
         self.reserve_for_rest(content);
-        self.access.waiting.begin();
+        self.reader.begin();
         poll_fn(|cx| {
             while let Some(bytes) = ready!(self.poll_fill(cx))? {
                 content.extend_from_slice(bytes);
@@ -80,7 +122,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// # Errors
     /// `TimedOut`: can be called again. Otherwise the connection is done for.
     pub async fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.access.waiting.begin();
+        self.reader.begin();
         poll_fn(|cx| self.poll_read_content(cx, buffer)).await
     }
 
@@ -92,7 +134,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() || buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
+        self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
     }
 
     /// The next content, where it was received; `None` at the end. It stays there until it is [consumed](Response::consume).
@@ -100,7 +142,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// # Errors
     /// As for [`read_content`](Response::read_content).
     pub async fn fill(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.access.waiting.begin();
+        self.reader.begin();
         poll_fn(|cx| self.poll_available(cx)).await?;
         self.available()
     }
@@ -118,7 +160,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() {
             return Poll::Ready(Ok(false));
         }
-        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
+        self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
     }
 
     /// What a step has just made available.
@@ -126,8 +168,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() {
             return Ok(None);
         }
-        let shared = self.access.shared;
-        let receiving = self.access.receiving.as_mut().expect("whoever reads has the side that receives");
+        let (receiving, shared) = self.reader.receiver();
         match receiving.half.content(&mut shared.queue()) {
             Ok(Received::Bytes(bytes)) => Ok(Some(bytes)),
             _ => Ok(None),
@@ -142,12 +183,11 @@ impl<'a, R: Runtime> Response<'a, R> {
         if count == 0 {
             return;
         }
-        let shared = self.access.shared;
-        let receiving = self.access.receiving.as_mut().expect("whoever reads has the side that receives");
+        let (receiving, shared) = self.reader.receiver();
         receiving.half.consume(count, &mut shared.queue());
         receiving.tell_complete(shared);
-        if let Some(half) = self.access.half {
-            half.ends.something_was_read::<()>(&Ok(()));
+        if let Reader::Half(half) = &self.reader {
+            half.something_was_read();
         }
     }
 
@@ -157,15 +197,16 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// `TimedOut`: can be called again on the [current response](super::Connection::current_response). Otherwise the connection
     /// is done for.
     pub async fn discard(mut self) -> Result<(), Error> {
-        self.access.waiting.begin();
+        self.reader.begin();
         poll_fn(|cx| self.poll_discard(cx)).await
     }
 
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // Piece by piece, so that a deadline ends it also if there always is more.
         while !self.is_at_end()
-            && ready!(self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
-        {}
+            && ready!(self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
+        {
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::connection::later;
+use super::response::Reader;
 use super::runtime::Runtime;
 use super::transport::{Asks, Crossing, Polled, Transport};
 use super::waiting::{Access, Half, Waiting};
@@ -17,7 +18,7 @@ use crate::error::{Error, Requests};
 use crate::halves::{Ends, Side};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
+use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::WaitingFor;
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
@@ -35,8 +36,8 @@ pub struct RequestHalf<R: Runtime> {
 /// The half of a connection that reads responses, in the order of the requests.
 #[derive(Debug)]
 pub struct ResponseHalf<R: Runtime> {
-    receiving: Receiving,
-    waiting: Waiting<R>,
+    pub(super) receiving: Receiving,
+    pub(super) waiting: Waiting<R>,
     ends: Arc<Both<R>>,
 }
 
@@ -63,8 +64,8 @@ impl<R: Runtime> Both<R> {
 
 impl<R: Runtime> RequestHalf<R> {
     pub(super) fn split(connection: Connection<R>) -> (RequestHalf<R>, ResponseHalf<R>) {
-        let Connection { sending, receiving, shared, transport, waiting } = connection;
-        let patience = waiting.patience;
+        let Connection { sending, receiving, shared, transport, waiting, .. } = connection;
+        let patience = waiting.patience();
         let crossing = transport.is_crossed().then(Crossing::new);
         let ends = Arc::new(Both { ends: Ends::new(Arc::new(shared), Arc::new(transport)), crossing });
         let requests = RequestHalf { sending, waiting: Waiting::new(patience), ends: ends.clone() };
@@ -137,6 +138,13 @@ impl<R: Runtime> RequestHalf<R> {
         }
     }
 
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
+    /// (chunked).
+    #[must_use]
+    pub fn content_left(&self) -> Option<u64> {
+        self.sending.half().content_left()
+    }
+
     /// What became of the requests that were sent so far.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
@@ -181,7 +189,7 @@ impl<R: Runtime> RequestHalf<R> {
             }
             ends.shared.changed.wake(Side::Requests, cx.waker());
             drop(queue);
-            let unlimited = Patience { deadline: None, ..self.waiting.patience.deadline_only() };
+            let unlimited = Patience { deadline: None, ..self.waiting.patience().deadline_only() };
             ready!(self.waiting.poll_limited(cx, WaitingFor::Sending, &unlimited, Some(until)))?;
         }
     }
@@ -221,7 +229,7 @@ impl<R: Runtime> ResponseHalf<R> {
                 return Ok(None);
             }
             match self.access().drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await {
-                Ok(()) => return Ok(Some(Response::new(self.access()))),
+                Ok(()) => return Ok(Some(Response::new(Reader::Half(self)))),
                 // That was the end of the last response, and no other is due yet.
                 Err(Error::Local(Misuse::NothingOutstanding)) => {}
                 Err(error) => return Err(error),
@@ -232,7 +240,7 @@ impl<R: Runtime> ResponseHalf<R> {
     /// The response whose content is being read, to go on with it.
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
-        self.receiving.half().is_in_content().then(|| Response::new(self.access()))
+        self.receiving.half().is_in_content().then(|| Response::new(Reader::Half(self)))
     }
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
@@ -267,15 +275,24 @@ impl<R: Runtime> ResponseHalf<R> {
             }
             ends.shared.changed.wake(Side::Responses, cx.waker());
             drop(queue);
-            if !self.waiting.patience.is_limited(WaitingFor::Request) {
+            if !self.waiting.patience().is_limited(WaitingFor::Request) {
                 return Poll::Pending;
             }
-            let patience = self.waiting.patience;
+            let patience = self.waiting.patience();
             ready!(self.waiting.poll_limited(cx, WaitingFor::Request, &patience, None))?;
         }
     }
 
-    fn access(&mut self) -> Access<'_, R> {
+    /// The side that receives, and what it shares with the other.
+    pub(super) fn receiver(&mut self) -> (&mut Receiving, &Shared) {
+        (&mut self.receiving, &self.ends.ends.shared)
+    }
+
+    pub(super) fn something_was_read(&self) {
+        self.ends.ends.something_was_read::<()>(&Ok(()));
+    }
+
+    pub(super) fn access(&mut self) -> Access<'_, R> {
         Access {
             sending: None,
             receiving: Some(&mut self.receiving),

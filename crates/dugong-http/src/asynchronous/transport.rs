@@ -101,6 +101,26 @@ impl<R: Runtime> Transport<R> {
         matches!(self.way, Way::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
     }
 
+    /// Whether it is a socket, whatever is over it.
+    #[inline]
+    pub(super) fn is_socket(&self) -> bool {
+        matches!(self.way, Way::Socket(_))
+    }
+
+    /// Whether it is a socket with nothing over it.
+    #[inline]
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(&self.way, Way::Socket(registered) if R::registered(registered).layers().is_none())
+    }
+
+    /// Ready when there may be something to read, or an error, from a socket.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.way {
+            Way::Socket(registered) => R::poll_ready(registered, Direction::Read, cx).map(drop),
+            Way::Brought(_) => Poll::Ready(()),
+        }
+    }
+
     /// The stream, for one poll.
     #[inline]
     pub(super) fn polled<'a, 'w>(

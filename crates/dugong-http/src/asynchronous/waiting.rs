@@ -15,7 +15,9 @@ use crate::transport::WaitingFor;
 
 /// How long somebody waits, and since when.
 pub(super) struct Waiting<R: Runtime> {
-    pub(super) patience: Patience,
+    patience: Patience,
+    /// The usual case, which needs no clock.
+    is_endless: bool,
     /// Since when nothing has come; only if there is a limit.
     began: Option<Instant>,
     /// Until when the answer to an expectation is awaited.
@@ -32,7 +34,21 @@ struct Timer<R: Runtime> {
 
 impl<R: Runtime> Waiting<R> {
     pub(super) fn new(patience: Patience) -> Self {
-        Waiting { patience, began: None, continue_until: None, timer: None }
+        Waiting { patience, is_endless: patience.is_endless(), began: None, continue_until: None, timer: None }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_endless
+    }
+
+    /// Changes the limits.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Patience)) {
+        change(&mut self.patience);
+        self.is_endless = self.patience.is_endless();
     }
 
     /// A wait of its own begins, or is over.
@@ -51,10 +67,6 @@ impl<R: Runtime> Waiting<R> {
         until: Option<Instant>,
         has_moved: bool,
     ) -> Poll<Result<(), Error>> {
-        if until.is_none() && !self.patience.is_limited(waiting_for) {
-            // The usual case needs no clock.
-            return Poll::Pending;
-        }
         if has_moved {
             self.begin();
         }
@@ -168,13 +180,26 @@ impl<'a, R: Runtime> Access<'a, R> {
         waiting_for: WaitingFor,
         mut step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Poll<Result<T, Error>> {
-        self.waiting.patience.check(waiting_for)?;
+        if !self.waiting.is_endless {
+            self.waiting.patience.check(waiting_for)?;
+        }
+        if self.asks == Asks::System && self.transport.is_socket() {
+            // Usually nothing has to be waited for; then the runtime need not know.
+            let (result, _) = self.step(cx, Asks::SystemAlone, &mut step);
+            if let Some(result) = done(result) {
+                return Poll::Ready(result);
+            }
+        }
         loop {
             let (result, has_moved) = self.step(cx, self.asks, &mut step);
             if let Some(result) = done(result) {
                 return Poll::Ready(result);
             }
+            let is_endless = self.waiting.is_endless;
             let duplex = self.duplex();
+            if is_endless && duplex.until().is_none() {
+                return Poll::Pending;
+            }
             let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
             let until = duplex.until();
             if let Err(timed_out) = ready!(self.waiting.poll(cx, waiting_for, until, has_moved)) {
@@ -216,11 +241,6 @@ impl<'a, R: Runtime> Access<'a, R> {
 
     pub(super) fn duplex(&mut self) -> Duplex<'_> {
         Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared }
-    }
-
-    /// The side that receives, of somebody who reads.
-    pub(super) fn receiving(&self) -> &Receiving {
-        self.receiving.as_ref().expect("whoever reads has the side that receives")
     }
 }
 

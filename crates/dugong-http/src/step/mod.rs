@@ -179,6 +179,12 @@ impl Sending {
         self.half.give_up();
     }
 
+    /// Whether nothing is left of what was taken, and no content is owed.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_all_sent(&self) -> bool {
+        self.upload.is_none() && self.half.to_send().is_empty() && !self.half.owes_content()
+    }
+
     /// How much of the content that was given with the last request is still to be sent; later steps send it.
     #[must_use]
     pub fn upload_left(&self) -> usize {
@@ -369,8 +375,9 @@ impl Duplex<'_> {
     /// sent without 100 (Continue).
     #[must_use]
     pub fn until(&self) -> Option<Instant> {
+        let until = self.sending.as_ref()?.upload.as_ref()?.until;
         // What cannot be sent any more has no time.
-        if self.shared.is_cut() { None } else { self.sending.as_ref()?.upload.as_ref()?.until }
+        until.filter(|_| !self.shared.is_cut())
     }
 
     /// Whether something of a response has come that is not read to its end.

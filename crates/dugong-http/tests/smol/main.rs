@@ -13,6 +13,8 @@ mod blocked;
 
 #[path = "../blocking.rs"]
 mod blocking;
+#[path = "../faces/cancelled.rs"]
+mod cancelled;
 #[path = "../deadlock.rs"]
 mod deadlock;
 #[path = "../pipeline.rs"]

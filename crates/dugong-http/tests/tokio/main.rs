@@ -15,6 +15,8 @@ mod blocked;
 mod allocations;
 #[path = "../blocking.rs"]
 mod blocking;
+#[path = "../faces/cancelled.rs"]
+mod cancelled;
 #[path = "../deadlock.rs"]
 mod deadlock;
 #[path = "../pipeline.rs"]
