@@ -19,6 +19,7 @@ mod blocking;
 mod cancelled;
 #[path = "../deadlock.rs"]
 mod deadlock;
+mod own;
 #[path = "../pipeline.rs"]
 mod pipeline;
 #[path = "../split.rs"]
