@@ -572,8 +572,7 @@ impl HTTPConnection {
         if link.receiver(py, |receiver| receiver.current.is_some())? {
             return Ok(true);
         }
-        let due = link.shared.queue().is_response_due();
-        Ok(due)
+        link.is_response_due(py)
     }
 
     /// Read status line and headers of the next response, and return them as an `HTTPResponse`. Twin: `co_read_response`.

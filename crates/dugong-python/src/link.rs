@@ -150,6 +150,15 @@ impl Link {
         true
     }
 
+    /// Whether a response can be read: one is due, or will be when the rest of its request has gone out, which is up to the
+    /// reader if `send_request` was cancelled.
+    pub(crate) fn is_response_due(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.shared.queue().is_response_due() {
+            return Ok(true);
+        }
+        Ok(self.senders.load(Ordering::Acquire) == 0 && self.sender(py, |sender| sender.sending.upload_left() > 0)?)
+    }
+
     /// A request was taken.
     pub(crate) fn ask(&self, method: Py<PyString>, path: Py<PyString>) {
         self.asked.lock().list.push_back((method, path));

@@ -17,7 +17,7 @@ use crate::connect::Arrival;
 use crate::connection::HTTPConnection;
 use crate::errors::{self, state_error};
 use crate::headers::Lines;
-use crate::link::{Grip, Receiver, Role, Sender};
+use crate::link::{Grip, Link, Receiver, Role, Sender};
 use crate::log;
 use crate::task::{Need, Step, Task, Waitable};
 use crate::wire::Wire;
@@ -105,7 +105,10 @@ pub(crate) fn final_response(py: Python<'_>, grip: &Grip, tolerant: bool) -> PyR
         receiver.receiving.require_length(!tolerant);
         match grip.duplex(Some(sender), Some(receiver)).read_head(wire) {
             Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, grip, receiver, HeadKind::Final, false, tolerant)?)),
-            Ok(Progress::Needs(interest)) => Ok(Progress::Needs(interest)),
+            Ok(Progress::Needs(interest)) => {
+                check_coming(py, &grip.link)?;
+                Ok(Progress::Needs(interest))
+            }
             Err(error) => Err(grip.exception(py, error)),
         }
     })?;
@@ -123,8 +126,15 @@ fn check_pending(connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
         return state_error("the body of the previous response has not been read to its end");
     }
     // What nobody asked for is an error of its own.
-    let pending = link.shared.queue().is_response_due();
-    if pending { Ok(()) } else { state_error(nothing) }
+    if link.is_response_due(connection.py())? { Ok(()) } else { state_error(nothing) }
+}
+
+/// Refuses to wait for the answer to a request whose body was cut short: the server waits for the rest.
+fn check_coming(py: Python<'_>, link: &Link) -> PyResult<()> {
+    if link.torn.load(Ordering::Acquire) && link.shared.queue().len() == 1 {
+        return Err(link.lost(py, "write() was interrupted, so that no response will come; the connection has to be closed"));
+    }
+    Ok(())
 }
 
 /// What a head said.

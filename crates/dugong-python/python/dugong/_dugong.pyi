@@ -150,6 +150,10 @@ class HTTPConnection:
         self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: Literal[True]
     ) -> Pipeline[tuple[HTTPResponse, bytes]]: ...
     @overload
+    def pipeline(
+        self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: bool
+    ) -> Pipeline[Any]: ...
+    @overload
     def co_pipeline(
         self,
         requests: Iterable[_Request],
@@ -162,6 +166,10 @@ class HTTPConnection:
     def co_pipeline(
         self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: Literal[True]
     ) -> AsyncPipeline[tuple[HTTPResponse, bytes]]: ...
+    @overload
+    def co_pipeline(
+        self, requests: Iterable[_Request], *, max_requests: int = 64, max_bytes: int = 1048576, collect: bool
+    ) -> AsyncPipeline[Any]: ...
 
     # As a stream
     @property
