@@ -97,7 +97,8 @@ impl Task for Write {
             }
         }
         let step = finish_sending(py, grip)?;
-        self.is_suspended = matches!(step, Step::Needs(_));
+        // When the body is complete, nothing can be sent twice: what is left is sent by whatever comes next.
+        self.is_suspended = matches!(step, Step::Needs(_)) && grip.link.sender(py, |sender| sender.is_owing())?;
         Ok(step)
     }
 }
