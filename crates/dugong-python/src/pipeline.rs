@@ -1,8 +1,8 @@
 //! `pipeline`: many requests through one connection, with many in flight, that cannot deadlock.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use dugong_http::step::{InFlight, Interest, Progress};
 use dugong_http::{Error, Misuse};
@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyVal
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString, PyTuple, PyType};
 
 use crate::connect::{Connect, Resolver};
 use crate::connection::{HTTPConnection, Target};
@@ -66,6 +66,8 @@ struct State {
     answered: Option<Py<PyAny>>,
     /// A response whose body is being collected.
     collecting: Option<(Py<PyAny>, ReadAll)>,
+    /// Whoever asks for the next response, waiting included.
+    asker: Weak<()>,
 }
 
 struct Current {
@@ -93,11 +95,15 @@ impl Pipeline {
     /// Looks at the state, or changes it.
     fn with<T>(&self, work: impl FnOnce(&mut State) -> PyResult<T>) -> PyResult<T> {
         let taken = self.state.lock().take();
-        let Some(mut state) = taken else { return Err(PyValueError::new_err("the pipeline is being used already")) };
+        let Some(mut state) = taken else { return in_use() };
         let result = work(&mut state);
         *self.state.lock() = Some(state);
         result
     }
+}
+
+fn in_use<T>() -> PyResult<T> {
+    Err(PyValueError::new_err("the pipeline is being used already"))
 }
 
 #[pymethods]
@@ -115,6 +121,14 @@ impl Pipeline {
     fn __clear__(&self) {
         let before = self.state.lock().take();
         drop(before);
+    }
+
+    /// For annotations.
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let alias = cls.py().import(intern!(cls.py(), "types"))?.getattr(intern!(cls.py(), "GenericAlias"))?;
+        alias.call1((cls, item))
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -159,6 +173,14 @@ impl Pipeline {
 impl AsyncPipeline {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.pipeline)
+    }
+
+    /// For annotations.
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let alias = cls.py().import(intern!(cls.py(), "types"))?.getattr(intern!(cls.py(), "GenericAlias"))?;
+        alias.call1((cls, item))
     }
 
     fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -224,6 +246,8 @@ struct Next {
     connect: Option<Connect>,
     discard: Option<Discard>,
     grip: Option<Grip>,
+    /// There is one asker at a time.
+    token: Arc<()>,
 }
 
 /// What came of sending as far as possible.
@@ -240,13 +264,22 @@ enum Sent {
 impl Next {
     fn new(pipeline: &Bound<'_, Pipeline>, resolver: Resolver, end: PyErr) -> Self {
         let pipeline = pipeline.clone().unbind();
-        Next { pipeline, resolver, end: Some(end), connect: None, discard: Some(Discard::default()), grip: None }
+        let (discard, token) = (Some(Discard::default()), Arc::default());
+        Next { pipeline, resolver, end: Some(end), connect: None, discard, grip: None, token }
     }
 
     fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>, pipeline: &Pipeline, state: &mut State) -> PyResult<Step> {
         let py = connection.py();
+        if state.asker.upgrade().is_some_and(|asker| !Arc::ptr_eq(&asker, &self.token)) {
+            return in_use();
+        }
+        state.asker = Arc::downgrade(&self.token);
         if let Some(need) = self.begin(connection, state)? {
             return Ok(Step::Needs(need));
+        }
+        let link = state.begun.as_ref().expect("just begun").0.clone();
+        if link.is_closed() {
+            return Err(link.gone(py));
         }
         if let Some((response, reading)) = &mut state.collecting {
             return match reading.step(connection)? {
@@ -267,7 +300,6 @@ impl Next {
             self.discard = None;
             state.answered = None;
         }
-        let link = &state.begun.as_ref().expect("begun before").0;
         if self.grip.is_none() {
             let Some(transport) = link.transport() else { return Err(link.gone(py)) };
             self.grip = Some(Grip::new(link.clone(), transport, connection.get().trace(py), Role::Both));

@@ -19,7 +19,7 @@ import dugong
 CRATE = Path(__file__).parents[1]
 REFERENCE = (CRATE.parents[1] / 'docs' / 'api.md').read_text()
 
-TWINS = 'connect send_request write finish read_response read readinto readall discard'.split()
+TWINS = 'connect send_request write finish read_response read readinto readall discard pipeline'.split()
 
 #: What a bare interpreter lacks, and what is cheap to import.
 CHEAP = set(

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from ._dns import create_socket
-from ._dugong import HTTPConnection
+from ._dugong import AsyncPipeline, HTTPConnection, Pipeline
 from ._exceptions import (
     ConnectionClosed,
     ConnectionTimedOut,
@@ -45,6 +45,7 @@ __all__ = [
     'POLLIN',
     'POLLOUT',
     'AioFuture',
+    'AsyncPipeline',
     'BodyFollowing',
     'CaseInsensitiveDict',
     'ConnectionClosed',
@@ -56,6 +57,7 @@ __all__ = [
     'HostnameNotResolvable',
     'HostnameNotResolvableOrDNSUnavailable',
     'InvalidResponse',
+    'Pipeline',
     'PollNeeded',
     'StateError',
     'UnsupportedResponse',
