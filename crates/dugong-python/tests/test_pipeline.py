@@ -33,7 +33,7 @@ from dugong import (
 
 def echo(peer: Peer) -> None:
     """Answer each request with its path and its body."""
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             got = peer.request()
             peer.answer(f'{got.method} {got.target} '.encode() + got.body)

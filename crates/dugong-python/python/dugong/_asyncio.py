@@ -7,7 +7,6 @@ step. So the loop never knows a descriptor that nobody waits for, and a step may
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -179,7 +178,11 @@ class Awaited(PollNeeded):
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
         """Have the task resumed when it is time; the task calls this once."""
         loop = self.get_loop()
-        self._resume = partial(context.run, callback, self) if context else partial(callback, self)
+
+        def resume() -> object:
+            return context.run(callback, self) if context else callback(self)
+
+        self._resume = resume
         try:
             self._watch = _Watch(loop, self, self._ready)
         except Exception as exc:
