@@ -156,7 +156,8 @@ impl Link {
         if self.shared.queue().is_response_due() {
             return Ok(true);
         }
-        Ok(self.senders.load(Ordering::Acquire) == 0 && self.sender(py, |sender| sender.sending.upload_left() > 0)?)
+        let is_on_its_way = |sender: &mut Sender| sender.sending.upload_left() > 0 && sender.sending.half().owes_content();
+        Ok(self.senders.load(Ordering::Acquire) == 0 && self.sender(py, is_on_its_way)?)
     }
 
     /// A request was taken.

@@ -176,7 +176,7 @@ impl Operation {
 fn is_loaded(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
     static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let modules = MODULES.get_or_try_init(py, || py.import("sys")?.getattr("modules").map(Bound::unbind))?;
-    Ok(modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy()?)
+    modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy()
 }
 
 impl Running {
