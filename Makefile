@@ -48,7 +48,8 @@ python-types: installed
 	PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --verifytypes dugong
 
 python-tests: installed
-	crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
+	$(CARGO) build --release -p dugong-origin
+	DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
 
 installed: target/venv/ready
 	rm -rf target/wheels

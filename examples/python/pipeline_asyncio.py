@@ -1,6 +1,6 @@
 """Fetch many documents over one connection with asyncio: one task sends the requests, another reads the responses.
 
-`AioFuture` makes something that can be awaited of what the `co_` methods return.
+What the `co_` methods return can be awaited. (For requests that are all known at once, `conn.co_pipeline` does the same.)
 
     $ python pipeline_asyncio.py http://localhost:8000/doc/ 3
     /doc/1: 200, 20 bytes
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from dugong import AioFuture, ConnectionClosed, HTTPConnection
+from dugong import ConnectionClosed, HTTPConnection
 
 
 async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Queue[bool]) -> ConnectionClosed | None:
@@ -26,7 +26,7 @@ async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Que
     lost = None
     try:
         for path in paths:
-            await AioFuture(conn.co_send_request('GET', path))
+            await conn.co_send_request('GET', path)
             sent.put_nowait(True)
     except ConnectionClosed as exc:
         lost = exc
@@ -37,8 +37,8 @@ async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Que
 async def read_all(conn: HTTPConnection, sent: asyncio.Queue[bool]) -> None:
     """Read the responses, none before its request has been sent."""
     while await sent.get():
-        resp = await AioFuture(conn.co_read_response())
-        body = await AioFuture(conn.co_readall())
+        resp = await conn.co_read_response()
+        body = await conn.co_readall()
         print(f'{resp.path}: {resp.status}, {len(body)} bytes')
 
 

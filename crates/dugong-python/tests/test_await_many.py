@@ -1,0 +1,128 @@
+"""Thousands of connections in one event loop."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loops import LOOPS, Loop
+
+import dugong
+
+CONNECTIONS = 2000
+REQUESTS = 50
+
+#: Bytes of the buffers of a connection that is in use: what it receives into, and 50 requests that wait to be sent.
+BUFFERS = 65536 + 16384
+
+ROOT = Path(__file__).parents[3]
+
+
+def find_origin() -> Path:
+    """The server for tests; it has to be built before."""
+    places = [os.environ.get('DUGONG_ORIGIN', ''), os.environ.get('CARGO_TARGET_DIR', '')]
+    candidates = [Path(places[0]), Path(places[1]) / 'release' / 'dugong-origin']
+    candidates += [ROOT / 'target' / kind / 'dugong-origin' for kind in ('release', 'debug')]
+    for path in candidates:
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    pytest.skip('dugong-origin is not built: cargo build --release -p dugong-origin')
+
+
+@pytest.fixture
+def origin() -> Iterator[int]:
+    """The port of a server that runs in a process of its own."""
+    with subprocess.Popen(
+        [find_origin(), '--until-stdin-closes'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        assert server.stdin
+        try:
+            found = re.search(r':(\d+)\s*$', server.stdout.readline())
+            assert found
+            yield int(found[1])
+        finally:
+            server.stdin.close()
+            server.terminate()
+
+
+PROGRAM = """
+import gc, resource, sys
+sys.path.insert(0, sys.argv[1])
+port, library = int(sys.argv[2]), __import__(sys.argv[3])
+import dugong
+
+CONNECTIONS, REQUESTS = int(sys.argv[4]), int(sys.argv[5])
+
+
+def memory():
+    gc.collect()
+    with open('/proc/self/smaps_rollup') as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith('Rss'))
+
+
+async def work(conn):
+    count = 0
+    async for resp, body in conn.co_pipeline(['/small'] * REQUESTS, collect=True):
+        assert resp.status == 200 and len(body) == 120
+        count += 1
+    answered.append(count)
+
+
+async def together(conns):
+    if sys.argv[3] == 'trio':
+        async with library.open_nursery() as nursery:
+            for conn in conns:
+                nursery.start_soon(work, conn)
+    else:
+        import asyncio
+        await asyncio.gather(*map(work, conns))
+
+
+async def main():
+    conns = [dugong.HTTPConnection('127.0.0.1', port) for _ in range(CONNECTIONS)]
+    await work(dugong.HTTPConnection('127.0.0.1', port))
+    answered.clear()
+    start = memory()
+    for conn in conns:
+        await conn.co_connect()
+    idle = memory()
+    await together(conns)
+    assert answered == [REQUESTS] * CONNECTIONS
+    print((idle - start) // CONNECTIONS, (memory() - start) // CONNECTIONS)
+    for conn in conns:
+        conn.disconnect()
+
+
+answered = []
+library.run(main() if sys.argv[3] != 'trio' else main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loop', LOOPS, ids=repr)
+def test_many_connections_with_many_requests_each(origin: int, loop: Loop) -> None:
+    """All are answered, and a connection takes little beyond its buffers: under 4 KiB."""
+    if loop.name != 'trio':
+        pytest.importorskip(loop.name)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < CONNECTIONS + 100:
+        pytest.skip('not enough descriptors are allowed')
+    source = str(Path(dugong.__path__[0]).parent)
+    arguments = [source, str(origin), loop.name, str(CONNECTIONS), str(REQUESTS)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * CONNECTIONS)), hard))
+    try:
+        command = [sys.executable, '-W', 'error', '-c', PROGRAM, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert done.stderr == ''
+    idle, used = map(int, done.stdout.split())
+    assert idle < 4096
+    assert used < BUFFERS + 4096
