@@ -82,6 +82,8 @@ pub mod tokio;
 pub mod transport;
 
 mod blocking;
+#[cfg(feature = "async")]
+mod buffers;
 mod config;
 mod error;
 mod events;

@@ -13,6 +13,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
+    /// For ever.
+    #[cfg(feature = "async")]
+    pub(crate) const ENDLESS: Patience = Patience { timeouts: Timeouts::NONE, deadline: None };
+
     /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
     #[inline]
     pub(crate) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {

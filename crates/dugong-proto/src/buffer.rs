@@ -69,6 +69,21 @@ impl Buffer {
         &self.bytes[range]
     }
 
+    /// Parts with its memory, if nothing is in it.
+    pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
+        (self.start == self.end && !self.bytes.is_empty()).then(|| {
+            (self.start, self.end) = (0, 0);
+            std::mem::take(&mut self.bytes)
+        })
+    }
+
+    /// Uses this memory, if it has none, and if it is of the size.
+    pub(crate) fn lend(&mut self, bytes: Vec<u8>) {
+        if self.bytes.is_empty() && bytes.len() == self.capacity {
+            self.bytes = bytes;
+        }
+    }
+
     pub(crate) fn allocated(&self) -> usize {
         self.bytes.capacity()
     }

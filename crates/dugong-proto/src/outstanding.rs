@@ -99,6 +99,11 @@ impl Outstanding {
         Self::default()
     }
 
+    /// Gives memory that it does not need now back to the system.
+    pub fn shrink(&mut self) {
+        self.exchanges.shrink_to_fit();
+    }
+
     /// How many requests wait for their response, or for the rest of it.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -169,6 +169,17 @@ impl ReceiveHalf {
         self.buffer.allocated()
     }
 
+    /// The memory of the buffer, if there is nothing in it: for whoever has many connections, of which few have something to do
+    /// at a time. It is allocated again when it is needed, or [lent](ReceiveHalf::lend_buffer).
+    pub fn release_buffer(&mut self) -> Option<Vec<u8>> {
+        self.buffer.release()
+    }
+
+    /// Uses memory that another half of the same capacity has [released](ReceiveHalf::release_buffer), unless it has some.
+    pub fn lend_buffer(&mut self, buffer: Vec<u8>) {
+        self.buffer.lend(buffer);
+    }
+
     /// Whether the content of a response is being read.
     #[must_use]
     pub fn is_in_content(&self) -> bool {

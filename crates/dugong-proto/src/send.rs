@@ -292,6 +292,20 @@ impl SendHalf {
         self.buffer.capacity()
     }
 
+    /// The memory of the buffer, if there is nothing to send: for whoever has many connections, of which few have something to do
+    /// at a time. It is allocated again when it is needed, or [lent](SendHalf::lend_buffer).
+    pub fn release_buffer(&mut self) -> Option<Vec<u8>> {
+        (self.buffer.is_empty() && self.buffer.capacity() > 0).then(|| std::mem::take(&mut self.buffer))
+    }
+
+    /// Uses memory that another half has [released](SendHalf::release_buffer), unless it has some.
+    pub fn lend_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            buffer.clear();
+            self.buffer = buffer;
+        }
+    }
+
     /// Whether content was announced that is not complete.
     #[must_use]
     pub fn owes_content(&self) -> bool {

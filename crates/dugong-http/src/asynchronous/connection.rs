@@ -162,7 +162,7 @@ impl<R: Runtime> Connection<R> {
 
     pub(super) fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
         let expect_timeout = self.sending.expect_timeout;
-        let until = *self.waiting.continue_until.get_or_insert_with(|| later(expect_timeout));
+        let until = self.waiting.continue_until(|| later(expect_timeout));
         let came = loop {
             let is_last = until <= Instant::now();
             let asks = if is_last { Asks::SystemAlone } else { Asks::Runtime };
@@ -184,8 +184,7 @@ impl<R: Runtime> Connection<R> {
                 }
             }
         };
-        self.waiting.continue_until = None;
-        self.waiting.begin();
+        self.waiting.has_continued();
         Poll::Ready(came)
     }
 
@@ -235,6 +234,15 @@ impl<R: Runtime> Connection<R> {
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.shared.queue().close_reason()
+    }
+
+    /// Gives the memory of buffers that hold nothing now back to the system: those of this connection, and those that this thread
+    /// keeps for the next connection that needs one.
+    pub fn release_buffers(&mut self) {
+        self.receiving.rest();
+        self.sending.rest();
+        self.shared.queue().shrink();
+        crate::buffers::release();
     }
 
     /// Closes the connection, whatever is outstanding, and says what that was. It waits only for a stream that the caller has

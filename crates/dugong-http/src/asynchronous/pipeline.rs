@@ -69,6 +69,9 @@ where
     pub async fn next(&mut self) -> Result<Option<Response<'_, R>>, Error> {
         self.connection.waiting.begin();
         let found = poll_fn(|cx| self.poll_head(cx)).await?;
+        if !found {
+            self.connection.shared.queue().shrink();
+        }
         Ok(found.then(|| Response::new(Reader::Connection(self.connection))))
     }
 

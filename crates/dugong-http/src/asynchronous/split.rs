@@ -168,7 +168,7 @@ impl<R: Runtime> RequestHalf<R> {
     async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.waiting.begin();
         let came = poll_fn(|cx| self.poll_continue(cx)).await;
-        self.waiting.continue_until = None;
+        self.waiting.has_continued();
         came
     }
 
@@ -176,7 +176,7 @@ impl<R: Runtime> RequestHalf<R> {
         let ends = &self.ends.ends;
         let upload_until = Duplex { sending: Some(&mut self.sending), receiving: None, shared: &ends.shared }.until();
         let expect_timeout = self.sending.expect_timeout;
-        let until = *self.waiting.continue_until.get_or_insert_with(|| upload_until.unwrap_or_else(|| later(expect_timeout)));
+        let until = self.waiting.continue_until(|| upload_until.unwrap_or_else(|| later(expect_timeout)));
         loop {
             let mut queue = ends.shared.queue();
             if let Some(answer) = ends.answer_to_expectation(&mut self.sending, &mut queue) {

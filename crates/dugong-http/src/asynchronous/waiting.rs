@@ -13,53 +13,76 @@ use crate::patience::{Patience, more_exactly};
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::WaitingFor;
 
-/// How long somebody waits, and since when.
+/// How long somebody waits. Without limits, which is the usual case, there is nothing of it.
 pub(super) struct Waiting<R: Runtime> {
-    patience: Patience,
-    /// The usual case, which needs no clock.
-    is_endless: bool,
-    /// Since when nothing has come; only if there is a limit.
-    began: Option<Instant>,
-    /// Until when the answer to an expectation is awaited.
-    pub(super) continue_until: Option<Instant>,
-    timer: Option<Box<Timer<R>>>,
+    clock: Option<Box<Clock<R>>>,
 }
 
-/// Made when it is first needed, and kept.
-struct Timer<R: Runtime> {
-    timer: Pin<Box<R::Timer>>,
-    /// When it is ready, unless it has been.
+/// Limits, and what is known of the time.
+struct Clock<R: Runtime> {
+    patience: Patience,
+    /// Since when nothing has come.
+    began: Option<Instant>,
+    /// Until when the answer to an expectation is awaited.
+    continue_until: Option<Instant>,
+    /// Made when it is first needed, and kept.
+    timer: Option<Pin<Box<R::Timer>>>,
+    /// When the timer is ready, unless it has been.
     set_to: Option<Instant>,
 }
 
 impl<R: Runtime> Waiting<R> {
     pub(super) fn new(patience: Patience) -> Self {
-        Waiting { patience, is_endless: patience.is_endless(), began: None, continue_until: None, timer: None }
+        let mut waiting = Waiting { clock: None };
+        if !patience.is_endless() {
+            waiting.clock().patience = patience;
+        }
+        waiting
+    }
+
+    fn clock(&mut self) -> &mut Clock<R> {
+        let new = || Clock { patience: Patience::ENDLESS, began: None, continue_until: None, timer: None, set_to: None };
+        self.clock.get_or_insert_with(|| Box::new(new()))
     }
 
     pub(super) fn patience(&self) -> Patience {
-        self.patience
+        self.clock.as_ref().map_or(Patience::ENDLESS, |clock| clock.patience)
     }
 
+    #[inline]
     pub(super) fn is_endless(&self) -> bool {
-        self.is_endless
+        self.clock.is_none()
     }
 
     /// Changes the limits.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Patience)) {
-        change(&mut self.patience);
-        self.is_endless = self.patience.is_endless();
+        change(&mut self.clock().patience);
+        if self.patience().is_endless() {
+            self.clock = None;
+        }
     }
 
     /// A wait of its own begins, or is over.
     #[inline]
     pub(super) fn begin(&mut self) {
-        self.began = None;
+        if let Some(clock) = &mut self.clock {
+            clock.began = None;
+        }
+    }
+
+    /// Until when the answer to an expectation is awaited: it is asked once, whatever becomes of the future that waits.
+    pub(super) fn continue_until(&mut self, until: impl FnOnce() -> Instant) -> Instant {
+        *self.clock().continue_until.get_or_insert_with(until)
+    }
+
+    /// The wait for the answer to an expectation is over.
+    pub(super) fn has_continued(&mut self) {
+        let clock = self.clock();
+        (clock.began, clock.continue_until) = (None, None);
     }
 
     /// After a step that needs something: pending, an error if that has lasted too long, or ready when it is time for another step
     /// anyway.
-    #[inline]
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,7 +93,8 @@ impl<R: Runtime> Waiting<R> {
         if has_moved {
             self.begin();
         }
-        self.poll_limited(cx, waiting_for, &self.patience.clone(), until)
+        let patience = self.patience();
+        self.poll_limited(cx, waiting_for, &patience, until)
     }
 
     /// The same, with limits that may be others.
@@ -82,35 +106,39 @@ impl<R: Runtime> Waiting<R> {
         until: Option<Instant>,
     ) -> Poll<Result<(), Error>> {
         let now = Instant::now();
-        let expiry = patience.expiry(waiting_for, *self.began.get_or_insert(now));
+        let clock = self.clock();
+        let expiry = patience.expiry(waiting_for, *clock.began.get_or_insert(now));
         if let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) {
-            self.begin();
+            clock.began = None;
             return Poll::Ready(Err(Error::TimedOut { waiting_for, limit: expiry.limit, to: None }));
         }
         let Some(end) = expiry.map(|expiry| expiry.at).into_iter().chain(until).min() else { return Poll::Pending };
         if end <= now {
             return Poll::Ready(Ok(()));
         }
-        self.poll_timer(cx, end).map(Ok)
+        clock.poll_timer(cx, end).map(Ok)
     }
+}
 
+impl<R: Runtime> Clock<R> {
     /// Ready at `end`, or before: a timer that is set to an earlier time is left as it is, since setting one costs more than
     /// a step in vain, and most things come before their time.
     fn poll_timer(&mut self, cx: &mut Context<'_>, end: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::new(Timer { timer: Box::pin(R::timer(end)), set_to: Some(end) }));
-        if timer.set_to.is_none_or(|set_to| set_to > end) {
-            R::set(timer.timer.as_mut(), end);
-            timer.set_to = Some(end);
+        let is_new = self.timer.is_none();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(R::timer(end)));
+        if is_new || self.set_to.is_none_or(|set_to| set_to > end) {
+            R::set(timer.as_mut(), end);
+            self.set_to = Some(end);
         }
-        ready!(timer.timer.as_mut().poll(cx));
-        timer.set_to = None;
+        ready!(timer.as_mut().poll(cx));
+        self.set_to = None;
         Poll::Ready(())
     }
 }
 
 impl<R: Runtime> fmt::Debug for Waiting<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("patience", &self.patience).field("began", &self.began).finish_non_exhaustive()
+        f.debug_tuple("Waiting").field(&self.patience()).finish()
     }
 }
 
@@ -161,6 +189,9 @@ impl<'a, R: Runtime> Access<'a, R> {
         self.waiting.begin();
         if let Some(receiving) = &mut self.receiving {
             receiving.tell_complete(self.shared);
+            if receiving.is_between() {
+                self.rest();
+            }
         }
         if let Some(half) = self.half {
             match half.side {
@@ -180,8 +211,8 @@ impl<'a, R: Runtime> Access<'a, R> {
         waiting_for: WaitingFor,
         mut step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Poll<Result<T, Error>> {
-        if !self.waiting.is_endless {
-            self.waiting.patience.check(waiting_for)?;
+        if let Some(clock) = &self.waiting.clock {
+            clock.patience.check(waiting_for)?;
         }
         if self.asks == Asks::System && self.transport.is_socket() {
             // Usually nothing has to be waited for; then the runtime need not know.
@@ -195,14 +226,19 @@ impl<'a, R: Runtime> Access<'a, R> {
             if let Some(result) = done(result) {
                 return Poll::Ready(result);
             }
-            let is_endless = self.waiting.is_endless;
+            let is_endless = self.waiting.is_endless();
             let duplex = self.duplex();
             if is_endless && duplex.until().is_none() {
+                self.rest();
                 return Poll::Pending;
             }
             let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
             let until = duplex.until();
-            if let Err(timed_out) = ready!(self.waiting.poll(cx, waiting_for, until, has_moved)) {
+            let Poll::Ready(waited) = self.waiting.poll(cx, waiting_for, until, has_moved) else {
+                self.rest();
+                return Poll::Pending;
+            };
+            if let Err(timed_out) = waited {
                 let (result, has_moved) = self.step(cx, Asks::SystemAlone, &mut step);
                 match done(result) {
                     Some(result) => return Poll::Ready(result),
@@ -210,6 +246,16 @@ impl<'a, R: Runtime> Access<'a, R> {
                     None => return Poll::Ready(Err(timed_out)),
                 }
             }
+        }
+    }
+
+    /// Nothing is under way that needs buffers: whoever needs some can have them.
+    fn rest(&mut self) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.rest();
+        }
+        if let Some(sending) = &mut self.sending {
+            sending.rest();
         }
     }
 

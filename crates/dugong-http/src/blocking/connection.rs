@@ -268,6 +268,13 @@ impl Connection {
         self.shared.queue().close_reason()
     }
 
+    /// Gives the memory of buffers that hold nothing now back to the system; they are allocated again when they are needed.
+    pub fn release_buffers(&mut self) {
+        drop(self.receiving.half.release_buffer());
+        drop(self.sending.half.release_buffer());
+        self.shared.queue().shrink();
+    }
+
     /// Closes the connection, whatever is outstanding, and says what that was.
     pub fn close(self) -> Requests {
         self.transport.shutdown(Shutdown::Both);

@@ -37,6 +37,8 @@ use std::{fmt, io};
 use bytes::Bytes;
 use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
+#[cfg(feature = "async")]
+use crate::buffers::{self, Kind};
 use crate::config::Config;
 use crate::error::{Error, Requests, is_of_tls};
 use crate::events::{Event, Observer};
@@ -108,7 +110,7 @@ impl BitOr for Interest {
 pub struct Sending {
     pub(crate) half: SendHalf,
     /// Fields of every request that does not have its own.
-    defaults: Fields,
+    defaults: Box<Fields>,
     limit: usize,
     pub(crate) expect_timeout: Duration,
     /// Content that was given with the last request, and is not sent completely.
@@ -136,7 +138,7 @@ impl Sending {
         }
         Ok(Sending {
             half: SendHalf::new(host)?,
-            defaults,
+            defaults: Box::new(defaults),
             limit: config.send_buffer,
             expect_timeout: config.expect_timeout,
             upload: None,
@@ -177,6 +179,16 @@ impl Sending {
     fn give_up(&mut self) {
         self.upload = None;
         self.half.give_up();
+    }
+
+    /// Lends its buffer to whoever needs one, if there is nothing in it.
+    #[cfg(feature = "async")]
+    pub(crate) fn rest(&mut self) {
+        if !self.half.owes_content()
+            && let Some(buffer) = self.half.release_buffer()
+        {
+            buffers::keep(Kind::Send, buffer);
+        }
     }
 
     /// Whether nothing is left of what was taken, and no content is owed.
@@ -241,6 +253,21 @@ impl Receiving {
     /// it is for the reader.
     fn said_by_tls(&mut self) -> Option<io::Error> {
         self.said.take_if(|error| is_of_tls(error))
+    }
+
+    /// Lends its buffer to whoever needs one, if there is nothing in it.
+    #[cfg(feature = "async")]
+    pub(crate) fn rest(&mut self) {
+        if let Some(buffer) = self.half.release_buffer() {
+            buffers::keep(Kind::Receive, buffer);
+        }
+    }
+
+    /// Whether it is between two responses, with nothing of the next one.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn is_between(&self) -> bool {
+        self.half.unconsumed().is_empty() && !self.half.is_in_content()
     }
 
     /// Takes the final head that is ready.

@@ -5,6 +5,8 @@ use std::io;
 use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
 
 use super::{Duplex, Progress, Receiving, Shared, refused};
+#[cfg(feature = "async")]
+use crate::buffers::{self, Kind};
 use crate::error::{Closed, Error};
 use crate::transport::Stream;
 
@@ -14,7 +16,7 @@ pub const BYPASS_MIN: u64 = 16 * 1024;
 impl Receiving {
     /// Reads once from the stream into the buffer, which has room. Errors and the end are noted, and reported in their place.
     pub(super) fn fill(&mut self, shared: &Shared, stream: &mut impl Stream) -> Progress<()> {
-        match stream.read(self.half.space()) {
+        match stream.read(self.room()) {
             Ok(Progress::Done(0)) => self.ended(shared),
             Ok(Progress::Done(count)) => self.half.received(count),
             Ok(Progress::Needs(interest)) => return Progress::Needs(interest),
@@ -24,6 +26,16 @@ impl Receiving {
             }
         }
         Progress::Done(())
+    }
+
+    /// Where the next bytes are to be put.
+    #[inline]
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        #[cfg(feature = "async")]
+        if self.half.buffer_capacity() == 0 {
+            buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
+        }
+        self.half.space()
     }
 
     /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset

@@ -6,6 +6,8 @@ use std::time::Instant;
 use dugong_proto::{CloseReason, Content, Fields, HeadKind, Misuse, Outstanding};
 
 use super::{Duplex, Interest, Progress, Shared, Upload, refused};
+#[cfg(feature = "async")]
+use crate::buffers::{self, Kind};
 use crate::error::Error;
 use crate::events::Event;
 use crate::request::Request;
@@ -73,6 +75,10 @@ impl Duplex<'_> {
             }
         }
         let sender = self.sender();
+        #[cfg(feature = "async")]
+        if sender.half.buffer_capacity() == 0 {
+            buffers::lend(Kind::Send, |buffer| sender.half.lend_buffer(buffer));
+        }
         let mut queue = shared.queue();
         let pending = sender.half.to_send().len();
         let number = sender.half.request(head, &sender.defaults, &mut queue);
@@ -126,7 +132,7 @@ impl Duplex<'_> {
         if !is_idle {
             return Ok(());
         }
-        if !receiver.half.is_at_eof() && !receiver.half.space().is_empty() {
+        if !receiver.half.is_at_eof() && !receiver.room().is_empty() {
             let _ = receiver.fill(self.shared, stream);
         }
         let mut queue = self.shared.queue();
@@ -252,7 +258,7 @@ impl Duplex<'_> {
         let shared = self.shared;
         let Some(receiver) = self.receiving.as_mut() else { return Ok(TakenIn::Wait(interest)) };
         while !receiver.half.is_at_eof() {
-            if receiver.half.space().is_empty() {
+            if receiver.room().is_empty() {
                 return Ok(TakenIn::Full);
             }
             if let Progress::Needs(also) = receiver.fill(shared, stream) {

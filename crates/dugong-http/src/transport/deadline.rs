@@ -61,6 +61,19 @@ pub(crate) struct Expiry {
 }
 
 impl Timeouts {
+    /// No limits.
+    #[cfg(feature = "async")]
+    pub(crate) const NONE: Timeouts = Timeouts {
+        resolve: None,
+        connect: None,
+        handshake: None,
+        establish: None,
+        send: None,
+        response: None,
+        content: None,
+        whole: None,
+    };
+
     /// All phases get the same limit.
     pub(crate) fn set_all(&mut self, limit: Option<Duration>) {
         let Timeouts { establish, whole, .. } = *self;

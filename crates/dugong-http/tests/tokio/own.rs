@@ -371,6 +371,36 @@ fn two_thousand_connections_in_one_thread_answer_all_that_is_asked() {
 }
 
 #[test]
+fn an_idle_connection_holds_no_buffers_and_one_that_waits_holds_none_either() {
+    const CONNECTIONS: usize = 100;
+    let (_server, url) = server();
+    let runtime = runtime();
+    let mut connections = Vec::with_capacity(CONNECTIONS);
+    let mut each = |requests: &[&str]| {
+        let memory = allocation_counter::measure(|| {
+            runtime.block_on(async {
+                for _ in 0..CONNECTIONS {
+                    let mut connection = connect(&url).await;
+                    for target in requests {
+                        connection.send_request(Request::get(*target)).await.unwrap();
+                        connection.read_response().await.unwrap().discard().await.unwrap();
+                    }
+                    // There is no answer before this is given up.
+                    connection.send_request(Request::get("/small?delay=20000")).await.unwrap();
+                    let reading = tokio::time::timeout(Duration::ZERO, connection.read_response());
+                    assert!(reading.await.is_err());
+                    connections.push(connection);
+                }
+            });
+        });
+        memory.bytes_current / CONNECTIONS as i64
+    };
+    let (unused, used) = (each(&[]), each(&["/small", "/bytes/100000", "/chunked/100000"]));
+    println!("{unused} bytes for a connection that waits, {used} for one that was used before");
+    assert!(unused < 8192 && used < 8192, "{unused}, {used}");
+}
+
+#[test]
 fn a_runtime_that_goes_away_is_an_error_and_the_socket_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
