@@ -360,7 +360,6 @@ where
         self.0.into_rest()
     }
 
-    #[expect(clippy::should_implement_trait, reason = "as in the blocking client")]
     pub(crate) fn next(&mut self) -> Result<Option<Response<'_>>, Error> {
         Ok(block_on(self.0.next())?.map(Response))
     }

@@ -327,7 +327,7 @@ fn two_thousand_connections_in_one_thread_answer_all_that_is_asked() {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })
         .unwrap();
     let server = Server::start(OriginConfig::default()).unwrap();
-    let origin = Origin::http(&server.address().ip().to_string(), server.address().port());
+    let origin = Origin::http(server.address().ip().to_string(), server.address().port());
     let runtime = runtime();
     let mut held = None;
     let memory = allocation_counter::measure(|| {
