@@ -343,12 +343,12 @@ impl Grip {
     }
 
     fn counted<T>(&self, step: impl FnOnce() -> T) -> T {
-        let moved = self.moved.replace(false);
+        let moved = self.moved.get();
         let result = step();
-        if self.moved.get() {
+        // A step that has to wait takes that back.
+        if self.moved.get() && !moved {
             self.link.spree.fetch_add(1, Ordering::Relaxed);
         }
-        self.moved.set(self.moved.get() || moved);
         result
     }
 

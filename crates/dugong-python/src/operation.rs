@@ -79,6 +79,16 @@ impl Operation {
     }
 }
 
+/// One that nobody resumes any more ends as if it had been closed.
+impl Drop for Operation {
+    fn drop(&mut self) {
+        if let State::Suspended(running) = self.state.get_mut() {
+            // If there is no interpreter any more, nothing is left to be done.
+            let _ = Python::try_attach(|py| running.task.interrupted(running.connection.bind(py)));
+        }
+    }
+}
+
 #[pymethods]
 impl Operation {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

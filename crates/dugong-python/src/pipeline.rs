@@ -494,7 +494,8 @@ impl Task for Next {
         }
         // Nobody reads until the next call.
         let let_go = |state: &mut State| {
-            if let Some((_, reading)) = &mut state.collecting {
+            let is_mine = state.asker.upgrade().is_some_and(|asker| Arc::ptr_eq(&asker, &self.token));
+            if let Some((_, reading)) = state.collecting.as_mut().filter(|_| is_mine) {
                 reading.let_go();
             }
             Ok(())

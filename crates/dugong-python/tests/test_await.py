@@ -8,6 +8,7 @@ import gc
 import inspect
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -1040,6 +1041,52 @@ except KeyboardInterrupt:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.stderr == ''
     assert done.stdout == 'interrupted\n'
+
+
+def test_a_program_ends_though_a_lookup_goes_on() -> None:
+    code = """
+import asyncio, socket, sys, time
+sys.path.insert(0, sys.argv[1])
+import dugong
+usual = socket.getaddrinfo
+def getaddrinfo(*args, **kwargs):
+    time.sleep(1000)
+socket.getaddrinfo = getaddrinfo
+async def main():
+    try:
+        async with asyncio.timeout(0.05):
+            await dugong.HTTPConnection('slow.test').co_connect()
+    except TimeoutError:
+        print('cancelled')
+asyncio.run(main())
+"""
+    source = str(Path(dugong.__path__[0]).parent)
+    command = [sys.executable, '-X', 'dev', '-W', 'error', '-c', code, source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.stdout, done.stderr, done.returncode) == ('cancelled\n', '', 0)
+
+
+def test_one_that_is_dropped_while_it_connects_leaves_no_connection(
+    serve_plain: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'trace'))
+
+    def silent(peer: Peer) -> None:
+        peer.rest()
+
+    conn = serve_plain(silent)
+    conn.proxy = ('127.0.0.1', conn.port)
+    conn.ssl_context = ssl.create_default_context()
+    crt = conn.co_connect()
+    for need in crt:
+        if need.mask == POLLIN:  # it waits for the answer of the proxy
+            break
+        assert need.poll(LIMIT)
+    assert conn.trace_fh
+    del crt
+    assert conn.trace_fh is None
+    never = conn.co_connect()
+    del never
 
 
 def test_a_cancelled_task_is_freed_without_garbage_collection(local: Local) -> None:
