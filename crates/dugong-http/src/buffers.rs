@@ -38,7 +38,6 @@ pub(crate) fn lend(kind: Kind, take: impl FnOnce(Vec<u8>)) {
 }
 
 /// Keeps a buffer, or gives it back to the system.
-#[inline]
 pub(crate) fn keep(kind: Kind, buffer: Vec<u8>) {
     let _ = BUFFERS.try_with(|kept| {
         let kept = &mut kept.borrow_mut()[kind as usize];

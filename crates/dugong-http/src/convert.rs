@@ -63,7 +63,7 @@ macro_rules! contents {
 
 contents!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
 
-fn request_head(parts: &http::request::Parts) -> Result<RequestHead, Misuse> {
+pub(crate) fn request_head(parts: &http::request::Parts) -> Result<RequestHead, Misuse> {
     let method = Method::new(parts.method.as_str())?;
     let target = match parts.uri.path_and_query() {
         Some(target) if target.as_str().starts_with('?') => format!("/{target}"),

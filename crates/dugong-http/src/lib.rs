@@ -2,7 +2,8 @@
 //!
 //! Many requests can be sent before any response is read, without deadlock; content is complete or there is an error; when a
 //! connection is gone there is one error for it, which says what became of each request. Over TLS, through proxies, to any address
-//! of a name, to Unix sockets, and over streams that the caller brings; and no wait is longer than the caller allows.
+//! of a name, to Unix sockets, and over streams that the caller brings; blocking, or in tasks; and no wait is longer than the caller
+//! allows.
 //!
 //! ```
 //! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -72,6 +73,9 @@
 //! | `rustls` (on unless switched off) | TLS |
 //! | `socks` | SOCKS5 proxies |
 //! | `tracing` | spans and events with the target `dugong` |
+//! | `async` | the client for tasks of any runtime: the module `asynchronous` |
+//! | `tokio` | the same for tokio: the module `tokio` |
+//! | `tower` | a connection as a service of tower: the module `tower` |
 
 #[cfg(feature = "async")]
 pub mod asynchronous;
@@ -79,6 +83,8 @@ pub mod convert;
 pub mod step;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod transport;
 
 mod blocking;

@@ -1,4 +1,42 @@
 //! The client for tasks of tokio.
+//!
+//! These are the types of [`asynchronous`], where more is said, with [`Tokio`] for their runtime, and by the names that the
+//! blocking client has. A [`Response`] is tokio's [`AsyncRead`] and [`AsyncBufRead`], and a [`ContentWriter`] its
+//! [`AsyncWrite`]; [`Config::over_io`] takes any stream of tokio's.
+//!
+//! ```
+//! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
+//! # let url = format!("http://{}", origin.address());
+//! use dugong_http::Request;
+//! use dugong_http::tokio::Connection;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let mut connection = Connection::connect(&url).await?;
+//! connection.send_request(Request::get("/doc/1")).await?;
+//! connection.send_request(Request::get("/doc/2")).await?; // before any response is read
+//! let mut first = connection.read_response().await?;
+//! tokio::io::copy(&mut first, &mut tokio::io::sink()).await?; // an error if it is cut short, never a short body
+//! let second = connection.read_response().await?.read_all().await?;
+//! assert!(!second.is_empty());
+//!
+//! let mut pipeline = connection.pipeline((0..1000).map(|i| Request::get(format!("/doc/{i}")))).max_requests(32);
+//! while let Some(response) = pipeline.next().await? {
+//!     response.discard().await?;
+//! }
+//!
+//! let (mut requests, mut responses) = connection.split(); // for two tasks
+//! let sender = tokio::spawn(async move { requests.send_request(Request::put("/x").body("hello")).await });
+//! assert_eq!(responses.read_response().await?.expect("one was sent").status(), 200);
+//! sender.await??;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Panics
+//!
+//! Connecting panics outside of a runtime of tokio's, or in one without its driver for I/O; and a limit of time in one without
+//! the driver for time.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, RawFd};

@@ -109,7 +109,7 @@ pub struct Collected {
     pub trailers: Fields,
 }
 
-/// The responses of a pipeline as a [`Stream`].
+/// The responses of a pipeline as a [`Stream`]: see [`Pipeline::collected`].
 ///
 /// After [`Error::Local`], [`Error::TimedOut`] and [`Error::ContentTooLong`] it goes on; what was too long is skipped. After any
 /// other error it has come to its end.

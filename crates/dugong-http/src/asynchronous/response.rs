@@ -186,9 +186,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         let (receiving, shared) = self.reader.receiver();
         receiving.half.consume(count, &mut shared.queue());
         receiving.tell_complete(shared);
-        if receiving.is_between() {
-            receiving.rest();
-        }
+        receiving.rest_between(shared);
         if let Reader::Half(half) = &self.reader {
             half.something_was_read();
         }

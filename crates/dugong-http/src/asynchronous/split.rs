@@ -138,6 +138,12 @@ impl<R: Runtime> RequestHalf<R> {
         }
     }
 
+    /// Whether content was announced that is not complete.
+    #[cfg(feature = "tower")]
+    pub(crate) fn owes_content(&self) -> bool {
+        self.sending.half().owes_content()
+    }
+
     /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
     /// (chunked).
     #[must_use]

@@ -189,9 +189,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         self.waiting.begin();
         if let Some(receiving) = &mut self.receiving {
             receiving.tell_complete(self.shared);
-            if receiving.is_between() {
-                self.rest();
-            }
+            receiving.rest_between(self.shared);
         }
         if let Some(half) = self.half {
             match half.side {

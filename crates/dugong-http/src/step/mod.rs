@@ -181,10 +181,17 @@ impl Sending {
         self.half.give_up();
     }
 
-    /// Lends its buffer to whoever needs one, if there is nothing in it.
+    #[cfg(feature = "async")]
+    #[inline(never)]
+    fn borrow_buffer(&mut self) {
+        buffers::lend(Kind::Send, |buffer| self.half.lend_buffer(buffer));
+    }
+
+    /// Lends its buffer to whoever needs one, if there is nothing in it, and if it is worth while.
     #[cfg(feature = "async")]
     pub(crate) fn rest(&mut self) {
-        if !self.half.owes_content()
+        if self.half.buffer_capacity() > SMALL
+            && !self.half.owes_content()
             && let Some(buffer) = self.half.release_buffer()
         {
             buffers::keep(Kind::Send, buffer);
@@ -203,6 +210,10 @@ impl Sending {
         self.upload.as_ref().map_or(0, |upload| upload.content.len() - upload.sent)
     }
 }
+
+/// A buffer of so many bytes is not worth lending.
+#[cfg(feature = "async")]
+const SMALL: usize = 512;
 
 /// Called with each interim response.
 pub(crate) type OnInterim = Box<dyn FnMut(&ResponseHead) + Send + Sync>;
@@ -263,11 +274,14 @@ impl Receiving {
         }
     }
 
-    /// Whether it is between two responses, with nothing of the next one.
+    /// Lends its buffer to whoever needs one, if no response is due.
     #[cfg(feature = "async")]
     #[inline]
-    pub(crate) fn is_between(&self) -> bool {
-        self.half.unconsumed().is_empty() && !self.half.is_in_content()
+    pub(crate) fn rest_between(&mut self, shared: &Shared) {
+        let is_unused = self.half.buffer_capacity() > 0 && self.half.unconsumed().is_empty() && !self.half.is_in_content();
+        if is_unused && shared.queue().is_empty() {
+            self.rest();
+        }
     }
 
     /// Takes the final head that is ready.

@@ -33,9 +33,41 @@ impl Receiving {
     pub(super) fn room(&mut self) -> &mut [u8] {
         #[cfg(feature = "async")]
         if self.half.buffer_capacity() == 0 {
-            buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
+            self.borrow_buffer();
         }
         self.half.space()
+    }
+
+    #[cfg(feature = "async")]
+    #[inline(never)]
+    fn borrow_buffer(&mut self) {
+        buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
+    }
+
+    /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has.
+    pub(super) fn look(&mut self, shared: &Shared, stream: &mut impl Stream) {
+        #[cfg(feature = "async")]
+        if self.half.buffer_capacity() == 0 {
+            let mut few = [0; 64];
+            match stream.read(&mut few) {
+                Ok(Progress::Needs(_)) => {}
+                Ok(Progress::Done(0)) => self.ended(shared),
+                Ok(Progress::Done(count)) => {
+                    let room = self.room();
+                    // There is more room, since a buffer has at least 1 KiB.
+                    room[..count].copy_from_slice(&few[..count]);
+                    self.half.received(count);
+                }
+                Err(error) => {
+                    self.said = Some(error);
+                    self.half.receive_broken();
+                }
+            }
+            return;
+        }
+        if !self.half.space().is_empty() {
+            let _ = self.fill(shared, stream);
+        }
     }
 
     /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset

@@ -6,8 +6,6 @@ use std::time::Instant;
 use dugong_proto::{CloseReason, Content, Fields, HeadKind, Misuse, Outstanding};
 
 use super::{Duplex, Interest, Progress, Shared, Upload, refused};
-#[cfg(feature = "async")]
-use crate::buffers::{self, Kind};
 use crate::error::Error;
 use crate::events::Event;
 use crate::request::Request;
@@ -77,7 +75,7 @@ impl Duplex<'_> {
         let sender = self.sender();
         #[cfg(feature = "async")]
         if sender.half.buffer_capacity() == 0 {
-            buffers::lend(Kind::Send, |buffer| sender.half.lend_buffer(buffer));
+            sender.borrow_buffer();
         }
         let mut queue = shared.queue();
         let pending = sender.half.to_send().len();
@@ -132,8 +130,8 @@ impl Duplex<'_> {
         if !is_idle {
             return Ok(());
         }
-        if !receiver.half.is_at_eof() && !receiver.room().is_empty() {
-            let _ = receiver.fill(self.shared, stream);
+        if !receiver.half.is_at_eof() {
+            receiver.look(self.shared, stream);
         }
         let mut queue = self.shared.queue();
         let polled = receiver.half.poll_head(&mut queue);

@@ -1,0 +1,484 @@
+//! A connection as a [`Service`]: a handle that can be cloned, and a driver, a future that somebody has to poll.
+//!
+//! Requests are sent in the order of the calls, without waiting for responses: what may follow what is up to the caller. Responses
+//! wait for their readers one piece at a time, and one that nobody reads holds up those behind it; one that is dropped is
+//! skipped.
+//!
+//! ```
+//! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
+//! # let url = format!("http://{}", origin.address());
+//! use dugong_http::asynchronous::Connection;
+//! use dugong_http::tower::service;
+//! use tower_service::Service;
+//! # #[cfg(feature = "tokio")] {
+//! # use dugong_http::tokio::Tokio;
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let connection: Connection<Tokio> = Connection::connect(&url).await?;
+//! let (mut service, driver) = service(connection);
+//! tokio::spawn(driver);
+//! let request = http::Request::get("/doc/1").body(String::new())?;
+//! std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+//! let response = service.call(request).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?; }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use dugong_proto::{Announced, CloseReason, Fields};
+use http_body::{Body, Frame};
+use tower_service::Service;
+
+use crate::asynchronous::{Connection, RequestHalf, Response, ResponseHalf, Runtime};
+use crate::convert::{request_head, to_fields, to_header_map, to_response};
+use crate::error::{Closed, Error, Requests};
+use crate::request::Request;
+
+/// Makes a service of a connection, and the driver without which nothing happens. The driver ends when all handles are dropped and
+/// all is answered, or with the connection.
+pub fn service<R: Runtime, B>(connection: Connection<R>) -> (Handle<B>, Driver)
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError> + Send,
+{
+    let state = State {
+        queue: VecDeque::new(),
+        in_flight: VecDeque::new(),
+        handles: 1,
+        is_over: false,
+        driver: None,
+        waiting: Vec::new(),
+    };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    let (requests, responses) = connection.split();
+    let (sender, receiver) = (shared.clone(), shared.clone());
+    let driver = Driver(Box::pin(async move {
+        let mut sending = pin!(send(requests, &sender));
+        let mut receiving = pin!(receive(responses, &receiver));
+        let (mut is_sent, mut is_received) = (false, false);
+        poll_fn(|cx| {
+            receiver.state().driver = Some(cx.waker().clone());
+            is_received = is_received || receiving.as_mut().poll(cx).is_ready();
+            is_sent = is_sent || sending.as_mut().poll(cx).is_ready();
+            // What has ended one may end the other.
+            is_received = is_received || receiving.as_mut().poll(cx).is_ready();
+            if is_sent && is_received { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }));
+    (Handle { shared }, driver)
+}
+
+/// How many requests may be under way: more than that have to wait until the service is ready.
+const MOST: usize = 64;
+
+/// Any error.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why there is no response, or not all of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The connection, or the request.
+    Http(Error),
+    /// The content of the request could not be had. The connection ends, since it cannot be completed.
+    Content(BoxError),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServiceError::Http(error) => error.fmt(f),
+            ServiceError::Content(_) => f.write_str("the content of the request could not be had"),
+        }
+    }
+}
+
+impl StdError for ServiceError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            ServiceError::Http(error) => error.source(),
+            ServiceError::Content(error) => Some(&**error),
+        }
+    }
+}
+
+/// The handle of a connection.
+pub struct Handle<B> {
+    shared: Arc<Shared<B>>,
+}
+
+/// What makes a connection go on.
+#[must_use = "nothing happens unless it is polled"]
+pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// What all handles and the driver share.
+struct Shared<B>(Mutex<State<B>>);
+
+struct State<B> {
+    /// Those that are to be sent.
+    queue: VecDeque<(http::Request<B>, Arc<Exchange>)>,
+    /// Those whose responses are due.
+    in_flight: VecDeque<Arc<Exchange>>,
+    handles: usize,
+    /// No more is sent.
+    is_over: bool,
+    driver: Option<Waker>,
+    /// Handles that wait for room.
+    waiting: Vec<Waker>,
+}
+
+impl<B> Shared<B> {
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next request that is to be sent; `None` if there will be none.
+    fn poll_next(&self) -> Poll<Option<(http::Request<B>, Arc<Exchange>)>> {
+        let mut state = self.state();
+        match state.queue.pop_front() {
+            Some((request, exchange)) => {
+                state.in_flight.push_back(exchange.clone());
+                Poll::Ready(Some((request, exchange)))
+            }
+            None if state.is_over || state.handles == 0 => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The oldest is answered.
+    fn answered(&self) -> Option<Arc<Exchange>> {
+        let mut state = self.state();
+        state.waiting.drain(..).for_each(Waker::wake);
+        state.in_flight.pop_front()
+    }
+
+    /// There is an end to it: all that is not answered never will be.
+    fn end(&self, first: Option<Error>, requests: &Requests) {
+        let mut state = self.state();
+        state.is_over = true;
+        state.waiting.drain(..).for_each(Waker::wake);
+        let mut error = first;
+        let in_flight = std::mem::take(&mut state.in_flight);
+        let unsent = std::mem::take(&mut state.queue).into_iter().map(|(_, exchange)| exchange);
+        for exchange in in_flight.into_iter().chain(unsent) {
+            let cause = Closed::InOrder(CloseReason::Broken);
+            let other = || Error::Closed { cause, requests: requests.clone() };
+            exchange.fail(ServiceError::Http(error.take().unwrap_or_else(other)));
+        }
+    }
+}
+
+impl<B> Clone for Handle<B> {
+    fn clone(&self) -> Self {
+        self.shared.state().handles += 1;
+        Handle { shared: self.shared.clone() }
+    }
+}
+
+impl<B> Drop for Handle<B> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.handles -= 1;
+        if state.handles == 0 {
+            state.driver.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl<B> fmt::Debug for Handle<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.state();
+        f.debug_struct("Handle").field("queue", &state.queue.len()).field("in_flight", &state.in_flight.len()).finish()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<B> Service<http::Request<B>> for Handle<B> {
+    type Response = http::Response<Incoming>;
+    type Error = ServiceError;
+    type Future = Answer;
+
+    /// Ready unless too many requests are under way. That the connection is over is told by the answer to a call.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServiceError>> {
+        let mut state = self.shared.state();
+        if state.is_over || state.queue.len() + state.in_flight.len() < MOST {
+            return Poll::Ready(Ok(()));
+        }
+        state.waiting.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Answer {
+        let exchange = Arc::new(Exchange::default());
+        let mut state = self.shared.state();
+        if state.is_over {
+            let cause = Closed::InOrder(CloseReason::Broken);
+            exchange.fail(ServiceError::Http(Error::Closed { cause, requests: Requests::default() }));
+        } else {
+            state.queue.push_back((request, exchange.clone()));
+            state.driver.take().into_iter().for_each(Waker::wake);
+        }
+        Answer(Incoming { exchange, is_over: false })
+    }
+}
+
+/// A response on its way from the driver to whoever asked.
+#[derive(Default)]
+struct Exchange(Mutex<Delivery>);
+
+#[derive(Default)]
+struct Delivery {
+    head: Option<http::Response<()>>,
+    /// At most one piece at a time.
+    piece: Option<Result<Frame<Bytes>, ServiceError>>,
+    has_ended: bool,
+    reader: Option<Waker>,
+    driver: Option<Waker>,
+    /// Nobody wants it.
+    is_unwanted: bool,
+}
+
+impl Exchange {
+    fn delivery(&self) -> MutexGuard<'_, Delivery> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, give: impl FnOnce(&mut Delivery)) {
+        let mut delivery = self.delivery();
+        give(&mut delivery);
+        delivery.reader.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn fail(&self, error: ServiceError) {
+        self.give(|delivery| {
+            delivery.piece = Some(Err(error));
+            delivery.has_ended = true;
+        });
+    }
+
+    /// Waits until the last piece was taken; false if nobody wants more.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut delivery = self.delivery();
+        if delivery.is_unwanted {
+            return Poll::Ready(false);
+        }
+        if delivery.piece.is_none() {
+            return Poll::Ready(true);
+        }
+        delivery.driver = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// A response that is to come.
+#[derive(Debug)]
+pub struct Answer(Incoming);
+
+impl Future for Answer {
+    type Output = Result<http::Response<Incoming>, ServiceError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let exchange = self.0.exchange.clone();
+        let mut delivery = exchange.delivery();
+        if let Some(head) = delivery.head.take() {
+            // What is left here is unwanted by nobody.
+            let content = std::mem::replace(&mut self.0, Incoming { exchange: Arc::default(), is_over: true });
+            return Poll::Ready(Ok(head.map(|()| content)));
+        }
+        if let Some(Err(_)) = &delivery.piece
+            && let Some(Err(error)) = delivery.piece.take()
+        {
+            return Poll::Ready(Err(error));
+        }
+        delivery.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// The content of a response.
+pub struct Incoming {
+    exchange: Arc<Exchange>,
+    is_over: bool,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = ServiceError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let exchange = self.exchange.clone();
+        let mut delivery = exchange.delivery();
+        let piece = delivery.piece.take();
+        if piece.is_none() && !delivery.has_ended {
+            delivery.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        delivery.driver.take().into_iter().for_each(Waker::wake);
+        self.is_over = matches!(piece, None | Some(Err(_)));
+        Poll::Ready(piece)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let delivery = self.exchange.delivery();
+        self.is_over || delivery.has_ended && delivery.piece.is_none()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let mut delivery = self.exchange.delivery();
+        delivery.is_unwanted = true;
+        delivery.driver.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Sends all requests that are asked for.
+async fn send<R: Runtime, B>(mut requests: RequestHalf<R>, shared: &Shared<B>)
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    while let Some((request, exchange)) = poll_fn(|_| shared.poll_next()).await {
+        match send_one(&mut requests, request).await {
+            Ok(()) => {}
+            Err(ServiceError::Http(error @ Error::Local(_))) if !requests.owes_content() => {
+                // Nothing of it was sent.
+                shared.state().in_flight.retain(|other| !Arc::ptr_eq(other, &exchange));
+                exchange.fail(ServiceError::Http(error));
+            }
+            // What the other half reads says what became of it.
+            Err(ServiceError::Http(_)) => break,
+            Err(error @ ServiceError::Content(_)) => {
+                shared.state().in_flight.retain(|other| !Arc::ptr_eq(other, &exchange));
+                exchange.fail(error);
+                break;
+            }
+        }
+    }
+    shared.state().is_over = true;
+}
+
+async fn send_one<R: Runtime, B>(requests: &mut RequestHalf<R>, request: http::Request<B>) -> Result<(), ServiceError>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let local = |misuse| ServiceError::Http(Error::Local(misuse));
+    let (parts, body) = request.into_parts();
+    let mut head = request_head(&parts).map_err(local)?;
+    let has_content = !body.is_end_stream();
+    head.content = match body.size_hint().exact() {
+        _ if !has_content && head.method().expects_content() => Announced::Length(0),
+        _ if !has_content => Announced::Nothing,
+        Some(length) => Announced::Length(length),
+        None => Announced::Chunked,
+    };
+    let is_chunked = head.content == Announced::Chunked;
+    requests.send_request(Request::from(head)).await.map_err(ServiceError::Http)?;
+    if !has_content {
+        return Ok(());
+    }
+    let mut body = pin!(body);
+    let mut trailers = Fields::new();
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        match frame.map_err(|error| ServiceError::Content(error.into()))?.into_data() {
+            Ok(mut data) => {
+                while data.has_remaining() {
+                    let piece = data.chunk();
+                    requests.send_content(piece).await.map_err(ServiceError::Http)?;
+                    let count = piece.len();
+                    data.advance(count);
+                }
+            }
+            Err(frame) => {
+                if let Ok(map) = frame.into_trailers()
+                    && is_chunked
+                {
+                    trailers = to_fields(&map).map_err(local)?;
+                }
+            }
+        }
+    }
+    requests.finish_content(&trailers).await.map_err(ServiceError::Http)
+}
+
+/// Reads all responses, and hands them to whoever asked.
+async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<B>) {
+    loop {
+        let outcome = match responses.read_response().await {
+            Ok(Some(response)) => match shared.answered() {
+                Some(exchange) => deliver(response, &exchange).await,
+                None => Ok(()),
+            },
+            Ok(None) => return shared.end(None, &responses.outstanding()),
+            Err(error) => Err(Some(error)),
+        };
+        if let Err(error) = outcome {
+            return shared.end(error, &responses.outstanding());
+        }
+    }
+}
+
+/// Hands a response on, piece by piece; an error if the connection ends with it, and the error itself if nobody was told of it.
+async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange) -> Result<(), Option<Error>> {
+    let head = to_response(response.head(), ());
+    exchange.give(|delivery| delivery.head = Some(head));
+    loop {
+        if !poll_fn(|cx| exchange.poll_room(cx)).await {
+            return response.discard().await.map_err(Some);
+        }
+        match response.fill().await {
+            Ok(Some(bytes)) => {
+                let piece = Bytes::copy_from_slice(bytes);
+                response.consume(piece.len());
+                exchange.give(|delivery| delivery.piece = Some(Ok(Frame::data(piece))));
+            }
+            Ok(None) => {
+                let trailers = response.trailers();
+                let frame = (!trailers.is_empty()).then(|| Frame::trailers(to_header_map(trailers)));
+                exchange.give(|delivery| {
+                    delivery.piece = frame.map(Ok);
+                    delivery.has_ended = true;
+                });
+                return Ok(());
+            }
+            Err(error) => {
+                exchange.fail(ServiceError::Http(error));
+                return Err(None);
+            }
+        }
+    }
+}

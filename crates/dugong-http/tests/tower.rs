@@ -1,0 +1,236 @@
+//! A connection as a service.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dugong_http::Error;
+use dugong_http::asynchronous::PollStream;
+use dugong_http::tokio::Connection;
+use dugong_http::tower::{Handle, Incoming, ServiceError, service};
+use dugong_origin::{Config, Origin, document};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use tower_service::Service;
+
+const GUARD: Duration = Duration::from_secs(20);
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(GUARD, test).await.expect("it hangs") })
+}
+
+/// A service of an origin, and its driver in a task.
+async fn connected<B>(origin: &Origin) -> (Handle<B>, tokio::task::JoinHandle<()>)
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<dugong_http::tower::BoxError> + Send,
+{
+    let connection = Connection::connect(&format!("http://{}", origin.address())).await.unwrap();
+    let (service, driver) = service(connection);
+    (service, tokio::spawn(driver))
+}
+
+async fn call<B>(service: &mut Handle<B>, request: Request<B>) -> Result<Response<Incoming>, ServiceError> {
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    service.call(request).await
+}
+
+async fn whole(mut content: Incoming) -> Result<(Vec<u8>, bool), ServiceError> {
+    let (mut bytes, mut has_trailers) = (Vec::new(), false);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut content).poll_frame(cx)).await {
+        match frame?.into_data() {
+            Ok(data) => bytes.extend_from_slice(&data),
+            Err(_) => has_trailers = true,
+        }
+    }
+    assert!(content.is_end_stream());
+    Ok((bytes, has_trailers))
+}
+
+fn get(target: &str) -> Request<String> {
+    Request::get(target).body(String::new()).unwrap()
+}
+
+#[test]
+fn many_calls_at_once_are_answered_in_order_by_clones_of_one_handle() {
+    let origin = Origin::start(Config::default()).unwrap();
+    run(async {
+        let (service, driver) = connected::<String>(&origin).await;
+        let tasks: Vec<_> = (0..200)
+            .map(|i| {
+                let mut service = service.clone();
+                tokio::spawn(async move {
+                    let response = call(&mut service, get(&format!("/doc/{i}"))).await.unwrap();
+                    assert_eq!(whole(response.into_body()).await.unwrap().0, document(&i.to_string()));
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        drop(service);
+        driver.await.unwrap();
+    });
+    assert_eq!(origin.counts().connections, 1);
+}
+
+#[test]
+fn content_that_nobody_reads_is_skipped_and_trailers_arrive() {
+    let origin = Origin::start(Config::default()).unwrap();
+    run(async {
+        let (mut service, _driver) = connected::<String>(&origin).await;
+        drop(call(&mut service, get("/bytes/10000000")).await.unwrap());
+        let (content, has_trailers) =
+            whole(call(&mut service, get("/chunked/70000?trailers=1")).await.unwrap().into_body()).await.unwrap();
+        assert_eq!((content.len(), has_trailers), (70_000, true));
+        // A call that is given up is answered to nobody.
+        drop(service.call(get("/bytes/100000")));
+        let (content, _) = whole(call(&mut service, get("/doc/1")).await.unwrap().into_body()).await.unwrap();
+        assert_eq!(content, document("1"));
+    });
+}
+
+/// Content of unknown length, in pieces, or an error in the place of one.
+struct Pieces(VecDeque<Option<&'static str>>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| match piece {
+            Some(piece) => Ok(Frame::data(piece.into())),
+            None => Err(std::io::ErrorKind::Other.into()),
+        }))
+    }
+}
+
+#[test]
+fn content_of_requests_is_sent_with_a_length_or_in_chunks() {
+    let origin = Origin::start(Config::default()).unwrap();
+    run(async {
+        let (mut service, _driver) = connected::<String>(&origin).await;
+        let request = Request::put("/x?digest=0").header("Expect", "100-continue").body("hello".to_owned()).unwrap();
+        let (content, _) = whole(call(&mut service, request).await.unwrap().into_body()).await.unwrap();
+        assert_eq!(content, br#"{"length":5,"sha256":null}"#);
+        let (mut service, _driver) = connected::<Pieces>(&origin).await;
+        let request = Request::put("/x?digest=0").body(Pieces([Some("one "), Some(""), Some("two")].into())).unwrap();
+        let (content, _) = whole(call(&mut service, request).await.unwrap().into_body()).await.unwrap();
+        assert_eq!(content, br#"{"length":7,"sha256":null}"#);
+    });
+}
+
+#[test]
+fn a_request_that_is_not_valid_is_refused_and_the_others_go_on() {
+    let origin = Origin::start(Config::default()).unwrap();
+    run(async {
+        let (mut service, _driver) = connected::<String>(&origin).await;
+        let bad = Request::get("/").header("Transfer-Encoding", "gzip").body(String::new()).unwrap();
+        let error = call(&mut service, bad).await.map(drop).unwrap_err();
+        assert!(matches!(error, ServiceError::Http(Error::Local(_))), "{error:?}");
+        assert_eq!(call(&mut service, get("/small")).await.unwrap().status(), 200);
+    });
+}
+
+#[test]
+fn content_that_cannot_be_had_ends_the_connection_and_says_why() {
+    let origin = Origin::start(Config::default()).unwrap();
+    run(async {
+        let (mut service, driver) = connected::<Pieces>(&origin).await;
+        let request = Request::put("/x?digest=0").body(Pieces([Some("one "), None].into())).unwrap();
+        let error = call(&mut service, request).await.map(drop).unwrap_err();
+        assert!(matches!(error, ServiceError::Content(_)), "{error:?}");
+        driver.await.unwrap();
+        let after = Request::get("/").body(Pieces(VecDeque::new())).unwrap();
+        let error = call(&mut service, after).await.map(drop).unwrap_err();
+        assert!(matches!(error, ServiceError::Http(Error::Closed { .. })), "{error:?}");
+    });
+}
+
+#[test]
+fn when_the_connection_ends_every_call_is_told() {
+    let (near, mut far) = tokio::io::duplex(100_000);
+    run(async {
+        let config = dugong_http::Config::new();
+        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
+        let (mut service, driver) = service::<_, String>(connection);
+        let driver = tokio::spawn(driver);
+        let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
+        tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+        let [first, second, third] = calls;
+        // It takes the requests before it goes.
+        let mut taken = vec![0; 200];
+        let _ = tokio::io::AsyncReadExt::read(&mut far, &mut taken).await.unwrap();
+        let first = first.await.unwrap();
+        assert_eq!(whole(first.into_body()).await.unwrap().0, b"hi");
+        drop(far);
+        for call in [second, third] {
+            let error = call.await.map(drop).unwrap_err();
+            assert!(matches!(error, ServiceError::Http(Error::Closed { .. })), "{error:?}");
+        }
+        driver.await.unwrap();
+    });
+}
+
+#[test]
+fn a_service_without_room_is_not_ready() {
+    /// A stream that takes everything and says nothing.
+    struct Silent;
+
+    impl PollStream for Silent {
+        fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()))
+        }
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    run(async {
+        let config = dugong_http::Config::new();
+        let origin = dugong_http::Origin::http("origin", 80);
+        let connection = Connection::over_poll_stream(&config, Silent, &origin).await.unwrap();
+        let (mut service, driver) = service::<_, String>(connection);
+        let driver = tokio::spawn(driver);
+        let mut calls = Vec::new();
+        for _ in 0..64 {
+            poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+            calls.push(service.call(get("/")));
+            tokio::task::yield_now().await;
+        }
+        let ready = poll_fn(|cx| Poll::Ready(service.poll_ready(cx).is_ready())).await;
+        assert!(!ready);
+        driver.abort();
+    });
+}
+
+#[expect(dead_code, reason = "it only has to compile")]
+fn bodies_that_cannot_fail_will_do(connection: Connection) {
+    struct Never;
+
+    impl Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    drop(service::<_, Never>(connection));
+}
