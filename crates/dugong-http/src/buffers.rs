@@ -2,9 +2,11 @@
 //!
 //! Each thread keeps a few of its own, so that neither a lock nor a clock is needed: a connection lends its buffers as soon as
 //! there is nothing in them and it has to wait, and takes one when it has something to do. However many connections wait in a
-//! thread, there are as many buffers as are in use, and these few.
+//! thread, there are as many buffers as are in use, and these few. Where there are only a few connections in the first place,
+//! they keep their buffers, since lending takes time.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,32 @@ const KEPT: usize = 4;
 
 /// A larger one is not kept.
 const LARGEST: usize = 256 * 1024;
+
+/// How many connections of the program hold a buffer to receive into, whether there is something in it or not.
+static HOLDERS: AtomicUsize = AtomicUsize::new(0);
+
+/// A connection that holds a buffer to receive into.
+#[derive(Debug)]
+pub(crate) struct Holder(());
+
+impl Holder {
+    pub(crate) fn new() -> Self {
+        HOLDERS.fetch_add(1, Ordering::Relaxed);
+        Holder(())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        HOLDERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether so many connections hold buffers that one that needs none now had better lend it.
+#[inline]
+pub(crate) fn are_wanted() -> bool {
+    HOLDERS.load(Ordering::Relaxed) > KEPT
+}
 
 type Kept = [Vec<Vec<u8>>; 2];
 

@@ -239,8 +239,8 @@ impl<R: Runtime> Connection<R> {
     /// Gives the memory of buffers that hold nothing now back to the system: those of this connection, and those that this thread
     /// keeps for the next connection that needs one.
     pub fn release_buffers(&mut self) {
-        self.receiving.rest();
-        self.sending.rest();
+        self.receiving.release_buffer();
+        drop(self.sending.half.release_buffer());
         self.shared.queue().shrink();
         crate::buffers::release();
     }

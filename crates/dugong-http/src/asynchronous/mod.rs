@@ -40,8 +40,8 @@
 //!
 //! # Memory
 //!
-//! A connection that waits, or has nothing to do, holds no buffers: they are lent to the next connection of the thread that needs
-//! some, and each thread keeps four of each kind. [`Connection::release_buffers`] gives them back to the system. Over TLS the
+//! If more than four connections of the program have buffers, one that waits, or has nothing to do, holds none: they are lent to
+//! the next connection of the thread that needs some, and each thread keeps four of each kind. [`Connection::release_buffers`] gives them back to the system. Over TLS the
 //! session has buffers of its own.
 
 mod body;

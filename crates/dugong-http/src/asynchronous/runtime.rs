@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// The adapter of a runtime: how its tasks wait for descriptors and for time.
 ///
-/// It is all that a runtime has to be told of; `examples/smol.rs` is one of 60 lines. It is a type of which there need not be a
+/// It is all that a runtime has to be told of; `examples/smol/adapter.rs` is one of 80 lines. It is a type of which there need not be a
 /// value.
 pub trait Runtime: Sized + Send + Sync + 'static {
     /// A descriptor that the runtime watches. Dropping it ends that, and drops the descriptor after that.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::runtime::Runtime;
 use super::transport::{Asks, Crossing, Polled, Transport};
+use crate::buffers;
 use crate::error::Error;
 use crate::halves::{Ends, Side};
 use crate::patience::{Patience, more_exactly};
@@ -249,6 +250,9 @@ impl<'a, R: Runtime> Access<'a, R> {
 
     /// Nothing is under way that needs buffers: whoever needs some can have them.
     fn rest(&mut self) {
+        if !buffers::are_wanted() {
+            return;
+        }
         if let Some(receiving) = &mut self.receiving {
             receiving.rest();
         }

@@ -270,7 +270,7 @@ impl Connection {
 
     /// Gives the memory of buffers that hold nothing now back to the system; they are allocated again when they are needed.
     pub fn release_buffers(&mut self) {
-        drop(self.receiving.half.release_buffer());
+        self.receiving.release_buffer();
         drop(self.sending.half.release_buffer());
         self.shared.queue().shrink();
     }

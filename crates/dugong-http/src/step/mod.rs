@@ -226,6 +226,9 @@ pub struct Receiving {
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
     said: Option<io::Error>,
+    /// As long as there is a buffer.
+    #[cfg(feature = "async")]
+    holder: Option<buffers::Holder>,
 }
 
 impl Receiving {
@@ -234,7 +237,14 @@ impl Receiving {
     pub fn new(config: &Config) -> Self {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
         half.require_length(config.require_length);
-        Receiving { half, told: 0, on_interim: None, said: None }
+        Receiving {
+            half,
+            told: 0,
+            on_interim: None,
+            said: None,
+            #[cfg(feature = "async")]
+            holder: None,
+        }
     }
 
     /// The core's half, to look at.
@@ -270,14 +280,26 @@ impl Receiving {
     #[cfg(feature = "async")]
     pub(crate) fn rest(&mut self) {
         if let Some(buffer) = self.half.release_buffer() {
+            self.holder = None;
             buffers::keep(Kind::Receive, buffer);
         }
     }
 
-    /// Lends its buffer to whoever needs one, if no response is due.
+    /// Gives the memory of its buffer back to the system, if there is nothing in it.
+    pub(crate) fn release_buffer(&mut self) {
+        if self.half.release_buffer().is_some() {
+            #[cfg(feature = "async")]
+            drop(self.holder.take());
+        }
+    }
+
+    /// Lends its buffer to whoever needs one, if no response is due and if many have one.
     #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn rest_between(&mut self, shared: &Shared) {
+        if !buffers::are_wanted() {
+            return;
+        }
         let is_unused = self.half.buffer_capacity() > 0 && self.half.unconsumed().is_empty() && !self.half.is_in_content();
         if is_unused && shared.queue().is_empty() {
             self.rest();

@@ -41,6 +41,7 @@ impl Receiving {
     #[cfg(feature = "async")]
     #[inline(never)]
     fn borrow_buffer(&mut self) {
+        self.holder = Some(buffers::Holder::new());
         buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
     }
 
