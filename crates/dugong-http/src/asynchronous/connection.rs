@@ -13,13 +13,13 @@ use dugong_proto::{CloseReason, ResponseHead};
 use super::response::Reader;
 use super::runtime::{Direction, PollStream, Runtime};
 use super::transport::{Asks, Transport};
-use super::waiting::{Access, Waiting};
+use super::waiting::{Access, Waiting, done};
 use super::{ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 use crate::config::Config;
 use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Interest, Progress, Receiving, Sending, Shared};
+use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
 use crate::transport::{Carrier, Connect, Established, Origin, Socket, WaitingFor, Waits};
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
@@ -119,11 +119,44 @@ impl<R: Runtime> Connection<R> {
     /// As there.
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
-        let is_idle = self.shared.queue().is_empty();
-        let number =
-            self.access().looking().drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await?;
-        self.is_quiet = is_idle && self.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
+        let number = match self.send_now(request) {
+            Some(sent) => sent?,
+            None => {
+                let mut access = self.access().looking();
+                access.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await?
+            }
+        };
+        // All that were sent before are answered.
+        let is_alone = number == self.receiving.half().completed();
+        self.is_quiet = is_alone && self.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
         Ok(number)
+    }
+
+    /// Sends a request, if that is possible without waiting: then the runtime need not know of it.
+    fn send_now(&mut self, request: &Request) -> Option<Result<u64, Error>> {
+        if let Err(error) = self.waiting.check(WaitingFor::Sending) {
+            return Some(Err(error));
+        }
+        let mut system = self.transport.as_system()?;
+        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
+        done(duplex.send_request(request, &mut system))
+    }
+
+    /// Reads content that has come already, if there is some.
+    #[inline]
+    pub(super) fn read_content_now(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Error>> {
+        if self.receiving.half().unconsumed().is_empty() {
+            return None;
+        }
+        if let Err(error) = self.waiting.check(WaitingFor::Content) {
+            return Some(Err(error));
+        }
+        let mut system = self.transport.as_system()?;
+        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
+        let read = done(duplex.read_content(buffer, &mut system))?;
+        self.receiving.tell_complete(&self.shared);
+        self.receiving.rest_between(&self.shared);
+        Some(read)
     }
 
     /// Sends all that is left of the requests that were taken, content that was given with them included.
@@ -193,12 +226,16 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     /// As for [the blocking one](crate::Connection::read_response).
     pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
-        if self.is_quiet {
-            let mut is_first = true;
-            // Whoever woke the task, the step that follows finds out whether there is something.
-            poll_fn(|cx| if std::mem::take(&mut is_first) { self.transport.poll_readable(cx) } else { Poll::Ready(()) }).await;
-        }
-        self.access().drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await?;
+        let mut is_quiet = self.is_quiet;
+        self.waiting.begin();
+        poll_fn(|cx| {
+            // Whoever wakes the task then, the step finds out whether there is something.
+            if std::mem::take(&mut is_quiet) && self.transport.poll_readable(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_head(stream))
+        })
+        .await?;
         Ok(Response::new(Reader::Connection(self)))
     }
 

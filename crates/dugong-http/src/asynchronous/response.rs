@@ -122,6 +122,14 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// # Errors
     /// `TimedOut`: can be called again. Otherwise the connection is done for.
     pub async fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.is_at_end() || buffer.is_empty() {
+            return Ok(0);
+        }
+        if let Reader::Connection(connection) = &mut self.reader
+            && let Some(read) = connection.read_content_now(buffer)
+        {
+            return read;
+        }
         self.reader.begin();
         poll_fn(|cx| self.poll_read_content(cx, buffer)).await
     }

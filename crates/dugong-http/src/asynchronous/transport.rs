@@ -101,10 +101,14 @@ impl<R: Runtime> Transport<R> {
         matches!(self.way, Way::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
     }
 
-    /// Whether it is a socket, whatever is over it.
+    /// The socket with what is over it, as the system knows it: for a step that the runtime need not know of unless it has to
+    /// wait.
     #[inline]
-    pub(super) fn is_socket(&self) -> bool {
-        matches!(self.way, Way::Socket(_))
+    pub(super) fn as_system(&self) -> Option<&Descriptor> {
+        match &self.way {
+            Way::Socket(registered) => Some(R::registered(registered)),
+            Way::Brought(_) => None,
+        }
     }
 
     /// Whether it is a socket with nothing over it.

@@ -82,6 +82,12 @@ impl<R: Runtime> Waiting<R> {
         (clock.began, clock.continue_until) = (None, None);
     }
 
+    /// An error if there is no more time for anything.
+    #[inline]
+    pub(super) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
+        self.clock.as_ref().map_or(Ok(()), |clock| clock.patience.check(waiting_for))
+    }
+
     /// After a step that needs something: pending, an error if that has lasted too long, or ready when it is time for another step
     /// anyway.
     fn poll(
@@ -192,7 +198,7 @@ impl<'a, R: Runtime> Access<'a, R> {
             receiving.tell_complete(self.shared);
             receiving.rest_between(self.shared);
         }
-        if let Some(half) = self.half {
+        if let Some(half) = &self.half {
             match half.side {
                 Side::Responses => half.ends.something_was_read(&result),
                 // It may be that there is nothing to wait for any more.
@@ -210,16 +216,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         waiting_for: WaitingFor,
         mut step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Poll<Result<T, Error>> {
-        if let Some(clock) = &self.waiting.clock {
-            clock.patience.check(waiting_for)?;
-        }
-        if self.asks == Asks::System && self.transport.is_socket() {
-            // Usually nothing has to be waited for; then the runtime need not know.
-            let (result, _) = self.step(cx, Asks::SystemAlone, &mut step);
-            if let Some(result) = done(result) {
-                return Poll::Ready(result);
-            }
-        }
+        self.waiting.check(waiting_for)?;
         loop {
             let (result, has_moved) = self.step(cx, self.asks, &mut step);
             if let Some(result) = done(result) {
@@ -269,7 +266,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         asks: Asks,
         step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> (Result<Progress<T>, Error>, bool) {
-        let crossing = self.half.and_then(|half| Some((half.crossing?, half.side)));
+        let crossing = self.half.as_ref().and_then(|half| Some((half.crossing?, half.side)));
         let mut polled = self.transport.polled(cx, crossing, asks);
         let mut duplex =
             Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
@@ -293,7 +290,8 @@ impl<'a, R: Runtime> Access<'a, R> {
 }
 
 /// What has come of a step, if it is done.
-fn done<T>(result: Result<Progress<T>, Error>) -> Option<Result<T, Error>> {
+#[inline]
+pub(super) fn done<T>(result: Result<Progress<T>, Error>) -> Option<Result<T, Error>> {
     match result {
         Ok(Progress::Done(value)) => Some(Ok(value)),
         Ok(Progress::Needs(_)) => None,
