@@ -189,7 +189,7 @@ impl Sending {
 
     /// Lends its buffer to whoever needs one, if there is nothing in it, and if it is worth while.
     #[cfg(feature = "async")]
-    pub(crate) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         if self.half.buffer_capacity() > SMALL
             && !self.half.owes_content()
             && let Some(buffer) = self.half.release_buffer()
@@ -276,9 +276,9 @@ impl Receiving {
         self.said.take_if(|error| is_of_tls(error))
     }
 
-    /// Lends its buffer to whoever needs one, if there is nothing in it.
+    /// Lends its buffer to whoever needs one in this thread, if there is nothing in it; takes one when there is something to do.
     #[cfg(feature = "async")]
-    pub(crate) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         if let Some(buffer) = self.half.release_buffer() {
             self.holder = None;
             buffers::keep(Kind::Receive, buffer);
