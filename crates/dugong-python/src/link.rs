@@ -160,6 +160,12 @@ impl Link {
         Ok(self.senders.load(Ordering::Acquire) == 0 && self.sender(py, is_on_its_way)?)
     }
 
+    /// After many requests, when there are none: gives back the memory for what was outstanding.
+    pub(crate) fn shrink(&self) {
+        self.shared.queue().shrink();
+        self.asked.lock().list.shrink_to_fit();
+    }
+
     /// A request was taken.
     pub(crate) fn ask(&self, method: Py<PyString>, path: Py<PyString>) {
         self.asked.lock().list.push_back((method, path));
@@ -258,6 +264,19 @@ fn borrow<T>(half: &RefCell<T>) -> PyResult<RefMut<'_, T>> {
     half.try_borrow_mut().map_err(|_| errors::StateError::new_err(error))
 }
 
+/// What has nothing to send, and is between two responses, needs no buffers: of many connections, most only wait.
+fn rest(sender: Option<&mut Sender>, receiver: Option<&mut Receiver>) {
+    if let Some(sender) = sender {
+        sender.sending.rest();
+    }
+    if let Some(receiver) = receiver {
+        let half = receiver.receiving.half();
+        if half.unconsumed().is_empty() && !half.is_in_content() {
+            receiver.receiving.rest();
+        }
+    }
+}
+
 /// After how many steps without a wait others have their turn: some megabytes, or some milliseconds.
 const LAPS: u32 = 64;
 
@@ -311,7 +330,9 @@ impl Grip {
         let nobody_reads = self.link.readers.load(Ordering::Acquire) == 0;
         let other = if nobody_reads { self.link.receiver.try_lock() } else { None };
         let mut receiver = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
-        self.counted(|| step(&mut sender, receiver.as_deref_mut(), &mut self.wire(py)))
+        let result = self.counted(|| step(&mut sender, receiver.as_deref_mut(), &mut self.wire(py)));
+        rest(Some(&mut sender), receiver.as_deref_mut());
+        result
     }
 
     /// Makes a step of reading; with the sender's half, if nobody sends.
@@ -325,7 +346,9 @@ impl Grip {
         let nobody_sends = self.link.senders.load(Ordering::Acquire) == 0;
         let other = if nobody_sends { self.link.sender.try_lock() } else { None };
         let mut sender = other.as_ref().and_then(|half| half.try_borrow_mut().ok());
-        self.counted(|| step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py)))
+        let result = self.counted(|| step(&mut receiver, sender.as_deref_mut(), &mut self.wire(py)));
+        rest(sender.as_deref_mut(), Some(&mut receiver));
+        result
     }
 
     /// Makes a step with both halves, for a grip that is for both.
@@ -339,7 +362,9 @@ impl Grip {
         let mut sender = borrow(&lock)?;
         let other = self.link.receiver.lock_py_attached(py);
         let mut receiver = borrow(&other)?;
-        self.counted(|| step(&mut sender, &mut receiver, &mut self.wire(py)))
+        let result = self.counted(|| step(&mut sender, &mut receiver, &mut self.wire(py)));
+        rest(Some(&mut sender), Some(&mut receiver));
+        result
     }
 
     fn counted<T>(&self, step: impl FnOnce() -> T) -> T {

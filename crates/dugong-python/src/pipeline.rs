@@ -358,6 +358,7 @@ impl Next {
             if state.current.is_none() && grip.link.shared.queue().is_empty() {
                 // What is there to be sent can always be sent now.
                 if sent.is_some() {
+                    grip.link.shrink();
                     return Ok(Ok(None));
                 }
                 sent = Some(send_more(py, grip, pipeline, state)?);
