@@ -1,6 +1,6 @@
 """Fetch many documents over one connection with asyncio: one task sends the requests, another reads the responses.
 
-What the `co_` methods return can be awaited. (For requests that are all known at once, `conn.co_pipeline` does the same.)
+What the `co_` methods return can be awaited. For requests that are all known at once, `conn.co_pipeline` does the same.
 
     $ python pipeline_asyncio.py http://localhost:8000/doc/ 3
     /doc/1: 200, 20 bytes
