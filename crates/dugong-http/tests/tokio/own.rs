@@ -561,7 +561,10 @@ fn tls_over_a_stream_of_the_callers_in_two_tasks_at_once() {
 fn an_expectation_is_answered_across_two_tasks() {
     let (_server, url) = server();
     run(async {
-        let (mut requests, mut responses) = connect(&url).await.split();
+        // Nobody goes on because time has passed.
+        let config = Config::new().expect_timeout(GUARD * 10);
+        let connection = Connection::connect_with(&config, &Origin::of_url(&url).unwrap().0).await.unwrap();
+        let (mut requests, mut responses) = connection.split();
         let sender = tokio::spawn(async move {
             requests.send_request(Request::put("/x?digest=0").chunked().expect_continue()).await.unwrap();
             requests.send_content(b"hello").await.unwrap();
