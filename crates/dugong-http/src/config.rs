@@ -88,12 +88,12 @@ impl Default for Config {
 }
 
 macro_rules! timeouts {
-    ($($(#[doc = $doc:literal])* $function:ident sets $field:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $function:ident sets $($field:ident).+;)*) => {
         $(
             $(#[doc = $doc])*
             #[must_use]
             pub fn $function(mut self, limit: impl Into<Option<Duration>>) -> Self {
-                self.timeouts.$field = limit.into();
+                self.timeouts.$($field).+ = limit.into();
                 self
             }
         )*
@@ -122,11 +122,11 @@ impl Config {
         /// How long connecting may take as a whole: name, TCP, tunnel and TLS. Default: none.
         establish_timeout sets establish;
         /// How long the server may refuse to take more of what is sent. Default: none.
-        send_timeout sets send;
+        send_timeout sets transfer.send;
         /// How long the server may take for the first byte of a response. Default: none.
-        response_timeout sets response;
+        response_timeout sets transfer.response;
         /// How long the server may pause within a response. Default: none.
-        content_timeout sets content;
+        content_timeout sets transfer.content;
         /// How long everything may take, from the beginning of connecting on; see also
         /// [`Connection::set_deadline`](crate::Connection::set_deadline). Default: none.
         deadline sets whole;

@@ -3,19 +3,19 @@
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::transport::{Expiry, TimeLimit, Timeouts, WaitingFor};
+use crate::transport::{Expiry, TimeLimit, TransferTimeouts, WaitingFor};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    pub(crate) timeouts: Timeouts,
+    pub(crate) timeouts: TransferTimeouts,
     pub(crate) deadline: Option<Instant>,
 }
 
 impl Patience {
     /// For ever.
     #[cfg(feature = "async")]
-    pub(crate) const ENDLESS: Patience = Patience { timeouts: Timeouts::NONE, deadline: None };
+    pub(crate) const ENDLESS: Patience = Patience { timeouts: TransferTimeouts::NONE, deadline: None };
 
     /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
     #[inline]
@@ -37,8 +37,7 @@ impl Patience {
     /// Whether no wait for a connection that stands has an end.
     #[cfg(feature = "async")]
     pub(crate) fn is_endless(&self) -> bool {
-        let Timeouts { send, response, content, .. } = self.timeouts;
-        self.deadline.is_none() && [send, response, content] == [None; 3]
+        self.deadline.is_none() && self.timeouts == TransferTimeouts::NONE
     }
 
     /// When a wait that began at `began` has lasted too long.
@@ -50,7 +49,7 @@ impl Patience {
 
     /// The same, without the limits of phases.
     pub(crate) fn deadline_only(&self) -> Self {
-        Patience { timeouts: Timeouts::default(), ..*self }
+        Patience { timeouts: TransferTimeouts::NONE, ..*self }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{Carrier, Connect, Established, Origin, Socket, WaitingFor, Waits};
+use crate::transport::{Carrier, Connect, Established, Origin, Socket, TransferTimeouts, WaitingFor, Waits};
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
 ///
@@ -79,7 +79,7 @@ impl<R: Runtime> Connection<R> {
         config: &Config,
     ) -> Result<Self, Error> {
         let Established { transport, sending, receiving, shared, deadline } = established;
-        let waiting = Waiting::new(Patience { timeouts: config.timeouts, deadline });
+        let waiting = Waiting::new(Patience { timeouts: config.timeouts.transfer, deadline });
         Ok(Connection {
             sending,
             receiving,
@@ -92,7 +92,7 @@ impl<R: Runtime> Connection<R> {
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.waiting.change(|patience| patience.timeouts.set_transfer(timeout));
+        self.waiting.change(|patience| patience.timeouts = TransferTimeouts::all(timeout));
     }
 
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is

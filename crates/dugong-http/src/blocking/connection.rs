@@ -19,7 +19,9 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{Brings, Brought, Carrier, Connect, Established, Origin, Socket, Transport, WaitingFor, Waits, wait_any};
+use crate::transport::{
+    Brings, Brought, Carrier, Connect, Established, Origin, Socket, TransferTimeouts, Transport, WaitingFor, Waits, wait_any,
+};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -117,7 +119,7 @@ fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error>
 impl Connection {
     fn new(established: Established, config: &Config) -> Self {
         let Established { transport, sending, receiving, shared, deadline } = established;
-        let patience = Patience { timeouts: config.timeouts, deadline };
+        let patience = Patience { timeouts: config.timeouts.transfer, deadline };
         Connection { sending, receiving, shared: Arc::new(shared), transport: Arc::new(transport), patience, quiet: false }
     }
 
@@ -131,7 +133,7 @@ impl Connection {
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.patience.timeouts.set_transfer(timeout);
+        self.patience.timeouts = TransferTimeouts::all(timeout);
     }
 
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
@@ -163,9 +165,9 @@ impl Connection {
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         self.quiet = false;
-        let idle = self.shared.queue().is_empty();
         let number = self.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream))?;
-        self.quiet = idle && !self.sending.half().owes_content();
+        let is_the_only_one = self.receiving.half().completed() == number;
+        self.quiet = is_the_only_one && !self.sending.half().owes_content();
         Ok(number)
     }
 

@@ -46,11 +46,17 @@ pub(crate) struct Timeouts {
     pub(crate) handshake: Option<Duration>,
     /// All of connecting.
     pub(crate) establish: Option<Duration>,
+    pub(crate) transfer: TransferTimeouts,
+    /// The whole connection.
+    pub(crate) whole: Option<Duration>,
+}
+
+/// The limits of the phases of a connection that stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TransferTimeouts {
     pub(crate) send: Option<Duration>,
     pub(crate) response: Option<Duration>,
     pub(crate) content: Option<Duration>,
-    /// The whole connection.
-    pub(crate) whole: Option<Duration>,
 }
 
 /// When patience ends, and by which limit.
@@ -61,45 +67,44 @@ pub(crate) struct Expiry {
 }
 
 impl Timeouts {
-    /// No limits.
-    #[cfg(feature = "async")]
-    pub(crate) const NONE: Timeouts = Timeouts {
-        resolve: None,
-        connect: None,
-        handshake: None,
-        establish: None,
-        send: None,
-        response: None,
-        content: None,
-        whole: None,
-    };
-
     /// All phases get the same limit.
     pub(crate) fn set_all(&mut self, limit: Option<Duration>) {
-        let Timeouts { establish, whole, .. } = *self;
-        *self = Timeouts { resolve: limit, connect: limit, handshake: limit, establish, whole, ..Timeouts::default() };
-        self.set_transfer(limit);
+        (self.resolve, self.connect, self.handshake) = (limit, limit, limit);
+        self.transfer = TransferTimeouts::all(limit);
     }
 
-    /// The phases of a connection that stands get the same limit.
-    pub(crate) fn set_transfer(&mut self, limit: Option<Duration>) {
-        (self.send, self.response, self.content) = (limit, limit, limit);
-    }
-
+    /// The limit of a phase of connecting.
     pub(crate) fn of(&self, phase: WaitingFor) -> Option<Duration> {
         match phase {
             WaitingFor::Name => self.resolve,
             WaitingFor::Connection => self.connect,
             WaitingFor::Tunnel | WaitingFor::Handshake => self.handshake,
-            WaitingFor::Sending => self.send,
-            WaitingFor::Response | WaitingFor::Request => self.response,
-            WaitingFor::Content => self.content,
+            other => self.transfer.of(other),
         }
     }
 
     /// Whether anything about connecting is limited, so that it must not block.
     pub(crate) fn limit_names(&self) -> bool {
         self.resolve.is_some() || self.establish.is_some() || self.whole.is_some()
+    }
+}
+
+impl TransferTimeouts {
+    /// No limits.
+    pub(crate) const NONE: TransferTimeouts = TransferTimeouts { send: None, response: None, content: None };
+
+    /// The same limit for each.
+    pub(crate) fn all(limit: Option<Duration>) -> Self {
+        TransferTimeouts { send: limit, response: limit, content: limit }
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, phase: WaitingFor) -> Option<Duration> {
+        match phase {
+            WaitingFor::Sending => self.send,
+            WaitingFor::Content => self.content,
+            _ => self.response,
+        }
     }
 }
 

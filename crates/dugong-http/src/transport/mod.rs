@@ -33,7 +33,7 @@ pub use carrier::{Brings, Transport};
 pub(crate) use carrier::{Brought, Carrier};
 pub use connect::{Connect, Established};
 pub use connecting::{ConnectError, Connecting};
-pub(crate) use deadline::{Expiry, Timeouts};
+pub(crate) use deadline::{Expiry, Timeouts, TransferTimeouts};
 pub use deadline::{TimeLimit, WaitingFor};
 pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind, Refusal, Tunnel, TunnelError};
 #[cfg(feature = "socks")]
