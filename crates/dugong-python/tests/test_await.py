@@ -1014,6 +1014,8 @@ def test_a_program_that_is_interrupted_in_a_wait_ends_without_a_word(serve_plain
     pytest.importorskip(library)
     code = """
 import os, signal, sys, threading
+# Whoever runs the tests may ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 import dugong
 library = __import__(sys.argv[3])
