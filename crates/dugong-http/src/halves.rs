@@ -43,13 +43,15 @@ impl<T: Ending> Ends<T> {
         Arc::new(Ends { shared, transport, no_more_requests: AtomicBool::new(false) })
     }
 
-    /// A step of reading has ended: the sender may go on, or has nothing to hope for.
-    pub(crate) fn something_was_read<U>(&self, result: &Result<U, Error>) {
+    /// A step of reading has ended: the sender may go on, or has nothing to hope for; then it is true, and the connection ended.
+    pub(crate) fn something_was_read<U>(&self, result: &Result<U, Error>) -> bool {
         let failed = result.as_ref().is_err_and(|error| error.requests().is_some());
-        if failed || self.shared.queue().is_over() {
+        let is_over = failed || self.shared.queue().is_over();
+        if is_over {
             self.transport.shutdown(Shutdown::Both);
         }
         self.shared.changed.tell();
+        is_over
     }
 
     pub(crate) fn close(&self) {

@@ -42,6 +42,7 @@ use crate::asynchronous::{Connection, RequestHalf, Response, ResponseHalf, Runti
 use crate::convert::{request_head, to_fields, to_header_map, to_response};
 use crate::error::{Closed, Error, Requests};
 use crate::request::Request;
+use crate::transport::{TimeLimit, WaitingFor};
 
 /// Makes a service of a connection, and the driver without which nothing happens. The driver ends when all handles are dropped and
 /// all is answered, or with the connection.
@@ -63,6 +64,8 @@ where
     let (requests, responses) = connection.split();
     let (sender, receiver) = (shared.clone(), shared.clone());
     let driver = Driver(Box::pin(async move {
+        // However it ends, also when it is dropped.
+        let _end = EndOnDrop(receiver.clone());
         let mut sending = pin!(send(requests, &sender));
         let mut receiving = pin!(receive(responses, &receiver));
         let (mut is_sent, mut is_received) = (false, false);
@@ -109,6 +112,27 @@ impl StdError for ServiceError {
         match self {
             ServiceError::Http(error) => error.source(),
             ServiceError::Content(error) => Some(&**error),
+        }
+    }
+}
+
+/// Ends the service: nobody goes on waiting.
+struct EndOnDrop<B>(Arc<Shared<B>>);
+
+impl<B> Drop for EndOnDrop<B> {
+    fn drop(&mut self) {
+        self.0.end(None, &Requests::default());
+    }
+}
+
+/// The delivery of a response, which fails if it is dropped before its end.
+struct Delivering<'a>(&'a Exchange);
+
+impl Drop for Delivering<'_> {
+    fn drop(&mut self) {
+        if !self.0.delivery().has_ended {
+            let cause = Closed::InOrder(CloseReason::Broken);
+            self.0.fail(ServiceError::Http(Error::Closed { cause, requests: Requests::default() }));
         }
     }
 }
@@ -163,6 +187,15 @@ impl<B> Shared<B> {
         state.in_flight.pop_front()
     }
 
+    /// One that will have no answer, because of `error`.
+    fn withdraw(&self, exchange: &Arc<Exchange>, error: ServiceError) {
+        let mut state = self.state();
+        state.in_flight.retain(|other| !Arc::ptr_eq(other, exchange));
+        state.waiting.drain(..).for_each(Waker::wake);
+        drop(state);
+        exchange.fail(error);
+    }
+
     /// There is an end to it: all that is not answered never will be.
     fn end(&self, first: Option<Error>, requests: &Requests) {
         let mut state = self.state();
@@ -170,7 +203,10 @@ impl<B> Shared<B> {
         state.waiting.drain(..).for_each(Waker::wake);
         let mut error = first;
         let in_flight = std::mem::take(&mut state.in_flight);
-        let unsent = std::mem::take(&mut state.queue).into_iter().map(|(_, exchange)| exchange);
+        let queue = std::mem::take(&mut state.queue);
+        // What is dropped then belongs to the caller, and may own a handle.
+        drop(state);
+        let unsent = queue.into_iter().map(|(_, exchange)| exchange);
         for exchange in in_flight.into_iter().chain(unsent) {
             let cause = Closed::InOrder(CloseReason::Broken);
             let other = || Error::Closed { cause, requests: requests.clone() };
@@ -372,18 +408,15 @@ where
     B::Error: Into<BoxError>,
 {
     while let Some((request, exchange)) = poll_fn(|_| shared.poll_next()).await {
-        match send_one(&mut requests, request).await {
+        let mut was_taken = false;
+        match send_one(&mut requests, request, &mut was_taken).await {
             Ok(()) => {}
-            Err(ServiceError::Http(error @ Error::Local(_))) if !requests.owes_content() => {
-                // Nothing of it was sent.
-                shared.state().in_flight.retain(|other| !Arc::ptr_eq(other, &exchange));
-                exchange.fail(ServiceError::Http(error));
-            }
-            // What the other half reads says what became of it.
+            // Nothing of it was sent.
+            Err(error @ ServiceError::Http(Error::Local(_))) if !was_taken => shared.withdraw(&exchange, error),
+            // What the other half reads says what became of it: an answer may have come before all of it was sent.
             Err(ServiceError::Http(_)) => break,
             Err(error @ ServiceError::Content(_)) => {
-                shared.state().in_flight.retain(|other| !Arc::ptr_eq(other, &exchange));
-                exchange.fail(error);
+                shared.withdraw(&exchange, error);
                 break;
             }
         }
@@ -391,7 +424,12 @@ where
     shared.state().is_over = true;
 }
 
-async fn send_one<R: Runtime, B>(requests: &mut RequestHalf<R>, request: http::Request<B>) -> Result<(), ServiceError>
+/// Sends a request and its content, and notes when the request itself was taken.
+async fn send_one<R: Runtime, B>(
+    requests: &mut RequestHalf<R>,
+    request: http::Request<B>,
+    was_taken: &mut bool,
+) -> Result<(), ServiceError>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -408,6 +446,7 @@ where
     };
     let is_chunked = head.content == Announced::Chunked;
     requests.send_request(Request::from(head)).await.map_err(ServiceError::Http)?;
+    *was_taken = true;
     if !has_content {
         return Ok(());
     }
@@ -444,6 +483,8 @@ async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<
                 None => Ok(()),
             },
             Ok(None) => return shared.end(None, &responses.outstanding()),
+            // Nobody has asked for anything for that long.
+            Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit: TimeLimit::Phase(_), .. }) => Ok(()),
             Err(error) => Err(Some(error)),
         };
         if let Err(error) = outcome {
@@ -454,6 +495,8 @@ async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<
 
 /// Hands a response on, piece by piece; an error if the connection ends with it, and the error itself if nobody was told of it.
 async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange) -> Result<(), Option<Error>> {
+    // Should this be dropped in the middle, nobody else knows of the exchange.
+    let _unless_complete = Delivering(exchange);
     let head = to_response(response.head(), ());
     exchange.give(|delivery| delivery.head = Some(head));
     loop {

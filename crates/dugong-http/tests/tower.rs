@@ -234,3 +234,62 @@ fn bodies_that_cannot_fail_will_do(connection: Connection) {
 
     drop(service::<_, Never>(connection));
 }
+
+#[test]
+fn a_driver_that_is_dropped_ends_all_calls() {
+    run(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (mut service, driver) = service(Connection::connect(&url).await.unwrap());
+        let driver = tokio::spawn(driver);
+        let mut other = service.clone();
+        let mut answer = std::pin::pin!(call(&mut other, get("/")));
+        // It has been sent, and nobody answers.
+        let (mut theirs, _) = listener.accept().unwrap();
+        assert!(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await);
+        tokio::task::spawn_blocking(move || std::io::Read::read_exact(&mut theirs, &mut [0; 10]).map(|()| theirs))
+            .await
+            .unwrap()
+            .unwrap();
+        driver.abort();
+        assert!(answer.await.is_err());
+        assert!(call(&mut service, get("/")).await.is_err());
+    });
+}
+
+#[test]
+fn a_service_that_nobody_calls_for_long_goes_on() {
+    run(async {
+        let origin = Origin::start(Config::default()).unwrap();
+        let config = dugong_http::Config::new().timeout(Duration::from_millis(20));
+        let to = dugong_http::Origin::http(origin.address().ip().to_string(), origin.address().port());
+        let (mut service, driver) = service(Connection::connect_with(&config, &to).await.unwrap());
+        let driver = tokio::spawn(driver);
+        // As long as several limits, which the driver sees pass.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let response = call(&mut service, get("/doc/1")).await.unwrap();
+        assert_eq!(whole(response.into_body()).await.unwrap().0, document("1"));
+        assert!(!driver.is_finished());
+    });
+}
+
+#[test]
+fn an_answer_that_comes_before_the_content_is_the_answer() {
+    run(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut theirs, _) = listener.accept().unwrap();
+            std::io::Read::read_exact(&mut theirs, &mut [0; 10]).unwrap();
+            std::io::Write::write_all(&mut theirs, b"HTTP/1.1 417 No\r\nContent-Length: 5\r\n\r\nsorry").unwrap();
+            theirs
+        });
+        let (mut service, driver) = service(Connection::connect(&url).await.unwrap());
+        let _driver = tokio::spawn(driver);
+        let request = Request::put("/").header("Expect", "100-continue").body("x".repeat(1000)).unwrap();
+        let response = call(&mut service, request).await.unwrap();
+        assert_eq!(response.status(), 417);
+        assert_eq!(whole(response.into_body()).await.unwrap().0, b"sorry");
+        server.join().unwrap();
+    });
+}

@@ -73,7 +73,7 @@ pub(crate) struct Attempt {
     /// What is waited for before there is a socket.
     name: Mutex<Weak<UnixStream>>,
     /// The other end of an `Arrival`, if anybody waits.
-    arrival: Mutex<Option<(UnixStream, Arc<Arrival>)>>,
+    arrival: Mutex<Option<(Signal, Arc<Arrival>)>>,
 }
 
 impl Attempt {
@@ -116,13 +116,32 @@ impl Attempt {
         }
         if slot.is_none() {
             let (theirs, readable) = UnixStream::pair()?;
-            *slot = Some((theirs, Arc::new(Arrival { readable, given_up: AtomicBool::new(false) })));
+            *slot = Some((
+                Signal { end: theirs, process: self.process },
+                Arc::new(Arrival { readable, given_up: AtomicBool::new(false) }),
+            ));
         }
         Ok(slot.as_ref().map(|(_, arrival)| arrival.clone()))
     }
 
     pub(crate) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire)
+    }
+}
+
+/// The other end of an `Arrival`. It is shut down when it is dropped, since a child of the process may have a copy of it; but not by
+/// the child.
+struct Signal {
+    end: UnixStream,
+    process: u32,
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // Whoever waited may have gone.
+            let _ = self.end.shutdown(std::net::Shutdown::Both);
+        }
     }
 }
 

@@ -171,7 +171,9 @@ impl Operation {
         if matches!(*slf.get().state.lock(), State::Over) {
             return Err(PyRuntimeError::new_err("what has ended cannot be awaited; call the method again"));
         }
-        slf.get().awaited.store(true, Ordering::Relaxed);
+        if slf.get().awaited.swap(true, Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("this is being awaited already; call the method again"));
+        }
         if is_loaded(py, intern!(py, "trio"))? {
             let driver = py.import(intern!(py, "dugong._trio"))?;
             if driver.call_method0(intern!(py, "is_running"))?.is_truthy()? {

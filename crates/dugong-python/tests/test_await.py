@@ -1141,3 +1141,38 @@ def eval_until_waiting(conn: HTTPConnection) -> None:
     need = next(crt)
     assert need.mask in (POLLIN, POLLOUT)
     crt.close()
+
+
+def test_one_that_is_awaited_cannot_be_awaited_again(local: Local) -> None:
+    """The second is refused, and the first gets its answer."""
+
+    async def main() -> None:
+        await local.conn.co_send_request('GET', '/')
+        reading = local.conn.co_read_response()
+
+        async def read() -> Any:
+            return await reading
+
+        first = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match='awaited already'):
+            await reading
+        local.answer(b'hello')
+        assert (await first).status == 200
+
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
+
+
+def test_trio_sees_no_group_when_a_wait_for_both_directions_is_cancelled(local: Local) -> None:
+    seen: list[BaseException] = []
+
+    async def main() -> None:
+        with trio.move_on_after(0.05):
+            try:
+                await local.conn.co_send_request('PUT', '/', body=bytes(HUGE))
+            except BaseException as exc:
+                seen.append(exc)
+                raise
+
+    trio.run(main)
+    assert [type(exc) for exc in seen] == [trio.Cancelled]

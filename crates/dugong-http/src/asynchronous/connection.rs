@@ -126,6 +126,7 @@ impl<R: Runtime> Connection<R> {
                 access.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream)).await?
             }
         };
+        self.waiting.forget_continue();
         // All that were sent before are answered.
         let is_alone = number == self.receiving.half().completed();
         self.is_quiet = is_alone && self.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
@@ -226,7 +227,8 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     /// As for [the blocking one](crate::Connection::read_response).
     pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
-        let mut is_quiet = self.is_quiet;
+        // A limit may have been set meanwhile, which is for the step to see.
+        let mut is_quiet = std::mem::take(&mut self.is_quiet) && self.waiting.is_endless();
         self.waiting.begin();
         poll_fn(|cx| {
             // Whoever wakes the task then, the step finds out whether there is something.

@@ -87,6 +87,7 @@ impl<R: Runtime> RequestHalf<R> {
         }
         self.ends.ends.refuse_unasked()?;
         let number = self.drive(|duplex, stream| duplex.send_request(request, stream)).await?;
+        self.waiting.forget_continue();
         self.ends.ends.shared.changed.tell();
         let flushed = self.flush().await;
         self.ends.ends.is_sent(number, flushed)
@@ -136,12 +137,6 @@ impl<R: Runtime> RequestHalf<R> {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Whether content was announced that is not complete.
-    #[cfg(feature = "tower")]
-    pub(crate) fn owes_content(&self) -> bool {
-        self.sending.half().owes_content()
     }
 
     /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
@@ -295,7 +290,7 @@ impl<R: Runtime> ResponseHalf<R> {
     }
 
     pub(super) fn something_was_read(&self) {
-        self.ends.ends.something_was_read::<()>(&Ok(()));
+        self.ends.half(Side::Responses).something_was_read::<()>(&Ok(()));
     }
 
     pub(super) fn access(&mut self) -> Access<'_, R> {

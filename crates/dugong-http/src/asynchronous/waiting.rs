@@ -78,8 +78,15 @@ impl<R: Runtime> Waiting<R> {
 
     /// The wait for the answer to an expectation is over.
     pub(super) fn has_continued(&mut self) {
-        let clock = self.clock();
-        (clock.began, clock.continue_until) = (None, None);
+        self.begin();
+        self.forget_continue();
+    }
+
+    /// A request was taken: what was awaited for an earlier one is not the answer to its expectation.
+    pub(super) fn forget_continue(&mut self) {
+        if let Some(clock) = &mut self.clock {
+            clock.continue_until = None;
+        }
     }
 
     /// An error if there is no more time for anything.
@@ -170,6 +177,17 @@ pub(super) struct Half<'a, R: Runtime> {
     pub(super) crossing: Option<&'a Crossing>,
 }
 
+impl<R: Runtime> Half<'_, R> {
+    /// A step of reading has ended. If the connection has with it, a stream of the caller's does not wake whoever waits to send.
+    pub(super) fn something_was_read<T>(&self, result: &Result<T, Error>) {
+        if self.ends.something_was_read(result)
+            && let Some(crossing) = self.crossing
+        {
+            crossing.wake();
+        }
+    }
+}
+
 impl<R: Runtime> Clone for Half<'_, R> {
     fn clone(&self) -> Self {
         *self
@@ -200,7 +218,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         }
         if let Some(half) = &self.half {
             match half.side {
-                Side::Responses => half.ends.something_was_read(&result),
+                Side::Responses => half.something_was_read(&result),
                 // It may be that there is nothing to wait for any more.
                 Side::Requests if result.is_err() => self.shared.changed.tell(),
                 Side::Requests => {}

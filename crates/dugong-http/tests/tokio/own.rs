@@ -605,3 +605,16 @@ fn no_thread_is_made_when_there_is_no_name_to_look_up() {
     let output = command.env("ORIGIN", server.address().to_string()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+#[test]
+fn a_limit_that_is_set_behind_a_request_holds_for_its_response() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut connection = connect(&format!("http://{}", listener.local_addr().unwrap())).await;
+        let (_silent, _) = listener.accept().unwrap();
+        connection.send_request(Request::get("/")).await.unwrap();
+        connection.set_timeout(Some(Duration::from_millis(20)));
+        let error = connection.read_response().await.map(drop).unwrap_err();
+        assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Response, .. }), "{error:?}");
+    });
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock, start_new_thread
 from collections import deque
+from contextlib import suppress
 
 from ._dns import resolve
 
@@ -71,6 +72,9 @@ class Lookup:
             except BaseException as exc:
                 lookup._error = exc
             finally:
+                # A process that was forked meanwhile has a copy of it, which closing does not reach.
+                with suppress(OSError):
+                    os.write(lookup._fd, b'.')
                 os.close(lookup._fd)
                 del lookup
 

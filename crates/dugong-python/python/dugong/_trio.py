@@ -72,6 +72,15 @@ async def _wait_for(fd: int, mask: int) -> None:
         raise RuntimeError(f'another task waits for {doing} on file descriptor {fd}') from exc
 
 
+def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what a wait for one thing would have raised: that there are two tasks is nobody's business."""
+    _, others = group.split(trio.Cancelled)
+    found: BaseException = others or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
 async def _wait_for_either(fd: int) -> None:
     """Wait for both with two tasks; the first that ends cancels the other."""
     is_read = False
@@ -92,14 +101,17 @@ async def _wait_for_either(fd: int) -> None:
                 error.__cause__ = exc
         nursery.cancel_scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        _either[key] = nursery.cancel_scope
-        try:
-            nursery.start_soon(first, trio.lowlevel.wait_readable)
-            nursery.start_soon(first, trio.lowlevel.wait_writable)
-            await trio.sleep_forever()
-        finally:
-            del _either[key]
+    try:
+        async with trio.open_nursery() as nursery:
+            _either[key] = nursery.cancel_scope
+            try:
+                nursery.start_soon(first, trio.lowlevel.wait_readable)
+                nursery.start_soon(first, trio.lowlevel.wait_writable)
+                await trio.sleep_forever()
+            finally:
+                del _either[key]
+    except BaseExceptionGroup as group:
+        raise _alone(group) from None
     if error:
         raise error
     if is_read:

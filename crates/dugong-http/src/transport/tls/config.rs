@@ -34,9 +34,12 @@ struct Settings {
 
 impl Tls {
     /// Trusts whom the platform trusts, and has no certificate of its own.
+    ///
+    /// All that are made so are one: the platform is asked once in the life of the program, when the first session is made.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        static PLATFORM: OnceLock<Tls> = OnceLock::new();
+        PLATFORM.get_or_init(Self::default).clone()
     }
 
     /// Trusts the certificates in `pem`, and no longer the platform's. Given more than once, all of them are trusted. They are those
