@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import trio
 
@@ -75,10 +75,11 @@ async def _wait_for(fd: int, mask: int) -> None:
 def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return what a wait for one thing would have raised: that there are two tasks is nobody's business."""
     _, others = group.split(trio.Cancelled)
-    found: BaseException = others or group
+    found: Any = others or group
     while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+        found = cast('Any', found).exceptions[0]
+    alone: BaseException = found
+    return alone
 
 
 async def _wait_for_either(fd: int) -> None:
