@@ -344,7 +344,7 @@ fn an_ipv6_address_is_in_brackets() {
 
 /// In a process of its own, where nobody else opens descriptors or starts threads.
 #[test]
-#[ignore = "for the other alone"]
+#[ignore = "not a test by itself: another one runs it in a process of its own, and counts what it leaves there"]
 fn attempts_that_fail() {
     let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
     let attempts = || {

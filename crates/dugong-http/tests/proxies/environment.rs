@@ -37,7 +37,7 @@ fn client_says(url: &str, variables: &[(&str, &str)]) -> String {
 
 /// Says whether the answer came through a proxy, or why there was none.
 #[test]
-#[ignore = "for the others alone"]
+#[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_that_follows_it() {
     let url = std::env::var("DUGONG_TEST_URL").unwrap();
     match Config::new().timeout(GUARD).proxy_from_environment().connect(&url) {

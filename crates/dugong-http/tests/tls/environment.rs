@@ -33,7 +33,7 @@ fn run(test: &str, variables: &[(&str, &Path)]) {
 
 /// Trusts whom the platform trusts, which on this platform is what `SSL_CERT_FILE` says.
 #[test]
-#[ignore = "for the others alone"]
+#[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_of_the_platform() {
     let Ok(address) = std::env::var("DUGONG_TEST_SERVER") else { return };
     let address = address.parse().unwrap();
@@ -42,7 +42,7 @@ fn client_of_the_platform() {
 
 /// The same where the platform trusts nobody.
 #[test]
-#[ignore = "for the others alone"]
+#[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_of_a_platform_without_certificates() {
     if std::env::var_os("SSL_CERT_FILE").is_none_or(|file| file != "/dev/null") {
         return;

@@ -578,7 +578,7 @@ fn an_expectation_is_answered_across_two_tasks() {
 
 /// Run by the next test, alone in a process.
 #[test]
-#[ignore = "counts the threads of its process"]
+#[ignore = "not a test by itself: the next one runs it in a process of its own, whose threads it counts"]
 fn threads_alone() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let address = std::env::var("ORIGIN").unwrap();
