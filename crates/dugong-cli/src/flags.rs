@@ -14,7 +14,7 @@ Exit status:
   2    the command line or the list of URLs is wrong; nothing was requested
   3    the connection was lost or could not be made; what was complete is kept
   4    a file could not be written; what was complete is kept
-  130  interrupted (SIGINT or SIGTERM); no part of a file is left"
+  130  interrupted (SIGINT, SIGTERM or SIGHUP); no part of a file is left"
     };
 }
 

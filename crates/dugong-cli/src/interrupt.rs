@@ -1,12 +1,12 @@
-//! Signals: whatever is unfinished is removed before the program ends.
+//! Signals: the unfinished file is removed before the program ends, however many signals come.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -24,29 +24,61 @@ impl Unfinished {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on a signal removes the file, and ends the program. A second signal ends it at once, should removing hang.
+    /// From now on a signal removes the file, and ends the program. Signals that follow wait until the file is gone: some send
+    /// two at once (`timeout` of coreutils, a terminal that closes), and none of them may leave it behind. Only after that does
+    /// one end the program at once, should standard error take nothing more.
     ///
     /// # Errors
     /// The system refuses to register a handler or to start a thread.
     pub(crate) fn remove_on_signal(&self) -> io::Result<()> {
-        let again = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&again))?;
-            flag::register(signal, Arc::clone(&again))?;
+        let mut handled = vec![SIGINT, SIGTERM];
+        // `nohup` asks for that; a handler would undo it.
+        if !is_ignored(SIGHUP) {
+            handled.push(SIGHUP);
         }
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let removed = Arc::new(AtomicBool::new(false));
+        for &signal in &handled {
+            flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&removed))?;
+        }
+        let mut signals = Signals::new(&handled)?;
         let unfinished = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
                 let file = unfinished.lock();
                 if let Some(path) = &*file {
-                    // There is nobody to tell if it cannot be removed.
+                    // No one is left to tell if it cannot be removed.
                     let _ = std::fs::remove_file(path);
                 }
+                removed.store(true, Ordering::SeqCst);
                 report::say(&"interrupted");
                 std::process::exit(Exit::Interrupted as i32);
             }
         })?;
         Ok(())
+    }
+}
+
+/// Whether the caller of this program has it ignore a signal. The standard library has no safe call that asks the system;
+/// where it does not list signals in a file either, the answer is no.
+fn is_ignored(signal: i32) -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
+}
+
+/// Reads `SigIgn`, a hexadecimal mask whose lowest bit is signal 1 (proc_pid_status(5)).
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u128::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = "Name:\tdugong\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000004002\n";
+        assert!(ignores(status, SIGHUP));
+        assert!(!ignores(status, SIGINT));
+        assert!(!ignores("Name:\tdugong\n", SIGHUP));
     }
 }

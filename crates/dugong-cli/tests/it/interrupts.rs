@@ -1,7 +1,8 @@
 //! Signals.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,19 +29,92 @@ fn wait_for_part(directory: &Path) {
     }
 }
 
+/// `dugong get`, as a caller starts it that has decided about a signal; the tests themselves may run where SIGHUP is ignored.
+fn command_with(disposition: &str) -> Command {
+    let mut command = Command::new("env");
+    command.arg(disposition).arg(env!("CARGO_BIN_EXE_dugong")).args(["get", "--timeout=20", "--noproxy=*"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Begins a download into `directory` that never ends.
+fn endless(directory: &Path) -> (Child, dugong_origin::Scripted) {
+    let answers = ok("complete") + "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nslowly";
+    let server = scripted([Script::new().expect_requests(2).send(answers).wait_close()]);
+    let mut command = command_with("--default-signal=HUP");
+    let child = command.args(urls(server.address(), ["/fast", "/slow"])).arg("-o").arg(directory).spawn().unwrap();
+    (child, server)
+}
+
 #[test]
 fn an_interrupt_leaves_no_part_of_a_file() {
-    for which in [Signal::INT, Signal::TERM] {
-        let answers = ok("complete") + "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nslowly";
-        let server = scripted([Script::new().expect_requests(2).send(answers).wait_close()]);
+    for which in [Signal::INT, Signal::TERM, Signal::HUP] {
         let scratch = tempfile::tempdir().unwrap();
-        let child = command().args(urls(server.address(), ["/fast", "/slow"])).arg("-o").arg(scratch.path()).spawn().unwrap();
+        let (child, _server) = endless(scratch.path());
         wait_for_part(scratch.path());
         signal(&child, which);
         let ran = Ran(child.wait_with_output().unwrap()).exits_with(130);
         assert_eq!(ran.stderr(), "dugong: interrupted\n");
         assert_eq!(names(scratch.path()), ["fast"]);
     }
+}
+
+#[test]
+fn several_signals_at_once_leave_no_part_of_a_file() {
+    const INT: Signal = Signal::INT;
+    const TERM: Signal = Signal::TERM;
+    const HUP: Signal = Signal::HUP;
+    for all in [&[INT, INT][..], &[TERM, TERM], &[HUP, HUP], &[HUP, TERM], &[INT, TERM, INT], &[TERM, HUP, INT, INT, TERM, HUP]] {
+        // A signal that ended the program at once would leave a part in about half of the runs.
+        for _ in 0..8 {
+            let scratch = tempfile::tempdir().unwrap();
+            let (child, _server) = endless(scratch.path());
+            wait_for_part(scratch.path());
+            all.iter().for_each(|&which| signal(&child, which));
+            let ran = Ran(child.wait_with_output().unwrap()).exits_with(130);
+            assert!(["dugong: interrupted\n", ""].contains(&ran.stderr()), "{}", ran.stderr());
+            assert_eq!(names(scratch.path()), ["fast"], "after {all:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_between_files_leave_whole_files_only() {
+    let origin = origin();
+    for (run, all) in [[Signal::INT, Signal::TERM], [Signal::HUP, Signal::TERM], [Signal::TERM, Signal::TERM]]
+        .iter()
+        .cycle()
+        .take(12)
+        .enumerate()
+    {
+        let scratch = tempfile::tempdir().unwrap();
+        // With a delay each, so that there is no end before the signal.
+        let args = urls(origin.address(), (1..=10_000).map(|id| format!("/doc/{id}?delay={}", id / 50)));
+        let child = command_with("--default-signal=HUP").args(args).arg("-o").arg(scratch.path()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_dir(scratch.path()).unwrap().count() < run * 10 + 1 {
+            assert!(Instant::now() < until, "no files");
+            thread::yield_now();
+        }
+        all.iter().for_each(|&which| signal(&child, which));
+        Ran(child.wait_with_output().unwrap()).exits_with(130);
+        for name in names(scratch.path()) {
+            let content = std::fs::read(scratch.path().join(&name)).unwrap();
+            assert!(content == dugong_origin::document(&name), "{name}: {} bytes", content.len());
+        }
+    }
+}
+
+#[test]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let child = command_with("--ignore-signal=HUP").args(urls(listener.local_addr().unwrap(), ["/"])).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    read_exactly(&mut stream, 1);
+    signal(&child, Signal::HUP);
+    stream.write_all(ok("whole").as_bytes()).unwrap();
+    drop(stream);
+    assert_eq!(Ran(child.wait_with_output().unwrap()).succeeds().stdout(), b"whole");
 }
 
 #[test]
