@@ -57,6 +57,8 @@ pub(crate) struct HTTPConnection {
     tolerate_missing_length: AtomicBool,
     /// The connection, open or closed.
     link: Mutex<Option<Arc<Link>>>,
+    /// An earlier connection that was closed in the middle of a body, until its reader was told, or reads a later response.
+    cut: Mutex<Option<Arc<Link>>>,
     /// A connection that is being made.
     attempt: Mutex<Weak<Attempt>>,
     /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
@@ -161,7 +163,27 @@ impl HTTPConnection {
         let link = self.link.lock().take();
         if let Some(link) = link {
             link.disconnect(py);
+            if link.receiver(py, |receiver| receiver.current.is_some()).unwrap_or(false) {
+                let before = self.cut.lock().replace(link);
+                drop(before);
+            }
         }
+    }
+
+    /// Raises `ConnectionClosed`, once, if the body that was being read belonged to an earlier connection: its end must not look
+    /// like that of a whole body.
+    pub(crate) fn check_cut(&self, py: Python<'_>) -> PyResult<()> {
+        let link = self.cut.lock().take();
+        match link {
+            Some(link) if !link.told.load(Ordering::Acquire) => Err(link.body_gone(py)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A later response is being read.
+    pub(crate) fn forget_cut(&self) {
+        let link = self.cut.lock().take();
+        drop(link);
     }
 
     /// Whoever was about to make a connection has to do without.
@@ -246,6 +268,7 @@ impl HTTPConnection {
             limit: AtomicU64::new(0),
             tolerate_missing_length: AtomicBool::new(false),
             link: Mutex::new(None),
+            cut: Mutex::new(None),
             attempt: Mutex::new(Weak::new()),
             spared: AtomicBool::new(false),
         }
@@ -290,15 +313,18 @@ impl HTTPConnection {
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
-        match self.link.try_lock().as_deref() {
-            Some(Some(link)) => link.traverse(&visit),
-            _ => Ok(()),
+        for link in [&self.link, &self.cut] {
+            if let Some(Some(link)) = link.try_lock().as_deref() {
+                link.traverse(&visit)?;
+            }
         }
+        Ok(())
     }
 
     fn __clear__(&self, py: Python<'_>) {
         self.disconnect(py);
         self.forget(py);
+        self.forget_cut();
         let before = std::mem::take(&mut *self.settings.lock());
         drop(before);
     }
@@ -443,7 +469,8 @@ impl HTTPConnection {
     /// Close the connection and the trace file.
     ///
     /// Never waits and never fails, and may be called at any time by any thread: whoever waits for the connection gets
-    /// `ConnectionClosed`. The next request connects again.
+    /// `ConnectionClosed`. So does the reader of a body that is cut, also if there is another connection by then. The next
+    /// request connects again.
     pub(crate) fn disconnect(&self, py: Python<'_>) {
         let attempt = self.attempt.lock().upgrade();
         if let Some(attempt) = attempt {

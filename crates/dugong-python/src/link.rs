@@ -42,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) silent: AtomicBool,
     /// Some of what was to be written went out, and the rest did not: nothing may be sent after it.
     pub(crate) torn: AtomicBool,
+    /// The reader of a body was told that `disconnect` has cut it.
+    pub(crate) told: AtomicBool,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
     response: Mutex<Option<Py<PyAny>>>,
     /// How many steps have transferred something since anybody had to wait.
@@ -101,6 +103,7 @@ impl Link {
             refused: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             torn: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             response: Mutex::default(),
             spree: AtomicU32::new(0),
             process: std::process::id(),
@@ -219,6 +222,12 @@ impl Link {
     /// `ConnectionClosed`, since `disconnect` was called.
     pub(crate) fn gone(&self, py: Python<'_>) -> PyErr {
         self.lost(py, "the connection was closed by disconnect()")
+    }
+
+    /// The same for the reader of a body.
+    pub(crate) fn body_gone(&self, py: Python<'_>) -> PyErr {
+        self.told.store(true, Ordering::Release);
+        self.gone(py)
     }
 
     /// `ConnectionClosed` with a text.

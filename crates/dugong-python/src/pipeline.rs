@@ -279,7 +279,7 @@ impl Next {
         }
         let link = state.begun.as_ref().expect("just begun").0.clone();
         if link.is_closed() {
-            return Err(link.gone(py));
+            return Err(link.body_gone(py));
         }
         if let Some((response, reading)) = &mut state.collecting {
             return match reading.step(connection)? {
@@ -293,6 +293,7 @@ impl Next {
             };
         }
         if let Some(discard) = &mut self.discard {
+            discard.reads_from(&link);
             match discard.step(connection)? {
                 Step::Done(_) => {}
                 step => return Ok(step),
@@ -313,7 +314,7 @@ impl Next {
         if !pipeline.collect {
             return Ok(Step::Done(response));
         }
-        state.collecting = Some((response, ReadAll::default()));
+        state.collecting = Some((response, ReadAll::on(link)));
         self.go_on(connection, pipeline, state)
     }
 
@@ -367,6 +368,7 @@ impl Next {
             let tolerant = connection.get().tolerates_missing_length();
             let interest = match final_response(py, grip, tolerant)? {
                 Progress::Done(response) => {
+                    connection.get().forget_cut();
                     if state.in_flight.answered() {
                         state.answered = state.sent.pop_front();
                     }

@@ -77,7 +77,10 @@ impl Task for ReadResponse {
             }
         })?;
         match read {
-            Ok(head) => head.response(py, grip).map(Step::Done),
+            Ok(head) => {
+                connection.get().forget_cut();
+                head.response(py, grip).map(Step::Done)
+            }
             Err(need) => Ok(Step::Needs(need)),
         }
     }
@@ -236,6 +239,8 @@ enum Progressed<T> {
 #[derive(Default)]
 struct BodyReader {
     grip: Option<Grip>,
+    /// The connection that it is for; if it is not given, the one that there is when it begins.
+    link: Option<Arc<Link>>,
 }
 
 impl BodyReader {
@@ -247,12 +252,15 @@ impl BodyReader {
     ) -> PyResult<Progressed<T>> {
         let py = connection.py();
         if self.grip.is_none() {
-            let Some(link) = connection.get().link() else { return Ok(Progressed::End) };
+            if self.link.is_none() {
+                connection.get().check_cut(py)?;
+            }
+            let Some(link) = self.link.clone().or_else(|| connection.get().link()) else { return Ok(Progressed::End) };
             if link.receiver(py, |receiver| receiver.current.is_none())? {
                 return Ok(Progressed::End);
             }
-            let Some(grip) = connection.get().grip(py, Role::Read) else { return Err(link.gone(py)) };
-            self.grip = Some(grip);
+            let Some(transport) = link.transport() else { return Err(link.body_gone(py)) };
+            self.grip = Some(Grip::new(link, transport, connection.get().trace(py), Role::Read));
         }
         let grip = self.grip.as_ref().expect("just taken");
         let mut trailers = None;
@@ -261,12 +269,13 @@ impl BodyReader {
                 return Ok(Progressed::End);
             }
             if grip.link.is_closed() {
-                return Err(grip.link.gone(py));
+                return Err(grip.link.body_gone(py));
             }
             let progressed = if receiver.is_at_end() {
                 Progressed::End
             } else {
                 step(grip, receiver, sender, wire).map_err(|error| match error {
+                    BodyError::Engine(_) if grip.link.is_closed() => grip.link.body_gone(py),
                     BodyError::Engine(error) => grip.exception(py, error),
                     BodyError::Python(error) => error,
                 })?
@@ -453,6 +462,11 @@ pub(crate) struct ReadAll {
 }
 
 impl ReadAll {
+    /// The body that is being read from this connection, even if there is another by now.
+    pub(crate) fn on(link: Arc<Link>) -> Self {
+        ReadAll { reader: BodyReader { grip: None, link: Some(link) }, content: None }
+    }
+
     /// Somebody else may use the connection, before this goes on where it is.
     pub(crate) fn let_go(&mut self) {
         self.reader.grip = None;
@@ -524,6 +538,13 @@ impl Task for ReadAll {
 #[derive(Default)]
 pub(crate) struct Discard {
     reader: BodyReader,
+}
+
+impl Discard {
+    /// The body that is being read from this connection, even if there is another by now.
+    pub(crate) fn reads_from(&mut self, link: &Arc<Link>) {
+        self.reader.link.get_or_insert_with(|| link.clone());
+    }
 }
 
 impl Task for Discard {

@@ -19,6 +19,7 @@ from dugong import (
     ExcessBodyData,
     InvalidResponse,
     StateError,
+    eval_coroutine,
 )
 
 LIMIT = 10
@@ -504,6 +505,137 @@ def test_14_4_reading_on_after_disconnecting(
         call(conn)
     with pytest.raises(StateError):
         conn.read_response()
+
+
+READING = {
+    'read': lambda conn: conn.read(100),
+    'readinto': lambda conn: conn.readinto(bytearray(100)),
+    'readall': lambda conn: conn.readall(),
+    'discard': lambda conn: conn.discard(),
+    'co_read': lambda conn: eval_coroutine(conn.co_read(100)),
+    'co_readinto': lambda conn: eval_coroutine(conn.co_readinto(bytearray(100))),
+    'co_readall': lambda conn: eval_coroutine(conn.co_readall()),
+    'co_discard': lambda conn: eval_coroutine(conn.co_discard()),
+}
+CUT = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'
+
+
+def elsewhere(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+
+
+def here(work: Callable[[], None]) -> None:
+    work()
+
+
+@pytest.mark.parametrize('again', ['send_request', 'connect', 'connect over it', 'cannot connect'])
+@pytest.mark.parametrize('where', [here, elsewhere])
+@pytest.mark.parametrize('call', READING.values(), ids=READING)
+def test_14_4_a_body_that_was_cut_does_not_end_on_the_next_connection(
+    serve: Serve, call: Callable[[dugong.HTTPConnection], object], where: Callable[..., None], again: str
+) -> None:
+    conn = serve(says(CUT), says(HELLO))
+    port = conn.port
+
+    def work() -> None:
+        if again != 'connect over it':
+            conn.disconnect()
+        if again == 'send_request':
+            conn.send_request('GET', '/next')
+        elif again == 'cannot connect':
+            conn.port = 'no port'  # type: ignore[assignment]
+            with pytest.raises(ValueError, match='no port'):
+                conn.connect()
+            conn.port = port
+        else:
+            conn.connect()
+
+    ask(conn)
+    assert conn.read(100) == b'hello'
+    where(work)
+    with pytest.raises(ConnectionClosed) as caught:
+        call(conn)
+    assert caught.value.unanswered == (('GET', '/', True),)
+    # It has been said; from now on this is a new connection.
+    conn.discard()
+    if again != 'send_request':
+        conn.send_request('GET', '/next')
+    assert conn.read_response().path == '/next'
+    assert conn.readall() == b'hello'
+    assert conn.read(100) == b''
+
+
+def test_14_4_a_reader_of_the_next_response_is_not_told_of_the_body_that_was_cut(serve: Serve) -> None:
+    conn = serve(says(CUT), says(b'HTTP/1.1 204 Fine\r\n\r\n', HELLO))
+    ask(conn)
+    conn.read(100)
+    conn.reset()
+    assert ask(conn).status == 204
+    assert conn.read(100) == b''
+    ask(conn)
+    assert conn.readall() == b'hello'
+
+
+def test_14_4_a_reader_that_was_told_in_time_is_not_told_again(serve: Serve) -> None:
+    conn = serve(says(CUT), says(HELLO))
+    ask(conn)
+    conn.read(100)
+    conn.disconnect()
+    for _ in range(2):
+        with pytest.raises(ConnectionClosed):
+            conn.read(100)
+    conn.connect()
+    assert conn.read(100) == b''
+    ask(conn)
+    assert conn.readall() == b'hello'
+
+
+def test_14_4_a_reader_that_waits_is_told_once(serve: Serve) -> None:
+    conn = serve(says(CUT), says(HELLO))
+    ask(conn)
+    iterator = conn.co_readall()
+    next(iterator)
+    conn.disconnect()
+    conn.connect()
+    with pytest.raises(ConnectionClosed):
+        next(iterator)
+    assert conn.read(100) == b''
+    ask(conn)
+    assert conn.readall() == b'hello'
+
+
+@pytest.mark.parametrize('collect', [False, True])
+def test_14_4_a_pipeline_ends_with_its_connection_and_the_next_one_begins_anew(serve: Serve, collect: bool) -> None:
+    conn = serve(says(CUT), says(HELLO, HELLO))
+    pipeline = conn.pipeline(['/1', '/2'], collect=collect)
+    if collect:
+        conn.timeout = 0.05
+        with pytest.raises(ConnectionTimedOut):
+            next(pipeline)
+        conn.timeout = LIMIT
+    else:
+        next(pipeline)
+        assert conn.read(100) == b'hello'
+    conn.disconnect()
+    conn.connect()
+    with pytest.raises(ConnectionClosed):
+        next(pipeline)
+    assert conn.read(100) == b''
+    assert [body for _, body in conn.pipeline(pipeline.unanswered, collect=True)] == [b'hello', b'hello']
+
+
+def test_14_4_a_pipeline_on_the_next_connection_is_not_told_of_the_body_that_was_cut(serve: Serve) -> None:
+    conn = serve(says(CUT), says(HELLO))
+    for _ in conn.pipeline(['/1']):
+        assert conn.read(100) == b'hello'
+        break
+    conn.disconnect()
+    for resp in conn.pipeline(['/1']):
+        assert resp.path == '/1'
+        assert conn.readall() == b'hello'
 
 
 @pytest.mark.parametrize('already', [b'', b'da'])

@@ -117,6 +117,31 @@ def test_the_same_line_works_under_each_loop(serve: Serve, loop: Loop) -> None:
 
 
 @each_loop
+def test_a_body_that_another_task_has_cut_does_not_end_on_the_next_connection(serve: Serve, loop: Loop) -> None:
+    def cut(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
+        peer.rest()
+
+    async def main() -> None:
+        async def again() -> None:
+            conn.disconnect()
+            await conn.co_send_request('GET', '/next')
+
+        await conn.co_send_request('GET', '/')
+        await conn.co_read_response()
+        assert await conn.co_read(100) == b'hello'
+        await loop.together(again)
+        with pytest.raises(ConnectionClosed):
+            await conn.co_read(100)
+        await conn.co_read_response()
+        assert await conn.co_readall() == b'/next 0'
+
+    conn = serve(cut, echo)
+    loop.run(main)
+
+
+@each_loop
 def test_a_body_that_comes_in_pieces(serve: Serve, loop: Loop) -> None:
     def script(peer: Peer) -> None:
         peer.request()
