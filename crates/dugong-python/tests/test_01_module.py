@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import copy
+import http
+import importlib
 import inspect
 import pickle
 import select
 import subprocess
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +22,12 @@ NAMES = {
     'StateError ExcessBodyData HostnameNotResolvable DNSUnavailable HostnameNotResolvableOrDNSUnavailable',
     'HTTPConnection BUFFER_SIZE POLLIN POLLOUT eval_coroutine create_socket log __version__',
     'Pipeline AsyncPipeline',  # new
+}
+
+#: What dir() of 3.8.2 shows besides, of the standard library.
+INHERITED = {
+    'HTTP_PORT HTTPS_PORT NO_CONTENT NOT_MODIFIED Enum Mapping MutableMapping b64encode deque getdoc asyncio email',
+    'errno hashlib logging os select socket ssl sys textwrap',
 }
 
 
@@ -38,6 +46,7 @@ def test_1_1_and_1_2_all_names_are_there() -> None:
     names = set(' '.join(NAMES).split())
     for name in names:
         assert getattr(dugong, name) is not None
+    names |= set(' '.join(INHERITED).split())
     assert names == set(dugong.__all__)
     assert set(python('import dugong; print(*dir(dugong))').split()) >= names
 
@@ -58,6 +67,31 @@ def test_1_2_values() -> None:
     assert (dugong.POLLIN, dugong.POLLOUT) == (select.POLLIN, select.POLLOUT)
     assert isinstance(dugong.__version__, str)
     assert (3, 4) <= tuple(map(int, dugong.__version__.split('.')[:2])) < (4, 0)
+
+
+def test_1_2_modules_of_the_standard_library_are_found_in_the_package() -> None:
+    modules = 'asyncio email errno hashlib logging os select socket ssl sys textwrap'.split()
+    for name in modules:
+        assert getattr(dugong, name) is importlib.import_module(name)
+    # Where nothing else has imported them, and in the way that programs say it.
+    assert python('import dugong; print(dugong.ssl.SSLContext, dugong.HTTPS_PORT, dugong.HTTP_PORT)') == (
+        "<class 'ssl.SSLContext'> 443 80\n"
+    )
+
+
+def test_1_2_constants_of_the_standard_library_are_found_in_the_package() -> None:
+    assert (dugong.HTTP_PORT, dugong.HTTPS_PORT) == (80, 443)
+    assert (dugong.NO_CONTENT, dugong.NOT_MODIFIED) == (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
+    assert dugong.Mapping is Mapping
+
+
+def test_1_2_a_star_import_gives_what_it_gave() -> None:
+    space: dict[str, Any] = {}
+    exec('from dugong import *', space)
+    assert set(' '.join(INHERITED).split()) <= set(space)
+    assert space['ssl'].SSLContext
+    # Internal to 3.8.2, and nobody's business.
+    assert not {'annotations', 'TYPE_CHECKING'} & set(space)
 
 
 def test_1_3_limits() -> None:
@@ -91,7 +125,7 @@ def test_1_5_classes_can_be_subclassed_and_instances_take_attributes_and_weak_re
 
 
 def test_1_6_everything_public_has_a_docstring() -> None:
-    for name in dugong.__all__:
+    for name in set(' '.join(NAMES).split()):
         thing = getattr(dugong, name)
         if not inspect.isclass(thing) and not inspect.isfunction(thing):
             continue
@@ -102,7 +136,7 @@ def test_1_6_everything_public_has_a_docstring() -> None:
 
 
 def test_public_names_say_that_they_are_of_the_package() -> None:
-    for name in dugong.__all__:
+    for name in set(' '.join(NAMES).split()):
         thing = getattr(dugong, name)
         if inspect.isclass(thing) or inspect.isfunction(thing):
             assert thing.__module__ == 'dugong', name

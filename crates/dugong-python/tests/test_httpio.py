@@ -98,6 +98,10 @@ def plain_signature(function: Callable[..., Any]) -> str:
     return str(inspect.Signature(parameters))
 
 
+def test_there_is_the_constant_of_the_ancestor() -> None:
+    assert httpio.BUFSIZE == 65536
+
+
 def test_everything_public_has_a_docstring() -> None:
     assert httpio.__doc__
     for name, value in {'HTTPConnection': HTTPConnection, **vars(HTTPConnection)}.items():

@@ -30,7 +30,23 @@ from ._response import BodyFollowing, HTTPResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    import email
+    import errno
+    import hashlib
+    import logging
+    import os
+    import select
+    import socket
+    import ssl
+    import sys
+    import textwrap
+    from base64 import b64encode
+    from collections import deque
+    from collections.abc import Mapping, MutableMapping, Sequence
+    from enum import Enum
+    from http.client import HTTP_PORT, HTTPS_PORT, NO_CONTENT, NOT_MODIFIED
+    from inspect import getdoc
     from logging import Logger
 
     from ._asyncio import AioFuture
@@ -66,6 +82,57 @@ __all__ = [
     'eval_coroutine',
     'is_temp_network_error',
     'log',
+]
+
+# Names of the standard library that the module dugong 3.8.2 had imported, so that programs found them in it. Those that
+# are no modules stand with the module that has them.
+_INHERITED = {
+    'HTTPS_PORT': 'http.client',
+    'HTTP_PORT': 'http.client',
+    'NOT_MODIFIED': 'http.client',
+    'NO_CONTENT': 'http.client',
+    'Enum': 'enum',
+    'Mapping': 'collections.abc',
+    'MutableMapping': 'collections.abc',
+    'b64encode': 'base64',
+    'deque': 'collections',
+    'getdoc': 'inspect',
+    'asyncio': None,
+    'email': None,
+    'errno': None,
+    'hashlib': None,
+    'logging': None,
+    'os': None,
+    'select': None,
+    'socket': None,
+    'ssl': None,
+    'sys': None,
+    'textwrap': None,
+}
+
+# `from dugong import *` gave them, too.
+__all__ += [
+    'HTTPS_PORT',
+    'HTTP_PORT',
+    'NOT_MODIFIED',
+    'NO_CONTENT',
+    'Enum',
+    'Mapping',
+    'MutableMapping',
+    'asyncio',
+    'b64encode',
+    'deque',
+    'email',
+    'errno',
+    'getdoc',
+    'hashlib',
+    'logging',
+    'os',
+    'select',
+    'socket',
+    'ssl',
+    'sys',
+    'textwrap',
 ]
 
 __version__ = '3.9.0'
@@ -126,6 +193,11 @@ if not TYPE_CHECKING:
             value = logging.getLogger('dugong')
             # Without any handler, logging would print our warnings to stderr.
             value.addHandler(logging.NullHandler())
+        elif name in _INHERITED:
+            import importlib
+
+            home = _INHERITED[name]
+            value = getattr(importlib.import_module(home), name) if home else importlib.import_module(name)
         else:
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}', name=name)
         globals()[name] = value

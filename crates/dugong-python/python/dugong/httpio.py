@@ -21,6 +21,9 @@ from . import (  # isort: skip
 )  # fmt: skip
 from . import HTTPConnection as _Connection
 
+#: Bytes that are copied at once; `httpio` 1.0 called it so.
+BUFSIZE = BUFFER_SIZE
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator, Iterable, Mapping
@@ -168,7 +171,7 @@ class HTTPConnection:
         size is left in *fh*; if *fh* ends before, the iterator ends, too, and the rest is still due.
         """
         self._conn._write_some(b'')  # raises StateError before something is taken from *fh*
-        buffer = memoryview(bytearray(BUFFER_SIZE))
+        buffer = memoryview(bytearray(BUFSIZE))
         while self._due and (count := fh.readinto(buffer[: self._due])):
             yield from self._co_write(buffer[:count])
 
