@@ -247,14 +247,13 @@ impl ReceiveHalf {
         if self.buffer.bytes().is_empty() && self.end == StreamEnd::Open {
             return Ok(false);
         }
-        let interim = queue.front().is_some_and(|exchange| exchange.answer_begun);
         match self.buffer.bytes() {
-            [CR, LF, ..] if !interim && !self.line_skipped => {
+            [CR, LF, ..] if !self.line_skipped => {
                 self.advance(2);
                 self.line_skipped = true;
                 return self.begin_head(queue);
             }
-            [CR] if !interim && !self.line_skipped && self.end == StreamEnd::Open => return Ok(false),
+            [CR] if !self.line_skipped && self.end == StreamEnd::Open => return Ok(false),
             [] if queue.is_empty() => {
                 queue.close(CloseReason::PeerClosed);
                 self.step(ReceiveInput::Eof);
