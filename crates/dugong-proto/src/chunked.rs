@@ -6,7 +6,7 @@
 use crate::error::{Malformed, Within};
 use crate::field_section::{Fault, Fed, SectionReader};
 use crate::fields::Fields;
-use crate::grammar::{CR, LF, hex_digit, is_ows, text_run};
+use crate::grammar::{CR, HTAB, LF, SP, hex_digit, is_ows, text_run};
 use crate::limits::Limits;
 
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct ChunkedReader {
     state: State,
     /// The size as read so far, then what is left of the chunk's data.
     left: u64,
-    /// What is left for chunk extensions in this message.
+    /// What is left for chunk extensions in this message, up to the current chunk.
     extension_budget: usize,
     limits: Limits,
     section: SectionReader,
@@ -26,9 +26,9 @@ enum State {
     Size {
         digits: u8,
     },
-    /// In blanks after the size. If no `;` follows, it is the first of them that is wrong.
-    BadWhitespace {
-        count: isize,
+    /// In blanks after the size, of which so many were read. They pad the size, or stand before `;`: the next byte shows it.
+    Padding {
+        count: usize,
     },
     Extension,
     SizeLf,
@@ -51,6 +51,13 @@ pub(crate) enum Framed {
 
 /// More digits than this could not be counted in 64 bits, and leading zeros are no reason to go on for ever.
 const MAX_SIZE_DIGITS: u8 = 16;
+
+/// Blanks between a size and CRLF. RFC 2616 allowed them, and servers that write sizes into a field of fixed width still send
+/// them. RFC 9112 §7.1 does not, but no two readers can understand them differently as long as no digit follows.
+const MAX_PADDING: usize = 16;
+
+/// Bytes that each chunk adds to what its message may have in extensions, at most: some servers sign each chunk.
+const EXTENSIONS_PER_CHUNK: u64 = 256;
 
 impl ChunkedReader {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -118,27 +125,39 @@ impl ChunkedReader {
                     }
                     (LF, _) => return fault(Malformed::BareLf, at),
                     (_, None) if digits == 0 => return fault(Malformed::ChunkSize, at),
-                    (CR, _) => self.state = State::SizeLf,
-                    (b';', _) => {
-                        self.state = State::Extension;
-                        continue;
+                    (CR, _) => {
+                        self.grant();
+                        self.state = State::SizeLf;
                     }
-                    (_, None) if is_ows(byte) => {
-                        self.state = State::BadWhitespace { count: 0 };
+                    _ if byte == b';' || is_ows(byte) => {
+                        self.grant();
+                        self.state = State::Padding { count: 0 };
                         continue;
                     }
                     (_, None) => return fault(Malformed::ChunkSize, at),
                 },
-                State::BadWhitespace { count } if is_ows(byte) => {
-                    self.spend(1).map_err(|what| (what, at as isize))?;
-                    self.state = State::BadWhitespace { count: count + 1 };
+                State::Padding { count } => {
+                    let first = at as isize - count as isize;
+                    let beyond = |allowed: usize, what| Err((what, first + allowed as isize));
+                    let budget = self.extension_budget;
+                    match byte {
+                        // More of them than may pad a size belong to an extension, and are counted like it.
+                        SP | HTAB if count >= budget.max(MAX_PADDING) => {
+                            return beyond(budget, Malformed::ChunkExtensionsTooLong);
+                        }
+                        SP | HTAB => self.state = State::Padding { count: count + 1 },
+                        b';' if count > budget => return beyond(budget, Malformed::ChunkExtensionsTooLong),
+                        b';' => {
+                            self.extension_budget -= count;
+                            self.state = State::Extension;
+                            continue;
+                        }
+                        CR if count > MAX_PADDING => return beyond(MAX_PADDING, Malformed::ChunkSize),
+                        CR => self.state = State::SizeLf,
+                        LF => return fault(Malformed::BareLf, at),
+                        _ => return fault(Malformed::ChunkSize, at),
+                    }
                 }
-                State::BadWhitespace { .. } if byte == b';' => {
-                    self.state = State::Extension;
-                    continue;
-                }
-                // It shows only now, but the first of the blanks is what is wrong.
-                State::BadWhitespace { count } => return Err((Malformed::ChunkSize, at as isize - count)),
                 State::Extension => {
                     let run = text_run(&input[at..]);
                     let budget = self.extension_budget;
@@ -164,6 +183,11 @@ impl ChunkedReader {
             }
             at += 1;
         }
+    }
+
+    /// The size of a chunk was read: its content makes room for extensions, beginning with its own.
+    fn grant(&mut self) {
+        self.extension_budget = self.extension_budget.saturating_add(self.left.min(EXTENSIONS_PER_CHUNK) as usize);
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Malformed> {

@@ -187,13 +187,13 @@ reasons! {
         ContentLengthsDiffer = "content-lengths-differ", "found Content-Lengths that differ";
         /// A folded Content-Length or Transfer-Encoding: readers of folds differ.
         FoldedFramingField = "folded-framing-field", "found a folded Content-Length or Transfer-Encoding";
-        /// A chunk size that is not hexadecimal digits.
+        /// A chunk size that is not hexadecimal digits, or is padded with more than 16 blanks.
         ChunkSize = "chunk-size", "expected a chunk size of hexadecimal digits";
         /// A chunk size of more than 16 digits.
         ChunkSizeOverflow = "chunk-size-overflow", "the chunk size has more than 16 digits";
         /// A control character in a chunk extension.
         ChunkExtension = "chunk-extension", "found a control character in a chunk extension";
-        /// Longer than [`Limits::chunk_extensions`](crate::Limits::chunk_extensions).
+        /// Longer than [`Limits::chunk_extensions`](crate::Limits::chunk_extensions) and the content of the chunks allow.
         ChunkExtensionsTooLong = "chunk-extensions-too-long", "the chunk extensions are longer than the limit";
         /// The data of a chunk is not followed by CRLF.
         ChunkEnd = "chunk-end", "expected CRLF after the data of a chunk";

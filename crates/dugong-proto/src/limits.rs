@@ -18,8 +18,8 @@ pub struct Limits {
     pub fields: usize,
     /// Longest trailer section, counted like the header section. Default 65,536.
     pub trailer_section: usize,
-    /// Chunk extensions of one message, all together. Default 16,384: nobody uses them, so a peer that sends many only wants
-    /// to keep the reader busy.
+    /// Chunk extensions of one message, all together, besides those that the content allows: each chunk allows as many bytes as it
+    /// has content, at most 256. Default 16,384: no program reads them, so a peer that sends more only keeps the reader busy.
     pub chunk_extensions: usize,
     /// Most interim (1xx) responses to one request. Default 64: some servers send 102 or 103 a few times.
     pub interim_responses: usize,

@@ -518,6 +518,10 @@ def test_12_6_reading_raises_again_and_again(serve: Serve, lines: list[str], err
         ('5;a="b;c"', 5),
         ('5;a="b\\"c"', 5),
         ('5;' + 'a' * 1000, 5),
+        ('5 ', 5),
+        ('5\t', 5),
+        ('5' + 16 * ' ', 5),
+        ('5 ;ext', 5),
     ],
 )
 def test_12_7_sizes_are_hexadecimal_and_extensions_are_ignored(
@@ -614,7 +618,10 @@ def test_12_7_bad_trailers(serve: Serve, trailer: bytes) -> None:
         b'_5',
         b' 5',
         b'\t5',
-        b'5 ',
+        b'5 0',
+        b'5 \t5',
+        b'5' + 17 * b' ',
+        b' ',
         b'g',
         b'5h',
         b'5.',

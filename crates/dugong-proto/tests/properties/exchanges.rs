@@ -191,7 +191,8 @@ pub(crate) fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 pub(crate) fn chunk() -> impl Strategy<Value = (String, Vec<u8>)> {
-    let extension = prop_oneof![2 => Just(String::new()), 1 => "[ \t]{0,2};[a-z]{1,3}(=([a-z]|\"[ ;a-z]{0,4}\"))?"];
+    let extension =
+        prop_oneof![2 => Just(String::new()), 1 => "[ \t]{1,16}", 1 => "[ \t]{0,2};[a-z]{1,3}(=([a-z]|\"[ ;a-z]{0,4}\"))?"];
     (content(), any::<bool>(), 0usize..5, extension).prop_map(|(mut data, upper, zeros, extension)| {
         if data.is_empty() {
             data.push(b'0');
