@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -458,7 +459,13 @@ impl HTTPConnection {
     /// Raises `HostnameNotResolvable` or `DNSUnavailable` if the name has no address, `ConnectionTimedOut`, the built-in
     /// `ConnectionError` if the proxy refuses the tunnel, and what `socket` and `ssl` raise. There is no connection then.
     fn connect(slf: &Bound<'_, Self>) -> PyResult<()> {
-        run(slf, &mut Connect::new(Resolver::Here)).map(drop)
+        run(slf, &mut Connect::new(Resolver::Here))?;
+        // Whoever connects between two reads knows what becomes of the body (statement 7.2).
+        let this = slf.get();
+        if this.cut.lock().as_ref().is_some_and(|link| *link.reader.lock() == Some(thread::current().id())) {
+            this.forget_cut();
+        }
+        Ok(())
     }
 
     /// Connect now: the iterator of `connect`. The name is looked up in a thread, so that nothing blocks.

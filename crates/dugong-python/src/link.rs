@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
 
 use dugong_http::step::{Duplex, Interest, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Requests};
@@ -44,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) torn: AtomicBool,
     /// The reader of a body was told that `disconnect` has cut it.
     pub(crate) told: AtomicBool,
+    /// The thread that has read last.
+    pub(crate) reader: Mutex<Option<ThreadId>>,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
     response: Mutex<Option<Py<PyAny>>>,
     /// How many steps have transferred something since anybody had to wait.
@@ -104,6 +107,7 @@ impl Link {
             silent: AtomicBool::new(false),
             torn: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            reader: Mutex::default(),
             response: Mutex::default(),
             spree: AtomicU32::new(0),
             process: std::process::id(),
@@ -315,6 +319,9 @@ impl Grip {
     pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
         for count in Self::counts(&link, role) {
             count.fetch_add(1, Ordering::AcqRel);
+        }
+        if role != Role::Send {
+            *link.reader.lock() = Some(thread::current().id());
         }
         Grip { link, transport, trace, role, moved: Cell::new(false), laps: Cell::new(0) }
     }
