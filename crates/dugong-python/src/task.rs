@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use dugong_http::step::Interest;
 use dugong_http::transport::{Socket, wait};
-use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, intern};
 
 use crate::connect::Arrival;
 use crate::connection::HTTPConnection;
@@ -171,13 +171,30 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
 /// Waits for what a task needs; false if `limit` passed before. A signal interrupts it, if its handler raises.
 pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyResult<bool> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut takes_signals = None;
     loop {
-        // One may have come while nobody was waiting.
         py.check_signals()?;
-        match py.detach(|| wait(&need.on, need.interest, deadline)) {
-            Ok(ready) => return Ok(ready),
+        // A signal that comes now does not interrupt the wait, nor does one that the system hands to another thread.
+        let look_again = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
+        let until = deadline.into_iter().chain(look_again).min();
+        match py.detach(|| wait(&need.on, need.interest, until)) {
+            Ok(true) => return Ok(true),
+            Ok(false) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => return Ok(false),
+            Ok(false) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
+        if takes_signals.is_none() {
+            // Most waits end before this is asked.
+            takes_signals = Some(is_signal_thread(py)?);
+        }
     }
 }
+
+/// Whether this thread may be the one that runs the handlers of signals.
+pub(crate) fn is_signal_thread(py: Python<'_>) -> PyResult<bool> {
+    py.import(intern!(py, "dugong._polling"))?.call_method0(intern!(py, "is_signal_thread"))?.is_truthy()
+}
+
+/// How long a signal may go unnoticed that came when nothing was waiting for it.
+const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -405,6 +406,128 @@ def test_20_2_handler_that_sends(serve: Serve) -> None:
     assert conn.readall() == b'a'
     assert conn.read_response().path == '/b'
     assert conn.readall() == b'b'
+
+
+# A signal that comes between the last look and the wait does not interrupt the system call. So does one whose C handler
+# runs in another thread, which can be arranged: only the flag is set that the interpreter looks at.
+
+
+@contextlib.contextmanager
+def just_before_blocking() -> Iterator[None]:
+    main, native = threading.get_ident(), threading.get_native_id()
+    assert main == threading.main_thread().ident
+    entered = threading.Event()
+
+    def kill() -> None:
+        assert entered.wait(PATIENCE)
+        wait_until_blocked(native)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, raise_interrupted)
+    worker = Worker(kill)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        entered.set()
+        with pytest.raises(Interrupted):
+            yield
+        worker.result()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+        signal.signal(signal.SIGUSR1, before)
+
+
+GAPS: dict[str, Callable[[HTTPConnection], object]] = {
+    'read_response': lambda conn: conn.read_response(),
+    'co_read_response': lambda conn: dugong.eval_coroutine(conn.co_read_response()),
+    'poll': lambda conn: next(conn.co_read_response()).poll(PATIENCE),
+    'poll for ever': lambda conn: next(conn.co_read_response()).poll(),
+    'pipeline': lambda conn: next(conn.pipeline(['/b'])),
+    'write': lambda conn: conn.write(bytes(LARGE)),
+    'send_request': lambda conn: conn.send_request('PUT', '/b', body=bytes(LARGE)),
+}
+
+
+@pytest.mark.parametrize('call', GAPS.values(), ids=GAPS)
+def test_20_2_a_signal_just_before_blocking(serve: Serve, call: Callable[[HTTPConnection], object]) -> None:
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        assert done.wait(PATIENCE)
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = PATIENCE  # if nothing else ends the wait
+    if call is GAPS['write']:
+        conn.send_request('PUT', '/', body=BodyFollowing(LARGE))
+    else:
+        conn.send_request('GET', '/')
+    with just_before_blocking():
+        call(conn)
+    done.set()
+    conn.disconnect()
+
+
+READS: dict[str, Callable[[HTTPConnection], object]] = {
+    'read': lambda conn: conn.read(10),
+    'readinto': lambda conn: conn.readinto(bytearray(10)),
+    'readall': lambda conn: conn.readall(),
+    'discard': lambda conn: conn.discard(),
+}
+
+
+@pytest.mark.parametrize('call', READS.values(), ids=READS)
+def test_20_2_a_signal_just_before_blocking_in_a_body(serve: Serve, call: Callable[[HTTPConnection], object]) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n')
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = PATIENCE
+    conn.send_request('GET', '/')
+    conn.read_response()
+    with just_before_blocking():
+        call(conn)
+
+
+@pytest.mark.parametrize('stage', ['tcp', 'handshake', 'tunnel'])
+def test_20_2_a_signal_just_before_connecting_blocks(client_tls: ssl.SSLContext, stage: str) -> None:
+    with FullListener() as (host, port), Server(silent) as server:
+        conn = HTTPConnection(host, port)
+        conn.timeout = PATIENCE
+        if stage != 'tcp':
+            conn.port, conn.ssl_context = server.port, client_tls
+            if stage == 'tunnel':
+                conn.proxy = ('127.0.0.1', server.port)
+        with just_before_blocking():
+            conn.connect()
+
+
+@pytest.mark.parametrize('after', [0.0, 0.3])
+def test_20_2_a_signal_while_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch, after: float) -> None:
+    """The system's resolver knows nothing of Python's signals."""
+    go_on = threading.Event()
+    main = threading.get_ident()
+
+    def resolver(*args: object, **kwargs: object) -> list[object]:
+        time.sleep(after)
+        signal.pthread_kill(main, signal.SIGUSR1)
+        assert go_on.wait(PATIENCE)
+        raise socket.gaierror(socket.EAI_FAIL, 'too late')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', resolver)
+    before = signal.signal(signal.SIGUSR1, raise_interrupted)
+    try:
+        for method in 'connect', 'send_request':
+            conn = HTTPConnection('host.example')
+            with pytest.raises(Interrupted):
+                getattr(conn, method)(*(('GET', '/') if method == 'send_request' else ()))
+            with pytest.raises(dugong.StateError):
+                conn._fileno()
+    finally:
+        go_on.set()
+        signal.signal(signal.SIGUSR1, before)
 
 
 # The GIL

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import select
+import sys
+from _thread import get_ident
 from select import POLLIN, POLLOUT
+from time import monotonic
 
 from ._exceptions import ConnectionTimedOut
 
@@ -59,11 +62,19 @@ class PollNeeded(_Pair):
         A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready: whoever tries the transfer
         will be told. Signals do not end the wait, unless their handler raises.
         """
+        deadline = monotonic() + timeout if timeout and 0 < timeout <= _LONGEST else None
         poller = select.poll()
         poller.register(self.fd, self.mask)
-        if not timeout or not 0 < timeout <= _LONGEST:
-            return bool(poller.poll())
-        return bool(poller.poll(timeout * 1000))
+        look_again: float | None = LOOK_FOR_SIGNALS
+        while True:
+            left = None if deadline is None else max(deadline - monotonic(), 0.0)
+            most = left if look_again is None or (left is not None and left < look_again) else look_again
+            if poller.poll(None if most is None else most * 1000):
+                return True
+            if most == left:
+                return False
+            if not is_signal_thread():
+                look_again = None
 
 
 def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = None) -> T:
@@ -87,6 +98,17 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
         elif not need.poll(timeout):
             raise ConnectionTimedOut
 
+
+def is_signal_thread() -> bool:
+    """Tell if this may be the thread that runs the handlers of signals."""
+    main_thread = getattr(sys.modules.get('threading'), 'main_thread', None)
+    # Without the module, who knows.
+    return main_thread is None or main_thread().ident == get_ident()
+
+
+# A signal that comes just before the system is called does not interrupt the wait, nor does one that the system hands
+# to another thread: it is noticed so many seconds later.
+LOOK_FOR_SIGNALS = 0.1
 
 # The system counts milliseconds in a C int. Who wants to wait for more than 23 days does not want a limit.
 _LONGEST = 2_000_000
