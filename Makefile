@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help demo test check unit python python-style python-types python-tests installed wheel bench docs clean
+.PHONY: help demo test check unit peers python python-style python-types python-tests installed wheel bench docs clean
 
 help:
 	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
@@ -30,9 +30,22 @@ check:
 	done
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-unit:
+unit: peers
 	$(CARGO) test --workspace $(ALL_FEATURES)
 	$(CARGO) test --release -p dugong-http --test deadlock
+
+# Servers that Debian does not have, for the tests of the command line: Bun's program without its installer, and proxy.py.
+BUN = @oven/bun-linux-$(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64-baseline)@1.4.4
+
+peers: target/peers/ready
+
+target/peers/ready: crates/dugong-cli/tests/peers/requirements.txt Makefile
+	mkdir -p target/peers
+	npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix target/peers $(BUN)
+	ln -sf "$$(cd target/peers && echo node_modules/@oven/bun-*/bin/bun)" target/peers/bun
+	$(PYTHON) -m venv target/peers/venv
+	target/peers/venv/bin/python -m pip install --quiet --requirement crates/dugong-cli/tests/peers/requirements.txt
+	touch target/peers/ready
 
 # The package is checked and tested as it is installed from a wheel, not as it stands in the source.
 python: python-style python-types python-tests

@@ -103,6 +103,8 @@ pub(crate) struct RequestArgs {
     pub(crate) input: Vec<PathBuf>,
 
     /// How many requests may be in flight; 0 is no limit
+    ///
+    /// A server that does not take several is asked one at a time, as with 1.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) depth: usize,
 
@@ -114,7 +116,7 @@ pub(crate) struct RequestArgs {
     #[arg(short, long)]
     pub(crate) fail_early: bool,
 
-    /// Do not connect again when the server closes the connection in order
+    /// Do not connect again when the connection ends between two responses
     #[arg(long)]
     pub(crate) no_reconnect: bool,
 

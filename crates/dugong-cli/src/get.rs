@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal};
 use std::rc::Rc;
 use std::time::Instant;
 
-use dugong_http::transport::tls::NoCloseNotify;
 use dugong_http::{
     CloseReason, Closed, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, TimeLimit,
-    Within,
+    WaitingFor, Within,
 };
 
 use crate::Exit;
 use crate::interrupt::Unfinished;
+use crate::manners::{Manners, Refusal};
 use crate::output::{Directory, OutputError, PartialFile, Stdout};
 use crate::plan::{Destination, HiArgs, Job};
 use crate::progress::Progress;
@@ -33,6 +33,8 @@ pub(crate) fn run(plan: &HiArgs) -> Exit {
         records: Vec::with_capacity(plan.jobs.len()),
         current: None,
         connections: 0,
+        manners: Manners::new(plan.timeout),
+        notes: Vec::new(),
         start,
         buffer: vec![0; PIECE],
         progress: Progress::new(plan.jobs.len(), shows_progress(plan)),
@@ -40,8 +42,14 @@ pub(crate) fn run(plan: &HiArgs) -> Exit {
     let stop = Sink::open(plan, unfinished).map_err(Stop::from).and_then(|mut sink| fetch.fetch(&mut sink)).err();
     fetch.progress.end();
     fetch.settle(0, &Requests::default(), stop.as_ref());
-    let summary =
-        Summary { plan, records: &fetch.records, connections: fetch.connections, time: start.elapsed(), stop: stop.as_ref() };
+    let summary = Summary {
+        plan,
+        records: &fetch.records,
+        notes: &fetch.notes,
+        connections: fetch.connections,
+        time: start.elapsed(),
+        stop: stop.as_ref(),
+    };
     if !plan.json_on_stderr() {
         summary.explain();
     }
@@ -113,6 +121,10 @@ struct Fetch<'a> {
     /// The URL whose response has begun.
     current: Option<Record>,
     connections: u64,
+    /// What is known about the origin.
+    manners: Manners,
+    /// What was said about it.
+    notes: Vec<String>,
     start: Instant,
     buffer: Vec<u8>,
     progress: Progress,
@@ -126,19 +138,25 @@ impl<'a> Fetch<'a> {
         while self.records.len() < plan.jobs.len() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let mut connection = plan.config.clone().deadline(left).connect_to(&plan.origin)?;
-            let is_first = self.connections == 0;
+            let mut flight = Flight { is_first: self.connections == 0, ..Flight::default() };
             self.connections += 1;
             let base = self.records.len();
-            let Err(mut stop) = self.fetch_over(&mut connection, is_first, sink) else { break };
+            let Err(mut stop) = self.fetch_over(&mut connection, &mut flight, sink) else { break };
             let requests = connection.close();
             if let Stop::Lost { error, fruitless } = &mut stop
                 && plan.reconnect
-                && is_orderly(error, &requests)
+                && let Some(loss) = Loss::of(error, &requests, &self.manners)
             {
-                if self.records.len() > base {
+                match loss {
+                    Loss::Agreed => {}
+                    _ if !flight.together => {}
+                    Loss::Closed => self.manners.refused(Refusal::Closes, flight.answers),
+                    Loss::Silent => self.manners.refused(Refusal::IsSilent, flight.answers),
+                }
+                if flight.together || self.records.len() > base {
                     continue;
                 }
-                // It would go on like this for ever.
+                // Alone on a connection of its own, it would go on like this for ever.
                 *fruitless = true;
             }
             self.settle(base, &requests, Some(&stop));
@@ -149,19 +167,29 @@ impl<'a> Fetch<'a> {
 
     /// Fetches what is left over one connection. On any but the first one the first request goes alone: a server that closes
     /// might do so again at the sight of many (RFC 9112 §9.3.2).
-    fn fetch_over(&mut self, connection: &mut Connection, is_first: bool, sink: &mut Sink) -> Result<(), Stop> {
-        if !is_first {
+    fn fetch_over(&mut self, connection: &mut Connection, flight: &mut Flight, sink: &mut Sink) -> Result<(), Stop> {
+        let plan = self.plan;
+        if !flight.is_first {
             let alone = self.requests().take(1);
-            self.drive(connection.pipeline(alone), sink)?;
+            self.drive(connection.pipeline(alone), flight, sink)?;
+        }
+        if let Some(refusal) = self.manners.one_at_a_time() {
+            // A pause wants an explanation; that the last request went alone does not.
+            if refusal == Refusal::IsSilent || self.records.len() < plan.jobs.len() {
+                self.note(&refusal);
+            }
+            return self.drive(connection.pipeline(self.requests()).max_requests(1), flight, sink);
+        }
+        flight.together = plan.depth != Some(1) && plan.jobs.len() - self.records.len() > 1;
+        if flight.together && plan.reconnect && plan.timeout.is_none_or(|timeout| timeout > self.manners.patience()) {
+            connection.set_response_timeout(Some(self.manners.patience()));
         }
         let pipeline = connection.pipeline(self.requests());
-        self.drive(
-            match self.plan.depth {
-                Some(depth) => pipeline.max_requests(depth),
-                None => pipeline.max_requests(usize::MAX).max_bytes(usize::MAX),
-            },
-            sink,
-        )
+        let pipeline = match plan.depth {
+            Some(depth) => pipeline.max_requests(depth),
+            None => pipeline.max_requests(usize::MAX).max_bytes(usize::MAX),
+        };
+        self.drive(pipeline, flight, sink)
     }
 
     /// Requests for what is left.
@@ -170,11 +198,37 @@ impl<'a> Fetch<'a> {
         plan.jobs[self.records.len()..].iter().map(|job| job.request(plan))
     }
 
-    fn drive(&mut self, mut pipeline: Pipeline<'_, impl Iterator<Item = Request>>, sink: &mut Sink) -> Result<(), Stop> {
-        while let Some(mut response) = pipeline.next()? {
+    fn drive(
+        &mut self,
+        mut pipeline: Pipeline<'_, impl Iterator<Item = Request>>,
+        flight: &mut Flight,
+        sink: &mut Sink,
+    ) -> Result<(), Stop> {
+        for number in 0.. {
+            let was_sent = pipeline.taken() > number;
+            let asked = Instant::now();
+            let Some(mut response) = pipeline.next()? else { break };
+            if was_sent {
+                flight.answers += 1;
+                self.manners.pipelined_answer();
+            } else if !flight.together {
+                self.manners.lone_answer(asked.elapsed());
+            }
             self.take(&mut response, sink)?;
         }
         Ok(())
+    }
+
+    /// Tells the user something about the server, once.
+    fn note(&mut self, text: &dyn fmt::Display) {
+        let text = text.to_string();
+        if self.notes.contains(&text) {
+            return;
+        }
+        if !self.plan.json_on_stderr() {
+            self.progress.suspend(|| report::say(&text));
+        }
+        self.notes.push(text);
     }
 
     /// Takes one response to its end.
@@ -232,30 +286,59 @@ impl<'a> Fetch<'a> {
     }
 }
 
-/// Whether the connection ended between responses, by what was agreed or by the server's choice, so that the requests without
-/// an answer can be sent again: they are all safe, and not a byte of an answer has come.
-fn is_orderly(error: &Error, requests: &Requests) -> bool {
-    let Error::Closed { cause, .. } = error else { return false };
-    let ended_between = match cause {
-        Closed::InOrder(reason) => matches!(
-            reason,
-            CloseReason::ServerSaidClose
-                | CloseReason::Http10
-                | CloseReason::CloseDelimited
-                | CloseReason::ClientSaidClose
-                | CloseReason::PeerClosed
-                | CloseReason::RequestTimeout
-                | CloseReason::ProxyNotPersistent
-        ),
-        // The end of the stream without an error of the system, before a response.
-        Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, None) => true,
-        // That TLS was not told of it is harmless there (RFC 9112 §9.8).
-        Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, Some(said)) => {
-            said.get_ref().is_some_and(|error| error.is::<NoCloseNotify>())
-        }
-        _ => false,
-    };
-    ended_between && requests.unanswered.iter().all(|request| request.is_safe_to_retry() && !request.answer_begun)
+/// One connection in use.
+#[derive(Debug, Default)]
+struct Flight {
+    is_first: bool,
+    /// Several requests may be in flight; before, each went alone.
+    together: bool,
+    /// Answers to requests that were sent before the one before was answered.
+    answers: u64,
+}
+
+/// How a connection was lost, if its unanswered requests can be sent again on another one: they are all safe, and not a byte of
+/// an answer has come.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// By what was agreed in a message, or by the server's choice while the connection was idle.
+    Agreed,
+    /// The server closed or reset it without a word.
+    Closed,
+    /// The server fell silent, and patience has ended.
+    Silent,
+}
+
+impl Loss {
+    fn of(error: &Error, requests: &Requests, manners: &Manners) -> Option<Loss> {
+        let loss = match error {
+            Error::Closed {
+                cause:
+                    Closed::InOrder(
+                        CloseReason::ServerSaidClose
+                        | CloseReason::Http10
+                        | CloseReason::CloseDelimited
+                        | CloseReason::ClientSaidClose
+                        | CloseReason::PeerClosed
+                        | CloseReason::RequestTimeout
+                        | CloseReason::ProxyNotPersistent,
+                    ),
+                ..
+            } => Loss::Agreed,
+            // The end of the stream before a response, whatever the system says: a server that closes with requests unread resets
+            // the connection, and over TLS it may leave out the alert, which is harmless there (RFC 9112 §9.8).
+            Error::Closed {
+                cause: Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, _) | Closed::Sending(_),
+                ..
+            } => Loss::Closed,
+            Error::TimedOut { waiting_for: WaitingFor::Response, limit: TimeLimit::Phase(limit), .. }
+                if *limit == manners.patience() =>
+            {
+                Loss::Silent
+            }
+            _ => return None,
+        };
+        requests.unanswered.iter().all(|request| request.is_safe_to_retry() && !request.answer_begun).then_some(loss)
+    }
 }
 
 /// Where content goes.

@@ -28,6 +28,8 @@ pub(crate) struct HiArgs {
     pub(crate) depth: Option<usize>,
     /// The way to the origin.
     pub(crate) config: Config,
+    /// How long the server may be silent.
+    pub(crate) timeout: Option<Duration>,
     /// The limit of the whole run.
     pub(crate) max_time: Option<Duration>,
     pub(crate) fail_early: bool,
@@ -140,7 +142,7 @@ impl HiArgs {
 
     fn with(method: Method, low: RequestArgs, way: &WayArgs, destination: Destination) -> Result<HiArgs, UsageError> {
         let fields = fields(&low.headers)?;
-        let max_time = way::max_time(way)?;
+        let (timeout, max_time) = (way::timeout(way)?, way::max_time(way)?);
         let with_names = matches!(destination, Destination::Directory { .. });
         let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
         for url in low.urls {
@@ -159,6 +161,7 @@ impl HiArgs {
             fields,
             destination,
             depth: (low.depth > 0).then_some(low.depth),
+            timeout,
             max_time,
             fail_early: low.fail_early,
             reconnect: !low.no_reconnect,

@@ -16,8 +16,9 @@ use crate::readable::Readable;
 
 /// Says something on standard error, in one line. If that is closed, nobody wants to hear it.
 pub(crate) fn say(text: &dyn fmt::Display) {
-    // Servers and files have their words in it.
-    let _ = writeln!(io::stderr(), "dugong: {}", Readable(text.to_string().as_bytes()));
+    // Servers and files have their words in it. With one write, so that a signal does not cut it in two.
+    let line = format!("dugong: {}\n", Readable(text.to_string().as_bytes()));
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// What came of one URL.
@@ -94,6 +95,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) plan: &'a HiArgs,
     /// One for each job of the plan.
     pub(crate) records: &'a [Record],
+    /// What the user should know about the server.
+    pub(crate) notes: &'a [String],
     pub(crate) connections: u64,
     pub(crate) time: Duration,
     pub(crate) stop: Option<&'a Stop>,
@@ -166,7 +169,11 @@ impl Summary<'_> {
             "requests_per_second": rounded(answered as f64 / seconds.max(1e-9), 10.0),
             "connections": self.connections,
         });
-        writeln!(out, "\n], \"totals\": {totals}}}")?;
+        write!(out, "\n], \"totals\": {totals}")?;
+        if !self.notes.is_empty() {
+            write!(out, ", \"notes\": {}", json!(self.notes))?;
+        }
+        writeln!(out, "}}")?;
         out.flush()
     }
 }

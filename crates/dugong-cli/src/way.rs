@@ -78,10 +78,7 @@ pub(crate) enum ResolveFault {
 /// How to reach `origin`. `whole` is not part of it: that is the limit of the run, not of a connection.
 pub(crate) fn config(low: &WayArgs, origin: &Origin) -> Result<Config, WayError> {
     let mut config = Config::new();
-    if let Some(text) = &low.timeout {
-        let limit = seconds("--timeout", text)?;
-        config = config.timeout(limit.ok_or_else(|| WayError::Seconds { option: "--timeout", text: text.clone() })?);
-    }
+    config = config.timeout(timeout(low)?);
     if let Some(text) = &low.connect_timeout {
         config = config.establish_timeout(seconds("--connect-timeout", text)?);
     }
@@ -99,6 +96,13 @@ pub(crate) fn config(low: &WayArgs, origin: &Origin) -> Result<Config, WayError>
         config = config.addresses(&host, port, addresses.into_iter().map(|address| SocketAddr::new(address, port)));
     }
     socket(low, &next_host, config)
+}
+
+/// The limit of each wait.
+pub(crate) fn timeout(low: &WayArgs) -> Result<Option<Duration>, WayError> {
+    let Some(text) = &low.timeout else { return Ok(None) };
+    let limit = seconds("--timeout", text)?;
+    limit.map(Some).ok_or_else(|| WayError::Seconds { option: "--timeout", text: text.clone() })
 }
 
 /// The limit of the run.

@@ -21,6 +21,12 @@ pub struct Config {
     pub close_after: Option<usize>,
     /// With `close_after`: the last response does not say `Connection: close`. Default: off.
     pub close_silently: bool,
+    /// With `close_after`: the connection is reset (RST) after the last response, as systems do where a server closes with requests
+    /// unread. Default: off.
+    pub close_with_reset: bool,
+    /// What happens when a request comes before the one ahead of it is answered. Requests with content are not counted. Default:
+    /// they are answered.
+    pub when_pipelined: WhenPipelined,
     /// How long a closed connection goes on discarding what the client sends, so that the system does not reset it and take
     /// the answers with it. Default: 3 s.
     pub linger: Duration,
@@ -40,10 +46,26 @@ impl Default for Config {
             read_ahead: 10_000,
             close_after: None,
             close_silently: false,
+            close_with_reset: false,
+            when_pipelined: WhenPipelined::Answer,
             linger: Duration::from_secs(3),
             kernel_buffers: None,
         }
     }
+}
+
+/// What becomes of requests that come together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenPipelined {
+    /// They are answered in order.
+    #[default]
+    Answer,
+    /// The connection is closed, and none that is unanswered gets an answer: `Bun.serve`, `php -S`.
+    Close,
+    /// The first is answered, then nothing more is read or sent until the client closes: cpp-httplib.
+    Stall,
+    /// Nothing more is read or sent until the client closes: proxy.py.
+    Silence,
 }
 
 /// What an [`Origin`](crate::Origin) has seen so far.

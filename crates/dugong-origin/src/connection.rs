@@ -9,11 +9,14 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use rustix::event::PollFlags;
+use rustix::net::sockopt;
 
 use crate::acceptor::{Stop, Woken};
 use crate::answer::Answer;
 use crate::buffer::Buffer;
+use crate::config::{Config, WhenPipelined};
 use crate::options::Options;
 use crate::origin::Shared;
 use crate::outgoing::{Due, Outgoing, Reply};
@@ -61,6 +64,10 @@ enum Ending {
     Drain,
     /// Leave the socket alone until the client closes it.
     Ignore,
+    /// The same, however long it takes.
+    Hold,
+    /// Close with a reset.
+    Reset,
     /// The client has ended its side: just close.
     Close,
 }
@@ -74,7 +81,7 @@ impl<'a> Connection<'a> {
             shared,
             inbox: Buffer::with_capacity(INBOX),
             outgoing: Outgoing::new(&shared.config),
-            receiving: if is_closing { Receiving::Finished(Ending::Drain) } else { Receiving::Head },
+            receiving: if is_closing { Receiving::Finished(last_ending(&shared.config)) } else { Receiving::Head },
             arrived: Instant::now(),
             has_more: false,
             answered: 0,
@@ -145,6 +152,9 @@ impl<'a> Connection<'a> {
     fn take_requests(&mut self) {
         let mut requests = 0;
         self.has_more = true;
+        if self.refuses_pipelining() {
+            self.refuse_pipelining(&mut requests);
+        }
         while self.may_take() {
             let outcome = match self.receiving {
                 Receiving::Head => match self.take_repeats(&mut requests) {
@@ -170,6 +180,32 @@ impl<'a> Connection<'a> {
         if requests != 0 {
             self.shared.counters.requests.fetch_add(requests, Ordering::SeqCst);
         }
+    }
+
+    /// Whether a request has come before the one ahead of it was answered, and that is more than this server takes.
+    fn refuses_pipelining(&self) -> bool {
+        let (config, is_done) = (&self.shared.config, self.outgoing.is_done());
+        config.when_pipelined != WhenPipelined::Answer
+            && matches!(self.receiving, Receiving::Head)
+            && memmem::find_iter(self.inbox.unread(), b"\r\n\r\n").nth(usize::from(is_done)).is_some()
+    }
+
+    fn refuse_pipelining(&mut self, requests: &mut u64) {
+        let habit = self.shared.config.when_pipelined;
+        self.receiving = Receiving::Finished(match habit {
+            WhenPipelined::Answer => return,
+            WhenPipelined::Close => {
+                self.outgoing.clear();
+                Ending::Drain
+            }
+            WhenPipelined::Silence => {
+                self.outgoing.clear();
+                Ending::Hold
+            }
+            // One that is malformed gets its answer as always.
+            WhenPipelined::Stall if self.outgoing.is_done() && self.take_head(requests).is_err() => return,
+            WhenPipelined::Stall => Ending::Hold,
+        });
     }
 
     /// The short way for `/small`: the same bytes as last time, the same answer. False if the next bytes are others.
@@ -293,7 +329,13 @@ impl<'a> Connection<'a> {
                 answer.say_close();
             }
         }
-        self.receiving = if answer.closes { Receiving::Finished(Ending::Drain) } else { Receiving::Head };
+        self.receiving = if config.close_after == Some(self.answered) {
+            Receiving::Finished(last_ending(config))
+        } else if answer.closes {
+            Receiving::Finished(Ending::Drain)
+        } else {
+            Receiving::Head
+        };
         let at = at.unwrap_or(self.arrived + config.delay);
         self.outgoing.push(Due { at, reply: Reply::Composed(Box::new(answer)) });
     }
@@ -302,6 +344,11 @@ impl<'a> Connection<'a> {
         let until = Some(Instant::now() + self.shared.config.linger);
         match ending {
             Ending::Close => {}
+            // Closing with no time to linger is what sends RST.
+            Ending::Reset => sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?,
+            Ending::Hold => {
+                self.stop.wait(self.stream.as_fd(), HUNG_UP, None)?;
+            }
             Ending::Ignore => {
                 self.stop.wait(self.stream.as_fd(), HUNG_UP, until)?;
             }
@@ -319,6 +366,11 @@ impl<'a> Connection<'a> {
         }
         Ok(())
     }
+}
+
+/// What follows the last answer that `close_after` allows.
+fn last_ending(config: &Config) -> Ending {
+    if config.close_with_reset { Ending::Reset } else { Ending::Drain }
 }
 
 /// Nothing is wrong; the socket is not ready.

@@ -44,7 +44,7 @@ mod script;
 mod small;
 mod upload;
 
-pub use config::{Config, Counts};
+pub use config::{Config, Counts, WhenPipelined};
 pub use content::{document, fill};
 pub use origin::Origin;
 pub use script::{Script, ScriptError, ScriptFault, Scripted};

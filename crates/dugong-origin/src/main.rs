@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use dugong_origin::{Config, Origin};
+use dugong_origin::{Config, Origin, WhenPipelined};
 
 /// An HTTP/1.1 origin server with answers for demos, tests and benchmarks.
 #[derive(Parser)]
@@ -29,12 +29,30 @@ struct Flags {
     /// With --close-after: close without saying so
     #[arg(long, requires = "close_after")]
     close_silently: bool,
+    /// With --close-after: reset the connection then
+    #[arg(long, requires = "close_after")]
+    close_with_reset: bool,
+    /// What to do when a request comes before the one ahead of it is answered
+    #[arg(long, value_name = "HABIT", default_value = "answer")]
+    when_pipelined: Habit,
     /// Write the address to this file once the server listens
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
     /// End when standard input ends, for callers that may die
     #[arg(long)]
     until_stdin_closes: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Habit {
+    /// Answer all in order
+    Answer,
+    /// Close the connection
+    Close,
+    /// Answer the first, then fall silent
+    Stall,
+    /// Fall silent
+    Silence,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +72,13 @@ fn run(flags: Flags) -> io::Result<()> {
         lockstep: flags.lockstep,
         close_after: flags.close_after,
         close_silently: flags.close_silently,
+        close_with_reset: flags.close_with_reset,
+        when_pipelined: match flags.when_pipelined {
+            Habit::Answer => WhenPipelined::Answer,
+            Habit::Close => WhenPipelined::Close,
+            Habit::Stall => WhenPipelined::Stall,
+            Habit::Silence => WhenPipelined::Silence,
+        },
         ..Config::default()
     })?;
     let address = origin.address();

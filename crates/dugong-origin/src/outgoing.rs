@@ -76,6 +76,13 @@ impl Outgoing {
         self.outbox.push(answer);
     }
 
+    /// Forgets all that is not sent.
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.sending = None;
+        self.outbox.consume(self.outbox.len());
+    }
+
     /// When there will be something to do though the client takes nothing and sends nothing.
     pub(crate) fn wake_up(&self) -> Option<Instant> {
         if self.is_blocked() {

@@ -42,7 +42,11 @@ fn heads_are_those_of_a_get() {
         heads.extend_from_slice(&rest[..end]);
         rest = &rest[end + content.len()..];
     }
-    assert_eq!(String::from_utf8_lossy(ran.stdout()), String::from_utf8_lossy(&heads));
+    // The clock may have gone on between them.
+    let without_date = |heads: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(heads).lines().filter(|line| !line.starts_with("Date: ")).map(str::to_owned).collect()
+    };
+    assert_eq!(without_date(ran.stdout()), without_date(&heads));
 }
 
 #[test]

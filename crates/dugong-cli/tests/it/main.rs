@@ -6,6 +6,7 @@ mod head;
 mod interrupts;
 mod json;
 mod lists;
+mod pipelining;
 mod proxies;
 mod seeing;
 mod servers;

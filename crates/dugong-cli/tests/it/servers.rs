@@ -1,13 +1,16 @@
-//! Servers as Debian ships them, for what is between the program and an origin: stunnel for TLS, tinyproxy.
+//! Servers as others ship them. What is between the program and an origin: stunnel for TLS, tinyproxy, proxy.py. Origins that do
+//! not pipeline: PHP's own, Bun, cpp-httplib.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 /// Nothing that a test waits for takes so long, unless something is wrong.
@@ -20,6 +23,7 @@ pub(crate) const PASSWORD: &str = "sesame-open";
 /// A server that runs, in a directory that goes with it.
 pub(crate) struct Server {
     child: Child,
+    has_children: bool,
     dir: TempDir,
     pub(crate) address: SocketAddr,
 }
@@ -56,11 +60,56 @@ impl Server {
         Server::started(command, dir, address)
     }
 
+    /// PHP's own server, which answers with the path.
+    pub(crate) fn php() -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let mut command = Command::new(program("php", "php-cli"));
+        command.args(["-q", "-S", &address.to_string(), &peer("router.php")]);
+        Server::started(command, dir, address)
+    }
+
+    /// Bun's server, which answers with the path.
+    pub(crate) fn bun() -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let mut command = Command::new(fetched("bun"));
+        command.args([&peer("bun.js"), &address.ip().to_string(), &address.port().to_string()]);
+        Server::started(command, dir, address)
+    }
+
+    /// A server with cpp-httplib, which answers with the path.
+    pub(crate) fn httplib() -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let compiled = dir.path().join("server");
+        let mut compiler = Command::new(program("g++", "g++"));
+        let output =
+            compiler.arg("-o").arg(&compiled).args([&peer("httplib.cpp"), "-lcpp-httplib", "-pthread"]).output().unwrap();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            panic!("httplib.cpp does not compile; on Debian: apt-get install libcpp-httplib-dev\n{said}");
+        }
+        let mut command = Command::new(compiled);
+        command.args([address.ip().to_string(), address.port().to_string()]);
+        Server::started(command, dir, address)
+    }
+
+    /// proxy.py, a proxy in Python.
+    pub(crate) fn proxy_py() -> Server {
+        let (dir, address) = (TempDir::new().unwrap(), free_address());
+        let mut command = Command::new(fetched("venv/bin/proxy"));
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        command.args(["--hostname", &host, "--port", &port, "--num-workers", "1", "--num-acceptors", "1"]);
+        // It makes directories where it is at home; its processes end with their group.
+        command.env("HOME", dir.path()).process_group(0);
+        let mut server = Server::started(command, dir, address);
+        server.has_children = true;
+        server
+    }
+
     fn started(mut command: Command, dir: TempDir, address: SocketAddr) -> Server {
         let output = fs::File::create(dir.path().join("output")).unwrap();
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let mut server = Server { child, dir, address };
+        let mut server = Server { child, has_children: false, dir, address };
         let until = Instant::now() + GUARD;
         while TcpStream::connect(address).is_err() {
             if Instant::now() > until || server.child.try_wait().unwrap().is_some() {
@@ -80,6 +129,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.has_children {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         // It may have ended on its own, which another check will tell.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -101,6 +153,18 @@ fn program(name: &str, package: &str) -> PathBuf {
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     let mut programs = places.map(|place| place.join(name)).filter(|program| program.is_file());
     programs.next().unwrap_or_else(|| panic!("{name} is not installed; on Debian: apt-get install {package}"))
+}
+
+/// A program that `make peers` fetches, or the test fails and says so.
+fn fetched(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers").join(name);
+    assert!(path.exists(), "{name} is not in target/peers; `make peers` fetches it");
+    path
+}
+
+/// A file of those that tell a server what to answer.
+fn peer(name: &str) -> String {
+    format!("{}/tests/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// An issuer of certificates.

@@ -136,6 +136,12 @@ impl Connection {
         self.patience.timeouts = TransferTimeouts::all(timeout);
     }
 
+    /// Sets how long the server may take for the first byte of a response, from now on; `None` removes the limit. With requests in
+    /// flight it bounds the silence of a server that does not answer pipelined requests.
+    pub fn set_response_timeout(&mut self, timeout: Option<Duration>) {
+        self.patience.timeouts.response = timeout;
+    }
+
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
     /// never.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {

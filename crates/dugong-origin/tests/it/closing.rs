@@ -34,6 +34,18 @@ fn close_after_can_be_silent() {
 }
 
 #[test]
+fn close_after_can_end_with_a_reset() {
+    let origin = origin_with(Config { close_after: Some(2), close_with_reset: true, ..Config::default() });
+    let mut client = Client::connect(origin.address());
+    client.send(get("/small").repeat(5));
+    for last in [None, Some("close")] {
+        assert_eq!(client.response().field("connection"), last);
+    }
+    let error = client.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn either_side_may_ask_for_the_end() {
     let origin = origin();
     for request in [

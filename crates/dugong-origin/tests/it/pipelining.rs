@@ -1,10 +1,10 @@
 //! Many requests at once: order, time, and what happens when nobody reads.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, bytes, get, origin, origin_with};
-use dugong_origin::{Config, document};
+use dugong_origin::{Config, WhenPipelined, document};
 
 #[test]
 fn answers_come_in_the_order_of_requests() {
@@ -142,3 +142,47 @@ fn read_ahead_is_bounded() {
 /// Bytes of the system's buffers: little, but more than a segment of the loopback interface. With less, TCP waits for its timers
 /// before it fills a window smaller than a segment.
 const BUFFERS: usize = 128 * 1024;
+
+#[test]
+fn a_server_that_refuses_pipelining_does_so_in_the_way_it_was_told() {
+    for (habit, answers) in [(WhenPipelined::Close, 0), (WhenPipelined::Stall, 1), (WhenPipelined::Silence, 0)] {
+        let origin = origin_with(Config { when_pipelined: habit, ..Config::default() });
+        let mut client = Client::connect(origin.address());
+        // One at a time is fine.
+        for id in ["1", "2"] {
+            assert_eq!(client.get(&format!("/doc/{id}")).content, document(id));
+        }
+        client.send(get("/doc/3") + &get("/doc/4") + &get("/doc/5"));
+        for _ in 0..answers {
+            assert_eq!(client.response().content, document("3"));
+        }
+        if habit == WhenPipelined::Close {
+            assert_eq!(client.rest(), b"");
+            continue;
+        }
+        client.send(get("/doc/6"));
+        client.stream.get_mut().set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let error = client.stream.get_mut().read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{habit:?}");
+        assert_eq!(origin.counts().open, 1);
+    }
+}
+
+#[test]
+fn a_request_behind_one_that_waits_for_its_answer_is_pipelined_too() {
+    for (habit, answers) in [(WhenPipelined::Close, 0), (WhenPipelined::Stall, 1), (WhenPipelined::Silence, 0)] {
+        let origin = origin_with(Config { when_pipelined: habit, delay: Duration::from_millis(200), ..Config::default() });
+        let mut client = Client::connect(origin.address());
+        client.send(get("/doc/1"));
+        while origin.counts().requests == 0 {
+            std::thread::yield_now();
+        }
+        client.send(get("/doc/2"));
+        for _ in 0..answers {
+            assert_eq!(client.response().content, document("1"));
+        }
+        if habit == WhenPipelined::Close {
+            assert_eq!(client.rest(), b"");
+        }
+    }
+}

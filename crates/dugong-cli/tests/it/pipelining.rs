@@ -1,0 +1,138 @@
+//! Servers that do not take requests that come together, each with its own habit; and those that only seem to.
+
+use std::time::Duration;
+
+use crate::servers::Server;
+use crate::support::*;
+use dugong_origin::{Config, Origin, WhenPipelined};
+
+const HABITS: [(WhenPipelined, &str); 3] = [
+    (WhenPipelined::Close, "the server closed the connection when several requests came together, so they go one at a time"),
+    (WhenPipelined::Stall, "the server stopped answering when several requests came together, so they go one at a time"),
+    (WhenPipelined::Silence, "the server stopped answering when several requests came together, so they go one at a time"),
+];
+
+fn refusing(habit: WhenPipelined) -> Origin {
+    origin_with(Config { when_pipelined: habit, ..Config::default() })
+}
+
+/// `dugong get`, which gives pipelining up after a second of silence.
+fn get_soon(args: impl IntoIterator<Item = String>) -> Ran {
+    Ran(program("get").arg("--timeout=2").args(args).output().unwrap())
+}
+
+#[test]
+fn a_server_that_does_not_pipeline_is_asked_one_at_a_time() {
+    for (habit, note) in HABITS {
+        let origin = refusing(habit);
+        let ran = get_soon(documents(origin.address(), 40)).exits_with(0);
+        assert!(ran.stdout() == all_documents(40), "{habit:?}");
+        assert_eq!(ran.stderr(), format!("dugong: {note}\n"));
+        assert_eq!(origin.counts().connections, 2, "{habit:?}");
+    }
+}
+
+#[test]
+fn the_summary_says_that_requests_go_one_at_a_time() {
+    for (habit, note) in HABITS {
+        let (origin, scratch) = (refusing(habit), tempfile::tempdir().unwrap());
+        let mut args = documents(origin.address(), 3);
+        args.push("--json".to_owned());
+        let ran = get_soon(args.clone()).exits_with(0);
+        assert_eq!(json(ran.stderr().as_bytes())["notes"], serde_json::json!([note]), "{habit:?}");
+        args.extend(["-o".to_owned(), scratch.path().to_str().unwrap().to_owned()]);
+        let ran = get_soon(args).exits_with(0).says(note);
+        assert_eq!(json(ran.stdout())["notes"], serde_json::json!([note]), "{habit:?}");
+        assert_eq!(names(scratch.path()), ["1", "2", "3"]);
+    }
+}
+
+#[test]
+fn a_server_that_is_asked_one_at_a_time_anyway_has_nothing_to_refuse() {
+    for (habit, _) in HABITS {
+        let origin = refusing(habit);
+        let mut args = documents(origin.address(), 5);
+        args.push("--depth=1".to_owned());
+        assert!(get(args).succeeds().stdout() == all_documents(5), "{habit:?}");
+        assert!(get(documents(origin.address(), 1)).succeeds().stdout() == all_documents(1), "{habit:?}");
+        assert_eq!(origin.counts().connections, 2, "{habit:?}");
+    }
+}
+
+#[test]
+fn without_reconnecting_a_server_that_does_not_pipeline_is_an_error() {
+    let origin = refusing(WhenPipelined::Close);
+    let mut args = documents(origin.address(), 3);
+    args.push("--no-reconnect".to_owned());
+    get(args).exits_with(3).says("0 of 3 answered; 3 safe to send again, 0 unknown");
+    assert_eq!(origin.counts().connections, 1);
+}
+
+#[test]
+fn a_slow_server_is_not_taken_for_one_that_does_not_pipeline() {
+    // Patience with pipelining is half of the timeout, and the answers come after that.
+    let origin = origin_with(Config { delay: Duration::from_millis(2200), ..Config::default() });
+    let ran = Ran(program("get").arg("--timeout=4").args(documents(origin.address(), 4)).output().unwrap()).succeeds();
+    assert!(ran.stdout() == all_documents(4));
+    assert_eq!(origin.counts().connections, 2);
+}
+
+#[test]
+fn a_server_that_resets_the_connection_after_k_responses_is_asked_again_for_the_rest() {
+    for close_silently in [false, true] {
+        let config = Config { close_after: Some(10), close_silently, close_with_reset: true, ..Config::default() };
+        let origin = origin_with(config);
+        let ran = get(documents(origin.address(), 40)).succeeds();
+        assert!(ran.stdout() == all_documents(40));
+        assert_eq!(origin.counts().connections, 4, "silently: {close_silently}");
+    }
+}
+
+#[test]
+fn a_server_that_closes_after_each_response_gets_a_connection_for_each_request() {
+    for close_with_reset in [false, true] {
+        let origin = origin_with(Config { close_after: Some(1), close_silently: true, close_with_reset, ..Config::default() });
+        let ran = get(documents(origin.address(), 7)).exits_with(0);
+        assert!(ran.stdout() == all_documents(7));
+        assert_eq!(origin.counts().connections, 7);
+    }
+}
+
+/// Forty URLs, whose answers are their paths.
+fn forty(server: &Server) -> (Vec<String>, String) {
+    let paths: Vec<_> = (0..40).map(|id| format!("/{id}")).collect();
+    (urls(server.address, &paths), paths.iter().map(|path| format!("at {path}")).collect())
+}
+
+#[test]
+fn php_is_asked_one_at_a_time() {
+    let server = Server::php();
+    let (urls, wanted) = forty(&server);
+    let ran = get(urls).exits_with(0).says("so they go one at a time");
+    assert_eq!(str::from_utf8(ran.stdout()).unwrap(), wanted);
+}
+
+#[test]
+fn bun_is_asked_one_at_a_time() {
+    let server = Server::bun();
+    let (urls, wanted) = forty(&server);
+    let ran = get(urls).exits_with(0).says("so they go one at a time");
+    assert_eq!(str::from_utf8(ran.stdout()).unwrap(), wanted);
+}
+
+#[test]
+fn cpp_httplib_is_asked_one_at_a_time() {
+    let server = Server::httplib();
+    let (urls, wanted) = forty(&server);
+    let ran = get_soon(urls).exits_with(0).says("so they go one at a time");
+    assert_eq!(str::from_utf8(ran.stdout()).unwrap(), wanted);
+}
+
+#[test]
+fn proxy_py_is_asked_one_at_a_time() {
+    let (origin, proxy) = (origin(), Server::proxy_py());
+    let mut args = documents(origin.address(), 40);
+    args.extend(["--proxy".to_owned(), format!("http://{}", proxy.address)]);
+    let ran = get_soon(args).exits_with(0).says("so they go one at a time");
+    assert!(ran.stdout() == all_documents(40));
+}
