@@ -207,11 +207,12 @@ impl Config {
         self
     }
 
-    /// Connects to these addresses instead of those that the name of `host` (IPv6 without brackets) has; certificates and
+    /// Connects to these addresses instead of those that the name of `host` has; certificates and
     /// `Host` still are those of the name. `port` is the one of the origin, or of the proxy.
     #[must_use]
     pub fn addresses(mut self, host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.addresses.insert((host.to_ascii_lowercase(), port), addresses.into_iter().collect());
+        let host = crate::transport::normal_if_valid(host).to_ascii_lowercase();
+        self.addresses.insert((host, port), addresses.into_iter().collect());
         self
     }
 

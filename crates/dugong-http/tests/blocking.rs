@@ -839,7 +839,8 @@ fn small_buffers_do() {
 fn a_bad_user_agent_or_host_is_refused_before_anything_is_connected() {
     let (origin, url) = origin();
     assert_eq!(misuse(config().user_agent("a\r\nX: y").connect(&url)), Misuse::FieldValue);
-    assert_eq!(misuse(config().connect_to(&dugong_http::Origin::http("a b", 80))), Misuse::Host);
+    let error = config().connect_to(&dugong_http::Origin::http("a b", 80)).unwrap_err();
+    assert_eq!(error.to_string(), r#""a b" is not the name of a host: it contains ' '"#);
     assert_eq!(origin.counts().connections, 0);
 }
 

@@ -195,6 +195,28 @@ fn names_are_looked_up_with_and_without_a_limit_of_time() {
     });
 }
 
+/// By the mapping of IDNA 2003 it would be `fass.de`, which may belong to somebody else.
+#[test]
+fn a_name_beyond_ascii_is_looked_up_and_sent_as_a_labels() {
+    in_a_network_of_its_own(|network| {
+        network.file("hosts", "127.0.0.1 xn--fa-hia.de\n127.0.0.2 fass.de\n");
+        for (config, url) in [
+            (config(), "http://fa\u{df}.de"),
+            (Config::new(), "http://FA\u{df}.de"),
+            (Config::new(), "http://fa%C3%9F.de"),
+            (config().proxy(Proxy::new("http://fa\u{df}.de:80").unwrap()), "http://fa\u{df}.de"),
+        ] {
+            let (_, server) = server("127.0.0.1:80");
+            assert_eq!(get(&mut config.connect(url).unwrap()), b"hello");
+            assert!(server.join().unwrap().contains("\r\nHost: xn--fa-hia.de\r\n"), "{url}");
+        }
+        let config = config().addresses("b\u{fc}cher.example", 80, ["127.0.0.2:80".parse().unwrap()]);
+        let (_, server) = server("127.0.0.2:80");
+        assert_eq!(get(&mut config.connect_to(&Origin::http("B\u{fc}cher.example", 80)).unwrap()), b"hello");
+        assert!(server.join().unwrap().contains("\r\nHost: xn--bcher-kva.example\r\n"));
+    });
+}
+
 #[test]
 fn a_silent_name_server_is_waited_for_no_longer_than_allowed() {
     in_a_network_of_its_own(|network| {

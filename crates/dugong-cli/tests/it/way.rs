@@ -54,6 +54,24 @@ fn the_interface_to_connect_through_can_be_chosen() {
 }
 
 #[test]
+fn a_host_beyond_ascii_is_looked_up_as_idna_2008_has_it() {
+    let origin = origin();
+    let port = origin.address().port();
+    for (host, resolved) in [
+        ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+        ("fa\u{df}.de", "xn--fa-hia.de"),
+        ("fa%C3%9F.de", "FA\u{df}.de"),
+        ("xn--fa-hia.de", "fa\u{df}.de"),
+    ] {
+        let (url, resolve) = (format!("http://{host}:{port}/doc/1"), format!("{resolved}:{port}:{}", origin.address().ip()));
+        assert_eq!(get([&*url, "--resolve", &resolve]).succeeds().stdout(), all_documents(1), "{host}");
+        let mut command = command();
+        command.args([&*url, "--resolve", &resolve]).env("http_proxy", "127.0.0.9:9").env("no_proxy", resolved);
+        assert_eq!(Ran(command.output().unwrap()).succeeds().stdout(), all_documents(1), "{host}");
+    }
+}
+
+#[test]
 fn addresses_of_the_other_family_are_not_used() {
     let origin = origin();
     let port = origin.address().port();

@@ -1,11 +1,11 @@
 //! Where a server is: scheme, host and port of a URL (RFC 9110 §4).
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::Ipv6Addr;
 
 use http::Uri;
 
-use super::host_name;
+use super::{ResolveError, host_name};
 
 /// The origin of a resource: a scheme, a host and a port (RFC 9110 §4.3.1).
 ///
@@ -47,31 +47,59 @@ impl fmt::Display for InvalidUrl {
 impl std::error::Error for InvalidUrl {}
 
 impl Origin {
-    /// The `http` origin at a host (a name, or an address; IPv6 without brackets) and a port.
+    /// The `http` origin at a host (a name, or an address) and a port. Connecting to what can be neither is an error; use
+    /// [`new`](Origin::new) to know it before.
     #[must_use]
     pub fn http(host: impl Into<String>, port: u16) -> Self {
-        Origin { secure: false, host: host.into(), port }
+        Origin::unchecked(false, host.into(), port)
     }
 
     /// The `https` origin at a host and a port.
     #[must_use]
     pub fn https(host: impl Into<String>, port: u16) -> Self {
-        Origin { secure: true, host: host.into(), port }
+        Origin::unchecked(true, host.into(), port)
+    }
+
+    fn unchecked(secure: bool, host: String, port: u16) -> Self {
+        Origin { secure, host: host_name::normal_if_valid(&host).into_owned(), port }
+    }
+
+    /// The origin at a host and a port, `https` if it is `secure`.
+    ///
+    /// ```
+    /// use dugong_http::Origin;
+    /// assert_eq!(Origin::new(false, "b\u{fc}cher.example", 80)?.host(), "xn--bcher-kva.example");
+    /// let error = Origin::new(false, "example.org:80", 80).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     r#""example.org:80" is not the name of a host: a port stands behind it; give the port by itself"#
+    /// );
+    /// # Ok::<(), dugong_http::transport::ResolveError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotAName`](ResolveError::NotAName) if the host can be neither a name nor an address.
+    pub fn new(secure: bool, host: &str, port: u16) -> Result<Self, ResolveError> {
+        match host_name::normal(host) {
+            Ok(normal) => Ok(Origin { secure, host: normal.into_owned(), port }),
+            Err(why) => Err(ResolveError::NotAName { host: host.into(), why }),
+        }
     }
 
     /// The origin of an absolute `http` or `https` URL, and the target to ask it for: path and query. A fragment is left out, since it is
-    /// never sent (RFC 9110 §4.2.5).
+    /// never sent (RFC 9110 §4.2.5). The host may be a name beyond ASCII, as it is or percent-encoded (RFC 3986 §3.2.2).
     ///
     /// # Errors
     /// If it is not a valid URL, has another scheme, no host, or user information, which has no place in a request
     /// (RFC 9110 §4.2.4).
     pub fn of_url(url: &str) -> Result<(Self, String), InvalidUrl> {
         let invalid = |why| InvalidUrl::new(url, why);
-        if !url.is_ascii() {
+        let without_fragment = url.split('#').next().unwrap_or(url);
+        let ascii = with_a_labels(without_fragment).map_err(invalid)?;
+        if !ascii.is_ascii() {
             return Err(invalid("it contains characters beyond ASCII, which have to be quoted"));
         }
-        let without_fragment = url.split('#').next().unwrap_or(url);
-        let uri: Uri = without_fragment.parse().map_err(|_| invalid("it does not have the form of one"))?;
+        let uri: Uri = ascii.parse().map_err(|_| invalid("it does not have the form of one"))?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -95,7 +123,7 @@ impl Origin {
         self.secure
     }
 
-    /// The host: a name or an address, IPv6 without brackets.
+    /// The host: a name, as A-labels if it is one beyond ASCII (`xn--bcher-kva.example`), or an address, IPv6 without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -112,11 +140,7 @@ impl Origin {
     #[must_use]
     pub fn host_field(&self) -> String {
         let port = if self.port == default_port(self.secure) { String::new() } else { format!(":{}", self.port) };
-        if !self.host.contains(':') {
-            return format!("{}{port}", self.host);
-        }
-        let address = self.host.split('%').next().unwrap_or(&self.host);
-        format!("[{address}]{port}")
+        format!("{}{port}", host_name::in_authority(&self.host))
     }
 }
 
@@ -126,24 +150,43 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A URL with its host in ASCII, if the host is beyond it; the rest is as it was.
+fn with_a_labels(url: &str) -> Result<Cow<'_, str>, &'static str> {
+    let start = url.find("://").map_or(0, |end| end + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
+    let authority = &url[start..end];
+    let is_plain = authority.is_ascii() && !authority.contains('%');
+    // User information is refused, and addresses have no letters beyond ASCII, but zones with a percent sign.
+    if start == 0 || is_plain || authority.contains(['@', '[']) {
+        return Ok(url.into());
+    }
+    let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+    let decoded = percent_decoded(name).ok_or(HOST)?;
+    let name = host_name::a_labels(&decoded).map_err(|_| HOST)?;
+    host_name::check(&name).map_err(|_| HOST)?;
+    Ok(format!("{}{name}{port}{}", &url[..start], &url[end..]).into())
+}
+
+/// `None` if a percent sign stands without two digits, or if it is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' { digit(rest.next())? << 4 | digit(rest.next())? } else { byte });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Host and port of an authority without user information (RFC 3986 §3.2.2): an address of IPv6 in brackets, and nothing else in
 /// them or behind them, or a name, or an address of IPv4.
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
-    const HOST: &str = "its host is neither a name nor an address (IPv6 in brackets)";
     let (host, port) = match authority.strip_prefix('[') {
         Some(literal) => {
             let (literal, rest) = literal.split_once(']').ok_or(HOST)?;
-            // A zone (RFC 6874 §2); written as systems write it, it is understood as well.
-            let (address, zone) = match literal.split_once('%') {
-                Some((address, zone)) => (address, Some(zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone))),
-                None => (literal, None),
-            };
-            address.parse::<Ipv6Addr>().map_err(|_| HOST)?;
-            let host = match zone {
-                None => address.to_ascii_lowercase(),
-                Some("") => return Err(HOST),
-                Some(zone) => format!("{}%{zone}", address.to_ascii_lowercase()),
-            };
+            let host = host_name::ipv6(literal).ok_or(HOST)?;
+            let (address, zone) = host.split_at(host.find('%').unwrap_or(host.len()));
+            let host = format!("{}{zone}", address.to_ascii_lowercase());
             (host, if rest.is_empty() { "" } else { rest.strip_prefix(':').ok_or(HOST)? })
         }
         None => {
@@ -177,6 +220,8 @@ fn without_user_information(url: &str) -> String {
     }
 }
 
+const HOST: &str = "its host is neither a name nor an address (IPv6 in brackets)";
+
 /// RFC 9110 §4.2.1, §4.2.2.
 fn default_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
@@ -202,6 +247,35 @@ mod tests {
         ] {
             let (origin, found) = Origin::of_url(url).unwrap();
             assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_beyond_ascii_is_written_as_a_labels() {
+        for (url, field, target) in [
+            ("http://b\u{fc}cher.example", "xn--bcher-kva.example", "/"),
+            ("https://fa\u{df}.de:8080/x?y#\u{fc}", "xn--fa-hia.de:8080", "/x?y"),
+            ("http://b%C3%BCcher.example/%C3%BC", "xn--bcher-kva.example", "/%C3%BC"),
+            ("http://%61.example/", "a.example", "/"),
+        ] {
+            let (origin, found) = Origin::of_url(url).unwrap();
+            assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
+        }
+        assert_eq!(Origin::http("B\u{fc}cher.example", 80), Origin::http("xn--bcher-kva.example", 80));
+        for url in
+            ["http://\u{fffd}/", "http://a%2Fb/", "http://a%/", "http://%FF.example/", "http://a%20b/", "http://b\u{fc} c/"]
+        {
+            let error = Origin::of_url(url).unwrap_err().to_string();
+            assert!(error.ends_with("its host is neither a name nor an address (IPv6 in brackets)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_host_is_refused_when_connecting() {
+        for (host, why) in [("a b", "it contains ' '"), ("", "it is empty"), ("http://h", "it is a URL; give the host alone")] {
+            let error = crate::Config::new().connect_to(&Origin::http(host, 80)).unwrap_err();
+            assert_eq!(error.to_string(), format!("{host:?} is not the name of a host: {why}"));
+            assert!(!error.is_temporary());
         }
     }
 

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+#[cfg(feature = "socks")]
+use super::Socks;
 #[cfg(feature = "async")]
 use super::carrier::Layers;
 use super::carrier::{Carrier, Traced};
 use super::deadline::{Expiry, TimeLimit, WaitingFor};
 use super::tls::Session;
-use super::{Connecting, InvalidUrl, Origin, Proxy, ProxyKind, Resolving, Socket, Stream, Transport, Tunnel, Waits, host_name};
-#[cfg(feature = "socks")]
-use super::{ResolveError, Socks};
+use super::{
+    Connecting, InvalidUrl, Origin, Proxy, ProxyKind, ResolveError, Resolving, Socket, Stream, Transport, Tunnel, Waits,
+    host_name,
+};
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
@@ -110,7 +113,7 @@ impl Connect {
     /// Will connect to `origin`, on the way that `config` says. Limits of time count from `now`.
     ///
     /// # Errors
-    /// `Local` if the host or the user agent is not valid, `Proxy` if the environment's proxy is not, `Url` for an `https`
+    /// `Resolve` if the host can be neither a name nor an address, `Local` if the user agent is not valid, `Proxy` if the environment's proxy is not, `Url` for an `https`
     /// origin if TLS was left out when this crate was built.
     pub fn new(config: &Config, origin: &Origin, now: Instant) -> Result<Self, Error> {
         let proxy = match &config.proxy {
@@ -147,6 +150,8 @@ impl Connect {
         if origin.is_secure() && cfg!(not(feature = "rustls")) {
             return Err(InvalidUrl::new(&origin.to_string(), "this build has no TLS: its feature rustls is off").into());
         }
+        let host = origin.host();
+        host_name::normal(host).map_err(|why| ResolveError::NotAName { host: host.into(), why })?;
         let mut sending = Sending::new(&origin.host_field(), config)?;
         if let Some(proxy) = &proxy
             && proxy.kind() == ProxyKind::Http
@@ -369,7 +374,7 @@ impl Connect {
     #[cfg(feature = "socks")]
     fn socks(&mut self, remote_names: bool, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
         let (host, port) = (self.origin.host(), self.origin.port());
-        if remote_names || host.parse::<std::net::IpAddr>().is_ok() {
+        if remote_names || host_name::is_address(host) {
             return self.ask_socks(host, carrier);
         }
         if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {

@@ -1,6 +1,9 @@
 //! What can be known of a host by looking at it: whether it is an address, can be a name, and who may be asked for it.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use idna::AsciiDenyList;
 
 use super::resolve::NotAName;
 use super::system_resolver::{Refusal, numeric};
@@ -13,6 +16,85 @@ pub(super) fn literal(host: &str, port: u16) -> Option<Result<SocketAddr, Refusa
             address.parse::<Ipv6Addr>().ok()?;
             Some(numeric(host, port))
         }
+    }
+}
+
+/// Returns the form of `host` that resolvers, servers and proxies know: a name beyond ASCII as A-labels, and an IPv6 address
+/// without the brackets of a URL. A name in ASCII stays as it is written.
+///
+/// # Errors
+/// The host is neither a name nor an address.
+pub(super) fn normal(host: &str) -> Result<Cow<'_, str>, NotAName> {
+    if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
+        && let Some(address) = ipv6(literal)
+    {
+        return Ok(address);
+    }
+    if is_address(host) {
+        // The zone reaches the system's resolver, which takes no NUL, and messages.
+        return match host.chars().find(|&character| character.is_control() || character.is_whitespace()) {
+            Some(character) => Err(NotAName::Character(character)),
+            None => Ok(host.into()),
+        };
+    }
+    if host.contains("://") {
+        return Err(NotAName::Scheme);
+    }
+    if host.rsplit_once(':').is_some_and(|(name, port)| {
+        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        is_port && (!name.contains(':') || name.ends_with(']'))
+    }) {
+        return Err(NotAName::Port);
+    }
+    let name = a_labels(host)?;
+    check(&name)?;
+    Ok(name)
+}
+
+/// The same for what was given without a chance to refuse it: then it stays as it is, for a later step to refuse.
+pub(crate) fn normal_if_valid(host: &str) -> Cow<'_, str> {
+    normal(host).unwrap_or(Cow::Borrowed(host))
+}
+
+/// Writes a name beyond ASCII with A-labels (RFC 5890 §2.3.2.1). The mapping is that of UTS #46, without its transition from IDNA
+/// 2003: `faß.de` and `fass.de` are two names, which may have two owners.
+pub(super) fn a_labels(name: &str) -> Result<Cow<'_, str>, NotAName> {
+    if name.is_ascii() {
+        return Ok(name.into());
+    }
+    // What is ASCII in it is checked afterwards, by our own rules.
+    idna::domain_to_ascii_cow(name.as_bytes(), AsciiDenyList::EMPTY).map_err(|_| NotAName::Encoding)
+}
+
+/// The address in the brackets of a URL. Its zone may be written as RFC 6874 §2 has it, or as systems do.
+pub(super) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
+    let Some((address, zone)) = literal.split_once('%') else {
+        return literal.parse::<Ipv6Addr>().ok().map(|_| literal.into());
+    };
+    address.parse::<Ipv6Addr>().ok()?;
+    match zone.strip_prefix("25") {
+        Some(zone) if !zone.is_empty() => Some(format!("{address}%{zone}").into()),
+        _ if zone.is_empty() => None,
+        _ => Some(literal.into()),
+    }
+}
+
+/// Returns `host` as it stands in a URL, and before a port: an IPv6 address in brackets, without its zone, which is a matter of this
+/// machine (RFC 6874 §4).
+pub(super) fn in_authority(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{}]", without_zone(host)).into() } else { host.into() }
+}
+
+/// Returns `host` without the zone that an IPv6 address may have.
+pub(super) fn without_zone(host: &str) -> &str {
+    if host.contains(':') { host.split('%').next().unwrap_or(host) } else { host }
+}
+
+/// Whether `host` has the form of an address, whatever its zone.
+pub(super) fn is_address(host: &str) -> bool {
+    match host.split_once('%') {
+        None => host.parse::<IpAddr>().is_ok(),
+        Some((address, _)) => address.parse::<Ipv6Addr>().is_ok(),
     }
 }
 
@@ -121,6 +203,56 @@ mod tests {
             (&format!("{long}e"), NotAName::TooLong),
         ] {
             assert_eq!(check(host), Err(why), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn names_beyond_ascii_are_written_as_idna_2008_has_it() {
+        for (host, expected) in [
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("B\u{dc}CHER.Example", "xn--bcher-kva.example"),
+            ("bu\u{308}cher.example.", "xn--bcher-kva.example."),
+            // IDNA 2003 would lead to "fass.de", and to "xn--fiq228c5hs.example" by another dot.
+            ("fa\u{df}.de", "xn--fa-hia.de"),
+            ("\u{4e2d}\u{6587}\u{3002}example", "xn--fiq228c.example"),
+            ("\u{3bf}\u{3b4}\u{3cc}\u{3c2}.gr", "xn--pxavk3b.gr"),
+            ("\u{1f4a9}.la", "xn--ls8h.la"),
+            ("\u{ff41}.example", "a.example"),
+            ("Example.ORG", "Example.ORG"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("[fe80::1%25lo]", "fe80::1%lo"),
+            ("[fe80::1%lo]", "fe80::1%lo"),
+            ("fe80::1%lo", "fe80::1%lo"),
+        ] {
+            assert_eq!(normal(host).as_deref(), Ok(expected), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_host_is_refused_with_the_reason() {
+        for (host, why) in [
+            ("", NotAName::Empty),
+            (" localhost", NotAName::Character(' ')),
+            ("a\nb", NotAName::Character('\n')),
+            ("fe80::1%l o", NotAName::Character(' ')),
+            ("http://h", NotAName::Scheme),
+            ("https://b\u{fc}cher.example/", NotAName::Scheme),
+            ("h:80", NotAName::Port),
+            ("127.0.0.1:80", NotAName::Port),
+            ("[::1]:80", NotAName::Port),
+            ("b\u{fc}cher.example:80", NotAName::Port),
+            ("h:", NotAName::Character(':')),
+            ("[h]", NotAName::Character('[')),
+            ("[::1%]", NotAName::Character('[')),
+            ("a/b", NotAName::Character('/')),
+            // The mapping gives "a/c".
+            ("\u{2100}.example", NotAName::Character('/')),
+            ("\u{fc}..example", NotAName::EmptyLabel),
+            ("xn--\u{fc}.example", NotAName::Encoding),
+            ("\u{fffd}.example", NotAName::Encoding),
+        ] {
+            assert_eq!(normal(host), Err(why), "{host:?}");
         }
     }
 

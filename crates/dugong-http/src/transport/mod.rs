@@ -35,6 +35,7 @@ pub use connect::{Connect, Established};
 pub use connecting::{ConnectError, Connecting};
 pub(crate) use deadline::{Expiry, Timeouts, TransferTimeouts};
 pub use deadline::{TimeLimit, WaitingFor};
+pub(crate) use host_name::normal_if_valid;
 pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind, Refusal, Tunnel, TunnelError};
 #[cfg(feature = "socks")]
 pub use proxy::{Socks, SocksError, SocksReply};

@@ -10,7 +10,7 @@ use std::time::Instant;
 use std::{fmt, io};
 
 use super::Waits;
-use super::host_name::{Kind, check, literal};
+use super::host_name::{Kind, literal, normal, normal_if_valid};
 use super::name_servers::{Asking, Verdict};
 use super::question::ServerFailure;
 use super::system_resolver::{Asked, Refusal, ask};
@@ -135,18 +135,25 @@ pub enum NotAName {
     LabelTooLong,
     /// It has more than 253 bytes.
     TooLong,
-    /// This is neither a letter of ASCII nor a digit, `-`, `_` or `.`; names in other alphabets are written with `xn--`.
+    /// This is neither a letter nor a digit, `-`, `_` or `.`.
     Character(char),
+    /// A letter beyond ASCII in it, or the combination of letters, is none of a host name (UTS #46).
+    Encoding,
+    /// It is a URL, and not only the host of one.
+    Scheme,
+    /// A port stands behind it.
+    Port,
 }
 
 impl Resolving {
-    /// Will ask for the addresses of `host`: a name, or an address, IPv6 without brackets, perhaps with a zone (`fe80::1%eth0`).
+    /// Will ask for the addresses of `host`: a name, beyond ASCII too (then its A-labels are asked for), or an address, perhaps with
+    /// a zone (`fe80::1%eth0`).
     ///
     /// The system's resolver blocks, for tens of seconds at worst. With `off_thread` it is asked in a thread of its own, so that a
     /// step never blocks; without, a step lasts as long as it does. An address needs neither a thread nor a resolver.
     #[must_use]
     pub fn new(host: &str, port: u16, off_thread: bool) -> Self {
-        Resolving { host: host.into(), port, off_thread, state: State::Begin }
+        Resolving { host: normal_if_valid(host).into(), port, off_thread, state: State::Begin }
     }
 
     /// Goes on: the addresses, in the order in which the system prefers them, each once. A step after that gives them again, and
@@ -217,7 +224,7 @@ impl Resolving {
         match literal(&self.host, self.port) {
             Some(Ok(address)) => Ok(Some(address)),
             Some(Err(_)) => Err(ResolveError::NoSuchZone { host: host() }),
-            None => check(&self.host).map(|()| None).map_err(|why| ResolveError::NotAName { host: host(), why }),
+            None => normal(&self.host).map(|_| None).map_err(|why| ResolveError::NotAName { host: host(), why }),
         }
     }
 
@@ -309,6 +316,9 @@ impl fmt::Display for NotAName {
             NotAName::LabelTooLong => f.write_str("it has a part of more than 63 bytes"),
             NotAName::TooLong => f.write_str("it has more than 253 bytes"),
             NotAName::Character(character) => write!(f, "it contains {character:?}"),
+            NotAName::Encoding => f.write_str("it contains letters that no host name has (IDNA)"),
+            NotAName::Scheme => f.write_str("it is a URL; give the host alone"),
+            NotAName::Port => f.write_str("a port stands behind it; give the port by itself"),
         }
     }
 }

@@ -264,6 +264,19 @@ fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
 }
 
 #[test]
+fn a_host_beyond_ascii_is_named_to_the_server_and_in_its_certificate_as_a_labels() {
+    let authority = Authority::new("root");
+    let identity = authority.issue(&["xn--bcher-kva.example"]);
+    let (address, server) = rustls(config(&identity, &[&::rustls::version::TLS13]), |mut stream| {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        stream.conn.server_name().map(ToOwned::to_owned)
+    });
+    let url = format!("https://b\u{fc}cher.example:{}", address.port());
+    client(&authority, address).addresses("b\u{fc}cher.example", address.port(), [address]).connect(&url).unwrap();
+    assert_eq!(server.join().unwrap().as_deref(), Some("xn--bcher-kva.example"));
+}
+
+#[test]
 fn tls_over_a_stream_that_the_caller_brings() {
     let (_origin, server, authority) = origin();
     let stream = std::net::TcpStream::connect(server.address).unwrap();

@@ -44,6 +44,23 @@ async fn connect(url: &str) -> Connection {
 }
 
 #[test]
+fn a_host_beyond_ascii_is_sent_as_a_labels_and_what_is_no_host_is_refused_by_name() {
+    let (server, _) = server();
+    run(async {
+        let port = server.address().port();
+        let config = Config::new().addresses("b\u{fc}cher.example", port, [server.address()]);
+        let origin = Origin::of_url(&format!("http://b\u{fc}cher.example:{port}")).unwrap().0;
+        assert_eq!(origin.host_field(), format!("xn--bcher-kva.example:{port}"));
+        let mut connection = Connection::connect_with(&config, &origin).await.unwrap();
+        connection.send_request(Request::get("/doc/1")).await.unwrap();
+        assert_eq!(connection.read_response().await.unwrap().read_all().await.unwrap(), document("1"));
+
+        let error = Connection::connect_with(&config, &Origin::http("h:80", port)).await.unwrap_err();
+        assert!(error.to_string().starts_with(r#""h:80" is not the name of a host"#), "{error}");
+    });
+}
+
+#[test]
 fn futures_can_go_to_other_threads() {
     fn is_send<T: Send>(value: T) -> T {
         value

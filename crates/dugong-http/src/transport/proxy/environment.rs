@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use super::{InvalidProxy, Proxy, ProxyFault};
+use super::{InvalidProxy, Proxy, ProxyFault, host_name};
 
 /// What [`Proxy::from_variables`] says.
 pub(super) fn proxy_for(
@@ -37,6 +37,7 @@ pub(super) fn proxy_for(
 /// Whether an origin is in a list of those that are reached without a proxy.
 fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     let address = address(host);
+    let host = &*host_name::normal_if_valid(host);
     let host = host.strip_suffix('.').unwrap_or(host);
     list.split([',', ' ', '\t', '\r', '\n']).filter(|entry| !entry.is_empty()).any(|entry| {
         if entry == "*" {
@@ -51,7 +52,7 @@ fn is_excepted(list: &str, host: &str, port: u16) -> bool {
         }
         match address {
             Some(address) => self::address(name) == Some(address),
-            None => is_in_domain(host, name),
+            None => is_in_domain(host, &host_name::a_labels(name).unwrap_or(name.into())),
         }
     })
 }
@@ -184,6 +185,10 @@ mod tests {
             ("org", "example.org", 80, true),
             ("\u{f6}", "\u{e4}\u{f6}.org", 80, false),
             ("b6", "\u{f6}", 80, false),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example", 80, true),
+            ("xn--bcher-kva.example", "B\u{fc}cher.example", 80, true),
+            ("*.b\u{fc}cher.example:80", "www.b\u{fc}cher.example", 80, true),
+            ("fass.de", "fa\u{df}.de", 80, false),
             // Between them.
             ("a,example.org", "example.org", 80, true),
             ("a, example.org ,b", "example.org", 80, true),

@@ -7,6 +7,8 @@ use std::net::Ipv6Addr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::host_name;
+
 mod environment;
 mod refusal;
 #[cfg(feature = "socks")]
@@ -218,10 +220,8 @@ fn host_and_port(place: &str) -> Result<(String, u16), ProxyFault> {
         }
         None => {
             let (name, port) = place.split_once(':').unwrap_or((place, ""));
-            let name_byte = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            if name.is_empty() || !name.bytes().all(name_byte) {
-                return Err(ProxyFault::Host);
-            }
+            let name = host_name::a_labels(name).map_err(|_| ProxyFault::Host)?;
+            host_name::check(&name).map_err(|_| ProxyFault::Host)?;
             (name.to_ascii_lowercase(), port)
         }
     };
@@ -348,6 +348,7 @@ mod tests {
             ("http://proxy:", "http://proxy:1080"),
             ("http://@proxy:1", "http://proxy:1"),
             ("http://127.0.0.1:65535", "http://127.0.0.1:65535"),
+            ("http://B\u{fc}cher.example:81", "http://xn--bcher-kva.example:81"),
             ("[::1]:81", "http://[::1]:81"),
             ("http://[FE80::1%25eth0]:81", "http://[fe80::1%eth0]:81"),
             ("http://[fe80::1%eth0]", "http://[fe80::1%eth0]:1080"),
@@ -363,7 +364,7 @@ mod tests {
             ("http://", ProxyFault::Host),
             ("http://:3128", ProxyFault::Host),
             ("http://a b:1", ProxyFault::Host),
-            ("http://h\u{f6}st:1", ProxyFault::Host),
+            ("http://h\u{fffd}st:1", ProxyFault::Host),
             ("http://h\r\n:1", ProxyFault::Host),
             ("http://[::1:1", ProxyFault::Host),
             ("http://[127.0.0.1]:1", ProxyFault::Host),

@@ -19,7 +19,7 @@ use tokio_socks::tcp::Socks5Stream;
 
 use super::{Credentials, Proxy, ProxyKind};
 use crate::step::Progress;
-use crate::transport::Stream;
+use crate::transport::{Stream, host_name};
 
 /// A connection through a SOCKS5 proxy that is being opened. What the stream carries afterwards is between the two ends: not a
 /// byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
@@ -100,17 +100,19 @@ impl SocksReply {
 }
 
 impl Socks {
-    /// A connection to `host` (a name or an address, IPv6 without brackets) and `port`.
+    /// A connection to `host` (a name or an address) and `port`. The proxy gets names beyond ASCII as A-labels, and addresses without
+    /// their zone.
     ///
     /// # Errors
-    /// [`Misuse::Host`] if the host is empty, longer than 255 bytes or not ASCII; or a name, and names are not for this proxy to
+    /// [`Misuse::Host`] if the host is empty, longer than 255 bytes or neither a name nor an address; or a name, and names are not for this proxy to
     /// resolve.
     ///
     /// # Panics
     /// If the proxy is of another kind.
     pub fn new(proxy: &Proxy, host: &str, port: u16) -> Result<Self, Misuse> {
         let ProxyKind::Socks5 { remote_names } = proxy.kind else { panic!("{proxy} does not speak SOCKS") };
-        let target = match host.parse::<IpAddr>() {
+        let host = &*host_name::normal_if_valid(host);
+        let target = match host_name::without_zone(host).parse::<IpAddr>() {
             Ok(address) => TargetAddr::Ip((address, port).into()),
             Err(_) if remote_names && is_name(host) => TargetAddr::Domain(host.to_owned().into(), port),
             Err(_) => return Err(Misuse::Host),
@@ -352,6 +354,8 @@ mod tests {
             ("socks5h://p", "a.example", &b"\x05\x01\x00\x03\x09a.example\x01\xbb"[..]),
             ("socks5h://p", "127.0.0.1", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x01\xbb"),
             ("socks5://p", "127.0.0.1", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x01\xbb"),
+            ("socks5h://p", "b\u{fc}.de", b"\x05\x01\x00\x03\x0cxn--b-eha.de\x01\xbb"),
+            ("socks5h://p", "::1%lo", b"\x05\x01\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"),
             ("socks5://p", "::1", b"\x05\x01\x00\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"),
         ] {
             let mut stream = Scripted::reading([Cue::Give([NO_AUTH, CONNECTED].concat())]);
@@ -369,8 +373,7 @@ mod tests {
             ("socks5h://p", ""),
             ("socks5h://p", "a b"),
             ("socks5h://p", "a\0.example"),
-            ("socks5h://p", "h\u{f6}st"),
-            ("socks5h://p", "fe80::1%eth0"),
+            ("socks5h://p", "h\u{fffd}st"),
             ("socks5://p", "a.example"),
         ] {
             assert_eq!(socks(url, host).unwrap_err(), Misuse::Host, "{url} {host:?}");

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::request::Request;
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::Stream;
+use crate::transport::{Stream, host_name};
 
 /// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
 /// between the two ends: not a byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
@@ -49,7 +49,8 @@ pub enum TunnelError {
 }
 
 impl Tunnel {
-    /// A tunnel to `host` (IPv6 without brackets) and `port`.
+    /// A tunnel to `host` and `port`. The proxy is asked for A-labels instead of letters beyond ASCII, and is not told the zone of an
+    /// IPv6 address.
     ///
     /// # Errors
     /// [`Misuse::Target`] or [`Misuse::Host`] if the host cannot be one.
@@ -74,7 +75,7 @@ impl Tunnel {
     /// # Errors
     /// The same, or what is wrong with the fields.
     pub fn with_fields(host: &str, port: u16, fields: Fields) -> Result<Self, Misuse> {
-        let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let authority = format!("{}:{port}", host_name::in_authority(&host_name::normal_if_valid(host)));
         let mut head = RequestHead::new(Method::CONNECT, authority.clone())?;
         let has_credentials = fields.contains("Proxy-Authorization");
         head.fields = fields;
@@ -172,6 +173,21 @@ mod tests {
         let (opened, stream) = open(b"HTTP/1.1 200 OK\r\n\r\n");
         assert_eq!(opened.unwrap(), Progress::Done(()));
         assert_eq!(stream.written, b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n");
+    }
+
+    #[test]
+    fn the_request_has_no_zone_and_no_letters_beyond_ascii() {
+        for (host, target) in [
+            ("fe80::1%lo", "[fe80::1]:443"),
+            ("fe80::1%25lo", "[fe80::1]:443"),
+            ("[fe80::1%25lo]", "[fe80::1]:443"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example:443"),
+        ] {
+            let mut stream = Scripted::default();
+            assert!(matches!(Tunnel::new(host, 443).unwrap().step(&mut stream), Ok(Progress::Needs(_))));
+            let expected = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+            assert_eq!(String::from_utf8_lossy(&stream.written), expected);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::config::Tls;
 use super::error::{Cause, NoCloseNotify, TlsError, TlsFailure};
 use super::verify::{Seen, watch};
 use crate::step::{Interest, Progress};
-use crate::transport::Stream;
+use crate::transport::{Stream, host_name};
 
 /// A TLS session of a client, over a stream that somebody else owns: each method takes the stream as its argument, never waits, and
 /// says what it needs.
@@ -58,15 +58,14 @@ enum Ready {
 }
 
 impl Session {
-    /// A session with `host`: a name, or an address (IPv6 without brackets), which the certificate has to be for.
+    /// A session with `host`: a name in ASCII, or an address (IPv6 without brackets), which the certificate has to be for.
     ///
     /// # Errors
     /// `HostName` or `NoRoots`.
     pub fn new(tls: &Tls, host: &str) -> Result<Self, TlsError> {
         let failed = |what| TlsError::new(host, what);
         // The zone of an IPv6 address is a matter of this machine (RFC 6874 §4).
-        let address = if host.contains(':') { host.split('%').next().unwrap_or(host) } else { host };
-        let name = ServerName::try_from(address.to_owned()).map_err(|_| failed(TlsFailure::HostName))?;
+        let name = ServerName::try_from(host_name::without_zone(host).to_owned()).map_err(|_| failed(TlsFailure::HostName))?;
         let config = tls.config().map_err(|error| failed(TlsFailure::NoRoots(Cause(error))))?;
         let mut connection = ClientConnection::new(config, name).map_err(|error| failed(TlsFailure::Protocol(Cause(error))))?;
         connection.set_buffer_limit(Some(WRITE_MAX));
