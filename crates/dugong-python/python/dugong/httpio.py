@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from . import BUFFER_SIZE as BUFSIZE  # isort: skip
 from . import (  # isort: skip
-    BUFFER_SIZE, POLLIN, POLLOUT, BodyFollowing, ConnectionClosed, ConnectionTimedOut, DNSUnavailable, ExcessBodyData,
+    POLLIN, POLLOUT, BodyFollowing, ConnectionClosed, ConnectionTimedOut, DNSUnavailable, ExcessBodyData,
     HostnameNotResolvable, InvalidResponse, PollNeeded, StateError, UnsupportedResponse, is_temp_network_error,
 )  # fmt: skip
 from . import HTTPConnection as _Connection
-
-#: Bytes that are copied at once; `httpio` 1.0 called it so.
-BUFSIZE = BUFFER_SIZE
 
 if TYPE_CHECKING:
     import ssl
