@@ -433,13 +433,7 @@ fn is_address(host: &str) -> bool {
 
 /// What Python's resolver says about a host, with the errors of statement 7.7.
 fn resolve<'py>(py: Python<'py>, address: (&str, u16)) -> PyResult<Bound<'py, PyAny>> {
-    // An address takes no time.
-    let (module, name) = if is_address(address.0) {
-        (intern!(py, "dugong._dns"), intern!(py, "resolve"))
-    } else {
-        (intern!(py, "dugong._lookup"), intern!(py, "resolve_here"))
-    };
-    py.import(module)?.call_method1(name, (address,))
+    py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))
 }
 
 /// The addresses in what `socket.getaddrinfo` returned.

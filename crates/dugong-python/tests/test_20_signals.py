@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -502,32 +501,6 @@ def test_20_2_a_signal_just_before_connecting_blocks(client_tls: ssl.SSLContext,
                 conn.proxy = ('127.0.0.1', server.port)
         with just_before_blocking():
             conn.connect()
-
-
-@pytest.mark.parametrize('after', [0.0, 0.3])
-def test_20_2_a_signal_while_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch, after: float) -> None:
-    """The system's resolver knows nothing of Python's signals."""
-    go_on = threading.Event()
-    main = threading.get_ident()
-
-    def resolver(*args: object, **kwargs: object) -> list[object]:
-        time.sleep(after)
-        signal.pthread_kill(main, signal.SIGUSR1)
-        assert go_on.wait(PATIENCE)
-        raise socket.gaierror(socket.EAI_FAIL, 'too late')
-
-    monkeypatch.setattr(socket, 'getaddrinfo', resolver)
-    before = signal.signal(signal.SIGUSR1, raise_interrupted)
-    try:
-        for method in 'connect', 'send_request':
-            conn = HTTPConnection('host.example')
-            with pytest.raises(Interrupted):
-                getattr(conn, method)(*(('GET', '/') if method == 'send_request' else ()))
-            with pytest.raises(dugong.StateError):
-                conn._fileno()
-    finally:
-        go_on.set()
-        signal.signal(signal.SIGUSR1, before)
 
 
 # The GIL

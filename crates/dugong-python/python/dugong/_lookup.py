@@ -1,4 +1,4 @@
-"""Looking up names by threads: without blocking, or so that signals interrupt it."""
+"""Looking up names without blocking, by threads."""
 
 from __future__ import annotations
 
@@ -8,44 +8,12 @@ from collections import deque
 from contextlib import suppress
 
 from ._dns import resolve
-from ._polling import LOOK_FOR_SIGNALS, is_signal_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
     from ._dns import Address, AddressInfo
-
-
-def resolve_here(address: Address) -> list[AddressInfo]:
-    """`resolve`, so that a signal interrupts it if its handler raises: the system's resolver goes on after signals."""
-    if not is_signal_thread():
-        return resolve(address)
-    found: list[AddressInfo] = []
-    errors: list[BaseException] = []
-    running = allocate_lock()
-
-    def work() -> None:
-        try:
-            found.extend(resolve(address))
-        except BaseException as exc:
-            errors.append(exc)
-        finally:
-            running.release()
-
-    running.acquire()
-    try:
-        start_new_thread(work, ())
-    except RuntimeError:  # there may be no more threads
-        return resolve(address)
-    while not running.acquire(timeout=LOOK_FOR_SIGNALS):
-        pass
-    if errors:
-        try:
-            raise errors[0]
-        finally:
-            errors.clear()  # its traceback refers to this frame
-    return found
 
 
 class Lookup:
