@@ -149,10 +149,10 @@ impl HTTPConnection {
     }
 
     /// The connection, if there is one, to do something with it.
-    pub(crate) fn grip(&self, py: Python<'_>, role: Role) -> Option<Grip> {
-        let link = self.open_link()?;
-        let transport = link.transport()?;
-        Some(Grip::new(link, transport, self.trace(py), role))
+    pub(crate) fn grip(&self, py: Python<'_>, role: Role) -> PyResult<Option<Grip>> {
+        let Some(link) = self.open_link() else { return Ok(None) };
+        let Some(transport) = link.transport() else { return Ok(None) };
+        Grip::new(link, transport, self.trace(py), role).map(Some)
     }
 
     pub(crate) fn trace(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -631,6 +631,9 @@ impl HTTPConnection {
     /// Without *len_*, or if it is negative, it is the same as `readall`. `b''` is also returned when there is no body to
     /// read, again and again. Waits only if no data is there at all.
     ///
+    /// Raises `StateError` if a response is due and `read_response` was not called: if its request was sent after the end of the
+    /// last body had been reported, or before there was a body. So does a second thread that reads.
+    ///
     /// Raises `ConnectionClosed` if the connection ends before the body does; `InvalidResponse` and `UnsupportedResponse` if
     /// its end cannot be known: on each call then, and `read_raw` shows what follows; `ConnectionTimedOut`: can be called
     /// again.
@@ -670,7 +673,7 @@ impl HTTPConnection {
         Operation::new(slf, ReadInto::new(buf))
     }
 
-    /// Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises.
+    /// Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises, but nothing if there is no body yet.
     fn discard(slf: &Bound<'_, Self>) -> PyResult<()> {
         run(slf, &mut Discard::default()).map(drop)
     }
@@ -837,7 +840,7 @@ impl HTTPConnection {
     /// Whether something can be read without waiting: a response, more of a body, an end or an error. False while somebody else
     /// reads.
     fn _data_waiting(&self, py: Python<'_>) -> PyResult<bool> {
-        let Some(grip) = self.grip(py, Role::Send) else { return Ok(false) };
+        let Some(grip) = self.grip(py, Role::Send)? else { return Ok(false) };
         grip.send(py, |_, receiver, wire| Ok(receiver.is_some() && grip.duplex(None, receiver).has_arrived(wire)))
     }
 

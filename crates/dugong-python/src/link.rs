@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
 
-use crate::errors;
+use crate::errors::{self, state_error};
 use crate::task::{Need, Waitable};
 use crate::wire::{Transport, Wire};
 
@@ -90,6 +90,14 @@ struct Asked {
     /// The number of the first in the list.
     first: u64,
     list: VecDeque<(Py<PyString>, Py<PyString>)>,
+    /// The number that the next request had when the end of the last body was reported.
+    at_end: u64,
+}
+
+impl Asked {
+    fn next(&self) -> u64 {
+        self.first + self.list.len() as u64
+    }
 }
 
 impl Link {
@@ -180,8 +188,21 @@ impl Link {
 
     /// The last request was taken back.
     pub(crate) fn ask_no_more(&self) {
-        let last = self.asked.lock().list.pop_back();
+        let mut asked = self.asked.lock();
+        let last = asked.list.pop_back();
+        asked.at_end = asked.at_end.min(asked.next());
+        drop(asked);
         drop(last);
+    }
+
+    /// Whether reading a body now would take the next response, whose head was not read, for one without a body: it is due, and
+    /// its request was sent after the end of the last body had been reported, or before there was a body (statement 13.1).
+    pub(crate) fn is_head_unread(&self, py: Python<'_>) -> PyResult<bool> {
+        let is_later = {
+            let asked = self.asked.lock();
+            !asked.list.is_empty() && asked.first >= asked.at_end
+        };
+        Ok(is_later && !self.is_closed() && self.is_response_due(py)?)
     }
 
     /// The oldest request: method and path as they were given.
@@ -195,6 +216,7 @@ impl Link {
         let mut asked = self.asked.lock();
         asked.first += 1;
         let done = asked.list.pop_front();
+        asked.at_end = asked.next();
         drop(asked);
         drop(done);
     }
@@ -316,19 +338,21 @@ pub(crate) struct Grip {
 }
 
 impl Grip {
-    pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> Self {
-        for count in Self::counts(&link, role) {
-            count.fetch_add(1, Ordering::AcqRel);
-        }
+    /// Fails with `StateError` for a second thread that wants to read (statement 20.1). Iterators of one thread take turns.
+    pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> PyResult<Self> {
         if role != Role::Send {
-            *link.reader.lock() = Some(thread::current().id());
+            let here = thread::current().id();
+            let mut reader = link.reader.lock();
+            if link.readers.load(Ordering::Acquire) > 0 && *reader != Some(here) {
+                return state_error("another thread is reading from this connection");
+            }
+            *reader = Some(here);
+            link.readers.fetch_add(1, Ordering::AcqRel);
         }
-        Grip { link, transport, trace, role, moved: Cell::new(false), laps: Cell::new(0) }
-    }
-
-    fn counts(link: &Link, role: Role) -> impl Iterator<Item = &AtomicUsize> {
-        let (sends, reads) = (role != Role::Read, role != Role::Send);
-        sends.then_some(&link.senders).into_iter().chain(reads.then_some(&link.readers))
+        if role != Role::Read {
+            link.senders.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(Grip { link, transport, trace, role, moved: Cell::new(false), laps: Cell::new(0) })
     }
 
     fn wire<'a, 'py>(&'a self, py: Python<'py>) -> Wire<'a, 'py> {
@@ -440,8 +464,11 @@ impl Grip {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        for count in Self::counts(&self.link, self.role) {
-            count.fetch_sub(1, Ordering::AcqRel);
+        if self.role != Role::Send {
+            self.link.readers.fetch_sub(1, Ordering::AcqRel);
+        }
+        if self.role != Role::Read {
+            self.link.senders.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }

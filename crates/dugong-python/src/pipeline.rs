@@ -303,7 +303,7 @@ impl Next {
         }
         if self.grip.is_none() {
             let Some(transport) = link.transport() else { return Err(link.gone(py)) };
-            self.grip = Some(Grip::new(link.clone(), transport, connection.get().trace(py), Role::Both));
+            self.grip = Some(Grip::new(link.clone(), transport, connection.get().trace(py), Role::Both)?);
         }
         let response = match self.exchange(connection, pipeline, state)? {
             Ok(Some(response)) => response,

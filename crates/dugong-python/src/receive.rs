@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use dugong_http::step::{BYPASS_MIN, HeadKind, Interest, Progress};
 use dugong_http::{Error, Malformed};
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -52,7 +53,7 @@ impl Task for ReadResponse {
                 return Ok(Step::Needs(Need { on, interest: Interest::READ, moved: false, may_change: false }));
             }
             // If it was closed, there is no grip.
-            let Some(grip) = connection.get().grip(py, Role::Read) else {
+            let Some(grip) = connection.get().grip(py, Role::Read)? else {
                 let link = connection.get().link();
                 return Err(link.map_or_else(|| errors::StateError::new_err(()), |link| link.gone(py)));
             };
@@ -241,6 +242,8 @@ struct BodyReader {
     grip: Option<Grip>,
     /// The connection that it is for; if it is not given, the one that there is when it begins.
     link: Option<Arc<Link>>,
+    /// Whether there need not be a body, even if the head of a response has yet to be read.
+    is_lenient: bool,
 }
 
 impl BodyReader {
@@ -256,11 +259,18 @@ impl BodyReader {
                 connection.get().check_cut(py)?;
             }
             let Some(link) = self.link.clone().or_else(|| connection.get().link()) else { return Ok(Progressed::End) };
-            if link.receiver(py, |receiver| receiver.current.is_none())? {
+            let is_over = link.receiver(py, |receiver| receiver.current.is_none())?;
+            let Some(transport) = link.transport() else {
+                return if is_over { Ok(Progressed::End) } else { Err(link.body_gone(py)) };
+            };
+            let grip = Grip::new(link, transport, connection.get().trace(py), Role::Read)?;
+            if is_over {
+                if !self.is_lenient && grip.link.is_head_unread(py)? {
+                    return state_error("a response is due whose head was not read; call read_response() first");
+                }
                 return Ok(Progressed::End);
             }
-            let Some(transport) = link.transport() else { return Err(link.body_gone(py)) };
-            self.grip = Some(Grip::new(link, transport, connection.get().trace(py), Role::Read));
+            self.grip = Some(grip);
         }
         let grip = self.grip.as_ref().expect("just taken");
         let mut trailers = None;
@@ -342,10 +352,18 @@ impl Task for Read {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         if let Read::Begin(size) = self {
             let size = size.as_ref().map(|size| size.bind(connection.py())).filter(|size| !size.is_none());
-            let size = size.map(|size| size.extract::<isize>()).transpose()?;
-            *self = match size.map(usize::try_from) {
-                Some(Ok(limit)) => Read::Some(ReadSome { reader: BodyReader::default(), limit }),
-                None | Some(Err(_)) => Read::All(ReadAll::default()),
+            let is_limited = size.map_or(Ok(false), |size| size.ge(0))?;
+            *self = match size.filter(|_| is_limited) {
+                // More than can be counted is no limit that matters.
+                Some(size) => {
+                    let limit =
+                        size.extract().or_else(|error: PyErr| match error.is_instance_of::<PyOverflowError>(size.py()) {
+                            true => Ok(usize::MAX),
+                            false => Err(error),
+                        })?;
+                    Read::Some(ReadSome { reader: BodyReader::default(), limit })
+                }
+                None => Read::All(ReadAll::default()),
             };
         }
         match self {
@@ -464,7 +482,7 @@ pub(crate) struct ReadAll {
 impl ReadAll {
     /// The body that is being read from this connection, even if there is another by now.
     pub(crate) fn on(link: Arc<Link>) -> Self {
-        ReadAll { reader: BodyReader { grip: None, link: Some(link) }, content: None }
+        ReadAll { reader: BodyReader { link: Some(link), ..BodyReader::default() }, content: None }
     }
 
     /// Somebody else may use the connection, before this goes on where it is.
@@ -535,9 +553,15 @@ impl Task for ReadAll {
 }
 
 /// `discard()`.
-#[derive(Default)]
 pub(crate) struct Discard {
     reader: BodyReader,
+}
+
+/// There may be nothing to throw away.
+impl Default for Discard {
+    fn default() -> Self {
+        Discard { reader: BodyReader { is_lenient: true, ..BodyReader::default() } }
+    }
 }
 
 impl Discard {
@@ -589,7 +613,7 @@ impl Task for ReadRaw {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.grip.is_none() {
-            let Some(grip) = connection.get().grip(py, Role::Read) else {
+            let Some(grip) = connection.get().grip(py, Role::Read)? else {
                 return Err(errors::ConnectionClosed::new_err("there is no connection"));
             };
             self.grip = Some(grip);

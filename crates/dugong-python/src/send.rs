@@ -104,7 +104,7 @@ impl Task for SendRequest {
                 }
                 Stage::Ready(_) => {
                     let Stage::Ready(prepared) = self.take() else { unreachable!("just matched") };
-                    let Some(grip) = connection.get().grip(py, Role::Send) else {
+                    let Some(grip) = connection.get().grip(py, Role::Send)? else {
                         return Err(errors::ConnectionClosed::new_err("the connection was closed by disconnect()"));
                     };
                     self.stage = Stage::Taking(grip, prepared);

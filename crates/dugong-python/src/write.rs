@@ -156,7 +156,7 @@ impl Task for Finish {
 fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<Grip> {
     let py = connection.py();
     let nothing_due = "no body is to be written";
-    match connection.get().grip(py, Role::Send) {
+    match connection.get().grip(py, Role::Send)? {
         Some(grip) => Ok(grip),
         None => match connection.get().link() {
             Some(link) if link.sender(py, |sender| sender.is_owing())? => Err(link.gone(py)),

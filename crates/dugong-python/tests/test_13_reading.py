@@ -11,7 +11,14 @@ import pytest
 from peers import Peer, Script, Serve
 
 import dugong
-from dugong import ConnectionClosed, ConnectionTimedOut, InvalidResponse, StateError, UnsupportedResponse
+from dugong import (
+    ConnectionClosed,
+    ConnectionTimedOut,
+    InvalidResponse,
+    StateError,
+    UnsupportedResponse,
+    eval_coroutine,
+)
 
 LIMIT = 10
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
@@ -116,12 +123,104 @@ def test_13_1_nothing_on_a_connection_never_used(serve: Serve) -> None:
     reads_nothing(conn)
 
 
-def test_13_1_nothing_before_a_response_was_read(serve: Serve) -> None:
-    conn = serve(says(HELLO))
-    conn.send_request('GET', '/')
-    reads_nothing(conn)
+# Calls that want a body, and would take the next response for one without.
+WANTING: dict[str, Callable[[dugong.HTTPConnection], object]] = {
+    'read': lambda conn: conn.read(10),
+    'read all': lambda conn: conn.read(),
+    'readall': lambda conn: conn.readall(),
+    'readinto': lambda conn: conn.readinto(bytearray(10)),
+    'co_read': lambda conn: eval_coroutine(conn.co_read(10)),
+    'co_readall': lambda conn: eval_coroutine(conn.co_readall()),
+    'co_readinto': lambda conn: eval_coroutine(conn.co_readinto(bytearray(10))),
+}
+
+
+def wants_a_head(conn: dugong.HTTPConnection) -> None:
+    """What wants a body is refused, and changes nothing."""
+    for call in WANTING.values():
+        with pytest.raises(StateError, match='read_response'):
+            call(conn)
+    assert conn.read(0) == b''
+    assert conn.readinto(bytearray()) == 0
+    conn.discard()
+    assert eval_coroutine(conn.co_discard()) is None
+    assert conn.response_pending()
+
+
+def test_13_1_a_response_is_not_taken_for_one_without_body(serve: Serve) -> None:
+    conn = serve(says(HELLO, HELLO, EMPTY, HELLO, HELLO))
+    for requests in 1, 1, 1, 2:
+        for _ in range(requests):
+            conn.send_request('GET', '/')
+        wants_a_head(conn)  # there was no body before, or its end has been reported
+        conn.read_response()
+        conn.readall()
+    reads_nothing(conn)  # its request was sent before the end of the last body was reported
     assert conn.read_response().status == 200
     assert conn.readall() == b'hello'
+    reads_nothing(conn)
+
+
+def test_13_1_a_body_has_to_have_ended_by_a_report(serve: Serve) -> None:
+    conn = serve(says(HELLO, HELLO))
+    ask(conn)
+    assert conn.read(5) == b'hello'
+    conn.send_request('GET', '/')
+    reads_nothing(conn)  # this is the report
+    conn.read_response()
+    assert conn.readall() == b'hello'
+
+
+def test_13_1_a_response_without_body_ends_with_its_head(serve: Serve) -> None:
+    conn = serve(says(EMPTY, EMPTY, HELLO))
+    ask(conn, 2)
+    reads_nothing(conn)
+    conn.read_response()
+    reads_nothing(conn)
+    conn.send_request('GET', '/')
+    wants_a_head(conn)
+    conn.read_response()
+    assert conn.readall() == b'hello'
+
+
+def test_13_1_on_a_new_connection_there_was_no_body(serve: Serve) -> None:
+    conn = serve(says(HELLO), says(HELLO))
+    ask(conn, 2)
+    conn.readall()
+    conn.disconnect()
+    reads_nothing(conn)
+    conn.send_request('GET', '/')
+    wants_a_head(conn)
+    conn.read_response()
+    assert conn.readall() == b'hello'
+
+
+def test_13_1_a_request_that_is_not_complete_has_no_response(serve: Serve) -> None:
+    conn = serve(says(HELLO))
+    conn.send_request('PUT', '/', body=dugong.BodyFollowing(5))
+    reads_nothing(conn)
+    conn.write(b'hello')
+    wants_a_head(conn)
+    conn.read_response()
+    assert conn.readall() == b'hello'
+
+
+def test_13_1_a_pipeline_is_as_good_as_requests(serve: Serve) -> None:
+    conn = serve(says(HELLO, HELLO))
+    for _ in conn.pipeline(['/1', '/2']):
+        assert conn.readall() == b'hello'
+        reads_nothing(conn)
+    reads_nothing(conn)
+
+
+def test_13_1_sizes_that_cannot_be_counted_are_no_limit(serve: Serve) -> None:
+    conn = serve(says(HELLO, HELLO))
+    for size in 1 << 63, 1 << 100:
+        ask(conn)
+        assert conn.read(size) == b'hello'
+        assert conn.read(size) == b''
+    ask_nothing = -(1 << 100)
+    assert conn.read(ask_nothing) == b''
 
 
 @every_framing

@@ -297,6 +297,60 @@ def test_20_1_reading_on_after_disconnect(origin: Origin) -> None:
             conn.read_response()
 
 
+SECOND: dict[str, Callable[[HTTPConnection], object]] = {
+    'read_response': lambda conn: conn.read_response(),
+    'read': lambda conn: conn.read(10),
+    'readinto': lambda conn: conn.readinto(bytearray(10)),
+    'readall': lambda conn: conn.readall(),
+    'discard': lambda conn: conn.discard(),
+    'read_raw': lambda conn: conn.read_raw(10),
+    'co_read': lambda conn: next(conn.co_read(10)),
+    'pipeline': lambda conn: next(conn.pipeline([])),
+}
+
+
+@pytest.mark.parametrize('first', ['head', 'body', 'iterator', 'pipeline'])
+def test_20_1_a_second_thread_that_reads_is_refused(serve: Serve, first: str) -> None:
+    """In the middle of a body or not, and nothing has changed then."""
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        if first in ('body', 'iterator'):
+            peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
+            assert go.wait(PATIENCE)
+            peer.send(b'hello')
+        else:
+            assert go.wait(PATIENCE)
+            peer.answer(b'hello')
+        peer.rest()
+
+    conn = serve(script)
+    if first == 'pipeline':
+        call: Callable[[], object] = conn.pipeline(['/'], collect=True).__next__
+    else:
+        conn.send_request('GET', '/')
+        call = conn.read_response
+    if first in ('body', 'iterator'):
+        conn.read_response()
+        call = conn.readall
+    if first == 'iterator':
+        call = iter(conn.co_readall()).__next__
+    reader = Worker(call)
+    if first == 'iterator':
+        reader.result()
+    else:
+        wait_until_blocked(reader.native_id)
+    for second in SECOND.values():
+        with pytest.raises(StateError):
+            second(conn)
+    go.set()
+    if first != 'iterator':
+        reader.result()
+    if first == 'head':
+        assert conn.readall() == b'hello'
+
+
 def test_20_1_disconnect_ends_waiting_of_reader_and_writer(origin: Origin) -> None:
     with origin.connection() as conn:
         conn.send_request('GET', '/deaf')
