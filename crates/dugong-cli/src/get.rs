@@ -141,7 +141,17 @@ impl<'a> Fetch<'a> {
             let mut flight = Flight { is_first: self.connections == 0, ..Flight::default() };
             self.connections += 1;
             let base = self.records.len();
-            let Err(mut stop) = self.fetch_over(&mut connection, &mut flight, sink) else { break };
+            let fetched = self.fetch_over(&mut connection, &mut flight, sink);
+            if connection.close_reason() == Some(CloseReason::UnaskedBytes) && self.records.len() == plan.jobs.len() {
+                // Nothing is wrong with the answers, and whether more is seen depends on when it came: -v tells, and the summary.
+                self.notes.push("the server sent bytes after the last response that no request asked for".to_owned());
+            }
+            let mut stop = match fetched {
+                Ok(()) => break,
+                // All are answered, whatever becomes of the connection.
+                Err(Stop::Lost { .. }) if self.records.len() == plan.jobs.len() => break,
+                Err(stop) => stop,
+            };
             let requests = connection.close();
             if let Stop::Lost { error, fruitless } = &mut stop
                 && plan.reconnect

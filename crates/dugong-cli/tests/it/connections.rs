@@ -117,6 +117,26 @@ fn a_reset_between_responses_is_a_loss_like_any_other() {
 }
 
 #[test]
+fn what_comes_behind_the_last_answer_changes_nothing() {
+    for paths in [&["/1"][..], &["/1", "/2"]] {
+        let answers: String = paths.iter().map(|path| ok(path)).collect();
+        let together = Script::new().expect_requests(paths.len()).send(answers.clone() + "EXCESS").wait_close();
+        let apart = Script::new().expect_requests(paths.len()).send(answers).send("EXCESS").wait_close();
+        for script in [together.clone(), apart] {
+            let server = scripted([script]);
+            let ran = get(urls(server.address(), paths)).succeeds();
+            assert_eq!(ran.stdout(), paths.concat().as_bytes());
+        }
+        let server = scripted([together.clone(), together]);
+        let (list, note) = (urls(server.address(), paths), "bytes after the last response that no request asked for");
+        let ran = get(list.iter().map(String::as_str).chain(["--json"])).exits_with(0);
+        assert!(json(ran.stderr().as_bytes())["notes"][0].as_str().unwrap().contains(note), "{}", ran.stderr());
+        let verbose = get(list.iter().map(String::as_str).chain(["-v"])).exits_with(0);
+        verbose.says("* Connection closed: the server sent bytes that no request asked for\n");
+    }
+}
+
+#[test]
 fn content_that_ends_with_the_connection_is_complete_and_the_rest_is_fetched() {
     let origin = origin();
     let ran = get(urls(origin.address(), ["/doc/1", "/close/10", "/doc/2", "/doc/x?length=none"])).succeeds();
