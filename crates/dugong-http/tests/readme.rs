@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use dugong_origin::{Config, Origin};
+use dugong_origin::{Config, Origin, WhenPipelined};
 
 #[test]
 fn the_readme_shows_the_example_as_it_is() {
@@ -27,6 +27,27 @@ fn the_chapter_on_waiting_shows_the_examples_as_they_are() {
 #[test]
 fn the_examples_fetch_a_hundred_documents() {
     let origin = Origin::start(Config::default()).expect("an origin on loopback");
+    for (example, is_built) in [("fetch", true), ("threads", true), ("tasks", cfg!(feature = "tokio")), ("recover", true)] {
+        if is_built {
+            fetches_a_hundred_documents(example, &origin);
+        }
+    }
+}
+
+#[test]
+fn the_example_that_recovers_fetches_them_from_servers_that_close_or_do_not_pipeline() {
+    for config in [
+        Config { when_pipelined: WhenPipelined::Close, ..Config::default() },
+        Config { when_pipelined: WhenPipelined::Stall, ..Config::default() },
+        Config { when_pipelined: WhenPipelined::Silence, ..Config::default() },
+        Config { close_after: Some(30), close_silently: true, close_with_reset: true, ..Config::default() },
+        Config { close_after: Some(30), ..Config::default() },
+    ] {
+        fetches_a_hundred_documents("recover", &Origin::start(config).expect("an origin on loopback"));
+    }
+}
+
+fn fetches_a_hundred_documents(example: &str, origin: &Origin) {
     // With the features of this program, so that nothing has to be built twice.
     let features = [
         (cfg!(feature = "socks"), "socks"),
@@ -35,18 +56,15 @@ fn the_examples_fetch_a_hundred_documents() {
         (cfg!(feature = "tower"), "tower"),
     ];
     let features: Vec<_> = features.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
-    let examples = [("fetch", true), ("threads", true), ("tasks", cfg!(feature = "tokio"))];
-    for example in examples.into_iter().filter_map(|(name, is_built)| is_built.then_some(name)) {
-        let run = Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--features", &features.join(","), "--example", example, "--"])
-            .arg(format!("http://{}", origin.address()))
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .expect("cargo runs");
-        let printed = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success(), "{example}: {}", String::from_utf8_lossy(&run.stderr));
-        assert_eq!(printed.lines().count(), 100, "{example}");
-        let last = format!("/doc/100: 200, {} bytes", dugong_origin::document("100").len());
-        assert_eq!(printed.lines().last(), Some(last.as_str()), "{example}");
-    }
+    let run = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--features", &features.join(","), "--example", example, "--"])
+        .arg(format!("http://{}", origin.address()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let printed = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{example}: {}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(printed.lines().count(), 100, "{example}");
+    let last = format!("/doc/100: 200, {} bytes", dugong_origin::document("100").len());
+    assert_eq!(printed.lines().last(), Some(last.as_str()), "{example}");
 }

@@ -19,7 +19,9 @@ use crate::transport::WaitingFor;
 /// the responses. What the last response left unread is read and forgotten when the next one is asked for.
 ///
 /// It is mechanism, not policy: it sends what it is given, also behind requests that are not idempotent; and when the
-/// connection ends it says what became of each request, and sends nothing again.
+/// connection ends it says what became of each request, and sends nothing again. If you do, send the first of them alone, and
+/// others only when it has been answered (RFC 9112 §9.3.2): some servers close the connection, or fall silent, at the sight of
+/// several requests. The example `recover` does all that.
 ///
 /// ```
 /// # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
