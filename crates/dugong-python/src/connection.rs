@@ -522,8 +522,9 @@ impl HTTPConnection {
 
     /// Send a request: its line, its headers, and its body if it was given as bytes. Twin: `co_send_request`.
     ///
-    /// *path* goes into the request line as it is, not quoted. *headers* is a mapping or an iterable of pairs; it is left
-    /// alone. *body* is None, bytes-like, or a `BodyFollowing`: then it is sent with `write`. With *expect100*, which needs a
+    /// *path* goes into the request line as it is, not quoted: it begins with `/`, or is `*` or an absolute URL. *headers* is a
+    /// mapping or an iterable of pairs; it is left alone, and its values are sent as `str` shows them, except that bytes, None,
+    /// lists and the like are refused. *body* is None, bytes-like, or a `BodyFollowing`: then it is sent with `write`. With *expect100*, which needs a
     /// `BodyFollowing`, the body may be written when `read_response` has returned a response with status 100.
     ///
     /// No response is read, so that any number of requests can be sent ahead; but the peer stops taking requests when nobody
@@ -708,7 +709,8 @@ impl HTTPConnection {
     ///
     /// Nothing is sent before the first response is asked for; that connects, if there is no connection. Each step raises what
     /// `send_request`, `discard`, `read_response` and `readall` raise. After `ConnectionClosed`, the attributes `unanswered`
-    /// and `rest` have the requests that were sent in vain and those that were not sent; nothing is sent again.
+    /// and `rest` have the requests that were sent in vain and those that were not sent; nothing is sent again. A request that is
+    /// not valid raises, and is in `rest`, too; the next step goes on without it.
     #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
     fn pipeline(
         slf: &Bound<'_, Self>,

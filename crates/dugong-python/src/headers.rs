@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use dugong_http::Fields;
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyMapping, PySet, PyString, PyTuple, PyType};
 
 use crate::errors::misuse;
 
@@ -85,6 +86,10 @@ fn for_each_pair(
         // A subclass of `str` may show itself otherwise.
         match value.cast_exact::<PyString>() {
             Ok(value) => take(name, value),
+            Err(_) if shows_only_itself(value) => {
+                let kind = value.get_type().name()?;
+                Err(PyTypeError::new_err(format!("the value of header {} has to be a str or a number, not {kind}", name.repr()?)))
+            }
             Err(_) => take(name, &value.str()?),
         }
     };
@@ -107,6 +112,17 @@ fn for_each_pair(
         take_pair(name, value)?;
     }
     Ok(())
+}
+
+/// Whether `str` makes of this what only Python understands, such as `b'…'` of bytes: no program means that.
+fn shows_only_itself(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>()
+        || value.cast::<PyMapping>().is_ok()
+        || PyUntypedBuffer::get(value).is_ok()
 }
 
 /// The pairs of the mappings that most programs use, without running Python code.

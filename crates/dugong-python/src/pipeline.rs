@@ -8,6 +8,7 @@ use dugong_http::step::{InFlight, Interest, Progress};
 use dugong_http::{Error, Misuse};
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
@@ -30,7 +31,7 @@ use crate::write::check_torn;
 /// It never waits to send without being ready to read, so it cannot deadlock, whatever the server does. A response is
 /// yielded as soon as its head has come; its body is read from the connection as usual, and what was not read when the next
 /// response is asked for is discarded. If an exception was raised, the next call goes on, if the connection can: after a
-/// `ConnectionTimedOut`, and after a request that was not valid, which is left out.
+/// `ConnectionTimedOut`, and after a request that was not valid: it is left out, and is in `rest`.
 #[pyclass(frozen, weakref, module = "dugong")]
 pub(crate) struct Pipeline {
     connection: Py<HTTPConnection>,
@@ -60,6 +61,8 @@ struct State {
     taken: u64,
     /// Taken from the iterator, and not yet by the connection.
     current: Option<Current>,
+    /// The requests that were not valid, as they were given.
+    refused: Vec<Py<PyAny>>,
     /// The requests in flight, oldest first, as they were given.
     sent: VecDeque<Py<PyAny>>,
     /// The request whose response was yielded last.
@@ -86,6 +89,10 @@ impl Pipeline {
     ) -> PyResult<Self> {
         if max_requests == 0 {
             return Err(PyValueError::new_err("max_requests has to be at least 1"));
+        }
+        if requests.is_instance_of::<PyString>() || PyUntypedBuffer::get(requests).is_ok() {
+            let kind = requests.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("requests has to be an iterable of requests, such as a list, not {kind}")));
         }
         let (connection, requests) = (connection.clone().unbind(), requests.try_iter()?.unbind());
         let state = Mutex::new(Some(State::default()));
@@ -160,11 +167,12 @@ impl Pipeline {
         })
     }
 
-    /// An iterator over the requests that were not sent, as they were given.
+    /// An iterator over the requests that were not sent, as they were given: those that were not valid, then the others.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let current = self.with(|state| Ok(state.current.as_ref().map(|current| current.given.clone_ref(py))))?;
-        let first = PyTuple::new(py, current)?;
+        let first = self.with(|state| {
+            PyTuple::new(py, state.refused.iter().chain(state.current.as_ref().map(|current| &current.given)).collect::<Vec<_>>())
+        })?;
         py.import(intern!(py, "itertools"))?.call_method1(intern!(py, "chain"), (first, &self.requests))
     }
 }
@@ -207,7 +215,7 @@ impl AsyncPipeline {
         self.pipeline.get().unanswered(py)
     }
 
-    /// An iterator over the requests that were not sent, as they were given.
+    /// An iterator over the requests that were not sent, as they were given: those that were not valid, then the others.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.pipeline.get().rest(py)
@@ -233,7 +241,7 @@ impl State {
             visit.call(response)?;
             reading.traverse(visit)?;
         }
-        self.sent.iter().chain(&self.answered).try_for_each(|object| visit.call(object))
+        self.sent.iter().chain(&self.answered).chain(&self.refused).try_for_each(|object| visit.call(object))
     }
 }
 
@@ -420,14 +428,26 @@ impl State {
             return Ok(false);
         };
         self.taken += 1;
+        match self.prepare(&given) {
+            Ok((prepared, size)) => self.current = Some(Current { given: given.unbind(), prepared, size }),
+            Err(error) => {
+                // It is lost neither to a program that gives up, nor to one that goes on without it.
+                self.refused.push(given.unbind());
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Checks a request; also how much it counts.
+    fn prepare(&self, given: &Bound<'_, PyAny>) -> PyResult<(Prepared, usize)> {
         let (_, target) = self.begun.as_ref().expect("begun before");
-        let prepared = arguments(&given)?.prepare(py, target)?;
+        let prepared = arguments(given)?.prepare(given.py(), target)?;
         let size = InFlight::size_of(prepared.request()).map_err(|misuse| match misuse {
             Misuse::ContentShort => PyTypeError::new_err("in a pipeline, the body of a request has to be given as bytes"),
             other => errors::misuse(other),
         })?;
-        self.current = Some(Current { given: given.unbind(), prepared, size });
-        Ok(true)
+        Ok((prepared, size))
     }
 
     /// Has the connection take the current request, if there is room for it.

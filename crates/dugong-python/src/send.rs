@@ -249,6 +249,11 @@ impl Arguments {
             // It would become a part of the name of the host.
             return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
         }
+        if !has_form_of_target(&path) {
+            let text = path_asked.repr()?.to_string();
+            let text = if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text };
+            return Err(PyValueError::new_err(format!("a path has to begin with '/', or be '*' or an absolute URL, not {text}")));
+        }
         let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
         let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
         head.fields = request_fields(&host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?;
@@ -263,6 +268,16 @@ impl Arguments {
         let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
         Ok(Prepared { method, path, request, content, given })
     }
+}
+
+/// Whether a path is one, or `*`, or an absolute URL (statement 8.10).
+fn has_form_of_target(path: &str) -> bool {
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_url = |(scheme, rest): (&str, &str)| is_scheme(scheme) && !rest.is_empty() && !rest.starts_with(['/', '?']);
+    path.starts_with('/') || path == "*" || path.split_once("://").is_some_and(is_url)
 }
 
 /// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.

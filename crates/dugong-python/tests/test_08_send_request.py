@@ -642,10 +642,35 @@ def test_8_5_values_are_formatted_with_str(serve: Serve, record: Recorder) -> No
             return 'my text'
 
     conn = serve(record)
-    values: list[Any] = [5, -1.5, True, None, b'x', [1, 2], Name(), Text('other'), '', 1 << 70]
+    values: list[Any] = [5, -1.5, True, Name(), Text('other'), '', 1 << 70]
     exchange(conn, 'GET', '/a', headers={f'X-{number}': value for number, value in enumerate(values)})
     for number, value in enumerate(values):
         assert record.last.values(f'X-{number}') == [str(value)]
+
+
+NO_VALUES = [None, b'Basic secret', bytearray(b'x'), memoryview(b'x'), array.array('i', [1]), [1], (1,), {'a': 1}, {1}]
+
+
+@pytest.mark.parametrize('value', NO_VALUES, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize('name', ['Authorization', 'Host', 'Content-Length', 'Content-MD5'])
+def test_8_5_what_has_no_text_is_no_value(serve: Serve, name: str, value: object) -> None:
+    refuses(serve, TypeError, headers={name: value})
+    refuses(serve, TypeError, headers=[('A', 'b'), (name, value)])
+
+
+@pytest.mark.parametrize('value', NO_VALUES, ids=lambda value: type(value).__name__)
+def test_8_5_what_has_no_text_is_no_value_of_a_trailer(serve: Serve, record: Recorder, value: object) -> None:
+    conn = serve(record)
+    conn.send_request('PUT', '/a', body=BodyFollowing())
+    conn.write(b'x')
+    with pytest.raises(TypeError, match='X-Sum') as caught:
+        conn.finish({'X-Sum': value})
+    assert 'secret' not in str(caught.value)
+    with pytest.raises(TypeError, match='X-Sum'):
+        eval_coroutine(conn.co_finish({'X-Sum': value}))
+    conn.finish({'X-Sum': 1})
+    finish(conn)
+    assert record.last.trailers == [('X-Sum', '1')]
 
 
 def test_8_5_an_error_in_str_is_passed_on(serve: Serve, record: Recorder) -> None:
@@ -968,12 +993,12 @@ def test_8_10_methods_go_out_as_they_are(serve: Serve, record: Recorder, method:
     [
         '/',
         '*',
-        'a',
         '/a%20b%2Fc?d=%C3%A9&e=f+g',
         '/%',
         '//a//../b/./',
-        '?',
         'http://www.example.org/a',
+        'HTTPS://user@www.example.org:8080',
+        'urn+x-1.0://a?b',
         '/"<>\\^`{|}~[]@!$&\'()*+,;=:',
         '/' + 'x' * 20000,
     ],
@@ -985,6 +1010,36 @@ def test_8_10_paths_go_out_as_they_are(serve: Serve, record: Recorder, path: str
     assert resp.path == path
     assert conn.readall() == path.encode()
     assert record.last.raw.startswith(f'GET {path} HTTP/1.1\r\n'.encode())
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        'a',
+        'obj/1',
+        '?',
+        '?a=b',
+        '**',
+        '*/',
+        'www.example.org:80',
+        'http:a',
+        'http:/a',
+        'http://',
+        '://a',
+        '1://a',
+        '\\a',
+    ],
+)
+def test_8_10_paths_of_no_form_are_refused(serve: Serve, path: str) -> None:
+    refuses(serve, ValueError, path=path)
+
+
+def test_8_10_the_message_quotes_the_path() -> None:
+    conn = HTTPConnection('127.0.0.1')
+    with pytest.raises(ValueError, match=re.escape("begin with '/', or be '*' or an absolute URL, not 'obj/1'")):
+        conn.send_request('GET', 'obj/1')
+    with pytest.raises(ValueError, match="not 'x{20,70}…$"):
+        conn.send_request('GET', 'x' * 1000)
 
 
 # 8.11, 8.12

@@ -145,7 +145,10 @@ def test_what_a_request_may_be(serve_plain: Serve, driver: Driver) -> None:
         (TypeError, ('PUT', '/', None, BodyFollowing(5))),
         (TypeError, ('PUT', '/', None, BodyFollowing())),
         (TypeError, ('PUT', '/', None, 'text')),
+        (TypeError, ('GET', '/', {'X': b'bytes'})),
+        (TypeError, {'method': 'GET', 'path': '/', 'headers': {'X': None}}),
         (ValueError, '/a b'),
+        (ValueError, 'a'),
         (ValueError, ('GET', '/', {'X': 'a\r\nb'})),
     ],
     ids=repr,
@@ -167,6 +170,19 @@ def test_a_request_that_is_not_valid_is_left_out(
             if resp:
                 paths.append(resp.path)
     assert (paths, errors) == (['/a', '/b', '/c'], 1)
+    # It is not lost: it was not sent.
+    assert list(pipeline.rest) == [request]
+    assert pipeline.unanswered == []
+
+
+@each_driver
+def test_no_request_is_lost_when_one_is_not_valid(serve_plain: Serve, driver: Driver) -> None:
+    conn = serve_plain(echo)
+    requests = ['/a', ('GET', 'b'), '/c', ('GET', '/d', {'X': b'x'}), '/e']
+    pipeline = driver.pipeline(conn, iter(requests))
+    with pytest.raises(ValueError, match="'b'"):
+        driver.next(pipeline)
+    assert [*pipeline.unanswered, *pipeline.rest] == requests
 
 
 @each_driver
@@ -188,6 +204,9 @@ def test_wrong_arguments() -> None:
     for method in conn.pipeline, conn.co_pipeline:
         with pytest.raises(TypeError):
             method(5)  # type: ignore[call-overload]
+        for path in '/obj/1', b'/obj/1', bytearray(b'/'), memoryview(b'/'):
+            with pytest.raises(TypeError, match='iterable of requests'):
+                method(path)  # type: ignore[call-overload]
         with pytest.raises(ValueError, match='max_requests'):
             method([], max_requests=0)
         with pytest.raises((ValueError, OverflowError)):
