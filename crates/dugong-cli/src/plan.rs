@@ -65,7 +65,7 @@ pub(crate) enum UsageError {
     Target {
         place: Place,
         url: String,
-        misuse: Misuse,
+        misuse: Box<Misuse>,
     },
     OtherOrigin {
         place: Place,
@@ -94,7 +94,7 @@ pub(crate) enum UsageError {
     },
     Host {
         origin: Origin,
-        error: Error,
+        error: Box<Error>,
     },
     Way(WayError),
     /// Two things for standard output or standard error, of which one has to be alone there.
@@ -230,7 +230,7 @@ impl List {
             None => self.origin = Some(origin),
         }
         if let Err(misuse) = RequestHead::new(Method::GET, &*target) {
-            return Err(UsageError::Target { place, url, misuse });
+            return Err(UsageError::Target { place, url, misuse: Box::new(misuse) });
         }
         let name = self.names.as_mut().map(|names| names.name(&target));
         self.jobs.push(Job { url, target, name });
@@ -279,8 +279,8 @@ fn fields(headers: &[String]) -> Result<Fields, UsageError> {
 
 /// Sends a request to nobody, to learn whether its fields can be sent: some fit no request without content, or not each other.
 fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
-    let mut sending =
-        Sending::new(&origin.host_field(), &Config::new()).map_err(|error| UsageError::Host { origin: origin.clone(), error })?;
+    let mut sending = Sending::new(&origin.host_field(), &Config::new())
+        .map_err(|error| UsageError::Host { origin: origin.clone(), error: Box::new(error) })?;
     let mut refused = |fields: &Fields| {
         let mut head = RequestHead::new(method.clone(), "/").expect("/ is a target");
         head.fields = fields.clone();

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn what_http_allows_and_the_grammar_does_not_is_refused() {
         let theirs = http::Request::get("/").header("X-A", " 1").body(()).unwrap();
-        assert_eq!(Request::try_from(theirs).unwrap_err(), Misuse::FieldValue);
+        assert!(matches!(Request::try_from(theirs), Err(Misuse::FieldValue(_))));
     }
 
     #[test]

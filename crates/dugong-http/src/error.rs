@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 
-use dugong_proto::{CloseReason, Incomplete, Malformed, Misuse, Outstanding, Unanswered, Unsupported};
+use dugong_proto::{CloseReason, Excerpt, Incomplete, Malformed, Misuse, Outstanding, Unanswered, Unsupported};
 use rustix::io::Errno;
 
 #[cfg(feature = "socks")]
@@ -30,6 +30,8 @@ pub enum Error {
         what: Malformed,
         /// The offset of the first bad byte in what was received on this connection.
         at: u64,
+        /// The line with that byte, from its beginning.
+        found: Excerpt,
         /// What became of the requests.
         requests: Requests,
     },
@@ -39,6 +41,8 @@ pub enum Error {
         what: Unsupported,
         /// The offset of the first byte that is not HTTP/1.x.
         at: u64,
+        /// The line with that byte, from its beginning. Empty if a response lacks something.
+        found: Excerpt,
         /// What became of the requests.
         requests: Requests,
     },
@@ -214,8 +218,10 @@ impl Error {
         };
         let closed = |cause| Error::Closed { cause, requests: Requests::of(queue) };
         match error {
-            dugong_proto::Error::Remote { what, at } => Error::Remote { what, at, requests: Requests::of(queue) },
-            dugong_proto::Error::Unsupported { what, at } => Error::Unsupported { what, at, requests: Requests::of(queue) },
+            dugong_proto::Error::Remote { what, at, found } => Error::Remote { what, at, found, requests: Requests::of(queue) },
+            dugong_proto::Error::Unsupported { what, at, found } => {
+                Error::Unsupported { what, at, found, requests: Requests::of(queue) }
+            }
             dugong_proto::Error::Incomplete(incomplete) => closed(Closed::Incomplete(incomplete, said)),
             dugong_proto::Error::Closed(reason) => closed(Closed::InOrder(reason)),
             dugong_proto::Error::Local(misuse) => Error::Local(misuse),
@@ -291,8 +297,8 @@ impl Error {
     fn fmt_own(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Local(misuse) => misuse.fmt(f),
-            Error::Remote { what, at, .. } => dugong_proto::Error::Remote { what: *what, at: *at }.fmt(f),
-            Error::Unsupported { what, at, .. } => dugong_proto::Error::Unsupported { what: *what, at: *at }.fmt(f),
+            &Error::Remote { what, at, found, .. } => dugong_proto::Error::Remote { what, at, found }.fmt(f),
+            &Error::Unsupported { what, at, found, .. } => dugong_proto::Error::Unsupported { what, at, found }.fmt(f),
             Error::Closed { cause: Closed::Incomplete(incomplete, _), .. } => incomplete.fmt(f),
             Error::Closed { cause: Closed::InOrder(reason), .. } => dugong_proto::Error::Closed(*reason).fmt(f),
             Error::Closed { cause: Closed::Sending(_), .. } => f.write_str("the connection was closed while sending"),

@@ -714,30 +714,30 @@ fn bad_requests_are_refused_before_a_byte_is_sent_and_the_connection_goes_on() {
     let mut unannounced = RequestHead::new(Method::PUT, "/").unwrap();
     unannounced.expect_continue = true;
     for (request, wanted) in [
-        (Request::get(""), Misuse::Target),
-        (Request::get("/a b"), Misuse::Target),
-        (Request::get("/\r\nX: y"), Misuse::Target),
-        (Request::get("/\u{e4}"), Misuse::Target),
-        (Request::get("/#x"), Misuse::Target),
-        (get().header("X Y", "z"), Misuse::FieldName),
-        (get().header("", "z"), Misuse::FieldName),
-        (get().header("X", "y\r\nZ: a"), Misuse::FieldValue),
-        (get().header("X", "y\0"), Misuse::FieldValue),
-        (get().header("X", "y\nZ"), Misuse::FieldValue),
-        (get().header("X", " y"), Misuse::FieldValue),
-        (get().header("Host", "a").header("Host", "b"), Misuse::Host),
-        (get().header("Host", "a b"), Misuse::Host),
-        (get().header("Content-Length", "3"), Misuse::ContentLength),
-        (Request::put("/").body("abc").header("Content-Length", "4"), Misuse::ContentLength),
-        (Request::put("/").body("abc").header("Transfer-Encoding", "chunked"), Misuse::TransferEncoding),
-        (Request::put("/").header("Transfer-Encoding", "gzip").chunked(), Misuse::TransferEncoding),
-        (get().header("Expect", "100-continue"), Misuse::Expect),
-        (get().header("TE", "trailers"), Misuse::Connection),
-        (get().header("Upgrade", "x"), Misuse::Connection),
-        (Request::new(Method::TRACE, "/").body("x"), Misuse::ContentNotAllowed),
-        (Request::from(unannounced), Misuse::Expect),
+        (Request::get(""), "target"),
+        (Request::get("/a b"), "target"),
+        (Request::get("/\r\nX: y"), "target"),
+        (Request::get("/\u{e4}"), "target"),
+        (Request::get("/#x"), "target"),
+        (get().header("X Y", "z"), "field-name"),
+        (get().header("", "z"), "field-name"),
+        (get().header("X", "y\r\nZ: a"), "field-value"),
+        (get().header("X", "y\0"), "field-value"),
+        (get().header("X", "y\nZ"), "field-value"),
+        (get().header("X", " y"), "field-value"),
+        (get().header("Host", "a").header("Host", "b"), "host"),
+        (get().header("Host", "a b"), "host"),
+        (get().header("Content-Length", "3"), "content-length"),
+        (Request::put("/").body("abc").header("Content-Length", "4"), "content-length"),
+        (Request::put("/").body("abc").header("Transfer-Encoding", "chunked"), "transfer-encoding"),
+        (Request::put("/").header("Transfer-Encoding", "gzip").chunked(), "transfer-encoding"),
+        (get().header("Expect", "100-continue"), "expect"),
+        (get().header("TE", "trailers"), "connection"),
+        (get().header("Upgrade", "x"), "connection"),
+        (Request::new(Method::TRACE, "/").body("x"), "content-not-allowed"),
+        (Request::from(unannounced), "expect"),
     ] {
-        assert_eq!(misuse(connection.send_request(&request)), wanted, "{request:?}");
+        assert_eq!(misuse(connection.send_request(&request)).code(), wanted, "{request:?}");
         assert_eq!((connection.outstanding().unanswered.len(), connection.close_reason()), (0, None));
     }
     assert_eq!(server.receive_available(), b"");
@@ -745,15 +745,15 @@ fn bad_requests_are_refused_before_a_byte_is_sent_and_the_connection_goes_on() {
     server.expect(GET);
     server.deliver(HELLO);
     assert_eq!(read(&mut connection), "hello");
-    assert_eq!(Method::new("GE T").unwrap_err(), Misuse::Method);
+    assert!(matches!(Method::new("GE T"), Err(Misuse::Method(_))));
 }
 
 #[test]
 fn bad_trailers_are_refused_and_good_ones_can_follow() {
     let (mut connection, mut server) = connected();
     let mut trailers = Fields::new();
-    assert_eq!(trailers.append("X", "y\r\nZ: a").unwrap_err(), Misuse::FieldValue);
-    assert_eq!(trailers.append("X\n", "y").unwrap_err(), Misuse::FieldName);
+    assert!(matches!(trailers.append("X", "y\r\nZ: a"), Err(Misuse::FieldValue(_))));
+    assert!(matches!(trailers.append("X\n", "y"), Err(Misuse::FieldName(_))));
     trailers.append("X", "y").unwrap();
     connection.send_request(Request::put("/").chunked()).unwrap();
     connection.content().finish_with_trailers(&trailers).unwrap();
@@ -838,7 +838,7 @@ fn small_buffers_do() {
 #[test]
 fn a_bad_user_agent_or_host_is_refused_before_anything_is_connected() {
     let (origin, url) = origin();
-    assert_eq!(misuse(config().user_agent("a\r\nX: y").connect(&url)), Misuse::FieldValue);
+    assert_eq!(misuse(config().user_agent("a\r\nX: y").connect(&url)).code(), "field-value");
     let error = config().connect_to(&dugong_http::Origin::http("a b", 80)).unwrap_err();
     assert_eq!(error.to_string(), r#""a b" is not the name of a host: it contains ' '"#);
     assert_eq!(origin.counts().connections, 0);

@@ -4,6 +4,7 @@
 //! section. The data itself is taken past it, `left` bytes at a time, straight to whoever wants it.
 
 use crate::error::{Malformed, Within};
+use crate::excerpt::Excerpt;
 use crate::field_section::{Fault, Fed, SectionReader};
 use crate::fields::Fields;
 use crate::grammar::{CR, HTAB, LF, SP, hex_digit, is_ows, text_run};
@@ -18,6 +19,10 @@ pub(crate) struct ChunkedReader {
     extension_budget: usize,
     limits: Limits,
     section: SectionReader,
+    /// The beginning of a line that came in pieces, for the error that it may become.
+    kept: Excerpt,
+    /// How many bytes of that line came before.
+    before: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,8 @@ impl ChunkedReader {
             extension_budget: limits.chunk_extensions,
             limits,
             section: SectionReader::new(limits.trailer_section, limits.fields, Malformed::TrailerSectionTooLong),
+            kept: Excerpt::EMPTY,
+            before: 0,
         }
     }
 
@@ -75,6 +82,12 @@ impl ChunkedReader {
         self.state = State::Size { digits: 0 };
         self.left = 0;
         self.extension_budget = self.limits.chunk_extensions;
+        self.line_begins();
+    }
+
+    fn line_begins(&mut self) {
+        self.kept.clear();
+        self.before = 0;
     }
 
     /// Bytes left of the data of the current chunk; 0 if the framing has to be read first.
@@ -102,20 +115,42 @@ impl ChunkedReader {
 
     /// Reads framing from `input`, and puts trailer fields into `trailers`.
     pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
+        let mut at = 0;
+        if self.state != State::Trailers {
+            let mut line = 0;
+            let next = self.lines(input, &mut line).map_err(|(what, at)| {
+                let fault = self.before.wrapping_add_signed(at - line as isize);
+                let found = Excerpt::of_line(self.kept.as_bytes(), &input[line..], fault);
+                Fault { what, at, found }
+            })?;
+            let Some(next) = next else {
+                self.kept.push(&input[line..]);
+                self.before += input.len() - line;
+                return Ok(Framed::More);
+            };
+            self.line_begins();
+            at = next;
+        }
+        if self.state == State::Data {
+            return Ok(Framed::Data(at));
+        }
+        match self.section.feed(&input[at..], trailers) {
+            Ok(Fed::More) => Ok(Framed::More),
+            Ok(Fed::End(end)) => Ok(Framed::End(at + end)),
+            Err(fault) => Err(Fault { at: at as isize + fault.at, ..fault }),
+        }
+    }
+
+    /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. `line` becomes the place
+    /// where the last line begins, or goes on.
+    fn lines(&mut self, input: &[u8], line: &mut usize) -> Result<Option<usize>, (Malformed, isize)> {
         let fault = |what, at: usize| Err((what, at as isize));
         let mut at = 0;
         loop {
-            if self.state == State::Data {
-                return Ok(Framed::Data(at));
+            if matches!(self.state, State::Data | State::Trailers) {
+                return Ok(Some(at));
             }
-            if self.state == State::Trailers {
-                return match self.section.feed(&input[at..], trailers) {
-                    Ok(Fed::More) => Ok(Framed::More),
-                    Ok(Fed::End(end)) => Ok(Framed::End(at + end)),
-                    Err((what, index)) => Err((what, at as isize + index)),
-                };
-            }
-            let Some(&byte) = input.get(at) else { return Ok(Framed::More) };
+            let Some(&byte) = input.get(at) else { return Ok(None) };
             match self.state {
                 State::Size { digits } => match (byte, hex_digit(byte)) {
                     (_, Some(_)) if digits == MAX_SIZE_DIGITS => return fault(Malformed::ChunkSizeOverflow, at),
@@ -164,7 +199,7 @@ impl ChunkedReader {
                     self.spend(run).map_err(|what| (what, (at + budget) as isize))?;
                     at += run;
                     match input.get(at) {
-                        None => return Ok(Framed::More),
+                        None => return Ok(None),
                         Some(&CR) => self.state = State::SizeLf,
                         Some(&LF) => return fault(Malformed::BareLf, at),
                         Some(_) => return fault(Malformed::ChunkExtension, at),
@@ -177,9 +212,11 @@ impl ChunkedReader {
                 State::DataLf if byte == LF => {
                     self.left = 0;
                     self.state = State::Size { digits: 0 };
+                    self.line_begins();
+                    *line = at + 1;
                 }
                 State::DataCr | State::DataLf => return fault(Malformed::ChunkEnd, at),
-                State::Data | State::Trailers => unreachable!("both were dealt with above"),
+                State::Data | State::Trailers => unreachable!("these are where lines end"),
             }
             at += 1;
         }

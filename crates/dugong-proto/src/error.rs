@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::excerpt::{Argument, Excerpt};
+
 /// An error of the protocol core.
 ///
 /// | variant | whose fault | what is left |
@@ -19,6 +21,8 @@ pub enum Error {
         what: Malformed,
         /// Offset of the first bad byte, counted from the first byte that was received on the connection.
         at: u64,
+        /// The line with that byte, from its beginning.
+        found: Excerpt,
     },
     /// The peer sent something that is not HTTP/1.0 or HTTP/1.1.
     Unsupported {
@@ -26,6 +30,8 @@ pub enum Error {
         what: Unsupported,
         /// Offset of the first byte that is not HTTP/1.x, counted as in `Remote`.
         at: u64,
+        /// The line with that byte, from its beginning. Empty if a response lacks something.
+        found: Excerpt,
     },
     /// The peer stopped inside a message, or before the response that is due (RFC 9112 §8).
     Incomplete(Incomplete),
@@ -38,13 +44,21 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Remote { what, at } => write!(f, "invalid response: {what}, at byte {at}"),
-            Error::Unsupported { what, at } => write!(f, "unsupported response: {what}, at byte {at}"),
+            Error::Remote { what, at, found } => write_found(f, format_args!("invalid response: {what}, at byte {at}"), found),
+            Error::Unsupported { what, at, found } => {
+                write_found(f, format_args!("unsupported response: {what}, at byte {at}"), found)
+            }
             Error::Incomplete(incomplete) => incomplete.fmt(f),
             Error::Closed(reason) => write!(f, "the connection is closed: {reason}"),
             Error::Local(misuse) => misuse.fmt(f),
         }
     }
+}
+
+/// A message, and the bytes that it is about.
+fn write_found(f: &mut fmt::Formatter<'_>, message: fmt::Arguments<'_>, found: &Excerpt) -> fmt::Result {
+    f.write_fmt(message)?;
+    if found.is_empty() { Ok(()) } else { write!(f, ": {found}") }
 }
 
 impl std::error::Error for Error {}
@@ -252,54 +266,134 @@ reasons! {
     }
 }
 
-reasons! {
-    /// What the caller did that the state of the connection or the grammar of HTTP does not allow. Nothing was sent.
-    Misuse {
-        /// The method is no token.
-        Method = "method", "the method is not a token";
-        /// The request target is empty or contains a blank, a control character, `#` or a byte beyond ASCII, or has not the
-        /// form that the method needs (RFC 9112 §3.2).
-        Target = "target", "the request target is empty, has a character that is not allowed, or not the form that the method needs";
-        /// A field name is no token.
-        FieldName = "field-name", "a field name is not a token";
-        /// A field value contains CR, LF, NUL or another control character, or begins or ends with a blank.
-        FieldValue = "field-value", "a field value contains a control character, or begins or ends with a blank";
-        /// The host is not valid, or there are two Host fields.
-        Host = "host", "the host is not valid, or there is more than one Host field";
-        /// The caller's Content-Length contradicts the content.
-        ContentLength = "content-length", "the Content-Length given contradicts the content";
-        /// The caller's Transfer-Encoding contradicts the content.
-        TransferEncoding = "transfer-encoding", "the Transfer-Encoding given contradicts the content";
-        /// The caller's Expect contradicts the request, or there is an expectation without content.
-        Expect = "expect", "an expectation needs content, and an Expect field needs the expectation to be set";
-        /// TE that names chunked, which is always accepted (RFC 9112 §7.4).
-        Te = "te", "TE must not name chunked";
-        /// TE or Upgrade without the option of that name in Connection (RFC 9110 §10.1.4, §7.8).
-        Connection = "connection", "TE and Upgrade have to be named in Connection";
-        /// Content with TRACE or CONNECT, or with OPTIONS and no Content-Type (RFC 9110 §9.3.6 to §9.3.8).
-        ContentNotAllowed = "content-not-allowed", "this method may not have content, or not without Content-Type";
-        /// Chunked content for a server that showed itself to be HTTP/1.0 (RFC 9112 §6.1).
-        ChunkedToHttp10 = "chunked-to-http-1.0", "chunked content cannot be sent to an HTTP/1.0 server";
-        /// A trailer field that frames or directs the message (RFC 9110 §6.5.1).
-        Trailer = "trailer", "a field that frames or directs the message cannot be a trailer";
-        /// The content of the last request is not complete.
-        ContentOwed = "content-owed", "the content of the previous request is not complete";
-        /// More content than announced.
-        ExcessContent = "excess-content", "this is more content than was announced";
-        /// The content was ended before all that was announced.
-        ContentShort = "content-short", "this is less content than was announced";
-        /// No content was announced, or it is complete.
-        NoContentDue = "no-content-due", "no content is due";
-        /// The server has not yet answered the expectation.
-        AwaitContinue = "await-continue", "the server has not yet answered Expect: 100-continue";
-        /// A final response has come, so the content is not wanted any more.
-        ContentRefused = "content-refused", "a final response has come before the content was sent; it is not wanted any more";
-        /// Responses have to be read before this can be sent.
-        ReadFirst = "read-first", "responses have to be read before more can be sent";
-        /// The content of the current response is not at its end.
-        ContentUnread = "content-unread", "the content of the previous response has not been read to its end";
-        /// No request is outstanding.
-        NothingOutstanding = "nothing-outstanding", "no response is due";
+/// What the caller did that the state of the connection or the grammar of HTTP does not allow. Nothing was sent.
+///
+/// The variants with an [`Argument`] are about something that the caller gave: the message quotes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The method is no token.
+    Method(Argument),
+    /// The request target is empty or contains a blank, a control character, `#` or a byte beyond ASCII, or has not the
+    /// form that the method needs (RFC 9112 §3.2).
+    Target(Argument),
+    /// A field name is no token.
+    FieldName(Argument),
+    /// A field value contains CR, LF, NUL or another control character, or begins or ends with a blank.
+    FieldValue(Argument),
+    /// The host is not valid, or there are two Host fields.
+    Host(Argument),
+    /// The caller's Content-Length contradicts the content.
+    ContentLength(Argument),
+    /// The caller's Transfer-Encoding contradicts the content.
+    TransferEncoding(Argument),
+    /// The caller's Expect contradicts the request, or there is an expectation without content.
+    Expect(Argument),
+    /// TE that names chunked, which is always accepted (RFC 9112 §7.4).
+    Te(Argument),
+    /// TE or Upgrade without the option of that name in Connection (RFC 9110 §10.1.4, §7.8).
+    Connection(Argument),
+    /// Content with TRACE or CONNECT, or with OPTIONS and no Content-Type (RFC 9110 §9.3.6 to §9.3.8).
+    ContentNotAllowed(Argument),
+    /// A trailer field that frames or directs the message (RFC 9110 §6.5.1).
+    Trailer(Argument),
+    /// Chunked content for a server that showed itself to be HTTP/1.0 (RFC 9112 §6.1).
+    ChunkedToHttp10,
+    /// The content of the last request is not complete.
+    ContentOwed,
+    /// More content than announced.
+    ExcessContent,
+    /// The content was ended before all that was announced.
+    ContentShort,
+    /// No content was announced, or it is complete.
+    NoContentDue,
+    /// The server has not yet answered the expectation.
+    AwaitContinue,
+    /// A final response has come, so the content is not wanted any more.
+    ContentRefused,
+    /// Responses have to be read before this can be sent.
+    ReadFirst,
+    /// The content of the current response is not at its end.
+    ContentUnread,
+    /// No request is outstanding.
+    NothingOutstanding,
+}
+
+impl Misuse {
+    /// A short name that does not change, for transcripts, logs and statistics.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Misuse::Method(_) => "method",
+            Misuse::Target(_) => "target",
+            Misuse::FieldName(_) => "field-name",
+            Misuse::FieldValue(_) => "field-value",
+            Misuse::Host(_) => "host",
+            Misuse::ContentLength(_) => "content-length",
+            Misuse::TransferEncoding(_) => "transfer-encoding",
+            Misuse::Expect(_) => "expect",
+            Misuse::Te(_) => "te",
+            Misuse::Connection(_) => "connection",
+            Misuse::ContentNotAllowed(_) => "content-not-allowed",
+            Misuse::Trailer(_) => "trailer",
+            Misuse::ChunkedToHttp10 => "chunked-to-http-1.0",
+            Misuse::ContentOwed => "content-owed",
+            Misuse::ExcessContent => "excess-content",
+            Misuse::ContentShort => "content-short",
+            Misuse::NoContentDue => "no-content-due",
+            Misuse::AwaitContinue => "await-continue",
+            Misuse::ContentRefused => "content-refused",
+            Misuse::ReadFirst => "read-first",
+            Misuse::ContentUnread => "content-unread",
+            Misuse::NothingOutstanding => "nothing-outstanding",
+        }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misuse::Method(given) => write!(f, "the method is not a token{given}"),
+            Misuse::Target(given) if given.value().is_empty() => f.write_str("the request target is empty"),
+            Misuse::Target(given) if given.at().is_some() => {
+                write!(f, "the request target has a character that must be percent-encoded{given}")
+            }
+            Misuse::Target(given) => match given.name().as_bytes() {
+                b"CONNECT" => write!(f, "the request target of CONNECT must be host:port{given}"),
+                _ => write!(f, "the request target must begin with / or be a URL{given}"),
+            },
+            Misuse::FieldName(given) => write!(f, "a field name is not a token{given}"),
+            Misuse::FieldValue(given) => match given.fault() {
+                Some(b' ' | b'\t') => write!(f, "the value of the field {} begins or ends with a blank{given}", given.name()),
+                Some(_) => write!(f, "the value of the field {} contains a control character{given}", given.name()),
+                None => write!(f, "the value of the field {} is too long{given}", given.name()),
+            },
+            Misuse::Host(given) if given.name().is_empty() => write!(f, "the host is not valid{given}"),
+            Misuse::Host(given) => write!(f, "there is more than one {} field{given}", given.name()),
+            Misuse::ContentLength(given) => write!(f, "the Content-Length given contradicts the content{given}"),
+            Misuse::TransferEncoding(given) => write!(f, "the Transfer-Encoding given contradicts the content{given}"),
+            Misuse::Expect(given) if given.value().is_empty() => f.write_str("an expectation needs content"),
+            Misuse::Expect(given) => write!(f, "an Expect field needs the expectation to be set, and must agree with it{given}"),
+            Misuse::Te(given) => write!(f, "TE must not name chunked{given}"),
+            Misuse::Connection(given) => write!(f, "the field {} has to be named in Connection{given}", given.name()),
+            Misuse::ContentNotAllowed(given) if given.value().as_bytes() == b"OPTIONS" => {
+                f.write_str("content with OPTIONS needs a Content-Type")
+            }
+            Misuse::ContentNotAllowed(given) => write!(f, "this method may not have content{given}"),
+            Misuse::Trailer(given) => write!(f, "a field that frames or directs the message cannot be a trailer{given}"),
+            Misuse::ChunkedToHttp10 => f.write_str("chunked content cannot be sent to an HTTP/1.0 server"),
+            Misuse::ContentOwed => f.write_str("the content of the previous request is not complete"),
+            Misuse::ExcessContent => f.write_str("this is more content than was announced"),
+            Misuse::ContentShort => f.write_str("this is less content than was announced"),
+            Misuse::NoContentDue => f.write_str("no content is due"),
+            Misuse::AwaitContinue => f.write_str("the server has not yet answered Expect: 100-continue"),
+            Misuse::ContentRefused => {
+                f.write_str("a final response has come before the content was sent; it is not wanted any more")
+            }
+            Misuse::ReadFirst => f.write_str("responses have to be read before more can be sent"),
+            Misuse::ContentUnread => f.write_str("the content of the previous response has not been read to its end"),
+            Misuse::NothingOutstanding => f.write_str("no response is due"),
+        }
     }
 }
 

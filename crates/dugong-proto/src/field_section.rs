@@ -5,14 +5,24 @@
 //! (RFC 9112 §5.2), when the section is complete.
 
 use crate::error::Malformed;
+use crate::excerpt::Excerpt;
 use crate::fields::{Fields, Line};
 use crate::grammar::{CR, HTAB, LF, SP, is_ows, is_tchar, text_run, token_run};
 
 /// A fault, and the index into the input at which it stands. It is negative if the fault shows only after the byte that is
 /// wrong, and that was in an earlier input.
-pub(crate) type Fault = (Malformed, isize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault<What = Malformed> {
+    pub(crate) what: What,
+    pub(crate) at: isize,
+    /// The line with the fault, from its beginning.
+    pub(crate) found: Excerpt,
+}
 
-fn fault<T>(what: Malformed, at: usize) -> Result<T, Fault> {
+/// A fault before its line is looked for.
+type Place = (Malformed, isize);
+
+fn fault<T>(what: Malformed, at: usize) -> Result<T, Place> {
     Err((what, at as isize))
 }
 
@@ -68,11 +78,15 @@ impl SectionReader {
 
     /// Reads on in `input`, adding to `fields`, which must be empty when a section begins, and are after a fault.
     pub(crate) fn feed(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Fault> {
-        // Lines are noted before their bytes are kept: of a section that is not taken whole nothing may be left.
-        self.read(input, fields).inspect_err(|_| fields.clear())
+        self.read(input, fields).map_err(|(what, at)| {
+            let found = line_at(&fields.bytes, input, at);
+            // Lines are noted before their bytes are kept: of a section that is not taken whole nothing may be left.
+            fields.clear();
+            Fault { what, at, found }
+        })
     }
 
-    fn read(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Fault> {
+    fn read(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Place> {
         let base = fields.bytes.len();
         fields.received = true;
         let position = |index: usize| (base + index) as u32;
@@ -198,6 +212,18 @@ impl SectionReader {
     }
 }
 
+/// The line at `at` of `input`, which `before` precedes; with the lines that it continues.
+#[cold]
+fn line_at(before: &[u8], input: &[u8], at: isize) -> Excerpt {
+    let fault = before.len().wrapping_add_signed(at);
+    let byte = |at: usize| before.get(at).or_else(|| input.get(at - before.len())).copied();
+    let begins = |start: &usize| *start == 0 || (byte(start - 1) == Some(LF) && !byte(*start).is_some_and(is_ows));
+    let start = (0..=fault).rev().find(begins).unwrap_or(0);
+    let (before, input) =
+        if start < before.len() { (&before[start..], input) } else { (&[][..], &input[start - before.len()..]) };
+    Excerpt::of_line(before, input, fault - start).of_field_line()
+}
+
 /// Cuts blanks off the ends of values, and unfolds what was folded.
 fn tidy(fields: &mut Fields) {
     for line in &mut fields.lines {
@@ -298,9 +324,15 @@ mod tests {
         let mut fields = Fields::new();
         assert_eq!(reader.feed(b"Abc: 678\r\n\r\n", &mut fields), Ok(Fed::End(12)));
         fields.clear();
-        assert_eq!(reader.feed(b"Abc: 6789\r\n\r\n", &mut fields), Err((Malformed::HeaderSectionTooLong, 10)));
+        assert_eq!(
+            reader.feed(b"Abc: 6789\r\n\r\n", &mut fields),
+            Err(Fault { what: Malformed::HeaderSectionTooLong, at: 10, found: Excerpt::of(b"Abc: 6789") })
+        );
         let mut reader = SectionReader::new(100, 2, Malformed::HeaderSectionTooLong);
         fields.clear();
-        assert_eq!(reader.feed(b"a:\r\nb:\r\nc:\r\n\r\n", &mut fields), Err((Malformed::TooManyFields, 8)));
+        assert_eq!(
+            reader.feed(b"a:\r\nb:\r\nc:\r\n\r\n", &mut fields),
+            Err(Fault { what: Malformed::TooManyFields, at: 8, found: Excerpt::of(b"c:") })
+        );
     }
 }

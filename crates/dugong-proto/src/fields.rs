@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Misuse;
-use crate::grammar::{is_ows, is_tchar, list, text_run};
+use crate::excerpt::{Argument, Excerpt};
+use crate::grammar::{is_ows, list, text_run, token_run};
 
 /// The field lines of a header or trailer section, in the order in which they were sent.
 ///
@@ -106,16 +107,24 @@ impl Fields {
     /// other than HTAB, or begins or ends with a blank. The fields are as they were.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Misuse> {
         let (name, value) = (name.as_ref(), value.as_ref());
-        if name.is_empty() || !name.iter().copied().all(is_tchar) {
-            return Err(Misuse::FieldName);
+        let token = token_run(name);
+        if name.is_empty() || token < name.len() {
+            return Err(Misuse::FieldName(Argument::new(name, Some(token))));
         }
-        let blank_end = value.first().copied().is_some_and(is_ows) || value.last().copied().is_some_and(is_ows);
-        if blank_end || text_run(value) < value.len() {
-            return Err(Misuse::FieldValue);
+        let refused = |at| Err(Misuse::FieldValue(Argument::of_field(name, value, at)));
+        let text = text_run(value);
+        if text < value.len() {
+            return refused(Some(text));
+        }
+        if value.first().copied().is_some_and(is_ows) {
+            return refused(Some(0));
+        }
+        if value.last().copied().is_some_and(is_ows) {
+            return refused(Some(value.len() - 1));
         }
         // Positions are kept as u32.
         if self.bytes.len() + name.len() + value.len() > u32::MAX as usize - 4 {
-            return Err(Misuse::FieldValue);
+            return refused(None);
         }
         let name_start = self.bytes.len() as u32;
         let name_end = name_start + name.len() as u32;
@@ -194,6 +203,17 @@ impl Fields {
 
     pub(crate) fn value(&self, line: &Line) -> &[u8] {
         &self.bytes[line.value_start as usize..line.value_end as usize]
+    }
+
+    /// The beginning of the line whose value holds byte `at`, or lies behind it.
+    pub(crate) fn excerpt_at(&self, at: u32) -> Excerpt {
+        let line = self.lines.iter().rfind(|line| line.name_start <= at);
+        line.map_or(Excerpt::EMPTY, |line| {
+            let mut excerpt = Excerpt::of(self.name(line));
+            excerpt.push(b": ");
+            excerpt.push(self.value(line));
+            excerpt
+        })
     }
 
     pub(crate) fn is_named(&self, line: &Line, name: &str) -> bool {

@@ -1,9 +1,9 @@
 //! Heads of responses, one after another: a status line, then a header section, however they are cut.
 
-use crate::error::{Malformed, Unsupported};
-use crate::field_section::{Fed, SectionReader};
+use crate::error::{Error, Malformed};
+use crate::field_section::{Fault, Fed, SectionReader};
 use crate::limits::Limits;
-use crate::response::{ResponseHead, StatusLineFault, StatusLineReader};
+use crate::response::{BadLine, ResponseHead, StatusLineReader};
 
 #[derive(Clone, Debug)]
 pub(crate) struct HeadReader {
@@ -31,12 +31,6 @@ pub(crate) enum HeadFed {
     End(usize),
 }
 
-/// A fault, and where it stands in the bytes of the connection.
-pub(crate) enum HeadFault {
-    Malformed(Malformed, u64),
-    Unsupported(Unsupported, u64),
-}
-
 impl HeadReader {
     pub(crate) fn new(limits: Limits) -> Self {
         HeadReader {
@@ -57,15 +51,19 @@ impl HeadReader {
     }
 
     /// Reads on in `input`, which begins at `offset` of the connection's bytes.
-    pub(crate) fn feed(&mut self, input: &[u8], offset: u64) -> Result<HeadFed, HeadFault> {
+    pub(crate) fn feed(&mut self, input: &[u8], offset: u64) -> Result<HeadFed, Error> {
         let place = |at: isize| offset.wrapping_add_signed(at as i64);
         let mut begun = 0;
         if let Part::StatusLine = self.part {
             begun = match self.status_line.feed(input, &mut self.head) {
                 Ok(Some(end)) => end,
                 Ok(None) => return Ok(HeadFed::More),
-                Err(StatusLineFault::Malformed(what, at)) => return Err(HeadFault::Malformed(what, place(at))),
-                Err(StatusLineFault::Unsupported(what, at)) => return Err(HeadFault::Unsupported(what, place(at))),
+                Err(Fault { what: BadLine::Malformed(what), at, found }) => {
+                    return Err(Error::Remote { what, at: place(at), found });
+                }
+                Err(Fault { what: BadLine::Unsupported(what), at, found }) => {
+                    return Err(Error::Unsupported { what, at: place(at), found });
+                }
             };
             self.section_start = offset + begun as u64;
             self.part = Part::Section;
@@ -73,7 +71,7 @@ impl HeadReader {
         match self.section.feed(&input[begun..], &mut self.head.fields) {
             Ok(Fed::More) => Ok(HeadFed::More),
             Ok(Fed::End(end)) => Ok(HeadFed::End(begun + end)),
-            Err((what, at)) => Err(HeadFault::Malformed(what, place(begun as isize + at))),
+            Err(Fault { what, at, found }) => Err(Error::Remote { what, at: place(begun as isize + at), found }),
         }
     }
 }

@@ -48,7 +48,7 @@
 //!
 //! # Errors
 //!
-//! [`Error`] says whose fault it was, which rule was broken at which byte, and what is left of the connection. The head of a
+//! [`Error`] says whose fault it was, which rule was broken at which byte of which line, and what is left of the connection. The head of a
 //! response whose framing cannot be trusted is still delivered; the error comes in place of its content. [`Outstanding`] knows
 //! for each request that got no complete response how much of it was sent, and whether it can safely be sent again.
 //!
@@ -64,6 +64,7 @@ mod buffer;
 mod chunked;
 mod connection;
 mod error;
+mod excerpt;
 mod field_section;
 mod fields;
 mod framing;
@@ -80,6 +81,7 @@ mod states;
 
 pub use connection::{Connection, Event, Wants};
 pub use error::{CloseReason, Error, Incomplete, Malformed, Misuse, Unsupported, Within};
+pub use excerpt::{Argument, Excerpt};
 pub use fields::{FieldLine, Fields};
 pub use limits::Limits;
 pub use method::Method;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::error::Misuse;
-use crate::grammar::is_tchar;
+use crate::excerpt::Argument;
+use crate::grammar::token_run;
 
 /// A request method: case-sensitive, the registered ones or any other token.
 ///
@@ -46,8 +47,9 @@ impl Method {
         if let Some(known) = Method::known(name) {
             return Ok(known);
         }
-        if name.is_empty() || !name.bytes().all(is_tchar) {
-            return Err(Misuse::Method);
+        let token = token_run(name.as_bytes());
+        if name.is_empty() || token < name.len() {
+            return Err(Misuse::Method(Argument::new(name.as_bytes(), Some(token))));
         }
         Ok(Method(Inner::Other(name.into())))
     }

@@ -6,10 +6,12 @@ use crate::body::{Body, Next};
 use crate::buffer::Buffer;
 use crate::chunked::Framed;
 use crate::error::{CloseReason, Error, Incomplete, Malformed, Unsupported, Within};
+use crate::excerpt::Excerpt;
+use crate::field_section::Fault;
 use crate::fields::Fields;
 use crate::framing::{Asked, Faulty, Framing, Statements};
 use crate::grammar::{CR, LF};
-use crate::head::{HeadFault, HeadFed, HeadReader};
+use crate::head::{HeadFed, HeadReader};
 use crate::limits::Limits;
 use crate::outstanding::{Expectation, Outstanding};
 use crate::response::ResponseHead;
@@ -286,8 +288,14 @@ impl ReceiveHalf {
                 Ok(true)
             }
             None if self.end == StreamEnd::Open => Ok(false),
-            Some(false) | None => Err(self.fail(Error::Remote { what: Malformed::UnaskedBytes, at: self.offset }, queue)),
+            Some(false) | None => Err(self.fail(self.unasked(), queue)),
         }
+    }
+
+    /// The error about what is in the buffer, which no request asked for.
+    fn unasked(&self) -> Error {
+        let found = Excerpt::of_line(b"", self.buffer.bytes(), 0);
+        Error::Remote { what: Malformed::UnaskedBytes, at: self.offset, found }
     }
 
     /// A response is complete. What is in the buffer now, if nothing else is outstanding, is no answer to what will be asked.
@@ -311,8 +319,7 @@ impl ReceiveHalf {
                 }
                 return Err(self.no_head(Within::Head, self.offset - self.heads.start, queue));
             }
-            Err(HeadFault::Malformed(what, at)) => return Err(self.fail(Error::Remote { what, at }, queue)),
-            Err(HeadFault::Unsupported(what, at)) => return Err(self.fail(Error::Unsupported { what, at }, queue)),
+            Err(error) => return Err(self.fail(error, queue)),
         }
         let status = self.heads.head.status;
         let asked = queue.front().map_or(Asked::default(), |exchange| exchange.asked);
@@ -324,7 +331,8 @@ impl ReceiveHalf {
             None
         };
         if let Some(what) = refused {
-            return Err(self.fail(Error::Remote { what, at: self.heads.start }, queue));
+            let error = Error::Remote { what, at: self.heads.start, found: self.heads.head.excerpt() };
+            return Err(self.fail(error, queue));
         }
         self.step(ReceiveInput::HeadEnd);
         Ok(true)
@@ -370,7 +378,8 @@ impl ReceiveHalf {
         self.missing_length = framing == Ok(Framing::UntilClose) && !said.announces_close(head.version);
         match framing {
             Ok(Framing::UntilClose) if self.requires_length && self.missing_length => {
-                self.faulty(Error::Unsupported { what: Unsupported::MissingLength, at: section_start });
+                let what = Unsupported::MissingLength;
+                self.faulty(Error::Unsupported { what, at: section_start, found: Excerpt::EMPTY });
             }
             Ok(Framing::Empty) => {
                 self.body.begin_length(0);
@@ -393,7 +402,10 @@ impl ReceiveHalf {
                 self.body.begin_until_close();
                 self.step(ReceiveInput::FinalContent);
             }
-            Err(Faulty { what, at }) => self.faulty(Error::Remote { what, at: section_start + u64::from(at) }),
+            Err(Faulty { what, at }) => {
+                let found = head.fields.excerpt_at(at);
+                self.faulty(Error::Remote { what, at: section_start + u64::from(at), found });
+            }
         }
     }
 
@@ -457,9 +469,9 @@ impl ReceiveHalf {
                         self.advance(self.buffer.bytes().len());
                         break 0;
                     }
-                    Err((what, at)) => {
+                    Err(Fault { what, at, found }) => {
                         let at = self.offset.wrapping_add_signed(at as i64);
-                        return Err(self.fail(Error::Remote { what, at }, queue));
+                        return Err(self.fail(Error::Remote { what, at, found }, queue));
                     }
                 },
             }

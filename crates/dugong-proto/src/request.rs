@@ -1,6 +1,7 @@
 //! Requests: what the caller wants, checked against the grammar before a byte is produced (RFC 9112 §3).
 
 use crate::error::Misuse;
+use crate::excerpt::Argument;
 use crate::fields::Fields;
 use crate::grammar::{decimal, list};
 use crate::method::Method;
@@ -68,8 +69,9 @@ impl RequestHead {
                     || authority_of_uri(&target).is_some_and(|authority| is_uri_authority(authority.as_bytes()))
             }
         };
-        if !is_visible(&target) || !form {
-            return Err(Misuse::Target);
+        check_visible(&method, &target)?;
+        if !form {
+            return Err(Misuse::Target(Argument::of_target(method.as_str().as_bytes(), target.as_bytes(), None)));
         }
         Ok(RequestHead { verbatim: false, ..RequestHead::of(method, target) })
     }
@@ -83,9 +85,7 @@ impl RequestHead {
     /// [`Misuse::Target`] if the target is empty or has a byte that may not stand there.
     pub fn verbatim(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
         let target = target.into();
-        if target.is_empty() || !is_visible(&target) {
-            return Err(Misuse::Target);
-        }
+        check_visible(&method, &target)?;
         Ok(RequestHead { verbatim: true, ..RequestHead::of(method, target) })
     }
 
@@ -136,7 +136,7 @@ impl RequestHead {
     /// What in them contradicts the announced content, or RFC 9110.
     pub(crate) fn check(&self) -> Result<Checked<'_>, Misuse> {
         if self.expect_continue && self.content == Announced::Nothing {
-            return Err(Misuse::Expect);
+            return Err(Misuse::Expect(Argument::new(b"", None)));
         }
         let mut checked = Checked::default();
         let mut te = false;
@@ -148,12 +148,16 @@ impl RequestHead {
                 2 if self.fields.is_named(line, "TE") => {
                     te = true;
                     if !self.verbatim && self.fields.list_contains("TE", "chunked") {
-                        return Err(Misuse::Te);
+                        return Err(Misuse::Te(Argument::new(value, None)));
                     }
                 }
                 4 if self.fields.is_named(line, "Host") => {
-                    let first = checked.host.replace(value).is_none();
-                    (first && is_host(value)).then_some(()).ok_or(Misuse::Host)?;
+                    if checked.host.replace(value).is_some() {
+                        return Err(Misuse::Host(Argument::new(value, None).named(b"Host")));
+                    }
+                    if !is_host(value) {
+                        return Err(Misuse::Host(Argument::new(value, None)));
+                    }
                 }
                 6 if self.fields.is_named(line, "Expect") => {
                     if self.verbatim && !self.expects() {
@@ -161,7 +165,7 @@ impl RequestHead {
                     }
                     let agrees = self.expects() && value.eq_ignore_ascii_case(b"100-continue");
                     if checked.has_expect || !agrees {
-                        return Err(Misuse::Expect);
+                        return Err(Misuse::Expect(Argument::new(value, None)));
                     }
                     checked.has_expect = true;
                 }
@@ -173,17 +177,17 @@ impl RequestHead {
                     let announced = match self.content {
                         Announced::Nothing => 0,
                         Announced::Length(length) => length,
-                        Announced::Chunked => return Err(Misuse::ContentLength),
+                        Announced::Chunked => return Err(Misuse::ContentLength(Argument::new(value, None))),
                     };
                     if checked.has_framing || decimal(value) != Some(announced) {
-                        return Err(Misuse::ContentLength);
+                        return Err(Misuse::ContentLength(Argument::new(value, None)));
                     }
                     checked.has_framing = true;
                 }
                 17 if self.fields.is_named(line, "Transfer-Encoding") => {
                     let agrees = self.content == Announced::Chunked && value.eq_ignore_ascii_case(b"chunked");
                     if checked.has_framing || !agrees {
-                        return Err(Misuse::TransferEncoding);
+                        return Err(Misuse::TransferEncoding(Argument::new(value, None)));
                     }
                     checked.has_framing = true;
                 }
@@ -193,11 +197,11 @@ impl RequestHead {
         if self.verbatim {
             return Ok(checked);
         }
-        if te && !self.fields.list_contains("Connection", "TE") {
-            return Err(Misuse::Connection);
-        }
-        if upgrade && !self.fields.list_contains("Connection", "upgrade") {
-            return Err(Misuse::Connection);
+        for (given, name) in [(te, "TE"), (upgrade, "Upgrade")] {
+            if given && !self.fields.list_contains("Connection", name) {
+                let value = self.fields.get(name).unwrap_or_default();
+                return Err(Misuse::Connection(Argument::new(value, None).named(name.as_bytes())));
+            }
         }
         checked.asks_upgrade = upgrade;
         let content = self.content != Announced::Nothing;
@@ -206,7 +210,7 @@ impl RequestHead {
             "OPTIONS" => !content || self.fields.contains("Content-Type"),
             _ => true,
         };
-        if allowed { Ok(checked) } else { Err(Misuse::ContentNotAllowed) }
+        if allowed { Ok(checked) } else { Err(Misuse::ContentNotAllowed(Argument::new(self.method.as_str().as_bytes(), None))) }
     }
 }
 
@@ -222,9 +226,13 @@ pub(crate) struct Checked<'a> {
     pub(crate) asks_upgrade: bool,
 }
 
-/// Whether all bytes of a target may stand there: it could not be told from what follows it otherwise.
-fn is_visible(target: &str) -> bool {
-    target.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+/// Checks that there is a target, and that all of its bytes may stand there: it could not be told from what follows it otherwise.
+fn check_visible(method: &Method, target: &str) -> Result<(), Misuse> {
+    let fault = target.bytes().position(|b| !b.is_ascii_graphic() || b == b'#');
+    if target.is_empty() || fault.is_some() {
+        return Err(Misuse::Target(Argument::of_target(method.as_str().as_bytes(), target.as_bytes(), fault)));
+    }
+    Ok(())
 }
 
 /// The authority of a URI (RFC 3986 §3.2), if `target` is one.
@@ -298,7 +306,7 @@ mod tests {
         }
         assert!(!head.check().unwrap().asks_upgrade);
         head.fields.append("Content-Length", "4").unwrap();
-        assert_eq!(head.check().unwrap_err(), Misuse::ContentLength);
+        assert!(matches!(head.check(), Err(Misuse::ContentLength(_))));
     }
 
     #[test]

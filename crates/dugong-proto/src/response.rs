@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Malformed, Unsupported};
+use crate::excerpt::Excerpt;
+use crate::field_section::Fault;
 use crate::fields::{Fields, latin1};
 use crate::grammar::{CR, LF, SP, text_run};
 
@@ -128,6 +130,13 @@ impl ResponseHead {
         latin1(&self.reason)
     }
 
+    /// The beginning of the status line, for an error about the head.
+    pub(crate) fn excerpt(&self) -> Excerpt {
+        let mut line = Excerpt::of(format!("HTTP/{} {} ", self.version, self.status).as_bytes());
+        line.push(&self.reason);
+        line
+    }
+
     /// The header section.
     #[must_use]
     pub fn fields(&self) -> &Fields {
@@ -146,12 +155,15 @@ impl fmt::Debug for ResponseHead {
     }
 }
 
-/// What is wrong with a status line, and the index into the input at which it stands; see [`Fault`](crate::field_section::Fault).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StatusLineFault {
-    Malformed(Malformed, isize),
-    Unsupported(Unsupported, isize),
+/// What is wrong with a status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadLine {
+    Malformed(Malformed),
+    Unsupported(Unsupported),
 }
+
+/// That, and the index into the input at which it stands; see [`Fault`].
+type Place = (BadLine, isize);
 
 /// Incremental reader of one status line after another; no byte is looked at twice.
 #[derive(Clone, Debug)]
@@ -161,6 +173,8 @@ pub(crate) struct StatusLineReader {
     state: State,
     status: u16,
     limit: usize,
+    /// The beginning of a line that came in pieces, for the error that it may become.
+    kept: Excerpt,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -181,20 +195,28 @@ const TLS_ALERT: u8 = 21;
 
 impl StatusLineReader {
     pub(crate) fn new(limit: usize) -> Self {
-        StatusLineReader { read: 0, state: State::Fixed, status: 0, limit }
+        StatusLineReader { read: 0, state: State::Fixed, status: 0, limit, kept: Excerpt::EMPTY }
     }
 
     /// Reads on in `input` and fills in `head`. The result is the index after the line, or `None` if more is needed.
-    pub(crate) fn feed(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, StatusLineFault> {
+    pub(crate) fn feed(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Fault<BadLine>> {
+        let end = self.read(input, head).map_err(|(what, at)| {
+            let found = Excerpt::of_line(self.kept.as_bytes(), input, self.read.wrapping_add_signed(at));
+            Fault { what, at, found }
+        })?;
+        if end.is_none() {
+            self.read += input.len();
+            self.kept.push(input);
+        }
+        Ok(end)
+    }
+
+    fn read(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Place> {
         let mut at = self.usual_start(input, head);
         while let Some(&byte) = input.get(at) {
             match self.state {
                 State::Fixed => {
-                    let next = self.fixed(self.read + at, byte, head).map_err(|fault| match fault {
-                        Fault::Malformed(what) => malformed(what, at),
-                        Fault::Unsupported(what) => StatusLineFault::Unsupported(what, at as isize),
-                    })?;
-                    self.state = next;
+                    self.state = self.fixed(self.read + at, byte, head).map_err(|what| (what, at as isize))?;
                     at += 1;
                 }
                 State::Reason => {
@@ -217,12 +239,11 @@ impl StatusLineReader {
                     return Ok(Some(at + 1));
                 }
                 State::NoStatusLf if byte == LF => {
-                    return Err(StatusLineFault::Unsupported(Unsupported::NoStatus, at as isize - 1));
+                    return Err((BadLine::Unsupported(Unsupported::NoStatus), at as isize - 1));
                 }
                 State::LineLf | State::NoStatusLf => return Err(malformed(Malformed::BareCr, at)),
             }
         }
-        self.read += input.len();
         Ok(None)
     }
 
@@ -241,36 +262,31 @@ impl StatusLineReader {
     }
 
     /// One byte of `HTTP/1.x SSS` and the byte after it.
-    fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<State, Fault> {
+    fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<State, BadLine> {
         match (place, byte) {
             (0..=4, _) if byte == b"HTTP/"[place] => {}
-            (0, TLS_ALERT) => return Err(Fault::Unsupported(Unsupported::Tls)),
-            (0..=4, _) => return Err(Fault::Unsupported(Unsupported::NotHttp)),
+            (0, TLS_ALERT) => return Err(BadLine::Unsupported(Unsupported::Tls)),
+            (0..=4, _) => return Err(BadLine::Unsupported(Unsupported::NotHttp)),
             (5, b'1') | (6, b'.') => {}
             (7, b'0') => head.version = Version::Http10,
             (7, b'1'..=b'9') => head.version = Version::Http11,
             (8, SP) => {}
             (8 | 9, CR) => return Ok(State::NoStatusLf),
-            (8..=FIXED, LF) => return Err(Fault::Malformed(Malformed::BareLf)),
-            (5..=7, _) | (8, _) => return Err(Fault::Unsupported(Unsupported::Version)),
+            (8..=FIXED, LF) => return Err(BadLine::Malformed(Malformed::BareLf)),
+            (5..=7, _) | (8, _) => return Err(BadLine::Unsupported(Unsupported::Version)),
             (9, b'1'..=b'9') => self.status = u16::from(byte - b'0'),
             (10 | 11, b'0'..=b'9') => self.status = self.status * 10 + u16::from(byte - b'0'),
-            (9..=11, _) => return Err(Fault::Malformed(Malformed::StatusCode)),
+            (9..=11, _) => return Err(BadLine::Malformed(Malformed::StatusCode)),
             (FIXED, SP) => return Ok(State::Reason),
             (FIXED, CR) => return Ok(State::LineLf),
-            (_, _) => return Err(Fault::Malformed(Malformed::StatusLine)),
+            (_, _) => return Err(BadLine::Malformed(Malformed::StatusLine)),
         }
         Ok(State::Fixed)
     }
 }
 
-enum Fault {
-    Malformed(Malformed),
-    Unsupported(Unsupported),
-}
-
-fn malformed(what: Malformed, at: usize) -> StatusLineFault {
-    StatusLineFault::Malformed(what, at as isize)
+fn malformed(what: Malformed, at: usize) -> Place {
+    (BadLine::Malformed(what), at as isize)
 }
 
 #[cfg(test)]
@@ -296,6 +312,7 @@ mod tests {
         let mut head = ResponseHead::empty();
         assert_eq!(reader.feed(b"HTTP/1.1 200 abc\r\n", &mut head), Ok(Some(18)));
         head.clear();
-        assert_eq!(reader.feed(b"HTTP/1.1 200 abcd\r\n", &mut head), Err(malformed(Malformed::StatusLineTooLong, 16)));
+        let fault = reader.feed(b"HTTP/1.1 200 abcd\r\n", &mut head).unwrap_err();
+        assert_eq!((fault.what, fault.at), malformed(Malformed::StatusLineTooLong, 16));
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use crate::chunked::push_last_chunk;
 use crate::error::{CloseReason, Error, Misuse};
+use crate::excerpt::Argument;
 use crate::fields::{Fields, Line, push_field};
 use crate::framing::Asked;
 use crate::grammar::push_decimal;
@@ -93,7 +94,7 @@ impl SendHalf {
     /// [`Misuse::Host`] if it cannot be that.
     pub fn new(host: &str) -> Result<Self, Misuse> {
         if !is_host(host.as_bytes()) {
-            return Err(Misuse::Host);
+            return Err(Misuse::Host(Argument::new(host.as_bytes(), None)));
         }
         Ok(SendHalf {
             host: host.into(),
@@ -138,8 +139,9 @@ impl SendHalf {
         let checked = request.check()?;
         let path = if self.to_proxy { path_of(request.target()) } else { None };
         // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
-        if path.is_some() && !is_uri_authority(checked.host.unwrap_or(&self.host)) {
-            return Err(Misuse::Host.into());
+        let host = checked.host.unwrap_or(&self.host);
+        if path.is_some() && !is_uri_authority(host) {
+            return Err(Misuse::Host(Argument::new(host, None)).into());
         }
         if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused) {
             return Err(Misuse::ContentOwed.into());
@@ -425,8 +427,9 @@ impl SendHalf {
             }
             _ => {}
         }
-        if trailers.iter().any(|line| NO_TRAILERS.iter().any(|name| line.name().eq_ignore_ascii_case(name))) {
-            return Err(Misuse::Trailer);
+        let refused = |name: &str| NO_TRAILERS.iter().any(|other| name.eq_ignore_ascii_case(other));
+        if let Some(line) = trailers.iter().find(|line| refused(line.name())) {
+            return Err(Misuse::Trailer(Argument::new(line.name().as_bytes(), None)));
         }
         self.offer(0, queue)?;
         self.make_room(trailers.size() + 8);

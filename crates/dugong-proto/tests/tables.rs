@@ -150,7 +150,7 @@ impl Row {
                 assert!(trailers.is_empty());
                 return Framed::Empty;
             }
-            Err(Error::Remote { what, at }) => return Framed::Faulty(what, at),
+            Err(Error::Remote { what, at, .. }) => return Framed::Faulty(what, at),
             other => panic!("nothing came behind the head, but there was {other:?}"),
         }
         connection.receive(PROBE);
@@ -328,7 +328,7 @@ fn bytes_from_before_the_first_request_are_never_its_answer() {
         connection.receive(&response[..early]);
         let drained = connection.next_event().map(|event| event.is_some());
         assert!(
-            matches!(drained, Ok(false) | Err(Error::Remote { what: Malformed::UnaskedBytes, at: 0 })),
+            matches!(drained, Ok(false) | Err(Error::Remote { what: Malformed::UnaskedBytes, at: 0, .. })),
             "{early}: {drained:?}"
         );
         let sent = connection.send_request(&request(&Method::GET, false));
@@ -343,7 +343,7 @@ fn bytes_from_before_the_first_request_are_never_its_answer() {
 fn connect_needs_a_host_and_a_port() {
     for bad in ["example.org", "example.org:", ":443", "[::1]", "[::1]:", "[::1]443", "a@b:443", "a:b", "", "/"] {
         let error = RequestHead::new(Method::CONNECT, bad).err();
-        assert_eq!(error, Some(Misuse::Target), "{bad:?}");
+        assert!(matches!(error, Some(Misuse::Target(_))), "{bad:?}: {error:?}");
     }
     for good in ["example.org:443", "[::1]:443", "127.0.0.1:1"] {
         assert!(RequestHead::new(Method::CONNECT, good).is_ok(), "{good:?}");

@@ -51,12 +51,13 @@ fn a_target_that_names_its_authority_is_sent_as_it_is() {
 fn without_a_host_there_is_no_uri_and_nothing_is_sent() {
     for host in ["", ":80"] {
         for (method, target) in [("GET", "/"), ("OPTIONS", "*")] {
-            assert_eq!(sent(method, target, Some(host)), Err(Error::Local(Misuse::Host)), "{method} {target} {host:?}");
+            let refused = sent(method, target, Some(host));
+            assert!(matches!(refused, Err(Error::Local(Misuse::Host(_)))), "{method} {target} {host:?}: {refused:?}");
         }
         assert!(sent("GET", "http://other/", Some(host)).is_ok());
     }
     let head = RequestHead::new(Method::GET, "/").unwrap();
-    assert_eq!(sent_to("", &head, None), Err(Error::Local(Misuse::Host)));
+    assert!(matches!(sent_to("", &head, None), Err(Error::Local(Misuse::Host(_)))));
     assert!(sent_to("", &head, Some("a")).is_ok());
 }
 

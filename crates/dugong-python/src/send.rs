@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use base64::Engine;
 use bytes::Bytes;
 use dugong_http::step::{Interest, Progress};
-use dugong_http::{Announced, CloseReason, Closed, Error, Method, Misuse, Request, RequestHead};
+use dugong_http::{Announced, Argument, CloseReason, Closed, Error, Method, Misuse, Request, RequestHead};
 use md5::{Digest, Md5};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -243,7 +243,7 @@ impl Arguments {
         let absolute = target.proxy.is_some() && target.ssl_context.is_none();
         // An empty path is refused, also where a host precedes it.
         if path.is_empty() {
-            return Err(errors::misuse(Misuse::Target));
+            return Err(errors::misuse(Misuse::Target(Argument::new(b"", None))));
         }
         if absolute && !path.starts_with('/') {
             // It would become a part of the name of the host.

@@ -180,27 +180,51 @@ fn what_is_no_answer_is_told_from_none() {
         Error::Closed { .. } => "closed",
         error => panic!("{error:?}"),
     };
-    const TLS: &str = "expected a status line, but found an alert of TLS, which is spoken on this port, at byte 0";
+    const TLS: &str = "expected a status line, but found an alert of TLS, which is spoken on this port, at byte 0: \
+        \"\\x15\\x03\\x01\\x00\\x02\\x02F\"";
+    let xs = |count| "x".repeat(count);
+    let too_long_line = format!("the status line is longer than the limit, at byte 65535: \"HTTP/1.1 200 {}\"...", xs(27));
+    let too_long_field = format!("the header section is longer than the limit, at byte 65552: \"X: {}\"...", xs(37));
     for (answer, expected, cause) in [
         (&b""[..], "closed", "the connection ended before the response"),
         (b"HTTP", "closed", "the connection ended after 4 bytes of a response head"),
         (b"HTTP/1.1 200 OK\r\nProxy-Agent: x", "closed", "the connection ended after 31 bytes of a response head"),
         (b"HTTP/1.1 100 Continue\r\n\r\n", "closed", "the connection ended before the response"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "unsupported", "expected a status line that begins with HTTP/, at byte 0"),
+        (
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            "unsupported",
+            "expected a status line that begins with HTTP/, at byte 0: \"SSH-2.0-OpenSSH_9.2\"",
+        ),
         (b"\x15\x03\x01\0\x02\x02\x46", "unsupported", TLS),
-        (b"HTTP/2.0 200 OK\r\n\r\n", "unsupported", "expected HTTP/1.0 or HTTP/1.1, at byte 5"),
-        (b"HTTP/1.1 2OO OK\r\n\r\n", "status-code", "expected a status of three digits from 100 to 999, at byte 10"),
-        (b"HTTP/1.1 503 Busy\x1b[2J\r\n\r\n", "reason-phrase", "found a control character in the reason phrase, at byte 17"),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "space-before-colon", "found a space in or after a field name, at byte 19"),
+        (b"HTTP/2.0 200 OK\r\n\r\n", "unsupported", "expected HTTP/1.0 or HTTP/1.1, at byte 5: \"HTTP/2.0 200 OK\""),
+        (
+            b"HTTP/1.1 2OO OK\r\n\r\n",
+            "status-code",
+            "expected a status of three digits from 100 to 999, at byte 10: \"HTTP/1.1 2OO OK\"",
+        ),
+        (
+            b"HTTP/1.1 503 Busy\x1b[2J\r\n\r\n",
+            "reason-phrase",
+            "found a control character in the reason phrase, at byte 17: \"HTTP/1.1 503 Busy\\x1b[2J\"",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "space-before-colon",
+            "found a space in or after a field name, at byte 19: \"no colon\"",
+        ),
         (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
             "unasked-switch",
-            "the server switches protocols though nobody asked, at byte 0",
+            "the server switches protocols though nobody asked, at byte 0: \"HTTP/1.1 101 Switching Protocols\"",
         ),
-        (&long_line, "status-line-too-long", "the status line is longer than the limit, at byte 65535"),
-        (&long_field, "header-section-too-long", "the header section is longer than the limit, at byte 65552"),
-        (&many_fields, "too-many-fields", "there are more field lines than the limit, at byte 6017"),
-        (&many_interim, "too-many-interim", "there are more interim responses than the limit, at byte 1600"),
+        (&long_line, "status-line-too-long", &too_long_line),
+        (&long_field, "header-section-too-long", &too_long_field),
+        (&many_fields, "too-many-fields", "there are more field lines than the limit, at byte 6017: \"X: x\""),
+        (
+            &many_interim,
+            "too-many-interim",
+            "there are more interim responses than the limit, at byte 1600: \"HTTP/1.1 100 Continue\"",
+        ),
     ] {
         let shown = answer[..answer.len().min(40)].escape_ascii().to_string();
         let (error, why) = failed(answer, Then::Closes);

@@ -310,8 +310,8 @@ impl Log {
     fn error(&mut self, error: Error) {
         self.over |= !matches!(error, Error::Local(_));
         self.line(match error {
-            Error::Remote { what, at } => format!("error remote {} at={at}", what.code()),
-            Error::Unsupported { what, at } => format!("error unsupported {} at={at}", what.code()),
+            Error::Remote { what, at, .. } => format!("error remote {} at={at}", what.code()),
+            Error::Unsupported { what, at, .. } => format!("error unsupported {} at={at}", what.code()),
             Error::Incomplete(incomplete) => {
                 let expected = match (incomplete.within, incomplete.expected) {
                     (Within::Content, Some(expected)) => format!(" expected={expected}"),

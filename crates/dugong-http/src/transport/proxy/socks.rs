@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use dugong_proto::Misuse;
+use dugong_proto::{Argument, Misuse};
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio_socks::TargetAddr;
 use tokio_socks::io::Compat;
@@ -115,7 +115,7 @@ impl Socks {
         let target = match host_name::without_zone(host).parse::<IpAddr>() {
             Ok(address) => TargetAddr::Ip((address, port).into()),
             Err(_) if remote_names && is_name(host) => TargetAddr::Domain(host.to_owned().into(), port),
-            Err(_) => return Err(Misuse::Host),
+            Err(_) => return Err(Misuse::Host(Argument::new(host.as_bytes(), None))),
         };
         let shown = target.to_string();
         let buffers = Buffers::default();
@@ -376,7 +376,7 @@ mod tests {
             ("socks5h://p", "h\u{fffd}st"),
             ("socks5://p", "a.example"),
         ] {
-            assert_eq!(socks(url, host).unwrap_err(), Misuse::Host, "{url} {host:?}");
+            assert!(matches!(socks(url, host), Err(Misuse::Host(_))), "{url} {host:?}");
         }
     }
 

@@ -236,6 +236,6 @@ mod tests {
     fn bytes_behind_the_answer_and_no_answer_at_all_are_errors() {
         assert!(matches!(open(b"HTTP/1.1 200 OK\r\n\r\n\x16\x03").0, Err(TunnelError::SpokeFirst)));
         assert!(matches!(open(b"SSH-2.0\r\n").0, Err(TunnelError::Failed(Error::Unsupported { .. }))));
-        assert!(matches!(Tunnel::new("a b", 443), Err(Misuse::Target)));
+        assert!(matches!(Tunnel::new("a b", 443), Err(Misuse::Target(_))));
     }
 }
