@@ -670,11 +670,12 @@ fn dropping_ends_the_connection() {
 
 #[test]
 fn broken_responses_end_the_connection_and_say_where() {
-    for (response, code, at) in [
-        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", Ok(Malformed::SpaceBeforeColon), 18),
-        ("HTTP/1.1 20 OK\r\n\r\n", Ok(Malformed::StatusCode), 11),
-        ("SSH-2.0-x\r\n", Err(Unsupported::NotHttp), 0),
-        ("HTTP/2.0 200 OK\r\n\r\n", Err(Unsupported::Version), 5),
+    for (response, code, at, quote) in [
+        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", Ok(Malformed::SpaceBeforeColon), 18, "X : y"),
+        ("HTTP/1.1 20 OK\r\n\r\n", Ok(Malformed::StatusCode), 11, "HTTP/1.1 20 OK"),
+        ("SSH-2.0-x\r\n", Err(Unsupported::NotHttp), 0, "SSH-2.0-x"),
+        ("HTTP/2.0 200 OK\r\n\r\n", Err(Unsupported::Version), 5, "HTTP/2.0 200 OK"),
+        ("ICY 200 OK\r\n\r\n", Err(Unsupported::NotHttp), 0, "ICY 200 OK"),
     ] {
         let (mut connection, mut server) = connected();
         connection.send_request(get()).unwrap();
@@ -686,6 +687,7 @@ fn broken_responses_end_the_connection_and_say_where() {
                 (Error::Unsupported { what, at: offset, .. }, Err(code)) => assert_eq!((*what, *offset), (code, at)),
                 _ => panic!("{error:?}"),
             }
+            assert!(error.to_string().ends_with(&format!(", at byte {at}: \"{quote}\"")), "{error}");
             assert_eq!(error.requests().unwrap().unanswered.len(), 1);
         }
         assert_eq!(closed(connection.send_request(get())), CloseReason::Broken);

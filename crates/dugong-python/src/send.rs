@@ -284,7 +284,16 @@ fn has_form_of_target(path: &str) -> bool {
 fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'a, str>> {
     match latin1(text)? {
         std::borrow::Cow::Borrowed(ascii) => Ok(String::from_utf8_lossy(ascii)),
-        std::borrow::Cow::Owned(_) => Err(PyValueError::new_err("method and path have to be ASCII; quote what is not")),
+        std::borrow::Cow::Owned(_) => {
+            let text = text.to_string_lossy();
+            // As much as the engine quotes.
+            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
+            let more = if end < text.len() { "..." } else { "" };
+            Err(PyValueError::new_err(format!(
+                "method and path have to be ASCII; percent-encode what is not: {:?}{more}",
+                &text[..end]
+            )))
+        }
     }
 }
 

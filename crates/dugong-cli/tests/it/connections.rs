@@ -158,3 +158,10 @@ fn an_answer_that_had_begun_is_not_asked_for_again() {
     get(urls(server.address(), ["/1", "/2"])).exits_with(3).says("1 of 2 answered");
     assert_eq!(server.connections(), 1);
 }
+
+#[test]
+fn a_server_of_another_protocol_is_quoted() {
+    let server = scripted([Script::new().expect_requests(1).send("SSH-2.0-OpenSSH_9.2p1\r\n").wait_close()]);
+    let ran = get(urls(server.address(), ["/1"])).exits_with(3);
+    ran.says("expected a status line that begins with HTTP/, at byte 0: \"SSH-2.0-OpenSSH_9.2p1\"");
+}
