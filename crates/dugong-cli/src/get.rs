@@ -246,9 +246,11 @@ impl<'a> Fetch<'a> {
         let plan = self.plan;
         let job = &plan.jobs[self.records.len()];
         let is_error = response.status().is_error();
-        let record = self.current.insert(Record::begun(response.status(), &response.reason()));
-        if is_error && !plan.json_on_stderr() {
-            self.progress.suspend(|| report::say(&format_args!("{}: {}", job.url, record.status_text())));
+        let record = self.current.insert(Record::begun(response.head()));
+        let leads_on = if plan.shows_heads() { None } else { record.location.as_deref() };
+        if (is_error || leads_on.is_some()) && !plan.json_on_stderr() {
+            let to = leads_on.map(|to| format!(" to {to}, which is not followed")).unwrap_or_default();
+            self.progress.suspend(|| report::say(&format_args!("{}: {}{to}", job.url, record.status_text())));
         }
         let mut place = sink.place(job, response.head())?;
         let skip = is_error && plan.fail_early && matches!(place, Place::Nowhere);
@@ -267,7 +269,11 @@ impl<'a> Fetch<'a> {
         if let Place::File(file) = place {
             record.file = Some(file.finish()?);
         }
-        record.outcome = if is_error { Outcome::ErrorStatus } else { Outcome::Ok };
+        record.outcome = match record.location {
+            _ if is_error => Outcome::ErrorStatus,
+            Some(_) => Outcome::Redirect,
+            None => Outcome::Ok,
+        };
         self.records.extend(self.current.take());
         self.progress.answered();
         if is_error && plan.fail_early { Err(Stop::ErrorStatus) } else { Ok(()) }

@@ -4,6 +4,7 @@
 //! `get` carries it out, over connections that `manners` knows how to use, `output` puts content where it belongs, and `report` tells people and machines what came of it.
 //! `way` is the part of `plan` that is about reaching the server, and `verbose` tells what happens meanwhile.
 
+mod curl;
 mod flags;
 mod get;
 mod interrupt;
@@ -25,8 +26,15 @@ use crate::flags::LowArgs;
 use crate::plan::HiArgs;
 
 fn main() -> ExitCode {
-    // Help, version and errors of form end the program here, the last with status 2.
-    let exit = match HiArgs::of(LowArgs::parse().command) {
+    let low = LowArgs::try_parse().unwrap_or_else(|error| match curl::advice(&error) {
+        Some(advice) => {
+            report::say(&advice);
+            std::process::exit(Exit::Usage as i32)
+        }
+        // Help, version and other errors of form end the program, the last with status 2.
+        None => error.exit(),
+    });
+    let exit = match HiArgs::of(low.command) {
         Ok(plan) => get::run(&plan),
         Err(error) => {
             report::say(&error);

@@ -22,6 +22,8 @@ pub(crate) enum OutputError {
     Stdout(io::Error),
     /// A file, or the directory.
     File(PathBuf, io::Error),
+    /// A file stands where a directory is wanted.
+    NotADirectory(PathBuf),
 }
 
 impl fmt::Display for OutputError {
@@ -31,6 +33,9 @@ impl fmt::Display for OutputError {
             OutputError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
             OutputError::File(path, error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 write!(f, "{} exists; --force replaces it", path.display())
+            }
+            OutputError::NotADirectory(path) => {
+                write!(f, "-o wants a directory, and {} is a file; for content of a single URL use > FILE", path.display())
             }
             OutputError::File(path, error) => write!(f, "cannot write {}: {error}", path.display()),
         }
@@ -100,13 +105,17 @@ impl Directory {
         names: impl Iterator<Item = &'a str>,
         unfinished: Unfinished,
     ) -> Result<Self, OutputError> {
-        fs::create_dir_all(path).map_err(|error| OutputError::File(path.to_owned(), error))?;
+        fs::create_dir_all(path).map_err(|error| match path.metadata() {
+            Ok(found) if !found.is_dir() => OutputError::NotADirectory(path.to_owned()),
+            _ => OutputError::File(path.to_owned(), error),
+        })?;
         for name in names {
             let file = path.join(name);
             let found = file.symlink_metadata();
-            if found.as_ref().is_ok_and(|found| !force || found.is_dir()) {
-                let kind = if force { io::ErrorKind::IsADirectory } else { io::ErrorKind::AlreadyExists };
-                return Err(OutputError::File(file, kind.into()));
+            match found {
+                Ok(found) if found.is_dir() => return Err(OutputError::File(file, io::ErrorKind::IsADirectory.into())),
+                Ok(_) if !force => return Err(OutputError::File(file, io::ErrorKind::AlreadyExists.into())),
+                _ => {}
             }
         }
         Ok(Directory { path: path.to_owned(), force, unfinished })

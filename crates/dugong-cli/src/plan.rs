@@ -62,6 +62,12 @@ pub(crate) enum UsageError {
         place: Place,
         error: InvalidUrl,
     },
+    /// A URL in another form than it should have.
+    Form {
+        place: Place,
+        url: String,
+        fault: Fault,
+    },
     Target {
         place: Place,
         url: String,
@@ -109,6 +115,16 @@ pub(crate) enum UsageError {
     },
 }
 
+/// What is wrong with the form of a URL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// It would be one with a scheme in front of it.
+    NoScheme,
+    /// A line holds more than one.
+    Several,
+    Control(char),
+}
+
 impl From<WayError> for UsageError {
     fn from(error: WayError) -> Self {
         UsageError::Way(error)
@@ -146,7 +162,7 @@ impl HiArgs {
         let with_names = matches!(destination, Destination::Directory { .. });
         let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
         for url in low.urls {
-            list.add(url, Place::Argument)?;
+            list.add(&url, Place::Argument)?;
         }
         for file in low.input {
             list.add_file(&file)?;
@@ -197,6 +213,11 @@ impl HiArgs {
         Ok(())
     }
 
+    /// Whether heads are all that is asked for, so that they need no explanation.
+    pub(crate) fn shows_heads(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
     /// Whether the summary goes to standard error, where nothing else may stand then.
     pub(crate) fn json_on_stderr(&self) -> bool {
         self.json && matches!(self.destination, Destination::Stdout { .. })
@@ -219,11 +240,22 @@ struct List {
 }
 
 impl List {
-    fn add(&mut self, url: String, place: Place) -> Result<(), UsageError> {
-        let (origin, target) = match Origin::of_url(&url) {
+    fn add(&mut self, url: &str, place: Place) -> Result<(), UsageError> {
+        // As browsers do.
+        let url = url.trim().to_owned();
+        let (origin, target) = match Origin::of_url(&quoted(&url)) {
             Ok(parts) => parts,
-            Err(error) => return Err(UsageError::Url { place, error }),
+            // The error quotes the URL, which is to be the one that was given.
+            Err(error) => {
+                return Err(match fault(&url) {
+                    Some(fault) => UsageError::Form { place, url, fault },
+                    None => UsageError::Url { place, error: Origin::of_url(&url).err().unwrap_or(error) },
+                });
+            }
         };
+        if let Some(fault) = fault(&url) {
+            return Err(UsageError::Form { place, url, fault });
+        }
         match &self.origin {
             Some(first) if *first != origin => return Err(UsageError::OtherOrigin { place, url, origin: first.clone() }),
             Some(_) => {}
@@ -245,6 +277,8 @@ impl List {
             File::open(file).and_then(|mut opened| opened.read_to_end(&mut text))
         };
         read.map_err(|error| UsageError::Input { file: file.to_owned(), error })?;
+        // Some editors mark text with this character at its beginning; it is not part of the first line.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
         for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
@@ -252,12 +286,44 @@ impl List {
             }
             let place = Place::Line { file: file.to_owned(), number: index + 1 };
             match std::str::from_utf8(line) {
-                Ok(url) => self.add(url.to_owned(), place)?,
+                Ok(url) => self.add(url, place)?,
                 Err(_) => return Err(UsageError::NotText { place }),
             }
         }
         Ok(())
     }
+}
+
+/// A URL with its blanks, its letters beyond ASCII and some signs percent-encoded (RFC 3986 §2.1), as curl and browsers do; the
+/// host is not touched, since it is not encoded that way.
+fn quoted(url: &str) -> String {
+    let start = url.find("://").map_or(url.len(), |end| end + 3);
+    let path = start + url[start..].find(['/', '?', '#']).unwrap_or(url.len() - start);
+    let mut quoted = url[..path].to_owned();
+    for byte in url[path..].bytes() {
+        match byte {
+            b' ' | b'<' | b'>' | b'`' | 0x80.. => quoted.push_str(&format!("%{byte:02X}")),
+            _ => quoted.push(byte.into()),
+        }
+    }
+    quoted
+}
+
+/// What is wrong with the form of a URL, if that can be said better than that it has not that of one.
+fn fault(url: &str) -> Option<Fault> {
+    // What stands before an at-sign may be a password, and is not quoted.
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    if host.contains('@') {
+        return None;
+    }
+    if let Some(control) = url.chars().find(|c| c.is_control()) {
+        return Some(Fault::Control(control));
+    }
+    if url.contains(" http://") || url.contains(" https://") {
+        return Some(Fault::Several);
+    }
+    let begins_well = url.starts_with(|c: char| c.is_alphanumeric() || c == '[') && !url.starts_with("http:");
+    (begins_well && !url.contains("://") && !url.contains(char::is_whitespace)).then_some(Fault::NoScheme)
 }
 
 /// The fields of `-H` arguments.
@@ -310,12 +376,33 @@ impl fmt::Display for UsageError {
         match self {
             UsageError::NoUrls => f.write_str("no URL was given; --help tells more"),
             UsageError::Url { place, error } => write!(f, "{place}{error}"),
+            UsageError::Form { place, url, fault } => {
+                write!(f, "{place}{url:?} is not a URL that can be used: ")?;
+                match fault {
+                    Fault::NoScheme => {
+                        write!(f, "it has no scheme; write {:?} or {:?}", format!("http://{url}"), format!("https://{url}"))
+                    }
+                    Fault::Several => f.write_str("it looks like several; write each by itself, or %20 for the blank"),
+                    Fault::Control(control) => {
+                        write!(f, "it contains the control character {control:?}")?;
+                        let bytes =
+                            control.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+                        write!(f, "; leave it out, or write {bytes}")
+                    }
+                }
+            }
             UsageError::Target { place, url, misuse } => write!(f, "{place}{url:?} cannot be requested: {misuse}"),
             UsageError::OtherOrigin { place, url, origin } => {
                 write!(f, "{place}{url:?} is not of the origin of the first URL, which is {origin}")
             }
-            UsageError::Input { file, error } => write!(f, "cannot read {}: {error}", file.display()),
-            UsageError::NotText { place } => write!(f, "{place}this is not text in UTF-8"),
+            UsageError::Input { file, error } => {
+                write!(f, "cannot read {}: {error}", file.display())?;
+                if file.to_string_lossy().contains("://") {
+                    f.write_str("; -i takes a file with URLs in it, and a URL is given without it")?;
+                }
+                Ok(())
+            }
+            UsageError::NotText { place } => write!(f, "{place}this is not text in UTF-8; save the list as UTF-8"),
             // Without a colon it may be a secret from some place on.
             UsageError::HeaderForm { header } => {
                 let begin = header.split_whitespace().next().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dugong_http::Status;
+use dugong_http::{ResponseHead, Status};
 use serde_json::json;
 
 use crate::get::Stop;
@@ -27,6 +27,8 @@ pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     pub(crate) status: Option<Status>,
     pub(crate) reason: Option<String>,
+    /// Where a redirect leads, as it says.
+    pub(crate) location: Option<String>,
     /// Bytes of content received.
     pub(crate) bytes: u64,
     pub(crate) file: Option<PathBuf>,
@@ -39,6 +41,8 @@ pub(crate) struct Record {
 pub(crate) enum Outcome {
     /// Answered, not by an error, and the content is where it belongs.
     Ok,
+    /// Answered by a redirect, whose content is where it belongs.
+    Redirect,
     /// Answered by a status of 400 or above.
     ErrorStatus,
     /// The response had begun, and was not received or not written to its end.
@@ -52,6 +56,7 @@ impl Outcome {
     fn code(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
+            Outcome::Redirect => "redirect",
             Outcome::ErrorStatus => "error-status",
             Outcome::Incomplete => "incomplete",
             Outcome::Unanswered => "unanswered",
@@ -60,18 +65,19 @@ impl Outcome {
     }
 
     fn is_answered(self) -> bool {
-        matches!(self, Outcome::Ok | Outcome::ErrorStatus)
+        matches!(self, Outcome::Ok | Outcome::Redirect | Outcome::ErrorStatus)
     }
 }
 
 impl Record {
     /// A response has begun.
-    pub(crate) fn begun(status: Status, reason: &str) -> Self {
+    pub(crate) fn begun(head: &ResponseHead) -> Self {
         Record {
             outcome: Outcome::Incomplete,
-            status: Some(status),
+            status: Some(head.status()),
             // The reason may contain control characters of the upper half, which some terminals obey.
-            reason: Some(reason.replace(char::is_control, "\u{fffd}")),
+            reason: Some(head.reason_text().replace(char::is_control, "\u{fffd}")),
+            location: location(head),
             bytes: 0,
             file: None,
             error: None,
@@ -80,7 +86,7 @@ impl Record {
     }
 
     pub(crate) fn without_answer(outcome: Outcome, safe_to_retry: bool, error: Option<Rc<str>>) -> Self {
-        Record { outcome, status: None, reason: None, bytes: 0, file: None, error, safe_to_retry }
+        Record { outcome, status: None, reason: None, location: None, bytes: 0, file: None, error, safe_to_retry }
     }
 
     /// Status and reason, for people.
@@ -88,6 +94,13 @@ impl Record {
         let status = self.status.map(|status| status.to_string()).unwrap_or_default();
         format!("{status} {}", self.reason.as_deref().unwrap_or_default()).trim_end().to_owned()
     }
+}
+
+/// Where a redirect leads (RFC 9110 §15.4): a 304, or a choice without a preference, leads nowhere.
+fn location(head: &ResponseHead) -> Option<String> {
+    let is_redirect = matches!(head.status().as_u16(), 300..=303 | 307 | 308);
+    let location = head.fields().get("location").filter(|_| is_redirect)?;
+    Some(String::from_utf8_lossy(location).replace(char::is_control, "\u{fffd}"))
 }
 
 /// What came of all of it.
@@ -145,7 +158,7 @@ impl Summary<'_> {
         out.write_all(b"{\"urls\": [")?;
         for (index, (job, record)) in self.plan.jobs.iter().zip(self.records).enumerate() {
             out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
-            let line = json!({
+            let mut line = json!({
                 "url": job.url,
                 "status": record.status.map(Status::as_u16),
                 "reason": record.reason,
@@ -155,6 +168,9 @@ impl Summary<'_> {
                 "outcome": record.outcome.code(),
                 "safe_to_retry": record.safe_to_retry,
             });
+            if let Some(location) = &record.location {
+                line["location"] = json!(location);
+            }
             write!(out, "{line}")?;
         }
         let count = |wanted: fn(Outcome) -> bool| self.records.iter().filter(|record| wanted(record.outcome)).count();

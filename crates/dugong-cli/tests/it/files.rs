@@ -177,3 +177,48 @@ fn a_file_that_appears_meanwhile_is_kept_and_nothing_unfinished_stays() {
     assert_eq!(fs::read_to_string(scratch.path().join("2")).unwrap(), "theirs");
     server.join().unwrap();
 }
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() {
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let (file, directory) = (scratch.path().join("file"), scratch.path().join("1"));
+    fs::write(&file, "old").unwrap();
+    fs::create_dir(&directory).unwrap();
+    let wanted = format!("-o wants a directory, and {} is a file", file.display());
+    for force in [false, true] {
+        let options = || force.then(|| "--force".to_owned());
+        let ran = get(into(&file, documents(origin.address(), 1)).into_iter().chain(options())).exits_with(4).says(&wanted);
+        assert!(!ran.stderr().contains("--force"), "{}", ran.stderr());
+        // Replacing does not help against a directory in the place of a file either.
+        let ran = get(into(scratch.path(), documents(origin.address(), 1)).into_iter().chain(options())).exits_with(4);
+        ran.says(&format!("cannot write {}: is a directory", directory.display()));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn a_redirect_is_told_with_the_place_that_it_leads_to() {
+    let redirect = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n{more}\r\nhere");
+    let answers =
+        redirect("302 Found", "Location: https://other.example/\u{9b}\u{e4}\r\n") + &redirect("308 ", "location: /b\r\n");
+    let answers = answers + &redirect("300 Choose", "") + &redirect("200 OK", "Location: /c\r\n");
+    let script = Script::new().expect_requests(4).send(answers).wait_close();
+    let server = scripted(vec![script; 3]);
+    let scratch = tempfile::tempdir().unwrap();
+    let list = urls(server.address(), ["/1", "/2", "/3", "/4"]);
+    let told = [
+        format!("dugong: {}: 302 Found to https://other.example/\u{fffd}\u{e4}, which is not followed\n", list[0]),
+        format!("dugong: {}: 308 to /b, which is not followed\n", list[1]),
+    ];
+    assert_eq!(get(list.clone()).exits_with(0).stderr(), told.concat());
+    let ran = get(into(scratch.path(), list.clone()).into_iter().chain(["--json".to_owned()])).exits_with(0);
+    assert_eq!(ran.stderr(), told.concat());
+    let summary = json(ran.stdout());
+    assert_eq!(each(&summary, "outcome"), ["redirect", "redirect", "ok", "ok"]);
+    assert_eq!(each(&summary, "location")[1], "/b");
+    assert_eq!(names(scratch.path()), ["1", "2", "3", "4"]);
+    let ran = get(list.into_iter().chain(["--json".to_owned()])).exits_with(0);
+    assert_eq!(each(&json(ran.stderr().as_bytes()), "location")[0], "https://other.example/\u{fffd}\u{e4}");
+}

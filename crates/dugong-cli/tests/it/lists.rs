@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::support::*;
+use dugong_origin::Script;
 
 #[test]
 fn lists_add_to_the_arguments() {
@@ -100,4 +101,85 @@ fn help_lists_the_exit_codes() {
     for code in ["| 0 |", "| 1 |", "| 2 |", "| 3 |", "| 4 |", "| 130 |"] {
         assert!(readme.contains(code), "{code}");
     }
+}
+
+#[test]
+fn blanks_and_letters_beyond_ascii_are_encoded_as_browsers_do() {
+    for (given, sent) in [
+        ("/a b", "/a%20b"),
+        ("/gr\u{fc}\u{df}e?an=\u{e4} b#top", "/gr%C3%BC%C3%9Fe?an=%C3%A4%20b"),
+        ("/%20\u{20ac}%zz", "/%20%E2%82%AC%zz"),
+        ("/<`>{|}\"^", "/%3C%60%3E{|}\"^"),
+        ("?\u{1f600}", "/?%F0%9F%98%80"),
+    ] {
+        let server = scripted([Script::new().expect_requests(1).send(ok("")).wait_close()]);
+        get(urls(server.address(), [given])).succeeds();
+        let request = String::from_utf8(server.received(0)).unwrap();
+        assert!(request.starts_with(&format!("GET {sent} HTTP/1.1\r\n")), "{request}");
+    }
+    let origin = origin();
+    let scratch = tempfile::tempdir().unwrap();
+    let list = urls(origin.address(), ["/doc/a \u{e4}"]);
+    let ran = get([&*list[0], "--json", "-o", scratch.path().to_str().unwrap()]).exits_with(0);
+    assert_eq!(names(scratch.path()), ["a \u{e4}"]);
+    assert_eq!(each(&json(ran.stdout()), "url"), [&*list[0]]);
+}
+
+#[test]
+fn a_host_beyond_ascii_is_a_name_and_not_encoded() {
+    let origin = origin();
+    let port = origin.address().port();
+    let url = format!("http://b\u{fc}cher.example:{port}/doc/\u{e4}");
+    let ran = get([&*url, "--resolve", &format!("xn--bcher-kva.example:{port}:127.0.0.1"), "-v"]).exits_with(0);
+    ran.says(&format!("> Host: xn--bcher-kva.example:{port}\n"));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_url() {
+    let origin = origin();
+    let list = documents(origin.address(), 2).join("\r\n");
+    let ran = get_with_input(["-i", "-"], &format!("\u{feff}{list}")).succeeds();
+    assert_eq!(ran.stdout(), all_documents(2));
+    get_with_input(["-i", "-"], &format!("\u{feff}# nothing\n{list}")).succeeds();
+}
+
+#[test]
+fn a_url_of_another_form_is_answered_by_what_to_write() {
+    for (given, said) in [
+        ("example.org", "it has no scheme; write \"http://example.org\" or \"https://example.org\""),
+        ("localhost:8080/a", "it has no scheme; write \"http://localhost:8080/a\""),
+        ("127.0.0.1:80", "it has no scheme; write \"http://127.0.0.1:80\""),
+        ("[::1]/a", "it has no scheme; write \"http://[::1]/a\""),
+        ("b\u{fc}cher.example/a", "it has no scheme; write \"http://b\u{fc}cher.example/a\""),
+        ("http://h.example/a http://h.example/b", "it looks like several; write each by itself"),
+        ("http://h.example/a\tb", "it contains the control character '\\t'; leave it out, or write %09"),
+    ] {
+        let ran = get([given]).exits_with(2).says(&format!("{given:?} is not a URL that can be used: {said}"));
+        assert_eq!(ran.stderr().lines().count(), 1);
+        get_with_input(["-i", "-"], given).exits_with(2).says("standard input, line 1: ").says(said);
+    }
+    let ran = get(["user:secret@h.example/a"]).exits_with(2);
+    assert!(!ran.stderr().contains("secret"), "{}", ran.stderr());
+    get(["-i", "http://h.example/"]).exits_with(2).says("; -i takes a file with URLs in it");
+}
+
+#[test]
+fn options_of_curl_are_answered_by_what_there_is_instead() {
+    for (arguments, said) in [
+        (&["-L"][..], "dugong: there is no option '-L' as curl has it: redirects are not followed"),
+        (&["-k"], "--cacert FILE"),
+        (&["-O"], "-o DIR"),
+        (&["--compressed"], "content is written as it is sent"),
+        (&["-X", "POST"], "dugong get and dugong head"),
+        (&["-d", "a=b"], "requests have no content"),
+        (&["-sS"], "nothing but errors and notes is said"),
+        (&["-I"], "use dugong head"),
+        (&["--user=a:b"], "Authorization: Basic"),
+    ] {
+        let ran = get(arguments.iter().copied().chain(["http://h.example/"])).exits_with(2).says(said);
+        assert_eq!(ran.stderr().lines().count(), 1, "{}", ran.stderr());
+    }
+    get(["--no-such-flag", "http://h.example/"]).exits_with(2).says("unexpected argument '--no-such-flag' found");
+    let ran = Ran(program("http://h.example/").output().unwrap()).exits_with(2);
+    ran.says("expected a command, but found a URL; write: dugong get http://h.example/");
 }
