@@ -104,6 +104,51 @@ fn trailers_do_not_frame_the_message() {
 }
 
 #[test]
+fn what_comes_too_late_in_a_trailer_is_refused() {
+    let names =
+        "Connection Content-Encoding Content-Length Content-Range Content-Type Expect Host TE Trailer Transfer-Encoding Upgrade";
+    for name in names.split(' ') {
+        for name in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            let (mut s, _, mut q) = parts();
+            let mut head = RequestHead::new(Method::PUT, "/").unwrap();
+            head.content = Announced::Chunked;
+            s.request(&head, &Fields::new(), &mut q).unwrap();
+            let before = s.to_send().len();
+            let mut trailers = Fields::new();
+            trailers.append(&name, "x").unwrap();
+            assert!(matches!(s.finish(&trailers, &mut q), Err(Misuse::Trailer(_))), "{name}");
+            assert_eq!(s.to_send().len(), before, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_end_after_a_break_is_no_end() {
+    // Over TLS: the connection is cut, and then the socket ends.
+    for (first, second) in [(true, false), (false, true)] {
+        let (_, mut r, mut q) = ask(Method::GET, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
+        for broken in [first, second] {
+            if broken { r.receive_broken() } else { r.receive_eof() }
+        }
+        r.poll_head(&mut q).unwrap();
+        r.take_head(&mut q);
+        assert!(r.is_broken() && r.is_at_eof());
+        r.consume(5, &mut q);
+        assert!(matches!(r.content(&mut q), Err(Error::Incomplete(_))));
+    }
+}
+
+#[test]
+fn values_have_no_blank_at_their_ends() {
+    for bad in [" a", "a ", "\ta", "a\t", " ", "\t"] {
+        let mut fields = Fields::new();
+        assert!(matches!(fields.append("X", bad), Err(Misuse::FieldValue(_))), "{bad:?}");
+        assert!(fields.is_empty(), "{bad:?}");
+    }
+    Fields::new().append("X", "a \t b").unwrap();
+}
+
+#[test]
 fn more_than_was_offered_cannot_be_sent() {
     let (mut s, _, mut q) = parts();
     let mut head = RequestHead::new(Method::PUT, "/").unwrap();
