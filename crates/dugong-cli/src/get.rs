@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use dugong_http::{
     CloseReason, Closed, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, TimeLimit,
-    WaitingFor, Within,
+    Unanswered, WaitingFor, Within,
 };
 
 use crate::Exit;
@@ -32,6 +32,7 @@ pub(crate) fn run(plan: &HiArgs) -> Exit {
         plan,
         records: Vec::with_capacity(plan.jobs.len()),
         current: None,
+        spilled: false,
         connections: 0,
         manners: Manners::new(plan.timeout),
         notes: Vec::new(),
@@ -120,6 +121,8 @@ struct Fetch<'a> {
     records: Vec<Record>,
     /// The URL whose response has begun.
     current: Option<Record>,
+    /// Some of it was written where it cannot be taken back.
+    spilled: bool,
     connections: u64,
     /// What is known about the origin.
     manners: Manners,
@@ -155,8 +158,9 @@ impl<'a> Fetch<'a> {
             let requests = connection.close();
             if let Stop::Lost { error, fruitless } = &mut stop
                 && plan.reconnect
-                && let Some(loss) = Loss::of(error, &requests, &self.manners)
+                && let Some(loss) = Loss::of(error, &requests, &self.manners, self.spilled)
             {
+                self.current = None;
                 match loss {
                     Loss::Agreed => {}
                     _ if !flight.together => {}
@@ -194,12 +198,27 @@ impl<'a> Fetch<'a> {
         if flight.together && plan.reconnect && plan.timeout.is_none_or(|timeout| timeout > self.manners.patience()) {
             connection.set_response_timeout(Some(self.manners.patience()));
         }
-        let pipeline = connection.pipeline(self.requests());
-        let pipeline = match plan.depth {
+        let fetched = self.drive(self.in_flight(connection.pipeline(self.requests())), flight, sink);
+        if let Err(Stop::Lost { error, .. }) = &fetched
+            && is_silence(error, &self.manners)
+        {
+            let outstanding = connection.outstanding().unanswered;
+            if outstanding.first().is_some_and(|request| request.answer_begun) {
+                // After an interim response the server is known to work on it: only the user's patience counts.
+                connection.set_response_timeout(plan.timeout);
+                let left = self.requests().skip(outstanding.len());
+                return self.drive(self.in_flight(connection.pipeline(left)), flight, sink);
+            }
+        }
+        fetched
+    }
+
+    /// As many requests in flight as the plan has it.
+    fn in_flight<'c, I: Iterator<Item = Request>>(&self, pipeline: Pipeline<'c, I>) -> Pipeline<'c, I> {
+        match self.plan.depth {
             Some(depth) => pipeline.max_requests(depth),
             None => pipeline.max_requests(usize::MAX).max_bytes(usize::MAX),
-        };
-        self.drive(pipeline, flight, sink)
+        }
     }
 
     /// Requests for what is left.
@@ -253,6 +272,7 @@ impl<'a> Fetch<'a> {
             self.progress.suspend(|| report::say(&format_args!("{}: {}{to}", job.url, record.status_text())));
         }
         let mut place = sink.place(job, response.head())?;
+        self.spilled = plan.shows_heads() || matches!(plan.destination, Destination::Stdout { include_heads: true, .. });
         let skip = is_error && plan.fail_early && matches!(place, Place::Nowhere);
         if !skip {
             self.progress.expect(response.content_length());
@@ -262,6 +282,7 @@ impl<'a> Fetch<'a> {
                     break;
                 }
                 record.bytes += count as u64;
+                self.spilled |= matches!(place, Place::Stdout(_));
                 place.write(&self.buffer[..count])?;
                 self.progress.received(count);
             }
@@ -313,7 +334,7 @@ struct Flight {
 }
 
 /// How a connection was lost, if its unanswered requests can be sent again on another one: they are all safe, and not a byte of
-/// an answer has come.
+/// an answer has come. A reset may overtake the end of an answer: then it is enough that the beginning can be taken back.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     /// By what was agreed in a message, or by the server's choice while the connection was idle.
@@ -325,7 +346,8 @@ enum Loss {
 }
 
 impl Loss {
-    fn of(error: &Error, requests: &Requests, manners: &Manners) -> Option<Loss> {
+    fn of(error: &Error, requests: &Requests, manners: &Manners, spilled: bool) -> Option<Loss> {
+        let mut may_have_begun = false;
         let loss = match error {
             Error::Closed {
                 cause:
@@ -346,14 +368,25 @@ impl Loss {
                 cause: Closed::Incomplete(Incomplete { within: Within::Nothing, .. }, _) | Closed::Sending(_),
                 ..
             } => Loss::Closed,
-            Error::TimedOut { waiting_for: WaitingFor::Response, limit: TimeLimit::Phase(limit), .. }
-                if *limit == manners.patience() =>
+            Error::Closed { cause: Closed::Incomplete(_, Some(error)), .. }
+                if error.kind() == io::ErrorKind::ConnectionReset && !spilled =>
             {
-                Loss::Silent
+                may_have_begun = true;
+                Loss::Closed
             }
+            error if is_silence(error, manners) => Loss::Silent,
             _ => return None,
         };
-        requests.unanswered.iter().all(|request| request.is_safe_to_retry() && !request.answer_begun).then_some(loss)
+        let can_go_again = |request: &Unanswered| request.is_safe_to_retry() && (may_have_begun || !request.answer_begun);
+        requests.unanswered.iter().all(can_go_again).then_some(loss)
+    }
+}
+
+/// Whether patience with a server that may not pipeline has ended.
+fn is_silence(error: &Error, manners: &Manners) -> bool {
+    match error {
+        Error::TimedOut { waiting_for: WaitingFor::Response, limit: TimeLimit::Phase(limit), .. } => *limit == manners.patience(),
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::servers::Server;
 use crate::support::*;
-use dugong_origin::{Config, Origin, WhenPipelined};
+use dugong_origin::{Config, Origin, Script, WhenPipelined};
 
 const HABITS: [(WhenPipelined, &str); 3] = [
     (WhenPipelined::Close, "the server closed the connection when several requests came together, so they go one at a time"),
@@ -86,6 +86,46 @@ fn a_server_that_resets_the_connection_after_k_responses_is_asked_again_for_the_
         assert!(ran.stdout() == all_documents(40));
         assert_eq!(origin.counts().connections, 4, "silently: {close_silently}");
     }
+}
+
+#[test]
+fn an_answer_whose_end_a_reset_has_overtaken_is_fetched_again_into_its_file() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome";
+    let server = scripted([
+        Script::new().expect_requests(3).send(ok("1") + cut).reset(),
+        Script::new().expect_requests(1).send(ok("all of it")).expect_requests(1).send(ok("3")).wait_close(),
+    ]);
+    let scratch = tempfile::tempdir().unwrap();
+    let mut args = urls(server.address(), ["/1", "/2", "/3"]);
+    args.extend(["-o".to_owned(), scratch.path().to_str().unwrap().to_owned()]);
+    get(args).exits_with(0);
+    for (name, content) in [("1", "1"), ("2", "all of it"), ("3", "3")] {
+        assert_eq!(std::fs::read_to_string(scratch.path().join(name)).unwrap(), content);
+    }
+    assert_eq!(names(scratch.path()), ["1", "2", "3"]);
+}
+
+#[test]
+fn a_slow_answer_behind_an_interim_one_is_waited_for() {
+    let pause = Duration::from_millis(1500);
+    let script = Script::new()
+        .expect_requests(2)
+        .send("HTTP/1.1 103 Early Hints\r\n\r\n")
+        .pause(pause)
+        .send(ok("1") + &ok("2"))
+        .wait_close();
+    let server = scripted([script]);
+    let ran = get_soon(urls(server.address(), ["/1", "/2"])).succeeds();
+    assert_eq!(ran.stdout(), b"12");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn heads_are_asked_for_one_at_a_time_too() {
+    let origin = refusing(WhenPipelined::Close);
+    let ran = Ran(program("head").args(documents(origin.address(), 5)).output().unwrap()).exits_with(0);
+    ran.says("so they go one at a time");
+    assert_eq!(origin.counts().connections, 2);
 }
 
 #[test]
