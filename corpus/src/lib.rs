@@ -20,12 +20,14 @@
 
 mod bytes;
 mod events;
+mod faces;
 mod markdown;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use bytes::{content_line, escape, field_line, raw_line};
+pub use faces::{Kind, kinds, named_outcomes, quoted};
 
 /// One case: what happens on one connection, and what the client reports of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,15 +92,12 @@ def test_unasked_bytes_are_quoted(serve_plain: Serve) -> None:
         (lambda conn: conn.send_request('G\xc4T', '/'), ['G\xc4T']),
         (lambda conn: conn.send_request('GET', '/', {'X Y': 'z'}), ['field name', 'at byte 1', '"X Y"']),
         (lambda conn: conn.send_request('GET', '/', {'X': 'a\nb'}), ['"X"', 'at byte 1', r'"a\nb"']),
-        (lambda conn: conn.send_request('GET', '/', {'X': 'a\nb'}), ['"X"', 'at byte 1', r'"a\nb"']),
         (lambda conn: conn.send_request('GET', '/', {'Authorization': 'hush\n.'}), ['"Authorization"', 'at byte 4']),
     ],
 )
-def test_what_was_given_is_quoted(
-    serve_plain: Serve, ask: Callable[[HTTPConnection], Any], parts: list[str]
-) -> None:
+def test_what_was_given_is_quoted(ask: Callable[[HTTPConnection], Any], parts: list[str]) -> None:
     conn = HTTPConnection('localhost')
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r'.') as caught:
         ask(conn)
     message = str(caught.value)
     assert all(part in message for part in parts), message
@@ -112,5 +109,5 @@ def test_what_cannot_be_a_trailer_is_named(serve_plain: Serve) -> None:
     conn.send_request('PUT', '/', body=dugong.BodyFollowing())
     with pytest.raises(ValueError, match='"Host"'):
         conn.finish({'Host': 'x'})
-    with pytest.raises(ValueError, match='"X".*at byte 1'):
+    with pytest.raises(ValueError, match=r'"X".*at byte 1'):
         conn.finish({'X': 'a\nb'})

@@ -278,7 +278,9 @@ impl Log {
                 for field in trailers.iter() {
                     self.line(dugong_corpus::field_line("trailer", field.name().as_bytes(), field.value()));
                 }
-                self.line("end");
+                if !self.in_tunnel {
+                    self.line("end");
+                }
             }
             event => panic!("an event that the format has no line for: {event:?}"),
         }
