@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::servers::{Authority, GUARD, Server, file};
 use crate::support::*;
-use dugong_origin::Origin;
+use dugong_origin::{Config, Origin, WhenPipelined};
 
 /// An origin behind TLS.
 struct Secure {
@@ -25,7 +25,11 @@ struct Secure {
 
 impl Secure {
     fn start(service: &str) -> Secure {
-        let (origin, authority, scratch) = (origin(), Authority::new(), tempfile::tempdir().unwrap());
+        Secure::start_with(service, Config::default())
+    }
+
+    fn start_with(service: &str, config: Config) -> Secure {
+        let (origin, authority, scratch) = (origin_with(config), Authority::new(), tempfile::tempdir().unwrap());
         let server = Server::stunnel(origin.address(), &authority, service);
         let cacert = authority.file(scratch.path());
         Secure { origin, server, scratch, cacert, authority }
@@ -153,4 +157,19 @@ fn a_session_that_ends_between_responses_without_close_notify_is_followed_by_ano
     let urls = ["1", "2"].map(|path| format!("https://{address}/{path}"));
     assert_eq!(get([&*urls[0], &urls[1], "--cacert", &cacert]).succeeds().stdout(), b"12");
     server.join().unwrap();
+}
+
+#[test]
+fn losses_between_responses_are_followed_by_other_connections() {
+    for config in [
+        Config { when_pipelined: WhenPipelined::Close, ..Config::default() },
+        Config { when_pipelined: WhenPipelined::Stall, ..Config::default() },
+        Config { close_after: Some(10), close_silently: true, ..Config::default() },
+        Config { close_after: Some(10), close_silently: true, close_with_reset: true, ..Config::default() },
+    ] {
+        let secure = Secure::start_with("", config.clone());
+        let args = secure.documents(40).into_iter().chain(["--cacert", &*secure.cacert, "--timeout=2"].map(str::to_owned));
+        let ran = Ran(program("get").args(args).output().unwrap()).exits_with(0);
+        assert!(ran.stdout() == all_documents(40), "{config:?}");
+    }
 }
