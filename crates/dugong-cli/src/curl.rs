@@ -24,7 +24,8 @@ pub(crate) fn advice(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Options of curl that this program does not have under that name: the short one, the long one, and what there is instead.
+/// Options of curl that this program does not have under that name: the short one, the long one, and what there is instead. Digits
+/// are left out: they are negative numbers, given as the value of an option before.
 const OPTIONS: &[(&str, &str, &str)] = &[
     ("-L", "--location", "redirects are not followed; standard error says where they lead, and you can ask for that"),
     ("", "--location-trusted", "redirects are not followed; standard error says where they lead, and you can ask for that"),
@@ -72,11 +73,11 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("", "--url", "give URLs as arguments, or one a line in a file with -i FILE"),
     ("-g", "--globoff", "URLs are taken as they are: braces and brackets mean nothing in them"),
     ("", "--path-as-is", "URLs are taken as they are"),
-    ("-0", "--http1.0", "requests are always HTTP/1.1"),
+    ("", "--http1.0", "requests are always HTTP/1.1"),
     ("", "--http1.1", "requests are always HTTP/1.1"),
     ("", "--http2", "HTTP/1.1 is spoken, and nothing else"),
     ("", "--http3", "HTTP/1.1 is spoken, and nothing else"),
-    ("-1", "--tlsv1", "TLS 1.2 and 1.3 are spoken; the server decides which"),
+    ("", "--tlsv1", "TLS 1.2 and 1.3 are spoken; the server decides which"),
     ("", "--tlsv1.2", "TLS 1.2 and 1.3 are spoken; the server decides which"),
     ("", "--tlsv1.3", "TLS 1.2 and 1.3 are spoken; the server decides which"),
     ("", "--trace-ascii", "--trace FILE writes down all that is sent and received"),

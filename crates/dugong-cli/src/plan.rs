@@ -98,6 +98,8 @@ pub(crate) enum UsageError {
     Headers {
         misuse: Misuse,
     },
+    /// A directory that was meant to be standard output.
+    Dash,
     Host {
         origin: Origin,
         error: Box<Error>,
@@ -143,6 +145,7 @@ impl HiArgs {
         match command {
             Command::Get(low) => {
                 let destination = match low.output_dir {
+                    Some(path) if path == Path::new("-") => return Err(UsageError::Dash),
                     Some(path) => Destination::Directory { path, force: low.force },
                     None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
                 };
@@ -411,6 +414,9 @@ impl fmt::Display for UsageError {
             UsageError::Header { header, misuse } => write!(f, "header {header:?}: {misuse}"),
             UsageError::Upgrade { header } => write!(f, "header {header:?}: another protocol is of no use here"),
             UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),
+            UsageError::Dash => {
+                f.write_str("-o \"-\": -o wants a directory (./- is one); without it content goes to standard output")
+            }
             UsageError::Host { origin, error } => write!(f, "{origin}: {error}"),
             UsageError::Way(error) => error.fmt(f),
             UsageError::Mixed { option, stream, with } => {
