@@ -160,7 +160,6 @@ impl<'a> Fetch<'a> {
                 && plan.reconnect
                 && let Some(loss) = Loss::of(error, &requests, &self.manners, self.spilled)
             {
-                self.current = None;
                 match loss {
                     Loss::Agreed => {}
                     _ if !flight.together => {}
@@ -168,6 +167,7 @@ impl<'a> Fetch<'a> {
                     Loss::Silent => self.manners.refused(Refusal::IsSilent, flight.answers),
                 }
                 if flight.together || self.records.len() > base {
+                    self.current = None;
                     continue;
                 }
                 // Alone on a connection of its own, it would go on like this for ever.
@@ -296,6 +296,7 @@ impl<'a> Fetch<'a> {
             None => Outcome::Ok,
         };
         self.records.extend(self.current.take());
+        self.spilled = false;
         self.progress.answered();
         if is_error && plan.fail_early { Err(Stop::ErrorStatus) } else { Ok(()) }
     }

@@ -106,6 +106,16 @@ fn an_answer_whose_end_a_reset_has_overtaken_is_fetched_again_into_its_file() {
 }
 
 #[test]
+fn a_head_whose_end_a_reset_has_overtaken_is_asked_for_again() {
+    let server = scripted([
+        Script::new().expect_requests(3).send(ok("1") + "HTTP/1.1 200 OK\r\nContent-").reset(),
+        Script::new().expect_requests(1).send(ok("2")).expect_requests(1).send(ok("3")).wait_close(),
+    ]);
+    let ran = get(urls(server.address(), ["/1", "/2", "/3"])).exits_with(0);
+    assert_eq!(ran.stdout(), b"123");
+}
+
+#[test]
 fn a_slow_answer_behind_an_interim_one_is_waited_for() {
     let pause = Duration::from_millis(1500);
     let script = Script::new()
