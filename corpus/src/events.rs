@@ -103,7 +103,7 @@ fn is_error(error: &str) -> bool {
         ["remote", code, at] => REMOTE.contains(&code) && is_figure(at, "at="),
         ["unsupported", code, at] => UNSUPPORTED.contains(&code) && is_figure(at, "at="),
         ["local", code] => LOCAL.contains(&code),
-        ["closed", reason] => reason == "request-timeout" || CLOSE_REASONS.contains(&reason),
+        ["closed", reason] => reason == "request-timeout" || reason == "unasked-bytes" || CLOSE_REASONS.contains(&reason),
         ["incomplete", "nothing", received] => received == "received=0",
         ["incomplete", "head" | "content" | "chunk-line" | "trailers", received] => is_figure(received, "received="),
         ["incomplete", "content", received, expected] => is_figure(received, "received=") && is_figure(expected, "expected="),

@@ -297,7 +297,16 @@ impl Error {
     fn fmt_own(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Local(misuse) => misuse.fmt(f),
-            &Error::Remote { what, at, found, .. } => dugong_proto::Error::Remote { what, at, found }.fmt(f),
+            Error::Remote { what, at, found, requests } => {
+                dugong_proto::Error::Remote { what: *what, at: *at, found: *found }.fmt(f)?;
+                match (what, requests.unanswered.first()) {
+                    (Malformed::EarlyResponse, Some(Unanswered { number, .. })) if *number > 0 => {
+                        let before = number - 1;
+                        write!(f, ": it came behind the response to request {before}, before request {number} was sent")
+                    }
+                    _ => Ok(()),
+                }
+            }
             &Error::Unsupported { what, at, found, .. } => dugong_proto::Error::Unsupported { what, at, found }.fmt(f),
             Error::Closed { cause: Closed::Incomplete(incomplete, _), .. } => incomplete.fmt(f),
             Error::Closed { cause: Closed::InOrder(reason), .. } => dugong_proto::Error::Closed(*reason).fmt(f),

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dugong_proto::{CloseReason, Misuse};
+use dugong_proto::{CloseReason, Error as CoreError, Misuse};
 
 use crate::error::{Closed, Error, Requests};
 use crate::step::{Continue, Progress, Sending, Shared};
@@ -36,11 +36,14 @@ pub(crate) struct Ends<T> {
     pub(crate) transport: Arc<T>,
     /// No more requests will be sent.
     no_more_requests: AtomicBool,
+    /// The reader was told that the connection ended: it is told the same from then on.
+    end_reported: AtomicBool,
 }
 
 impl<T: Ending> Ends<T> {
     pub(crate) fn new(shared: Arc<Shared>, transport: Arc<T>) -> Arc<Self> {
-        Arc::new(Ends { shared, transport, no_more_requests: AtomicBool::new(false) })
+        let (no_more_requests, end_reported) = Default::default();
+        Arc::new(Ends { shared, transport, no_more_requests, end_reported })
     }
 
     /// A step of reading has ended: the sender may go on, or has nothing to hope for; then it is true, and the connection ended.
@@ -66,13 +69,12 @@ impl<T: Ending> Ends<T> {
         if !queue.is_empty() || queue.close_reason().is_some() {
             return Ok(());
         }
-        let mut seen = [0; 12];
+        // An empty line, and as much of a status line as the core needs to judge it.
+        let mut seen = [0; 14];
         match self.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
-            // A lone empty line is skipped by the reader.
-            Ok(Progress::Needs(_) | Progress::Done(b"\r\n")) => {}
+            Ok(Progress::Needs(_)) => {}
             Ok(Progress::Done([])) => queue.close(CloseReason::PeerClosed),
-            Ok(Progress::Done(bytes)) if bytes.ends_with(b" 408") => queue.close(CloseReason::RequestTimeout),
-            Ok(Progress::Done(_)) => queue.close(CloseReason::UnaskedBytes),
+            Ok(Progress::Done(bytes)) => queue.look_at_unasked(bytes),
             Err(error) => {
                 queue.close(CloseReason::PeerClosed);
                 return Error::of_looking(error, &queue).map_or(Ok(()), Err);
@@ -89,8 +91,9 @@ impl<T: Ending> Ends<T> {
         queue: &mut dugong_proto::Outstanding,
     ) -> Option<Result<Continue, Error>> {
         match sending.half.offer(0, queue) {
-            Err(Misuse::AwaitContinue) => {}
-            Err(_) => return Some(Ok(Continue::Refused)),
+            Err(CoreError::Local(Misuse::AwaitContinue)) => {}
+            Err(CoreError::Local(_)) => return Some(Ok(Continue::Refused)),
+            Err(error) => return Some(Err(self.shared.over(error, queue))),
             Ok(_) => return Some(Ok(Continue::Send)),
         }
         // Over, or cut at this end: both come with a reason.
@@ -104,11 +107,12 @@ impl<T: Ending> Ends<T> {
         if !queue.is_empty() {
             return Some(Ok(true));
         }
-        if self.no_more_requests.load(Ordering::Acquire) {
+        if self.no_more_requests.load(Ordering::Acquire) && !self.end_reported.load(Ordering::Acquire) {
             return Some(Ok(false));
         }
-        let reason = queue.close_reason()?;
-        Some(Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(queue) }))
+        let error = queue.failure().or_else(|| queue.close_reason().map(CoreError::Closed))?;
+        self.end_reported.store(true, Ordering::Release);
+        Some(Err(Error::of_core(error, queue, None)))
     }
 
     /// The half that sends is dropped.

@@ -65,6 +65,10 @@ where
         if self.in_flight.is_low(self.max_requests, self.max_bytes) {
             self.send_more(duplex, stream)?;
         }
+        // What may come behind the last response is no business of the pipeline: the next send judges it.
+        if self.exhausted && self.current.is_none() && duplex.shared.queue().is_empty() {
+            return Ok(Progress::Done(false));
+        }
         let sent = match duplex.next_head()? {
             Some(HeadKind::Final) => Sent::UntilRead,
             Some(HeadKind::Interim) | None => self.send_more(duplex, stream)?,

@@ -680,8 +680,12 @@ fn broken_responses_end_the_connection_and_say_where() {
         let (mut connection, mut server) = connected();
         connection.send_request(get()).unwrap();
         server.deliver(response);
-        for _ in 0..2 {
-            let error = connection.read_response().map(drop).unwrap_err();
+        for attempt in 0..3 {
+            // What was reported is what every later call reports, those that send included.
+            let error = match attempt {
+                0 | 1 => connection.read_response().map(drop).unwrap_err(),
+                _ => connection.send_request(get()).unwrap_err(),
+            };
             match (&error, code) {
                 (Error::Remote { what, at: offset, .. }, Ok(code)) => assert_eq!((*what, *offset), (code, at)),
                 (Error::Unsupported { what, at: offset, .. }, Err(code)) => assert_eq!((*what, *offset), (code, at)),
@@ -690,7 +694,6 @@ fn broken_responses_end_the_connection_and_say_where() {
             assert!(error.to_string().ends_with(&format!(", at byte {at}: \"{quote}\"")), "{error}");
             assert_eq!(error.requests().unwrap().unanswered.len(), 1);
         }
-        assert_eq!(closed(connection.send_request(get())), CloseReason::Broken);
     }
 }
 

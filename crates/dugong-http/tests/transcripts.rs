@@ -195,7 +195,7 @@ impl Player {
 
     /// What became of an idle connection: this client looks when it is to send a request, which it then does not.
     fn look(&mut self, expected: &str) -> Option<String> {
-        let told = ["close peer-closed", "error closed request-timeout"].contains(&expected);
+        let told = ["close peer-closed", "error closed request-timeout", "error closed unasked-bytes"].contains(&expected);
         if !told && !expected.starts_with("error remote unasked-bytes ") {
             return None;
         }

@@ -106,7 +106,7 @@ impl Connection {
     /// # Errors
     /// As for [`SendHalf::offer`]; nothing has changed then.
     pub fn send_content(&mut self, content: &[u8]) -> Result<usize, Error> {
-        Ok(self.send.content(content, &mut self.outstanding)?)
+        self.send.content(content, &mut self.outstanding)
     }
 
     /// Ends the content of the last request.
@@ -114,7 +114,7 @@ impl Connection {
     /// # Errors
     /// As for [`SendHalf::finish`]; nothing has changed then.
     pub fn finish_content(&mut self, trailers: &Fields) -> Result<(), Error> {
-        Ok(self.send.finish(trailers, &mut self.outstanding)?)
+        self.send.finish(trailers, &mut self.outstanding)
     }
 
     /// Stops waiting for 100 (Continue): see [`SendHalf::proceed_without_continue`].
@@ -122,10 +122,11 @@ impl Connection {
         self.send.proceed_without_continue(&mut self.outstanding);
     }
 
-    /// What is to be sent next.
+    /// The bytes to send next. None are left after an error, or after the last response: [`outstanding`](Connection::outstanding)
+    /// reports what was not sent, and that must not be sent later.
     #[must_use]
     pub fn to_send(&self) -> &[u8] {
-        self.send.to_send()
+        if self.outstanding.verdict().is_some() { &[] } else { self.send.to_send() }
     }
 
     /// The first `count` bytes of [`to_send`](Connection::to_send) were sent. It matters that this is said before an answer is
@@ -134,6 +135,7 @@ impl Connection {
     /// # Panics
     /// If there were not so many.
     pub fn sent(&mut self, count: usize) {
+        self.receive.note_received(&mut self.outstanding);
         self.send.sent(count, &mut self.outstanding);
     }
 
@@ -194,6 +196,6 @@ impl Connection {
     /// What has to be done next.
     #[must_use]
     pub fn wants(&self) -> Wants {
-        Wants { read: !self.outstanding.is_empty(), write: !self.send.to_send().is_empty() }
+        Wants { read: !self.outstanding.is_empty(), write: !self.to_send().is_empty() }
     }
 }

@@ -215,6 +215,9 @@ reasons! {
         TrailerSectionTooLong = "trailer-section-too-long", "the trailer section is longer than the limit";
         /// Bytes that no request asked for (RFC 9112 §9.2).
         UnaskedBytes = "unasked-bytes", "received bytes that no request asked for";
+        /// A response that had been received, or had begun to be, when its request left: it answers something else, or nothing
+        /// (RFC 9112 §9.2).
+        EarlyResponse = "early-response", "received a response before the request that it would answer was sent";
         /// A 101 response to a request that did not ask for an upgrade (RFC 9110 §15.2.2).
         UnaskedSwitch = "unasked-switch", "the server switches protocols though nobody asked";
     }

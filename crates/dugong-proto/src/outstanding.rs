@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Error, Malformed};
+use crate::excerpt::Excerpt;
 use crate::framing::Asked;
+use crate::receive::{Unasked, judge_unasked};
 use crate::response::Version;
 
 /// The queue of outstanding requests.
@@ -19,7 +21,13 @@ pub struct Outstanding {
     transmitted: u64,
     /// Up to where the transport may have taken them already: a write is under way, and an answer can come before it is noted.
     attempted: u64,
+    /// Requests of which the transport has taken a byte: those numbered below this.
+    departed: u64,
+    /// Bytes that were received on the connection, as far as the receive half has said.
+    received: u64,
     closing: Option<CloseReason>,
+    /// The error that ended sending. No byte leaves after it, because it tells the caller which requests were not sent.
+    failure: Option<Error>,
     /// The last response that this connection will deliver is complete.
     ended: bool,
     server: Option<Version>,
@@ -39,6 +47,9 @@ pub(crate) struct Exchange {
     start: u64,
     /// Where it ends; `None` while content is owed.
     end: Option<u64>,
+    /// How many bytes had been received when its first byte was given to the transport: its response begins behind them. It is
+    /// counted anew by each write, until the byte has left.
+    asked_from: u64,
     /// The last of its content is being given to the transport: the response may come before that is noted.
     pub(crate) ending: bool,
     /// The rest of it will not be sent.
@@ -170,12 +181,34 @@ impl Outstanding {
     /// The transport is about to be given `count` bytes.
     pub(crate) fn attempt(&mut self, count: u64) {
         self.attempted = self.transmitted + count;
+        let (first, received, end) = (self.first_waiting(), self.received, self.attempted);
+        for exchange in self.exchanges.range_mut(first..).take_while(|exchange| exchange.start < end) {
+            exchange.asked_from = received;
+        }
     }
 
     /// The transport took `count` bytes, and is not being given any now.
     pub(crate) fn transmitted(&mut self, count: u64) {
+        if self.attempted < self.transmitted + count {
+            self.attempt(count);
+        }
         self.transmitted += count;
         self.attempted = self.transmitted;
+        let (first, end) = (self.first_waiting(), self.transmitted);
+        let departed = self.exchanges.range(first..).take_while(|exchange| exchange.start < end).count();
+        self.departed = self.answered() + (first + departed) as u64;
+    }
+
+    /// The index of the first request of which no byte has left.
+    fn first_waiting(&self) -> usize {
+        let departed = usize::try_from(self.departed.saturating_sub(self.answered())).unwrap_or(usize::MAX);
+        departed.min(self.exchanges.len())
+    }
+
+    /// So many bytes were received on the connection so far. If this is said late, a response that came before its request may
+    /// go unnoticed; a good one is never refused.
+    pub(crate) fn note_received(&mut self, total: u64) {
+        self.received = self.received.max(total);
     }
 
     /// Whether bytes are being given to the transport at this moment, by whoever sends.
@@ -231,6 +264,7 @@ impl Outstanding {
             is_last,
             start,
             end: None,
+            asked_from: 0,
             ending: false,
             given_up: false,
             expectation,
@@ -245,6 +279,7 @@ impl Outstanding {
         if self.owing(number).is_some_and(|exchange| !exchange.answer_begun) {
             self.exchanges.pop_back();
             self.accepted -= 1;
+            self.departed = self.departed.min(self.accepted);
         }
     }
 
@@ -260,9 +295,27 @@ impl Outstanding {
         self.exchanges.back_mut().filter(|exchange| exchange.number == number)
     }
 
-    /// Whether nothing has asked for what arrives now: there is no request, or not a byte of the oldest one has left.
-    pub(crate) fn is_unasked(&self) -> bool {
-        self.exchanges.front().is_none_or(|exchange| self.transmitted.max(self.attempted) <= exchange.start)
+    /// Bytes that were received on the connection, as far as the receive half has said.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether the last request has its answer, or the beginning of it: then that says what became of content that was given up.
+    #[must_use]
+    pub fn is_last_answered(&self) -> bool {
+        self.exchanges.back().is_none_or(|exchange| exchange.answer_begun)
+    }
+
+    /// Why a response that begins at `offset` of the received bytes answers no request (RFC 9112 §9.2): none is outstanding, no
+    /// byte of the oldest one has left, or the first byte left when `offset` had been received already.
+    pub(crate) fn unasked(&self, offset: u64) -> Option<Malformed> {
+        match self.exchanges.front() {
+            Some(exchange) if self.transmitted.max(self.attempted) <= exchange.start => Some(Malformed::UnaskedBytes),
+            Some(exchange) if offset < exchange.asked_from => Some(Malformed::EarlyResponse),
+            Some(_) => None,
+            None => Some(Malformed::UnaskedBytes),
+        }
     }
 
     pub(crate) fn front(&mut self) -> Option<&mut Exchange> {
@@ -285,9 +338,66 @@ impl Outstanding {
     }
 
     /// Nothing that is received from now on can be understood.
-    pub(crate) fn fail(&mut self) {
+    pub(crate) fn fail(&mut self, error: Error) {
         self.close(CloseReason::Broken);
+        self.failure.get_or_insert(error);
         self.ended = true;
+    }
+
+    /// Sending has failed, or must not go on: from now on it is refused, with this reason unless another was given before.
+    /// Responses that have arrived can still be read.
+    pub fn stop_sending(&mut self, reason: CloseReason) {
+        self.close(reason);
+        self.failure.get_or_insert(Error::Closed(reason));
+    }
+
+    /// These bytes arrived that no request asked for, at `offset` of the received ones: no request can be sent any more. The result is
+    /// the error that says so, unless more bytes may still decide it.
+    pub(crate) fn refuse_unasked(&mut self, bytes: &[u8], what: Malformed, offset: u64) -> Option<Error> {
+        let (reason, error) = match judge_unasked(bytes) {
+            Unasked::Undecided => (CloseReason::UnaskedBytes, None),
+            Unasked::RequestTimeout => (CloseReason::RequestTimeout, Some(Error::Closed(CloseReason::RequestTimeout))),
+            Unasked::Nothing | Unasked::Junk => {
+                let found = Excerpt::of_line(b"", bytes, 0);
+                (CloseReason::UnaskedBytes, Some(Error::Remote { what, at: offset, found }))
+            }
+        };
+        self.close_anew(reason);
+        if let Some(error) = error {
+            self.fail(error);
+        }
+        error
+    }
+
+    /// Judges `bytes` that were seen before the first request after a pause, and that the receive half has not taken yet. If they
+    /// are more than an empty line, no request can be sent any more.
+    pub fn look_at_unasked(&mut self, bytes: &[u8]) {
+        match judge_unasked(bytes) {
+            Unasked::Nothing => {}
+            _ => drop(self.refuse_unasked(bytes, Malformed::UnaskedBytes, self.received)),
+        }
+    }
+
+    /// The error that ended the connection. It was or will be reported with what became of each request, so no byte of any
+    /// request leaves after it.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.failure
+    }
+
+    /// Why no byte may leave any more: the [`failure`](Outstanding::failure), or the end of the connection before the responses
+    /// that are due. Both are reported with the requests that were not sent.
+    pub(crate) fn verdict(&self) -> Option<Error> {
+        self.failure.or_else(|| self.ended().filter(|_| !self.is_empty()).map(Error::Closed))
+    }
+
+    /// Why sending what waits to be sent makes no sense any more: the connection failed or ended, or a response has said that it
+    /// ends with it (RFC 9112 §9.6).
+    #[must_use]
+    pub fn sending_is_over(&self) -> Option<Error> {
+        use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
+        let said = |reason: &CloseReason| matches!(reason, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose);
+        self.verdict().or_else(|| self.closing.filter(said).map(Error::Closed))
     }
 
     /// Whether no response is to come any more, because the last one is complete, or reading failed.

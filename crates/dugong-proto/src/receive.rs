@@ -30,10 +30,12 @@ pub struct ReceiveHalf {
     offset: u64,
     end: StreamEnd,
     state: Receiving,
-    /// What went wrong, in the state `Failed` or `Faulty`.
+    /// What went wrong, in the states `Faulty`, `ContentFailed` and `Failed`.
     error: Option<Error>,
     heads: HeadReader,
     interim_seen: usize,
+    /// Why the bytes are unasked for, in the state `Unasked`.
+    unasked: Malformed,
     /// The one empty line that is allowed before a response was skipped.
     line_skipped: bool,
     limits: Limits,
@@ -88,6 +90,7 @@ impl ReceiveHalf {
             error: None,
             heads: HeadReader::new(limits),
             interim_seen: 0,
+            unasked: Malformed::UnaskedBytes,
             line_skipped: false,
             limits,
             requires_length: false,
@@ -150,6 +153,17 @@ impl ReceiveHalf {
         self.end == StreamEnd::Broken
     }
 
+    /// Bytes that were received on the connection so far.
+    fn total_received(&self) -> u64 {
+        self.offset + self.buffer.bytes().len() as u64
+    }
+
+    /// Tells the queue how much was received before the next write, so that an answer cannot come before its question. Drivers
+    /// that have both halves at hand call it before each write; other drivers need not.
+    pub fn note_received(&self, queue: &mut Outstanding) {
+        queue.note_received(self.total_received());
+    }
+
     /// Bytes that were received and not consumed. After an error, or in a tunnel, they are what follows.
     #[must_use]
     pub fn unconsumed(&self) -> &[u8] {
@@ -182,10 +196,10 @@ impl ReceiveHalf {
         self.buffer.lend(buffer);
     }
 
-    /// Whether the content of a response is being read.
+    /// Whether the content of a response is being read, or was when an error ended it: then reading on reports the error.
     #[must_use]
     pub fn is_in_content(&self) -> bool {
-        matches!(self.state, Receiving::Content | Receiving::Faulty | Receiving::Tunnel)
+        matches!(self.state, Receiving::Content | Receiving::Faulty | Receiving::Tunnel | Receiving::ContentFailed)
     }
 
     /// Whether something has come of a response, final or interim, that is not read to its end.
@@ -237,7 +251,7 @@ impl ReceiveHalf {
                 }
                 Receiving::Ended => return self.ended(queue),
                 Receiving::Failed => return Err(self.error.expect("set when the state was entered")),
-                Receiving::Content | Receiving::Faulty | Receiving::Tunnel => {
+                Receiving::Content | Receiving::Faulty | Receiving::Tunnel | Receiving::ContentFailed => {
                     panic!("a head was asked for before the content of the last response was at its end")
                 }
             }
@@ -262,12 +276,14 @@ impl ReceiveHalf {
                 return Ok(true);
             }
             [] => return Err(self.no_head(Within::Nothing, 0, queue)),
-            _ if queue.is_unasked() => {
-                queue.close(CloseReason::UnaskedBytes);
-                self.step(ReceiveInput::UnaskedByte);
-                return Ok(true);
-            }
             _ => {}
+        }
+        queue.note_received(self.total_received());
+        if let Some(what) = queue.unasked(self.offset) {
+            self.unasked = what;
+            queue.refuse_unasked(self.buffer.bytes(), what, self.offset);
+            self.step(ReceiveInput::UnaskedByte);
+            return Ok(true);
         }
         self.heads.begin(self.offset);
         self.line_skipped = false;
@@ -278,28 +294,26 @@ impl ReceiveHalf {
         Ok(true)
     }
 
-    /// Bytes that nobody asked for: a 408 response, which servers send before they close an idle connection, or an attempt to
-    /// put words into the mouth of the next one.
+    /// Bytes that no request asked for. If there are too few to judge them, that can wait until a request is outstanding; then
+    /// they end the connection at once, because the server need not send more of them.
     fn judge_unasked(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
-        match is_request_timeout(self.buffer.bytes()) {
-            Some(true) => {
-                queue.close_anew(CloseReason::RequestTimeout);
+        let error = match queue.refuse_unasked(self.buffer.bytes(), self.unasked, self.offset) {
+            None if queue.is_empty() && self.end == StreamEnd::Open => return Ok(false),
+            judged => judged.unwrap_or(Error::Closed(CloseReason::UnaskedBytes)),
+        };
+        queue.fail(error);
+        match error {
+            Error::Closed(_) => {
                 self.step(ReceiveInput::Eof);
                 Ok(true)
             }
-            None if self.end == StreamEnd::Open => Ok(false),
-            Some(false) | None => Err(self.fail(self.unasked(), queue)),
+            error => Err(self.fail(error, queue)),
         }
-    }
-
-    /// The error about what is in the buffer, which no request asked for.
-    fn unasked(&self) -> Error {
-        let found = Excerpt::of_line(b"", self.buffer.bytes(), 0);
-        Error::Remote { what: Malformed::UnaskedBytes, at: self.offset, found }
     }
 
     /// A response is complete. What is in the buffer now, if nothing else is outstanding, is no answer to what will be asked.
     fn response_ends(&mut self, queue: &mut Outstanding) {
+        queue.note_received(self.total_received());
         queue.pop();
         self.completed += 1;
         if queue.is_empty() && !queue.is_over() && self.state == Receiving::Between {
@@ -431,7 +445,7 @@ impl ReceiveHalf {
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         match self.state {
-            Receiving::Content | Receiving::Failed => self.body.length(),
+            Receiving::Content | Receiving::ContentFailed => self.body.length(),
             Receiving::Faulty | Receiving::Tunnel => None,
             _ => Some(0),
         }
@@ -450,7 +464,9 @@ impl ReceiveHalf {
     pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         match self.state {
             Receiving::Content | Receiving::Tunnel => {}
-            Receiving::Faulty | Receiving::Failed => return Err(self.error.expect("set when the state was entered")),
+            Receiving::Faulty | Receiving::ContentFailed | Receiving::Failed => {
+                return Err(self.error.expect("set when the state was entered"));
+            }
             Receiving::Between | Receiving::Head | Receiving::HeadReady | Receiving::Unasked | Receiving::Ended => {
                 return Ok(Content::End);
             }
@@ -505,7 +521,7 @@ impl ReceiveHalf {
     /// Completes the current response, if all of it was received and all of its content taken.
     pub fn settle(&mut self, queue: &mut Outstanding) {
         if self.state == Receiving::Content && !matches!(self.body.next(), Next::Content(_)) {
-            // An error stays, and is reported when content is asked for.
+            // An error stays, with the state `ContentFailed`: whoever looks next gets it.
             let _ = self.content(queue);
         }
     }
@@ -595,7 +611,7 @@ impl ReceiveHalf {
     pub fn trailers(&self) -> &Fields {
         match self.state {
             // As long as the section is not complete, its values are as they came: folds and all.
-            Receiving::Content | Receiving::Failed => Fields::NONE,
+            Receiving::Content | Receiving::ContentFailed | Receiving::Failed => Fields::NONE,
             _ => self.body.trailers(),
         }
     }
@@ -607,7 +623,8 @@ impl ReceiveHalf {
 
     fn ended(&self, queue: &Outstanding) -> Result<Option<HeadKind>, Error> {
         match queue.close_reason() {
-            Some(reason) if !queue.is_empty() || reason == CloseReason::RequestTimeout => Err(Error::Closed(reason)),
+            Some(reason) if !queue.is_empty() => Err(Error::Closed(reason)),
+            Some(reason @ (CloseReason::RequestTimeout | CloseReason::UnaskedBytes)) => Err(Error::Closed(reason)),
             _ => Ok(None),
         }
     }
@@ -617,7 +634,7 @@ impl ReceiveHalf {
     }
 
     fn fail(&mut self, error: Error, queue: &mut Outstanding) -> Error {
-        queue.fail();
+        queue.fail(error);
         self.error = Some(error);
         self.step(ReceiveInput::Fault);
         error
@@ -628,12 +645,31 @@ impl ReceiveHalf {
     }
 }
 
-/// Whether unasked bytes begin a 408 response; `None` if there are too few to tell.
-fn is_request_timeout(bytes: &[u8]) -> Option<bool> {
+/// The judgement about bytes that arrived and that no request asked for: see [`judge_unasked`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// No bytes, or the one empty line that is skipped.
+    Nothing,
+    /// A 408 response, which servers send before they close an idle connection.
+    RequestTimeout,
+    /// So few bytes that they may be the beginning of a 408. Waiting for the rest could last for ever.
+    Undecided,
+    /// They break the protocol, and may be meant to pass for the answer to a later request (RFC 9112 §9.2).
+    Junk,
+}
+
+/// Judges `bytes`, which arrived while no request was outstanding, or before the first byte of the outstanding one left.
+pub(crate) fn judge_unasked(bytes: &[u8]) -> Unasked {
+    let bytes = match bytes {
+        [] | [CR] | [CR, LF] => return Unasked::Nothing,
+        [CR, LF, rest @ ..] => rest,
+        bytes => bytes,
+    };
     let wanted = b"HTTP/1.? 408";
     let matches = bytes.iter().zip(wanted).all(|(&byte, &want)| if want == b'?' { byte.is_ascii_digit() } else { byte == want });
     match matches {
-        true if bytes.len() < wanted.len() => None,
-        matches => Some(matches),
+        true if bytes.len() < wanted.len() => Unasked::Undecided,
+        true => Unasked::RequestTimeout,
+        false => Unasked::Junk,
     }
 }

@@ -143,7 +143,10 @@ impl SendHalf {
         if path.is_some() && !is_uri_authority(host) {
             return Err(Misuse::Host(Argument::new(host, None)).into());
         }
-        if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused) {
+        if let Some(error) = queue.verdict() {
+            return Err(error);
+        }
+        if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused.into()) {
             return Err(Misuse::ContentOwed.into());
         }
         if let Some(reason) = queue.close_reason() {
@@ -327,17 +330,21 @@ impl SendHalf {
     /// [`sent_offer`](SendHalf::sent_offer), also if nothing was.
     ///
     /// # Errors
-    /// If no content is due, or not yet, or not any more, or if this is more than was announced.
-    pub fn offer(&mut self, available: usize, queue: &mut Outstanding) -> Result<Offer, Misuse> {
-        if self.state != Sending::Owing {
-            return Err(if self.state == Sending::Stopped { Misuse::ContentRefused } else { Misuse::NoContentDue });
+    /// `Local` if no content is due, or not yet, or not any more, or if this is more than was announced. Otherwise the error
+    /// that ended the connection.
+    pub fn offer(&mut self, available: usize, queue: &mut Outstanding) -> Result<Offer, Error> {
+        if let Some(error) = queue.failure() {
+            return Err(error);
         }
-        if let Some(misuse) = self.content_error(queue) {
-            return Err(misuse);
+        if self.state != Sending::Owing {
+            return Err(if self.state == Sending::Stopped { Misuse::ContentRefused } else { Misuse::NoContentDue }.into());
+        }
+        if let Some(error) = self.content_error(queue) {
+            return Err(error);
         }
         let mut offer = Offer { prefix: [0; 12], prefix_len: 0, take: available, chunk: false };
         match self.content {
-            Remaining::Length(left) if available as u64 > left => return Err(Misuse::ExcessContent),
+            Remaining::Length(left) if available as u64 > left => return Err(Misuse::ExcessContent.into()),
             Remaining::Length(_) | Remaining::Nothing => {}
             Remaining::Chunks if available == 0 => {}
             Remaining::Chunks => {
@@ -397,7 +404,7 @@ impl SendHalf {
     ///
     /// # Errors
     /// As for [`offer`](SendHalf::offer).
-    pub fn content(&mut self, content: &[u8], queue: &mut Outstanding) -> Result<usize, Misuse> {
+    pub fn content(&mut self, content: &[u8], queue: &mut Outstanding) -> Result<usize, Error> {
         let offer = self.offer(content.len(), queue)?;
         if offer.take == 0 {
             return Ok(0);
@@ -419,17 +426,17 @@ impl SendHalf {
     /// # Errors
     /// As for [`offer`](SendHalf::offer), also if there are trailers but no chunks; [`Misuse::ContentShort`] if there is less
     /// content than announced. Nothing has changed then.
-    pub fn finish(&mut self, trailers: &Fields, queue: &mut Outstanding) -> Result<(), Misuse> {
+    pub fn finish(&mut self, trailers: &Fields, queue: &mut Outstanding) -> Result<(), Error> {
         match (self.state, self.content) {
             (Sending::Ready, Remaining::Length(0)) if trailers.is_empty() => return Ok(()),
             (Sending::Owing, Remaining::Length(_)) if self.content_error(queue).is_none() => {
-                return Err(Misuse::ContentShort);
+                return Err(Misuse::ContentShort.into());
             }
             _ => {}
         }
         let refused = |name: &str| NO_TRAILERS.iter().any(|other| name.eq_ignore_ascii_case(other));
         if let Some(line) = trailers.iter().find(|line| refused(line.name())) {
-            return Err(Misuse::Trailer(Argument::new(line.name().as_bytes(), None)));
+            return Err(Misuse::Trailer(Argument::new(line.name().as_bytes(), None)).into());
         }
         self.offer(0, queue)?;
         self.make_room(trailers.size() + 8);
@@ -473,16 +480,19 @@ impl SendHalf {
     }
 
     /// Why content may not be sent now, if so.
-    fn content_error(&mut self, queue: &mut Outstanding) -> Option<Misuse> {
+    fn content_error(&mut self, queue: &mut Outstanding) -> Option<Error> {
+        let verdict = queue.verdict();
         match queue.owing(self.owing).map(|exchange| exchange.expectation) {
-            Some(Expectation::Met) => None,
-            Some(Expectation::Waiting) => Some(Misuse::AwaitContinue),
+            _ if queue.failure().is_some() => verdict,
             Some(Expectation::Refused) | None => {
                 if self.state == Sending::Owing {
                     self.step(SendInput::GivenUp);
                 }
-                Some(Misuse::ContentRefused)
+                Some(Misuse::ContentRefused.into())
             }
+            Some(_) if verdict.is_some() => verdict,
+            Some(Expectation::Waiting) => Some(Misuse::AwaitContinue.into()),
+            Some(Expectation::Met) => None,
         }
     }
 

@@ -80,7 +80,9 @@ kinds! {
         Unasked,
         /// The peer closed between responses.
         Ended,
-        /// An error: nothing more can be read.
+        /// An error inside content: the response is not complete, and reading its content reports the error.
+        ContentFailed,
+        /// An error between responses or in a head: nothing more can be read.
         Failed,
     }
 }
@@ -138,16 +140,16 @@ impl Receiving {
             (R::HeadReady, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::ContentEnd | I::Eof) => None,
 
             (R::Content, I::ContentEnd) => Some(R::Between),
-            (R::Content, I::Fault) => Some(R::Failed),
+            (R::Content, I::Fault) => Some(R::ContentFailed),
             (R::Content, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty) => None,
             (R::Content, I::FinalContent | I::FinalFaulty | I::FinalTunnel | I::Eof) => None,
 
-            (R::Faulty, I::Fault) => Some(R::Failed),
+            (R::Faulty, I::Fault) => Some(R::ContentFailed),
             (R::Faulty, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty | I::FinalContent) => None,
             (R::Faulty, I::FinalFaulty | I::FinalTunnel | I::ContentEnd | I::Eof) => None,
 
             (R::Tunnel, I::Eof) => Some(R::Ended),
-            (R::Tunnel, I::Fault) => Some(R::Failed),
+            (R::Tunnel, I::Fault) => Some(R::ContentFailed),
             (R::Tunnel, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty | I::FinalContent) => None,
             (R::Tunnel, I::FinalFaulty | I::FinalTunnel | I::ContentEnd) => None,
 
@@ -158,6 +160,9 @@ impl Receiving {
 
             (R::Ended, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty | I::FinalContent) => None,
             (R::Ended, I::FinalFaulty | I::FinalTunnel | I::ContentEnd | I::Eof | I::Fault) => None,
+
+            (R::ContentFailed, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty) => None,
+            (R::ContentFailed, I::FinalContent | I::FinalFaulty | I::FinalTunnel | I::ContentEnd | I::Eof | I::Fault) => None,
 
             (R::Failed, I::FirstByte | I::UnaskedByte | I::HeadEnd | I::Interim | I::FinalEmpty | I::FinalContent) => None,
             (R::Failed, I::FinalFaulty | I::FinalTunnel | I::ContentEnd | I::Eof | I::Fault) => None,

@@ -116,7 +116,7 @@ fn what_comes_too_late_in_a_trailer_is_refused() {
             let before = s.to_send().len();
             let mut trailers = Fields::new();
             trailers.append(&name, "x").unwrap();
-            assert!(matches!(s.finish(&trailers, &mut q), Err(Misuse::Trailer(_))), "{name}");
+            assert!(matches!(s.finish(&trailers, &mut q), Err(Error::Local(Misuse::Trailer(_)))), "{name}");
             assert_eq!(s.to_send().len(), before, "{name}");
         }
     }

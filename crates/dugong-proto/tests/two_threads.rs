@@ -127,7 +127,11 @@ fn sent_offer_not_at_all(world: &mut World) {
 
 fn finish(world: &mut World) {
     let finished = world.send.finish(&Fields::new(), &mut world.queue);
-    world.note(finished.map_or_else(|misuse| misuse.code().to_owned(), |()| "finished".to_owned()));
+    world.note(match finished {
+        Ok(()) => "finished".to_owned(),
+        Err(Error::Local(misuse)) => misuse.code().to_owned(),
+        Err(error) => error.to_string(),
+    });
 }
 
 fn proceed(world: &mut World) {
@@ -336,6 +340,6 @@ fn content_that_is_given_up_ends_the_connection_with_the_answer() {
     give_up(&mut world);
     assert_eq!(world.queue.close_reason(), Some(CloseReason::ContentNotSent));
     assert!(world.queue.is_response_due() && !world.queue.is_over());
-    assert_eq!(world.send.offer(5, &mut world.queue).map(drop), Err(Misuse::ContentRefused));
+    assert_eq!(world.send.offer(5, &mut world.queue).map(drop), Err(Misuse::ContentRefused.into()));
     assert_eq!(world.receive.poll_head(&mut world.queue), Ok(None::<HeadKind>));
 }

@@ -1,6 +1,7 @@
 //! How a task waits, and for how long.
 
 use std::fmt;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use super::runtime::Runtime;
 use super::transport::{Asks, Crossing, Polled, Transport};
 use crate::buffers;
 use crate::error::Error;
-use crate::halves::{Ends, Side};
+use crate::halves::{Ending, Ends, Side};
 use crate::patience::{Patience, more_exactly};
 use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
 use crate::transport::WaitingFor;
@@ -289,7 +290,12 @@ impl<'a, R: Runtime> Access<'a, R> {
         let mut duplex =
             Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
         let result = step(&mut duplex, &mut polled);
-        (result, polled.has_moved())
+        let has_moved = polled.has_moved();
+        if self.half.is_none() && result.is_err() && self.shared.is_final(&result) {
+            // There is nothing to read any more, so the server need not keep the connection either.
+            self.transport.shutdown(Shutdown::Both);
+        }
+        (result, has_moved)
     }
 
     /// Makes steps to their end.

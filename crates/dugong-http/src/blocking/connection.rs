@@ -13,7 +13,7 @@ use dugong_proto::{CloseReason, ResponseHead};
 use super::Pipeline;
 use super::response::Reader;
 use super::split::{RequestHalf, ResponseHalf};
-use super::{ContentWriter, Response, drive};
+use super::{ContentWriter, Response, close_if_final, drive};
 use crate::config::Config;
 use crate::error::{Error, Requests};
 use crate::patience::Patience;
@@ -216,7 +216,9 @@ impl Connection {
         let deadline_only = self.patience.deadline_only();
         let (mut duplex, mut transport, _) = self.duplex();
         loop {
-            match duplex.await_continue(&mut transport)? {
+            let step = duplex.await_continue(&mut transport);
+            close_if_final(transport, duplex.shared, &step);
+            match step? {
                 Progress::Done(came) => return Ok(came),
                 Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => break,
                 // However often something comes that is no answer.
@@ -295,7 +297,9 @@ impl Connection {
         step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
     ) -> Result<T, Error> {
         let (mut duplex, transport, patience) = self.duplex();
-        drive(&mut duplex, transport, patience, waiting_for, step)
+        let result = drive(&mut duplex, transport, patience, waiting_for, step);
+        close_if_final(transport, duplex.shared, &result);
+        result
     }
 
     pub(crate) fn duplex(&mut self) -> (Duplex<'_>, &Transport, &Patience) {

@@ -12,11 +12,12 @@ pub use pipeline::Pipeline;
 pub use response::Response;
 pub use split::{RequestHalf, ResponseHalf};
 
+use std::net::Shutdown;
 use std::time::Instant;
 
 use crate::error::Error;
 use crate::patience::{Patience, more_exactly};
-use crate::step::{Duplex, Interest, Progress};
+use crate::step::{Duplex, Interest, Progress, Shared};
 use crate::transport::{Expiry, Transport, WaitingFor, wait_uninterrupted};
 
 /// Runs a step to its end, waiting as long as `patience` says each time that it has to.
@@ -36,6 +37,13 @@ fn drive<T>(
                 wait(transport, interest, patience, waiting_for, duplex.until())?;
             }
         }
+    }
+}
+
+/// After the error that ends the connection there is nothing to read any more, so the server need not keep it either.
+pub(super) fn close_if_final<T>(transport: &Transport, shared: &Shared, result: &Result<T, Error>) {
+    if result.is_err() && shared.is_final(result) {
+        transport.shutdown(Shutdown::Both);
     }
 }
 

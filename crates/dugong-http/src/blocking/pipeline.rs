@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{Connection, Response, wait};
+use super::{Connection, Response, close_if_final, wait};
 use crate::error::Error;
 use crate::patience::more_exactly;
 use crate::pipeline::Window;
@@ -96,7 +96,9 @@ where
         let (mut duplex, mut stream, patience) = self.connection.duplex();
         patience.check(WaitingFor::Response)?;
         loop {
-            match self.window.step(&mut duplex, &mut stream)? {
+            let step = self.window.step(&mut duplex, &mut stream);
+            close_if_final(stream, duplex.shared, &step);
+            match step? {
                 Progress::Done(false) => return Ok(None),
                 Progress::Done(true) => return Ok(Some(self.connection.reader().current_response())),
                 Progress::Needs(interest) => {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use dugong_proto::Content;
 
-use super::drive;
+use super::{close_if_final, drive};
 use crate::error::Error;
 use crate::halves::Ends;
 use crate::patience::Patience;
@@ -38,8 +38,9 @@ impl<'a> Reader<'a> {
         let mut duplex = Duplex { sending: self.sending.as_deref_mut(), receiving: Some(self.receiving), shared: self.shared };
         let result = drive(&mut duplex, self.transport, self.patience, WaitingFor::Response, step);
         self.receiving.tell_complete(self.shared);
-        if let Some(ends) = self.ends {
-            ends.something_was_read(&result);
+        match self.ends {
+            Some(ends) => drop(ends.something_was_read(&result)),
+            None => close_if_final(self.transport, self.shared, &result),
         }
         result
     }

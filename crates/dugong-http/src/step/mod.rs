@@ -387,7 +387,7 @@ impl Shared {
     /// The connection was cut at this end: what can be read ends, but not because the peer said so.
     pub fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
         self.write_failed.get_or_init(|| kind);
-        self.queue().close(reason);
+        self.queue().stop_sending(reason);
     }
 
     /// Whether nothing more can be written: writing failed, or the connection was cut at this end.
@@ -399,6 +399,47 @@ impl Shared {
     fn sending_failed(&self, error: io::Error) -> Error {
         self.cut(error.kind(), CloseReason::Broken);
         Error::of_sending(error, &self.queue())
+    }
+
+    /// The queue, which is told how much was received before the write that is about to be made.
+    #[inline]
+    fn queue_before_write(&self, receiver: Option<&Receiving>) -> MutexGuard<'_, Outstanding> {
+        let mut queue = self.queue();
+        if let Some(receiver) = receiver {
+            receiver.half.note_received(&mut queue);
+        }
+        queue
+    }
+
+    /// An error of the core that ends sending; if a write failed, as that write reported it.
+    pub(crate) fn over(&self, error: dugong_proto::Error, queue: &Outstanding) -> Error {
+        match self.write_failed.get() {
+            Some(&kind) if error == dugong_proto::Error::Closed(CloseReason::Broken) => Error::of_sending(kind.into(), queue),
+            _ => Error::of_core(error, queue, None),
+        }
+    }
+
+    /// Why what waits to be sent has to be given up, if so. It is no error if the response to the last request says it all.
+    fn gives_up(&self, queue: &Outstanding) -> Option<Result<(), Error>> {
+        let error = queue.sending_is_over()?;
+        let is_told = queue.failure().is_none() && queue.is_last_answered();
+        Some(if is_told { Ok(()) } else { Err(self.over(error, queue)) })
+    }
+
+    /// Whether `result` is the error after which nothing can be sent or read any more.
+    pub(crate) fn is_final<T>(&self, result: &Result<T, Error>) -> bool {
+        result.as_ref().is_err_and(|error| error.requests().is_some()) && self.queue().is_over()
+    }
+
+    /// The error that ended the connection, or that ended sending.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        let queue = self.queue();
+        queue.failure().map(|error| self.over(error, &queue))
+    }
+
+    fn check_failure(&self) -> Result<(), Error> {
+        self.failure().map_or(Ok(()), Err)
     }
 
     fn tell(&self, event: &Event<'_>) {

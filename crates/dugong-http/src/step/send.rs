@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
-use dugong_proto::{CloseReason, Content, Fields, HeadKind, Misuse, Outstanding};
+use dugong_proto::{Content, Error as CoreError, Fields, HeadKind, Misuse};
 
 use super::{Duplex, Interest, Progress, Shared, Upload, refused};
 use crate::error::Error;
@@ -50,8 +50,9 @@ impl Duplex<'_> {
     /// As for [`send_request`](Duplex::send_request).
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
-        self.look_for_unasked(stream)?;
         let shared = self.shared;
+        shared.check_failure()?;
+        self.look_for_unasked(stream)?;
         let sender = self.sender();
         // What was given up is not waited for.
         let is_on_its_way = sender.upload.is_some() && (sender.half.owes_content() || shared.queue().close_reason().is_none());
@@ -109,10 +110,11 @@ impl Duplex<'_> {
         Ok(self.sender().half.take_in_vain(head, &mut shared.queue())?)
     }
 
-    /// Whether nothing more may be sent: a response has come that says that the connection ends with it (RFC 9112 §9.6).
+    /// Whether nothing more may be sent: the connection has failed, or a response has come that says that it ends with it
+    /// (RFC 9112 §9.6).
     #[must_use]
     pub fn is_pointless(&self) -> bool {
-        is_pointless(&self.shared.queue())
+        self.shared.queue().sending_is_over().is_some()
     }
 
     /// Before the first request after a pause: whatever has arrived, nobody asked for it.
@@ -140,6 +142,7 @@ impl Duplex<'_> {
 
     /// Sends content that was given with the last request to its end, before anything can follow it.
     pub(crate) fn finish_upload(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
+        self.shared.check_failure()?;
         while self.sender().upload.is_some() {
             if let Progress::Needs(interest) = self.flush(stream)? {
                 return Ok(Progress::Needs(interest));
@@ -162,28 +165,32 @@ impl Duplex<'_> {
 
     /// Sends what there is to send, as far as that is possible now: the send buffer, and content that was given with the last
     /// request, unless that waits for the answer to its expectation.
+    ///
+    /// If sending [is over](dugong_proto::Outstanding::sending_is_over), it is given up, and the error says why, unless the response
+    /// to the last request does.
     pub(crate) fn write_pending(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         let shared = self.shared;
-        let sender = self.sender();
+        let sender = self.sending.as_mut().expect("a step that sends needs the sending side");
         if sender.upload.is_none() && sender.half.to_send().is_empty() {
             return flush(shared, stream);
         }
+        let receiver = self.receiving.as_deref();
         while let Some(upload) = &mut sender.upload {
             let content = &upload.content[upload.sent..];
-            let mut queue = shared.queue();
-            if is_pointless(&queue) {
+            let mut queue = shared.queue_before_write(receiver);
+            if let Some(given_up) = shared.gives_up(&queue) {
                 sender.give_up();
-                return Ok(Progress::Done(()));
+                return given_up.map(Progress::Done);
             }
             let offer = sender.half.offer(content.len(), &mut queue);
             drop(queue);
             let offer = match offer {
                 Ok(offer) => offer,
-                Err(Misuse::AwaitContinue) if upload.until.is_some_and(|until| until <= Instant::now()) => {
+                Err(CoreError::Local(Misuse::AwaitContinue)) if upload.until.is_some_and(|until| until <= Instant::now()) => {
                     sender.half.proceed_without_continue(&mut shared.queue());
                     continue;
                 }
-                Err(Misuse::AwaitContinue) => break,
+                Err(CoreError::Local(Misuse::AwaitContinue)) => break,
                 // A final response came instead; it says what became of the request.
                 Err(_) => {
                     sender.upload = None;
@@ -210,10 +217,10 @@ impl Duplex<'_> {
             }
         }
         while !sender.half.to_send().is_empty() {
-            let mut queue = shared.queue();
-            if is_pointless(&queue) {
+            let mut queue = shared.queue_before_write(receiver);
+            if let Some(given_up) = shared.gives_up(&queue) {
                 sender.give_up();
-                return Ok(Progress::Done(()));
+                return given_up.map(Progress::Done);
             }
             sender.half.sending(&mut queue);
             drop(queue);
@@ -281,11 +288,13 @@ impl Duplex<'_> {
         let shared = self.shared;
         let mut is_retry = false;
         loop {
-            let sender = self.sender();
+            let sender = self.sending.as_mut().expect("a step that sends needs the sending side");
             if sender.upload.is_some() {
                 return refused(Misuse::NoContentDue);
             }
-            let offer = sender.half.offer(content.len(), &mut shared.queue())?;
+            let mut queue = shared.queue_before_write(self.receiving.as_deref());
+            let offer = sender.half.offer(content.len(), &mut queue).map_err(|error| shared.over(error, &queue))?;
+            drop(queue);
             if offer.take == 0 {
                 return Ok(Progress::Done(0));
             }
@@ -366,7 +375,9 @@ impl Duplex<'_> {
         if sender.upload.is_some() {
             return refused(Misuse::NoContentDue);
         }
-        sender.half.finish(trailers, &mut shared.queue())?;
+        let mut queue = shared.queue();
+        sender.half.finish(trailers, &mut queue).map_err(|error| shared.over(error, &queue))?;
+        drop(queue);
         self.write_pending(stream)?;
         Ok(())
     }
@@ -380,14 +391,16 @@ impl Duplex<'_> {
         let shared = self.shared;
         let mut needs = None;
         loop {
-            match self.sender().half.offer(0, &mut shared.queue()) {
-                Err(Misuse::AwaitContinue) => {}
+            let mut queue = shared.queue();
+            match self.sender().half.offer(0, &mut queue) {
+                Err(CoreError::Local(Misuse::AwaitContinue)) => {}
                 // Content that was given was sent meanwhile, since the server was silent for long enough.
-                Err(Misuse::NoContentDue) if needs.is_some() => return Ok(Progress::Done(Continue::Send)),
-                Err(Misuse::ContentRefused) => return Ok(Progress::Done(Continue::Refused)),
-                Err(misuse) => return refused(misuse),
+                Err(CoreError::Local(Misuse::NoContentDue)) if needs.is_some() => return Ok(Progress::Done(Continue::Send)),
+                Err(CoreError::Local(Misuse::ContentRefused)) => return Ok(Progress::Done(Continue::Refused)),
+                Err(error) => return Err(shared.over(error, &queue)),
                 Ok(_) => return Ok(Progress::Done(Continue::Send)),
             }
+            drop(queue);
             if let Some(interest) = needs {
                 return Ok(Progress::Needs(interest));
             }
@@ -410,11 +423,6 @@ impl Duplex<'_> {
 /// Whether writing, which wanted something from the peer (as TLS may), has to be tried once more: reading may have taken it.
 fn may_have_been_read(interest: Interest, is_retry: &mut bool) -> bool {
     !interest.writes() && !std::mem::replace(is_retry, true)
-}
-
-fn is_pointless(queue: &Outstanding) -> bool {
-    use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
-    queue.close_reason().is_some_and(|why| matches!(why, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose))
 }
 
 /// Has the stream hand on what it holds back.

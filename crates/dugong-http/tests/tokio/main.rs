@@ -31,6 +31,8 @@ mod tls;
 mod transcripts;
 #[path = "../truncation.rs"]
 mod truncation;
+#[path = "../verdicts.rs"]
+mod verdicts;
 #[path = "../worst_moments.rs"]
 mod worst_moments;
 

@@ -108,6 +108,7 @@ fn connection_with_five_requests() -> Connection {
         let head = RequestHead::new(Method::new(method).expect("a valid method"), target).expect("a valid target");
         connection.send_request(&head).expect("a valid request");
     }
+    connection.sent(connection.to_send().len());
     connection
 }
 
