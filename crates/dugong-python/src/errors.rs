@@ -107,6 +107,11 @@ pub(crate) fn misuse(misuse: Misuse) -> PyErr {
     }
 }
 
+/// Whether the peer sent what cannot be read, so that `read_raw` can show it.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::Remote { .. } | Error::Unsupported { .. })
+}
+
 /// An error of a connection, as an exception. `unanswered` makes the list for `ConnectionClosed`.
 pub(crate) fn exception<'py>(
     py: Python<'py>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 
 use dugong_http::step::{Duplex, Interest, Receiving, Sending, Shared};
-use dugong_http::{CloseReason, Error, Requests};
+use dugong_http::{CloseReason, Error, Malformed, Requests};
 use parking_lot::{Mutex, ReentrantMutex};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) told: AtomicBool,
     /// The thread that has read last.
     pub(crate) reader: Mutex<Option<ThreadId>>,
+    /// The caller was told that what the peer sent cannot be read.
+    unreadable: AtomicBool,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
     response: Mutex<Option<Py<PyAny>>>,
     /// How many steps have transferred something since anybody had to wait.
@@ -116,6 +118,7 @@ impl Link {
             torn: AtomicBool::new(false),
             told: AtomicBool::new(false),
             reader: Mutex::default(),
+            unreadable: AtomicBool::new(false),
             response: Mutex::default(),
             spree: AtomicU32::new(0),
             process: std::process::id(),
@@ -163,6 +166,17 @@ impl Link {
             }
         }
         true
+    }
+
+    /// Ends both directions if nothing can be sent or read any more. What has arrived can be looked at with `read_raw`.
+    pub(crate) fn shut_down_if_over(&self, py: Python<'_>) {
+        let is_over = {
+            let queue = self.shared.queue();
+            queue.is_over() && queue.failure().is_some()
+        };
+        if is_over && let Some(transport) = self.transport() {
+            transport.shut_down(py);
+        }
     }
 
     /// Whether a response can be read: one is due, or will be when the rest of its request has gone out, which is up to the
@@ -242,7 +256,18 @@ impl Link {
         if self.is_closed() {
             return self.gone(py);
         }
+        if errors::is_unreadable(&error) {
+            self.unreadable.store(true, Ordering::Release);
+        }
+        if let (Error::Remote { what: Malformed::EarlyResponse, .. }, Some((method, path))) = (&error, self.oldest(py)) {
+            return errors::InvalidResponse::new_err(format!("{error} ({method} {path})"));
+        }
         errors::exception(py, error, |requests| self.unanswered(py, requests))
+    }
+
+    /// Whether the caller knows that what the peer sent cannot be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Acquire)
     }
 
     /// `ConnectionClosed`, since `disconnect` was called.
@@ -415,6 +440,14 @@ impl Grip {
             self.link.spree.fetch_add(1, Ordering::Relaxed);
         }
         result
+    }
+
+    /// The error by which what was received ended the connection, if so.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        if self.link.shared.is_cut() {
+            return None;
+        }
+        self.link.shared.failure()
     }
 
     /// The engine's view of the halves that there are.

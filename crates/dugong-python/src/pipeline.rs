@@ -1,7 +1,6 @@
 //! `pipeline`: many requests through one connection, with many in flight, that cannot deadlock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use dugong_http::step::{InFlight, Interest, Progress};
@@ -461,15 +460,16 @@ impl State {
             if link.is_closed() {
                 return Err(link.gone(py));
             }
+            if let Some(error) = grip.failure() {
+                return if link.shared.queue().is_empty() { Err(grip.exception(py, error)) } else { Ok(Sent::UntilRead) };
+            }
             if sender.is_owing() {
                 return state_error("the body of the previous request has not been written completely");
             }
             check_torn(link)?;
             match grip.duplex(Some(sender), Some(receiver)).take_request(current.prepared.request(), wire) {
                 Ok(Progress::Done(_)) => {
-                    link.refused.store(false, Ordering::Release);
-                    link.silent.store(false, Ordering::Release);
-                    current.prepared.ask(py, link);
+                    current.prepared.taken(py, link);
                     Ok(Sent::All)
                 }
                 Ok(Progress::Needs(interest)) => Ok(Sent::UntilReady(interest)),
@@ -498,6 +498,10 @@ impl Task for Next {
         let pipeline = pipeline.get();
         pipeline.with(|state| {
             let step = self.go_on(connection, pipeline, state);
+            if let (Err(_), Some((link, _))) = (&step, &state.begun) {
+                // After the error that ends the connection a pipeline has nothing to read, so the server need not keep it.
+                link.shut_down_if_over(py);
+            }
             if let (Err(_), Some((_, reading))) = (&step, &mut state.collecting) {
                 reading.let_go();
             }

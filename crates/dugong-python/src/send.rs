@@ -354,11 +354,6 @@ impl Prepared {
         &self.path
     }
 
-    /// The request was taken; its response is due.
-    pub(crate) fn ask(&self, py: Python<'_>, link: &Link) {
-        link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
-    }
-
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.method)?;
         visit.call(&self.path)
@@ -369,6 +364,14 @@ impl Prepared {
         grip.send(py, |sender, receiver, wire| {
             if grip.link.is_closed() {
                 return Err(grip.link.gone(py));
+            }
+            if let Some(error) = grip.failure() {
+                if errors::is_unreadable(&error) || is_unasked(&error) {
+                    return Err(grip.exception(py, error));
+                }
+                // Whoever asks for the response is told (statement 14.3).
+                sender.sending.give_up_content(&grip.link.shared);
+                return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
             }
             if sender.is_owing() {
                 return state_error("the body of the previous request has not been written completely");
@@ -385,21 +388,24 @@ impl Prepared {
                     return Err(grip.link.lost(py, "the connection was lost"));
                 }
                 // The peer will not answer; whoever asks for the response is told so (statement 14.3).
-                Err(Error::Closed { cause: Closed::InOrder(reason), .. }) if reason != CloseReason::RequestTimeout => {
-                    self.in_vain(py, grip, sender)?;
-                    None
+                Err(error @ Error::Closed { cause: Closed::InOrder(_), .. }) if !is_unasked(&error) => {
+                    return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
                 }
                 Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => {
-                    self.in_vain(py, grip, sender)?;
-                    None
+                    return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
                 }
                 Err(error) => return Err(grip.exception(py, error)),
             };
-            grip.link.refused.store(false, Ordering::Release);
-            grip.link.silent.store(false, Ordering::Release);
-            self.ask(py, &grip.link);
+            self.taken(py, &grip.link);
             Ok(Ok(number))
         })
+    }
+
+    /// The request was taken; its response is due.
+    pub(crate) fn taken(&self, py: Python<'_>, link: &Link) {
+        link.refused.store(false, Ordering::Release);
+        link.silent.store(false, Ordering::Release);
+        link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
     }
 
     /// One attempt; also what is known of the end of the connection.
@@ -425,9 +431,11 @@ impl Prepared {
         (grip.duplex(Some(sender), None).take_request(&self.request, wire), End::Unseen)
     }
 
-    fn in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<()> {
+    /// Takes the request, of which nothing will be sent: reading its response says why.
+    fn take_in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<()> {
         let taken = grip.duplex(Some(sender), None).take_in_vain(&self.request);
         taken.map_err(|error| grip.exception(py, error))?;
+        self.taken(py, &grip.link);
         sender.in_vain = match self.content {
             _ if self.given => None,
             Announced::Length(length) if length > 0 => Some(InVain::Left(length)),
@@ -436,6 +444,12 @@ impl Prepared {
         };
         Ok(())
     }
+}
+
+/// Whether the connection ended because the peer sent what nobody asked for (statement 14.6).
+fn is_unasked(error: &Error) -> bool {
+    let Error::Closed { cause: Closed::InOrder(reason), .. } = error else { return false };
+    matches!(reason, CloseReason::RequestTimeout | CloseReason::UnaskedBytes)
 }
 
 /// What is known of the end of the connection.
@@ -502,6 +516,13 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
                     Ok(Progress::Needs(interest)) => interest,
                     Err(error) => return Ok(Err(error)),
                 }
+            }
+            // A response says that the rest is not wanted, or what has arrived cannot be read: reading will tell which
+            // (statements 9.7, 14.3).
+            Err(_) if !grip.link.shared.is_cut() && grip.duplex(None, None).is_pointless() => {
+                sender.sending.give_up_content(&grip.link.shared);
+                let is_failed = grip.failure().is_some();
+                return Ok(Ok(if is_failed { Flushed::Pointless } else { Flushed::Done }));
             }
             Err(error) => {
                 // The peer may have said why it does not take the rest.

@@ -139,6 +139,7 @@ impl Task for Finish {
                     None => {}
                 }
                 check_torn(&grip.link)?;
+                check_owing(&grip, sender)?;
                 allow_silence(&grip, sender);
                 let finished = grip.duplex(Some(sender), None).finish_content(&trailers, wire);
                 finished.map_err(|error| match error {
@@ -200,7 +201,11 @@ fn write_some(
         return Err(errors::misuse(Misuse::ContentRefused));
     }
     check_torn(link)?;
+    check_owing(grip, sender)?;
     allow_silence(grip, sender);
+    if let Some(error) = grip.failure() {
+        return Err(given_up(py, grip, sender, error));
+    }
     if sender.sending.half().owes_content() && grip.duplex(None, None).is_pointless() {
         // The peer has said that it closes: the rest would go nowhere, and its response will never come (statement 14.3).
         let left = sender.sending.half().content_left();
@@ -239,11 +244,23 @@ fn write_some(
     }
 }
 
+/// Refuses to write where no body is due: also after an error, with which the body counts as complete (statement 9.7).
+fn check_owing(grip: &Grip, sender: &Sender) -> PyResult<()> {
+    match sender.sending.half().owes_content() || grip.link.shared.failure().is_none() {
+        true => Ok(()),
+        false => Err(errors::misuse(Misuse::NoContentDue)),
+    }
+}
+
 /// Sending failed: the request counts as complete, and its response can be read if there is one (statement 9.7).
+///
+/// What the peer sent may be unreadable. Reading says so, and after that everything does.
 fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> PyErr {
-    let exception = grip.exception(py, error);
     sender.sending.give_up_content(&grip.link.shared);
-    exception
+    if errors::is_unreadable(&error) && !grip.link.is_unreadable() {
+        return grip.link.lost(py, "the peer sent what cannot be read before the body was sent; reading the response says more");
+    }
+    grip.exception(py, error)
 }
 
 /// After the last byte was taken: hands it to the system.
