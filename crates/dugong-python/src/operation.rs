@@ -40,13 +40,15 @@ struct Running {
     task: Box<dyn Task>,
     /// Since when nothing was transferred.
     patience: Patience,
+    /// What it has yielded for last.
+    waited_for: Option<Need>,
     begun: bool,
 }
 
 impl Operation {
     pub(crate) fn new(connection: &Bound<'_, HTTPConnection>, task: impl Task + 'static) -> Self {
         let (connection, patience) = (connection.clone().unbind(), Patience::default());
-        let running = Running { connection, task: Box::new(task), patience, begun: false };
+        let running = Running { connection, task: Box::new(task), patience, waited_for: None, begun: false };
         Operation { state: Mutex::new(State::Suspended(running)), awaited: AtomicBool::new(false) }
     }
 
@@ -201,6 +203,9 @@ impl Running {
                 return Ok(Ok(py.None()));
             }
         }
+        if let Some(need) = self.waited_for.take() {
+            self.patience.before_step(&need, connection.get().limit());
+        }
         loop {
             let need = match self.task.step(connection)? {
                 Step::Done(value) => return Ok(Err(value)),
@@ -219,6 +224,7 @@ impl Running {
                 // For drivers that can wait no longer than that: see `AioFuture`.
                 poll_needed.setattr(intern!(py, "_timeout"), most.as_secs_f64())?;
             }
+            self.waited_for = Some(need);
             return Ok(Ok(poll_needed.unbind()));
         }
     }

@@ -70,12 +70,14 @@ pub(crate) struct Need {
 #[derive(Default)]
 pub(crate) struct Patience {
     since: Option<Instant>,
+    /// The limit has passed and the descriptor was not ready: the step that follows is the last attempt.
+    is_last: bool,
 }
 
 impl Patience {
     /// What is left of `limit`: zero when it has passed, `None` if there is none.
     pub(crate) fn left(&mut self, need: &Need, limit: Option<Duration>) -> Option<Duration> {
-        if need.moved {
+        if need.moved && !self.is_last {
             self.renew();
         }
         let Some(limit) = limit else {
@@ -86,9 +88,16 @@ impl Patience {
         Some(limit.saturating_sub(since.elapsed()))
     }
 
+    /// A step is about to be made that has waited for `need`. If the limit has passed and nothing is ready, what the system takes
+    /// in that step is no progress: it says that there is room only when there is much, and takes some bytes before.
+    pub(crate) fn before_step(&mut self, need: &Need, limit: Option<Duration>) {
+        let has_passed = self.since.zip(limit).is_some_and(|(since, limit)| since.elapsed() >= limit);
+        self.is_last = has_passed && matches!(wait(&need.on, need.interest, Some(Instant::now())), Ok(false));
+    }
+
     /// Something has happened.
     pub(crate) fn renew(&mut self) {
-        self.since = None;
+        *self = Patience::default();
     }
 }
 
@@ -157,7 +166,7 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
                 }
                 match block(connection.py(), &need, need.at_most(left)) {
                     Ok(true) => patience.renew(),
-                    Ok(false) => {}
+                    Ok(false) => patience.before_step(&need, connection.get().limit()),
                     Err(error) => {
                         task.interrupted(connection);
                         return Err(error);

@@ -659,3 +659,88 @@ def test_17_3_a_future_that_is_done_leaves_no_timer(serve: Serve) -> None:
     conn.timeout = LIMIT
     run(main())
     go_on.set()
+
+
+class Leftovers:
+    """A socket whose peer takes nothing. Whenever it is asked again, it takes one byte more, though it was not ready.
+
+    So do the buffers of the system: they say that there is room only when there is much.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.taken = 0
+        self.is_full = False
+
+    def send(self, data: Any) -> int:
+        if not self.taken:
+            sent = self.sock.send(data)
+            while True:
+                try:
+                    self.sock.send(bytes(1 << 16))
+                except BlockingIOError:
+                    break
+            self.taken = 1
+            return sent
+        self.is_full = not self.is_full
+        if self.is_full:
+            raise ssl.SSLWantWriteError
+        self.taken += 1
+        assert self.taken < 10, 'the limit has begun anew'
+        return 1
+
+    def recv_into(self, buffer: Any) -> int:
+        raise ssl.SSLWantReadError
+
+    def recv(self, size: int) -> bytes:
+        raise ssl.SSLWantReadError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+class LeftoversContext:
+    def wrap_socket(self, sock: socket.socket, *, server_hostname: str) -> Leftovers:
+        return Leftovers(sock)
+
+
+@pytest.mark.parametrize('body', ['given', 'written'])
+@pytest.mark.parametrize('way', ['regular', 'iterator', 'future', 'await'])
+def test_17_1_what_the_system_takes_in_a_last_attempt_does_not_begin_it_anew(
+    serve_plain: Serve, way: str, body: str
+) -> None:
+    conn = serve_plain(lambda peer: never.wait(LIMIT))
+    context: Any = LeftoversContext()
+    conn.ssl_context = context
+    conn.timeout = 0.05
+
+    def stall(method: str, *args: Any) -> None:
+        if way == 'regular':
+            getattr(conn, method)(*args)
+            return
+        iterator = getattr(conn, 'co_' + method)(*args)
+        if way == 'iterator':
+            drive(iterator)
+        elif way == 'future':
+            run(future(iterator))
+        else:
+            run(awaited(iterator))
+
+    async def future(iterator: Any) -> None:
+        await AioFuture(iterator)
+
+    async def awaited(iterator: Any) -> None:
+        await iterator
+
+    try:
+        if body == 'written':
+            conn.send_request('PUT', '/', body=BodyFollowing(1 << 20))
+        with pytest.raises(ConnectionTimedOut):
+            if body == 'written':
+                stall('write', bytes(1 << 20))
+            else:
+                stall('send_request', 'PUT', '/', None, bytes(1 << 20))
+    finally:
+        conn.disconnect()
+        never.set()
+        never.clear()

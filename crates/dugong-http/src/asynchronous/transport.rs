@@ -134,7 +134,7 @@ impl<R: Runtime> Transport<R> {
         asks: Asks,
     ) -> Polled<'a, 'w, R> {
         let layers = self.layers();
-        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false, asks }, layers }
+        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false, received: false, asks }, layers }
     }
 
     /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
@@ -146,7 +146,8 @@ impl<R: Runtime> Transport<R> {
         if let Some(layers) = &brought.layers
             && let Some(mut session) = layers.session()
         {
-            let mut bottom = Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false, asks: Asks::Runtime };
+            let mut bottom =
+                Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false, received: false, asks: Asks::Runtime };
             session.close_notify(&mut bottom);
         }
         let closed = brought.stream().poll_close(cx);
@@ -224,6 +225,8 @@ struct Bottom<'a, 'w, R: Runtime> {
     crossing: Option<(&'a Crossing, Side)>,
     /// Bytes have gone one way or the other.
     moved: bool,
+    /// Bytes have been received, or the end of the stream.
+    received: bool,
     asks: Asks,
 }
 
@@ -243,6 +246,11 @@ impl<R: Runtime> Polled<'_, '_, R> {
     /// Whether bytes have gone one way or the other.
     pub(super) fn has_moved(&self) -> bool {
         self.bottom.moved
+    }
+
+    /// Whether bytes have come from the peer.
+    pub(super) fn has_received(&self) -> bool {
+        self.bottom.received
     }
 }
 
@@ -275,10 +283,19 @@ impl<R: Runtime> Stream for Polled<'_, '_, R> {
 impl<R: Runtime> Bottom<'_, '_, R> {
     /// Whether the runtime need not be asked after the system has.
     #[inline]
-    fn is_enough(&mut self, progress: Progress<usize>) -> bool {
+    fn is_enough(&mut self, direction: Direction, progress: Progress<usize>) -> bool {
         let is_done = matches!(progress, Progress::Done(_));
-        self.moved |= is_done;
+        if is_done {
+            self.note(direction);
+        }
         is_done || self.asks == Asks::SystemAlone
+    }
+
+    /// Bytes have gone this way.
+    #[inline]
+    fn note(&mut self, direction: Direction) {
+        self.moved = true;
+        self.received |= direction == Direction::Read;
     }
 
     #[inline]
@@ -296,8 +313,9 @@ impl<R: Runtime> Bottom<'_, '_, R> {
         };
         match polled {
             Poll::Ready(result) => {
-                self.moved |= result.is_ok();
-                Ok(Progress::Done(result?))
+                let result = result?;
+                self.note(direction);
+                Ok(Progress::Done(result))
             }
             Poll::Pending => Ok(Progress::Needs(match direction {
                 Direction::Read => Interest::READ,
@@ -314,7 +332,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
             && self.asks != Asks::Runtime
         {
             let read = socket(R::registered(registered)).read(buffer)?;
-            if self.is_enough(read) {
+            if self.is_enough(Direction::Read, read) {
                 return Ok(read);
             }
         }
@@ -332,7 +350,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         if let Way::Socket(registered) = self.way {
             let written = socket(R::registered(registered)).write(pieces)?;
-            if self.is_enough(written) {
+            if self.is_enough(Direction::Write, written) {
                 return Ok(written);
             }
         }

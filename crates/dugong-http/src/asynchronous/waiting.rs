@@ -96,6 +96,13 @@ impl<R: Runtime> Waiting<R> {
         self.clock.as_ref().map_or(Ok(()), |clock| clock.patience.check(waiting_for))
     }
 
+    /// Whether a limit for this had passed before the step that is about to be made.
+    fn has_expired(&self, waiting_for: WaitingFor) -> bool {
+        let Some(clock) = &self.clock else { return false };
+        let expiry = clock.began.and_then(|began| clock.patience.expiry(waiting_for, began));
+        expiry.is_some_and(|expiry| expiry.at <= Instant::now())
+    }
+
     /// After a step that needs something: pending, an error if that has lasted too long, or ready when it is time for another step
     /// anyway.
     fn poll(
@@ -237,7 +244,9 @@ impl<'a, R: Runtime> Access<'a, R> {
     ) -> Poll<Result<T, Error>> {
         self.waiting.check(waiting_for)?;
         loop {
-            let (result, has_moved) = self.step(cx, self.asks, &mut step);
+            let is_last = self.waiting.has_expired(waiting_for);
+            let (result, moved) = self.step(cx, self.asks, &mut step);
+            let has_moved = moved.counts(is_last);
             if let Some(result) = done(result) {
                 return Poll::Ready(result);
             }
@@ -254,10 +263,10 @@ impl<'a, R: Runtime> Access<'a, R> {
                 return Poll::Pending;
             };
             if let Err(timed_out) = waited {
-                let (result, has_moved) = self.step(cx, Asks::SystemAlone, &mut step);
+                let (result, moved) = self.step(cx, Asks::SystemAlone, &mut step);
                 match done(result) {
                     Some(result) => return Poll::Ready(result),
-                    None if has_moved => {}
+                    None if moved.counts(true) => {}
                     None => return Poll::Ready(Err(timed_out)),
                 }
             }
@@ -277,25 +286,25 @@ impl<'a, R: Runtime> Access<'a, R> {
         }
     }
 
-    /// Makes a step; also says whether bytes have gone one way or the other.
+    /// Makes a step; also says which way bytes have gone.
     #[inline]
     pub(super) fn step<T>(
         &mut self,
         cx: &mut Context<'_>,
         asks: Asks,
         step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
-    ) -> (Result<Progress<T>, Error>, bool) {
+    ) -> (Result<Progress<T>, Error>, Moved) {
         let crossing = self.half.as_ref().and_then(|half| Some((half.crossing?, half.side)));
         let mut polled = self.transport.polled(cx, crossing, asks);
         let mut duplex =
             Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
         let result = step(&mut duplex, &mut polled);
-        let has_moved = polled.has_moved();
+        let moved = Moved { any: polled.has_moved(), received: polled.has_received() };
         if self.half.is_none() && result.is_err() && self.shared.is_final(&result) {
             // There is nothing to read any more, so the server need not keep the connection either.
             self.transport.shutdown(Shutdown::Both);
         }
-        (result, has_moved)
+        (result, moved)
     }
 
     /// Makes steps to their end.
@@ -310,6 +319,21 @@ impl<'a, R: Runtime> Access<'a, R> {
 
     pub(super) fn duplex(&mut self) -> Duplex<'_> {
         Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared }
+    }
+}
+
+/// Which way bytes have gone in a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    any: bool,
+    received: bool,
+}
+
+impl Moved {
+    /// Whether the wait begins anew. In the last attempt, after a limit has passed, the system may take some bytes though it has
+    /// not said so: it says that there is room when there is much. That is no progress of the peer's.
+    fn counts(self, is_last: bool) -> bool {
+        if is_last { self.received } else { self.any }
     }
 }
 

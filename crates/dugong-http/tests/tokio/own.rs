@@ -635,3 +635,45 @@ fn a_limit_that_is_set_behind_a_request_holds_for_its_response() {
         assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Response, .. }), "{error:?}");
     });
 }
+
+/// A stream that takes one byte whenever it is asked again, and never says that it can take more.
+struct Leftovers {
+    is_full: bool,
+    taken: usize,
+}
+
+impl real::asynchronous::PollStream for Leftovers {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
+        self.is_full = !self.is_full;
+        if self.is_full {
+            return Poll::Pending;
+        }
+        self.taken += 1;
+        assert!(self.taken < 10, "the limit has begun anew");
+        Poll::Ready(Ok(1))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn what_the_system_takes_in_a_last_attempt_does_not_begin_a_limit_anew() {
+    run(async {
+        let config = Config::new().timeout(Duration::from_millis(20));
+        let stream = Leftovers { is_full: false, taken: 0 };
+        let mut connection = Connection::over_poll_stream(&config, stream, &Origin::http("origin", 80)).await.unwrap();
+        connection.send_request(Request::put("/").body(vec![0; 1000])).await.unwrap();
+        let error = connection.flush().await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Sending, .. }), "{error:?}");
+    });
+}
