@@ -66,10 +66,8 @@ impl Manners {
             return;
         }
         // The server is slow: its silence with several requests in flight says nothing.
-        if self.lone == Some(Refusal::IsSilent) {
-            self.lone = None;
-            self.strikes = 0;
-        }
+        self.strikes = 0;
+        self.lone = self.lone.filter(|&how| how == Refusal::Closes);
         self.patience = self.slowest.saturating_mul(3);
     }
 
@@ -136,6 +134,14 @@ mod tests {
         manners.refused(Refusal::IsSilent, 0);
         manners.lone_answer(7 * SECOND);
         assert_eq!(manners.one_at_a_time(), Some(Refusal::IsSilent));
+        // Nor where others were answered before.
+        let mut manners = Manners::new(None);
+        manners.pipelined_answer();
+        for wait in [6, 19, 58] {
+            manners.refused(Refusal::IsSilent, 1);
+            manners.lone_answer(wait * SECOND);
+            assert_eq!(manners.one_at_a_time(), None);
+        }
     }
 
     #[test]
