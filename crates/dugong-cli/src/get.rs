@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dugong_http::{
     CloseReason, Closed, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, TimeLimit,
@@ -158,7 +158,7 @@ impl<'a> Fetch<'a> {
             let requests = connection.close();
             if let Stop::Lost { error, fruitless } = &mut stop
                 && plan.reconnect
-                && let Some(loss) = Loss::of(error, &requests, &self.manners, self.spilled)
+                && let Some(loss) = Loss::of(error, &requests, &flight, self.spilled)
             {
                 match loss {
                     Loss::Agreed => {}
@@ -195,17 +195,20 @@ impl<'a> Fetch<'a> {
             return self.drive(connection.pipeline(self.requests()).max_requests(1), flight, sink);
         }
         flight.together = plan.depth != Some(1) && plan.jobs.len() - self.records.len() > 1;
-        if flight.together && plan.reconnect && plan.timeout.is_none_or(|timeout| timeout > self.manners.patience()) {
-            connection.set_response_timeout(Some(self.manners.patience()));
+        let patience = self.manners.patience();
+        if flight.together && plan.reconnect && plan.timeout.is_none_or(|timeout| timeout > patience) {
+            connection.set_response_timeout(Some(patience));
+            flight.patience = Some(patience);
         }
         let fetched = self.drive(self.in_flight(connection.pipeline(self.requests())), flight, sink);
         if let Err(Stop::Lost { error, .. }) = &fetched
-            && is_silence(error, &self.manners)
+            && flight.ended_patience(error)
         {
             let outstanding = connection.outstanding().unanswered;
             if outstanding.first().is_some_and(|request| request.answer_begun) {
                 // After an interim response the server is known to work on it: only the user's patience counts.
                 connection.set_response_timeout(plan.timeout);
+                flight.patience = None;
                 let left = self.requests().skip(outstanding.len());
                 return self.drive(self.in_flight(connection.pipeline(left)), flight, sink);
             }
@@ -330,8 +333,20 @@ struct Flight {
     is_first: bool,
     /// Several requests may be in flight; before, each went alone.
     together: bool,
+    /// How long the server may be silent meanwhile, if that is not the user's limit.
+    patience: Option<Duration>,
     /// Answers to requests that were sent before the one before was answered.
     answers: u64,
+}
+
+impl Flight {
+    /// Whether patience with a server that may not pipeline has ended.
+    fn ended_patience(&self, error: &Error) -> bool {
+        let Error::TimedOut { waiting_for: WaitingFor::Response, limit: TimeLimit::Phase(limit), .. } = error else {
+            return false;
+        };
+        self.patience == Some(*limit)
+    }
 }
 
 /// How a connection was lost, if its unanswered requests can be sent again on another one: they are all safe, and not a byte of
@@ -347,7 +362,7 @@ enum Loss {
 }
 
 impl Loss {
-    fn of(error: &Error, requests: &Requests, manners: &Manners, spilled: bool) -> Option<Loss> {
+    fn of(error: &Error, requests: &Requests, flight: &Flight, spilled: bool) -> Option<Loss> {
         let mut may_have_begun = false;
         let loss = match error {
             Error::Closed {
@@ -375,19 +390,11 @@ impl Loss {
                 may_have_begun = true;
                 Loss::Closed
             }
-            error if is_silence(error, manners) => Loss::Silent,
+            error if flight.ended_patience(error) => Loss::Silent,
             _ => return None,
         };
         let can_go_again = |request: &Unanswered| request.is_safe_to_retry() && (may_have_begun || !request.answer_begun);
         requests.unanswered.iter().all(can_go_again).then_some(loss)
-    }
-}
-
-/// Whether patience with a server that may not pipeline has ended.
-fn is_silence(error: &Error, manners: &Manners) -> bool {
-    match error {
-        Error::TimedOut { waiting_for: WaitingFor::Response, limit: TimeLimit::Phase(limit), .. } => *limit == manners.patience(),
-        _ => false,
     }
 }
 

@@ -131,6 +131,18 @@ fn a_slow_answer_behind_an_interim_one_is_waited_for() {
 }
 
 #[test]
+fn the_timeout_of_the_user_is_final() {
+    for urls_in_flight in [1, 3] {
+        let server = scripted([Script::new().expect_requests(urls_in_flight).wait_close()]);
+        let list = documents(server.address(), urls_in_flight);
+        // As long as the least patience with pipelining.
+        let ran = Ran(program("get").arg("--timeout=1").args(list).output().unwrap()).exits_with(3);
+        ran.says("/doc/1: timed out waiting for the server to answer: no progress for 1s");
+        assert_eq!(server.connections(), 1);
+    }
+}
+
+#[test]
 fn heads_are_asked_for_one_at_a_time_too() {
     let origin = refusing(WhenPipelined::Close);
     let ran = Ran(program("head").args(documents(origin.address(), 5)).output().unwrap()).exits_with(0);
