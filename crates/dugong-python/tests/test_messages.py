@@ -26,6 +26,10 @@ def answers(answer: bytes, piece: int) -> Script:
     return script
 
 
+def waits(peer: Peer) -> None:
+    peer.rest()
+
+
 def get(conn: HTTPConnection) -> None:
     conn.send_request('GET', '/')
     conn.read_response()
@@ -105,7 +109,7 @@ def test_what_was_given_is_quoted(ask: Callable[[HTTPConnection], Any], parts: l
 
 
 def test_what_cannot_be_a_trailer_is_named(serve_plain: Serve) -> None:
-    conn = serve_plain(lambda peer: peer.rest())
+    conn = serve_plain(waits)
     conn.send_request('PUT', '/', body=dugong.BodyFollowing())
     with pytest.raises(ValueError, match='"Host"'):
         conn.finish({'Host': 'x'})
