@@ -186,7 +186,7 @@ fn bun_is_asked_one_at_a_time() {
 fn cpp_httplib_is_asked_one_at_a_time() {
     let server = Server::httplib();
     let (urls, wanted) = forty(&server);
-    let ran = get_soon(urls).exits_with(0).says("so they go one at a time");
+    let ran = get(urls).exits_with(0).says("so they go one at a time");
     assert_eq!(str::from_utf8(ran.stdout()).unwrap(), wanted);
 }
 
@@ -195,6 +195,6 @@ fn proxy_py_is_asked_one_at_a_time() {
     let (origin, proxy) = (origin(), Server::proxy_py());
     let mut args = documents(origin.address(), 40);
     args.extend(["--proxy".to_owned(), format!("http://{}", proxy.address)]);
-    let ran = get_soon(args).exits_with(0).says("so they go one at a time");
+    let ran = get(args).exits_with(0).says("so they go one at a time");
     assert!(ran.stdout() == all_documents(40));
 }
