@@ -1,6 +1,6 @@
 //! Servers that close, break, refuse, or are slow.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::thread;
 
@@ -133,6 +133,53 @@ fn what_comes_behind_the_last_answer_changes_nothing() {
         assert!(json(ran.stderr().as_bytes())["notes"][0].as_str().unwrap().contains(note), "{}", ran.stderr());
         let verbose = get(list.iter().map(String::as_str).chain(["-v"])).exits_with(0);
         verbose.says("* Connection closed: the server sent bytes that no request asked for\n");
+    }
+}
+
+#[test]
+fn an_answer_that_came_before_its_question_is_nowhere() {
+    // One answer too many behind the first four, in the same segment: it must not be that to the fifth request.
+    let serve = |listener: TcpListener| {
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut next = 4;
+            read_exactly(&mut stream, next);
+            let answers: String = (0..next).map(|id| ok(&format!("answer {id}"))).collect();
+            stream.write_all((answers + &ok("an evil answer")).as_bytes()).unwrap();
+            // What comes after that is answered as it should be.
+            let mut buffer = [0; 65536];
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                for _ in buffer[..count].windows(4).filter(|window| window == b"\r\n\r\n") {
+                    if stream.write_all(ok(&format!("answer {next}")).as_bytes()).is_err() {
+                        return;
+                    }
+                    next += 1;
+                }
+            }
+        })
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    for with_files in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut args = urls(listener.local_addr().unwrap(), (0..40).map(|id| format!("/{id}")));
+        args.push("--depth=4".to_owned());
+        if with_files {
+            args.extend(["--json".to_owned(), "-o".to_owned(), scratch.path().to_str().unwrap().to_owned()]);
+        }
+        let server = serve(listener);
+        let ran = get(args).exits_with(3).says("/4: invalid response: ").says("4 of 40 answered; 36 safe to send again");
+        server.join().unwrap();
+        if with_files {
+            assert_eq!(names(scratch.path()), ["0", "1", "2", "3"]);
+            for id in 0..4 {
+                assert_eq!(std::fs::read_to_string(scratch.path().join(id.to_string())).unwrap(), format!("answer {id}"));
+            }
+            let outcomes = each(&json(ran.stdout()), "outcome");
+            assert!(outcomes[..4].iter().all(|outcome| outcome == "ok"), "{outcomes:?}");
+            assert!(outcomes[4..].iter().all(|outcome| outcome != "ok"), "{outcomes:?}");
+        } else {
+            assert_eq!(ran.stdout(), b"answer 0answer 1answer 2answer 3");
+        }
     }
 }
 
