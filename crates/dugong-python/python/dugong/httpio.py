@@ -8,19 +8,19 @@ It is a thin layer over `dugong.HTTPConnection`, with the same protocol, errors 
         body = conn.readall()
 """
 
-# What is below is of the same package:
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import BUFFER_SIZE as BUFSIZE  # isort: skip
 from . import (  # isort: skip
-    POLLIN, POLLOUT, BodyFollowing, ConnectionClosed, ConnectionTimedOut, DNSUnavailable, ExcessBodyData,
+    BUFFER_SIZE, POLLIN, POLLOUT, BodyFollowing, ConnectionClosed, ConnectionTimedOut, DNSUnavailable, ExcessBodyData,
     HostnameNotResolvable, InvalidResponse, PollNeeded, StateError, UnsupportedResponse, is_temp_network_error,
 )  # fmt: skip
 from . import HTTPConnection as _Connection
+
+BUFSIZE = BUFFER_SIZE
 
 if TYPE_CHECKING:
     import ssl
@@ -189,8 +189,7 @@ class HTTPConnection:
         return self._conn.response_pending() and self._conn._data_waiting()
 
     def _wait(self, need: PollNeeded) -> None:
-        also = POLLIN if self._conn.response_pending() else 0
-        if not PollNeeded(need.fd, need.mask | also).poll(self.timeout):
+        if not PollNeeded(need.fd, need.mask | (POLLIN if self._conn.response_pending() else 0)).poll(self.timeout):
             raise ConnectionTimedOut
 
     def read_response(self) -> tuple[str, str, int, str, Message]:
