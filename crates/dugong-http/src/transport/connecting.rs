@@ -35,6 +35,8 @@ pub struct Connecting {
     delay: Option<Duration>,
     /// When the next attempt begins.
     next: Option<Instant>,
+    /// An attempt has failed, so that the next one begins at once, also beside older ones.
+    is_due: bool,
     /// The next attempt is the last one again: the queue of a Unix socket was full.
     is_queued: bool,
 }
@@ -75,6 +77,7 @@ impl Connecting {
             observer: None,
             delay: None,
             next: None,
+            is_due: false,
             is_queued: false,
         }
     }
@@ -105,7 +108,7 @@ impl Connecting {
                     Err(error) => self.lost(index, error),
                 }
             }
-            let is_time = self.next.is_some_and(|next| next <= now);
+            let is_time = std::mem::take(&mut self.is_due) || self.next.is_some_and(|next| next <= now);
             if !is_time && (self.next.is_some() || !self.attempts.is_empty()) {
                 return Ok(Poll::Pending);
             }
@@ -139,6 +142,8 @@ impl Connecting {
     fn note_failure(&mut self, address: Address, error: io::Error) {
         self.tell(&Event::ConnectFailed { address: &address, error: &error });
         self.failed.push((address, error));
+        // There is nothing to have a lead over any more.
+        (self.is_due, self.next) = (true, None);
     }
 
     fn tell(&self, event: &Event<'_>) {
@@ -159,8 +164,6 @@ impl Connecting {
     fn lost(&mut self, index: usize, error: io::Error) {
         let (address, _) = self.attempts.remove(index);
         self.note_failure(address, error);
-        // There is nothing to have a lead over any more.
-        self.next = None;
     }
 
     /// What it waits for after `Pending`.
@@ -271,6 +274,30 @@ mod tests {
         assert_eq!(error.attempts().len(), 2);
         let text = error.to_string();
         assert!(dead.iter().all(|address| text.contains(&format!("{address}: Connection refused"))), "{text}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_beside_one_that_is_silent_is_followed_by_the_next_at_once() {
+        // A socket whose queue is full does not answer.
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let _queued: Vec<_> = (0..8).map(|_| Socket::begin(&Address::Ip(silent), &SocketOptions::default()).unwrap()).collect();
+        let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let start = Instant::now();
+        let mut connecting = Connecting::new([silent, dead, server.local_addr().unwrap()]);
+        assert!(connecting.step(start).unwrap().is_pending());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            assert!(Instant::now() < deadline, "the third address is not tried");
+            if let Poll::Ready(socket) = connecting.step(start + ATTEMPT_DELAY).unwrap() {
+                assert_eq!(socket.peer_address().unwrap(), Some(server.local_addr().unwrap()));
+                break;
+            }
+        }
+        assert_eq!(connecting.failed().len(), 1);
     }
 
     #[test]
