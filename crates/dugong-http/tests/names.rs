@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{NotAName, ResolveError, Resolving, ServerFailure, Waits};
+use dugong_http::transport::{Existence, Inquiry, NotAName, ResolveError, Resolving, ServerFailure, Waits, wait_any};
 use network::{LIMIT, in_a_network_of_its_own, must};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -380,6 +380,36 @@ fn addresses_need_no_resolver_and_no_thread() {
     }
     let Poll::Ready(found) = Resolving::new("fe80::1%lo", 80, true).step(Instant::now()).unwrap() else { panic!() };
     assert!(matches!(found[..], [SocketAddr::V6(address)] if address.scope_id() != 0), "{found:?}");
+}
+
+#[test]
+fn an_inquiry_says_what_the_configured_servers_know_and_needs_some() {
+    in_a_network_of_its_own(|network| {
+        assert!(Inquiry::new("four.example", Instant::now()).is_none());
+        network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
+        let inquire = |name| {
+            let mut inquiry = Inquiry::new(name, Instant::now()).unwrap();
+            let deadline = Instant::now() + LIMIT;
+            loop {
+                if let Poll::Ready(existence) = inquiry.step(Instant::now()) {
+                    break existence;
+                }
+                let mut waits = Waits::default();
+                inquiry.waits(&mut waits);
+                waits.until(deadline);
+                wait_any(&waits).unwrap();
+                assert!(Instant::now() < deadline, "it waits for ever");
+            }
+        };
+        assert!(matches!(inquire("four.example"), Existence::Unavailable(servers) if servers.len() == 1));
+        let _server = network.start("127.0.0.1", RECORDS);
+        assert!(matches!(inquire("four.example"), Existence::Addresses));
+        assert!(matches!(inquire("text.example"), Existence::NoAddresses));
+        assert!(matches!(inquire("nobody.example"), Existence::NotFound));
+        assert!(matches!(inquire("refused"), Existence::Unavailable(_)));
+        assert!(matches!(inquire("localhost"), Existence::Loopback));
+        assert!(matches!(inquire("printer.local"), Existence::NotInDns));
+    });
 }
 
 /// What the name server knows: everything in `example`, that two names do not exist, and nothing else, not even whom to ask.

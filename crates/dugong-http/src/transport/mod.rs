@@ -40,7 +40,7 @@ pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind, Refusal, Tunnel, Tun
 #[cfg(feature = "socks")]
 pub use proxy::{Socks, SocksError, SocksReply};
 pub use question::ServerFailure;
-pub use resolve::{NotAName, ResolveError, Resolving};
+pub use resolve::{Existence, Inquiry, NotAName, ResolveError, Resolving};
 pub use socket::{Address, Socket, wait, wait_any};
 pub(crate) use socket::{SocketOptions, wait_uninterrupted};
 pub use waits::Waits;

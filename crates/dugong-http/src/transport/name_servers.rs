@@ -45,9 +45,15 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Will ask for `host` those name servers that are configured now.
+    /// Will ask for `host` those name servers that are configured now; without any, the one of this host, as the C library does.
     pub(super) fn new(host: &str, now: Instant) -> Self {
         Asking::with(&Configuration::of_system(), host, now)
+    }
+
+    /// The same, but `None` if no name server is configured.
+    pub(super) fn configured(host: &str, now: Instant) -> Option<Self> {
+        let configuration = Configuration::of_system();
+        configuration.names_servers.then(|| Asking::with(&configuration, host, now))
     }
 
     fn with(configuration: &Configuration, host: &str, now: Instant) -> Self {
@@ -127,6 +133,8 @@ impl Asking {
 /// What `resolv.conf(5)` says of who is asked, and for which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Configuration {
+    /// Whether it says who is asked.
+    names_servers: bool,
     servers: Servers,
     search: Vec<String>,
     ndots: usize,
@@ -149,7 +157,8 @@ impl Configuration {
         }
         let (config, _) = Config::parse_with_errors(&file);
         let mut addresses: Vec<_> = config.nameservers.iter().take(SERVERS_MAX).map(address).collect();
-        if addresses.is_empty() {
+        let names_servers = !addresses.is_empty();
+        if !names_servers {
             addresses.push((Ipv4Addr::LOCALHOST, PORT).into());
         }
         let mut search: Vec<String> = config.get_last_search_or_domain().cloned().collect();
@@ -158,7 +167,7 @@ impl Configuration {
         }
         let limit = Duration::from_secs(config.timeout.into()).clamp(LIMIT_MIN, LIMIT_MAX);
         let servers = Servers { addresses, limit, only_tcp: config.use_vc };
-        Configuration { servers, search, ndots: (config.ndots as usize).min(NDOTS_MAX) }
+        Configuration { names_servers, servers, search, ndots: (config.ndots as usize).min(NDOTS_MAX) }
     }
 
     /// The names that `host` can mean, in the order in which they are asked for, and whether the first is the name as it is

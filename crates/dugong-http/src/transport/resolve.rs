@@ -269,6 +269,71 @@ impl Resolving {
     }
 }
 
+/// The configured name servers, being asked whether a name exists: for those who have asked a resolver of their own, and had an
+/// answer that leaves it open. A [`Resolving`] does this by itself.
+#[derive(Debug)]
+pub struct Inquiry {
+    host: String,
+    asking: Option<Box<Asking>>,
+}
+
+/// What came of an [`Inquiry`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Existence {
+    /// The name has addresses.
+    Addresses,
+    /// The name exists, but has no addresses.
+    NoAddresses,
+    /// The name does not exist.
+    NotFound,
+    /// No name server could tell: what each came to.
+    Unavailable(Vec<(SocketAddr, ServerFailure)>),
+    /// The name is this host (RFC 6761 §6.3). No name server was asked.
+    Loopback,
+    /// The name is of a kind that name servers are not asked for, such as `printer.local`.
+    NotInDns,
+}
+
+impl Inquiry {
+    /// Will ask the name servers that are configured now; `None` if there are none.
+    #[must_use]
+    pub fn new(host: &str, now: Instant) -> Option<Self> {
+        let asking = Asking::configured(host, now)?;
+        Some(Inquiry { host: host.into(), asking: Some(Box::new(asking)) })
+    }
+
+    /// Goes on, until one of them has answered, or all have failed.
+    ///
+    /// # Panics
+    /// If it had come to its end before.
+    pub fn step(&mut self, now: Instant) -> Poll<Existence> {
+        match Kind::of(&self.host) {
+            Kind::Loopback => return Poll::Ready(Existence::Loopback),
+            Kind::NonExistent => return Poll::Ready(Existence::NotFound),
+            Kind::NotInDns => return Poll::Ready(Existence::NotInDns),
+            Kind::Other => {}
+        }
+        let asking = self.asking.as_mut().expect("the inquiry had come to its end");
+        asking.step(now).map(|verdict| {
+            self.asking = None;
+            match verdict {
+                Verdict::Addresses => Existence::Addresses,
+                Verdict::NoAddresses => Existence::NoAddresses,
+                Verdict::NotFound => Existence::NotFound,
+                Verdict::Unavailable(servers) => Existence::Unavailable(servers),
+            }
+        })
+    }
+
+    /// What it waits for.
+    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+        if let Some(asking) = &self.asking {
+            asking.waits(waits);
+        }
+    }
+}
+
 /// This host, in the order in which systems prefer its addresses (RFC 6724 §2.1).
 fn loopback(port: u16) -> Vec<SocketAddr> {
     let hosts = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
