@@ -3,15 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dugong_http::step::{Interest, Progress, Receiving, Sending};
-use dugong_http::transport::{Connecting, Socket, Tunnel, TunnelError};
+use dugong_http::transport::{Socket, Tunnel, TunnelError};
 use dugong_http::{Config, Limits};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyTimeoutError};
@@ -23,6 +23,7 @@ use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, ConnectionClosed, ConnectionTimedOut, InvalidResponse};
 use crate::link::Link;
 use crate::log;
+use crate::race::{Lost, Race};
 use crate::task::{Need, Step, Task, Waitable};
 use crate::wire::{Object, Transport, Wire};
 
@@ -38,25 +39,31 @@ pub(crate) struct Connect {
     moved: Cell<bool>,
 }
 
-/// Where Python's resolver is called, which blocks.
+/// How the caller waits, which decides where Python's resolver is called, and how addresses are tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resolver {
-    /// In the thread that connects: it waits anyway.
+    /// A regular method: the resolver blocks the thread that connects, which waits anyway.
     Here,
-    /// In a thread of its own, since whoever connects has other things to do.
+    /// An iterator that is driven by hand. The resolver has a thread of its own, and addresses are tried in turn, since the caller
+    /// expects the descriptor of one.
     Thread,
+    /// The same, but awaited.
+    Awaited,
 }
 
 enum Stage {
     Begin,
+    /// A name is looked up.
     Name(Lookup),
-    Tcp(Connecting),
-    Tunnel(Box<Tunnel>, Arc<Socket>),
-    Handshake(Object, Arc<Socket>),
+    /// A socket is made by means of the program's.
+    Made(Lookup),
+    Tcp(Box<Race>),
+    Tunnel(Box<Tunnel>, Transport),
+    Handshake(Object),
     Over,
 }
 
-/// A name that a thread looks up.
+/// A call that blocks, in a thread.
 struct Lookup {
     /// Python's object for it, which has the result.
     object: Py<PyAny>,
@@ -69,11 +76,40 @@ pub(crate) struct Attempt {
     given_up: AtomicBool,
     /// The process that it belongs to: a child has but a copy of the descriptor.
     process: u32,
-    socket: Mutex<Weak<Socket>>,
-    /// What is waited for before there is a socket.
-    name: Mutex<Weak<UnixStream>>,
+    /// What is waited for.
+    waiting: Mutex<Option<Waiting>>,
     /// The other end of an `Arrival`, if anybody waits.
     arrival: Mutex<Option<(Signal, Arc<Arrival>)>>,
+}
+
+/// What somebody waits for, to be shut down when the attempt is given up.
+enum Waiting {
+    Socket(Weak<Socket>),
+    Wrapped(Weak<OwnedFd>),
+    Thread(Weak<UnixStream>),
+}
+
+impl Waiting {
+    fn end(&self) {
+        // The errors say that there is nothing to be ended any more.
+        match self {
+            Waiting::Socket(socket) => {
+                if let Some(socket) = socket.upgrade() {
+                    socket.shutdown(Shutdown::Both);
+                }
+            }
+            Waiting::Wrapped(descriptor) => {
+                if let Some(descriptor) = descriptor.upgrade() {
+                    let _ = rustix::net::shutdown(&descriptor, rustix::net::Shutdown::Both);
+                }
+            }
+            Waiting::Thread(stream) => {
+                if let Some(stream) = stream.upgrade() {
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+            }
+        }
+    }
 }
 
 impl Attempt {
@@ -81,8 +117,7 @@ impl Attempt {
         Attempt {
             given_up: AtomicBool::new(false),
             process: std::process::id(),
-            socket: Mutex::default(),
-            name: Mutex::default(),
+            waiting: Mutex::default(),
             arrival: Mutex::default(),
         }
     }
@@ -90,18 +125,10 @@ impl Attempt {
     /// Ends it; whoever waits for it wakes up.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
-        let socket = self.socket.lock().upgrade();
-        if let Some(socket) = socket
+        if let Some(waiting) = &*self.waiting.lock()
             && self.process == std::process::id()
         {
-            socket.shutdown(Shutdown::Both);
-        }
-        let name = self.name.lock().upgrade();
-        if let Some(name) = name
-            && self.process == std::process::id()
-        {
-            // It fails if the thread has closed its end, and then whoever waits wakes up anyway.
-            let _ = name.shutdown(Shutdown::Both);
+            waiting.end();
         }
         if let Some((_, arrival)) = self.arrival.lock().take() {
             arrival.given_up.store(true, Ordering::Release);
@@ -181,62 +208,83 @@ impl Connect {
                     connection.get().forget(py);
                     connection.get().begin_attempt(&self.attempt);
                     let target = connection.get().target(py)?;
-                    self.stage = if self.resolver == Resolver::Here || is_address(target.address().0) {
-                        Stage::tcp(&resolve(py, target.address())?)?
+                    let dns = py.import(intern!(py, "dugong._dns"))?;
+                    let maker = dns.call_method0(intern!(py, "maker"))?;
+                    let is_here = self.resolver == Resolver::Here;
+                    if !maker.is_none() {
+                        let limit = connection.get().limit().map(|limit| limit.as_secs_f64());
+                        let arguments = (target.given(), limit).into_pyobject(py)?;
+                        self.target = Some(target);
+                        self.stage = if is_here {
+                            let made = maker.call1(arguments)?;
+                            self.adopt(connection, &made)?
+                        } else {
+                            Stage::Made(self.in_thread(&maker, &arguments)?)
+                        };
                     } else {
-                        let lookup = Lookup::begin(py, target.address())?;
-                        *self.attempt.name.lock() = Arc::downgrade(&lookup.done);
-                        Stage::Name(lookup)
-                    };
-                    self.target = Some(target);
+                        let resolve = dns.getattr(intern!(py, "resolve"))?;
+                        let arguments = (target.given(),).into_pyobject(py)?;
+                        self.stage = if is_here || is_address(target.address().0) {
+                            self.tcp(connection, &resolve.call1(arguments)?)?
+                        } else {
+                            Stage::Name(self.in_thread(&resolve, &arguments)?)
+                        };
+                        self.target = Some(target);
+                    }
                 }
                 Stage::Name(lookup) => {
                     let Some(found) = lookup.result(py)? else { return Ok(Progress::Needs(Interest::READ)) };
-                    self.stage = Stage::tcp(&found)?;
+                    self.stage = self.tcp(connection, &found)?;
                     self.moved.set(true);
                 }
-                Stage::Tcp(connecting) => match connecting.step(Instant::now()) {
+                Stage::Made(lookup) => {
+                    let Some(made) = lookup.result(py)? else { return Ok(Progress::Needs(Interest::READ)) };
+                    self.moved.set(true);
+                    self.stage = self.adopt(connection, &made)?;
+                }
+                Stage::Tcp(race) => match race.step(Instant::now()) {
                     Ok(Poll::Ready(socket)) => {
-                        *self.attempt.socket.lock() = Arc::downgrade(&socket);
+                        *self.attempt.waiting.lock() = Some(Waiting::Socket(Arc::downgrade(&socket)));
                         connection.get().open_trace(py, &self.attempt)?;
                         self.moved.set(true);
-                        self.stage = self.after_tcp(connection, socket)?;
+                        self.stage = self.after_tcp(connection, Transport::Plain(socket))?;
                     }
                     Ok(Poll::Pending) => {
-                        let socket = connecting.current().expect("a step that needs something has a socket");
-                        let before = std::mem::replace(&mut *self.attempt.socket.lock(), Arc::downgrade(socket));
-                        self.moved.set(!before.ptr_eq(&Arc::downgrade(socket)));
+                        let current = Arc::downgrade(race.current().expect("a step that needs something has a socket"));
+                        let before = self.attempt.waiting.lock().replace(Waiting::Socket(current.clone()));
+                        self.moved.set(!matches!(before, Some(Waiting::Socket(before)) if before.ptr_eq(&current)));
                         return Ok(Progress::Needs(Interest::WRITE));
                     }
                     Err(_) if self.attempt.is_given_up() => {}
-                    Err(error) => {
-                        let error = error.into_last();
+                    Err(Lost { error, address }) => {
                         if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() {
-                            return Err(ConnectionTimedOut::new_err("timed out waiting for the connection"));
+                            return Err(timed_out(connection, "timed out waiting for the connection"));
                         }
-                        return Err(errors::system_error(error));
+                        let address = address.map(|address| address.to_string());
+                        return Err(errors::system_error_at(error, address.as_deref()));
                     }
                 },
-                Stage::Tunnel(tunnel, socket) => {
+                Stage::Tunnel(tunnel, transport) => {
                     let trace = connection.get().trace(py);
-                    let transport = Transport::Plain(socket.clone());
-                    let mut wire = Wire { py, transport: &transport, trace: trace.as_ref(), moved: &self.moved };
+                    let mut wire = Wire { py, transport, trace: trace.as_ref(), moved: &self.moved };
                     match tunnel.step(&mut wire) {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(())) => {
-                            let socket = socket.clone();
-                            self.stage = self.start_tls(connection, &socket)?;
+                            let Stage::Tunnel(_, transport) = std::mem::replace(&mut self.stage, Stage::Over) else {
+                                unreachable!("just matched")
+                            };
+                            self.stage = self.start_tls(connection, transport)?;
                             self.moved.set(true);
                         }
                         Err(_) if self.attempt.is_given_up() => {}
                         Err(error) => return Err(tunnel_error(py, error)),
                     }
                 }
-                Stage::Handshake(object, _) => {
+                Stage::Handshake(object) => {
                     match object.call(py, Interest::READ, |object| object.call_method0(intern!(py, "do_handshake"))) {
                         Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
                         Ok(Progress::Done(_)) => {
-                            let Stage::Handshake(object, _) = std::mem::replace(&mut self.stage, Stage::Over) else {
+                            let Stage::Handshake(object) = std::mem::replace(&mut self.stage, Stage::Over) else {
                                 unreachable!("just matched")
                             };
                             return self.install(connection, Transport::Object(object));
@@ -250,52 +298,93 @@ impl Connect {
         }
     }
 
+    /// Has a thread call something that blocks.
+    fn in_thread(&self, function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<Lookup> {
+        let lookup = Lookup::begin(function, arguments)?;
+        *self.attempt.waiting.lock() = Some(Waiting::Thread(Arc::downgrade(&lookup.done)));
+        Ok(lookup)
+    }
+
+    /// To the addresses that Python's resolver has found.
+    fn tcp(&self, connection: &Bound<'_, HTTPConnection>, found: &Bound<'_, PyAny>) -> PyResult<Stage> {
+        let addresses = addresses(found)?;
+        Ok(Stage::Tcp(Box::new(match self.resolver {
+            Resolver::Thread => Race::in_turn(addresses, limit(connection)?),
+            Resolver::Here | Resolver::Awaited => Race::beside(addresses),
+        })))
+    }
+
+    /// A socket that the program has made, connected.
+    fn adopt(&mut self, connection: &Bound<'_, HTTPConnection>, made: &Bound<'_, PyAny>) -> PyResult<Stage> {
+        let py = connection.py();
+        let object = made.call_method1(intern!(py, "setblocking"), (false,)).and_then(|_| Object::plain(made));
+        let object = match object {
+            Ok(object) => object,
+            Err(error) => {
+                let _ = made.call_method0(intern!(py, "close"));
+                return Err(error);
+            }
+        };
+        self.wait_for(&object);
+        connection.get().open_trace(py, &self.attempt)?;
+        self.after_tcp(connection, Transport::Object(object))
+    }
+
+    /// From now on this is what the attempt waits for.
+    fn wait_for(&self, object: &Object) {
+        *self.attempt.waiting.lock() = Some(Waiting::Wrapped(Arc::downgrade(object.descriptor())));
+    }
+
     /// The socket is connected: a tunnel, TLS, or nothing more.
-    fn after_tcp(&mut self, connection: &Bound<'_, HTTPConnection>, socket: Arc<Socket>) -> PyResult<Stage> {
+    fn after_tcp(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let target = self.target.as_ref().expect("set before the first address was tried");
         if target.ssl_context.is_none() {
-            self.install(connection, Transport::Plain(socket))?;
+            self.install(connection, transport)?;
             return Ok(Stage::Over);
         }
         if target.proxy.is_none() {
-            return self.start_tls(connection, &socket);
+            return self.start_tls(connection, transport);
         }
-        let tunnel = Tunnel::new(&target.hostname, target.port).map_err(errors::misuse)?;
-        Ok(Stage::Tunnel(Box::new(tunnel), socket))
+        let tunnel = Tunnel::new(target.origin.host(), target.origin.port()).map_err(errors::misuse)?;
+        Ok(Stage::Tunnel(Box::new(tunnel), transport))
     }
 
     /// Has the caller's context wrap the socket. A context that is not one of `ssl` makes the handshake at once, or whatever it
     /// makes instead.
-    fn start_tls(&mut self, connection: &Bound<'_, HTTPConnection>, socket: &Arc<Socket>) -> PyResult<Stage> {
+    fn start_tls(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let py = connection.py();
         let target = self.target.as_ref().expect("set before the first address was tried");
         let context = target.ssl_context.as_ref().expect("only called with one").bind(py);
         let ssl = py.import(intern!(py, "ssl"))?;
-        let keywords = PyDict::new(py);
-        // The object owns a descriptor of its own, so that it can be closed as Python closes sockets.
-        let descriptor = socket.as_fd().try_clone_to_owned()?.into_raw_fd();
-        keywords.set_item("fileno", descriptor)?;
-        let plain = py.import(intern!(py, "socket"))?.getattr("socket")?.call((), Some(&keywords))?;
+        let plain = match transport {
+            Transport::Plain(socket) => {
+                let keywords = PyDict::new(py);
+                // The object owns a descriptor of its own, so that it can be closed as Python closes sockets.
+                let descriptor = socket.as_fd().try_clone_to_owned()?.into_raw_fd();
+                keywords.set_item("fileno", descriptor)?;
+                py.import(intern!(py, "socket"))?.getattr("socket")?.call((), Some(&keywords))?
+            }
+            Transport::Object(object) => object.release(py),
+        };
 
         let wrap = context.getattr(intern!(py, "wrap_socket"))?;
         let usual = ssl.getattr("SSLContext")?.getattr("wrap_socket")?;
         let is_usual = wrap.getattr_opt("__func__")?.is_some_and(|function| function.is(&usual));
         let keywords = PyDict::new(py);
-        keywords.set_item("server_hostname", &target.hostname)?;
-        let limit = connection.get().limit();
+        keywords.set_item("server_hostname", target.server_name())?;
         if is_usual {
             plain.call_method1("setblocking", (false,))?;
             keywords.set_item("do_handshake_on_connect", false)?;
             // Otherwise an end without close_notify would look like one with it.
             keywords.set_item("suppress_ragged_eofs", false)?;
         } else {
-            plain.call_method1("settimeout", (limit.map(|limit| limit.as_secs_f64()),))?;
+            plain.call_method1("settimeout", (limit(connection)?.map(|limit| limit.as_secs_f64()),))?;
         }
         let wrapped = match wrap.call((&plain,), Some(&keywords)) {
             Ok(wrapped) => wrapped,
             Err(error) => {
                 let _ = plain.call_method0("close");
-                if !is_usual && limit.is_some() && error.is_instance_of::<PyTimeoutError>(py) {
+                if !is_usual && connection.get().limit().is_some() && error.is_instance_of::<PyTimeoutError>(py) {
                     return Err(ConnectionTimedOut::new_err("timed out in the TLS handshake"));
                 }
                 return Err(handshake_error(py, error));
@@ -303,7 +392,8 @@ impl Connect {
         };
         let object = Object::new(&wrapped)?;
         if is_usual {
-            return Ok(Stage::Handshake(object, socket.clone()));
+            self.wait_for(&object);
+            return Ok(Stage::Handshake(object));
         }
         if wrapped.is_instance(&ssl.getattr("SSLSocket")?)? {
             wrapped.setattr("suppress_ragged_eofs", false)?;
@@ -327,24 +417,32 @@ impl Connect {
         let is_logged = link.is_logged;
         connection.get().install(link);
         // From now on the connection is closed by its own means.
-        *self.attempt.socket.lock() = Weak::new();
+        *self.attempt.waiting.lock() = None;
         self.stage = Stage::Over;
         if is_logged {
             let target = self.target.as_ref().expect("it has led here");
-            log::connected(connection.py(), &target.hostname, target.port)?;
+            log::connected(connection.py(), &target.hostname, target.origin.port())?;
         }
         Ok(Progress::Done(()))
     }
 
-    /// What has to be ready before it can go on.
-    fn waits_for(&self) -> Option<Waitable> {
-        match &self.stage {
-            Stage::Tcp(connecting) => connecting.current().cloned().map(Waitable::Socket),
-            Stage::Tunnel(_, socket) => Some(Waitable::Socket(socket.clone())),
-            Stage::Handshake(object, socket) => Some(Waitable::Wrapped(socket.clone(), object.number())),
-            Stage::Name(lookup) => Some(Waitable::Name(lookup.done.clone())),
-            Stage::Begin | Stage::Over => None,
-        }
+    /// What has to be ready before it can go on, if its stage needs `interest`.
+    fn waits_for(&mut self, interest: Interest) -> Option<(Waitable, Interest)> {
+        let on = match &mut self.stage {
+            Stage::Tcp(race) => return race.waits_for().map(|(attempts, interest)| (Waitable::Attempts(attempts), interest)),
+            Stage::Tunnel(_, Transport::Plain(socket)) => Waitable::Socket(socket.clone()),
+            Stage::Tunnel(_, Transport::Object(object)) | Stage::Handshake(object) => {
+                Waitable::Wrapped(object.descriptor().clone(), object.number())
+            }
+            Stage::Name(lookup) | Stage::Made(lookup) => Waitable::Name(lookup.done.clone()),
+            Stage::Begin | Stage::Over => return None,
+        };
+        Some((on, interest))
+    }
+
+    /// It is awaited, and not driven by hand.
+    pub(crate) fn awaited(&mut self) {
+        self.resolver = self.resolver.awaited();
     }
 
     /// Goes on; `None` when there is a connection.
@@ -352,7 +450,7 @@ impl Connect {
         match self.advance(connection) {
             Ok(Progress::Done(())) => Ok(None),
             Ok(Progress::Needs(interest)) => {
-                let on = self.waits_for().expect("only a stage with a descriptor needs something");
+                let (on, interest) = self.waits_for(interest).expect("only a stage with a descriptor needs something");
                 Ok(Some(Need { on, interest, moved: self.moved.take(), may_change: false }))
             }
             Err(error) => {
@@ -364,7 +462,7 @@ impl Connect {
 
     /// Ends the attempt, if there is one that waits.
     pub(crate) fn interrupt(&mut self, connection: &Bound<'_, HTTPConnection>) {
-        if self.waits_for().is_some() {
+        if !matches!(self.stage, Stage::Begin | Stage::Over) {
             self.fail(connection);
         }
     }
@@ -392,30 +490,60 @@ impl Task for Connect {
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        if let Stage::Tcp(connecting) = &mut self.stage {
+        if let Stage::Tcp(race) = &mut self.stage {
             // There may be other addresses.
-            connecting.give_up(io::ErrorKind::TimedOut.into());
+            race.give_up();
             return Ok(());
         }
         self.fail(connection);
-        Err(ConnectionTimedOut::new_err("timed out waiting for the connection"))
+        Err(timed_out(connection, "timed out waiting for the connection"))
+    }
+
+    fn awaited(&mut self) {
+        Connect::awaited(self);
     }
 }
 
-impl Stage {
-    /// To one of the addresses that Python's resolver has found. In turn, as Python does it (statement 7.5): an iterator can
-    /// yield only one descriptor at a time.
-    fn tcp(found: &Bound<'_, PyAny>) -> PyResult<Stage> {
-        Ok(Stage::Tcp(Connecting::one_by_one(addresses(found)?)))
+impl Resolver {
+    /// The same for a task that is awaited.
+    pub(crate) fn awaited(self) -> Self {
+        if self == Resolver::Thread { Resolver::Awaited } else { self }
+    }
+}
+
+/// How long a wait while connecting may last: as long as `timeout` says, or `socket.setdefaulttimeout` if that is not set.
+pub(crate) fn limit(connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Duration>> {
+    let py = connection.py();
+    if let Some(limit) = connection.get().limit() {
+        return Ok(Some(limit));
+    }
+    // It can only have been set by those who have imported the module.
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    let socket = modules.call_method1(intern!(py, "get"), (intern!(py, "socket"),))?;
+    let Some(default) = socket.getattr_opt(intern!(py, "getdefaulttimeout"))? else { return Ok(None) };
+    let seconds: Option<f64> = default.call0()?.extract()?;
+    Ok(seconds.filter(|seconds| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+}
+
+/// That a limit has passed: a `ConnectionTimedOut`, which is a `TimeoutError` as well if the limit is that of `socket`, as those
+/// who set that expect.
+fn timed_out(connection: &Bound<'_, HTTPConnection>, text: &'static str) -> PyErr {
+    match connection.get().limit() {
+        Some(_) => ConnectionTimedOut::new_err(text),
+        None => errors::DefaultTimedOut::new_err(text),
     }
 }
 
 impl Lookup {
-    fn begin(py: Python<'_>, address: (&str, u16)) -> PyResult<Self> {
+    fn begin(function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<Self> {
+        let py = function.py();
         let (done, theirs) = UnixStream::pair()?;
         // It closes the descriptor in any case.
         let descriptor = theirs.into_raw_fd();
-        let object = py.import(intern!(py, "dugong._lookup"))?.getattr(intern!(py, "Lookup"))?.call1((address, descriptor))?;
+        let mut partial = vec![function.clone()];
+        partial.extend(arguments.iter());
+        let call = py.import(intern!(py, "functools"))?.call_method1("partial", PyTuple::new(py, partial)?)?;
+        let object = py.import(intern!(py, "dugong._lookup"))?.call_method1(intern!(py, "Lookup"), (call, descriptor))?;
         Ok(Lookup { object: object.unbind(), done: Arc::new(done) })
     }
 
@@ -426,14 +554,16 @@ impl Lookup {
     }
 }
 
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        // A socket that comes too late is closed. If there is no interpreter any more, there is none.
+        let _ = Python::try_attach(|py| self.object.bind(py).call_method0(intern!(py, "abandon")).map(drop));
+    }
+}
+
 /// Whether this is an address, so that nothing has to be looked up.
 fn is_address(host: &str) -> bool {
     host.split('%').next().unwrap_or_default().parse::<IpAddr>().is_ok()
-}
-
-/// What Python's resolver says about a host, with the errors of statement 7.7.
-fn resolve<'py>(py: Python<'py>, address: (&str, u16)) -> PyResult<Bound<'py, PyAny>> {
-    py.import(intern!(py, "dugong._dns"))?.call_method1(intern!(py, "resolve"), (address,))
 }
 
 /// The addresses in what `socket.getaddrinfo` returned.
@@ -460,6 +590,8 @@ fn addresses(found: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
 fn tunnel_error(py: Python<'_>, error: TunnelError) -> PyErr {
     let text = error.to_string();
     match error {
+        // The same will be refused again, unless something is changed (statement 7.10).
+        TunnelError::Refused(refusal) if refusal.head().status().as_u16() / 100 == 4 => errors::ProxyRefusal::new_err(text),
         TunnelError::Refused(_) => PyConnectionError::new_err(text),
         TunnelError::Failed(error) => errors::exception(py, error, |_| Ok(PyTuple::empty(py))),
         _ => InvalidResponse::new_err(text),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use dugong_http::Origin;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
@@ -16,6 +17,7 @@ use crate::connect::{Arrival, Attempt, Connect, Resolver};
 use crate::errors::state_error;
 use crate::link::{Grip, Link, Role};
 use crate::log;
+use crate::names;
 use crate::operation::Operation;
 use crate::pipeline::{AsyncPipeline, Pipeline};
 use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
@@ -81,25 +83,34 @@ struct Settings {
 
 /// Where to connect to, and how.
 pub(crate) struct Target {
+    /// The host as the caller gave it.
     pub(crate) hostname: String,
-    pub(crate) port: u16,
+    pub(crate) origin: Origin,
     pub(crate) ssl_context: Option<Py<PyAny>>,
-    pub(crate) proxy: Option<(String, u16)>,
+    /// The host as the caller gave it, and its origin.
+    pub(crate) proxy: Option<(String, Origin)>,
 }
 
 impl Target {
     /// Host and port of the first peer.
     pub(crate) fn address(&self) -> (&str, u16) {
-        self.proxy.as_ref().map_or((&self.hostname, self.port), |(host, port)| (host, *port))
+        let origin = self.proxy.as_ref().map_or(&self.origin, |(_, origin)| origin);
+        (origin.host(), origin.port())
     }
 
-    /// The value of `Host` (statement 8.9).
-    pub(crate) fn host_field(&self) -> String {
-        let default = if self.ssl_context.is_some() { 443 } else { 80 };
-        let (open, close) = if self.hostname.contains(':') { ("[", "]") } else { ("", "") };
-        // A zone means something on this machine only (RFC 6874).
-        let name = if open.is_empty() { &self.hostname[..] } else { self.hostname.split('%').next().unwrap_or_default() };
-        if self.port == default { format!("{open}{name}{close}") } else { format!("{open}{name}{close}:{}", self.port) }
+    /// The same, with the host as the caller gave it.
+    pub(crate) fn given(&self) -> (&str, u16) {
+        let (host, origin) = self.proxy.as_ref().map_or((&self.hostname, &self.origin), |(host, origin)| (host, origin));
+        (host, origin.port())
+    }
+
+    /// The host as TLS knows it: an address without its zone, a name without the dot of the root (RFC 6066 §3).
+    pub(crate) fn server_name(&self) -> &str {
+        let host = self.origin.host();
+        match host.contains(':') {
+            true => host.split('%').next().unwrap_or(host),
+            false => host.strip_suffix('.').unwrap_or(host),
+        }
     }
 }
 
@@ -131,11 +142,15 @@ impl HTTPConnection {
             let wrong = || PyTypeError::new_err(format!("proxy has to be None or (host, port), not {proxy}"));
             let pair: Vec<Bound<'_, PyAny>> = proxy.extract().map_err(|_| wrong())?;
             let [host, port] = &pair[..] else { return Err(wrong()) };
-            Some((host.extract()?, port_of(port)?))
+            let (host, port): (String, _) = (host.extract()?, port_of(port)?);
+            let origin = names::origin(false, &host, port)?;
+            Some((host, origin))
         } else {
             None
         };
-        Ok(Target { hostname: read(|settings| &settings.hostname).extract()?, port, ssl_context, proxy })
+        let hostname: String = read(|settings| &settings.hostname).extract()?;
+        let origin = names::origin(ssl_context.is_some(), &hostname, port)?;
+        Ok(Target { hostname, origin, ssl_context, proxy })
     }
 
     /// The connection, open or closed.
@@ -291,6 +306,10 @@ impl HTTPConnection {
             }
             None => 80u16.into_pyobject(py)?.into_any(),
         };
+        check_host(&hostname)?;
+        if let Some(Ok(host)) = proxy.as_ref().map(|proxy| proxy.get_item(0)) {
+            check_host(&host)?;
+        }
         let settings = Settings {
             hostname: Some(hostname.unbind()),
             port: Some(port.unbind()),
@@ -866,7 +885,7 @@ impl HTTPConnection {
             run(slf, &mut Connect::new(Resolver::Here))?;
         }
         let transport = this.open_link().and_then(|link| link.transport());
-        match transport.as_deref().and_then(|transport| transport.object()) {
+        match transport.as_deref().and_then(|transport| transport.object()).filter(|object| object.is_secure()) {
             Some(object) => object.ask(py, ask),
             None => Ok(py.None()),
         }
@@ -889,6 +908,14 @@ impl Task for Exit {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         HTTPConnection::call_disconnect(connection)?;
         Step::done(connection.py())
+    }
+}
+
+/// Refuses a name that can be none, as early as possible (statement 7.5b). What is no `str` is left to connecting.
+fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
+    match host.cast::<PyString>() {
+        Ok(host) => names::origin(false, &host.to_cow()?, 0).map(drop),
+        Err(_) => Ok(()),
     }
 }
 

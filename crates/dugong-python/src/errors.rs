@@ -19,8 +19,10 @@ mod classes {
     import_exception!(dugong, InvalidResponse);
     import_exception!(dugong, StateError);
     import_exception!(dugong, UnsupportedResponse);
+    import_exception!(dugong._exceptions, DefaultTimedOut);
+    import_exception!(dugong._exceptions, ProxyRefusal);
 }
-pub(crate) use classes::{ConnectionClosed, ConnectionTimedOut, InvalidResponse, StateError};
+pub(crate) use classes::{ConnectionClosed, ConnectionTimedOut, DefaultTimedOut, InvalidResponse, ProxyRefusal, StateError};
 
 /// `StateError` with a text.
 pub(crate) fn state_error<T>(text: &'static str) -> PyResult<T> {
@@ -42,10 +44,16 @@ pub(crate) fn connection_closed(py: Python<'_>, text: &str, unanswered: Bound<'_
 
 /// An error of the system, as Python's `socket` would raise it.
 pub(crate) fn system_error(error: io::Error) -> PyErr {
+    system_error_at(error, None)
+}
+
+/// The same, with the address that could not be connected to.
+pub(crate) fn system_error_at(error: io::Error, address: Option<&str>) -> PyErr {
     match (error.raw_os_error(), error.kind()) {
         (Some(number), _) => {
             let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
+            let text = text.split(" (os error").next().unwrap_or(&text);
+            let text = address.map_or_else(|| text.to_owned(), |address| format!("{text} ({address})"));
             PyOSError::new_err((number, text))
         }
         _ => match error.into_inner().map(|inner| inner.downcast::<PyErr>()) {

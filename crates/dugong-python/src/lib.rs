@@ -14,8 +14,10 @@ mod errors;
 mod headers;
 mod link;
 mod log;
+mod names;
 mod operation;
 mod pipeline;
+mod race;
 mod receive;
 mod send;
 mod task;
@@ -27,6 +29,8 @@ mod write;
 mod _dugong {
     #[pymodule_export]
     use super::connection::HTTPConnection;
+    #[pymodule_export]
+    use super::names::{ask_name_servers, normal_host};
     #[pymodule_export]
     use super::operation::Operation;
     #[pymodule_export]

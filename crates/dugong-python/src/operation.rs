@@ -199,6 +199,7 @@ impl Running {
         let connection = self.connection.bind(py);
         if awaited && !self.begun {
             self.begun = true;
+            self.task.awaited();
             if connection.get().link().is_some_and(|link| link.is_on_a_spree()) {
                 return Ok(Ok(py.None()));
             }
@@ -213,7 +214,7 @@ impl Running {
                 Step::Turn => continue,
                 Step::Needs(need) => need,
             };
-            let left = self.patience.left(&need, connection.get().limit());
+            let left = self.patience.left(&need, need.limit(connection)?);
             if left == Some(Duration::ZERO) {
                 self.patience.renew();
                 self.task.timed_out(connection)?;

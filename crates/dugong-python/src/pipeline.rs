@@ -515,6 +515,10 @@ impl Task for Next {
         self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
     }
 
+    fn awaited(&mut self) {
+        self.resolver = self.resolver.awaited();
+    }
+
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
         if let Some(connect) = &mut self.connect {
             connect.interrupt(connection);

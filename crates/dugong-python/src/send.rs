@@ -156,6 +156,10 @@ impl Task for SendRequest {
         }
     }
 
+    fn awaited(&mut self) {
+        self.resolver = self.resolver.awaited();
+    }
+
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
         if let (Stage::Connecting(_), Some(connect)) = (&self.stage, &mut self.connect) {
             connect.interrupt(connection);
@@ -217,7 +221,7 @@ impl Arguments {
         }
         let content = body.announced();
         let expects = expect100 && content.is_some();
-        let host = target.host_field();
+        let host = target.origin.host_field();
 
         let mut generated = Vec::with_capacity(5);
         let mut generate = |name, value: String, caller_wins| {

@@ -1,6 +1,6 @@
 //! What a method does, in steps; and how a regular method waits.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +11,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, intern};
 
-use crate::connect::Arrival;
+use crate::connect::{self, Arrival};
 use crate::connection::HTTPConnection;
 use crate::errors::{ConnectionTimedOut, state_error};
+use crate::race::Attempts;
 use crate::wire::Transport;
 
 /// What a method does. Its state is in the connection; a task that is dropped leaves one that goes on where it was.
@@ -26,6 +27,9 @@ pub(crate) trait Task: Send {
         let _ = visit;
         Ok(())
     }
+
+    /// An event loop waits for it: it may wait for several things at once. Called before the first step.
+    fn awaited(&mut self) {}
 
     /// It will not go on, since waiting was interrupted or cancelled.
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
@@ -105,22 +109,33 @@ impl Need {
     /// How long to wait at most before the task is asked again, if `left` is left of its limit.
     pub(crate) fn at_most(&self, left: Option<Duration>) -> Option<Duration> {
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
-        if !self.may_change {
-            return left;
+        let again = match &self.on {
+            Waitable::Attempts(attempts) => attempts.until.map(|until| until.saturating_duration_since(Instant::now())),
+            _ => self.may_change.then_some(LOOK_AGAIN),
+        };
+        left.into_iter().chain(again).min()
+    }
+
+    /// How long it may last.
+    pub(crate) fn limit(&self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Duration>> {
+        match &self.on {
+            Waitable::Transport(_) | Waitable::Arrival(_) => Ok(connection.get().limit()),
+            Waitable::Socket(_) | Waitable::Wrapped(..) | Waitable::Attempts(_) | Waitable::Name(_) => connect::limit(connection),
         }
-        Some(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN)))
     }
 }
 
 /// A descriptor that stays open as long as somebody waits for it.
 pub(crate) enum Waitable {
     Socket(Arc<Socket>),
+    /// Connections that are being made to the addresses of a host.
+    Attempts(Attempts),
     Transport(Arc<Transport>),
     /// A socket, and the number of Python's descriptor of the same socket.
-    Wrapped(Arc<Socket>, RawFd),
+    Wrapped(Arc<OwnedFd>, RawFd),
     /// A connection with a request, which is being made.
     Arrival(Arc<Arrival>),
-    /// A name that a thread looks up.
+    /// What a thread does, such as looking a name up.
     Name(Arc<UnixStream>),
 }
 
@@ -129,6 +144,7 @@ impl Waitable {
     pub(crate) fn number(&self) -> RawFd {
         match self {
             Waitable::Socket(socket) => socket.as_fd().as_raw_fd(),
+            Waitable::Attempts(attempts) => attempts.as_fd().as_raw_fd(),
             Waitable::Transport(transport) => transport.number(),
             Waitable::Wrapped(_, number) => *number,
             Waitable::Arrival(arrival) => arrival.as_fd().as_raw_fd(),
@@ -140,7 +156,9 @@ impl Waitable {
 impl AsFd for Waitable {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Waitable::Socket(socket) | Waitable::Wrapped(socket, _) => socket.as_fd(),
+            Waitable::Socket(socket) => socket.as_fd(),
+            Waitable::Attempts(attempts) => attempts.as_fd(),
+            Waitable::Wrapped(descriptor, _) => descriptor.as_fd(),
             Waitable::Transport(transport) => transport.as_fd(),
             Waitable::Arrival(arrival) => arrival.as_fd(),
             Waitable::Name(stream) => stream.as_fd(),
@@ -158,7 +176,7 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
             // An iterator of this very thread may be making it.
             Step::Needs(Need { on: Waitable::Arrival(_), .. }) => return state_error("no response is pending"),
             Step::Needs(need) => {
-                let left = patience.left(&need, connection.get().limit());
+                let left = patience.left(&need, need.limit(connection)?);
                 if left == Some(Duration::ZERO) {
                     patience.renew();
                     task.timed_out(connection)?;
@@ -206,4 +224,4 @@ pub(crate) fn is_signal_thread(py: Python<'_>) -> PyResult<bool> {
 }
 
 /// How long a signal may go unnoticed that came when nothing was waiting for it.
-const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);

@@ -83,7 +83,11 @@ pub(crate) struct Object {
     object: Py<PyAny>,
     number: RawFd,
     /// The same socket, for waiting and shutting down without the help of the object.
-    ours: OwnedFd,
+    ours: Arc<OwnedFd>,
+    /// Whether it speaks TLS; otherwise it is a mere socket, made by means of the program's.
+    is_secure: bool,
+    /// Whether it belongs to somebody else now, who will close it.
+    is_released: bool,
     /// Each call into it is made under this lock: TLS objects of Python must not send and receive at once.
     held: ReentrantMutex<RefCell<Held>>,
     closed: AtomicBool,
@@ -104,9 +108,32 @@ impl Object {
         let number: RawFd = object.call_method0(intern!(object.py(), "fileno"))?.extract()?;
         // SAFETY: the object is open, since it has just told its descriptor, and nobody closes it while we hold the GIL.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-        let ours = borrowed.try_clone_to_owned()?;
-        let object = object.clone().unbind();
-        Ok(Object { object, number, ours, held: ReentrantMutex::default(), closed: AtomicBool::new(false) })
+        let ours = Arc::new(borrowed.try_clone_to_owned()?);
+        let (object, held, closed) = (object.clone().unbind(), ReentrantMutex::default(), AtomicBool::new(false));
+        Ok(Object { object, number, ours, is_secure: true, is_released: false, held, closed })
+    }
+
+    /// A mere socket, connected.
+    pub(crate) fn plain(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut object = Object::new(object)?;
+        object.is_secure = false;
+        Ok(object)
+    }
+
+    /// Lets go of the object, which stays open.
+    pub(crate) fn release<'py>(mut self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.is_released = true;
+        self.object.bind(py).clone()
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// The same socket.
+    pub(crate) fn descriptor(&self) -> &Arc<OwnedFd> {
+        &self.ours
     }
 
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
@@ -148,7 +175,7 @@ impl Object {
 
     /// Whether both directions have ended, though we have not shut ours down.
     fn was_reset(&self) -> bool {
-        let mut socket = [PollFd::new(&self.ours, PollFlags::empty())];
+        let mut socket = [PollFd::new(&*self.ours, PollFlags::empty())];
         let polled = rustix::io::retry_on_intr(|| poll(&mut socket, Some(&Timespec::default())));
         polled.is_ok() && socket[0].revents().contains(PollFlags::HUP)
     }
@@ -226,7 +253,8 @@ impl Object {
     fn shut_down(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Release);
         // If somebody is calling it, or bytes are on their way, close_notify cannot be sent at once.
-        if let Some(lock) = self.held.try_lock()
+        if self.is_secure
+            && let Some(lock) = self.held.try_lock()
             && lock.try_borrow_mut().is_ok_and(|held| held.bytes.is_none())
             && let Ok(unwrap) = self.get(py).getattr(intern!(py, "unwrap"))
         {
@@ -234,12 +262,15 @@ impl Object {
             let _ = unwrap.call0();
         }
         // The only error is that the connection is gone already.
-        let _ = rustix::net::shutdown(&self.ours, rustix::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(&*self.ours, rustix::net::Shutdown::Both);
     }
 }
 
 impl Drop for Object {
     fn drop(&mut self) {
+        if self.is_released {
+            return;
+        }
         // If there is no interpreter any more, there is no object either.
         let _ = Python::try_attach(|py| {
             if let Err(error) = self.get(py).call_method0(intern!(py, "close")) {

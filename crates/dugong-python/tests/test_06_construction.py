@@ -79,7 +79,7 @@ def test_6_1_nothing_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
             HTTPConnection('127.0.0.1', server.port),
             HTTPConnection('127.0.0.1', server.port, ssl_context=ssl.create_default_context()),
             HTTPConnection('www.example.org', proxy=('127.0.0.1', server.port)),
-            HTTPConnection('no such name'),
+            HTTPConnection('no.such.name.invalid'),
         ):
             assert conn.response_pending() is False
         server.join()

@@ -20,6 +20,7 @@ from interop_support import Worker
 from peers import LIMIT, Peer, Serve, Server
 
 import dugong
+import dugong.httpio
 from dugong import (
     POLLIN,
     POLLOUT,
@@ -514,6 +515,19 @@ def test_7_4_failed_tunnel(
         assert server.connections == 3
     assert all(head.startswith(b'CONNECT localhost:443 HTTP/1.1\r\n') for head in tunnel.heads)
     assert len(tunnel.heads) == 3
+
+
+@pytest.mark.parametrize(
+    ('status', 'is_temporary'), [(400, False), (403, False), (407, False), (502, True), (503, True)]
+)
+def test_7_10_a_proxy_that_refuses_will_do_so_again(tunnel: Tunnel, status: int, is_temporary: bool) -> None:
+    bad = tunnel.failing(f'HTTP/1.1 {status} Because\r\nContent-Length: 0\r\n\r\n'.encode())
+    with Server(bad, bad) as server, tunnel.conn(server) as conn:
+        for connect in conn.connect, lambda: eval_coroutine(conn.co_connect()):
+            with pytest.raises(ConnectionError, match=f'{status} Because') as caught:
+                connect()
+            assert dugong.is_temp_network_error(caught.value) is is_temporary
+            assert dugong.httpio.is_temp_network_error(caught.value) is is_temporary
 
 
 @pytest.mark.parametrize('how', ['end', 'cut', 'reset', 'half'])

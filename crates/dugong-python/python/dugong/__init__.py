@@ -147,12 +147,16 @@ MAX_LINE_SIZE = 65535
 MAX_HEADER_SIZE = 65535
 
 #: Names that are looked up, when a host has no address, to find out if the name service works: pairs of host and port.
-#: May be assigned to at any time.
+#: May be assigned to at any time. Without that, they are only used where no name server is configured; where some are,
+#: they are asked about the host itself.
 DNS_TEST_HOSTNAMES: Sequence[tuple[str, int]] = (
     ('www.google.com', 80),
     ('www.iana.org', 80),
     ('C.root-servers.org', 53),
 )
+
+# As long as the two are the same, the program has not assigned to it.
+_TEST_HOSTNAMES = DNS_TEST_HOSTNAMES
 
 # The files are our own business; in messages and pickles there is but one module.
 for _public in (

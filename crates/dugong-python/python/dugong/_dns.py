@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from ._dugong import ask_name_servers, normal_host
 from ._exceptions import (
     ConnectionTimedOut,
     DNSUnavailable,
@@ -11,7 +14,9 @@ from ._exceptions import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
+    from types import ModuleType
     from typing import Any
 
     Address = tuple[str, int]
@@ -25,12 +30,32 @@ def create_socket(address: Address, timeout: float | None = None) -> socket:
     """Connect to *address*, a pair of host name and port, and return the blocking socket.
 
     All addresses of the name are tried in turn. Each attempt may take *timeout* seconds (None or 0: as long as
-    `socket.getdefaulttimeout()` says); looking up the name is not bounded.
+    `socket.getdefaulttimeout()` says); looking up the name is not bounded. If the program has replaced
+    `socket.socket` or `socket.create_connection`, the socket is made by that.
 
     If no address works, the error of the last one is raised: `ConnectionTimedOut` if *timeout* has passed, else what
-    the system reported. A name without address is `HostnameNotResolvable`, or `DNSUnavailable` if none of
-    `dugong.DNS_TEST_HOSTNAMES` can be resolved either. No socket is left open.
+    the system reported. A name without address is `HostnameNotResolvable`, or `DNSUnavailable` if the name service
+    cannot be reached. No socket is left open. What can be no host is a `ValueError`.
     """
+    import socket
+
+    if not _is_of(socket, socket.create_connection):
+        try:
+            sock: Any = _call(socket.create_connection, (normal_host(address[0]), address[1]), timeout)
+        except (socket.gaierror, socket.herror) as exc:
+            if not _is_ambiguous(exc):
+                raise
+            if _existence(normal_host(address[0])) == 'unavailable':
+                raise DNSUnavailable(address[0]) from exc
+            raise HostnameNotResolvable(address[0]) from exc
+        try:
+            sock.settimeout(socket.getdefaulttimeout())
+            _send_small_requests_at_once(sock)
+        except BaseException:
+            sock.close()
+            raise
+        return sock  # type: ignore[no-any-return]
+
     error: OSError | ConnectionTimedOut = OSError(f'host {address[0]} has no address')
     try:
         for info in resolve(address):
@@ -50,22 +75,61 @@ def resolve(address: Address) -> list[AddressInfo]:
     passed on.
     """
     host = address[0]
+    # Python's own encoding of names beyond ASCII is IDNA 2003, by which some are other names.
+    address = normal_host(host), address[1]
     try:
         return _look_up(address)
     except HostnameNotResolvableOrDNSUnavailable as exc:
         cause = exc.__cause__
 
-    # Now, not when this module is imported: programs may assign to it at any time.
-    from . import DNS_TEST_HOSTNAMES
-
-    if not any(map(_is_resolvable, DNS_TEST_HOSTNAMES)):
+    existence = _existence(address[0])
+    if existence == 'loopback':
+        return _loopback(address[1])
+    if existence == 'unavailable' or (existence == 'elsewhere' and _says_later(cause)):
         raise DNSUnavailable(host) from cause
+    if existence in ('not found', 'no addresses', 'elsewhere'):
+        raise HostnameNotResolvable(host) from cause
 
     # The name service may have come back only just now.
     try:
         return _look_up(address)
     except HostnameNotResolvableOrDNSUnavailable as exc:
+        if existence == 'addresses' and _says_later(exc.__cause__):
+            raise DNSUnavailable(host) from exc.__cause__
         raise HostnameNotResolvable(host) from exc.__cause__
+
+
+def _existence(host: str) -> str:
+    """Find out why the resolver knows no address of *host*: one of the answers of `ask_name_servers`, or `'others'`.
+
+    The configured name servers are asked for it. If there are none, or if the program has said which names to try,
+    `dugong.DNS_TEST_HOSTNAMES` tells if there is a name service at all. So it does if the resolver or the sockets of
+    the program are not those of the system: what it keeps from the network, or sends elsewhere, must not go past that.
+    """
+    import socket
+
+    # Now, not when this module is imported: programs may assign to it at any time.
+    from . import _TEST_HOSTNAMES, DNS_TEST_HOSTNAMES  # pyright: ignore[reportPrivateUsage]  # of this package
+
+    is_usual = DNS_TEST_HOSTNAMES is _TEST_HOSTNAMES and maker() is None and _is_of(socket, socket.getaddrinfo)
+    if is_usual and (existence := ask_name_servers(host)):
+        return existence
+    return 'others' if any(map(_is_resolvable, DNS_TEST_HOSTNAMES)) else 'unavailable'
+
+
+def _says_later(error: BaseException | None) -> bool:
+    """Tell if the resolver has said that it might know later."""
+    import socket
+
+    return isinstance(error, OSError) and error.errno == socket.EAI_AGAIN
+
+
+def _loopback(port: int) -> list[AddressInfo]:
+    """Return the addresses of this host, as `socket.getaddrinfo` does."""
+    import socket
+
+    tcp = socket.SOCK_STREAM, socket.IPPROTO_TCP, ''
+    return [(socket.AF_INET6, *tcp, ('::1', port, 0, 0)), (socket.AF_INET, *tcp, ('127.0.0.1', port))]
 
 
 def _look_up(address: Address) -> list[AddressInfo]:
@@ -76,10 +140,17 @@ def _look_up(address: Address) -> list[AddressInfo]:
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (socket.gaierror, socket.herror) as exc:
-        # Not every platform has EAI_NODATA. EAI_AGAIN is what many resolvers say of names that do not exist.
-        if exc.errno in (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME), socket.EAI_AGAIN):
+        if _is_ambiguous(exc):
             raise HostnameNotResolvableOrDNSUnavailable(host) from exc
         raise
+
+
+def _is_ambiguous(error: OSError) -> bool:
+    """Tell if this error of the resolver leaves open whether the name exists."""
+    import socket
+
+    # Not every platform has EAI_NODATA. EAI_AGAIN is what many resolvers say of names that do not exist.
+    return error.errno in (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME), socket.EAI_AGAIN)
 
 
 def _is_resolvable(address: Address) -> bool:
@@ -103,11 +174,69 @@ def _connect(info: AddressInfo, timeout: float | None) -> socket:
         _send_small_requests_at_once(sock)
     except BaseException as exc:  # KeyboardInterrupt, too
         sock.close()
+        if isinstance(exc, OSError) and exc.errno and type(exc).__module__ == 'builtins':
+            where = f'[{address[0]}]' if ':' in address[0] else address[0]
+            exc.strerror = f'{exc.strerror} ({where}:{address[1]})'
         # If it is the system that gives up, there is an errno.
         if timeout and isinstance(exc, TimeoutError) and exc.errno is None:
             raise ConnectionTimedOut(f'could not connect within {timeout} seconds') from exc
         raise
     return sock
+
+
+def maker() -> Callable[[Address, float | None], socket] | None:
+    """Return what makes connected sockets, if the program has replaced a part of it; else None.
+
+    Programs that replace `socket.socket`, `socket.create_connection` or `dugong.create_socket` have their reasons, such
+    as a proxy that all traffic has to go through, tests without a network, or threads of their own.
+    """
+    package: Any = sys.modules[__package__ or __name__]
+    is_ours: bool = package.create_socket is create_socket
+    if not is_ours:
+        return _make
+    socket: Any = sys.modules.get('socket')
+    # A module that another thread is just importing may lack some.
+    if socket is None or not hasattr(socket, 'create_connection'):
+        return None
+    if _is_of(socket, socket.create_connection) and _is_class_of(socket, socket.socket):
+        return None
+    return create_socket
+
+
+def _make(address: Address, timeout: float | None) -> socket:
+    from . import create_socket
+
+    return _call(create_socket, (normal_host(address[0]), address[1]), timeout)  # type: ignore[no-any-return]
+
+
+def _call(make: Callable[..., Any], address: Address, timeout: float | None) -> Any:
+    """Call a function of the program with an address, and with a timeout if there is one and the function takes it."""
+    if timeout:
+        from inspect import signature
+
+        try:
+            signature(make).bind(address, timeout=timeout)
+        except (TypeError, ValueError):
+            return make(address)
+        return make(address, timeout=timeout)
+    return make(address)
+
+
+def _is_of(module: ModuleType, function: object) -> bool:
+    """Tell if a function is one that *module* has defined itself."""
+    return getattr(function, '__globals__', None) is vars(module)
+
+
+def _is_class_of(module: ModuleType, cls: Any) -> bool:
+    """Tell if this is the `socket` of the module *socket*, with its own methods."""
+    if not isinstance(cls, type) or [base.__module__ for base in cls.__bases__] != ['_socket']:
+        return False
+    inherited = all(getattr(cls, name) is getattr(cls.__bases__[0], name) for name in _TRANSFERS)
+    return inherited and _is_of(module, getattr(cls, '__init__'))  # noqa: B009
+
+
+# What `socket.socket` has of its base.
+_TRANSFERS = ('__new__', 'bind', 'connect', 'connect_ex', 'recv', 'recv_into', 'recvmsg', 'send', 'sendall', 'sendmsg')
 
 
 def _send_small_requests_at_once(sock: socket) -> None:

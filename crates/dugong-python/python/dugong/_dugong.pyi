@@ -10,7 +10,7 @@ from typing_extensions import disjoint_base
 from ._polling import PollNeeded
 from ._response import BodyFollowing, HTTPResponse
 
-__all__ = ['AsyncPipeline', 'HTTPConnection', 'Operation', 'Pipeline']
+__all__ = ['AsyncPipeline', 'HTTPConnection', 'Operation', 'Pipeline', 'ask_name_servers', 'normal_host']
 
 _T_co = TypeVar('_T_co', covariant=True)
 
@@ -25,6 +25,9 @@ _Request = (
 
 class _WrapsSockets(Protocol):
     def wrap_socket(self, sock: socket, *, server_hostname: str) -> Any: ...
+
+def normal_host(host: str) -> str: ...
+def ask_name_servers(host: str) -> str | None: ...
 
 @final
 class Operation(Generator[PollNeeded, None, _T_co], Awaitable[_T_co], Generic[_T_co]):

@@ -129,11 +129,22 @@ class HostnameNotResolvableOrDNSUnavailable(_AboutName):
     _text = 'host {} does not exist, or name service is not available'
 
 
+class DefaultTimedOut(ConnectionTimedOut, TimeoutError):
+    """The limit that `socket.setdefaulttimeout` has set passed while connecting.
+
+    3.8.2 raised what `socket` raises; this is also what a connection's own `timeout` raises.
+    """
+
+
+class ProxyRefusal(ConnectionError):
+    """The proxy opens no tunnel, because of the request for it (a status 4xx): it would refuse that again."""
+
+
 def is_temp_network_error(exc: BaseException) -> bool:
     """Tell if *exc* is likely to be due to a temporary problem of the network, so that a repetition may succeed.
 
     True for lost connections, timeouts and unreachable networks; false for everything else, such as host names that
-    do not exist and certificates that cannot be verified.
+    do not exist, certificates that cannot be verified, and tunnels that a proxy refuses with a status 4xx.
 
         try:
             conn.send_request('GET', '/')
@@ -144,6 +155,8 @@ def is_temp_network_error(exc: BaseException) -> bool:
             conn.reset()
             ...  # try again
     """
+    if isinstance(exc, ProxyRefusal):
+        return False
     if isinstance(exc, _TEMPORARY + _loaded('ssl', 'SSLZeroReturnError', 'SSLEOFError', 'SSLSyscallError')):
         return True
     # These have an errno, too, but with numbers of their own.

@@ -1,23 +1,22 @@
-"""Looking up names without blocking, by threads."""
+"""Looking up names, and whatever else would block, by threads."""
 
 from __future__ import annotations
 
+import _thread
 import os
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from collections import deque
 from contextlib import suppress
 
-from ._dns import resolve
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import ClassVar
-
-    from ._dns import Address, AddressInfo
+    from collections.abc import Callable
+    from typing import Any, ClassVar
 
 
 class Lookup:
-    """`resolve` in a thread. *fd* is closed when there is a result, and whenever there will be none.
+    """A call in a thread: of `resolve`, or of what makes a socket. *fd* is closed when there is a result, and whenever
+    there will be none.
 
     At most `MOST_THREADS` are looking up names at a time; further names wait for their turn.
     """
@@ -28,11 +27,12 @@ class Lookup:
     _queue: ClassVar[deque[Lookup]] = deque()
     _lock = allocate_lock()
 
-    def __init__(self, address: Address, fd: int) -> None:
-        self._address = address
+    def __init__(self, call: Callable[[], Any], fd: int) -> None:
+        self._call = call
         self._fd = fd
-        self._found: list[AddressInfo] | None = None
+        self._found: Any = None
         self._error: BaseException | None = None
+        self._abandoned = False
         with Lookup._lock:
             Lookup._queue.append(self)
             if Lookup._threads >= Lookup.MOST_THREADS:
@@ -40,7 +40,8 @@ class Lookup:
             Lookup._threads += 1
         try:
             # Nobody waits for it, not even the interpreter when it exits.
-            start_new_thread(Lookup._work, ())
+            # Looked up now, since libraries of green threads replace it.
+            _thread.start_new_thread(Lookup._work, ())
         except BaseException:
             with Lookup._lock:
                 Lookup._threads -= 1
@@ -49,14 +50,22 @@ class Lookup:
                     os.close(fd)
             raise
 
-    def result(self) -> list[AddressInfo] | None:
-        """Return what `resolve` returned or raise what it raised; None as long as there is neither."""
+    def result(self) -> Any:
+        """Return what the call returned or raise what it raised; None as long as there is neither."""
         if self._error:
             try:
                 raise self._error
             finally:
                 self._error = None  # its traceback refers to us
-        return self._found
+        found, self._found = self._found, None
+        return found
+
+    def abandon(self) -> None:
+        """Nobody wants the result any more: a socket is closed."""
+        with Lookup._lock:
+            self._abandoned = True
+            found, self._found = self._found, None
+        _close(found)
 
     @staticmethod
     def _work() -> None:
@@ -68,7 +77,11 @@ class Lookup:
                     return
                 lookup = Lookup._queue.popleft()
             try:
-                lookup._found = resolve(lookup._address)
+                found = lookup._call()
+                with Lookup._lock:
+                    if not lookup._abandoned:
+                        lookup._found, found = found, None
+                _close(found)
             except BaseException as exc:
                 lookup._error = exc
             finally:
@@ -76,6 +89,7 @@ class Lookup:
                 with suppress(OSError):
                     os.write(lookup._fd, b'.')
                 os.close(lookup._fd)
+                found = None
                 del lookup
 
     @staticmethod
@@ -84,6 +98,11 @@ class Lookup:
         Lookup._lock = allocate_lock()
         Lookup._threads = 0
         Lookup._queue.clear()
+
+
+def _close(found: Any) -> None:
+    if hasattr(found, 'close'):
+        found.close()
 
 
 os.register_at_fork(after_in_child=Lookup._forget)  # pyright: ignore[reportPrivateUsage]
