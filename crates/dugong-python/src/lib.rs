@@ -27,6 +27,18 @@ mod write;
 /// The Rust part of the package; its public names are those of `dugong`.
 #[pymodule]
 mod _dugong {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::prelude::*;
+
+    /// Refuses to be loaded by a subinterpreter.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        match super::is_main_interpreter() {
+            true => Ok(()),
+            false => Err(PyImportError::new_err(super::NO_SUBINTERPRETER)),
+        }
+    }
+
     #[pymodule_export]
     use super::connection::HTTPConnection;
     #[pymodule_export]
@@ -35,4 +47,15 @@ mod _dugong {
     use super::operation::Operation;
     #[pymodule_export]
     use super::pipeline::{AsyncPipeline, Pipeline};
+}
+
+/// The classes that it keeps, those of its exceptions among them, would be those of another interpreter there: `except` would not
+/// catch them.
+const NO_SUBINTERPRETER: &str = "dugong cannot be loaded in a subinterpreter; use threads or processes instead, and with mod_wsgi \
+                                 the main interpreter: WSGIApplicationGroup %{GLOBAL}";
+
+#[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
+fn is_main_interpreter() -> bool {
+    // SAFETY: modules are loaded by a thread that is attached to an interpreter, so that there is a current one.
+    unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
 }
