@@ -9,6 +9,8 @@ use dugong_http::step::Interest;
 use dugong_http::transport::{Socket, wait};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyCFunction;
 use pyo3::{PyTraverseError, intern};
 
 use crate::connect::{self, Arrival};
@@ -106,6 +108,13 @@ impl Patience {
 }
 
 impl Need {
+    /// What it waits for, as `select.poll` has it.
+    pub(crate) fn mask(&self) -> u8 {
+        const POLLIN: u8 = 1;
+        const POLLOUT: u8 = 4;
+        u8::from(self.interest.reads()) * POLLIN + u8::from(self.interest.writes()) * POLLOUT
+    }
+
     /// How long to wait at most before the task is asked again, if `left` is left of its limit.
     pub(crate) fn at_most(&self, left: Option<Duration>) -> Option<Duration> {
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -197,6 +206,11 @@ pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -
 
 /// Waits for what a task needs; false if `limit` passed before. A signal interrupts it, if its handler raises.
 pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyResult<bool> {
+    if is_waiting_replaced(py)? {
+        py.check_signals()?;
+        let arguments = (need.on.number(), need.mask(), limit.map(|limit| limit.as_secs_f64()));
+        return py.import(intern!(py, "dugong._polling"))?.call_method1(intern!(py, "wait"), arguments)?.is_truthy();
+    }
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut takes_signals = None;
     loop {
@@ -216,6 +230,18 @@ pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyR
             takes_signals = Some(is_signal_thread(py)?);
         }
     }
+}
+
+/// Whether the program has replaced the functions that wait, as green-thread libraries do: then others run meanwhile.
+fn is_waiting_replaced(py: Python<'_>) -> PyResult<bool> {
+    static SELECT: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let select = SELECT.get_or_try_init(py, || py.import("select").map(Bound::unbind))?.bind(py);
+    for name in [intern!(py, "poll"), intern!(py, "select")] {
+        if !select.getattr_opt(name)?.is_some_and(|function| function.is_instance_of::<PyCFunction>()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether this thread may be the one that runs the handlers of signals.

@@ -7,6 +7,7 @@ import sys
 from _thread import get_ident
 from select import POLLIN, POLLOUT
 from time import monotonic
+from types import BuiltinFunctionType
 
 from ._exceptions import ConnectionTimedOut
 
@@ -63,17 +64,15 @@ class PollNeeded(_Pair):
         will be told. Signals do not end the wait, unless their handler raises.
         """
         deadline = monotonic() + timeout if timeout and 0 < timeout <= _LONGEST else None
-        poller = select.poll()
-        poller.register(self.fd, self.mask)
-        look_again: float | None = LOOK_FOR_SIGNALS
+        look_again = None if _is_replaced(select.select) else LOOK_FOR_SIGNALS
         while True:
             left = None if deadline is None else max(deadline - monotonic(), 0.0)
             most = left if look_again is None or (left is not None and left < look_again) else look_again
-            if poller.poll(None if most is None else most * 1000):
+            if wait(self.fd, self.mask, most):
                 return True
             if most == left:
                 return False
-            if not is_signal_thread():
+            if look_again is not None and not is_signal_thread():
                 look_again = None
 
 
@@ -97,6 +96,24 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
             need.poll(limit)
         elif not need.poll(timeout):
             raise ConnectionTimedOut
+
+
+def wait(fd: int, mask: int, seconds: float | None) -> bool:
+    """Wait until *fd* is ready, for ever if *seconds* is None, and tell if it is.
+
+    If the program has replaced `select.poll` or `select.select`, as green-thread libraries do, that is what waits.
+    """
+    poll = getattr(select, 'poll', None)  # some take it away
+    if poll is not None and (_is_replaced(poll) or not _is_replaced(select.select)):
+        poller = poll()
+        poller.register(fd, mask)
+        return bool(poller.poll(None if seconds is None else seconds * 1000))
+    reading, writing = [fd] if mask & POLLIN else [], [fd] if mask & POLLOUT else []
+    return any(select.select(reading, writing, [], seconds))
+
+
+def _is_replaced(function: object) -> bool:
+    return not isinstance(function, BuiltinFunctionType)
 
 
 def is_signal_thread() -> bool:
