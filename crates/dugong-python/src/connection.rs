@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use dugong_http::Origin;
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyResourceWarning, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connect::{Arrival, Attempt, Connect, Resolver};
-use crate::errors::state_error;
+use crate::errors::{self, state_error};
 use crate::link::{Grip, Link, Role};
 use crate::log;
 use crate::names;
@@ -245,6 +245,35 @@ impl HTTPConnection {
         Ok(())
     }
 
+    /// Host, port and state, for people; without anything secret.
+    pub(crate) fn description(&self, py: Python<'_>) -> String {
+        let text = |choose: fn(&Settings) -> &Option<Py<PyAny>>| {
+            let value = self.attribute(py, choose).into_bound(py);
+            let text = value.str().map_or_else(|_| String::from("?"), |text| text.to_string());
+            // What somebody took for a URL may have a password.
+            text.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
+        };
+        let tls = if self.settings.lock().ssl_context.is_some() { " over TLS" } else { "" };
+        let state = match self.open_link() {
+            Some(link) => match link.due() {
+                0 => String::from("connected"),
+                1 => String::from("connected, 1 response due"),
+                due => format!("connected, {due} responses due"),
+            },
+            None if self.attempt.lock().upgrade().is_some_and(|attempt| !attempt.is_given_up()) => String::from("connecting"),
+            None => String::from("not connected"),
+        };
+        format!("{} port {}{tls}, {state}", text(|settings| &settings.hostname), text(|settings| &settings.port))
+    }
+
+    /// It is about to be collected: like a socket, it should have been closed.
+    fn warn_if_open(&self, py: Python<'_>) {
+        if self.open_link().is_some_and(|link| link.is_of_this_process()) {
+            let text = format!("unclosed HTTPConnection to {}", self.description(py));
+            errors::warn::<PyResourceWarning>(py, &text);
+        }
+    }
+
     fn close_trace(&self, py: Python<'_>) {
         let file = self.settings.lock().trace_fh.take();
         if let Some(file) = file {
@@ -276,7 +305,7 @@ impl HTTPConnection {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(hostname, port=None, ssl_context=None, proxy=None)"
+        text_signature = "(hostname, port=None, ssl_context=None, proxy=None, *, timeout=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         HTTPConnection {
@@ -290,15 +319,17 @@ impl HTTPConnection {
         }
     }
 
-    #[pyo3(signature = (hostname, port=None, ssl_context=None, proxy=None))]
+    #[pyo3(signature = (hostname, port=None, ssl_context=None, proxy=None, *, timeout=None))]
     fn __init__(
         &self,
         hostname: Bound<'_, PyAny>,
         port: Option<Bound<'_, PyAny>>,
         ssl_context: Option<Bound<'_, PyAny>>,
         proxy: Option<Bound<'_, PyAny>>,
+        timeout: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = hostname.py();
+        let limit = timeout.as_ref().map_or(Ok(0.0), seconds)?;
         let port = match port {
             Some(port) => port,
             None if ssl_context.as_ref().map_or(Ok(false), |context| context.is_truthy())? => {
@@ -315,11 +346,12 @@ impl HTTPConnection {
             port: Some(port.unbind()),
             ssl_context: ssl_context.map(Bound::unbind),
             proxy: proxy.map(Bound::unbind),
+            timeout: timeout.map(Bound::unbind),
             ..Settings::default()
         };
         let before = std::mem::replace(&mut *self.settings.lock(), settings);
         drop(before);
-        self.limit.store(0, Ordering::Relaxed);
+        self.limit.store(limit.to_bits(), Ordering::Relaxed);
         self.tolerate_missing_length.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -341,7 +373,13 @@ impl HTTPConnection {
         Ok(())
     }
 
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (class, this) = (slf.get_type().fully_qualified_name()?, slf.get());
+        Ok(format!("<{class} to {}>", this.description(slf.py())))
+    }
+
     fn __clear__(&self, py: Python<'_>) {
+        self.warn_if_open(py);
         self.disconnect(py);
         self.forget(py);
         self.forget_cut();
@@ -403,11 +441,7 @@ impl HTTPConnection {
 
     #[setter]
     fn set_timeout(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
-        let seconds: f64 = if value.is_none() { 0.0 } else { value.extract()? };
-        if seconds.is_nan() {
-            return Err(PyValueError::new_err("timeout is not a number"));
-        }
-        self.limit.store(seconds.to_bits(), Ordering::Relaxed);
+        self.limit.store(seconds(&value)?.to_bits(), Ordering::Relaxed);
         self.set(value, |settings| &mut settings.timeout);
         Ok(())
     }
@@ -456,7 +490,7 @@ impl HTTPConnection {
 
     /// Return the object; nothing is connected yet.
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(slf, Enter)
+        Operation::new(slf, "__aenter__", Enter)
     }
 
     /// Call `disconnect`.
@@ -467,7 +501,7 @@ impl HTTPConnection {
         _exc_value: Bound<'_, PyAny>,
         _traceback: Bound<'_, PyAny>,
     ) -> Operation {
-        Operation::new(slf, Exit)
+        Operation::new(slf, "__aexit__", Exit)
     }
 
     /// Connect now, closing a connection that there is. Twin: `co_connect`.
@@ -489,7 +523,7 @@ impl HTTPConnection {
 
     /// Connect now: the iterator of `connect`. The name is looked up in a thread, so that nothing blocks.
     fn co_connect(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(slf, Connect::new(Resolver::Thread))
+        Operation::new(slf, "co_connect", Connect::new(Resolver::Thread))
     }
 
     /// Close the connection and the trace file.
@@ -583,7 +617,7 @@ impl HTTPConnection {
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> Operation {
-        Operation::new(slf, SendRequest::new(method, path, headers, body, expect100, Resolver::Thread))
+        Operation::new(slf, "co_send_request", SendRequest::new(method, path, headers, body, expect100, Resolver::Thread))
     }
 
     /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
@@ -601,7 +635,7 @@ impl HTTPConnection {
 
     /// Send part of a body: the iterator of `write`.
     fn co_write(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
-        Operation::new(slf, Write::new(buf))
+        Operation::new(slf, "co_write", Write::new(buf))
     }
 
     /// End a body that is sent in chunks, with a trailer section if *trailers* is given. Twin: `co_finish`.
@@ -617,7 +651,7 @@ impl HTTPConnection {
     /// End a body that is sent in chunks: the iterator of `finish`.
     #[pyo3(signature = (trailers=None))]
     fn co_finish(slf: &Bound<'_, Self>, trailers: Option<Bound<'_, PyAny>>) -> Operation {
-        Operation::new(slf, Finish::new(trailers))
+        Operation::new(slf, "co_finish", Finish::new(trailers))
     }
 
     /// Tell if a request was sent completely, or waits for status 100, whose response has not been read to its end.
@@ -642,7 +676,7 @@ impl HTTPConnection {
 
     /// Read status line and headers of the next response: the iterator of `read_response`.
     fn co_read_response(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(slf, ReadResponse::default())
+        Operation::new(slf, "co_read_response", ReadResponse::default())
     }
 
     /// Return from 1 to *len_* bytes of the body as a `bytearray` that belongs to the caller, or `b''` at its end.
@@ -665,7 +699,7 @@ impl HTTPConnection {
     /// Read some of the body: the iterator of `read`.
     #[pyo3(signature = (len_=None))]
     fn co_read(slf: &Bound<'_, Self>, len_: Option<Bound<'_, PyAny>>) -> Operation {
-        Operation::new(slf, Read::new(len_))
+        Operation::new(slf, "co_read", Read::new(len_))
     }
 
     /// Return what is left of the body as `bytes`. Twin: `co_readall`.
@@ -677,7 +711,7 @@ impl HTTPConnection {
 
     /// Read what is left of the body: the iterator of `readall`.
     fn co_readall(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(slf, ReadAll::default())
+        Operation::new(slf, "co_readall", ReadAll::default())
     }
 
     /// Read at least one byte of the body into *buf*, a writable bytes-like object, and return how many. Twin:
@@ -690,7 +724,7 @@ impl HTTPConnection {
 
     /// Read some of the body into *buf*: the iterator of `readinto`.
     fn co_readinto(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
-        Operation::new(slf, ReadInto::new(buf))
+        Operation::new(slf, "co_readinto", ReadInto::new(buf))
     }
 
     /// Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises, but nothing if there is no body yet.
@@ -700,7 +734,7 @@ impl HTTPConnection {
 
     /// Read the body to its end and forget it: the iterator of `discard`.
     fn co_discard(slf: &Bound<'_, Self>) -> Operation {
-        Operation::new(slf, Discard::default())
+        Operation::new(slf, "co_discard", Discard::default())
     }
 
     /// Return *size* bytes of what the peer sends, whatever they mean; fewer only if the connection ends.
@@ -919,6 +953,15 @@ fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+/// A timeout as a number; 0 is for ever.
+fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let seconds: f64 = if timeout.is_none() { 0.0 } else { timeout.extract()? };
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("timeout is not a number"));
+    }
+    Ok(seconds)
+}
+
 /// A port, as a number or in digits.
 fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
     let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}"));
@@ -937,6 +980,9 @@ fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
 impl Drop for HTTPConnection {
     fn drop(&mut self) {
         // The transport closes itself; but close_notify has to be sent, and the trace file closed.
-        let _ = Python::try_attach(|py| self.disconnect(py));
+        let _ = Python::try_attach(|py| {
+            self.warn_if_open(py);
+            self.disconnect(py);
+        });
     }
 }

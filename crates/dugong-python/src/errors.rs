@@ -1,8 +1,10 @@
 //! The one table from the engine's errors to Python's exceptions (statements 2, 8.11 and 14.1).
 
+use std::ffi::CString;
 use std::io;
 
 use dugong_http::{Closed, Error, Misuse, Requests};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyBrokenPipeError, PyConnectionResetError, PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -61,6 +63,19 @@ pub(crate) fn system_error_at(error: io::Error, address: Option<&str>) -> PyErr 
             Some(Err(other)) => PyOSError::new_err(other.to_string()),
             None => PyOSError::new_err("the connection failed"),
         },
+    }
+}
+
+/// Gives a warning from where no exception can be raised, as when an object goes. Not when the interpreter ends: everything goes
+/// then.
+pub(crate) fn warn<T: PyTypeInfo>(py: Python<'_>, text: &str) {
+    let is_ending = || py.import(intern!(py, "sys"))?.call_method0(intern!(py, "is_finalizing"))?.is_truthy();
+    if is_ending().unwrap_or(true) {
+        return;
+    }
+    let warned = CString::new(text).map_err(PyErr::from).and_then(|text| PyErr::warn(py, &py.get_type::<T>(), &text, 1));
+    if let Err(error) = warned {
+        error.write_unraisable(py, None);
     }
 }
 

@@ -157,7 +157,7 @@ impl Link {
         // The lock is let go before Python is called.
         let transport = self.transport.lock().take();
         if let Some(transport) = transport
-            && self.process == std::process::id()
+            && self.is_of_this_process()
         {
             transport.shut_down(py);
             if Arc::strong_count(&transport) > 1 {
@@ -217,6 +217,16 @@ impl Link {
             !asked.list.is_empty() && asked.first >= asked.at_end
         };
         Ok(is_later && !self.is_closed() && self.is_response_due(py)?)
+    }
+
+    /// How many requests have no response that was read to its end.
+    pub(crate) fn due(&self) -> usize {
+        self.asked.lock().list.len()
+    }
+
+    /// Whether it was made in this process, and not in one that has forked this one.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.process == std::process::id()
     }
 
     /// The oldest request: method and path as they were given.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -12,6 +12,7 @@ use pyo3::types::{PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
 use crate::connection::HTTPConnection;
+use crate::errors;
 use crate::task::{Need, Patience, Step, Task};
 
 /// What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
@@ -23,6 +24,10 @@ use crate::task::{Need, Patience, Step, Task};
 /// It can be awaited under asyncio and under trio. For a task of asyncio, what it yields is also something like a future.
 #[pyclass(frozen, weakref, module = "dugong._dugong")]
 pub(crate) struct Operation {
+    /// The method that has made it.
+    name: &'static str,
+    /// The process that it belongs to: a child does not run it.
+    process: u32,
     state: Mutex<State>,
     /// Whether an event loop runs it, and others that may want to run, too.
     awaited: AtomicBool,
@@ -42,14 +47,20 @@ struct Running {
     patience: Patience,
     /// What it has yielded for last.
     waited_for: Option<Need>,
+    /// Whether a step was made.
     begun: bool,
 }
 
 impl Operation {
-    pub(crate) fn new(connection: &Bound<'_, HTTPConnection>, task: impl Task + 'static) -> Self {
+    pub(crate) fn new(connection: &Bound<'_, HTTPConnection>, name: &'static str, task: impl Task + 'static) -> Self {
         let (connection, patience) = (connection.clone().unbind(), Patience::default());
         let running = Running { connection, task: Box::new(task), patience, waited_for: None, begun: false };
-        Operation { state: Mutex::new(State::Suspended(running)), awaited: AtomicBool::new(false) }
+        Operation {
+            name,
+            process: std::process::id(),
+            state: Mutex::new(State::Suspended(running)),
+            awaited: AtomicBool::new(false),
+        }
     }
 
     /// Takes the task out, for as long as something is done with it; `None` if it is over.
@@ -74,6 +85,15 @@ impl Operation {
         Ok(())
     }
 
+    /// A call of a `co_` method whose result was dropped did nothing, and its caller may not know.
+    fn warn_of_idleness(&self, py: Python<'_>) {
+        if self.process == std::process::id() {
+            let name = self.name;
+            let text = format!("{name}() was never awaited, iterated or closed, so that it did nothing");
+            errors::warn::<PyRuntimeWarning>(py, &text);
+        }
+    }
+
     fn put_back(&self, state: State) {
         // What was there before may call Python when it goes.
         let before = std::mem::replace(&mut *self.state.lock(), state);
@@ -81,13 +101,17 @@ impl Operation {
     }
 }
 
-/// One that nobody resumes any more ends as if it had been closed.
+/// One that is not resumed any more ends as if it had been closed.
 impl Drop for Operation {
     fn drop(&mut self) {
-        if let State::Suspended(running) = self.state.get_mut() {
-            // If there is no interpreter any more, nothing is left to be done.
-            let _ = Python::try_attach(|py| running.task.interrupted(running.connection.bind(py)));
-        }
+        let State::Suspended(mut running) = std::mem::replace(self.state.get_mut(), State::Over) else { return };
+        // If there is no interpreter any more, nothing is left to be done.
+        let _ = Python::try_attach(|py| {
+            running.task.interrupted(running.connection.bind(py));
+            if !running.begun && !self.awaited.load(Ordering::Relaxed) {
+                self.warn_of_idleness(py);
+            }
+        });
     }
 }
 
@@ -104,8 +128,25 @@ impl Operation {
         }
     }
 
-    fn __clear__(&self) {
+    fn __clear__(&self, py: Python<'_>) {
+        let is_idle = matches!(&*self.state.lock(), State::Suspended(Running { begun: false, .. }));
         self.put_back(State::Over);
+        if is_idle && !self.awaited.load(Ordering::Relaxed) {
+            self.warn_of_idleness(py);
+        }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let (state, connection) = match &*self.state.lock() {
+            State::Suspended(running) => {
+                let state = if running.begun { "suspended" } else { "not begun" };
+                (state, Some(running.connection.clone_ref(py)))
+            }
+            State::Active => ("running", None),
+            State::Over => ("over", None),
+        };
+        let of = connection.map(|connection| format!(" of {}", connection.get().description(py))).unwrap_or_default();
+        format!("<{}(){of}: {state}>", self.name)
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -197,8 +238,8 @@ impl Running {
     /// What it needs, as a `PollNeeded`; or its value. If it is awaited, None is for a turn of the event loop.
     fn step(&mut self, py: Python<'_>, awaited: bool) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
         let connection = self.connection.bind(py);
-        if awaited && !self.begun {
-            self.begun = true;
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        if awaited && is_first {
             self.task.awaited();
             if connection.get().link().is_some_and(|link| link.is_on_a_spree()) {
                 return Ok(Ok(py.None()));
@@ -235,16 +276,13 @@ impl Running {
 fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static AWAITED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    const POLLIN: u8 = 1;
-    const POLLOUT: u8 = 4;
-    let mask = if need.interest.reads() { POLLIN } else { 0 } | if need.interest.writes() { POLLOUT } else { 0 };
     let class = match is_loaded(py, intern!(py, "asyncio"))? && is_in_task(py)? {
         true => AWAITED.import(py, "dugong._asyncio", "Awaited")?,
         false => CLASS.import(py, "dugong", "PollNeeded")?,
     };
     let tuple = py.get_type::<PyTuple>();
     // The constructor of the class would only pack the two.
-    tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), mask)))
+    tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), need.mask())))
 }
 
 /// Whether this is the step of a task of asyncio, which is imported.

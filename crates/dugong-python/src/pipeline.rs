@@ -98,6 +98,14 @@ impl Pipeline {
         Ok(Pipeline { connection, requests, max_requests, max_bytes, collect, state })
     }
 
+    fn description(&self, py: Python<'_>) -> String {
+        let connection = self.connection.get().description(py);
+        match &*self.state.lock() {
+            None => format!("{connection}: running"),
+            Some(state) => format!("{connection}: {} requests taken, {} unanswered", state.taken, state.sent.len()),
+        }
+    }
+
     /// Looks at the state, or changes it.
     fn with<T>(&self, work: impl FnOnce(&mut State) -> PyResult<T>) -> PyResult<T> {
         let taken = self.state.lock().take();
@@ -144,6 +152,10 @@ impl Pipeline {
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let connection = slf.get().connection.bind(slf.py());
         run(connection, &mut Next::new(slf, Resolver::Here, PyStopIteration::new_err(())))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<dugong.Pipeline to {}>", self.description(py))
     }
 
     /// How many requests were taken from the iterable.
@@ -197,7 +209,11 @@ impl AsyncPipeline {
     fn __anext__(&self, py: Python<'_>) -> Operation {
         let pipeline = self.pipeline.bind(py);
         let next = Next::new(pipeline, Resolver::Thread, PyStopAsyncIteration::new_err(()));
-        Operation::new(pipeline.get().connection.bind(py), next)
+        Operation::new(pipeline.get().connection.bind(py), "__anext__", next)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<dugong.AsyncPipeline to {}>", self.pipeline.get().description(py))
     }
 
     /// How many requests were taken from the iterable.

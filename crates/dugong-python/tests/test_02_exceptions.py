@@ -27,6 +27,12 @@ class OwnConstructor(ConnectionClosed):
         self.code = code
 
 
+class OwnError(dugong.Error):
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one, two)
+        self.one = one
+
+
 class NoSuperCall(ConnectionClosed):
     def __init__(self, code: int) -> None:
         self.code = code
@@ -43,6 +49,21 @@ def test_2_1_and_2_2_derived_from_exception_but_not_from_each_other(cls: type[Ex
     assert issubclass(cls, Exception)
     assert not issubclass(cls, OSError)
     assert [other for other in [*WITH_MESSAGE, *WITH_NAME] if issubclass(cls, other)] == [cls]
+
+
+@pytest.mark.parametrize('cls', [*WITH_MESSAGE, *WITH_NAME])
+def test_2_1_all_have_one_base(cls: type[Exception]) -> None:
+    assert issubclass(cls, dugong.Error)
+    assert dugong.Error.__bases__ == (Exception,)
+    assert (dugong.Error.__module__, dugong.Error.__name__) == ('dugong', 'Error')
+
+
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_2_1_the_base_can_be_derived_from(protocol: int) -> None:
+    exc = OwnError('one', 'two')
+    got = pickle.loads(pickle.dumps(exc, protocol))
+    assert (type(got), got.args, got.one) == (OwnError, ('one', 'two'), 'one')
+    assert type(copy.copy(exc)) is OwnError
 
 
 @pytest.mark.parametrize('cls', WITH_MESSAGE)

@@ -44,8 +44,70 @@ def test_6_1_arguments() -> None:
 
 def test_6_1_signature() -> None:
     signature = inspect.signature(HTTPConnection)
-    assert list(signature.parameters) == ['hostname', 'port', 'ssl_context', 'proxy']
-    assert [one.default for one in signature.parameters.values()][1:] == [None] * 3
+    assert list(signature.parameters) == ['hostname', 'port', 'ssl_context', 'proxy', 'timeout']
+    assert [one.default for one in signature.parameters.values()][1:] == [None] * 4
+
+
+def test_6_1_timeout_is_given_by_keyword() -> None:
+    assert HTTPConnection('www.example.org').timeout is None
+    assert HTTPConnection('www.example.org', timeout=None).timeout is None
+    assert HTTPConnection('www.example.org', 80, None, None, timeout=2.5).timeout == 2.5
+    nothing: Any = HTTPConnection
+    with pytest.raises(TypeError):
+        nothing('www.example.org', 80, None, None, 2.5)
+    with pytest.raises(TypeError):
+        nothing('www.example.org', timeout='1')
+    with pytest.raises(ValueError, match='not a number'):
+        nothing('www.example.org', timeout=float('nan'))
+
+
+def test_6_1_timeout_of_the_constructor_counts(serve_plain: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.rest()
+
+    serve_plain(script)
+    with HTTPConnection('127.0.0.1', serve_plain.server.port, timeout=0.05) as conn:
+        conn.send_request('GET', '/')
+        with pytest.raises(ConnectionTimedOut):
+            conn.read_response()
+
+
+def test_repr_has_host_and_state(serve: Serve) -> None:
+    def script(peer: Peer) -> None:
+        peer.rest()
+
+    class Mine(HTTPConnection):
+        pass
+
+    conn = serve(script)
+    where = f'localhost port {conn.port}{" over TLS" if serve.tls else ""}'
+    assert repr(conn) == f'<dugong.HTTPConnection to {where}, not connected>'
+    conn.connect()
+    assert repr(conn) == f'<dugong.HTTPConnection to {where}, connected>'
+    conn.send_request('GET', '/secret', {'Authorization': 'secret'})
+    assert repr(conn) == f'<dugong.HTTPConnection to {where}, connected, 1 response due>'
+    reading = conn.co_read_response()
+    assert repr(reading) == f'<co_read_response() of {where}, connected, 1 response due: not begun>'
+    next(reading)
+    assert repr(reading).endswith(': suspended>')
+    reading.close()
+    assert repr(reading) == '<co_read_response(): over>'
+    conn.send_request('GET', '/secret')
+    pipeline = conn.pipeline(['/secret'])
+    expected = f'{where}, connected, 2 responses due: 0 requests taken, 0 unanswered>'
+    assert repr(pipeline) == f'<dugong.Pipeline to {expected}'
+    assert repr(conn.co_pipeline(['/secret'])) == f'<dugong.AsyncPipeline to {expected}'
+    conn.disconnect()
+    assert repr(conn) == f'<dugong.HTTPConnection to {where}, not connected>'
+    assert 'Mine to www.example.org port 80, not connected' in repr(Mine('www.example.org'))
+
+
+def test_repr_never_fails_and_keeps_secrets() -> None:
+    conn: Any = HTTPConnection('www.example.org', proxy=('proxy.example.org', 3128))
+    conn.hostname = 'user:secret@www.example.org'
+    assert repr(conn) == '<dugong.HTTPConnection to www.example.org port 80, not connected>'
+    conn.hostname, conn.port = None, 'a\nb'
+    assert repr(conn) == '<dugong.HTTPConnection to None port a\\nb, not connected>'
 
 
 def test_6_1_only_the_host_name_is_needed() -> None:

@@ -1038,7 +1038,7 @@ def test_8_10_the_message_quotes_the_path() -> None:
     conn = HTTPConnection('127.0.0.1')
     with pytest.raises(ValueError, match=re.escape("begin with '/', or be '*' or an absolute URL, not 'obj/1'")):
         conn.send_request('GET', 'obj/1')
-    with pytest.raises(ValueError, match="not 'x{20,70}…$"):
+    with pytest.raises(ValueError, match=r"not 'x{20,70}…$"):
         conn.send_request('GET', 'x' * 1000)
 
 

@@ -387,7 +387,7 @@ def make(serve: Serve) -> dugong.HTTPConnection:
     return conn
 
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore:unclosed HTTPConnection:ResourceWarning')
 @pytest.mark.parametrize('read', [False, True])
 @pytest.mark.parametrize('cycle', [False, True])
 def test_15_3_dropping_the_object_closes_the_socket(serve: Serve, read: bool, cycle: bool) -> None:
@@ -413,6 +413,48 @@ def test_15_3_dropping_the_object_closes_the_socket(serve: Serve, read: bool, cy
     assert resp.headers['Content-Length'] == '5'
 
 
+@pytest.mark.parametrize('cycle', [False, True])
+def test_15_3_dropping_an_open_connection_gives_a_warning(serve: Serve, cycle: bool) -> None:
+    serve(nothing)
+    conn: Any = make(serve)
+    conn.connect()
+    if cycle:
+        conn.itself = conn
+    kept, port = [conn], conn.port
+    del conn
+
+    def drop() -> None:
+        kept.clear()
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match=f'unclosed HTTPConnection to localhost port {port}'):
+        drop()
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('cycle', [False, True])
+@pytest.mark.parametrize('how', ['never connected', 'disconnected', 'with', 'refused'])
+def test_15_3_dropping_another_connection_gives_none(serve: Serve, how: str, cycle: bool) -> None:
+    serve(nothing)
+    conn: Any = make(serve)
+    if cycle:
+        conn.itself = conn
+    if how == 'disconnected':
+        conn.connect()
+        conn.disconnect()
+    elif how == 'with':
+        with conn:
+            conn.connect()
+    elif how == 'refused':
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            conn.hostname, conn.port = listener.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            conn.connect()
+    del conn
+    gc.collect()
+
+
+@pytest.mark.filterwarnings('ignore:unclosed HTTPConnection:ResourceWarning')
 def test_15_3_dropping_a_suspended_iterator_too(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         peer.request()

@@ -504,7 +504,7 @@ def test_16_3_a_wrapper_that_was_detached_harms_nobody(serve: Serve, wrap: Wrapp
     assert conn.readall() == b'next'
 
 
-@pytest.mark.filterwarnings('error')
+@pytest.mark.filterwarnings('error', 'ignore:unclosed HTTPConnection:ResourceWarning')
 @every_wrapper
 def test_16_3_collected_together_with_the_connection(serve: Serve, wrap: Wrapper) -> None:
     def script(peer: Peer) -> None:

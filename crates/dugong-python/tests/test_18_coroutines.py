@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import collections.abc
 import fcntl
+import gc
 import logging
 import os
+import re
 import select
 import socket
 import ssl
@@ -423,6 +425,53 @@ def test_18_1_throw_and_close_reach_it_through_a_generator(serve: Serve) -> None
     assert conn.readall() == b'hello'
 
 
+CALLS: dict[str, Callable[[HTTPConnection], object]] = {
+    'co_connect': lambda conn: conn.co_connect(),
+    'co_send_request': lambda conn: conn.co_send_request('GET', '/'),
+    'co_write': lambda conn: conn.co_write(b'x'),
+    'co_finish': lambda conn: conn.co_finish(),
+    'co_read_response': lambda conn: conn.co_read_response(),
+    'co_read': lambda conn: conn.co_read(5),
+    'co_readinto': lambda conn: conn.co_readinto(bytearray(5)),
+    'co_readall': lambda conn: conn.co_readall(),
+    'co_discard': lambda conn: conn.co_discard(),
+    '__aenter__': lambda conn: conn.__aenter__(),
+    '__anext__': lambda conn: conn.co_pipeline([]).__anext__(),
+}
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_18_1_one_that_is_dropped_without_a_beginning_gives_a_warning(name: str) -> None:
+    conn = HTTPConnection('www.example.org')
+    with pytest.warns(RuntimeWarning, match=re.escape(f'{name}() was never awaited, iterated or closed')):
+        CALLS[name](conn)
+
+
+def test_18_1_one_that_is_collected_without_a_beginning_gives_a_warning() -> None:
+    def drop() -> None:
+        conn: Any = HTTPConnection('www.example.org')
+        conn.crt = conn.co_read()
+        del conn
+        gc.collect()
+
+    with pytest.warns(RuntimeWarning, match=re.escape('co_read() was never awaited')):
+        drop()
+
+
+@pytest.mark.filterwarnings('error')
+def test_18_1_one_that_was_begun_or_closed_gives_none(serve: Serve) -> None:
+    conn = serve(says(HELLO))
+    conn.co_read().close()
+    with pytest.raises(ZeroDivisionError):
+        conn.co_read().throw(ZeroDivisionError)
+    conn.send_request('GET', '/')
+    with pytest.raises(StateError):
+        next(conn.co_read())
+    assert drive(conn.co_read_response()).status == 200
+    assert drive(conn.co_readall()) == b'hello'
+
+
+@pytest.mark.filterwarnings('ignore:.* was never awaited, iterated or closed:RuntimeWarning')
 def test_18_1_nothing_happens_before_the_first_next(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         assert peer.request().target == '/first'

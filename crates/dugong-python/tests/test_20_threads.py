@@ -326,6 +326,7 @@ def test_20_1_a_second_thread_that_reads_is_refused(serve: Serve, first: str) ->
         peer.rest()
 
     conn = serve(script)
+    conn.connect()
     if first == 'pipeline':
         call: Callable[[], object] = conn.pipeline(['/'], collect=True).__next__
     else:

@@ -93,7 +93,8 @@ async def together(conns):
 
 async def main():
     conns = [dugong.HTTPConnection('127.0.0.1', port) for _ in range(CONNECTIONS)]
-    await work(dugong.HTTPConnection('127.0.0.1', port))
+    async with dugong.HTTPConnection('127.0.0.1', port) as first:
+        await work(first)
     answered.clear()
     start = memory()
     for conn in conns:

@@ -148,7 +148,7 @@ def test_signatures_can_be_inspected() -> None:
     def parameters(thing: Any) -> str:
         return str(inspect.signature(thing))
 
-    assert parameters(dugong.HTTPConnection) == '(hostname, port=None, ssl_context=None, proxy=None)'
+    assert parameters(dugong.HTTPConnection) == ('(hostname, port=None, ssl_context=None, proxy=None, *, timeout=None)')
     assert parameters(dugong.HTTPConnection.send_request) == (
         '(self, /, method, path, headers=None, body=None, expect100=False)'
     )

@@ -23,6 +23,12 @@ from peers import Peer, Serve, Server
 import dugong
 from dugong import BodyFollowing, CaseInsensitiveDict, ConnectionClosed, HTTPConnection
 
+# They are what is left behind here.
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:unclosed HTTPConnection:ResourceWarning'),
+    pytest.mark.filterwarnings('ignore:.* was never awaited, iterated or closed:RuntimeWarning'),
+]
+
 
 @pytest.fixture(params=['plain', 'tls'], scope='module')
 def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:

@@ -206,7 +206,7 @@ def test_wrong_arguments() -> None:
             method(5)  # type: ignore[call-overload]
         for path in '/obj/1', b'/obj/1', bytearray(b'/'), memoryview(b'/'):
             with pytest.raises(TypeError, match='iterable of requests'):
-                method(path)  # type: ignore[call-overload]
+                method(path)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match='max_requests'):
             method([], max_requests=0)
         with pytest.raises((ValueError, OverflowError)):

@@ -83,6 +83,8 @@ class HTTPConnection:
         port: int | None = None,
         ssl_context: SSLContext | _WrapsSockets | None = None,
         proxy: tuple[str, int] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

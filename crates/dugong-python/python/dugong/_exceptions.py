@@ -11,19 +11,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class _Picklable(Exception):
-    """Pickles and copies by attributes, so that subclasses may have constructors of their own."""
+class Error(Exception):
+    """The base of all exceptions that this package defines.
 
+    What comes from the system, from `socket` and from `ssl` is not among them, nor are `TypeError` and `ValueError`.
+    """
+
+    # By attributes, so that subclasses may have constructors of their own.
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args), self.__dict__ or None
 
 
-def _restore(cls: type[_Picklable], args: tuple[Any, ...]) -> _Picklable:
+def _restore(cls: type[Error], args: tuple[Any, ...]) -> Error:
     """Make an exception without calling its constructor; pickle then sets the attributes."""
     return cls.__new__(cls, *args)
 
 
-class _Described(_Picklable):
+class _Described(Error):
     """An exception with an optional message; the class attribute `msg` is the default text."""
 
     msg: str = ''
@@ -92,7 +96,7 @@ class ExcessBodyData(_Described):
     msg = 'cannot send more data than announced'
 
 
-class _AboutName(_Picklable):
+class _AboutName(Error):
     """An exception about a host name, which is its attribute `name`."""
 
     name: str
