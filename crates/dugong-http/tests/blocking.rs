@@ -75,6 +75,21 @@ fn a_timeout_before_the_response_changes_nothing() {
 }
 
 #[test]
+fn a_limit_of_responses_can_change_between_them() {
+    let (mut connection, mut server) = connected_with(&config());
+    connection.send_request(get()).unwrap();
+    connection.set_response_timeout(Some(SHORT));
+    assert_eq!(timed_out(connection.read_response()), WaitingFor::Response);
+    // It is none of content.
+    server.deliver(HELLO);
+    assert_eq!(read(&mut connection), "hello");
+    connection.send_request(get()).unwrap();
+    connection.set_response_timeout(None);
+    server.deliver(HELLO);
+    assert_eq!(read(&mut connection), "hello");
+}
+
+#[test]
 fn a_timeout_within_content_loses_nothing() {
     let (mut connection, mut server) = connected_with(&config().timeout(SHORT));
     connection.send_request(get()).unwrap();

@@ -101,6 +101,10 @@ impl Connection {
         self.0.set_timeout(timeout);
     }
 
+    pub(crate) fn set_response_timeout(&mut self, timeout: Option<Duration>) {
+        self.0.set_response_timeout(timeout);
+    }
+
     pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.0.set_deadline(deadline);
     }
