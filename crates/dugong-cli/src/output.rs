@@ -35,7 +35,7 @@ impl fmt::Display for OutputError {
                 write!(f, "{} exists; --force replaces it", path.display())
             }
             OutputError::NotADirectory(path) => {
-                write!(f, "-o wants a directory, and {} is none; without -o content goes to standard output", path.display())
+                write!(f, "{} is not a directory, which -o wants; without -o content goes to standard output", path.display())
             }
             OutputError::File(path, error) => write!(f, "cannot write {}: {error}", path.display()),
         }
