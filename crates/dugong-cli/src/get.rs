@@ -171,7 +171,7 @@ impl<'a> Fetch<'a> {
                     continue;
                 }
                 // Alone on a connection of its own, it would go on like this for ever.
-                *fruitless = true;
+                *fruitless = !requests.unanswered.iter().any(|request| request.answer_begun);
             }
             self.settle(base, &requests, Some(&stop));
             return Err(stop);

@@ -106,6 +106,23 @@ fn an_answer_whose_end_a_reset_has_overtaken_is_fetched_again_into_its_file() {
 }
 
 #[test]
+fn an_answer_that_is_always_cut_is_fetched_again_only_once() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome";
+    let server = scripted([
+        Script::new().expect_requests(2).send(cut).reset(),
+        Script::new().expect_requests(1).send(cut).reset(),
+        Script::new().expect_requests(1).send(ok("never asked")).wait_close(),
+    ]);
+    let scratch = tempfile::tempdir().unwrap();
+    let mut args = urls(server.address(), ["/1", "/2"]);
+    args.extend(["-o".to_owned(), scratch.path().to_str().unwrap().to_owned()]);
+    let ran = get(args).exits_with(3).says("/1: the connection ended after 4 of 9 bytes of content: ");
+    ran.says("0 of 2 answered; 2 safe to send again, 0 unknown");
+    assert_eq!(server.connections(), 2);
+    assert!(names(scratch.path()).is_empty());
+}
+
+#[test]
 fn a_head_whose_end_a_reset_has_overtaken_is_asked_for_again() {
     let server = scripted([
         Script::new().expect_requests(3).send(ok("1") + "HTTP/1.1 200 OK\r\nContent-").reset(),
