@@ -117,3 +117,88 @@ fn buffers_are_given_away_only_when_nothing_is_in_them() {
     send.lend_buffer(buffer);
     assert!(send.buffer_capacity() > 0);
 }
+
+#[test]
+fn what_is_safe_to_send_again_never_left_or_is_idempotent() {
+    for (method, idempotent) in [(Method::GET, true), (Method::PUT, true), (Method::POST, false), (Method::PATCH, false)] {
+        for (count, sent) in [(0, Sent::Nothing), (3, Sent::Partly), (usize::MAX, Sent::Whole)] {
+            let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
+            send.request(&RequestHead::new(method.clone(), "/").unwrap(), &Fields::new(), &mut queue).unwrap();
+            send.sent(count.min(send.to_send().len()), &mut queue);
+            let request = queue.unanswered().next().unwrap();
+            assert_eq!((request.sent, request.idempotent, request.answer_begun), (sent, idempotent, false));
+            assert_eq!(request.is_safe_to_retry(), idempotent || sent == Sent::Nothing, "{method} {sent:?}");
+        }
+    }
+}
+
+#[test]
+fn a_response_begins_with_its_first_byte_and_the_end_is_told_apart() {
+    let (_, mut receive, mut queue) = asked();
+    assert!(!receive.has_begun() && !receive.is_at_eof() && !receive.is_broken());
+    receive.receive(b"H");
+    assert!(receive.has_begun());
+    assert_eq!(receive.poll_head(&mut queue), Ok(None));
+    assert!(receive.has_begun() && receive.unconsumed().is_empty());
+    assert!(queue.unanswered().next().unwrap().answer_begun);
+    receive.receive(b"TTP/1.1 204 No\r\n\r\n");
+    receive.poll_head(&mut queue).unwrap();
+    receive.take_head(&mut queue);
+    assert!(!receive.has_begun());
+    receive.receive_eof();
+    assert!(receive.is_at_eof() && !receive.is_broken());
+}
+
+#[test]
+fn a_length_is_missing_if_neither_it_nor_the_close_is_announced() {
+    for (head, missing, length) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", true, None),
+        ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n", true, None),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", false, None),
+        ("HTTP/1.0 200 OK\r\n\r\n", false, None),
+        ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", true, None),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", false, Some(3)),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, None),
+        ("HTTP/1.1 204 OK\r\n\r\n", false, Some(0)),
+    ] {
+        let (_, receive, _) = answered(head);
+        assert_eq!((receive.is_length_missing(), receive.content_length()), (missing, length), "{head}");
+        assert_eq!(receive.is_in_content(), length != Some(0), "{head}");
+    }
+}
+
+#[test]
+fn content_may_pass_by_the_buffer_and_is_counted() {
+    let (_, mut receive, mut queue) = answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(receive.bypass(), None, "a size is due");
+    assert!(receive.awaits_framing());
+    receive.receive(b"a\r\n12");
+    assert_eq!(receive.bypass(), None, "something is in the buffer");
+    assert_eq!(receive.take_content(&mut queue), Ok(Content::Bytes(b"12")));
+    assert_eq!((receive.bypass(), receive.awaits_framing()), (Some(8), false));
+    receive.bypassed(5, &mut queue);
+    assert_eq!((receive.bypass(), receive.content_received(), receive.completed()), (Some(3), 7, 0));
+    receive.bypassed(3, &mut queue);
+    assert_eq!((receive.bypass(), receive.content_received()), (None, 10));
+    receive.receive(b"X");
+    let error = receive.content(&mut queue).unwrap_err();
+    assert!(matches!(error, Error::Remote { what: Malformed::ChunkEnd, at: 60, .. }), "{error:?}");
+}
+
+#[test]
+fn a_verbatim_request_asks_for_no_other_protocol_and_is_pipelined_to_any_server() {
+    let mut upgrade = RequestHead::verbatim(Method::GET, "/").unwrap();
+    upgrade.fields.append("Upgrade", "websocket").unwrap();
+    let mut connection = Connection::new("origin").unwrap();
+    for _ in 0..2 {
+        connection.send_request(&upgrade).unwrap();
+    }
+    connection.sent(connection.to_send().len());
+    connection.receive(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n");
+    while connection.next_event().unwrap().is_some() {}
+    connection.send_request(&upgrade).unwrap();
+    let mut checked = RequestHead::new(Method::GET, "/").unwrap();
+    assert_eq!(connection.send_request(&checked), Err(Error::Local(Misuse::ReadFirst)), "an HTTP/1.0 server");
+    checked.fields.append("Upgrade", "websocket").unwrap();
+    assert!(matches!(connection.send_request(&checked), Err(Error::Local(Misuse::Connection(_)))));
+}
