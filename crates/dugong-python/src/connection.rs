@@ -44,8 +44,8 @@ use crate::write::{Finish, Write};
 /// A body that is cut short is an exception, never a short body, wherever HTTP can tell: only the end of one that ends with
 /// the connection, without TLS, proves nothing. One thread may send while another reads, and any may call `disconnect`.
 ///
-/// The methods that wait have twins, `co_` and the same name, that return an iterator: it yields `PollNeeded` instead of
-/// waiting.
+/// The methods that wait have twins, `co_` and the same name. What they return is awaited under asyncio and trio; it is also an
+/// iterator that yields `PollNeeded` instead of waiting.
 ///
 /// `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
 /// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever).
@@ -521,7 +521,9 @@ impl HTTPConnection {
         Ok(())
     }
 
-    /// Connect now: the iterator of `connect`. The name is looked up in a thread, so that nothing blocks.
+    /// Connect now: `connect` to be awaited, or run as an iterator.
+    ///
+    /// The name is looked up in a thread, so that nothing blocks.
     fn co_connect(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_connect", Connect::new(Resolver::Thread))
     }
@@ -604,7 +606,7 @@ impl HTTPConnection {
         run(slf, &mut SendRequest::new(method, path, headers, body, expect100, Resolver::Here)).map(drop)
     }
 
-    /// Send a request: the iterator of `send_request`.
+    /// Send a request: `send_request` to be awaited, or run as an iterator.
     #[pyo3(
         signature = (method, path, headers=None, body=None, expect100=None),
         text_signature = "($self, method, path, headers=None, body=None, expect100=False)"
@@ -633,7 +635,7 @@ impl HTTPConnection {
         run(slf, &mut Write::new(buf)).map(drop)
     }
 
-    /// Send part of a body: the iterator of `write`.
+    /// Send part of a body: `write` to be awaited, or run as an iterator.
     fn co_write(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
         Operation::new(slf, "co_write", Write::new(buf))
     }
@@ -648,7 +650,7 @@ impl HTTPConnection {
         run(slf, &mut Finish::new(trailers)).map(drop)
     }
 
-    /// End a body that is sent in chunks: the iterator of `finish`.
+    /// End a body that is sent in chunks: `finish` to be awaited, or run as an iterator.
     #[pyo3(signature = (trailers=None))]
     fn co_finish(slf: &Bound<'_, Self>, trailers: Option<Bound<'_, PyAny>>) -> Operation {
         Operation::new(slf, "co_finish", Finish::new(trailers))
@@ -674,7 +676,7 @@ impl HTTPConnection {
         run(slf, &mut ReadResponse::default())
     }
 
-    /// Read status line and headers of the next response: the iterator of `read_response`.
+    /// Read status line and headers of the next response: `read_response` to be awaited, or run as an iterator.
     fn co_read_response(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_read_response", ReadResponse::default())
     }
@@ -696,7 +698,7 @@ impl HTTPConnection {
         run(slf, &mut Read::new(len_))
     }
 
-    /// Read some of the body: the iterator of `read`.
+    /// Read some of the body: `read` to be awaited, or run as an iterator.
     #[pyo3(signature = (len_=None))]
     fn co_read(slf: &Bound<'_, Self>, len_: Option<Bound<'_, PyAny>>) -> Operation {
         Operation::new(slf, "co_read", Read::new(len_))
@@ -709,7 +711,7 @@ impl HTTPConnection {
         run(slf, &mut ReadAll::default())
     }
 
-    /// Read what is left of the body: the iterator of `readall`.
+    /// Read what is left of the body: `readall` to be awaited, or run as an iterator.
     fn co_readall(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_readall", ReadAll::default())
     }
@@ -722,7 +724,7 @@ impl HTTPConnection {
         run(slf, &mut ReadInto::new(buf))
     }
 
-    /// Read some of the body into *buf*: the iterator of `readinto`.
+    /// Read some of the body into *buf*: `readinto` to be awaited, or run as an iterator.
     fn co_readinto(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> Operation {
         Operation::new(slf, "co_readinto", ReadInto::new(buf))
     }
@@ -732,7 +734,7 @@ impl HTTPConnection {
         run(slf, &mut Discard::default()).map(drop)
     }
 
-    /// Read the body to its end and forget it: the iterator of `discard`.
+    /// Read the body to its end and forget it: `discard` to be awaited, or run as an iterator.
     fn co_discard(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_discard", Discard::default())
     }

@@ -546,7 +546,7 @@ def test_14_4_a_body_that_was_cut_does_not_end_on_the_next_connection(
         if again == 'send_request':
             conn.send_request('GET', '/next')
         elif again == 'cannot connect':
-            conn.port = 'no port'  # type: ignore[assignment]
+            conn.port = 'no port'
             with pytest.raises(ValueError, match='no port'):
                 conn.connect()
             conn.port = port

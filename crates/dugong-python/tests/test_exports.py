@@ -94,6 +94,7 @@ def test_1_6_docstrings_of_twins_name_each_other(name: str) -> None:
     regular, twin = getattr(dugong.HTTPConnection, name), getattr(dugong.HTTPConnection, f'co_{name}')
     assert f'`co_{name}`' in regular.__doc__
     assert f'`{name}`' in twin.__doc__
+    assert 'to be awaited' in twin.__doc__ or 'async for' in twin.__doc__
 
 
 @pytest.mark.parametrize('name', TWINS)
