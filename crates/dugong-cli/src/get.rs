@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use dugong_http::transport::tls::TlsFailure;
 use dugong_http::{
     CloseReason, Closed, Connection, Error, Incomplete, Pipeline, Request, Requests, Response, ResponseHead, Sent, TimeLimit,
     Unanswered, WaitingFor, Within,
@@ -102,9 +103,10 @@ impl fmt::Display for Stop {
                     f.write_str("the server closes connections without an answer: ")?;
                 }
                 write!(f, "{error:#}")?;
-                // What the library knows as the deadline of a connection.
+                // The options for what the library calls the deadline of a connection, and a root.
                 match error {
                     Error::TimedOut { limit: TimeLimit::Deadline, .. } => f.write_str(" (--max-time)"),
+                    Error::Tls { source, .. } if lacks_root(&source.what) => f.write_str(" (--cacert FILE)"),
                     _ => Ok(()),
                 }
             }
@@ -112,6 +114,11 @@ impl fmt::Display for Stop {
             Stop::ErrorStatus => f.write_str("stopped at the first error status"),
         }
     }
+}
+
+/// Whether the certificate might be trusted if it, or that of its issuer, was given.
+fn lacks_root(failure: &TlsFailure) -> bool {
+    matches!(failure, TlsFailure::SelfSigned | TlsFailure::UnknownIssuer | TlsFailure::NoRoots(_))
 }
 
 /// A plan that is being carried out.

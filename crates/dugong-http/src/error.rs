@@ -335,7 +335,8 @@ impl Error {
             Error::ContentTooLong { number, limit } => {
                 write!(f, "the response to request {number} has more than {limit} bytes of content")
             }
-            Error::Url(_) | Error::Proxy(_) => f.write_str("cannot connect"),
+            Error::Url(source) => source.fmt(f),
+            Error::Proxy(_) => f.write_str("cannot connect"),
             Error::Socket(_) => f.write_str("the socket cannot be used"),
             Error::Resolve(source) => source.fmt(f),
             Error::Connect { to, .. } => write!(f, "cannot connect to {to}"),
@@ -368,7 +369,8 @@ impl std::error::Error for Error {
             Error::Closed { cause: Closed::Incomplete(_, Some(source)) | Closed::Sending(source), .. } => Some(source),
             Error::Socket(source) => Some(source),
             Error::Connect { source, .. } => Some(source),
-            Error::Url(source) => Some(source),
+            // It prints itself.
+            Error::Url(_) => None,
             Error::Proxy(source) => Some(source),
             Error::Tunnel { source, .. } => Some(source.as_ref()),
             #[cfg(feature = "socks")]

@@ -60,6 +60,7 @@ fn a_certificate_that_is_not_trusted_is_refused_in_one_line() {
     let wanted = format!("dugong: the certificate of {} was issued by", secure.server.address.ip());
     assert!(ran.stderr().starts_with(&wanted), "{}", ran.stderr());
     assert_eq!(ran.stderr().lines().count(), 2);
+    let ran = ran.says("give its certificate as a root (--cacert FILE)");
     ran.says("0 of 2 answered; 2 safe to send again, 0 unknown");
     // Nor is one of another host, if its issuer is.
     let url = format!("https://other.example:{}/doc/1", secure.server.address.port());

@@ -40,7 +40,13 @@ impl InvalidUrl {
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a URL that can be used: {}", self.url, self.why)
+        write!(f, "{:?} is not a URL that can be used: {}", self.url, self.why)?;
+        match self.why {
+            NO_SCHEME if !self.url.is_empty() && !self.url.starts_with(['/', ':']) => {
+                write!(f, "; write {:?} or {:?}", format!("http://{}", self.url), format!("https://{}", self.url))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -95,6 +101,9 @@ impl Origin {
     pub fn of_url(url: &str) -> Result<(Self, String), InvalidUrl> {
         let invalid = |why| InvalidUrl::new(url, why);
         let without_fragment = url.split('#').next().unwrap_or(url);
+        if !without_fragment.contains("://") {
+            return Err(invalid(NO_SCHEME));
+        }
         let ascii = with_a_labels(without_fragment).map_err(invalid)?;
         if !ascii.is_ascii() {
             return Err(invalid("it contains characters beyond ASCII, which have to be quoted"));
@@ -104,7 +113,7 @@ impl Origin {
             Some("http") => false,
             Some("https") => true,
             Some(_) => return Err(invalid("its scheme is neither http nor https")),
-            None => return Err(invalid("it does not begin with http:// or https://")),
+            None => return Err(invalid(NO_SCHEME)),
         };
         let authority = uri.authority().ok_or_else(|| invalid("it has no host"))?;
         if authority.as_str().contains('@') {
@@ -220,6 +229,7 @@ fn without_user_information(url: &str) -> String {
     }
 }
 
+const NO_SCHEME: &str = "it does not begin with http:// or https://";
 const HOST: &str = "its host is neither a name nor an address (IPv6 in brackets)";
 
 /// RFC 9110 §4.2.1, §4.2.2.
@@ -322,6 +332,18 @@ mod tests {
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{url:?} is not a URL that can be used: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_scheme_is_quoted_with_what_to_write() {
+        for url in ["example.org", "example.org/a b", "localhost:8080/x", "b\u{fc}cher.example", "mailto:x"] {
+            let error = crate::Connection::connect(url).unwrap_err();
+            let text = format!(
+                "{url:?} is not a URL that can be used: it does not begin with http:// or https://; \
+                 write \"http://{url}\" or \"https://{url}\""
+            );
+            assert_eq!((error.to_string(), format!("{error:#}")), (text.clone(), text));
         }
     }
 

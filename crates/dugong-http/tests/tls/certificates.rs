@@ -1,10 +1,11 @@
 //! Certificates of servers: which are accepted, and what is said about the others.
 
 use dugong_http::transport::tls::{Tls, TlsFailure};
+use rcgen::SanType;
 use rustls::version::TLS13;
 
 use super::client::{Client, refusal, trusting};
-use super::pki::{Authority, expired, not_yet_valid, self_signed, self_signed_with};
+use super::pki::{Authority, expired, made_by_openssl, not_yet_valid, self_signed, self_signed_with};
 use super::servers::{self, openssl};
 
 #[test]
@@ -58,6 +59,44 @@ fn a_certificate_for_other_hosts_is_refused_and_they_are_named() {
     assert!(error.to_string().starts_with("the certificate of 127.0.0.1 is not for it, but for a.example"), "{error}");
     Client::connect(server.address, &tls, "any.b.example").unwrap();
     Client::connect(server.address, &tls, "A.Example.").unwrap();
+}
+
+#[test]
+fn an_address_that_the_certificate_has_as_a_name_is_not_said_to_be_another() {
+    let authority = Authority::new("root");
+    let identity = authority.issue_with(&[], |params| {
+        params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
+    });
+    let server = openssl(&identity, &[], &[]);
+    let error = refusal(server.address, &trusting(&authority.pem), "127.0.0.1");
+    assert!(matches!(&error.what, TlsFailure::WrongHost { names } if names == &["127.0.0.1"]), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "the certificate of 127.0.0.1 has that as a name, and not as an address; \
+         it has to be made with subjectAltName=IP:127.0.0.1"
+    );
+}
+
+#[test]
+fn a_certificate_of_x509_version_1_is_named_whether_it_was_given_or_not() {
+    let identity = made_by_openssl(2048, true);
+    let server = openssl(&identity, &[], &[]);
+    for tls in [trusting(&identity.chain), trusting(&Authority::new("other").pem)] {
+        let error = refusal(server.address, &tls, "www.example");
+        assert!(matches!(error.what, TlsFailure::OldCertificate) && error.is_certificate(), "{error:?}");
+        let text = error.to_string();
+        assert!(text.starts_with("the certificate of www.example is of X.509 version 1, "), "{text}");
+        assert!(!text.contains("as a root"), "{text}");
+    }
+}
+
+#[test]
+fn an_rsa_key_that_is_too_short_is_named_with_its_size() {
+    let identity = made_by_openssl(1024, false);
+    let server = openssl(&identity, &["-tls1_2", "-cipher", "DEFAULT@SECLEVEL=0"], &[]);
+    let error = refusal(server.address, &trusting(&identity.chain), "www.example");
+    assert!(matches!(error.what, TlsFailure::ShortKey { bits: 1024 }) && error.is_certificate(), "{error:?}");
+    assert!(error.to_string().ends_with("has an RSA key of 1024 bits; less than 2048 bits are not secure and not accepted"));
 }
 
 #[test]

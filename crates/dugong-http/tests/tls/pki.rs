@@ -1,5 +1,7 @@
 //! Certificates, made when they are needed.
 
+use std::process::Command;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -75,6 +77,25 @@ pub(crate) fn self_signed_with(hosts: &[&str], is_ca: bool, change: impl FnOnce(
         params.extended_key_usages.clear();
     }
     Identity { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+/// One with an RSA key, issued by itself, for `www.example`; of X.509 version 1, or of version 3.
+pub(crate) fn made_by_openssl(bits: u32, is_version_1: bool) -> Identity {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &str| {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let new = format!("req -new -newkey rsa:{bits} -nodes -keyout key -subj /CN=www.example");
+    if is_version_1 {
+        run(&format!("{new} -out request"));
+        // Without extensions, which is what version 3 is for.
+        run("x509 -req -in request -signkey key -days 9 -out certificate");
+    } else {
+        run(&format!("{new} -x509 -days 9 -out certificate -addext subjectAltName=DNS:www.example"));
+    }
+    let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    Identity { chain: read("certificate"), key: read("key") }
 }
 
 pub(crate) fn expired(params: &mut CertificateParams) {

@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use rustls::version::{TLS12, TLS13};
 
 use super::client::{Client, GUARD, inner, refusal, trusting};
-use super::pki::{Authority, Identity};
+use super::pki::{Authority, Identity, made_by_openssl};
 use super::servers::{self, nginx, openssl, stunnel};
 
 /// A server that wants certificates of one authority, which also issued its own; and settings of clients.
@@ -202,7 +202,23 @@ fn a_server_without_a_common_cipher_ends_with_a_named_alert() {
     let server = openssl(&parties.server, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"], &[]);
     let error = refusal(server.address, &parties.without(), "www.example");
     assert!(matches!(error.what, TlsFailure::Alert(Alert(40))), "{error:?}");
-    assert_eq!(error.to_string(), "www.example ended the TLS session (TLS alert handshake_failure)");
+    assert_eq!(
+        error.to_string(),
+        "www.example ended the TLS session (TLS alert handshake_failure); it may want what is not spoken here: \
+         key exchange by RSA or DHE, ciphers in CBC mode, renegotiation, or TLS 1.1 and older"
+    );
+}
+
+#[test]
+fn a_server_that_only_speaks_what_rustls_leaves_out_is_told_from_one_that_just_refuses() {
+    let identity = made_by_openssl(2048, false);
+    for cipher in ["AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"] {
+        let server = openssl(&identity, &["-tls1_2", "-cipher", cipher], &[]);
+        let text = refusal(server.address, &trusting(&identity.chain), "www.example").to_string();
+        for left_out in ["RSA", "DHE", "CBC", "renegotiation", "TLS 1.1"] {
+            assert!(text.contains(left_out), "{cipher}: {text}");
+        }
+    }
 }
 
 #[test]

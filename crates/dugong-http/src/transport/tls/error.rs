@@ -47,6 +47,13 @@ pub enum TlsFailure {
     UnknownIssuer,
     /// The certificate was revoked by its issuer.
     Revoked,
+    /// The certificate is of X.509 version 1, which names no hosts.
+    OldCertificate,
+    /// A signature was made with an RSA key that is too short: that of the certificate, or of an issuer.
+    ShortKey {
+        /// Its size.
+        bits: usize,
+    },
     /// Something else is wrong with the certificate.
     Certificate(Cause),
     /// The server wants a certificate of the client, and none was given.
@@ -64,7 +71,9 @@ pub enum TlsFailure {
     },
     /// The server ended the connection in the handshake.
     Ended,
-    /// What the server sent is against the rules of TLS, or cannot be agreed with.
+    /// The server chose what this client does not speak.
+    Incompatible(Cause),
+    /// What the server sent is against the rules of TLS.
     Protocol(Cause),
     /// The connection broke in the handshake.
     Transport(io::Error),
@@ -78,10 +87,20 @@ impl TlsError {
     /// Whether the certificate of the server was not accepted.
     #[must_use]
     pub fn is_certificate(&self) -> bool {
-        use TlsFailure::{Certificate, Expired, NotYetValid, Revoked, SelfSigned, UnknownIssuer, WrongHost};
+        use TlsFailure::{
+            Certificate, Expired, NotYetValid, OldCertificate, Revoked, SelfSigned, ShortKey, UnknownIssuer, WrongHost,
+        };
         matches!(
             self.what,
-            WrongHost { .. } | Expired { .. } | NotYetValid { .. } | SelfSigned | UnknownIssuer | Revoked | Certificate(_)
+            WrongHost { .. }
+                | Expired { .. }
+                | NotYetValid { .. }
+                | SelfSigned
+                | UnknownIssuer
+                | Revoked
+                | OldCertificate
+                | ShortKey { .. }
+                | Certificate(_)
         )
     }
 }
@@ -91,19 +110,20 @@ impl TlsFailure {
     pub(super) fn of(error: rustls::Error, seen: Seen, has_certificate: bool) -> Self {
         use rustls::Error::{AlertReceived, InvalidCertificate};
         match error {
-            InvalidCertificate(error) => TlsFailure::of_certificate(error, seen.self_signed),
+            InvalidCertificate(error) => TlsFailure::of_certificate(error, seen),
             AlertReceived(alert) => TlsFailure::of_alert(alert, seen.had_none_to_show, has_certificate),
             rustls::Error::PeerIncompatible(
                 PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => TlsFailure::Version,
+            error @ rustls::Error::PeerIncompatible(_) => TlsFailure::Incompatible(Cause(error)),
             error => TlsFailure::Protocol(Cause(error)),
         }
     }
 
-    fn of_certificate(error: CertificateError, self_signed: bool) -> Self {
+    fn of_certificate(error: CertificateError, seen: Seen) -> Self {
         use CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, Other, Revoked,
-            UnknownIssuer,
+            BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+            Other, Revoked, UnknownIssuer,
         };
         match error {
             Expired => TlsFailure::Expired { since: None },
@@ -114,7 +134,10 @@ impl TlsFailure {
             NotValidForNameContext { presented, .. } => {
                 TlsFailure::WrongHost { names: presented.iter().filter_map(|name| host_of(name)).collect() }
             }
-            UnknownIssuer | Other(_) if self_signed => TlsFailure::SelfSigned,
+            // What webpki calls it.
+            Other(error) if error.0.to_string() == "UnsupportedCertVersion" => TlsFailure::OldCertificate,
+            UnknownIssuer | Other(_) if seen.self_signed && !seen.was_given => TlsFailure::SelfSigned,
+            BadSignature if seen.short_key.is_some() => TlsFailure::ShortKey { bits: seen.short_key.unwrap_or_default() },
             UnknownIssuer => TlsFailure::UnknownIssuer,
             Revoked => TlsFailure::Revoked,
             error => TlsFailure::Certificate(Cause(error.into())),
@@ -163,6 +186,10 @@ impl fmt::Display for TlsError {
             TlsFailure::WrongHost { names } if names.is_empty() => {
                 write!(f, "the certificate of {host} names no host in the place where it ought to (subjectAltName)")
             }
+            TlsFailure::WrongHost { names } if names.iter().any(|name| name == host) => write!(
+                f,
+                "the certificate of {host} has that as a name, and not as an address; it has to be made with subjectAltName=IP:{host}"
+            ),
             TlsFailure::WrongHost { names } => {
                 let shown = &names[..names.len().min(SHOWN_NAMES)];
                 write!(f, "the certificate of {host} is not for it, but for {}", shown.join(", "))?;
@@ -186,6 +213,16 @@ impl fmt::Display for TlsError {
                 "the certificate of {host} was issued by somebody who is not trusted, or the server does not send the certificates \
                  between them; if the issuer should be trusted, give its certificate as a root"
             ),
+            TlsFailure::OldCertificate => write!(
+                f,
+                "the certificate of {host} is of X.509 version 1, which names no hosts; it has to be made anew, of version 3 and with \
+                 the host as subjectAltName"
+            ),
+            TlsFailure::ShortKey { bits } => write!(
+                f,
+                "the certificate of {host}, or that of an issuer, has an RSA key of {bits} bits; less than 2048 bits are not secure \
+                 and not accepted"
+            ),
             TlsFailure::Revoked => write!(f, "the certificate of {host} was revoked by its issuer"),
             TlsFailure::Certificate(_) => write!(f, "the certificate of {host} is not acceptable"),
             TlsFailure::ClientCertificateRequired => {
@@ -196,9 +233,13 @@ impl fmt::Display for TlsError {
             }
             TlsFailure::Version => write!(f, "{host} offers neither TLS 1.2 nor TLS 1.3; older versions are not secure"),
             TlsFailure::Alert(Alert(120)) => write!(f, "{host} does not speak HTTP/1.1 here (TLS alert {})", Alert(120)),
+            TlsFailure::Alert(alert @ Alert(40 | 71)) => {
+                write!(f, "{host} ended the TLS session (TLS alert {alert}); it may want {UNSPOKEN}")
+            }
             TlsFailure::Alert(alert) => write!(f, "{host} ended the TLS session (TLS alert {alert})"),
             TlsFailure::NotTls { answer } => write!(f, "{host} does not speak TLS on this port; it answered \"{answer}\""),
             TlsFailure::Ended => write!(f, "{host} closed the connection in the TLS handshake"),
+            TlsFailure::Incompatible(_) => write!(f, "{host} chose for TLS {UNSPOKEN}"),
             TlsFailure::Protocol(_) => write!(f, "{host} does not keep to the rules of TLS"),
             TlsFailure::Transport(_) => write!(f, "the connection to {host} broke in the TLS handshake"),
         }
@@ -208,7 +249,8 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.what {
-            TlsFailure::NoRoots(cause) | TlsFailure::Certificate(cause) | TlsFailure::Protocol(cause) => Some(cause),
+            TlsFailure::NoRoots(cause) | TlsFailure::Certificate(cause) => Some(cause),
+            TlsFailure::Incompatible(cause) | TlsFailure::Protocol(cause) => Some(cause),
             TlsFailure::Transport(error) => Some(error),
             _ => None,
         }
@@ -295,6 +337,10 @@ impl fmt::Display for Roughly {
         write!(f, "{count} {unit}{}", if count == 1 { "" } else { "s" })
     }
 }
+
+/// What rustls leaves out.
+const UNSPOKEN: &str =
+    "what is not spoken here: key exchange by RSA or DHE, ciphers in CBC mode, renegotiation, or TLS 1.1 and older";
 
 /// More are not for people to read.
 const SHOWN_NAMES: usize = 5;

@@ -19,12 +19,17 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 pub(super) struct Seen {
     /// A certificate was refused, and it claims to be its own issuer.
     pub(super) self_signed: bool,
+    /// A certificate was refused, although it is one of those that were given.
+    pub(super) was_given: bool,
+    /// A signature was not good, and the RSA key of this many bits, which is one of those that may have made it, is too short.
+    pub(super) short_key: Option<usize>,
     /// The server asked for a certificate, and there was none.
     pub(super) had_none_to_show: bool,
 }
 
 thread_local! {
-    static SEEN: Cell<Seen> = const { Cell::new(Seen { self_signed: false, had_none_to_show: false }) };
+    static SEEN: Cell<Seen> =
+        const { Cell::new(Seen { self_signed: false, was_given: false, short_key: None, had_none_to_show: false }) };
 }
 
 /// Calls into rustls, and adds what was seen meanwhile to `seen`.
@@ -78,7 +83,9 @@ impl ServerCertVerifier for Verifier {
         if self.was_given(certificate, name, &error)? {
             return Ok(ServerCertVerified::assertion());
         }
-        SEEN.set(Seen { self_signed: is_self_signed(certificate), ..SEEN.get() });
+        let (self_signed, was_given) = (is_self_signed(certificate), self.given.contains(certificate));
+        let short_key = short_key(intermediates.iter().chain(&self.given).chain([certificate]));
+        SEEN.set(Seen { self_signed, was_given, short_key, ..SEEN.get() });
         Err(error)
     }
 
@@ -88,7 +95,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge.verify_tls12_signature(message, certificate, signature)
+        self.judge.verify_tls12_signature(message, certificate, signature).inspect_err(|_| note_key(certificate))
     }
 
     fn verify_tls13_signature(
@@ -97,7 +104,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge.verify_tls13_signature(message, certificate, signature)
+        self.judge.verify_tls13_signature(message, certificate, signature).inspect_err(|_| note_key(certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -127,8 +134,44 @@ fn is_self_signed(certificate: &[u8]) -> bool {
     names_of(certificate).is_some_and(|(issuer, subject)| issuer == subject)
 }
 
+/// Remembers the key of a certificate whose signature was not good.
+fn note_key(certificate: &CertificateDer<'_>) {
+    SEEN.set(Seen { short_key: short_key([certificate]), ..SEEN.get() });
+}
+
+/// The shortest RSA key of `certificates`, in bits, if it is too short for ring, which only says that the signature is not good.
+fn short_key<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Option<usize> {
+    certificates.into_iter().filter_map(|certificate| rsa_bits(certificate)).min().filter(|&bits| bits < RSA_BITS_MIN)
+}
+
+/// The size of the RSA key in a certificate (RFC 3279 §2.3.1).
+fn rsa_bits(certificate: &[u8]) -> Option<usize> {
+    let (_, key, _) = element(subject_and_rest(certificate)?.1)?;
+    let (_, algorithm, key) = element(key)?;
+    if element(algorithm)?.1 != RSA_ENCRYPTION {
+        return None;
+    }
+    let (_, bits, _) = element(key)?;
+    // Its first byte says that all bits of the last are used.
+    let (_, numbers, _) = element(bits.get(1..)?)?;
+    let (_, modulus, _) = element(numbers)?;
+    let start = modulus.iter().position(|&byte| byte != 0)?;
+    Some(8 * (modulus.len() - start) - modulus[start].leading_zeros() as usize)
+}
+
+/// What is accepted as an RSA key: 2048 bits and more, as NIST and the browsers have it.
+const RSA_BITS_MIN: usize = 2048;
+
+/// The object identifier 1.2.840.113549.1.1.1.
+const RSA_ENCRYPTION: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+
 /// Issuer and subject. For whoever gets an error to read; nothing is trusted because of it.
 fn names_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    Some((issuer_and_rest(certificate)?.0, subject_and_rest(certificate)?.0))
+}
+
+/// The issuer, and what comes behind it.
+fn issuer_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut fields, _) = element(certificate)?;
     // The version may be left out.
@@ -138,9 +181,14 @@ fn names_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, _serial_number, fields) = element(fields)?;
     let (_, _signature, fields) = element(fields)?;
     let (_, issuer, fields) = element(fields)?;
-    let (_, _validity, fields) = element(fields)?;
-    let (_, subject, _) = element(fields)?;
-    Some((issuer, subject))
+    Some((issuer, fields))
+}
+
+/// The subject, and what comes behind it: first the key.
+fn subject_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, _validity, fields) = element(issuer_and_rest(certificate)?.1)?;
+    let (_, subject, fields) = element(fields)?;
+    Some((subject, fields))
 }
 
 /// The first element of DER: its tag, what is in it, and what comes behind it.
