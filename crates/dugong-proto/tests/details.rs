@@ -202,3 +202,59 @@ fn a_verbatim_request_asks_for_no_other_protocol_and_is_pipelined_to_any_server(
     checked.fields.append("Upgrade", "websocket").unwrap();
     assert!(matches!(connection.send_request(&checked), Err(Error::Local(Misuse::Connection(_)))));
 }
+
+#[test]
+fn not_a_byte_more_than_was_offered_can_be_sent() {
+    let offered = |content: Announced, pending: bool| {
+        let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
+        assert_eq!(send.host(), "origin");
+        let mut head = RequestHead::new(Method::PUT, "/").unwrap();
+        head.content = content;
+        send.request(&head, &Fields::new(), &mut queue).unwrap();
+        if !pending {
+            send.sent(send.to_send().len(), &mut queue);
+        }
+        let offer = send.offer(5, &mut queue).unwrap();
+        let most = send.to_send().len() + offer.prefix().len() + offer.take + offer.suffix().len();
+        (send, queue, offer, most)
+    };
+    for content in [Announced::Length(5), Announced::Chunked] {
+        for pending in [false, true] {
+            let (mut send, mut queue, offer, most) = offered(content, pending);
+            assert_eq!(send.sent_offer(&offer, b"hello", most, &mut queue), 5);
+            let (mut send, mut queue, offer, most) = offered(content, pending);
+            let more = std::panic::AssertUnwindSafe(|| send.sent_offer(&offer, b"hello", most + 1, &mut queue));
+            assert!(std::panic::catch_unwind(more).is_err(), "{content:?}, {pending}");
+        }
+    }
+}
+
+#[test]
+fn where_a_request_ends_is_known_however_its_content_was_sent() {
+    for content in [Announced::Length(10), Announced::Chunked] {
+        for taken in [1, 3, 5, 8] {
+            let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
+            let mut head = RequestHead::new(Method::PUT, "/").unwrap();
+            head.content = content;
+            send.request(&head, &Fields::new(), &mut queue).unwrap();
+            send.sent(send.to_send().len(), &mut queue);
+            // From where it is, in part; then by the buffer.
+            let offer = send.offer(5, &mut queue).unwrap();
+            let taken = if content == Announced::Chunked { taken } else { taken.min(5) };
+            let mut left = 10 - send.sent_offer(&offer, b"hello", taken, &mut queue);
+            while left > 0 {
+                left -= send.content(&b"0123456789"[..left], &mut queue).unwrap();
+            }
+            send.finish(&Fields::new(), &mut queue).unwrap();
+            let rest = send.to_send().len();
+            send.request(&RequestHead::new(Method::GET, "/").unwrap(), &Fields::new(), &mut queue).unwrap();
+            let state = |queue: &Outstanding| queue.unanswered().map(|request| request.sent).collect::<Vec<_>>();
+            send.sent(rest - 1, &mut queue);
+            assert_eq!(state(&queue), [Sent::Partly, Sent::Nothing], "{content:?} {taken}");
+            send.sent(1, &mut queue);
+            assert_eq!(state(&queue), [Sent::Whole, Sent::Nothing], "{content:?} {taken}");
+            send.sent(1, &mut queue);
+            assert_eq!(state(&queue), [Sent::Whole, Sent::Partly], "{content:?} {taken}");
+        }
+    }
+}
