@@ -308,6 +308,27 @@ def test_7_5a_traffic_goes_through_the_proxy_of_pysocks(
     conn.disconnect()
 
 
+@ways
+def test_7_5a_a_proxy_may_look_up_the_names(
+    monkeypatch: pytest.MonkeyPatch, serve_plain: Serve, proxy: Proxy, send: Send
+) -> None:
+    """The recipe of PySocks: a resolver that gives names back, and takes what `socket` passes."""
+
+    def getaddrinfo(*args: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, '', args[:2])]
+
+    conn = serve_plain(answer_all)
+    conn.hostname = 'faß.de'
+    monkeypatch.setattr(socks.socksocket, 'default_proxy', None)
+    socks.set_default_proxy(socks.SOCKS5, *proxy.address)
+    monkeypatch.setattr(socket, 'socket', socks.socksocket)
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    send(conn)
+    assert read(conn) == b'/a'
+    assert proxy.asked == [('xn--fa-hia.de', conn.port)]
+    conn.disconnect()
+
+
 def test_7_5a_a_socket_that_comes_too_late_is_closed(monkeypatch: pytest.MonkeyPatch, serve_plain: Serve) -> None:
     def create_socket(address: tuple[str, int]) -> socket.socket:
         assert go_on.wait(LIMIT)

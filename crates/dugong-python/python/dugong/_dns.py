@@ -138,7 +138,8 @@ def _look_up(address: Address) -> list[AddressInfo]:
 
     host, port = address
     try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        # As `socket.create_connection` calls it: what programs put in its place may take no keywords.
+        return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
     except (socket.gaierror, socket.herror) as exc:
         if _is_ambiguous(exc):
             raise HostnameNotResolvableOrDNSUnavailable(host) from exc
