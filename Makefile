@@ -3,11 +3,12 @@
 CARGO ?= cargo
 PYTHON ?= python3
 
-.PHONY: help demo test check unit peers python python-style python-types python-tests installed wheel bench docs clean
+.PHONY: help demo test chaos check unit peers python python-style python-types python-tests installed wheel bench docs clean
 
 help:
 	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
 	@echo "make test   all checks and tests (needs what the README lists); the package on Python 3.12 and 3.13, too, if found"
+	@echo "make chaos  every way to use a connection against a server that does harm, for ten minutes"
 	@echo "make wheel  the Python package as wheel and source distribution, in dist"
 	@echo "make bench  the benchmark beside raw, httparse and Python clients (6 to 7 minutes; valgrind adds instruction counts)"
 	@echo "make docs   the documentation: of the Python package in docs/_build, of the crates in target/doc"
@@ -33,6 +34,18 @@ check:
 unit: peers
 	$(CARGO) test --workspace $(ALL_FEATURES)
 	$(CARGO) test --release -p dugong-http --test deadlock
+
+# What make test does for a few seconds, for ten minutes, beginning anywhere: DUGONG_CHAOS_SEED repeats what has failed.
+chaos: export DUGONG_CHAOS_SECONDS ?= 150
+chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
+chaos: installed
+	@echo "DUGONG_CHAOS_SEED=$(DUGONG_CHAOS_SEED)"
+	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test chaos
+	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test tokio chaos::
+	$(CARGO) test --release -p dugong-cli --test it chaos::
+	$(CARGO) build --release -p dugong-origin
+	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \
+		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py
 
 # Servers that Debian does not have, for the tests of the command line: Bun's program without its installer, and proxy.py.
 BUN = @oven/bun-linux-$(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64-baseline)@1.4.4

@@ -3,10 +3,11 @@
 //! It shares no line with the client: a server that used the client's parser would agree with all of its mistakes. It is strict
 //! with requests, and in its answers it does what the URL asks for, good manners or not (`README.md` lists the URLs).
 //!
-//! Two servers live here:
+//! Three servers live here:
 //!
 //! - [`Origin`] answers by URL, on any number of connections, one thread each. It stops reading while its own output is not
 //!   taken, as real servers do, so a client that only writes ends in a deadlock here too.
+//! - [`Chaos`] answers right, and does one harm to each connection; it keeps all that it received.
 //! - [`Scripted`] plays one [`Script`] per connection: wait for so many requests, send these bytes, pause, reset.
 //!
 //! ```
@@ -30,6 +31,7 @@
 mod acceptor;
 mod answer;
 mod buffer;
+mod chaos;
 mod config;
 mod connection;
 mod content;
@@ -44,6 +46,7 @@ mod script;
 mod small;
 mod upload;
 
+pub use chaos::Chaos;
 pub use config::{Config, Counts, WhenPipelined};
 pub use content::{document, fill};
 pub use origin::Origin;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use dugong_origin::{Config, Origin, WhenPipelined};
+use dugong_origin::{Chaos, Config, Origin, WhenPipelined};
 
 /// An HTTP/1.1 origin server with answers for demos, tests and benchmarks.
 #[derive(Parser)]
@@ -35,6 +35,12 @@ struct Flags {
     /// What to do when a request comes before the one ahead of it is answered
     #[arg(long, value_name = "HABIT", default_value = "answer")]
     when_pipelined: Habit,
+    /// Answer right, and do one harm to each connection, of a kind that this number decides; other options do not apply
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
+    /// With --chaos: when connection N ends, write what it has received to the file N in this directory
+    #[arg(long, value_name = "DIR", requires = "chaos")]
+    record: Option<PathBuf>,
     /// Write the address to this file once the server listens
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -66,6 +72,10 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags) -> io::Result<()> {
+    if let Some(seed) = flags.chaos {
+        let chaos = Chaos::start(seed, flags.record.clone())?;
+        return announce(chaos.address(), &flags);
+    }
     let mut origin = Origin::start(Config {
         listen: flags.listen,
         delay: flags.delay,
@@ -81,21 +91,26 @@ fn run(flags: Flags) -> io::Result<()> {
         },
         ..Config::default()
     })?;
-    let address = origin.address();
+    announce(origin.address(), &flags)?;
+    origin.stop();
+    Ok(())
+}
+
+/// Says where the server listens, and lets it run as long as it should.
+fn announce(address: SocketAddr, flags: &Flags) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "listening on {address}")?;
     out.flush()?;
-    if let Some(path) = flags.ready_file {
+    if let Some(path) = &flags.ready_file {
         // Written aside and renamed, so that nobody reads half of it.
         let mut aside = path.clone().into_os_string();
         aside.push(".new");
         std::fs::write(&aside, format!("{address}\n"))?;
-        std::fs::rename(&aside, &path)?;
+        std::fs::rename(&aside, path)?;
     }
     if flags.until_stdin_closes {
         let mut stdin = io::stdin();
         while stdin.read(&mut [0; 4096])? != 0 {}
-        origin.stop();
         return Ok(());
     }
     loop {

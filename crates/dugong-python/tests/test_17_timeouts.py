@@ -709,7 +709,11 @@ class LeftoversContext:
 def test_17_1_what_the_system_takes_in_a_last_attempt_does_not_begin_it_anew(
     serve_plain: Serve, way: str, body: str
 ) -> None:
-    conn = serve_plain(lambda peer: never.wait(LIMIT))
+    def script(peer: Peer) -> None:
+        over.wait(LIMIT)
+
+    over = threading.Event()
+    conn = serve_plain(script)
     context: Any = LeftoversContext()
     conn.ssl_context = context
     conn.timeout = 0.05
@@ -742,5 +746,4 @@ def test_17_1_what_the_system_takes_in_a_last_attempt_does_not_begin_it_anew(
                 stall('send_request', 'PUT', '/', None, bytes(1 << 20))
     finally:
         conn.disconnect()
-        never.set()
-        never.clear()
+        over.set()

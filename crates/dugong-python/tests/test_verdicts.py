@@ -110,7 +110,7 @@ def test_what_a_pipeline_has_not_sent_is_not_sent_by_its_next_call(
     reported = threading.Event()
     received: list[int] = []
     conn = serve(script)
-    requests = [('POST', f'/{i}', {}, bytes(MUCH // 50)) for i in range(50)]
+    requests: list[Any] = [('POST', f'/{i}', {}, bytes(MUCH // 50)) for i in range(50)]
     pipeline = conn.pipeline(requests, max_requests=50, max_bytes=2 * MUCH)
     with pytest.raises(error) as first:
         next(pipeline)

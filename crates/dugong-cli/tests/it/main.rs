@@ -1,5 +1,6 @@
 //! The program as scripts see it: arguments, standard streams, files, exit codes.
 
+mod chaos;
 mod connections;
 mod files;
 mod head;

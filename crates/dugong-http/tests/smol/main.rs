@@ -15,6 +15,8 @@ mod blocked;
 mod blocking;
 #[path = "../faces/cancelled.rs"]
 mod cancelled;
+#[path = "../chaos.rs"]
+mod chaos;
 #[path = "../deadlock.rs"]
 mod deadlock;
 #[path = "../pipeline.rs"]

@@ -17,6 +17,8 @@ mod allocations;
 mod blocking;
 #[path = "../faces/cancelled.rs"]
 mod cancelled;
+#[path = "../chaos.rs"]
+mod chaos;
 #[path = "../deadlock.rs"]
 mod deadlock;
 mod own;

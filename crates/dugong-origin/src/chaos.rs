@@ -1,0 +1,315 @@
+//! A server that does one harm to each connection, for tests of what a client says of its requests.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fastrand::Rng;
+use memchr::memmem;
+use rustix::net::sockopt::set_socket_linger;
+
+/// Answers requests right up to some point, at which it does harm: one kind for each connection, chosen by a seed.
+///
+/// A client can notice each harm. In particular, an answer that no request asked for comes only behind the answer to a target that
+/// ends in `?last`, and in one write with it: a client sends nothing behind such a request until it has received some of that
+/// write. The answers to targets that end in `?hold` belong to the same write. All that a connection receives is kept, so that a
+/// test can tell what was sent.
+#[derive(Debug)]
+pub struct Chaos {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    acceptor: JoinHandle<Vec<Vec<u8>>>,
+}
+
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    None,
+    /// FIN after so many bytes of answers.
+    Fin(usize),
+    /// RST after so many bytes of answers.
+    Reset(usize),
+    /// These bytes behind the answer of this number, or a later one, when all requests that have come are answered.
+    Behind(usize, &'static [u8]),
+    /// These bytes in place of the answer of this number, and then FIN.
+    Instead(usize, &'static [u8]),
+    /// The connection ends with the answer of this number, which says so; or not; or by a reset with requests unread.
+    CloseAfter(usize, Close),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    Announced,
+    Silent,
+    Reset,
+}
+
+const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+
+const BEHIND: [&[u8]; 6] = [
+    EVIL,
+    b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    b"junk",
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 4",
+    b"H",
+];
+
+const INSTEAD: [&[u8]; 6] = [
+    b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloXX",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nhello",
+];
+
+/// Whether bytes could be taken for an answer to the next request.
+fn is_answer(bytes: &[u8]) -> bool {
+    bytes.len() > 20
+}
+
+impl Harm {
+    fn of(rng: &mut Rng) -> Harm {
+        let number = rng.usize(1..40);
+        match rng.u8(..10) {
+            0 => Harm::None,
+            1 => Harm::Fin(rng.usize(..20_000)),
+            2 => Harm::Reset(rng.usize(..20_000)),
+            3..6 => Harm::Behind(number, BEHIND[rng.usize(..BEHIND.len())]),
+            6..8 => Harm::Instead(number, INSTEAD[rng.usize(..INSTEAD.len())]),
+            _ => Harm::CloseAfter(number, [Close::Announced, Close::Silent, Close::Reset][rng.usize(..3)]),
+        }
+    }
+}
+
+impl Chaos {
+    /// Starts a server on a port of the loopback interface; `seed` decides what harm is done to each of its connections. If a
+    /// `directory` is given, what a connection has received is written to a file in it when the connection ends; its name is the
+    /// number of the connection, counted from 0.
+    ///
+    /// # Errors
+    /// If the system has no port.
+    pub fn start(seed: u64, directory: Option<PathBuf>) -> io::Result<Chaos> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_stopped = stop.clone();
+        let acceptor = thread::spawn(move || {
+            let mut connections = Vec::new();
+            while let Ok((stream, _)) = listener.accept() {
+                if is_stopped.load(Ordering::Acquire) {
+                    break;
+                }
+                let number = connections.len();
+                let directory = directory.clone();
+                connections.push(thread::spawn(move || {
+                    let received = Connection::new(stream, seed, number as u64).serve();
+                    if let Some(directory) = directory {
+                        keep(&directory, number, &received);
+                    }
+                    received
+                }));
+            }
+            connections.into_iter().map(|connection| connection.join().unwrap_or_default()).collect()
+        });
+        Ok(Chaos { address, stop, acceptor })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the connections have ended, and returns what each of them has received. The client has to close them first.
+    #[must_use]
+    pub fn finish(self) -> Vec<Vec<u8>> {
+        self.stop.store(true, Ordering::Release);
+        drop(TcpStream::connect(self.address));
+        self.acceptor.join().unwrap_or_default()
+    }
+
+    /// The content of the answer to a request for `target`, which ends in digits: a different one for each target.
+    #[must_use]
+    pub fn content(target: &str) -> Vec<u8> {
+        let digits = target.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let number: usize = target[target.len() - digits..].parse().unwrap_or(0);
+        format!("{target}\n").repeat(number * 37 % 200 + 1).into_bytes()
+    }
+}
+
+/// Written aside and renamed, so that nobody reads half of it.
+fn keep(directory: &Path, number: usize, received: &[u8]) {
+    let aside = directory.join(format!("{number}.new"));
+    if let Err(error) = fs::write(&aside, received).and_then(|()| fs::rename(&aside, directory.join(number.to_string()))) {
+        eprintln!("dugong-origin: {}: {error}", aside.display());
+    }
+}
+
+/// One connection, and how far it has come.
+struct Connection {
+    stream: TcpStream,
+    rng: Rng,
+    harm: Harm,
+    received: Vec<u8>,
+    /// How much of it was parsed.
+    parsed: usize,
+    answered: usize,
+    /// Answers that were not written yet.
+    out: Vec<u8>,
+    sent: usize,
+}
+
+/// What the client of the last request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Nothing,
+    /// It sends more before it wants an answer.
+    Hold,
+    /// It sends nothing until it is answered.
+    Last,
+}
+
+impl Waits {
+    fn of(target: &str) -> Waits {
+        match target.split_once('?') {
+            Some((_, "hold")) => Waits::Hold,
+            Some((_, "last")) => Waits::Last,
+            _ => Waits::Nothing,
+        }
+    }
+}
+
+impl Connection {
+    fn new(stream: TcpStream, seed: u64, number: u64) -> Connection {
+        let mut rng = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number));
+        let harm = Harm::of(&mut rng);
+        Connection { stream, rng, harm, received: Vec::new(), parsed: 0, answered: 0, out: Vec::new(), sent: 0 }
+    }
+
+    /// Answers until there is nothing left to do; the result is all that was received, up to the client's end.
+    fn serve(mut self) -> Vec<u8> {
+        let _ = self.stream.set_read_timeout(Some(PATIENCE)).and_then(|()| self.stream.set_nodelay(true));
+        let mut buffer = vec![0; 64 * 1024];
+        // An error of the client's is an end like any other here.
+        while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+            self.received.extend_from_slice(&buffer[..count]);
+            if !self.answer().unwrap_or(false) {
+                // What the client has sent until now and still sends counts as well.
+                while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
+                    self.received.extend_from_slice(&buffer[..count]);
+                }
+                break;
+            }
+        }
+        self.received
+    }
+
+    /// Answers all requests that have come; false if the connection has ended with that.
+    fn answer(&mut self) -> io::Result<bool> {
+        let mut waits = Waits::Nothing;
+        while let Some((method, target)) = self.next_request() {
+            self.answered += 1;
+            waits = Waits::of(&target);
+            match self.harm {
+                Harm::Instead(number, bytes) if number == self.answered => {
+                    self.out.extend_from_slice(bytes);
+                    return self.end(false);
+                }
+                Harm::CloseAfter(number, close) if number == self.answered => {
+                    self.push_answer(&method, &target, close == Close::Announced);
+                    return self.end(close == Close::Reset);
+                }
+                _ => self.push_answer(&method, &target, false),
+            }
+        }
+        if self.out.is_empty() || waits == Waits::Hold {
+            return Ok(true);
+        }
+        match self.harm {
+            Harm::Behind(number, bytes) if self.answered >= number && self.may_follow(bytes, waits) => {
+                self.out.extend_from_slice(bytes);
+                self.harm = Harm::None;
+            }
+            Harm::Fin(at) | Harm::Reset(at) if self.sent + self.out.len() >= at => {
+                self.out.truncate(at.saturating_sub(self.sent));
+                return self.end(matches!(self.harm, Harm::Reset(_)));
+            }
+            _ => {}
+        }
+        self.write()?;
+        Ok(true)
+    }
+
+    /// Whether a client can tell that these bytes are no answer. A request of which a part has come has left, so that it cannot.
+    fn may_follow(&self, bytes: &[u8], waits: Waits) -> bool {
+        self.parsed == self.received.len() && (waits == Waits::Last || !is_answer(bytes))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.out)?;
+        self.sent += self.out.len();
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Writes what is left, and ends the direction to the client; or the whole connection by a reset: then nothing more is received.
+    fn end(&mut self, resets: bool) -> io::Result<bool> {
+        self.write()?;
+        if !resets {
+            self.stream.shutdown(Shutdown::Write)?;
+            return Ok(false);
+        }
+        // What the client has sent and this has not read is lost, as it is where real servers reset.
+        set_socket_linger(&self.stream, Some(Duration::ZERO))?;
+        rustix::net::connect_unspec(&self.stream)?;
+        Ok(false)
+    }
+
+    /// Method and target of the next request that has come as a whole.
+    fn next_request(&mut self) -> Option<(String, String)> {
+        let rest = &self.received[self.parsed..];
+        let end = memmem::find(rest, b"\r\n\r\n")? + 4;
+        let head = String::from_utf8_lossy(&rest[..end]);
+        let length = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "Content-Length");
+        let end = end + length.map_or(0, |(_, value)| value.parse().unwrap_or(0));
+        let mut words = head.split(' ').map(str::to_owned);
+        let line = (words.next()?, words.next()?);
+        (rest.len() >= end).then(|| {
+            self.parsed += end;
+            line
+        })
+    }
+
+    fn push_answer(&mut self, method: &str, target: &str, closes: bool) {
+        let out = &mut self.out;
+        let content = Chaos::content(target);
+        let close = if closes { "Connection: close\r\n" } else { "" };
+        out.extend_from_slice(format!("HTTP/1.1 200 OK\r\n{close}").as_bytes());
+        if self.rng.bool() {
+            out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", content.len()).as_bytes());
+            if method != "HEAD" {
+                out.extend_from_slice(&content);
+            }
+            return;
+        }
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        if method != "HEAD" {
+            for chunk in content.chunks(self.rng.usize(1..=content.len())) {
+                out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                out.extend_from_slice(chunk);
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+}
+
+/// No client is silent for so long, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
