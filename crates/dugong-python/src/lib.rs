@@ -49,10 +49,9 @@ mod _dugong {
     use super::pipeline::{AsyncPipeline, Pipeline};
 }
 
-/// The classes that it keeps, those of its exceptions among them, would be those of another interpreter there: `except` would not
-/// catch them.
-const NO_SUBINTERPRETER: &str = "dugong cannot be loaded in a subinterpreter; use threads or processes instead, and with mod_wsgi \
-                                 the main interpreter: WSGIApplicationGroup %{GLOBAL}";
+/// The classes that the extension keeps, those of its exceptions among them, would be those of another interpreter there, so that
+/// `except` would not catch them. The package adds what to do.
+const NO_SUBINTERPRETER: &str = "module dugong._dugong does not support loading in subinterpreters";
 
 #[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
 fn is_main_interpreter() -> bool {

@@ -611,6 +611,7 @@ def test_14_4_a_reader_that_waits_is_told_once(serve: Serve) -> None:
 @pytest.mark.parametrize('collect', [False, True])
 def test_14_4_a_pipeline_ends_with_its_connection_and_the_next_one_begins_anew(serve: Serve, collect: bool) -> None:
     conn = serve(says(CUT), says(HELLO, HELLO))
+    conn.connect()
     pipeline = conn.pipeline(['/1', '/2'], collect=collect)
     if collect:
         conn.timeout = 0.05

@@ -103,4 +103,4 @@ def test_the_stub_has_the_docstrings_of_the_extension() -> None:
     entries = list(described())
     assert len(entries) > 50
     for name, there, text in entries:
-        assert text == inspect.getdoc(there), name
+        assert text == inspect.getdoc(there), f'{name}: run update-stub'

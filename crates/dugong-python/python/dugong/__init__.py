@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from . import _main_only  # noqa: F401  # before whatever needs the extension
 from ._dns import create_socket
 from ._dugong import AsyncPipeline, HTTPConnection, Pipeline
 from ._exceptions import (

@@ -138,7 +138,8 @@ class HTTPConnection:
     iterator that yields `PollNeeded` instead of waiting.
 
     `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
-    how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever).
+    how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever);
+    it can be given here, too.
     `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
     `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
     the connection; otherwise reading its body raises `UnsupportedResponse`.
