@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from . import _main_only  # noqa: F401  # before whatever needs the extension
+# Before whatever needs the extension.
+from . import _main_only  # noqa: F401  # pyright: ignore[reportPrivateUsage, reportUnusedImport]
 from ._dns import create_socket
 from ._dugong import AsyncPipeline, HTTPConnection, Pipeline
 from ._exceptions import (
