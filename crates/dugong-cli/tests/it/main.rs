@@ -2,6 +2,7 @@
 
 mod chaos;
 mod connections;
+mod corpus;
 mod files;
 mod head;
 mod interrupts;
