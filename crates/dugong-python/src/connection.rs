@@ -62,11 +62,25 @@ pub(crate) struct HTTPConnection {
     /// The connection, open or closed.
     link: Mutex<Option<Arc<Link>>>,
     /// An earlier connection that was closed in the middle of a body, until its reader was told, or reads a later response.
-    cut: Mutex<Option<Arc<Link>>>,
+    cut: Mutex<Option<Cut>>,
     /// A connection that is being made.
     attempt: Mutex<Weak<Attempt>>,
     /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
     spared: AtomicBool,
+}
+
+/// An earlier connection that was closed in the middle of a body.
+struct Cut {
+    link: Arc<Link>,
+    /// Another thread than that of the body's reader has read the head of a later response.
+    is_superseded: bool,
+}
+
+impl Cut {
+    /// Whether this thread was the one that read the body.
+    fn is_of_this_thread(&self) -> bool {
+        *self.link.reader.lock() == Some(thread::current().id())
+    }
 }
 
 /// Attributes as they were assigned.
@@ -181,26 +195,39 @@ impl HTTPConnection {
         if let Some(link) = link {
             link.disconnect(py);
             if link.receiver(py, |receiver| receiver.current.is_some()).unwrap_or(false) {
-                let before = self.cut.lock().replace(link);
+                let before = self.cut.lock().replace(Cut { link, is_superseded: false });
                 drop(before);
             }
         }
     }
 
     /// Raises `ConnectionClosed`, once, if the body that was being read belonged to an earlier connection: its end must not look
-    /// like that of a whole body.
-    pub(crate) fn check_cut(&self, py: Python<'_>) -> PyResult<()> {
-        let link = self.cut.lock().take();
-        match link {
-            Some(link) if !link.told.load(Ordering::Acquire) => Err(link.body_gone(py)),
+    /// like that of a whole body. `has_body` is whether there is a body to be read on the present one.
+    pub(crate) fn check_cut(&self, py: Python<'_>, has_body: bool) -> PyResult<()> {
+        let mut slot = self.cut.lock();
+        let Some(cut) = &*slot else { return Ok(()) };
+        if (has_body || cut.is_superseded) && !cut.is_of_this_thread() {
+            return Ok(());
+        }
+        let cut = slot.take();
+        drop(slot);
+        match cut {
+            Some(cut) if !has_body && !cut.link.told.load(Ordering::Acquire) => Err(cut.link.body_gone(py)),
             _ => Ok(()),
         }
     }
 
-    /// A later response is being read.
-    pub(crate) fn forget_cut(&self) {
-        let link = self.cut.lock().take();
-        drop(link);
+    /// The head of a later response was read: its reader knows that the body of before is gone; a reader in another thread may not.
+    pub(crate) fn supersede_cut(&self) {
+        let mut slot = self.cut.lock();
+        match &mut *slot {
+            Some(cut) if !cut.is_of_this_thread() => cut.is_superseded = true,
+            _ => {
+                let cut = slot.take();
+                drop(slot);
+                drop(cut);
+            }
+        }
     }
 
     /// Whoever was about to make a connection has to do without.
@@ -366,12 +393,13 @@ impl HTTPConnection {
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
-        for link in [&self.link, &self.cut] {
-            if let Some(Some(link)) = link.try_lock().as_deref() {
-                link.traverse(&visit)?;
-            }
+        if let Some(Some(link)) = self.link.try_lock().as_deref() {
+            link.traverse(&visit)?;
         }
-        Ok(())
+        match self.cut.try_lock().as_deref() {
+            Some(Some(cut)) => cut.link.traverse(&visit),
+            _ => Ok(()),
+        }
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -383,7 +411,8 @@ impl HTTPConnection {
         self.warn_if_open(py);
         self.disconnect(py);
         self.forget(py);
-        self.forget_cut();
+        let cut = self.cut.lock().take();
+        drop(cut);
         let before = std::mem::take(&mut *self.settings.lock());
         drop(before);
     }
@@ -516,9 +545,10 @@ impl HTTPConnection {
         run(slf, &mut Connect::new(Resolver::Here))?;
         // Whoever connects between two reads knows what becomes of the body (statement 7.2).
         let this = slf.get();
-        if this.cut.lock().as_ref().is_some_and(|link| *link.reader.lock() == Some(thread::current().id())) {
-            this.forget_cut();
-        }
+        let mut slot = this.cut.lock();
+        let cut = if slot.as_ref().is_some_and(Cut::is_of_this_thread) { slot.take() } else { None };
+        drop(slot);
+        drop(cut);
         Ok(())
     }
 

@@ -391,7 +391,7 @@ impl Next {
             let tolerant = connection.get().tolerates_missing_length();
             let interest = match final_response(py, grip, tolerant)? {
                 Progress::Done(response) => {
-                    connection.get().forget_cut();
+                    connection.get().supersede_cut();
                     if state.in_flight.answered() {
                         state.answered = state.sent.pop_front();
                     }

@@ -79,7 +79,7 @@ impl Task for ReadResponse {
         })?;
         match read {
             Ok(head) => {
-                connection.get().forget_cut();
+                connection.get().supersede_cut();
                 head.response(py, grip).map(Step::Done)
             }
             Err(need) => Ok(Step::Needs(need)),
@@ -255,11 +255,12 @@ impl BodyReader {
     ) -> PyResult<Progressed<T>> {
         let py = connection.py();
         if self.grip.is_none() {
+            let link = self.link.clone().or_else(|| connection.get().link());
+            let is_over = link.as_ref().map_or(Ok(true), |link| link.receiver(py, |receiver| receiver.current.is_none()))?;
             if self.link.is_none() {
-                connection.get().check_cut(py)?;
+                connection.get().check_cut(py, !is_over)?;
             }
-            let Some(link) = self.link.clone().or_else(|| connection.get().link()) else { return Ok(Progressed::End) };
-            let is_over = link.receiver(py, |receiver| receiver.current.is_none())?;
+            let Some(link) = link else { return Ok(Progressed::End) };
             let Some(transport) = link.transport() else {
                 return if is_over { Ok(Progressed::End) } else { Err(link.body_gone(py)) };
             };

@@ -580,6 +580,42 @@ def test_14_4_a_reader_of_the_next_response_is_not_told_of_the_body_that_was_cut
     assert conn.readall() == b'hello'
 
 
+@pytest.mark.parametrize('call', READING.values(), ids=READING)
+def test_14_4_a_body_that_was_cut_does_not_end_when_another_thread_has_read_another(
+    serve: Serve, call: Callable[[dugong.HTTPConnection], object]
+) -> None:
+    def work() -> None:
+        conn.disconnect()
+        ask(conn)
+        assert conn.readall() == b'hello'
+
+    conn = serve(says(CUT), says(HELLO, HELLO))
+    ask(conn)
+    assert conn.read(100) == b'hello'
+    elsewhere(work)
+    elsewhere(lambda: conn.discard())  # for others this is a new connection
+    with pytest.raises(ConnectionClosed):
+        call(conn)
+    assert conn.read(100) == b''
+    ask(conn)
+    assert conn.readall() == b'hello'
+
+
+def test_14_4_a_reader_of_what_another_thread_has_asked_for_is_not_told(serve: Serve) -> None:
+    """Threads that take turns may be any."""
+
+    def work() -> None:
+        conn.disconnect()
+        ask(conn)
+
+    conn = serve(says(CUT), says(HELLO))
+    ask(conn)
+    assert conn.read(100) == b'hello'
+    elsewhere(work)
+    assert conn.readall() == b'hello'
+    assert conn.read(100) == b''
+
+
 def test_14_4_a_reader_that_was_told_in_time_is_not_told_again(serve: Serve) -> None:
     conn = serve(says(CUT), says(HELLO))
     ask(conn)
