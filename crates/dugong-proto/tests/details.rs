@@ -258,3 +258,22 @@ fn where_a_request_ends_is_known_however_its_content_was_sent() {
         }
     }
 }
+
+#[test]
+fn the_last_request_can_be_taken_back_until_its_answer_begins() {
+    let request = RequestHead::new(Method::GET, "/").unwrap();
+    for begun in [false, true] {
+        let (mut send, mut receive, mut queue) = asked();
+        assert_eq!(send.request(&request, &Fields::new(), &mut queue), Ok(1));
+        send.take_back(0, &mut queue);
+        assert_eq!(queue.len(), 2, "it is not the last one");
+        send.take_back(1, &mut queue);
+        assert_eq!((queue.len(), queue.answered()), (1, 0));
+        if begun {
+            receive.receive(b"H");
+            assert_eq!(receive.poll_head(&mut queue), Ok(None));
+        }
+        send.take_back(0, &mut queue);
+        assert_eq!((queue.len(), queue.answered(), queue.is_empty()), (usize::from(begun), 0, !begun));
+    }
+}

@@ -139,6 +139,11 @@ fn proceed(world: &mut World) {
     world.note("proceed");
 }
 
+fn ask_for_another(world: &mut World) {
+    let asked = world.may_send_another();
+    world.note(if asked.is_ok() { "asked" } else { "not asked" });
+}
+
 fn give_up(world: &mut World) {
     world.send.give_up_content(&mut world.queue);
     world.note("give up");
@@ -153,6 +158,11 @@ fn arrives(world: &mut World) {
 
 fn arrives_with_content(world: &mut World) {
     world.receive.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
+    world.note("arrives");
+}
+
+fn two_arrive(world: &mut World) {
+    world.receive.receive(&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(2));
     world.note("arrives");
 }
 
@@ -210,6 +220,26 @@ fn an_answer_before_the_write_is_none() {
         assert!(world.place("head").is_none(), "{:?}", world.log);
         let told: Vec<_> = world.log.iter().filter(|line| line.contains("UnaskedBytes")).collect();
         assert!(told.len() == 2 && told[0] == told[1], "it is said, and said again: {:?}", world.log);
+    });
+}
+
+#[test]
+fn an_answer_that_was_there_before_its_question_is_none() {
+    // One answer too many, which an attacker may have chosen, must not become that of the next request (RFC 9112 §9.2).
+    let begun = || World::with_head_sent(&request(Announced::Nothing));
+    every_order(begun, &[ask_for_another, sending, sent_all], &[two_arrive, take_head, take_head], |world| {
+        let heads = world.log.iter().filter(|line| *line == "head").count();
+        let asked = world.place("asked").is_some();
+        if !asked || world.before("head", "sending") {
+            // It was known when the request left.
+            assert_eq!(heads, 1, "{:?}", world.log);
+            assert!(world.queue.close_reason().is_some(), "{:?}", world.log);
+            let error = world.receive.poll_head(&mut world.queue).unwrap_err();
+            let what = [Malformed::UnaskedBytes, Malformed::EarlyResponse];
+            assert!(matches!(error, Error::Remote { what: found, at: 38, .. } if what.contains(&found)), "{error:?}");
+        } else if world.before("sending", "arrives") {
+            assert_eq!((heads, world.queue.close_reason()), (2, None), "{:?}", world.log);
+        }
     });
 }
 
@@ -316,6 +346,7 @@ fn a_final_answer_refuses_the_content_unless_the_wait_was_over_before() {
         head.expect_continue = true;
         World::with_head_sent(&head)
     };
+    assert!(begun().queue.is_waiting_for_continue());
     every_order(begun, &[proceed, offer], &[arrives_with_content, take_head], |world| {
         let allowed = world.before("proceed", "head");
         assert_eq!(world.place("offer").is_some(), allowed, "{:?}", world.log);
