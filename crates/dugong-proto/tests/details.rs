@@ -277,3 +277,53 @@ fn the_last_request_can_be_taken_back_until_its_answer_begins() {
         assert_eq!((queue.len(), queue.answered(), queue.is_empty()), (usize::from(begun), 0, !begun));
     }
 }
+
+/// Ends a connection that owes a part of its content, and has a request behind what it has sent.
+fn ended(owing: bool, end: impl Fn(&mut Connection)) -> (Connection, Error) {
+    let mut connection = Connection::new("origin").unwrap();
+    connection.send_request(&RequestHead::new(Method::GET, "/").unwrap()).unwrap();
+    connection.sent(connection.to_send().len());
+    let mut head = RequestHead::new(Method::PUT, "/").unwrap();
+    head.content = Announced::Length(if owing { 5 } else { 0 });
+    connection.send_request(&head).unwrap();
+    assert!(!connection.to_send().is_empty());
+    end(&mut connection);
+    loop {
+        match connection.next_event() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it has not ended"),
+            Err(error) => return (connection, error),
+        }
+    }
+}
+
+#[test]
+fn after_an_error_nothing_is_sent_and_every_call_says_which() {
+    let ends: [(&str, bool); 5] = [
+        ("SSH-2.0-x\r\n", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", false),
+        ("", true),
+    ];
+    for (bytes, eof) in ends {
+        for owing in [false, true] {
+            let (mut connection, error) = ended(owing, |connection| {
+                connection.receive(bytes.as_bytes());
+                if eof {
+                    connection.receive_eof();
+                }
+            });
+            assert!(connection.to_send().is_empty(), "{error}");
+            assert!(!connection.wants().write, "{error}");
+            let again = connection.next_event().map(drop).unwrap_err();
+            let request = connection.send_request(&RequestHead::new(Method::GET, "/").unwrap()).unwrap_err();
+            assert_eq!((again, request), (error, error));
+            if owing {
+                assert_eq!(connection.send_content(b"hello").unwrap_err(), error);
+            }
+            let last = connection.outstanding().unanswered().last().unwrap();
+            assert_eq!((last.number, last.sent), (1, Sent::Nothing), "{error}");
+        }
+    }
+}
