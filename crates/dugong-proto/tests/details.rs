@@ -327,3 +327,18 @@ fn after_an_error_nothing_is_sent_and_every_call_says_which() {
         }
     }
 }
+
+#[test]
+fn a_fault_of_the_framing_is_known_with_the_head() {
+    let (_, mut receive, mut queue) = answered("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n");
+    let fault = receive.framing_fault().expect("the length is no number");
+    assert!(matches!(fault, Error::Remote { what: Malformed::ContentLength, at: 33, .. }), "{fault:?}");
+    assert_eq!(receive.content(&mut queue), Err(fault));
+    let (_, receive, _) = answered("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(receive.framing_fault(), None);
+    // Another error is none of the framing.
+    let (_, mut receive, mut queue) = asked();
+    receive.receive(b"SSH");
+    assert!(receive.poll_head(&mut queue).is_err());
+    assert_eq!(receive.framing_fault(), None);
+}
