@@ -875,7 +875,9 @@ fn an_error_of_connecting_names_host_and_port() {
     assert!(text.starts_with(&format!("{error}: 127.0.0.1:{port}: Connection refused")), "{text}");
     assert!(error.is_temporary() && !error.is_timeout() && !error.is_closed());
     let error = Connection::connect("ftp://127.0.0.1/").unwrap_err();
-    assert!(matches!(error, Error::Url(_)) && std::error::Error::source(&error).is_some(), "{error:?}");
+    assert!(matches!(error, Error::Url(_)) && std::error::Error::source(&error).is_none(), "{error:?}");
+    let text = r#""ftp://127.0.0.1/" is not a URL that can be used: its scheme is neither http nor https"#;
+    assert_eq!((error.to_string().as_str(), format!("{error:#}").as_str()), (text, text));
 }
 
 // Reading what is in the buffer already.
