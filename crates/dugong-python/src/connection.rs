@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
 use dugong_http::Origin;
@@ -62,25 +61,11 @@ pub(crate) struct HTTPConnection {
     /// The connection, open or closed.
     link: Mutex<Option<Arc<Link>>>,
     /// An earlier connection that was closed in the middle of a body, until its reader was told, or reads a later response.
-    cut: Mutex<Option<Cut>>,
+    cut: Mutex<Option<Arc<Link>>>,
     /// A connection that is being made.
     attempt: Mutex<Weak<Attempt>>,
     /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
     spared: AtomicBool,
-}
-
-/// An earlier connection that was closed in the middle of a body.
-struct Cut {
-    link: Arc<Link>,
-    /// Another thread than that of the body's reader has read the head of a later response.
-    is_superseded: bool,
-}
-
-impl Cut {
-    /// Whether this thread was the one that read the body.
-    fn is_of_this_thread(&self) -> bool {
-        *self.link.reader.lock() == Some(thread::current().id())
-    }
 }
 
 /// Attributes as they were assigned.
@@ -195,7 +180,7 @@ impl HTTPConnection {
         if let Some(link) = link {
             link.disconnect(py);
             if link.receiver(py, |receiver| receiver.current.is_some()).unwrap_or(false) {
-                let before = self.cut.lock().replace(Cut { link, is_superseded: false });
+                let before = self.cut.lock().replace(link);
                 drop(before);
             }
         }
@@ -206,13 +191,13 @@ impl HTTPConnection {
     pub(crate) fn check_cut(&self, py: Python<'_>, has_body: bool) -> PyResult<()> {
         let mut slot = self.cut.lock();
         let Some(cut) = &*slot else { return Ok(()) };
-        if (has_body || cut.is_superseded) && !cut.is_of_this_thread() {
+        if (has_body || cut.superseded.load(Ordering::Relaxed)) && !cut.was_read_here() {
             return Ok(());
         }
         let cut = slot.take();
         drop(slot);
         match cut {
-            Some(cut) if !has_body && !cut.link.told.load(Ordering::Acquire) => Err(cut.link.body_gone(py)),
+            Some(cut) if !has_body && !cut.told.load(Ordering::Acquire) => Err(cut.body_gone(py)),
             _ => Ok(()),
         }
     }
@@ -220,8 +205,8 @@ impl HTTPConnection {
     /// The head of a later response was read: its reader knows that the body of before is gone; a reader in another thread may not.
     pub(crate) fn supersede_cut(&self) {
         let mut slot = self.cut.lock();
-        match &mut *slot {
-            Some(cut) if !cut.is_of_this_thread() => cut.is_superseded = true,
+        match &*slot {
+            Some(cut) if !cut.was_read_here() => cut.superseded.store(true, Ordering::Relaxed),
             _ => {
                 let cut = slot.take();
                 drop(slot);
@@ -384,6 +369,7 @@ impl HTTPConnection {
         Ok(())
     }
 
+    // The collector may come before the object was filled, when its `__dict__` is made: what is all zeros has to look empty here.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // If it is being used, it is reachable anyway.
         let Some(settings) = self.settings.try_lock() else { return Ok(()) };
@@ -393,13 +379,12 @@ impl HTTPConnection {
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
-        if let Some(Some(link)) = self.link.try_lock().as_deref() {
-            link.traverse(&visit)?;
+        for link in [&self.link, &self.cut] {
+            if let Some(Some(link)) = link.try_lock().as_deref() {
+                link.traverse(&visit)?;
+            }
         }
-        match self.cut.try_lock().as_deref() {
-            Some(Some(cut)) => cut.link.traverse(&visit),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -546,7 +531,7 @@ impl HTTPConnection {
         // Whoever connects between two reads knows what becomes of the body (statement 7.2).
         let this = slf.get();
         let mut slot = this.cut.lock();
-        let cut = if slot.as_ref().is_some_and(Cut::is_of_this_thread) { slot.take() } else { None };
+        let cut = if slot.as_ref().is_some_and(|cut| cut.was_read_here()) { slot.take() } else { None };
         drop(slot);
         drop(cut);
         Ok(())

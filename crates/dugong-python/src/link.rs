@@ -45,8 +45,10 @@ pub(crate) struct Link {
     pub(crate) torn: AtomicBool,
     /// The reader of a body was told that `disconnect` has cut it.
     pub(crate) told: AtomicBool,
+    /// After it was cut: another thread than the reader's has read the head of a later response.
+    pub(crate) superseded: AtomicBool,
     /// The thread that has read last.
-    pub(crate) reader: Mutex<Option<ThreadId>>,
+    reader: Mutex<Option<ThreadId>>,
     /// The caller was told that what the peer sent cannot be read.
     unreadable: AtomicBool,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
@@ -117,6 +119,7 @@ impl Link {
             silent: AtomicBool::new(false),
             torn: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            superseded: AtomicBool::new(false),
             reader: Mutex::default(),
             unreadable: AtomicBool::new(false),
             response: Mutex::default(),
@@ -283,6 +286,11 @@ impl Link {
     /// `ConnectionClosed`, since `disconnect` was called.
     pub(crate) fn gone(&self, py: Python<'_>) -> PyErr {
         self.lost(py, "the connection was closed by disconnect()")
+    }
+
+    /// Whether this thread was the one that has read last.
+    pub(crate) fn was_read_here(&self) -> bool {
+        *self.reader.lock() == Some(thread::current().id())
     }
 
     /// The same for the reader of a body.

@@ -365,6 +365,23 @@ def test_cycles_are_collected(origin: Origin, make: Callable[[Any], None]) -> No
     assert ref() is None
 
 
+def test_the_collector_may_come_at_any_time() -> None:
+    """Also while an object is being made."""
+
+    class Mine(HTTPConnection):
+        pass
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for cls in HTTPConnection, Mine:
+            conns = [cls('www.example.org') for _ in range(500)]
+            for conn in conns:
+                assert [conn.co_read(), conn.pipeline([]), conn.co_pipeline([])]
+    finally:
+        gc.set_threshold(*before)
+
+
 def test_an_iterator_keeps_its_connection(origin: Origin) -> None:
     crt = origin.connection().co_send_request('GET', '/n/1')
     assert dugong.eval_coroutine(crt, PATIENCE) is None
