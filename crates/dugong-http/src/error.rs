@@ -208,6 +208,7 @@ impl Error {
     }
 
     /// An error of the core, with what is known about the requests, and what the system said before.
+    #[cold]
     pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<io::Error>) -> Self {
         use dugong_proto::Error::{Closed as Ended, Incomplete};
         let said = match said.filter(|_| matches!(error, Ended(_) | Incomplete(_))).map(of_tls) {

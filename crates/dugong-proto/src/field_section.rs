@@ -78,12 +78,10 @@ impl SectionReader {
 
     /// Reads on in `input`, adding to `fields`, which must be empty when a section begins, and are after a fault.
     pub(crate) fn feed(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Fault> {
-        self.read(input, fields).map_err(|(what, at)| {
-            let found = line_at(&fields.bytes, input, at);
-            // Lines are noted before their bytes are kept: of a section that is not taken whole nothing may be left.
-            fields.clear();
-            Fault { what, at, found }
-        })
+        match self.read(input, fields) {
+            Ok(fed) => Ok(fed),
+            Err(place) => Err(spoilt(place, input, fields)),
+        }
     }
 
     fn read(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Place> {
@@ -212,8 +210,16 @@ impl SectionReader {
     }
 }
 
-/// The line at `at` of `input`, which `before` precedes; with the lines that it continues.
+/// A fault, with the line in which it stands.
 #[cold]
+fn spoilt((what, at): Place, input: &[u8], fields: &mut Fields) -> Fault {
+    let found = line_at(&fields.bytes, input, at);
+    // Lines are noted before their bytes are kept: of a section that is not taken whole nothing may be left.
+    fields.clear();
+    Fault { what, at, found }
+}
+
+/// The line at `at` of `input`, which `before` precedes; with the lines that it continues.
 fn line_at(before: &[u8], input: &[u8], at: isize) -> Excerpt {
     let fault = before.len().wrapping_add_signed(at);
     let byte = |at: usize| before.get(at).or_else(|| input.get(at - before.len())).copied();

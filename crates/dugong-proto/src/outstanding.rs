@@ -23,6 +23,8 @@ pub struct Outstanding {
     attempted: u64,
     /// Requests of which the transport has taken a byte: those numbered below this.
     departed: u64,
+    /// The same, if the transport takes all that it is being given.
+    touched: u64,
     /// Bytes that were received on the connection, as far as the receive half has said.
     received: u64,
     closing: Option<CloseReason>,
@@ -181,34 +183,43 @@ impl Outstanding {
     /// The transport is about to be given `count` bytes.
     pub(crate) fn attempt(&mut self, count: u64) {
         self.attempted = self.transmitted + count;
-        let (first, received, end) = (self.first_waiting(), self.received, self.attempted);
-        for exchange in self.exchanges.range_mut(first..).take_while(|exchange| exchange.start < end) {
+        self.touched = self.departed.max(self.answered());
+        let (end, received) = (self.attempted, self.received);
+        while self.touched < self.accepted
+            && let Some(exchange) = self.waiting(self.touched)
+            && exchange.start < end
+        {
             exchange.asked_from = received;
+            self.touched += 1;
         }
     }
 
     /// The transport took `count` bytes, and is not being given any now.
     pub(crate) fn transmitted(&mut self, count: u64) {
-        if self.attempted < self.transmitted + count {
+        let end = self.transmitted + count;
+        if self.attempted < end {
             self.attempt(count);
         }
-        self.transmitted += count;
-        self.attempted = self.transmitted;
-        let (first, end) = (self.first_waiting(), self.transmitted);
-        let departed = self.exchanges.range(first..).take_while(|exchange| exchange.start < end).count();
-        self.departed = self.answered() + (first + departed) as u64;
+        if self.attempted == end {
+            self.departed = self.touched;
+        } else {
+            while self.waiting(self.departed).is_some_and(|exchange| exchange.start < end) {
+                self.departed += 1;
+            }
+        }
+        (self.transmitted, self.attempted) = (end, end);
     }
 
-    /// The index of the first request of which no byte has left.
-    fn first_waiting(&self) -> usize {
-        let departed = usize::try_from(self.departed.saturating_sub(self.answered())).unwrap_or(usize::MAX);
-        departed.min(self.exchanges.len())
+    /// Request `number`, if it is outstanding.
+    fn waiting(&mut self, number: u64) -> Option<&mut Exchange> {
+        let index = usize::try_from(number.checked_sub(self.answered())?).ok()?;
+        self.exchanges.get_mut(index)
     }
 
     /// So many bytes were received on the connection so far. If this is said late, a response that came before its request may
     /// go unnoticed; a good one is never refused.
     pub(crate) fn note_received(&mut self, total: u64) {
-        self.received = self.received.max(total);
+        self.received = total;
     }
 
     /// Whether bytes are being given to the transport at this moment, by whoever sends.
@@ -388,7 +399,9 @@ impl Outstanding {
     /// Why no byte may leave any more: the [`failure`](Outstanding::failure), or the end of the connection before the responses
     /// that are due. Both are reported with the requests that were not sent.
     pub(crate) fn verdict(&self) -> Option<Error> {
-        self.failure.or_else(|| self.ended().filter(|_| !self.is_empty()).map(Error::Closed))
+        // The usual case. An error sets a reason, too.
+        let reason = self.closing?;
+        self.failure.or_else(|| (self.ended && !self.is_empty()).then_some(Error::Closed(reason)))
     }
 
     /// Why sending what waits to be sent makes no sense any more: the connection failed or ended, or a response has said that it
@@ -396,8 +409,9 @@ impl Outstanding {
     #[must_use]
     pub fn sending_is_over(&self) -> Option<Error> {
         use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
-        let said = |reason: &CloseReason| matches!(reason, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose);
-        self.verdict().or_else(|| self.closing.filter(said).map(Error::Closed))
+        let reason = self.closing?;
+        let is_said = matches!(reason, CloseDelimited | FaultyFraming | Http10 | ServerSaidClose);
+        self.verdict().or_else(|| is_said.then_some(Error::Closed(reason)))
     }
 
     /// Whether no response is to come any more, because the last one is complete, or reading failed.

@@ -41,6 +41,7 @@ fn drive<T>(
 }
 
 /// After the error that ends the connection there is nothing to read any more, so the server need not keep it either.
+#[inline]
 pub(super) fn close_if_final<T>(transport: &Transport, shared: &Shared, result: &Result<T, Error>) {
     if result.is_err() && shared.is_final(result) {
         transport.shutdown(Shutdown::Both);

@@ -412,6 +412,7 @@ impl Shared {
     }
 
     /// An error of the core that ends sending; if a write failed, as that write reported it.
+    #[cold]
     pub(crate) fn over(&self, error: dugong_proto::Error, queue: &Outstanding) -> Error {
         match self.write_failed.get() {
             Some(&kind) if error == dugong_proto::Error::Closed(CloseReason::Broken) => Error::of_sending(kind.into(), queue),
@@ -420,13 +421,21 @@ impl Shared {
     }
 
     /// Why what waits to be sent has to be given up, if so. It is no error if the response to the last request says it all.
+    #[inline]
     fn gives_up(&self, queue: &Outstanding) -> Option<Result<(), Error>> {
+        queue.close_reason()?;
+        self.gives_up_after(queue)
+    }
+
+    #[cold]
+    fn gives_up_after(&self, queue: &Outstanding) -> Option<Result<(), Error>> {
         let error = queue.sending_is_over()?;
         let is_told = queue.failure().is_none() && queue.is_last_answered();
         Some(if is_told { Ok(()) } else { Err(self.over(error, queue)) })
     }
 
     /// Whether `result` is the error after which nothing can be sent or read any more.
+    #[cold]
     pub(crate) fn is_final<T>(&self, result: &Result<T, Error>) -> bool {
         result.as_ref().is_err_and(|error| error.requests().is_some()) && self.queue().is_over()
     }

@@ -51,7 +51,6 @@ impl Duplex<'_> {
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
         let shared = self.shared;
-        shared.check_failure()?;
         self.look_for_unasked(stream)?;
         let sender = self.sender();
         // What was given up is not waited for.
@@ -85,7 +84,10 @@ impl Duplex<'_> {
             Ok(number) => number,
             Err(error) => {
                 let said = self.receiving.as_mut().and_then(|receiver| receiver.said_by_tls());
-                return Err(Error::of_core(error, &queue, said));
+                return Err(match said {
+                    None => shared.over(error, &queue),
+                    said => Error::of_core(error, &queue, said),
+                });
             }
         };
         drop(queue);
@@ -134,6 +136,10 @@ impl Duplex<'_> {
         }
         if !receiver.half.is_at_eof() {
             receiver.look(self.shared, stream);
+        }
+        // The usual case: there is nothing to judge.
+        if !receiver.half.has_begun() && !receiver.half.is_at_eof() {
+            return Ok(());
         }
         let mut queue = self.shared.queue();
         let polled = receiver.half.poll_head(&mut queue);
