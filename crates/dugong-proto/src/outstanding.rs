@@ -29,7 +29,7 @@ pub struct Outstanding {
     received: u64,
     closing: Option<CloseReason>,
     /// The error that ended sending. No byte leaves after it, because it tells the caller which requests were not sent.
-    failure: Option<Error>,
+    failure: Option<Box<Error>>,
     /// The last response that this connection will deliver is complete.
     ended: bool,
     server: Option<Version>,
@@ -40,7 +40,6 @@ pub struct Outstanding {
 /// A request and what has become of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
-    number: u64,
     idempotent: bool,
     pub(crate) asked: Asked,
     /// The connection ends with the response to it, because one of the two said so.
@@ -137,8 +136,8 @@ impl Outstanding {
 
     /// The requests without a complete response, oldest first.
     pub fn unanswered(&self) -> impl ExactSizeIterator<Item = Unanswered> + '_ {
-        self.exchanges.iter().map(|exchange| Unanswered {
-            number: exchange.number,
+        self.exchanges.iter().enumerate().map(|(index, exchange)| Unanswered {
+            number: self.answered() + index as u64,
             sent: match exchange.end {
                 _ if self.transmitted.max(self.attempted) <= exchange.start => Sent::Nothing,
                 Some(end) if self.transmitted >= end => Sent::Whole,
@@ -269,7 +268,6 @@ impl Outstanding {
         let number = self.accepted;
         self.accepted += 1;
         let exchange = Exchange {
-            number,
             idempotent,
             asked,
             is_last,
@@ -303,7 +301,8 @@ impl Outstanding {
 
     /// The last request, if it is number `number` and still unanswered.
     pub(crate) fn owing(&mut self, number: u64) -> Option<&mut Exchange> {
-        self.exchanges.back_mut().filter(|exchange| exchange.number == number)
+        let is_last = number + 1 == self.accepted;
+        self.exchanges.back_mut().filter(|_| is_last)
     }
 
     /// Bytes that were received on the connection, as far as the receive half has said.
@@ -351,7 +350,7 @@ impl Outstanding {
     /// Nothing that is received from now on can be understood.
     pub(crate) fn fail(&mut self, error: Error) {
         self.close(CloseReason::Broken);
-        self.failure.get_or_insert(error);
+        self.failure.get_or_insert_with(|| Box::new(error));
         self.ended = true;
     }
 
@@ -359,7 +358,7 @@ impl Outstanding {
     /// Responses that have arrived can still be read.
     pub fn stop_sending(&mut self, reason: CloseReason) {
         self.close(reason);
-        self.failure.get_or_insert(Error::Closed(reason));
+        self.failure.get_or_insert_with(|| Box::new(Error::Closed(reason)));
     }
 
     /// These bytes arrived that no request asked for, at `offset` of the received ones: no request can be sent any more. The result is
@@ -393,7 +392,7 @@ impl Outstanding {
     /// request leaves after it.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
-        self.failure
+        self.failure.as_deref().copied()
     }
 
     /// Why no byte may leave any more: the [`failure`](Outstanding::failure), or the end of the connection before the responses
@@ -401,7 +400,7 @@ impl Outstanding {
     pub(crate) fn verdict(&self) -> Option<Error> {
         // The usual case. An error sets a reason, too.
         let reason = self.closing?;
-        self.failure.or_else(|| (self.ended && !self.is_empty()).then_some(Error::Closed(reason)))
+        self.failure().or_else(|| (self.ended && !self.is_empty()).then_some(Error::Closed(reason)))
     }
 
     /// Why sending what waits to be sent makes no sense any more: the connection failed or ended, or a response has said that it

@@ -31,7 +31,7 @@ pub struct ReceiveHalf {
     end: StreamEnd,
     state: Receiving,
     /// What went wrong, in the states `Faulty`, `ContentFailed` and `Failed`.
-    error: Option<Error>,
+    error: Option<Box<Error>>,
     heads: HeadReader,
     interim_seen: usize,
     /// Why the bytes are unasked for, in the state `Unasked`.
@@ -250,7 +250,7 @@ impl ReceiveHalf {
                     }
                 }
                 Receiving::Ended => return self.ended(queue),
-                Receiving::Failed => return Err(self.error.expect("set when the state was entered")),
+                Receiving::Failed => return Err(self.known_error()),
                 Receiving::Content | Receiving::Faulty | Receiving::Tunnel | Receiving::ContentFailed => {
                     panic!("a head was asked for before the content of the last response was at its end")
                 }
@@ -424,14 +424,14 @@ impl ReceiveHalf {
     }
 
     fn faulty(&mut self, error: Error) {
-        self.error = Some(error);
+        self.error = Some(Box::new(error));
         self.step(ReceiveInput::FinalFaulty);
     }
 
     /// What is wrong with the framing of the current response: reading its content fails with this.
     #[must_use]
     pub fn framing_fault(&self) -> Option<Error> {
-        self.error.filter(|_| self.state == Receiving::Faulty)
+        self.error.as_deref().copied().filter(|_| self.state == Receiving::Faulty)
     }
 
     /// Whether the content of the current response ends with the connection, though the response announced neither that nor a
@@ -465,7 +465,7 @@ impl ReceiveHalf {
         match self.state {
             Receiving::Content | Receiving::Tunnel => {}
             Receiving::Faulty | Receiving::ContentFailed | Receiving::Failed => {
-                return Err(self.error.expect("set when the state was entered"));
+                return Err(self.known_error());
             }
             Receiving::Between | Receiving::Head | Receiving::HeadReady | Receiving::Unasked | Receiving::Ended => {
                 return Ok(Content::End);
@@ -635,9 +635,13 @@ impl ReceiveHalf {
 
     fn fail(&mut self, error: Error, queue: &mut Outstanding) -> Error {
         queue.fail(error);
-        self.error = Some(error);
+        self.error = Some(Box::new(error));
         self.step(ReceiveInput::Fault);
         error
+    }
+
+    fn known_error(&self) -> Error {
+        **self.error.as_ref().expect("set when the state was entered")
     }
 
     fn step(&mut self, input: ReceiveInput) {
