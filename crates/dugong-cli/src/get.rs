@@ -381,6 +381,8 @@ impl Loss {
                         | CloseReason::ClientSaidClose
                         | CloseReason::PeerClosed
                         | CloseReason::RequestTimeout
+                        // So few bytes that they may have become a 408.
+                        | CloseReason::UnaskedBytes
                         | CloseReason::ProxyNotPersistent,
                     ),
                 ..

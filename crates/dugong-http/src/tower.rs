@@ -57,6 +57,7 @@ where
         in_flight: VecDeque::new(),
         handles: 1,
         is_over: false,
+        end: None,
         driver: None,
         waiting: Vec::new(),
     };
@@ -157,6 +158,8 @@ struct State<B> {
     handles: usize,
     /// No more is sent.
     is_over: bool,
+    /// The error that ended it, for calls that come later.
+    end: Option<Error>,
     driver: Option<Waker>,
     /// Handles that wait for room.
     waiting: Vec<Waker>,
@@ -201,6 +204,8 @@ impl<B> Shared<B> {
         let mut state = self.state();
         state.is_over = true;
         state.waiting.drain(..).for_each(Waker::wake);
+        let broken = || Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: requests.clone() };
+        let again = state.end.get_or_insert_with(|| first.as_ref().map_or_else(broken, Error::again)).again();
         let mut error = first;
         let in_flight = std::mem::take(&mut state.in_flight);
         let queue = std::mem::take(&mut state.queue);
@@ -208,9 +213,7 @@ impl<B> Shared<B> {
         drop(state);
         let unsent = queue.into_iter().map(|(_, exchange)| exchange);
         for exchange in in_flight.into_iter().chain(unsent) {
-            let cause = Closed::InOrder(CloseReason::Broken);
-            let other = || Error::Closed { cause, requests: requests.clone() };
-            exchange.fail(ServiceError::Http(error.take().unwrap_or_else(other)));
+            exchange.fail(ServiceError::Http(error.take().unwrap_or_else(|| again.again())));
         }
     }
 }
@@ -272,8 +275,8 @@ impl<B> Service<http::Request<B>> for Handle<B> {
         let exchange = Arc::new(Exchange::default());
         let mut state = self.shared.state();
         if state.is_over {
-            let cause = Closed::InOrder(CloseReason::Broken);
-            exchange.fail(ServiceError::Http(Error::Closed { cause, requests: Requests::default() }));
+            let broken = || Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: Requests::default() };
+            exchange.fail(ServiceError::Http(state.end.as_ref().map_or_else(broken, Error::again)));
         } else {
             state.queue.push_back((request, exchange.clone()));
             state.driver.take().into_iter().for_each(Waker::wake);

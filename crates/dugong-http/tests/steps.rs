@@ -621,3 +621,15 @@ fn a_sender_does_not_wait_for_a_server_that_has_ended_its_direction() {
         }
     }
 }
+
+#[test]
+fn all_that_has_arrived_is_judged_before_a_request_however_the_stream_cuts_it() {
+    // Over TLS each record is a read of its own.
+    for pieces in [&["\r\n", HELLO][..], &["\r", "\n", HELLO], &["\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"]] {
+        let mut rig = Rig::new(Pace::Free, 0);
+        pieces.iter().for_each(|piece| rig.arrives(piece));
+        let sent = rig.run(|duplex, stream| duplex.send_request(&Request::post("/"), stream));
+        assert!(sent.is_err(), "{pieces:?}");
+        assert!(rig.stream.written.is_empty(), "{pieces:?}");
+    }
+}

@@ -293,3 +293,26 @@ fn an_answer_that_comes_before_the_content_is_the_answer() {
         server.join().unwrap();
     });
 }
+
+#[test]
+fn every_call_is_told_what_the_server_did_also_those_that_come_later() {
+    let (near, mut far) = tokio::io::duplex(100_000);
+    run(async {
+        let config = dugong_http::Config::new();
+        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
+        let (mut service, driver) = service::<_, String>(connection);
+        let driver = tokio::spawn(driver);
+        let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
+        // It speaks when it has been asked.
+        let mut taken = vec![0; 200];
+        let _ = tokio::io::AsyncReadExt::read(&mut far, &mut taken).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut far, b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await.unwrap();
+        let mut told = Vec::new();
+        for call in calls {
+            told.push(call.await.map(drop).unwrap_err().to_string());
+        }
+        driver.await.unwrap();
+        told.push(service.call(get("/later")).await.map(drop).unwrap_err().to_string());
+        assert!(told.iter().all(|text| *text == told[0] && text.contains("SSH-2.0")), "{told:?}");
+    });
+}

@@ -134,6 +134,69 @@ fn flushing_what_was_given_up_is_an_error() {
 }
 
 #[test]
+fn faulty_framing_is_an_end_like_any_other_when_its_content_was_asked_for() {
+    for fields in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 6"] {
+        let (mut connection, mut server) = connected();
+        connection.send_request(get(0)).unwrap();
+        server.receive_head();
+        connection.send_request(Request::put("/1").content_length(10)).unwrap();
+        server.receive_head();
+        server.deliver(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhello"));
+        let error = connection.read_response().unwrap().read_all().unwrap_err();
+        assert!(matches!(error, Error::Remote { .. }), "{error:?}");
+        for again in [
+            connection.content().send(b"0123456789").map(drop),
+            connection.wait_for_continue().map(drop),
+            connection.send_request(get(2)).map(drop),
+            connection.flush(),
+        ] {
+            assert_eq!(again.unwrap_err().to_string(), error.to_string(), "{fields}");
+        }
+        assert_eq!(server.receive_to_end(), b"");
+    }
+}
+
+#[test]
+fn what_was_given_up_is_told_by_every_later_flush() {
+    let (connection, mut server) = connected();
+    let (mut requests, mut responses) = connection.split();
+    requests.send_request(get(0)).unwrap();
+    server.receive_head();
+    let sender = std::thread::spawn(move || {
+        let sent = requests.send_request(Request::put("/1").body(vec![b'x'; MUCH]));
+        (sent, requests)
+    });
+    server.receive_head();
+    server.send("HTTP/1.1 200 OK\r\nX : y\r\n\r\n");
+    let error = responses.read_response().map(drop).unwrap_err();
+    let (sent, mut requests) = sender.join().unwrap();
+    assert_eq!(sent.unwrap_err().to_string(), error.to_string());
+    for _ in 0..2 {
+        assert_eq!(requests.flush().unwrap_err().to_string(), error.to_string());
+    }
+}
+
+#[test]
+fn content_for_a_connection_that_has_ended_is_not_the_callers_mistake() {
+    let (mut connection, mut server) = connected();
+    connection.send_request(get(0)).unwrap();
+    server.receive_head();
+    connection.send_request(Request::put("/1").content_length(MUCH as u64)).unwrap();
+    server.deliver("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    connection.read_response().unwrap().discard().unwrap();
+    let said = |error: &Error| matches!(error, Error::Closed { cause: Closed::InOrder(CloseReason::ServerSaidClose), .. });
+    for again in [
+        connection.content().send(b"x").map(drop),
+        connection.content().finish(),
+        connection.send_request(get(2)).map(drop),
+        connection.read_response().map(drop),
+    ] {
+        let error = again.unwrap_err();
+        assert!(said(&error), "{error:?}");
+    }
+}
+
+#[test]
 fn a_connection_that_can_read_no_more_is_closed() {
     let (mut connection, server, _) = reported(HARMS[0].1);
     // The connection is still there.
@@ -280,7 +343,14 @@ fn a_piece_of_a_status_line_that_nobody_asked_for_ends_the_connection_at_once() 
         connection.read_response().unwrap().discard().unwrap();
         let error = connection.send_request(get(1)).map(drop).unwrap_err();
         ends.push(matches!(error, Error::Closed { cause: Closed::InOrder(CloseReason::UnaskedBytes), .. }));
-        assert!(connection.send_request(get(1)).unwrap_err().is_closed());
+        for again in [
+            connection.send_request(get(1)).map(drop),
+            connection.read_response().map(drop),
+            connection.flush(),
+            connection.wait_for_continue().map(drop),
+        ] {
+            assert!(again.unwrap_err().is_closed());
+        }
         assert_eq!(server.receive_available(), b"", "nothing was sent");
     }
     assert!(ends.iter().all(|end| *end), "{ends:?}");

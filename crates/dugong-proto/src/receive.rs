@@ -297,8 +297,9 @@ impl ReceiveHalf {
     /// Bytes that no request asked for. If there are too few to judge them, that can wait until a request is outstanding; then
     /// they end the connection at once, because the server need not send more of them.
     fn judge_unasked(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
+        let has_time = queue.is_empty() && self.end == StreamEnd::Open && queue.failure().is_none();
         let error = match queue.refuse_unasked(self.buffer.bytes(), self.unasked, self.offset) {
-            None if queue.is_empty() && self.end == StreamEnd::Open => return Ok(false),
+            None if has_time => return Ok(false),
             judged => judged.unwrap_or(Error::Closed(CloseReason::UnaskedBytes)),
         };
         queue.fail(error);
@@ -464,9 +465,13 @@ impl ReceiveHalf {
     pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         match self.state {
             Receiving::Content | Receiving::Tunnel => {}
-            Receiving::Faulty | Receiving::ContentFailed | Receiving::Failed => {
-                return Err(self.known_error());
+            Receiving::Faulty => {
+                // The head was good; from now on nothing is.
+                let error = self.known_error();
+                queue.fail(error);
+                return Err(error);
             }
+            Receiving::ContentFailed | Receiving::Failed => return Err(self.known_error()),
             Receiving::Between | Receiving::Head | Receiving::HeadReady | Receiving::Unasked | Receiving::Ended => {
                 return Ok(Content::End);
             }

@@ -150,6 +150,10 @@ impl SendHalf {
             return Err(Misuse::ContentOwed.into());
         }
         if let Some(reason) = queue.close_reason() {
+            if reason == CloseReason::UnaskedBytes {
+                // It was too few of them to tell more; now it is said that they are the end.
+                queue.stop_sending(reason);
+            }
             return Err(Error::Closed(reason));
         }
         if self.state == Sending::Stopped {
@@ -336,8 +340,12 @@ impl SendHalf {
         if let Some(error) = queue.failure() {
             return Err(error);
         }
-        if self.state != Sending::Owing {
-            return Err(if self.state == Sending::Stopped { Misuse::ContentRefused } else { Misuse::NoContentDue }.into());
+        match self.state {
+            Sending::Owing => {}
+            Sending::Ready => return Err(Misuse::NoContentDue.into()),
+            // If no response says what became of the request, the end of the connection does.
+            Sending::Stopped if queue.is_last_answered() => return Err(Misuse::ContentRefused.into()),
+            Sending::Stopped => return Err(queue.sending_is_over().unwrap_or(Misuse::ContentRefused.into())),
         }
         if let Some(error) = self.content_error(queue) {
             return Err(error);

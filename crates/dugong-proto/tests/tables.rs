@@ -260,18 +260,19 @@ fn close_reason_alone(row: &Persistence) -> Option<CloseReason> {
         match connection.next_event() {
             Ok(None) if row.framing == "until close" => connection.receive_eof(),
             Ok(None) => panic!("{row:?}: the response does not end"),
-            Ok(Some(Event::End(_))) => break false,
+            Ok(Some(Event::End(_))) => break None,
             Ok(Some(_)) => {}
-            Err(_) => break true,
+            Err(error) => break Some(error),
         }
     };
     let reason = connection.outstanding().close_reason();
-    assert_eq!(failed, reason == Some(CloseReason::FaultyFraming), "{row:?}");
-    assert_eq!(connection.outstanding().is_empty(), !failed, "{row:?}");
+    assert_eq!(failed.is_some(), reason == Some(CloseReason::FaultyFraming), "{row:?}");
+    assert_eq!(connection.outstanding().is_empty(), failed.is_none(), "{row:?}");
     let again = connection.send_request(&request(&Method::GET, false));
-    match reason {
-        Some(reason) => assert_eq!(again, Err(Error::Closed(reason)), "{row:?}"),
-        None => assert_eq!(again, Ok(1), "{row:?}"),
+    match (failed, reason) {
+        (Some(reported), _) => assert_eq!(again, Err(reported), "{row:?}"),
+        (None, Some(reason)) => assert_eq!(again, Err(Error::Closed(reason)), "{row:?}"),
+        (None, None) => assert_eq!(again, Ok(1), "{row:?}"),
     }
     assert_eq!(connection.to_send().is_empty(), reason.is_some(), "{row:?}: what is refused is not sent");
     reason

@@ -254,3 +254,53 @@ def test_a_pipeline_ends_well_when_all_is_answered_whatever_comes_behind(serve: 
     with pytest.raises((ConnectionClosed, InvalidResponse)):
         conn.send_request('GET', '/')
     conn.disconnect()
+
+
+@pytest.mark.parametrize('pieces', [(b'\r\n', EVIL), (b'\r', b'\n', EVIL), (b'\r\n', b'HTTP/1.1 408 x\r\n\r\n')])
+def test_14_6_bytes_that_nobody_asked_for_are_all_judged(serve: Serve, pieces: tuple[bytes, ...]) -> None:
+    """With TLS, each of them is in a record of its own."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(HELLO)
+        assert read.wait(LIMIT)
+        for piece in pieces:
+            peer.send(piece)
+        sent.set()
+        assert peer.rest() == b''
+
+    read, sent = threading.Event(), threading.Event()
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    conn.read_response()
+    assert conn.readall() == b'hello'
+    read.set()
+    assert sent.wait(LIMIT)
+    with pytest.raises((ConnectionClosed, InvalidResponse)):
+        conn.send_request('POST', '/2', body=b'once')
+    conn.disconnect()
+
+
+@pytest.mark.parametrize(
+    'fields', [b'Content-Length: 5\r\nTransfer-Encoding: chunked', b'Content-Length: 5\r\nContent-Length: 6']
+)
+def test_faulty_framing_is_an_end_when_its_body_was_asked_for(serve: Serve, fields: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b'HTTP/1.1 200 OK\r\n' + fields + b'\r\n\r\nhello')
+        received.append(peer.rest())
+
+    received: list[bytes] = []
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    conn.read_response()
+    for _ in range(2):
+        with pytest.raises(InvalidResponse):
+            conn.readall()
+    with pytest.raises(InvalidResponse):
+        conn.send_request('POST', '/', body=b'x')
+    with pytest.raises(StateError):
+        conn.read_response()
+    conn.disconnect()
+    serve.server.join()
+    assert received == [b'']

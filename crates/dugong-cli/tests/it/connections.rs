@@ -212,3 +212,19 @@ fn a_server_of_another_protocol_is_quoted() {
     let ran = get(urls(server.address(), ["/1"])).exits_with(3);
     ran.says("expected a status line that begins with HTTP/, at byte 0: \"SSH-2.0-OpenSSH_9.2p1\"");
 }
+
+#[test]
+fn a_408_behind_an_answer_is_followed_by_another_connection_however_it_is_cut() {
+    let timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    for length in [1, 9, 11, 12, timeout.len()] {
+        let answers = |range: std::ops::Range<usize>| range.map(|number| ok(&number.to_string())).collect::<String>();
+        let server = scripted([
+            Script::new().expect_requests(2).send(answers(0..2) + &timeout[..length]).fin().wait_close(),
+            // After a loss the first goes alone.
+            Script::new().expect_requests(1).send(answers(2..3)).expect_requests(1).send(answers(3..4)).wait_close(),
+        ]);
+        let paths = (0..4).map(|number| format!("/{number}"));
+        let ran = get(urls(server.address(), paths).into_iter().chain(["--depth=2".to_owned()]));
+        assert_eq!((ran.code(), ran.stdout()), (Some(0), &b"0123"[..]), "{length}: {}", ran.stderr());
+    }
+}

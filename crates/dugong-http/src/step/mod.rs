@@ -115,6 +115,8 @@ pub struct Sending {
     pub(crate) expect_timeout: Duration,
     /// Content that was given with the last request, and is not sent completely.
     upload: Option<Upload>,
+    /// Some of what was taken was given up.
+    gave_up: bool,
 }
 
 /// Content that was given with a request, on its way.
@@ -142,6 +144,7 @@ impl Sending {
             limit: config.send_buffer,
             expect_timeout: config.expect_timeout,
             upload: None,
+            gave_up: false,
         })
     }
 
@@ -177,6 +180,7 @@ impl Sending {
 
     /// Nothing of what there is to send will be sent.
     fn give_up(&mut self) {
+        self.gave_up = true;
         self.upload = None;
         self.half.give_up();
     }
@@ -397,6 +401,12 @@ impl Shared {
     }
 
     fn sending_failed(&self, error: io::Error) -> Error {
+        let queue = self.queue();
+        if let Some(known) = queue.failure() {
+            // The reader has found why, and may have closed the socket.
+            return self.over(known, &queue);
+        }
+        drop(queue);
         self.cut(error.kind(), CloseReason::Broken);
         Error::of_sending(error, &self.queue())
     }

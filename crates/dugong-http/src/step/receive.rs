@@ -45,13 +45,13 @@ impl Receiving {
         buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
     }
 
-    /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has.
-    pub(super) fn look(&mut self, shared: &Shared, stream: &mut impl Stream) {
+    /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has. True if something has come.
+    pub(super) fn look(&mut self, shared: &Shared, stream: &mut impl Stream) -> bool {
         #[cfg(feature = "async")]
         if self.half.buffer_capacity() == 0 {
             let mut few = [0; 64];
             match stream.read(&mut few) {
-                Ok(Progress::Needs(_)) => {}
+                Ok(Progress::Needs(_)) => return false,
                 Ok(Progress::Done(0)) => self.ended(shared),
                 Ok(Progress::Done(count)) => {
                     let room = self.room();
@@ -64,11 +64,9 @@ impl Receiving {
                     self.half.receive_broken();
                 }
             }
-            return;
+            return true;
         }
-        if !self.half.space().is_empty() {
-            let _ = self.fill(shared, stream);
-        }
+        !self.half.space().is_empty() && matches!(self.fill(shared, stream), Progress::Done(()))
     }
 
     /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset

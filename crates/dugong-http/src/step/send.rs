@@ -134,16 +134,20 @@ impl Duplex<'_> {
         if !is_idle {
             return Ok(());
         }
-        if !receiver.half.is_at_eof() {
-            receiver.look(self.shared, stream);
+        loop {
+            let has_read = !receiver.half.is_at_eof() && receiver.look(self.shared, stream);
+            // The usual case: there is nothing to judge.
+            if !receiver.half.has_begun() && !receiver.half.is_at_eof() {
+                return Ok(());
+            }
+            let mut queue = self.shared.queue();
+            let polled = receiver.half.poll_head(&mut queue);
+            polled.map_err(|error| Error::of_core(error, &queue, receiver.said_by_tls()))?;
+            // An empty line was skipped, or half of one is there: something may have come behind it, over TLS in a record of its own.
+            if !has_read || queue.close_reason().is_some() {
+                return Ok(());
+            }
         }
-        // The usual case: there is nothing to judge.
-        if !receiver.half.has_begun() && !receiver.half.is_at_eof() {
-            return Ok(());
-        }
-        let mut queue = self.shared.queue();
-        let polled = receiver.half.poll_head(&mut queue);
-        polled.map(drop).map_err(|error| Error::of_core(error, &queue, receiver.said_by_tls()))
     }
 
     /// Sends content that was given with the last request to its end, before anything can follow it.
@@ -178,6 +182,9 @@ impl Duplex<'_> {
         let shared = self.shared;
         let sender = self.sending.as_mut().expect("a step that sends needs the sending side");
         if sender.upload.is_none() && sender.half.to_send().is_empty() {
+            if sender.gave_up {
+                return shared.gives_up(&shared.queue()).unwrap_or(Ok(())).map(Progress::Done);
+            }
             return flush(shared, stream);
         }
         let receiver = self.receiving.as_deref();
