@@ -161,12 +161,14 @@ struct Connection {
     /// How much of it was parsed.
     parsed: usize,
     answered: usize,
+    /// What the client said in the last request that was answered.
+    waits: Waits,
     /// Answers that were not written yet.
     out: Vec<u8>,
     sent: usize,
 }
 
-/// What the client of the last request waits for.
+/// What a client waits for after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     Nothing,
@@ -190,7 +192,17 @@ impl Connection {
     fn new(stream: TcpStream, seed: u64, number: u64) -> Connection {
         let mut rng = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number));
         let harm = Harm::of(&mut rng);
-        Connection { stream, rng, harm, received: Vec::new(), parsed: 0, answered: 0, out: Vec::new(), sent: 0 }
+        Connection {
+            stream,
+            rng,
+            harm,
+            received: Vec::new(),
+            parsed: 0,
+            answered: 0,
+            waits: Waits::Nothing,
+            out: Vec::new(),
+            sent: 0,
+        }
     }
 
     /// Answers until there is nothing left to do; the result is all that was received, up to the client's end.
@@ -213,10 +225,9 @@ impl Connection {
 
     /// Answers all requests that have come; false if the connection has ended with that.
     fn answer(&mut self) -> io::Result<bool> {
-        let mut waits = Waits::Nothing;
         while let Some((method, target)) = self.next_request() {
             self.answered += 1;
-            waits = Waits::of(&target);
+            self.waits = Waits::of(&target);
             match self.harm {
                 Harm::Instead(number, bytes) if number == self.answered => {
                     self.out.extend_from_slice(bytes);
@@ -229,11 +240,11 @@ impl Connection {
                 _ => self.push_answer(&method, &target, false),
             }
         }
-        if self.out.is_empty() || waits == Waits::Hold {
+        if self.out.is_empty() || self.waits == Waits::Hold {
             return Ok(true);
         }
         match self.harm {
-            Harm::Behind(number, bytes) if self.answered >= number && self.may_follow(bytes, waits) => {
+            Harm::Behind(number, bytes) if self.answered >= number && self.may_follow(bytes) => {
                 self.out.extend_from_slice(bytes);
                 self.harm = Harm::None;
             }
@@ -248,8 +259,8 @@ impl Connection {
     }
 
     /// Whether a client can tell that these bytes are no answer. A request of which a part has come has left, so that it cannot.
-    fn may_follow(&self, bytes: &[u8], waits: Waits) -> bool {
-        self.parsed == self.received.len() && (waits == Waits::Last || !is_answer(bytes))
+    fn may_follow(&self, bytes: &[u8]) -> bool {
+        self.parsed == self.received.len() && (self.waits == Waits::Last || !is_answer(bytes))
     }
 
     fn write(&mut self) -> io::Result<()> {
