@@ -479,8 +479,9 @@ impl Grip {
 
     /// What a step has to wait for.
     pub(crate) fn need(&self, interest: Interest) -> Need {
-        // As long as somebody reads, that one would see an early answer; when nobody does, the sender has to.
-        let may_change = self.role == Role::Send && !interest.reads() && self.link.readers.load(Ordering::Acquire) > 0;
+        // What somebody else reads may be the end of all sending, and then the descriptor says nothing to the sender. When nobody
+        // reads any more, the sender has to.
+        let may_change = self.role == Role::Send;
         self.link.spree.store(0, Ordering::Relaxed);
         Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take(), may_change }
     }

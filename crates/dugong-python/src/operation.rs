@@ -265,6 +265,9 @@ impl Running {
             if let Some(most) = need.at_most(left) {
                 // For drivers that can wait no longer than that: see `AioFuture`.
                 poll_needed.setattr(intern!(py, "_timeout"), most.as_secs_f64())?;
+                if need.may_change {
+                    poll_needed.setattr(intern!(py, "_may_change"), true)?;
+                }
             }
             self.waited_for = Some(need);
             return Ok(Ok(poll_needed.unbind()));

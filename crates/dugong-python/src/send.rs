@@ -521,13 +521,7 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
                     Err(error) => return Ok(Err(error)),
                 }
             }
-            // A response says that the rest is not wanted, or what has arrived cannot be read: reading will tell which
-            // (statements 9.7, 14.3).
-            Err(_) if !grip.link.shared.is_cut() && grip.duplex(None, None).is_pointless() => {
-                sender.sending.give_up_content(&grip.link.shared);
-                let is_failed = grip.failure().is_some();
-                return Ok(Ok(if is_failed { Flushed::Pointless } else { Flushed::Done }));
-            }
+            Err(_) if is_over(grip) => return Ok(give_up_rest(grip, sender)),
             Err(error) => {
                 // The peer may have said why it does not take the rest.
                 let has_answer = what == What::Whole
@@ -541,12 +535,33 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
                 return Ok(Ok(Flushed::Pointless));
             }
         };
+        // What a TLS object holds back is not asked about.
+        if is_over(grip) {
+            return Ok(give_up_rest(grip, sender));
+        }
         if what != What::Head && is_answered(grip, sender, receiver) {
             sender.sending.give_up_content(&grip.link.shared);
             return Ok(Ok(Flushed::Pointless));
         }
         Ok(Ok(Flushed::Needs(grip.need(interest))))
     })
+}
+
+/// Whether nothing more may leave, though it could: what was received says so.
+fn is_over(grip: &Grip) -> bool {
+    !grip.link.shared.is_cut() && grip.duplex(None, None).is_pointless()
+}
+
+/// Gives up what is left, since a response says that it is not wanted, or the connection has failed: then reading will tell
+/// (statements 9.7, 14.3), unless it has told already, or nothing could be sent anyway.
+fn give_up_rest(grip: &Grip, sender: &mut Sender) -> Result<Flushed, Error> {
+    sender.sending.give_up_content(&grip.link.shared);
+    match grip.failure() {
+        None => Ok(Flushed::Done),
+        Some(error) if errors::is_unreadable(&error) && grip.link.is_unreadable() => Err(error),
+        Some(error @ Error::Closed { .. }) if grip.transport.was_reset() => Err(error),
+        Some(_) => Ok(Flushed::Pointless),
+    }
 }
 
 /// A request could not be sent: no response to it is pending (statement 8.14).

@@ -56,6 +56,11 @@ impl Transport {
 }
 
 impl Transport {
+    /// Whether both directions have ended, though we have shut down neither: the connection was reset.
+    pub(crate) fn was_reset(&self) -> bool {
+        was_reset(self)
+    }
+
     /// Throws away what has arrived, after `shut_down`: then the system refuses the rest.
     pub(crate) fn discard_received(&self) {
         let mut buffer = vec![0; PIECE];
@@ -160,7 +165,7 @@ impl Object {
             Ok(Progress::Done(received)) => received,
             Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
             // Python's TLS says of a reset that the stream ended, after which sending might still be possible.
-            Err(error) if errors::is_peer_gone(py, &error, false) && self.was_reset() => {
+            Err(error) if errors::is_peer_gone(py, &error, false) && was_reset(&*self.ours) => {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             Err(error) => return Err(error),
@@ -171,13 +176,6 @@ impl Object {
         }
         buffer[..bytes.len()].copy_from_slice(bytes);
         Ok(Progress::Done(bytes.len()))
-    }
-
-    /// Whether both directions have ended, though we have not shut ours down.
-    fn was_reset(&self) -> bool {
-        let mut socket = [PollFd::new(&*self.ours, PollFlags::empty())];
-        let polled = rustix::io::retry_on_intr(|| poll(&mut socket, Some(&Timespec::default())));
-        polled.is_ok() && socket[0].revents().contains(PollFlags::HUP)
     }
 
     fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
@@ -278,6 +276,13 @@ impl Drop for Object {
             }
         });
     }
+}
+
+/// Whether both directions have ended. If we have shut down neither, that was a reset.
+fn was_reset(socket: &impl AsFd) -> bool {
+    let mut socket = [PollFd::new(socket, PollFlags::empty())];
+    let polled = rustix::io::retry_on_intr(|| poll(&mut socket, Some(&Timespec::default())));
+    polled.is_ok() && socket[0].revents().contains(PollFlags::HUP)
 }
 
 /// The first bytes of `pieces`, at most `most`.

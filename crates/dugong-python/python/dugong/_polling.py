@@ -35,8 +35,11 @@ class PollNeeded(_Pair):
 
     __match_args__ = ('fd', 'mask')
 
-    # After so many seconds the iterator is to be resumed in any case: its connection has a `timeout`.
+    # After so many seconds the iterator is to be resumed in any case: its connection has a `timeout`, or see below.
     _timeout: float | None = None
+
+    # Whether something else than the descriptor may end the wait: what somebody else reads, for one who sends.
+    _may_change = False
 
     def __new__(cls, fd: int, mask: int) -> Self:
         return super().__new__(cls, (fd, mask))
@@ -62,8 +65,14 @@ class PollNeeded(_Pair):
 
         A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready: whoever tries the transfer
         will be told. Signals do not end the wait, unless their handler raises.
+
+        Without a limit, a wait of one who sends returns True now and then when nothing is ready: the iterator, once
+        resumed, sees if another one has read what makes sending pointless, and otherwise yields again.
         """
         deadline = monotonic() + timeout if timeout and 0 < timeout <= _LONGEST else None
+        is_limited = deadline is not None
+        if not is_limited and self._may_change and self._timeout:
+            deadline = monotonic() + self._timeout
         look_again = None if _is_replaced(select.select) else LOOK_FOR_SIGNALS
         while True:
             left = None if deadline is None else max(deadline - monotonic(), 0.0)
@@ -71,7 +80,7 @@ class PollNeeded(_Pair):
             if wait(self.fd, self.mask, most):
                 return True
             if most == left:
-                return False
+                return not is_limited
             if look_again is not None and not is_signal_thread():
                 look_again = None
 
@@ -84,6 +93,8 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
 
         body = eval_coroutine(conn.co_readall(), timeout=30)
     """
+    whole = timeout if timeout and timeout > 0 else None
+    left = whole
     while True:
         try:
             need = next(crt)
@@ -91,10 +102,15 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
             value: T = end.value
             return value
         limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
-        if limit and (not timeout or timeout < 0 or limit < timeout):
-            # Then the connection has a timeout of its own, and an iterator that is resumed knows if it has passed.
-            need.poll(limit)
-        elif not need.poll(timeout):
+        if limit and (left is None or limit < left):
+            # The iterator wants to be resumed then, and knows if a timeout of its connection has passed.
+            if need.poll(limit):
+                left = whole
+            elif left is not None:
+                left -= limit
+        elif need.poll(left):
+            left = whole
+        else:
             raise ConnectionTimedOut
 
 
