@@ -179,7 +179,8 @@ impl Task for SendRequest {
 pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
     let py = connection.py();
     let Some(link) = connection.get().open_link() else { return Ok(true) };
-    if !link.refused.load(Ordering::Acquire) {
+    // One that has failed tells that to whoever sends or reads, as after any other response.
+    if !link.refused.load(Ordering::Acquire) || link.shared.failure().is_some() {
         return Ok(false);
     }
     if link.receiver(py, |receiver| receiver.current.is_some())? {

@@ -19,8 +19,10 @@ from dugong import (
     BodyFollowing,
     ConnectionClosed,
     ConnectionTimedOut,
+    HTTPConnection,
     InvalidResponse,
     PollNeeded,
+    StateError,
     UnsupportedResponse,
     eval_coroutine,
 )
@@ -282,3 +284,65 @@ def test_a_limit_for_each_wait_counts_while_a_sender_looks_again(serve: Serve) -
     with pytest.raises(ConnectionTimedOut):
         Worker(eval_coroutine, conn.co_write(bytes(HUGE)), 1.2).result()
     over.set()
+
+
+BROKEN_REFUSALS = {
+    'cut': (b'Content-Length: 10\r\n\r\nbig', ConnectionClosed),
+    'no chunk': (b'Transfer-Encoding: chunked\r\n\r\n3\r\nbigXX', InvalidResponse),
+}
+
+
+def by_request(conn: HTTPConnection) -> None:
+    conn.send_request('GET', '/next')
+
+
+def by_iterator(conn: HTTPConnection) -> None:
+    eval_coroutine(conn.co_send_request('GET', '/next'))
+
+
+def by_pipeline(conn: HTTPConnection) -> None:
+    next(conn.pipeline(['/next']))
+
+
+def by_co_pipeline(conn: HTTPConnection) -> None:
+    async def main() -> None:
+        async for _ in conn.co_pipeline(['/next']):
+            pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(('rest', 'error'), BROKEN_REFUSALS.values(), ids=BROKEN_REFUSALS)
+@pytest.mark.parametrize('call', [by_request, by_iterator, by_pipeline, by_co_pipeline])
+def test_a_refusal_with_a_broken_body_ends_the_connection_as_any_response_does(
+    serve: Serve, rest: bytes, error: type[Exception], call: Callable[[HTTPConnection], None]
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b'HTTP/1.1 413 Too Large\r\n' + rest)
+        if error is ConnectionClosed:
+            peer.end()
+        peer.rest()
+
+    def ask(expect100: bool) -> list[str]:
+        """What follows, in words."""
+        conn = serve(script)
+        body = BodyFollowing(5) if expect100 else None
+        conn.send_request('PUT', '/', body=body, expect100=expect100)
+        assert conn.read_response().status == 413
+        if expect100:
+            with pytest.raises(StateError, match='in place of 100'):
+                conn.send_request('GET', '/too-early')
+        with pytest.raises(error):
+            conn.readall()
+        said: list[str] = []
+        for step in call, call, HTTPConnection.read_response:
+            try:
+                step(conn)
+                said.append('')
+            except Exception as exc:
+                said.append(f'{type(exc).__name__}: {exc}')
+        conn.disconnect()
+        return said
+
+    assert ask(expect100=True) == ask(expect100=False)
