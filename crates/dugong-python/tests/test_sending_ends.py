@@ -88,7 +88,8 @@ class Stalled:
 
     def co_read(self) -> Generator[PollNeeded, None, bytes]:
         yield from self.conn.co_read_response()
-        return (yield from self.conn.co_readall())
+        body: bytes = yield from self.conn.co_readall()
+        return body
 
     async def awaits(self) -> bytes:
         await self.conn.co_read_response()
