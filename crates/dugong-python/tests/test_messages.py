@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,10 @@ def answers(answer: bytes, piece: int) -> Script:
 
     def script(peer: Peer) -> None:
         peer.request()
-        for start in range(0, len(answer), piece):
-            peer.send(answer[start : start + piece])
+        # The client may have seen enough before all is sent.
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(answer), piece):
+                peer.send(answer[start : start + piece])
         peer.rest()
 
     return script

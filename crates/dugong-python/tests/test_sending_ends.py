@@ -159,6 +159,10 @@ def test_a_blocked_thread_is_told_what_the_reader_was_told(
     peer.check(call, got, outcome(workers['sender']))
 
 
+async def nothing() -> None:
+    pass
+
+
 @each_loop
 @each_answer
 @each_call
@@ -192,6 +196,8 @@ def test_a_task_that_waits_is_told_what_the_reader_was_told(
         both = [sends, reads] if first == 'sender' else [reads, sends, releases]
         await loop.together(*both)
 
+    # Before there is a server that waits: where the loop is not installed this ends here.
+    loop.run(nothing)
     peer = Stalled(serve, answer)
     peer.begin(call)
     loop.run(main)
