@@ -163,6 +163,7 @@ async def nothing() -> None:
     pass
 
 
+@pytest.mark.slow
 @each_loop
 @each_answer
 @each_call
