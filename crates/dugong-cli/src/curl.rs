@@ -1,4 +1,4 @@
-//! What people write who know curl, and what there is instead.
+//! Names the option of this program for each option of curl that people try.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -24,8 +24,8 @@ pub(crate) fn advice(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Options of curl that this program does not have under that name: the short one, the long one, and what there is instead. Digits
-/// are left out: they are negative numbers, given as the value of an option before.
+/// The options of curl that this program lacks under that name: the short form, the long form, and the text that names the
+/// replacement. Digits are left out, because they are negative numbers: values of the option before them.
 const OPTIONS: &[(&str, &str, &str)] = &[
     ("-L", "--location", "redirects are not followed; standard error says where they lead, and you can ask for that"),
     ("", "--location-trusted", "redirects are not followed; standard error says where they lead, and you can ask for that"),

@@ -131,9 +131,9 @@ struct Fetch<'a> {
     /// Some of it was written where it cannot be taken back.
     spilled: bool,
     connections: u64,
-    /// What is known about the origin.
+    /// How the origin treats pipelined requests.
     manners: Manners,
-    /// What was said about it.
+    /// Notes for the user about the origin.
     notes: Vec<String>,
     start: Instant,
     buffer: Vec<u8>,
@@ -360,7 +360,7 @@ impl Flight {
 /// an answer has come. A reset may overtake the end of an answer: then it is enough that the beginning can be taken back.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
-    /// By what was agreed in a message, or by the server's choice while the connection was idle.
+    /// A message announced the close, or the server closed the idle connection.
     Agreed,
     /// The server closed or reset it without a word.
     Closed,

@@ -1,7 +1,8 @@
 //! `dugong`: HTTP/1.1 on the command line.
 //!
 //! The way of a command: `flags` reads text into `LowArgs`, `plan` checks it and makes `HiArgs` of it before anything is sent,
-//! `get` carries it out, over connections that `manners` knows how to use, `output` puts content where it belongs, and `report` tells people and machines what came of it.
+//! `get` carries it out over connections that `manners` knows how to use, `output` writes the content, and `report` tells people and
+//! machines the result.
 //! `way` is the part of `plan` that is about reaching the server, and `verbose` tells what happens meanwhile.
 
 mod curl;

@@ -1,8 +1,8 @@
 //! How an origin treats requests that come together, and what follows for its next connection (RFC 9112 §9.3.2).
 //!
 //! Some servers close the connection, and some fall silent, when a second request comes before they have answered the first.
-//! After a loss the first unanswered request goes alone. Whether others follow it together depends on what is known: a server
-//! that has answered pipelined requests gets them again, others are asked one at a time.
+//! After a loss the first unanswered request goes alone. A server that has answered pipelined requests then gets them again;
+//! any other server gets one request at a time.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Less patience than this takes a slow answer for silence too often.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is known about one origin.
+/// How one origin has treated pipelined requests so far.
 #[derive(Debug)]
 pub(crate) struct Manners {
     /// A request was answered that had been sent before the one before it was answered.

@@ -40,7 +40,7 @@ class Server:
         path, end = self._record / str(number), time.monotonic() + LIMIT
         while not path.exists():
             assert time.monotonic() < end, f'connection {number} has not ended'
-            time.sleep(0.001)
+            time.sleep(0.001)  # the server is another process, and no event tells of the file
         received = path.read_bytes()
         path.unlink()
         return received
