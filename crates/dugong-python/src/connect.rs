@@ -2,29 +2,30 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dugong_http::step::{Interest, Progress, Receiving, Sending};
-use dugong_http::transport::{Socket, Tunnel, TunnelError};
+use dugong_http::transport::{Tunnel, TunnelError};
 use dugong_http::{Config, Limits};
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyTimeoutError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::connection::{HTTPConnection, Target};
+use crate::attempt::{Attempt, Waiting};
 use crate::errors::{self, ConnectionClosed, ConnectionTimedOut, InvalidResponse};
 use crate::link::Link;
 use crate::log;
+use crate::need::{Need, Waitable};
 use crate::race::{Lost, Race};
-use crate::task::{Need, Step, Task, Waitable};
+use crate::state::HTTPConnection;
+use crate::target::Target;
+use crate::task::{Step, Task};
 use crate::wire::{Object, Transport, Wire};
 
 const GIVEN_UP: &str = "the connection was closed by disconnect(), or another one was begun";
@@ -69,127 +70,6 @@ struct Lookup {
     object: Py<PyAny>,
     /// It becomes readable when the thread has the result and closes the other end.
     done: Arc<UnixStream>,
-}
-
-/// What others have to know of a connection that is being made. It lasts until the request is taken that the connection is for.
-pub(crate) struct Attempt {
-    given_up: AtomicBool,
-    /// The process that it belongs to: a child has but a copy of the descriptor.
-    process: u32,
-    /// What is waited for.
-    waiting: Mutex<Option<Waiting>>,
-    /// The other end of an `Arrival`, if anybody waits.
-    arrival: Mutex<Option<(Signal, Arc<Arrival>)>>,
-}
-
-/// What somebody waits for, to be shut down when the attempt is given up.
-enum Waiting {
-    Socket(Weak<Socket>),
-    Wrapped(Weak<OwnedFd>),
-    Thread(Weak<UnixStream>),
-}
-
-impl Waiting {
-    fn end(&self) {
-        // The errors say that there is nothing to be ended any more.
-        match self {
-            Waiting::Socket(socket) => {
-                if let Some(socket) = socket.upgrade() {
-                    socket.shutdown(Shutdown::Both);
-                }
-            }
-            Waiting::Wrapped(descriptor) => {
-                if let Some(descriptor) = descriptor.upgrade() {
-                    let _ = rustix::net::shutdown(&descriptor, rustix::net::Shutdown::Both);
-                }
-            }
-            Waiting::Thread(stream) => {
-                if let Some(stream) = stream.upgrade() {
-                    let _ = stream.shutdown(Shutdown::Both);
-                }
-            }
-        }
-    }
-}
-
-impl Attempt {
-    fn new() -> Self {
-        Attempt {
-            given_up: AtomicBool::new(false),
-            process: std::process::id(),
-            waiting: Mutex::default(),
-            arrival: Mutex::default(),
-        }
-    }
-
-    /// Ends it; whoever waits for it wakes up.
-    pub(crate) fn give_up(&self) {
-        self.given_up.store(true, Ordering::Release);
-        if let Some(waiting) = &*self.waiting.lock()
-            && self.process == std::process::id()
-        {
-            waiting.end();
-        }
-        if let Some((_, arrival)) = self.arrival.lock().take() {
-            arrival.given_up.store(true, Ordering::Release);
-        }
-    }
-
-    /// For a reader that comes before the connection is there; None if it will not be.
-    pub(crate) fn arrival(&self) -> io::Result<Option<Arc<Arrival>>> {
-        let mut slot = self.arrival.lock();
-        if self.given_up.load(Ordering::Acquire) {
-            return Ok(None);
-        }
-        if slot.is_none() {
-            let (theirs, readable) = UnixStream::pair()?;
-            *slot = Some((
-                Signal { end: theirs, process: self.process },
-                Arc::new(Arrival { readable, given_up: AtomicBool::new(false) }),
-            ));
-        }
-        Ok(slot.as_ref().map(|(_, arrival)| arrival.clone()))
-    }
-
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Acquire)
-    }
-}
-
-/// The other end of an `Arrival`. It is shut down when it is dropped, since a child of the process may have a copy of it; but not by
-/// the child.
-struct Signal {
-    end: UnixStream,
-    process: u32,
-}
-
-impl Drop for Signal {
-    fn drop(&mut self) {
-        if self.process == std::process::id() {
-            // Whoever waited may have gone.
-            let _ = self.end.shutdown(std::net::Shutdown::Both);
-        }
-    }
-}
-
-/// What a reader waits for when the request, whose response it is to read, waits for the connection itself. It becomes readable
-/// when the attempt is over, since the other end goes with it.
-pub(crate) struct Arrival {
-    readable: UnixStream,
-    given_up: AtomicBool,
-}
-
-impl Arrival {
-    /// Whether `disconnect` was called, or there was an error.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Acquire)
-    }
-}
-
-impl AsFd for Arrival {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.readable.as_fd()
-    }
 }
 
 impl Connect {
@@ -244,14 +124,14 @@ impl Connect {
                 }
                 Stage::Tcp(race) => match race.step(Instant::now()) {
                     Ok(Poll::Ready(socket)) => {
-                        *self.attempt.waiting.lock() = Some(Waiting::Socket(Arc::downgrade(&socket)));
+                        self.attempt.wait_for(Waiting::Socket(Arc::downgrade(&socket)));
                         connection.get().open_trace(py, &self.attempt)?;
                         self.moved.set(true);
                         self.stage = self.after_tcp(connection, Transport::Plain(socket))?;
                     }
                     Ok(Poll::Pending) => {
                         let current = Arc::downgrade(race.current().expect("a step that needs something has a socket"));
-                        let before = self.attempt.waiting.lock().replace(Waiting::Socket(current.clone()));
+                        let before = self.attempt.wait_for(Waiting::Socket(current.clone()));
                         self.moved.set(!matches!(before, Some(Waiting::Socket(before)) if before.ptr_eq(&current)));
                         return Ok(Progress::Needs(Interest::WRITE));
                     }
@@ -301,7 +181,7 @@ impl Connect {
     /// Has a thread call something that blocks.
     fn in_thread(&self, function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<Lookup> {
         let lookup = Lookup::begin(function, arguments)?;
-        *self.attempt.waiting.lock() = Some(Waiting::Thread(Arc::downgrade(&lookup.done)));
+        self.attempt.wait_for(Waiting::Thread(Arc::downgrade(&lookup.done)));
         Ok(lookup)
     }
 
@@ -309,7 +189,7 @@ impl Connect {
     fn tcp(&self, connection: &Bound<'_, HTTPConnection>, found: &Bound<'_, PyAny>) -> PyResult<Stage> {
         let addresses = addresses(found)?;
         Ok(Stage::Tcp(Box::new(match self.resolver {
-            Resolver::Thread => Race::in_turn(addresses, limit(connection)?),
+            Resolver::Thread => Race::in_turn(addresses, connection.get().connect_limit(connection.py())?),
             Resolver::Here | Resolver::Awaited => Race::beside(addresses),
         })))
     }
@@ -332,7 +212,7 @@ impl Connect {
 
     /// From now on this is what the attempt waits for.
     fn wait_for(&self, object: &Object) {
-        *self.attempt.waiting.lock() = Some(Waiting::Wrapped(Arc::downgrade(object.descriptor())));
+        self.attempt.wait_for(Waiting::Wrapped(Arc::downgrade(object.descriptor())));
     }
 
     /// The socket is connected: a tunnel, TLS, or nothing more.
@@ -378,7 +258,7 @@ impl Connect {
             // Otherwise an end without close_notify would look like one with it.
             keywords.set_item("suppress_ragged_eofs", false)?;
         } else {
-            plain.call_method1("settimeout", (limit(connection)?.map(|limit| limit.as_secs_f64()),))?;
+            plain.call_method1("settimeout", (connection.get().connect_limit(py)?.map(|limit| limit.as_secs_f64()),))?;
         }
         let wrapped = match wrap.call((&plain,), Some(&keywords)) {
             Ok(wrapped) => wrapped,
@@ -417,7 +297,7 @@ impl Connect {
         let is_logged = link.is_logged;
         connection.get().install(link);
         // From now on the connection is closed by its own means.
-        *self.attempt.waiting.lock() = None;
+        self.attempt.wait_for_nothing();
         self.stage = Stage::Over;
         if is_logged {
             let target = self.target.as_ref().expect("it has led here");
@@ -509,20 +389,6 @@ impl Resolver {
     pub(crate) fn awaited(self) -> Self {
         if self == Resolver::Thread { Resolver::Awaited } else { self }
     }
-}
-
-/// How long a wait while connecting may last: as long as `timeout` says, or `socket.setdefaulttimeout` if that is not set.
-pub(crate) fn limit(connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Duration>> {
-    let py = connection.py();
-    if let Some(limit) = connection.get().limit() {
-        return Ok(Some(limit));
-    }
-    // It can only have been set by those who have imported the module.
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    let socket = modules.call_method1(intern!(py, "get"), (intern!(py, "socket"),))?;
-    let Some(default) = socket.getattr_opt(intern!(py, "getdefaulttimeout"))? else { return Ok(None) };
-    let seconds: Option<f64> = default.call0()?.extract()?;
-    Ok(seconds.filter(|seconds| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
 }
 
 /// That a limit has passed: a `ConnectionTimedOut`, which is a `TimeoutError` as well if the limit is that of `socket`, as those

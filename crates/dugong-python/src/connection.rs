@@ -1,312 +1,25 @@
-//! `HTTPConnection`: its attributes, and a regular method and an iterator for each task.
+//! The methods of `HTTPConnection`: its attributes, and a regular method and an iterator for each task.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use dugong_http::Origin;
-use parking_lot::Mutex;
-use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyResourceWarning, PyTypeError, PyValueError};
+use pyo3::exceptions::PyAttributeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
-use crate::connect::{Arrival, Attempt, Connect, Resolver};
-use crate::errors::{self, state_error};
-use crate::link::{Grip, Link, Role};
-use crate::log;
-use crate::names;
+use crate::body::{Discard, Read, ReadAll, ReadInto, ReadRaw};
+use crate::connect::{Connect, Resolver};
+use crate::errors::state_error;
+use crate::guard::Role;
 use crate::operation::Operation;
 use crate::pipeline::{AsyncPipeline, Pipeline};
-use crate::receive::{Discard, Read, ReadAll, ReadInto, ReadRaw, ReadResponse};
+use crate::response::ReadResponse;
 use crate::send::SendRequest;
+use crate::state::{HTTPConnection, Settings};
+use crate::target::{check_host, seconds};
 use crate::task::{Step, Task, run};
 use crate::write::{Finish, Write};
-
-/// A connection to an HTTP/1.1 server.
-///
-/// Nothing is connected yet: the first request does that, or `connect`. A *port* of None is 80, or 443 if there is an
-/// *ssl_context*: an `ssl.SSLContext`, or any object with `wrap_socket`. *proxy* is None or a pair of host and port; with
-/// an *ssl_context* the connection goes through a tunnel, otherwise the proxy is sent the absolute URL.
-///
-/// Requests are sent without waiting for responses, and responses are read in the order of the requests:
-///
-///     with HTTPConnection('www.python.org') as conn:
-///         for path in paths:
-///             conn.send_request('GET', path)
-///         for path in paths:
-///             resp = conn.read_response()
-///             body = conn.readall()
-///
-/// A body has to be read to its end before the next response: until `read` returns nothing, or by `readall` or `discard`.
-/// A body that is cut short is an exception, never a short body, wherever HTTP can tell: only the end of one that ends with
-/// the connection, without TLS, proves nothing. One thread may send while another reads, and any may call `disconnect`.
-///
-/// The methods that wait have twins, `co_` and the same name. What they return is awaited under asyncio and trio; it is also an
-/// iterator that yields `PollNeeded` instead of waiting.
-///
-/// `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
-/// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever);
-/// it can be given here, too.
-/// `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
-/// `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
-/// the connection; otherwise reading its body raises `UnsupportedResponse`.
-#[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
-pub(crate) struct HTTPConnection {
-    settings: Mutex<Settings>,
-    /// `timeout` in seconds as the bits of a float; 0.0 is for ever.
-    limit: AtomicU64,
-    tolerate_missing_length: AtomicBool,
-    /// The connection, open or closed.
-    link: Mutex<Option<Arc<Link>>>,
-    /// An earlier connection that was closed in the middle of a body, until its reader was told, or reads a later response.
-    cut: Mutex<Option<Arc<Link>>>,
-    /// A connection that is being made.
-    attempt: Mutex<Weak<Attempt>>,
-    /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
-    spared: AtomicBool,
-}
-
-/// Attributes as they were assigned.
-#[derive(Default)]
-struct Settings {
-    hostname: Option<Py<PyAny>>,
-    port: Option<Py<PyAny>>,
-    ssl_context: Option<Py<PyAny>>,
-    proxy: Option<Py<PyAny>>,
-    timeout: Option<Py<PyAny>>,
-    trace_fh: Option<Py<PyAny>>,
-    /// Whether we have opened `trace_fh`.
-    is_trace_ours: bool,
-}
-
-/// Where to connect to, and how.
-pub(crate) struct Target {
-    /// The host as the caller gave it.
-    pub(crate) hostname: String,
-    pub(crate) origin: Origin,
-    pub(crate) ssl_context: Option<Py<PyAny>>,
-    /// The host as the caller gave it, and its origin.
-    pub(crate) proxy: Option<(String, Origin)>,
-}
-
-impl Target {
-    /// Host and port of the first peer.
-    pub(crate) fn address(&self) -> (&str, u16) {
-        let origin = self.proxy.as_ref().map_or(&self.origin, |(_, origin)| origin);
-        (origin.host(), origin.port())
-    }
-
-    /// The same, with the host as the caller gave it.
-    pub(crate) fn given(&self) -> (&str, u16) {
-        let (host, origin) = self.proxy.as_ref().map_or((&self.hostname, &self.origin), |(host, origin)| (host, origin));
-        (host, origin.port())
-    }
-
-    /// The host as TLS knows it: an address without its zone, a name without the dot of the root (RFC 6066 §3).
-    pub(crate) fn server_name(&self) -> &str {
-        let host = self.origin.host();
-        match host.contains(':') {
-            true => host.split('%').next().unwrap_or(host),
-            false => host.strip_suffix('.').unwrap_or(host),
-        }
-    }
-}
-
-impl HTTPConnection {
-    /// How long a single wait may last.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        let seconds = f64::from_bits(self.limit.load(Ordering::Relaxed));
-        // What is longer than the system can count is no limit.
-        if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
-    }
-
-    pub(crate) fn tolerates_missing_length(&self) -> bool {
-        self.tolerate_missing_length.load(Ordering::Relaxed)
-    }
-
-    /// What the attributes say now.
-    pub(crate) fn target(&self, py: Python<'_>) -> PyResult<Target> {
-        let read = |choose: fn(&Settings) -> &Option<Py<PyAny>>| self.attribute(py, choose).into_bound(py);
-        let context = read(|settings| &settings.ssl_context);
-        let ssl_context = if context.is_truthy()? { Some(context.unbind()) } else { None };
-        let port = read(|settings| &settings.port);
-        let port = match port.is_none() {
-            true if ssl_context.is_some() => 443,
-            true => 80,
-            false => port_of(&port)?,
-        };
-        let proxy = read(|settings| &settings.proxy);
-        let proxy = if proxy.is_truthy()? {
-            let wrong = || PyTypeError::new_err(format!("proxy has to be None or (host, port), not {proxy}"));
-            let pair: Vec<Bound<'_, PyAny>> = proxy.extract().map_err(|_| wrong())?;
-            let [host, port] = &pair[..] else { return Err(wrong()) };
-            let (host, port): (String, _) = (host.extract()?, port_of(port)?);
-            let origin = names::origin(false, &host, port)?;
-            Some((host, origin))
-        } else {
-            None
-        };
-        let hostname: String = read(|settings| &settings.hostname).extract()?;
-        let origin = names::origin(ssl_context.is_some(), &hostname, port)?;
-        Ok(Target { hostname, origin, ssl_context, proxy })
-    }
-
-    /// The connection, open or closed.
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        self.link.lock().clone()
-    }
-
-    /// The connection, if there is one.
-    pub(crate) fn open_link(&self) -> Option<Arc<Link>> {
-        self.link().filter(|link| !link.is_closed())
-    }
-
-    /// The connection, if there is one, to do something with it.
-    pub(crate) fn grip(&self, py: Python<'_>, role: Role) -> PyResult<Option<Grip>> {
-        let Some(link) = self.open_link() else { return Ok(None) };
-        let Some(transport) = link.transport() else { return Ok(None) };
-        Grip::new(link, transport, self.trace(py), role).map(Some)
-    }
-
-    pub(crate) fn trace(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.settings.lock().trace_fh.as_ref().map(|file| file.clone_ref(py))
-    }
-
-    /// Before a connection is made: ends the one that there is, and forgets everything about it.
-    pub(crate) fn forget(&self, py: Python<'_>) {
-        let link = self.link.lock().take();
-        if let Some(link) = link {
-            link.disconnect(py);
-            if link.receiver(py, |receiver| receiver.current.is_some()).unwrap_or(false) {
-                let before = self.cut.lock().replace(link);
-                drop(before);
-            }
-        }
-    }
-
-    /// Raises `ConnectionClosed`, once, if the body that was being read belonged to an earlier connection: its end must not look
-    /// like that of a whole body. `has_body` is whether there is a body to be read on the present one.
-    pub(crate) fn check_cut(&self, py: Python<'_>, has_body: bool) -> PyResult<()> {
-        let mut slot = self.cut.lock();
-        let Some(cut) = &*slot else { return Ok(()) };
-        if (has_body || cut.superseded.load(Ordering::Relaxed)) && !cut.was_read_here() {
-            return Ok(());
-        }
-        let cut = slot.take();
-        drop(slot);
-        match cut {
-            Some(cut) if !has_body && !cut.told.load(Ordering::Acquire) => Err(cut.body_gone(py)),
-            _ => Ok(()),
-        }
-    }
-
-    /// The head of a later response was read: its reader knows that the body of before is gone; a reader in another thread may not.
-    pub(crate) fn supersede_cut(&self) {
-        let mut slot = self.cut.lock();
-        match &*slot {
-            Some(cut) if !cut.was_read_here() => cut.superseded.store(true, Ordering::Relaxed),
-            _ => {
-                let cut = slot.take();
-                drop(slot);
-                drop(cut);
-            }
-        }
-    }
-
-    /// Whoever was about to make a connection has to do without.
-    pub(crate) fn begin_attempt(&self, attempt: &Arc<Attempt>) {
-        let before = std::mem::replace(&mut *self.attempt.lock(), Arc::downgrade(attempt)).upgrade();
-        if let Some(before) = before {
-            before.give_up();
-        }
-    }
-
-    /// What a reader can wait for if there is no connection yet, but there will be, with a request.
-    pub(crate) fn arrival(&self) -> PyResult<Option<Arc<Arrival>>> {
-        let attempt = self.attempt.lock().upgrade();
-        Ok(attempt.map_or(Ok(None), |attempt| attempt.arrival())?)
-    }
-
-    pub(crate) fn install(&self, link: Link) {
-        let before = self.link.lock().replace(Arc::new(link));
-        drop(before);
-    }
-
-    /// Opens the file that `DUGONG_TRACEFILE` names, if it is set.
-    pub(crate) fn open_trace(&self, py: Python<'_>, attempt: &Attempt) -> PyResult<()> {
-        static UNIQUE: AtomicU64 = AtomicU64::new(0);
-        // `os.environ`, since a program may have replaced it.
-        let environment = py.import(intern!(py, "os"))?.getattr(intern!(py, "environ"))?;
-        let name = environment.call_method1(intern!(py, "get"), ("DUGONG_TRACEFILE",))?;
-        if !name.is_truthy()? {
-            return Ok(());
-        }
-        let name: String = name.extract()?;
-        let name = name.replace("%d", &UNIQUE.fetch_add(1, Ordering::Relaxed).to_string());
-        self.close_trace(py);
-        let file = py.import(intern!(py, "io"))?.getattr(intern!(py, "open"))?.call1((name, "wb", 0))?;
-        if attempt.is_given_up() {
-            return file.call_method0(intern!(py, "close")).map(drop);
-        }
-        let mut settings = self.settings.lock();
-        settings.is_trace_ours = true;
-        let before = settings.trace_fh.replace(file.unbind());
-        drop(settings);
-        drop(before);
-        Ok(())
-    }
-
-    /// Host, port and state, for people; without anything secret.
-    pub(crate) fn description(&self, py: Python<'_>) -> String {
-        let text = |choose: fn(&Settings) -> &Option<Py<PyAny>>| {
-            let value = self.attribute(py, choose).into_bound(py);
-            let text = value.str().map_or_else(|_| String::from("?"), |text| text.to_string());
-            // What somebody took for a URL may have a password.
-            text.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
-        };
-        let tls = if self.settings.lock().ssl_context.is_some() { " over TLS" } else { "" };
-        let state = match self.open_link() {
-            Some(link) => match link.due() {
-                0 => String::from("connected"),
-                1 => String::from("connected, 1 response due"),
-                due => format!("connected, {due} responses due"),
-            },
-            None if self.attempt.lock().upgrade().is_some_and(|attempt| !attempt.is_given_up()) => String::from("connecting"),
-            None => String::from("not connected"),
-        };
-        format!("{} port {}{tls}, {state}", text(|settings| &settings.hostname), text(|settings| &settings.port))
-    }
-
-    /// It is about to be collected: like a socket, it should have been closed.
-    fn warn_if_open(&self, py: Python<'_>) {
-        if self.open_link().is_some_and(|link| link.is_of_this_process()) {
-            let text = format!("unclosed HTTPConnection to {}", self.description(py));
-            errors::warn::<PyResourceWarning>(py, &text);
-        }
-    }
-
-    fn close_trace(&self, py: Python<'_>) {
-        let file = self.settings.lock().trace_fh.take();
-        if let Some(file) = file {
-            // Whatever is wrong with it, the connection is closed.
-            let _ = file.call_method0(py, intern!(py, "close"));
-        }
-    }
-
-    /// An attribute; None if it was never set.
-    fn attribute(&self, py: Python<'_>, choose: fn(&Settings) -> &Option<Py<PyAny>>) -> Py<PyAny> {
-        choose(&self.settings.lock()).as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
-    }
-
-    fn set(&self, value: Bound<'_, PyAny>, choose: fn(&mut Settings) -> &mut Option<Py<PyAny>>) {
-        let value = if value.is_none() { None } else { Some(value.unbind()) };
-        // What was there before may call Python when it goes.
-        let before = std::mem::replace(choose(&mut self.settings.lock()), value);
-        drop(before);
-    }
-}
 
 fn unsupported<T>(py: Python<'_>, name: &str) -> PyResult<T> {
     let class = py.import(intern!(py, "io"))?.getattr(intern!(py, "UnsupportedOperation"))?;
@@ -321,15 +34,7 @@ impl HTTPConnection {
         text_signature = "(hostname, port=None, ssl_context=None, proxy=None, *, timeout=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        HTTPConnection {
-            settings: Mutex::default(),
-            limit: AtomicU64::new(0),
-            tolerate_missing_length: AtomicBool::new(false),
-            link: Mutex::new(None),
-            cut: Mutex::new(None),
-            attempt: Mutex::new(Weak::new()),
-            spared: AtomicBool::new(false),
-        }
+        HTTPConnection::default()
     }
 
     #[pyo3(signature = (hostname, port=None, ssl_context=None, proxy=None, *, timeout=None))]
@@ -362,29 +67,13 @@ impl HTTPConnection {
             timeout: timeout.map(Bound::unbind),
             ..Settings::default()
         };
-        let before = std::mem::replace(&mut *self.settings.lock(), settings);
-        drop(before);
-        self.limit.store(limit.to_bits(), Ordering::Relaxed);
-        self.tolerate_missing_length.store(false, Ordering::Relaxed);
+        self.replace_settings(settings, limit);
         Ok(())
     }
 
     // The collector may come before the object was filled, when its `__dict__` is made: what is all zeros has to look empty here.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // If it is being used, it is reachable anyway.
-        let Some(settings) = self.settings.try_lock() else { return Ok(()) };
-        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours } = &*settings;
-        // A file of ours refers to nothing; if the collector saw it, it could end it before we have closed it.
-        let trace_fh = if *is_trace_ours { &None } else { trace_fh };
-        for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
-            visit.call(object)?;
-        }
-        for link in [&self.link, &self.cut] {
-            if let Some(Some(link)) = link.try_lock().as_deref() {
-                link.traverse(&visit)?;
-            }
-        }
-        Ok(())
+        self.traverse(&visit)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -393,13 +82,7 @@ impl HTTPConnection {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        self.warn_if_open(py);
-        self.disconnect(py);
-        self.forget(py);
-        let cut = self.cut.lock().take();
-        drop(cut);
-        let before = std::mem::take(&mut *self.settings.lock());
-        drop(before);
+        self.clear(py);
     }
 
     /// The name or address of the server. Assigning takes effect with the next connection.
@@ -456,7 +139,7 @@ impl HTTPConnection {
 
     #[setter]
     fn set_timeout(&self, value: Bound<'_, PyAny>) -> PyResult<()> {
-        self.limit.store(seconds(&value)?.to_bits(), Ordering::Relaxed);
+        self.set_limit(seconds(&value)?);
         self.set(value, |settings| &mut settings.timeout);
         Ok(())
     }
@@ -529,11 +212,7 @@ impl HTTPConnection {
     fn connect(slf: &Bound<'_, Self>) -> PyResult<()> {
         run(slf, &mut Connect::new(Resolver::Here))?;
         // Whoever connects between two reads knows what becomes of the body (statement 7.2).
-        let this = slf.get();
-        let mut slot = this.cut.lock();
-        let cut = if slot.as_ref().is_some_and(|cut| cut.was_read_here()) { slot.take() } else { None };
-        drop(slot);
-        drop(cut);
+        slf.get().forget_own_cut();
         Ok(())
     }
 
@@ -549,19 +228,9 @@ impl HTTPConnection {
     /// Never waits and never fails, and may be called at any time by any thread: whoever waits for the connection gets
     /// `ConnectionClosed`. So does the reader of a body that is cut, also if there is another connection by then. The next
     /// request connects again.
-    pub(crate) fn disconnect(&self, py: Python<'_>) {
-        let attempt = self.attempt.lock().upgrade();
-        if let Some(attempt) = attempt {
-            attempt.give_up();
-        }
-        if let Some(link) = self.link()
-            && link.disconnect(py)
-            && link.is_logged
-        {
-            // It never fails.
-            let _ = log::disconnected(py);
-        }
-        self.close_trace(py);
+    #[pyo3(name = "disconnect")]
+    fn py_disconnect(&self, py: Python<'_>) {
+        self.disconnect(py);
     }
 
     /// Close the connection, and drop what was received: the same as `disconnect`.
@@ -960,47 +629,5 @@ impl Task for Exit {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         HTTPConnection::call_disconnect(connection)?;
         Step::done(connection.py())
-    }
-}
-
-/// Refuses a name that can be none, as early as possible (statement 7.5b). What is no `str` is left to connecting.
-fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
-    match host.cast::<PyString>() {
-        Ok(host) => names::origin(false, &host.to_cow()?, 0).map(drop),
-        Err(_) => Ok(()),
-    }
-}
-
-/// A timeout as a number; 0 is for ever.
-fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let seconds: f64 = if timeout.is_none() { 0.0 } else { timeout.extract()? };
-    if seconds.is_nan() {
-        return Err(PyValueError::new_err("timeout is not a number"));
-    }
-    Ok(seconds)
-}
-
-/// A port, as a number or in digits.
-fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
-    let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}"));
-    match port.cast::<PyString>() {
-        Ok(digits) => match digits.to_cow()?.parse() {
-            Ok(number) if !digits.to_cow()?.starts_with('+') => Ok(number),
-            _ => Err(wrong()),
-        },
-        Err(_) => port.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(port.py()) {
-            true => wrong(),
-            false => error,
-        }),
-    }
-}
-
-impl Drop for HTTPConnection {
-    fn drop(&mut self) {
-        // The transport closes itself; but close_notify has to be sent, and the trace file closed.
-        let _ = Python::try_attach(|py| {
-            self.warn_if_open(py);
-            self.disconnect(py);
-        });
     }
 }

@@ -7,20 +7,29 @@
 
 use pyo3::prelude::*;
 
+mod attempt;
+mod body;
 mod buffer;
 mod connect;
 mod connection;
 mod errors;
+mod flush;
+mod guard;
 mod headers;
 mod link;
 mod log;
 mod names;
+mod need;
 mod operation;
 mod pipeline;
 mod race;
-mod receive;
+mod request;
+mod response;
 mod send;
+mod state;
+mod target;
 mod task;
+mod wait;
 mod wire;
 mod write;
 
@@ -40,13 +49,13 @@ mod _dugong {
     }
 
     #[pymodule_export]
-    use super::connection::HTTPConnection;
-    #[pymodule_export]
     use super::names::{ask_name_servers, normal_host};
     #[pymodule_export]
     use super::operation::Operation;
     #[pymodule_export]
     use super::pipeline::{AsyncPipeline, Pipeline};
+    #[pymodule_export]
+    use super::state::HTTPConnection;
 }
 
 /// The classes that the extension keeps, those of its exceptions among them, would be those of another interpreter there, so that

@@ -9,7 +9,7 @@ use dugong_http::transport::{Existence, Inquiry, Waits, wait_any};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::task::LOOK_FOR_SIGNALS;
+use crate::wait::LOOK_FOR_SIGNALS;
 
 /// Return *host* as resolvers, servers and proxies know it: a name beyond ASCII as A-labels, IPv6 without brackets.
 ///

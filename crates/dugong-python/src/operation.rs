@@ -11,9 +11,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
-use crate::connection::HTTPConnection;
 use crate::errors;
-use crate::task::{Need, Patience, Step, Task};
+use crate::need::Need;
+use crate::state::HTTPConnection;
+use crate::task::{Step, Task, limit};
+use crate::wait::Patience;
 
 /// What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
 ///
@@ -255,7 +257,7 @@ impl Running {
                 Step::Turn => continue,
                 Step::Needs(need) => need,
             };
-            let left = self.patience.left(&need, need.limit(connection)?);
+            let left = self.patience.left(&need, limit(connection, &need)?);
             if left == Some(Duration::ZERO) {
                 self.patience.renew();
                 self.task.timed_out(connection)?;

@@ -14,16 +14,20 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString, PyTuple, PyType};
 
+use crate::body::{Discard, ReadAll};
 use crate::connect::{Connect, Resolver};
-use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
-use crate::link::{Grip, Link, Role};
+use crate::guard::{Grip, Role};
+use crate::link::{Link, check_torn};
 use crate::log;
+use crate::need::Need;
 use crate::operation::Operation;
-use crate::receive::{Discard, ReadAll, final_response};
-use crate::send::{Arguments, Prepared, needs_connection};
-use crate::task::{Need, Step, Task, run};
-use crate::write::check_torn;
+use crate::request::{Arguments, Prepared};
+use crate::response::final_response;
+use crate::send::needs_connection;
+use crate::state::HTTPConnection;
+use crate::target::Target;
+use crate::task::{Step, Task, run};
 
 /// Sends requests as an iterable gives them, and yields their responses in the same order: what `pipeline` returns.
 ///
@@ -458,7 +462,7 @@ impl State {
     fn prepare(&self, given: &Bound<'_, PyAny>) -> PyResult<(Prepared, usize)> {
         let (_, target) = self.begun.as_ref().expect("begun before");
         let prepared = arguments(given)?.prepare(given.py(), target)?;
-        let size = InFlight::size_of(prepared.request()).map_err(|misuse| match misuse {
+        let size = InFlight::size_of(&prepared.request).map_err(|misuse| match misuse {
             Misuse::ContentShort => PyTypeError::new_err("in a pipeline, the body of a request has to be given as bytes"),
             other => errors::misuse(other),
         })?;
@@ -483,7 +487,7 @@ impl State {
                 return state_error("the body of the previous request has not been written completely");
             }
             check_torn(link)?;
-            match grip.duplex(Some(sender), Some(receiver)).take_request(current.prepared.request(), wire) {
+            match grip.duplex(Some(sender), Some(receiver)).take_request(&current.prepared.request, wire) {
                 Ok(Progress::Done(_)) => {
                     current.prepared.taken(py, link);
                     Ok(Sent::All)
@@ -498,7 +502,7 @@ impl State {
         if taken == Sent::All {
             let current = self.current.take().expect("just looked at");
             if link.is_logged {
-                log::sent(py, current.prepared.method(), current.prepared.path())?;
+                log::sent(py, &current.prepared.method, &current.prepared.path)?;
             }
             self.in_flight.sent(current.size);
             self.sent.push_back(current.given);

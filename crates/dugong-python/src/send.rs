@@ -2,29 +2,23 @@
 
 use std::sync::atomic::Ordering;
 
-use base64::Engine;
-use bytes::Bytes;
-use dugong_http::step::{Interest, Progress};
-use dugong_http::{Announced, Argument, CloseReason, Closed, Error, Method, Misuse, Request, RequestHead};
-use md5::{Digest, Md5};
+use dugong_http::step::Progress;
+use dugong_http::{Announced, CloseReason, Closed, Error, Misuse};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
 
 use crate::connect::{Connect, Resolver};
-use crate::connection::{HTTPConnection, Target};
 use crate::errors::{self, state_error};
-use crate::headers::{Generated, latin1, request_fields};
-use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
+use crate::flush::{Flushed, What, flush};
+use crate::guard::{Grip, Role};
+use crate::link::{InVain, Link, Receiver, Sender, check_torn};
 use crate::log;
-use crate::task::{Need, Step, Task};
+use crate::need::Need;
+use crate::request::{Arguments, Prepared};
+use crate::state::HTTPConnection;
+use crate::task::{Step, Task};
 use crate::wire::Wire;
-use crate::write::check_torn;
 
 /// `send_request()`.
 pub(crate) struct SendRequest {
@@ -41,24 +35,6 @@ enum Stage {
     Taking(Grip, Prepared),
     Sending { grip: Grip, number: u64, what: What },
     Over,
-}
-
-/// As they were passed: what is wrong with them is told by the first step.
-pub(crate) struct Arguments {
-    method: Py<PyAny>,
-    path: Py<PyAny>,
-    headers: Option<Py<PyAny>>,
-    body: Option<Py<PyAny>>,
-    expect100: Option<Py<PyAny>>,
-}
-
-/// A request that was found to be good.
-pub(crate) struct Prepared {
-    method: Py<PyString>,
-    path: Py<PyString>,
-    request: Request,
-    content: Announced,
-    given: bool,
 }
 
 impl SendRequest {
@@ -189,181 +165,7 @@ pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResu
     Ok(true)
 }
 
-impl Arguments {
-    /// Of a request in a pipeline.
-    pub(crate) fn new(
-        method: Bound<'_, PyAny>,
-        path: Bound<'_, PyAny>,
-        headers: Option<Bound<'_, PyAny>>,
-        body: Option<Bound<'_, PyAny>>,
-    ) -> Self {
-        let (method, path) = (method.unbind(), path.unbind());
-        // None as a mapping would be refused.
-        let headers = headers.filter(|headers| !headers.is_none()).map(Bound::unbind);
-        Arguments { method, path, headers, body: body.map(Bound::unbind), expect100: None }
-    }
-
-    /// Checks everything that can be checked without a connection.
-    pub(crate) fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
-        let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
-            Ok(string) => Ok(string.clone()),
-            Err(_) => Err(PyTypeError::new_err(format!("{what} has to be a str, not {}", object.bind(py).get_type().name()?))),
-        };
-        let (asked, path_asked) = (&string(&self.method, "method")?, &string(&self.path, "path")?);
-        let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
-        if method.as_str() == "CONNECT" {
-            return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
-        }
-        let path = text(path_asked)?;
-        let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
-        let expect100 = self.expect100.as_ref().map_or(Ok(false), |value| value.is_truthy(py))?;
-        if expect100 && !matches!(body, Body::Following(_)) {
-            return Err(PyValueError::new_err("expect100 needs a BodyFollowing"));
-        }
-        let content = body.announced();
-        let expects = expect100 && content.is_some();
-        let host = target.origin.host_field();
-
-        let mut generated = Vec::with_capacity(5);
-        let mut generate = |name, value: String, caller_wins| {
-            generated.push(Generated { name, value: value.into(), caller_wins });
-        };
-        if expects {
-            generate("Expect", "100-continue".into(), false);
-        }
-        match content {
-            Announced::Nothing => generate("Content-Length", "0".into(), false),
-            Announced::Length(length) => generate("Content-Length", length.to_string(), false),
-            Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
-        }
-        if let Body::Given(bytes) = &body {
-            // As long as this takes for a large body, other threads run.
-            let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
-            let digest = base64::engine::general_purpose::STANDARD.encode(digest);
-            generate("Content-MD5", digest, true);
-        }
-        generate("Accept-Encoding", "identity".into(), false);
-        generate("Connection", "keep-alive".into(), true);
-
-        let absolute = target.proxy.is_some() && target.ssl_context.is_none();
-        // An empty path is refused, also where a host precedes it.
-        if path.is_empty() {
-            return Err(errors::misuse(Misuse::Target(Argument::new(b"", None))));
-        }
-        if absolute && !path.starts_with('/') {
-            // It would become a part of the name of the host.
-            return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
-        }
-        if !has_form_of_target(&path) {
-            let text = path_asked.repr()?.to_string();
-            let text = if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text };
-            return Err(PyValueError::new_err(format!("a path has to begin with '/', or be '*' or an absolute URL, not {text}")));
-        }
-        let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
-        let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
-        head.fields = request_fields(&host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?;
-        // `Content-Length: 0` alone announces nothing.
-        head.content = content;
-        head.expect_continue = expects;
-        let given = matches!(body, Body::Given(_));
-        let mut request = Request::from(head);
-        if let Body::Given(bytes) = body {
-            request = request.body(bytes);
-        }
-        let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
-        Ok(Prepared { method, path, request, content, given })
-    }
-}
-
-/// Whether a path is one, or `*`, or an absolute URL (statement 8.10).
-fn has_form_of_target(path: &str) -> bool {
-    let is_scheme = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-    };
-    let is_url = |(scheme, rest): (&str, &str)| is_scheme(scheme) && !rest.is_empty() && !rest.starts_with(['/', '?']);
-    path.starts_with('/') || path == "*" || path.split_once("://").is_some_and(is_url)
-}
-
-/// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.
-fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'a, str>> {
-    match latin1(text)? {
-        std::borrow::Cow::Borrowed(ascii) => Ok(String::from_utf8_lossy(ascii)),
-        std::borrow::Cow::Owned(_) => {
-            let text = text.to_string_lossy();
-            // As much as the engine quotes.
-            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
-            let more = if end < text.len() { "..." } else { "" };
-            Err(PyValueError::new_err(format!(
-                "method and path have to be ASCII; percent-encode what is not: {:?}{more}",
-                &text[..end]
-            )))
-        }
-    }
-}
-
-/// The body that was passed.
-enum Body {
-    None,
-    Given(Bytes),
-    Following(Option<u64>),
-}
-
-impl Body {
-    fn of(body: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-        let Some(body) = body.filter(|body| !body.is_none()) else { return Ok(Body::None) };
-        let py = body.py();
-        if body.is_instance_of::<PyBytes>() {
-            return Ok(Body::Given(Bytes::from_owner(body.extract::<PyBackedBytes>()?)));
-        }
-        if body.is_instance_of::<PyByteArray>() || body.is_instance_of::<PyMemoryView>() {
-            // The caller may change it while it is on its way.
-            let copy = py.get_type::<PyBytes>().call1((body,))?;
-            return Ok(Body::Given(Bytes::from_owner(copy.extract::<PyBackedBytes>()?)));
-        }
-        if !body.is_instance(CLASS.import(py, "dugong", "BodyFollowing")?)? {
-            let name = body.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("body must be None, bytes-like or BodyFollowing, not {name}")));
-        }
-        let length = body.getattr(intern!(py, "length"))?;
-        if length.is_none() {
-            return Ok(Body::Following(None));
-        }
-        if length.lt(0)? {
-            return Err(PyValueError::new_err("the length of a body cannot be negative"));
-        }
-        Ok(Body::Following(Some(length.extract()?)))
-    }
-
-    fn announced(&self) -> Announced {
-        match self {
-            Body::None => Announced::Nothing,
-            Body::Given(bytes) => Announced::Length(bytes.len() as u64),
-            Body::Following(Some(length)) => Announced::Length(*length),
-            Body::Following(None) => Announced::Chunked,
-        }
-    }
-}
-
 impl Prepared {
-    pub(crate) fn request(&self) -> &Request {
-        &self.request
-    }
-
-    pub(crate) fn method(&self) -> &Py<PyString> {
-        &self.method
-    }
-
-    pub(crate) fn path(&self) -> &Py<PyString> {
-        &self.path
-    }
-
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.method)?;
-        visit.call(&self.path)
-    }
-
     /// Gives the request to the engine: its number, if it is to be sent and not taken in vain; or what is needed first.
     fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
         grip.send(py, |sender, receiver, wire| {
@@ -465,104 +267,6 @@ enum End {
     Seen,
     /// The connection was reset.
     Reset,
-}
-
-impl Sender {
-    /// Whether the caller has to go on with the body of the last request. What was given with it is sent by later steps.
-    pub(crate) fn is_owing(&self) -> bool {
-        (self.sending.half().owes_content() && self.sending.upload_left() == 0) || self.in_vain.is_some()
-    }
-}
-
-/// What is being sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A request without a body.
-    Head,
-    /// A request with the body that was given with it.
-    Whole,
-    /// A body that is written.
-    Written,
-}
-
-/// Whether a final response to the last request has arrived, behind others or not (statement 9.8).
-fn is_answered(grip: &Grip, sender: &mut Sender, receiver: Option<&mut Receiver>) -> bool {
-    receiver.is_some() && grip.duplex(Some(sender), receiver).is_answered()
-}
-
-/// What became of sending what is left.
-pub(crate) enum Flushed {
-    Done,
-    Needs(Need),
-    /// The peer does not take more, and has answered, or has ended its direction so that no answer can come: the rest was
-    /// given up.
-    Pointless,
-}
-
-/// Sends what is left of what was taken. The inner error is one of sending.
-pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Error>> {
-    grip.send(py, |sender, mut receiver, wire| {
-        if grip.link.is_closed() {
-            return Err(grip.link.gone(py));
-        }
-        let flushed = grip.duplex(Some(sender), receiver.as_deref_mut()).flush(wire);
-        let interest = match flushed {
-            Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
-            // Who only asks does not care what arrives (statement 18.2).
-            Ok(Progress::Needs(interest)) if interest.writes() && what == What::Head => Interest::WRITE,
-            Ok(Progress::Needs(interest)) => interest,
-            Err(Error::Local(Misuse::ReadFirst)) => {
-                if receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                    sender.sending.give_up_content(&grip.link.shared);
-                    return Ok(Ok(Flushed::Pointless));
-                }
-                match grip.duplex(Some(sender), None).flush(wire) {
-                    Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
-                    Ok(Progress::Needs(interest)) => interest,
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            Err(_) if is_over(grip) => return Ok(give_up_rest(grip, sender)),
-            Err(error) => {
-                // The peer may have said why it does not take the rest.
-                let has_answer = what == What::Whole
-                    && receiver.is_some()
-                    && grip.duplex(None, receiver.as_deref_mut()).has_arrived(wire)
-                    && is_answered(grip, sender, receiver);
-                if !has_answer {
-                    return Ok(Err(error));
-                }
-                sender.sending.give_up_content(&grip.link.shared);
-                return Ok(Ok(Flushed::Pointless));
-            }
-        };
-        // What a TLS object holds back is not asked about.
-        if is_over(grip) {
-            return Ok(give_up_rest(grip, sender));
-        }
-        if what != What::Head && is_answered(grip, sender, receiver) {
-            sender.sending.give_up_content(&grip.link.shared);
-            return Ok(Ok(Flushed::Pointless));
-        }
-        Ok(Ok(Flushed::Needs(grip.need(interest))))
-    })
-}
-
-/// Whether nothing more may leave, though it could: what was received says so.
-fn is_over(grip: &Grip) -> bool {
-    !grip.link.shared.is_cut() && grip.duplex(None, None).is_pointless()
-}
-
-/// Gives up what is left, since a response says that it is not wanted, or the connection has failed: then reading will tell
-/// (statements 9.7, 14.3), unless it has told already, or nothing could be sent anyway.
-fn give_up_rest(grip: &Grip, sender: &mut Sender) -> Result<Flushed, Error> {
-    sender.sending.give_up_content(&grip.link.shared);
-    match grip.failure() {
-        None => Ok(Flushed::Done),
-        Some(error) if errors::is_unreadable(&error) && grip.link.is_unreadable() => Err(error),
-        Some(error @ Error::Closed { .. }) if grip.transport.was_reset() => Err(error),
-        Some(_) => Ok(Flushed::Pointless),
-    }
 }
 
 /// A request could not be sent: no response to it is pending (statement 8.14).

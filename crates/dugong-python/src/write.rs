@@ -10,12 +10,14 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::buffer::Buffer;
-use crate::connection::HTTPConnection;
 use crate::errors::{self, state_error};
+use crate::flush::{Flushed, What, flush};
+use crate::guard::{Grip, Role};
 use crate::headers::trailer_fields;
-use crate::link::{Grip, InVain, Link, Receiver, Role, Sender};
-use crate::send::{Flushed, What, flush};
-use crate::task::{Need, Step, Task};
+use crate::link::{InVain, Link, Receiver, Sender, check_torn};
+use crate::need::Need;
+use crate::state::HTTPConnection;
+use crate::task::{Step, Task};
 use crate::wire::Wire;
 
 /// `write()`.
@@ -36,14 +38,6 @@ impl Drop for Write {
         {
             grip.link.torn.store(true, Ordering::Release);
         }
-    }
-}
-
-/// Refuses to send after a `write` that was interrupted.
-pub(crate) fn check_torn(link: &Link) -> PyResult<()> {
-    match link.torn.load(Ordering::Acquire) {
-        false => Ok(()),
-        true => state_error("write() was interrupted, so that nothing can be sent after it; the connection has to be closed"),
     }
 }
 

@@ -1,0 +1,200 @@
+//! What `send_request` was given, and the request that is made of it (statements 8).
+
+use base64::Engine;
+use bytes::Bytes;
+use dugong_http::{Announced, Argument, Method, Misuse, Request, RequestHead};
+use md5::{Digest, Md5};
+use pyo3::PyTraverseError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
+
+use crate::errors;
+use crate::headers::{Generated, latin1, request_fields};
+use crate::target::Target;
+
+/// As they were passed: what is wrong with them is told by the first step.
+pub(crate) struct Arguments {
+    pub(crate) method: Py<PyAny>,
+    pub(crate) path: Py<PyAny>,
+    pub(crate) headers: Option<Py<PyAny>>,
+    pub(crate) body: Option<Py<PyAny>>,
+    pub(crate) expect100: Option<Py<PyAny>>,
+}
+
+/// A request that was found to be good.
+pub(crate) struct Prepared {
+    pub(crate) method: Py<PyString>,
+    pub(crate) path: Py<PyString>,
+    pub(crate) request: Request,
+    pub(crate) content: Announced,
+    pub(crate) given: bool,
+}
+
+impl Arguments {
+    /// Of a request in a pipeline.
+    pub(crate) fn new(
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
+        headers: Option<Bound<'_, PyAny>>,
+        body: Option<Bound<'_, PyAny>>,
+    ) -> Self {
+        let (method, path) = (method.unbind(), path.unbind());
+        // None as a mapping would be refused.
+        let headers = headers.filter(|headers| !headers.is_none()).map(Bound::unbind);
+        Arguments { method, path, headers, body: body.map(Bound::unbind), expect100: None }
+    }
+
+    /// Checks everything that can be checked without a connection.
+    pub(crate) fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
+        let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
+            Ok(string) => Ok(string.clone()),
+            Err(_) => Err(PyTypeError::new_err(format!("{what} has to be a str, not {}", object.bind(py).get_type().name()?))),
+        };
+        let (asked, path_asked) = (&string(&self.method, "method")?, &string(&self.path, "path")?);
+        let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
+        if method.as_str() == "CONNECT" {
+            return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
+        }
+        let path = text(path_asked)?;
+        let body = Body::of(self.body.as_ref().map(|body| body.bind(py)))?;
+        let expect100 = self.expect100.as_ref().map_or(Ok(false), |value| value.is_truthy(py))?;
+        if expect100 && !matches!(body, Body::Following(_)) {
+            return Err(PyValueError::new_err("expect100 needs a BodyFollowing"));
+        }
+        let content = body.announced();
+        let expects = expect100 && content.is_some();
+        let host = target.origin.host_field();
+
+        let mut generated = Vec::with_capacity(5);
+        let mut generate = |name, value: String, caller_wins| {
+            generated.push(Generated { name, value: value.into(), caller_wins });
+        };
+        if expects {
+            generate("Expect", "100-continue".into(), false);
+        }
+        match content {
+            Announced::Nothing => generate("Content-Length", "0".into(), false),
+            Announced::Length(length) => generate("Content-Length", length.to_string(), false),
+            Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
+        }
+        if let Body::Given(bytes) = &body {
+            // As long as this takes for a large body, other threads run.
+            let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
+            let digest = base64::engine::general_purpose::STANDARD.encode(digest);
+            generate("Content-MD5", digest, true);
+        }
+        generate("Accept-Encoding", "identity".into(), false);
+        generate("Connection", "keep-alive".into(), true);
+
+        let absolute = target.proxy.is_some() && target.ssl_context.is_none();
+        // An empty path is refused, also where a host precedes it.
+        if path.is_empty() {
+            return Err(errors::misuse(Misuse::Target(Argument::new(b"", None))));
+        }
+        if absolute && !path.starts_with('/') {
+            // It would become a part of the name of the host.
+            return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
+        }
+        if !has_form_of_target(&path) {
+            let text = path_asked.repr()?.to_string();
+            let text = if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text };
+            return Err(PyValueError::new_err(format!("a path has to begin with '/', or be '*' or an absolute URL, not {text}")));
+        }
+        let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
+        let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
+        head.fields = request_fields(&host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?;
+        // `Content-Length: 0` alone announces nothing.
+        head.content = content;
+        head.expect_continue = expects;
+        let given = matches!(body, Body::Given(_));
+        let mut request = Request::from(head);
+        if let Body::Given(bytes) = body {
+            request = request.body(bytes);
+        }
+        let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
+        Ok(Prepared { method, path, request, content, given })
+    }
+}
+
+/// Whether a path is one, or `*`, or an absolute URL (statement 8.10).
+fn has_form_of_target(path: &str) -> bool {
+    let is_scheme = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let is_url = |(scheme, rest): (&str, &str)| is_scheme(scheme) && !rest.is_empty() && !rest.starts_with(['/', '?']);
+    path.starts_with('/') || path == "*" || path.split_once("://").is_some_and(is_url)
+}
+
+/// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.
+fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'a, str>> {
+    match latin1(text)? {
+        std::borrow::Cow::Borrowed(ascii) => Ok(String::from_utf8_lossy(ascii)),
+        std::borrow::Cow::Owned(_) => {
+            let text = text.to_string_lossy();
+            // As much as the engine quotes.
+            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
+            let more = if end < text.len() { "..." } else { "" };
+            Err(PyValueError::new_err(format!(
+                "method and path have to be ASCII; percent-encode what is not: {:?}{more}",
+                &text[..end]
+            )))
+        }
+    }
+}
+
+/// The body that was passed.
+enum Body {
+    None,
+    Given(Bytes),
+    Following(Option<u64>),
+}
+
+impl Body {
+    fn of(body: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        let Some(body) = body.filter(|body| !body.is_none()) else { return Ok(Body::None) };
+        let py = body.py();
+        if body.is_instance_of::<PyBytes>() {
+            return Ok(Body::Given(Bytes::from_owner(body.extract::<PyBackedBytes>()?)));
+        }
+        if body.is_instance_of::<PyByteArray>() || body.is_instance_of::<PyMemoryView>() {
+            // The caller may change it while it is on its way.
+            let copy = py.get_type::<PyBytes>().call1((body,))?;
+            return Ok(Body::Given(Bytes::from_owner(copy.extract::<PyBackedBytes>()?)));
+        }
+        if !body.is_instance(CLASS.import(py, "dugong", "BodyFollowing")?)? {
+            let name = body.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("body must be None, bytes-like or BodyFollowing, not {name}")));
+        }
+        let length = body.getattr(intern!(py, "length"))?;
+        if length.is_none() {
+            return Ok(Body::Following(None));
+        }
+        if length.lt(0)? {
+            return Err(PyValueError::new_err("the length of a body cannot be negative"));
+        }
+        Ok(Body::Following(Some(length.extract()?)))
+    }
+
+    fn announced(&self) -> Announced {
+        match self {
+            Body::None => Announced::Nothing,
+            Body::Given(bytes) => Announced::Length(bytes.len() as u64),
+            Body::Following(Some(length)) => Announced::Length(*length),
+            Body::Following(None) => Announced::Chunked,
+        }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.method)?;
+        visit.call(&self.path)
+    }
+}

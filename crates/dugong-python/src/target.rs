@@ -1,0 +1,86 @@
+//! Where to connect to, and what callers give for that.
+
+use dugong_http::Origin;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::names;
+
+/// Where to connect to, and how.
+pub(crate) struct Target {
+    /// The host as the caller gave it.
+    pub(crate) hostname: String,
+    pub(crate) origin: Origin,
+    pub(crate) ssl_context: Option<Py<PyAny>>,
+    /// The host as the caller gave it, and its origin.
+    pub(crate) proxy: Option<(String, Origin)>,
+}
+
+impl Target {
+    /// Host and port of the first peer.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        let origin = self.proxy.as_ref().map_or(&self.origin, |(_, origin)| origin);
+        (origin.host(), origin.port())
+    }
+
+    /// The same, with the host as the caller gave it.
+    pub(crate) fn given(&self) -> (&str, u16) {
+        let (host, origin) = self.proxy.as_ref().map_or((&self.hostname, &self.origin), |(host, origin)| (host, origin));
+        (host, origin.port())
+    }
+
+    /// The host as TLS knows it: an address without its zone, a name without the dot of the root (RFC 6066 §3).
+    pub(crate) fn server_name(&self) -> &str {
+        let host = self.origin.host();
+        match host.contains(':') {
+            true => host.split('%').next().unwrap_or(host),
+            false => host.strip_suffix('.').unwrap_or(host),
+        }
+    }
+}
+
+/// Refuses a name that can be none, as early as possible (statement 7.5b). What is no `str` is left to connecting.
+pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
+    match host.cast::<PyString>() {
+        Ok(host) => names::origin(false, &host.to_cow()?, 0).map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A timeout as a number; 0 is for ever.
+pub(crate) fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
+    let seconds: f64 = if timeout.is_none() { 0.0 } else { timeout.extract()? };
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("timeout is not a number"));
+    }
+    Ok(seconds)
+}
+
+/// A port, as a number or in digits.
+pub(crate) fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
+    let wrong = || PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}"));
+    match port.cast::<PyString>() {
+        Ok(digits) => match digits.to_cow()?.parse() {
+            Ok(number) if !digits.to_cow()?.starts_with('+') => Ok(number),
+            _ => Err(wrong()),
+        },
+        Err(_) => port.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(port.py()) {
+            true => wrong(),
+            false => error,
+        }),
+    }
+}
+
+/// A proxy, as its host was given and as an origin; `None` for an object that is false.
+pub(crate) fn proxy_of(proxy: &Bound<'_, PyAny>) -> PyResult<Option<(String, Origin)>> {
+    if !proxy.is_truthy()? {
+        return Ok(None);
+    }
+    let wrong = || PyTypeError::new_err(format!("proxy has to be None or (host, port), not {proxy}"));
+    let pair: Vec<Bound<'_, PyAny>> = proxy.extract().map_err(|_| wrong())?;
+    let [host, port] = &pair[..] else { return Err(wrong()) };
+    let (host, port): (String, _) = (host.extract()?, port_of(port)?);
+    let origin = names::origin(false, &host, port)?;
+    Ok(Some((host, origin)))
+}
