@@ -110,10 +110,10 @@ fn check_response(response: Response<'_>, id: usize) -> Outcome<()> {
     if response.status() != 200 {
         return Err(Wrong::Status(id, response.status().as_u16()).into());
     }
-    let digest = response.fields().get("Repr-Digest").map(<[u8]>::to_vec);
+    let digest = response.fields().get("Repr-Digest").map(str::to_owned);
     let content = response.read_all()?;
     let wanted = format!("sha-256=:{}:", BASE64_STANDARD.encode(Sha256::digest(&content)));
-    if digest.as_deref() != Some(wanted.as_bytes()) {
+    if digest.as_deref() != Some(wanted.as_str()) {
         return Err(Wrong::Digest(id).into());
     }
     check_content(&content, id)

@@ -325,7 +325,7 @@ impl<'a> Fetch<'a> {
             let outcome = match unanswered.sent {
                 _ if unanswered.answer_begun => Outcome::Incomplete,
                 Sent::Nothing => Outcome::NotSent,
-                Sent::Partly | Sent::Whole => Outcome::Unanswered,
+                _ => Outcome::Unanswered,
             };
             self.records.push(Record::without_answer(outcome, unanswered.is_safe_to_retry(), error.clone()));
         }

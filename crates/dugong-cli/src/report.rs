@@ -99,7 +99,7 @@ impl Record {
 /// Where a redirect leads (RFC 9110 §15.4): a 304, or a choice without a preference, leads nowhere.
 fn location(head: &ResponseHead) -> Option<String> {
     let is_redirect = matches!(head.status().as_u16(), 300..=303 | 307 | 308);
-    let location = head.fields().get("location").filter(|_| is_redirect)?;
+    let location = head.fields().get_bytes("location").filter(|_| is_redirect)?;
     Some(String::from_utf8_lossy(location).replace(char::is_control, "\u{fffd}"))
 }
 

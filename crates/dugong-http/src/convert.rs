@@ -64,7 +64,7 @@ macro_rules! contents {
 contents!(Bytes, Vec<u8>, String, &'static [u8], &'static str);
 
 pub(crate) fn request_head(parts: &http::request::Parts) -> Result<RequestHead, Misuse> {
-    let method = Method::new(parts.method.as_str())?;
+    let method = Method::from(&parts.method);
     let target = match parts.uri.path_and_query() {
         Some(target) if target.as_str().starts_with('?') => format!("/{target}"),
         Some(target) => target.as_str().to_owned(),
@@ -108,7 +108,7 @@ pub fn to_header_map(fields: &Fields) -> http::HeaderMap {
 #[must_use]
 pub fn to_response<B>(head: &ResponseHead, content: B) -> http::Response<B> {
     let mut response = http::Response::new(content);
-    *response.status_mut() = http::StatusCode::from_u16(head.status().as_u16()).expect("both allow 100 to 999");
+    *response.status_mut() = head.status().into();
     *response.version_mut() = match head.version() {
         Version::Http10 => http::Version::HTTP_10,
         Version::Http11 => http::Version::HTTP_11,
@@ -139,7 +139,7 @@ mod tests {
         let ours = Request::try_from(theirs).unwrap();
         let head = ours.as_head().unwrap();
         assert_eq!((head.method().as_str(), head.target(), head.content), ("PUT", "/x?y", Announced::Length(3)));
-        assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(ours.content().map(|content| &content[..]), Some(&b"abc"[..]));
         let connect = http::Request::builder().method("CONNECT").uri("h:443").body(()).unwrap();
         assert_eq!(Request::try_from(connect).unwrap().as_head().unwrap().target(), "h:443");

@@ -114,6 +114,6 @@ pub use transport::tls::Tls;
 pub use transport::{InvalidUrl, Origin, Proxy, TimeLimit, WaitingFor};
 
 pub use dugong_proto::{
-    Announced, Argument, CloseReason, Excerpt, FieldLine, Fields, Incomplete, Limits, Malformed, Method, Misuse, RequestHead,
-    ResponseHead, Sent, Status, Unanswered, Unsupported, Version, Within,
+    Announced, Argument, CloseReason, Excerpt, FieldLine, FieldLines, Fields, Incomplete, Limits, Malformed, Method, Misuse,
+    RequestHead, ResponseHead, Sent, Status, Unanswered, Unsupported, Version, Within,
 };

@@ -136,7 +136,7 @@ impl Player {
             match self.connection.read_response() {
                 Ok(response) => {
                     let (head, has_content) = (response.head().clone(), response.content_length() != Some(0));
-                    let is_tunnel = head.status() == 101 || self.log().asked_connect && head.status().is_successful();
+                    let is_tunnel = head.status() == 101 || self.log().asked_connect && head.status().is_success();
                     self.log().head("response", &head);
                     if is_tunnel {
                         self.log().line("tunnel");

@@ -126,7 +126,7 @@ fn expected(parts: Parts<'_>, at: usize, length: Option<u64>) -> (Incomplete, St
                 (Within::Head, left) => (Within::Head, left as u64),
                 (within, _) => (within, content.len() as u64),
             };
-            return (Incomplete { within, received, expected: length.filter(|_| within == DATA) }, content);
+            return (Incomplete::new(within, received, length.filter(|_| within == DATA)), content);
         }
         left -= text.len();
         if within == DATA {
@@ -231,7 +231,7 @@ fn what_is_not_cut_is_read_whole_in_every_way() {
                 let content = way.read(&mut connection).map_err(|(_, error)| error).unwrap();
                 assert_eq!(String::from_utf8(content).unwrap(), if let Way::Discard = way { "" } else { "hello\nworld" });
                 let error = connection.read_response().map(drop).unwrap_err();
-                check(&error, Incomplete { within: Within::Nothing, received: 0, expected: None }, how, "the second response");
+                check(&error, Incomplete::new(Within::Nothing, 0, None), how, "the second response");
                 assert_eq!(error.requests().unwrap().answered, 1);
                 assert_eq!(error.requests().unwrap().unanswered.len(), 1);
             }
@@ -249,7 +249,7 @@ fn content_that_ends_with_the_connection_is_no_content_if_the_connection_breaks(
             server.deliver(&"hello\nworld"[..length]);
             server.reset();
             let (content, error) = way.read(&mut connection).unwrap_err();
-            let wanted = Incomplete { within: Within::Content, received: length as u64, expected: None };
+            let wanted = Incomplete::new(Within::Content, length as u64, None);
             check(&error, wanted, Cut::Reset, &format!("{way:?}"));
             if way.gives_all() {
                 assert_eq!(content, "hello\nworld".as_bytes()[..length]);
@@ -295,7 +295,7 @@ fn large_content_that_goes_past_the_buffer_is_whole_or_an_error() {
                     }
                     let expected = (head == length).then_some(LENGTH as u64);
                     let (content, error) = result.expect_err(&context);
-                    check(&error, Incomplete { within: Within::Content, received: at as u64, expected }, how, &context);
+                    check(&error, Incomplete::new(Within::Content, at as u64, expected), how, &context);
                     assert!(!way.gives_all() || content.len() == at, "{context}");
                 }
             }

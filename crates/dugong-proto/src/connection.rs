@@ -41,6 +41,7 @@ pub enum Event<'a> {
 
 /// What a driver has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wants {
     /// Receive: a response is due.
     pub read: bool,

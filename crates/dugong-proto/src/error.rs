@@ -71,6 +71,7 @@ impl From<Misuse> for Error {
 
 /// How far a message had come when the peer stopped (RFC 9112 §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Incomplete {
     /// The part of the message in which it stopped.
     pub within: Within,
@@ -78,6 +79,14 @@ pub struct Incomplete {
     pub received: u64,
     /// Bytes of content announced by Content-Length; `None` if there was none.
     pub expected: Option<u64>,
+}
+
+impl Incomplete {
+    /// A message that stopped inside `within`, after `received` bytes.
+    #[must_use]
+    pub fn new(within: Within, received: u64, expected: Option<u64>) -> Self {
+        Incomplete { within, received, expected }
+    }
 }
 
 impl fmt::Display for Incomplete {

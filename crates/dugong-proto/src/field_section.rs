@@ -321,7 +321,7 @@ mod tests {
             }
         }
         assert_eq!(handed, section.len());
-        assert_eq!(fields.get("name"), Some(value.as_slice()));
+        assert_eq!(fields.get_bytes("name"), Some(value.as_slice()));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter::FusedIterator;
+use std::ops::Index;
+use std::slice;
 
 use crate::error::Misuse;
 use crate::excerpt::{Argument, Excerpt};
@@ -18,8 +21,12 @@ use crate::grammar::{is_ows, list, text_run, token_run};
 /// fields.append("Accept", "text/html")?;
 /// fields.append("X-Tag", "a")?;
 /// fields.append("x-tag", "b")?;
-/// assert_eq!(fields.get("ACCEPT"), Some(&b"text/html"[..]));
-/// assert_eq!(fields.get_all("X-Tag").collect::<Vec<_>>(), [b"a", b"b"]);
+/// assert_eq!(fields.get("ACCEPT"), Some("text/html"));
+/// assert_eq!(&fields["Accept"], "text/html");
+/// assert!(fields.get_all("X-Tag").eq(["a", "b"]));
+/// for line in &fields {
+///     println!("{}: {}", line.name(), line.value_text());
+/// }
 /// assert!(fields.append("X-Evil", "a\r\nSet-Cookie: b").is_err());
 /// # Ok::<(), dugong_proto::Misuse>(())
 /// ```
@@ -154,31 +161,44 @@ impl Fields {
     }
 
     /// The field lines in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = FieldLine<'_>> + DoubleEndedIterator + Clone {
-        self.lines.iter().map(|line| FieldLine { name: self.name(line), value: self.value(line) })
-    }
-
-    /// The value of the first field line of that name, in whatever case.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.get_all(name).next()
+    pub fn iter(&self) -> FieldLines<'_> {
+        FieldLines { fields: self, lines: self.lines.iter() }
     }
 
-    /// The values of all field lines of that name, in order.
-    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    /// The value of the first field line called `name`, ignoring case. `None` if no line has that name, or if the value is not
+    /// UTF-8: [`get_bytes`](Fields::get_bytes) returns any value, [`FieldLine::value_text`] reads it as ISO 8859-1.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// The same as bytes.
+    #[must_use]
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.get_all_bytes(name).next()
+    }
+
+    /// The values of all field lines called `name`, in order. It skips values that are not UTF-8.
+    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.get_all_bytes(name).filter_map(|value| str::from_utf8(value).ok())
+    }
+
+    /// The same as bytes, without exception.
+    pub fn get_all_bytes<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.lines.iter().filter(move |line| self.is_named(line, name)).map(|line| self.value(line))
     }
 
-    /// Whether there is a field line of that name.
+    /// Whether a field line is called `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.get_bytes(name).is_some()
     }
 
-    /// Whether the comma-separated list that all lines of `name` make up has the element `token`, in whatever case.
+    /// Whether `token`, in any case, is an element of the comma-separated list that all lines called `name` form together.
     #[must_use]
     pub fn list_contains(&self, name: &str, token: &str) -> bool {
-        self.get_all(name).flat_map(list).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+        self.get_all_bytes(name).flat_map(list).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     /// Forgets all field lines, and keeps the memory for others.
@@ -236,6 +256,63 @@ impl fmt::Debug for Fields {
     }
 }
 
+/// The lines of [`Fields`] in order: see [`Fields::iter`].
+#[derive(Clone, Debug)]
+pub struct FieldLines<'a> {
+    fields: &'a Fields,
+    lines: slice::Iter<'a, Line>,
+}
+
+impl<'a> FieldLines<'a> {
+    fn line(&self, line: &Line) -> FieldLine<'a> {
+        FieldLine { name: self.fields.name(line), value: self.fields.value(line) }
+    }
+}
+
+impl<'a> Iterator for FieldLines<'a> {
+    type Item = FieldLine<'a>;
+
+    fn next(&mut self) -> Option<FieldLine<'a>> {
+        self.lines.next().map(|line| self.line(line))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.lines.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for FieldLines<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.lines.next_back().map(|line| self.line(line))
+    }
+}
+
+impl ExactSizeIterator for FieldLines<'_> {}
+
+impl FusedIterator for FieldLines<'_> {}
+
+impl<'a> IntoIterator for &'a Fields {
+    type Item = FieldLine<'a>;
+    type IntoIter = FieldLines<'a>;
+
+    fn into_iter(self) -> FieldLines<'a> {
+        self.iter()
+    }
+}
+
+impl Index<&str> for Fields {
+    type Output = str;
+
+    /// The value of the first field line called `name`, ignoring case.
+    ///
+    /// # Panics
+    /// If no line has that name, or if the value is not UTF-8. [`get`](Fields::get) returns `None` then.
+    fn index(&self, name: &str) -> &str {
+        let Some(value) = self.get_bytes(name) else { panic!("no field is called {name:?}") };
+        str::from_utf8(value).unwrap_or_else(|_| panic!("the value of the field {name:?} is not UTF-8"))
+    }
+}
+
 impl PartialEq for Fields {
     /// The same lines in the same order, spelled alike.
     fn eq(&self, other: &Self) -> bool {
@@ -258,5 +335,22 @@ mod tests {
         }
         let shown = format!("{fields:?}");
         assert!(shown.contains("X-Tag: seen") && shown.contains("COOKIE: (not shown)") && !shown.contains("c2VjcmV0"), "{shown}");
+    }
+    #[test]
+    fn values_are_text_unless_they_are_not_utf_8() {
+        let mut fields = Fields::new();
+        for value in [&b"na\xefve"[..], b"plain", "n\u{e9}".as_bytes()] {
+            fields.append("X-Tag", value).unwrap();
+        }
+        assert_eq!((fields.get("x-tag"), fields.get_bytes("x-tag")), (None, Some(&b"na\xefve"[..])));
+        assert!(fields.get_all("x-tag").eq(["plain", "n\u{e9}"]));
+        assert!(fields.contains("x-tag") && fields.get_all_bytes("x-tag").count() == 3);
+        assert_eq!(fields.iter().next().unwrap().value_text(), "na\u{ef}ve");
+    }
+
+    #[test]
+    #[should_panic(expected = "no field is called \"Nothing\"")]
+    fn indexing_fields_by_a_missing_name_panics() {
+        let _ = &Fields::new()["Nothing"];
     }
 }

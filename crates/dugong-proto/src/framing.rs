@@ -130,7 +130,7 @@ impl Statements {
         if head.status == 101 && asked.upgrade {
             return Ok(Framing::Tunnel);
         }
-        if asked.connect && head.status.is_successful() {
+        if asked.connect && head.status.is_success() {
             return Ok(Framing::Tunnel); // 2, before 1: a 204 has no content, and opens the tunnel like any other 2xx
         }
         if asked.head || head.status.never_has_content() {

@@ -70,6 +70,8 @@ mod fields;
 mod framing;
 mod grammar;
 mod head;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod method;
 mod outstanding;
@@ -78,15 +80,17 @@ mod request;
 mod response;
 mod send;
 mod states;
+mod status;
 
 pub use connection::{Connection, Event, Wants};
 pub use error::{CloseReason, Error, Incomplete, Malformed, Misuse, Unsupported, Within};
 pub use excerpt::{Argument, Excerpt};
-pub use fields::{FieldLine, Fields};
+pub use fields::{FieldLine, FieldLines, Fields};
 pub use limits::Limits;
 pub use method::Method;
 pub use outstanding::{Outstanding, Sent, Unanswered};
 pub use receive::{Content, HeadKind, ReceiveHalf};
 pub use request::{Announced, RequestHead};
-pub use response::{ResponseHead, Status, Version};
+pub use response::{ResponseHead, Version};
 pub use send::{MAX_CHUNK, Offer, SendHalf};
+pub use status::Status;

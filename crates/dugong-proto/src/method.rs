@@ -1,17 +1,19 @@
 //! Request methods (RFC 9110 §9).
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::error::Misuse;
 use crate::excerpt::Argument;
 use crate::grammar::token_run;
 
-/// A request method: case-sensitive, the registered ones or any other token.
+/// A request method: any token. Methods are case-sensitive.
 ///
 /// ```
 /// use dugong_proto::Method;
-/// assert!(Method::PUT.is_idempotent());
-/// assert!(!Method::new("BREW")?.is_idempotent());
+/// let method: Method = "PUT".parse()?;
+/// assert!(method == Method::PUT && method.is_idempotent());
+/// assert!(!Method::try_from("BREW")?.is_idempotent());
 /// assert!(Method::new("GET /").is_err());
 /// # Ok::<(), dugong_proto::Misuse>(())
 /// ```
@@ -74,6 +76,42 @@ impl Method {
     #[must_use]
     pub fn expects_content(&self) -> bool {
         matches!(self.as_str(), "POST" | "PUT" | "PATCH")
+    }
+}
+
+impl FromStr for Method {
+    type Err = Misuse;
+
+    /// The same as [`Method::new`].
+    fn from_str(name: &str) -> Result<Method, Misuse> {
+        Method::new(name)
+    }
+}
+
+impl TryFrom<&str> for Method {
+    type Error = Misuse;
+
+    /// The same as [`Method::new`].
+    fn try_from(name: &str) -> Result<Method, Misuse> {
+        Method::new(name)
+    }
+}
+
+impl AsRef<str> for Method {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Method {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Method {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
     }
 }
 

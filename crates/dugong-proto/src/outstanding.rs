@@ -95,6 +95,7 @@ impl Unanswered {
 
 /// How much of a request was given to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sent {
     /// Not a byte.
     Nothing,

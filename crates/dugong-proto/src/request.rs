@@ -8,6 +8,7 @@ use crate::method::Method;
 
 /// The content that a request announces (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Announced {
     /// None. Methods that expect content say `Content-Length: 0`.
     #[default]
@@ -199,7 +200,7 @@ impl RequestHead {
         }
         for (given, name) in [(te, "TE"), (upgrade, "Upgrade")] {
             if given && !self.fields.list_contains("Connection", name) {
-                let value = self.fields.get(name).unwrap_or_default();
+                let value = self.fields.get_bytes(name).unwrap_or_default();
                 return Err(Misuse::Connection(Argument::new(value, None).named(name.as_bytes())));
             }
         }

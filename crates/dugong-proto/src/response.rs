@@ -8,6 +8,7 @@ use crate::excerpt::Excerpt;
 use crate::field_section::Fault;
 use crate::fields::{Fields, latin1};
 use crate::grammar::{CR, LF, SP, text_run};
+use crate::status::Status;
 
 /// The version of a response, as far as it makes a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,65 +25,6 @@ impl fmt::Display for Version {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
         })
-    }
-}
-
-/// A status code from 100 to 999 (RFC 9110 §15).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Status(u16);
-
-impl Status {
-    /// The number.
-    #[must_use]
-    pub fn as_u16(self) -> u16 {
-        self.0
-    }
-
-    /// 1xx: the final response is yet to come, unless it is 101, after which there is no HTTP.
-    #[must_use]
-    pub fn is_interim(self) -> bool {
-        self.0 < 200
-    }
-
-    /// 1xx but 101.
-    pub(crate) fn precedes_final(self) -> bool {
-        self.is_interim() && self.0 != 101
-    }
-
-    /// 2xx.
-    #[must_use]
-    pub fn is_successful(self) -> bool {
-        (200..300).contains(&self.0)
-    }
-
-    /// 4xx, 5xx, and everything above, which is treated like 5xx (RFC 9110 §15).
-    #[must_use]
-    pub fn is_error(self) -> bool {
-        self.0 >= 400
-    }
-
-    /// 1xx, 204 and 304: there is no content, whatever the fields say (RFC 9112 §6.3, rule 1).
-    #[must_use]
-    pub fn never_has_content(self) -> bool {
-        self.is_interim() || self.0 == 204 || self.0 == 304
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl PartialEq<u16> for Status {
-    fn eq(&self, other: &u16) -> bool {
-        self.0 == *other
     }
 }
 

@@ -70,10 +70,10 @@ fn what_a_driver_has_to_do_follows_from_what_was_sent_and_answered() {
     let mut connection = Connection::new("origin").unwrap();
     assert!(connection.wants().is_nothing());
     connection.send_request(&RequestHead::new(Method::GET, "/").unwrap()).unwrap();
-    assert_eq!(connection.wants(), Wants { read: true, write: true });
+    assert!(connection.wants().read && connection.wants().write);
     assert!(!connection.wants().is_nothing());
     connection.sent(connection.to_send().len());
-    assert_eq!(connection.wants(), Wants { read: true, write: false });
+    assert!(connection.wants().read && !connection.wants().write);
     assert!(!connection.wants().is_nothing());
     connection.receive(b"HTTP/1.1 204 No\r\n\r\n");
     while connection.next_event().unwrap().is_some() {}

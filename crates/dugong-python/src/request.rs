@@ -81,6 +81,7 @@ impl Arguments {
             Announced::Nothing => generate("Content-Length", "0".into(), false),
             Announced::Length(length) => generate("Content-Length", length.to_string(), false),
             Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
+            _ => unreachable!("bodies announce nothing else"),
         }
         if let Body::Given(bytes) = &body {
             // As long as this takes for a large body, other threads run.

@@ -41,7 +41,7 @@ impl Refusal {
     pub fn schemes(&self) -> Vec<&str> {
         let mut schemes: Vec<&str> = Vec::new();
         let name = if self.head.status() == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
-        for value in self.head.fields().get_all(name) {
+        for value in self.head.fields().get_all_bytes(name) {
             for scheme in elements(value).filter_map(scheme_of) {
                 if !schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
                     schemes.push(scheme);

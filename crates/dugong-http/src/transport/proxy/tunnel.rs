@@ -107,7 +107,7 @@ impl Tunnel {
         }
         let half = self.receiving.half();
         match half.head() {
-            head if !head.status().is_successful() => {
+            head if !head.status().is_success() => {
                 Err(TunnelError::Refused(Box::new(Refusal::new(head.clone(), self.has_credentials))))
             }
             _ if half.unconsumed().is_empty() => Ok(Progress::Done(())),
@@ -203,7 +203,7 @@ mod tests {
         let error = opened.unwrap_err();
         assert_eq!(error.to_string(), "the proxy refused the tunnel: 403 No way");
         let TunnelError::Refused(refusal) = error else { panic!() };
-        assert_eq!(refusal.head().fields().get("x-why"), Some(&b"because"[..]));
+        assert_eq!(refusal.head().fields().get("x-why"), Some("because"));
     }
 
     #[test]
