@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dugong_net::{Proxy, SocketOptions, Timeouts, host_name};
 use dugong_proto::Limits;
 
 use crate::events::{Event, Observer};
 use crate::trace::TraceWriter;
-use crate::transport::{Proxy, SocketOptions, Timeouts};
 
 /// Settings of a connection.
 ///
@@ -52,7 +52,7 @@ pub struct Config {
     pub(crate) unix_socket: Option<Arc<Path>>,
     pub(crate) socket: SocketOptions,
     #[cfg(feature = "rustls")]
-    pub(crate) tls: crate::transport::tls::Tls,
+    pub(crate) tls: dugong_net::tls::Tls,
     pub(crate) observer: Option<Observer>,
     pub(crate) trace: Option<TraceWriter>,
 }
@@ -80,7 +80,7 @@ impl Default for Config {
             unix_socket: None,
             socket: SocketOptions::default(),
             #[cfg(feature = "rustls")]
-            tls: crate::transport::tls::Tls::new(),
+            tls: dugong_net::tls::Tls::new(),
             observer: None,
             trace: None,
         }
@@ -211,7 +211,7 @@ impl Config {
     /// `Host` still are those of the name. `port` is the one of the origin, or of the proxy.
     #[must_use]
     pub fn addresses(mut self, host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let host = crate::transport::normal_if_valid(host).to_ascii_lowercase();
+        let host = host_name::normal_if_valid(host).to_ascii_lowercase();
         self.addresses.insert((host, port), addresses.into_iter().collect());
         self
     }
@@ -257,7 +257,7 @@ impl Config {
     /// client certificate.
     #[cfg(feature = "rustls")]
     #[must_use]
-    pub fn tls(mut self, tls: crate::transport::tls::Tls) -> Self {
+    pub fn tls(mut self, tls: dugong_net::tls::Tls) -> Self {
         self.tls = tls;
         self
     }

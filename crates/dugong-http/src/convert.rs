@@ -6,9 +6,7 @@
 use bytes::Bytes;
 use dugong_proto::{Announced, Fields, Method, Misuse, RequestHead, ResponseHead, Version};
 
-use crate::error::Error;
 use crate::request::Request;
-use crate::transport::Origin;
 
 /// A request with its content. The target is path and query of the URI, or all of it for `CONNECT`; scheme and authority are the
 /// connection's business.
@@ -115,18 +113,6 @@ pub fn to_response<B>(head: &ResponseHead, content: B) -> http::Response<B> {
     };
     *response.headers_mut() = to_header_map(head.fields());
     response
-}
-
-/// The origin that an absolute `http` URI names.
-///
-/// # Errors
-/// As for [`Origin::of_url`].
-impl TryFrom<&http::Uri> for Origin {
-    type Error = Error;
-
-    fn try_from(uri: &http::Uri) -> Result<Self, Error> {
-        Ok(Origin::of_url(&uri.to_string())?.0)
-    }
 }
 
 #[cfg(test)]

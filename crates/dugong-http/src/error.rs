@@ -342,6 +342,7 @@ impl Error {
                     WaitingFor::Response => f.write_str("timed out waiting for the server to answer"),
                     WaitingFor::Content => f.write_str("timed out waiting for the server to send the rest of a response"),
                     WaitingFor::Request => f.write_str("timed out waiting for a request to be sent"),
+                    _ => f.write_str("timed out"),
                 }?;
                 match (limit, waiting_for) {
                     // The limits of these phases are for all of them, whatever progress there was.

@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dugong_net::{Address, Origin};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use crate::config::Config;
 use crate::error::{Error, Requests};
-use crate::transport::{Address, Origin};
 
 /// Something that happened on a connection, told in the order in which it happened.
 ///

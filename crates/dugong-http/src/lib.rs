@@ -91,6 +91,7 @@ mod blocking;
 #[cfg(feature = "async")]
 mod buffers;
 mod config;
+mod connecting;
 mod error;
 mod events;
 mod halves;

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use dugong_net::{Expiry, TimeLimit, TransferTimeouts, WaitingFor};
+
 use crate::error::Error;
-use crate::transport::{Expiry, TimeLimit, TransferTimeouts, WaitingFor};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug)]

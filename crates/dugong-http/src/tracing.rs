@@ -5,10 +5,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use dugong_net::Origin;
 use tracing::{Span, debug, debug_span, trace};
 
 use crate::events::{Event, Observer};
-use crate::transport::Origin;
 
 /// Reports all events, and then tells `next`.
 pub(crate) fn observer(origin: &Origin, next: Option<Observer>) -> Observer {

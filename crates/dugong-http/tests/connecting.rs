@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Address, Connect, Waits};
+use dugong_http::transport::{Address, Connect, PollSet};
 use dugong_http::{Config, Connection, Error, Event, Origin, Proxy, Request, TimeLimit, WaitingFor};
 use network::{LIMIT, in_a_network_of_its_own, must};
 
@@ -116,7 +116,7 @@ fn the_next_address_is_tried_after_250_ms_beside_the_first() {
         for (ms, attempts) in [(0, 1), (249, 1), (250, 2), (400, 2), (499, 2), (500, 3), (750, 3), (60_000, 3)] {
             assert!(connect.step(start + Duration::from_millis(ms)).unwrap().is_pending());
             assert_eq!(*began.lock().unwrap(), [first, second, third][..attempts], "after {ms} ms");
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             connect.waits(&mut waits);
             assert_eq!(waits.descriptors().len(), attempts);
             assert_eq!(waits.deadline().is_some(), attempts < 3);
@@ -138,7 +138,7 @@ fn two_hundred_connections_to_nowhere_end_when_they_have_to_and_leave_nothing_be
         for connect in &mut connects {
             assert!(connect.step(start).unwrap().is_pending());
             assert!(connect.step(start + Duration::from_millis(999)).unwrap().is_pending());
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             connect.waits(&mut waits);
             assert_eq!(waits.deadline(), Some(start + Duration::from_secs(1)));
         }
@@ -600,7 +600,7 @@ fn connecting_by_hand_never_waits_for_what_is_ready() {
         if let Poll::Ready(established) = connect.step(Instant::now()).unwrap() {
             break established;
         }
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         connect.waits(&mut waits);
         assert!(dugong_http::transport::wait_any(&waits).unwrap());
     };

@@ -15,7 +15,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Existence, Inquiry, NotAName, ResolveError, Resolving, ServerFailure, Waits, wait_any};
+use dugong_http::transport::{Existence, Inquiry, NotAName, PollSet, ResolveError, Resolving, ServerFailure, wait_any};
 use network::{LIMIT, in_a_network_of_its_own, must};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -104,7 +104,7 @@ fn while_servers_are_silent_no_step_waits() {
         let mut resolving = Resolving::new("four.example", 8080, true);
         assert!(resolving.step(Instant::now()).unwrap().is_pending());
         // If the step had waited for the system's resolver, there would be name servers to wait for now, for some time.
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         resolving.waits(&mut waits);
         assert_eq!((waits.descriptors().len(), waits.deadline()), (1, None));
 
@@ -201,7 +201,7 @@ fn a_server_that_came_back_meanwhile_is_asked_by_the_system_again() {
         // Until the name servers are asked: then there is a time for it.
         let again = loop {
             assert!(resolving.step(Instant::now()).unwrap().is_pending());
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             resolving.waits(&mut waits);
             match waits.deadline() {
                 Some(time) => break time,
@@ -280,7 +280,7 @@ fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
         let mut held = Vec::new();
         for resolving in &mut many {
             assert!(resolving.step(Instant::now()).unwrap().is_pending());
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             resolving.waits(&mut waits);
             held.push(waits.descriptors()[0].0.try_clone_to_owned().unwrap());
         }
@@ -394,7 +394,7 @@ fn an_inquiry_says_what_the_configured_servers_know_and_needs_some() {
                 if let Poll::Ready(existence) = inquiry.step(Instant::now()) {
                     break existence;
                 }
-                let mut waits = Waits::default();
+                let mut waits = PollSet::default();
                 inquiry.waits(&mut waits);
                 waits.until(deadline);
                 wait_any(&waits).unwrap();
@@ -452,9 +452,9 @@ fn finish(resolving: &mut Resolving) -> Result<Vec<SocketAddr>, ResolveError> {
     }
 }
 
-/// Waits for what it waits for, and for nothing else.
+/// PollSet for what it waits for, and for nothing else.
 fn wait(resolving: &Resolving, deadline: Instant) {
-    let mut waits = Waits::default();
+    let mut waits = PollSet::default();
     resolving.waits(&mut waits);
     let until = waits.deadline().map_or(deadline, |until| until.min(deadline));
     let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap();

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use dugong_http::Origin;
-use dugong_http::transport::{Existence, Inquiry, Waits, wait_any};
+use dugong_http::transport::{Existence, Inquiry, PollSet, wait_any};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -44,7 +44,7 @@ pub(crate) fn ask_name_servers(py: Python<'_>, host: &str) -> PyResult<Option<&'
         }
         py.check_signals()?;
         let waited = py.detach(|| {
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             inquiry.waits(&mut waits);
             waits.until(Instant::now() + LOOK_FOR_SIGNALS);
             wait_any(&waits)

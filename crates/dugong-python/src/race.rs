@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use dugong_http::step::Interest;
-use dugong_http::transport::{Address, Connecting, Socket, Waits};
+use dugong_http::transport::{Address, Connecting, PollSet, Socket};
 
 /// Attempts to connect to the addresses of a host (statement 7.5).
 pub(crate) struct Race {
@@ -86,7 +86,7 @@ impl Race {
             };
             match self.order {
                 Order::Beside => {
-                    let mut waits = Waits::default();
+                    let mut waits = PollSet::default();
                     self.connecting.waits(&mut waits);
                     self.until = waits.deadline();
                     return Ok(Poll::Pending);
@@ -116,7 +116,7 @@ impl Race {
 
     /// What has to be ready, and for what.
     pub(crate) fn waits_for(&mut self) -> Option<(Attempts, Interest)> {
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         self.connecting.waits(&mut waits);
         let on = match waits.descriptors() {
             [] => return None,

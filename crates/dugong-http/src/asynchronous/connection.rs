@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use dugong_net::{BaseStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::response::Reader;
@@ -20,7 +20,7 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{Carrier, Connect, Established, Origin, Socket, TransferTimeouts, WaitingFor, Waits};
+use crate::transport::{Connect, Established, Origin, PollSet, Socket, WaitingFor};
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
 ///
@@ -61,8 +61,8 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     /// As for [`Config::over`].
     pub async fn over(config: &Config, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Self, Error> {
-        let carrier = Carrier::Socket(Arc::new(Socket::new(socket).map_err(Error::Socket)?));
-        establish(Connect::over(config, origin, carrier, Instant::now())?, config).await
+        let base = BaseStream::from(Socket::new(socket).map_err(Error::Socket)?);
+        establish(Connect::over(config, origin, base, Instant::now())?, config).await
     }
 
     /// Uses a stream that the caller brings. What is at its other end speaks for `origin`, over TLS if that is secure.
@@ -191,7 +191,7 @@ impl<R: Runtime> Connection<R> {
         self.sending.half().content_left()
     }
 
-    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// PollSet for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
     ///
     /// # Errors
     /// As for [the blocking one](crate::Connection::wait_for_continue).
@@ -342,7 +342,7 @@ async fn establish_over<R: Runtime>(
             if let Poll::Ready(established) = connect.step_over(&mut plain.polled(cx, None, Asks::Runtime), Instant::now())? {
                 return Poll::Ready(Ok::<_, Error>(established));
             }
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             connect.waits(&mut waits);
             let Some(at) = waits.deadline() else { return Poll::Pending };
             std::task::ready!(timer.get_or_insert_with(|| Box::pin(R::timer(at))).as_mut().poll(cx));
@@ -362,7 +362,7 @@ struct Ready<R: Runtime> {
 
 impl<R: Runtime> Ready<R> {
     fn any(connect: &Connect) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<R>> {
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         connect.waits(&mut waits);
         let register = |(descriptor, interest): &(std::os::fd::BorrowedFd<'_>, _)| {
             Ok((R::register(descriptor.try_clone_to_owned()?)?, *interest))

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::runtime::{Attempt, Direction, PollStream, Runtime};
+use crate::connecting::transport::WireLayers;
 use crate::halves::{Ending, Side};
 use crate::step::{Interest, Progress};
-use crate::transport::{Layers, Stream, Transport as Descriptor};
+use crate::transport::{Stream, Transport as Descriptor};
 
 /// A connection on which HTTP can be spoken: a socket that the runtime watches, or a stream of the caller's, and TLS over it if
 /// the server wants that.
@@ -29,7 +30,7 @@ enum Way<R: Runtime> {
 struct Brought {
     /// The lock is held for a call that does not wait.
     stream: Mutex<Box<dyn PollStream>>,
-    layers: Option<Box<Layers>>,
+    layers: Option<Box<WireLayers>>,
     /// Closed at this end.
     is_closed: AtomicBool,
 }
@@ -41,20 +42,20 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// A stream of the caller's, and what is over it.
-    pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<Layers>>) -> Self {
+    pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<WireLayers>>) -> Self {
         let brought = Brought { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
         Transport { way: Way::Brought(Box::new(brought)) }
     }
 
     /// The same stream of the caller's, with something over it.
-    pub(super) fn with(mut self, over: Option<Box<Layers>>) -> Self {
+    pub(super) fn with(mut self, over: Option<Box<WireLayers>>) -> Self {
         if let Way::Brought(brought) = &mut self.way {
             brought.layers = over;
         }
         self
     }
 
-    fn layers(&self) -> Option<&Layers> {
+    fn layers(&self) -> Option<&WireLayers> {
         match &self.way {
             Way::Socket(registered) => R::registered(registered).layers(),
             Way::Brought(brought) => brought.layers.as_deref(),
@@ -183,7 +184,7 @@ impl<R: Runtime> Ending for Transport<R> {
     fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         match &self.way {
             Way::Socket(registered) => R::registered(registered).peek(buffer),
-            Way::Brought(_) => match self.layers().and_then(Layers::session) {
+            Way::Brought(_) => match self.layers().and_then(WireLayers::session) {
                 Some(mut session) => session
                     .peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None, Asks::SystemAlone).bottom, buffer),
                 None => Ok(Progress::Needs(Interest::READ)),
@@ -215,7 +216,7 @@ impl<R: Runtime> fmt::Debug for Transport<R> {
 /// A stream for one poll: where it would have to wait, the task of the poll is woken when it need not.
 pub(super) struct Polled<'a, 'w, R: Runtime> {
     bottom: Bottom<'a, 'w, R>,
-    layers: Option<&'a Layers>,
+    layers: Option<&'a WireLayers>,
 }
 
 /// The same, without what is over it.

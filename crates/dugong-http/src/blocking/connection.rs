@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use dugong_net::{BaseStream, CallerStream, PollableStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::Pipeline;
@@ -19,9 +20,7 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
-use crate::transport::{
-    Brings, Brought, Carrier, Connect, Established, Origin, Socket, TransferTimeouts, Transport, WaitingFor, Waits, wait_any,
-};
+use crate::transport::{Connect, Established, Origin, PollSet, Socket, Transport, WaitingFor, wait_any};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -84,20 +83,20 @@ impl Config {
     /// [`connect_to`](Config::connect_to).
     pub fn over(&self, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Connection, Error> {
         let socket = Socket::new(socket).map_err(Error::Socket)?;
-        self.over_carrier(Carrier::Socket(Arc::new(socket)), origin)
+        self.over_base(socket.into(), origin)
     }
 
     /// Uses a stream that the caller brings: anything that can be read, written and polled. It is switched to non-blocking mode.
     ///
     /// # Errors
     /// As for [`over`](Config::over).
-    pub fn over_stream(&self, stream: impl Brings, origin: &Origin) -> Result<Connection, Error> {
-        let stream = Brought::new(stream).map_err(Error::Socket)?;
-        self.over_carrier(Carrier::Brought(stream), origin)
+    pub fn over_stream(&self, stream: impl PollableStream, origin: &Origin) -> Result<Connection, Error> {
+        let stream = CallerStream::new(stream).map_err(Error::Socket)?;
+        self.over_base(stream.into(), origin)
     }
 
-    fn over_carrier(&self, carrier: Carrier, origin: &Origin) -> Result<Connection, Error> {
-        establish(Connect::over(self, origin, carrier, Instant::now())?, self)
+    fn over_base(&self, base: BaseStream, origin: &Origin) -> Result<Connection, Error> {
+        establish(Connect::over(self, origin, base, Instant::now())?, self)
     }
 }
 
@@ -107,7 +106,7 @@ fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error>
         if let Poll::Ready(established) = connect.step(Instant::now())? {
             return Ok(Connection::new(established, config));
         }
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         connect.waits(&mut waits);
         match wait_any(&waits) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(Error::Socket(error)),
@@ -205,7 +204,7 @@ impl Connection {
         self.sending.half().content_left()
     }
 
-    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// PollSet for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
     ///
     /// # Errors
     /// `Local(ReadFirst)` if responses to earlier requests are unread, `Local(NoContentDue)` if the last request has no content
@@ -319,7 +318,7 @@ impl Connection {
     }
 }
 
-/// Waits for the first response after a pause without trying to read it first.
+/// PollSet for the first response after a pause without trying to read it first.
 fn wait_quietly(connection: &mut Connection) -> Result<(), Error> {
     let (mut duplex, mut transport, patience) = connection.duplex();
     let waited = match duplex.write_pending(&mut transport) {

@@ -15,10 +15,12 @@ pub use split::{RequestHalf, ResponseHalf};
 use std::net::Shutdown;
 use std::time::Instant;
 
+use dugong_net::{Expiry, wait_uninterrupted};
+
 use crate::error::Error;
 use crate::patience::{Patience, more_exactly};
 use crate::step::{Duplex, Interest, Progress, Shared};
-use crate::transport::{Expiry, Transport, WaitingFor, wait_uninterrupted};
+use crate::transport::{Transport, WaitingFor};
 
 /// Runs a step to its end, waiting as long as `patience` says each time that it has to.
 fn drive<T>(

@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
 
+use dugong_net::Expiry;
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::response::Reader;
@@ -15,7 +16,7 @@ use crate::halves::{Ending, Ends};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
-use crate::transport::{Expiry, Transport, WaitingFor};
+use crate::transport::{Transport, WaitingFor};
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
 /// server will stop taking requests some time.

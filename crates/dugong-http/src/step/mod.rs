@@ -29,12 +29,12 @@
 //! # Ok::<(), dugong_http::Error>(())
 //! ```
 
-use std::ops::BitOr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use bytes::Bytes;
+use dugong_net::Proxy;
 use dugong_proto::{CloseReason, Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 #[cfg(feature = "async")]
@@ -42,7 +42,6 @@ use crate::buffers::{self, Kind};
 use crate::config::Config;
 use crate::error::{Error, Requests, is_of_tls};
 use crate::events::{Event, Observer};
-use crate::transport::Proxy;
 
 mod changed;
 mod in_flight;
@@ -50,60 +49,11 @@ mod receive;
 mod send;
 
 use changed::Changed;
+pub use dugong_net::{Interest, Progress};
 pub use dugong_proto::HeadKind;
 pub use in_flight::InFlight;
 pub use receive::BYPASS_MIN;
 pub use send::Continue;
-
-/// What became of one step of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress<T> {
-    /// It is done.
-    Done(T),
-    /// It cannot go on until the stream is ready for this.
-    Needs(Interest),
-}
-
-impl<T> Progress<T> {
-    /// The same, with something else made of the result.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Progress<U> {
-        match self {
-            Progress::Done(value) => Progress::Done(make(value)),
-            Progress::Needs(interest) => Progress::Needs(interest),
-        }
-    }
-}
-
-/// What a stream has to be ready for: reading, writing, or either of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest(u8);
-
-impl Interest {
-    /// Something to read, or the end of the stream.
-    pub const READ: Interest = Interest(1);
-    /// Room to write.
-    pub const WRITE: Interest = Interest(2);
-
-    /// Whether this is about reading.
-    #[must_use]
-    pub fn reads(self) -> bool {
-        self.0 & 1 != 0
-    }
-
-    /// Whether this is about writing.
-    #[must_use]
-    pub fn writes(self) -> bool {
-        self.0 & 2 != 0
-    }
-}
-
-impl BitOr for Interest {
-    type Output = Interest;
-
-    fn bitor(self, other: Interest) -> Interest {
-        Interest(self.0 | other.0)
-    }
-}
 
 /// What the sender of a connection owns.
 #[derive(Debug)]

@@ -73,7 +73,7 @@ impl Config {
         block_on(asynchronous::Connection::connect_with(&self.0, origin)).map(Connection)
     }
 
-    pub(crate) fn over_stream(&self, stream: impl real::transport::Brings, origin: &Origin) -> Result<Connection, Error> {
+    pub(crate) fn over_stream(&self, stream: impl real::transport::PollableStream, origin: &Origin) -> Result<Connection, Error> {
         block_on(async {
             let copy = stream.as_fd().try_clone_to_owned().and_then(|copy| {
                 rustix::io::ioctl_fionbio(&copy, true)?;

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use dugong_http::step::Progress;
-use dugong_http::transport::{Connect, Proxy, SocksError, SocksReply, Stream, Transport, Waits, wait, wait_any};
+use dugong_http::transport::{Connect, PollSet, Proxy, SocksError, SocksReply, Stream, Transport, wait, wait_any};
 use dugong_http::{Connection, Error, Request};
 use dugong_origin::{Origin, document};
 
@@ -183,7 +183,7 @@ fn what_the_origin_says_first_is_not_lost() {
         if let Poll::Ready(established) = connect.step(Instant::now()).unwrap() {
             break established.transport;
         }
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         connect.waits(&mut waits);
         wait_any(&waits).unwrap();
     };

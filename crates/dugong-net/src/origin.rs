@@ -5,18 +5,19 @@ use std::fmt;
 
 use http::Uri;
 
-use super::{ResolveError, host_name};
+use crate::names::host_name;
+use crate::names::resolve::ResolveError;
 
 /// The origin of a resource: a scheme, a host and a port (RFC 9110 §4.3.1).
 ///
 /// ```
-/// use dugong_http::Origin;
+/// use dugong_net::Origin;
 /// let (origin, target) = Origin::of_url("https://example.org/a?b=c")?;
 /// assert_eq!((origin.host(), origin.port(), &*target), ("example.org", 443, "/a?b=c"));
 /// assert_eq!(origin, Origin::https("example.org", 443));
 /// assert_eq!(origin.host_field(), "example.org");
 /// assert!(Origin::of_url("ftp://example.org/").is_err());
-/// # Ok::<(), dugong_http::InvalidUrl>(())
+/// # Ok::<(), dugong_net::InvalidUrl>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -33,7 +34,9 @@ pub struct InvalidUrl {
 }
 
 impl InvalidUrl {
-    pub(super) fn new(url: &str, why: &'static str) -> Self {
+    /// Says of `url` why it cannot be used.
+    #[must_use]
+    pub fn new(url: &str, why: &'static str) -> Self {
         InvalidUrl { url: without_user_information(url), why }
     }
 }
@@ -73,14 +76,14 @@ impl Origin {
     /// The origin at a host and a port, `https` if it is `secure`.
     ///
     /// ```
-    /// use dugong_http::Origin;
+    /// use dugong_net::Origin;
     /// assert_eq!(Origin::new(false, "b\u{fc}cher.example", 80)?.host(), "xn--bcher-kva.example");
     /// let error = Origin::new(false, "example.org:80", 80).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
     ///     r#""example.org:80" is not the name of a host: a port stands behind it; give the port by itself"#
     /// );
-    /// # Ok::<(), dugong_http::transport::ResolveError>(())
+    /// # Ok::<(), dugong_net::ResolveError>(())
     /// ```
     ///
     /// # Errors
@@ -156,6 +159,15 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.host_field())
+    }
+}
+
+/// The origin of an absolute URI.
+impl TryFrom<&Uri> for Origin {
+    type Error = InvalidUrl;
+
+    fn try_from(uri: &Uri) -> Result<Self, InvalidUrl> {
+        Ok(Origin::of_url(&uri.to_string())?.0)
     }
 }
 
@@ -281,23 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_host_is_refused_when_connecting() {
-        for (host, why) in [("a b", "it contains ' '"), ("", "it is empty"), ("http://h", "it is a URL; give the host alone")] {
-            let error = crate::Config::new().connect_to(&Origin::http(host, 80)).unwrap_err();
-            assert_eq!(error.to_string(), format!("{host:?} is not the name of a host: {why}"));
-            assert!(!error.is_temporary());
-        }
-    }
-
-    #[test]
     fn the_zone_of_an_address_is_nothing_for_the_server() {
         assert_eq!(Origin::http("fe80::1%eth0", 80).host_field(), "[fe80::1]");
         assert_eq!(Origin::https("fe80::1%eth0", 80).host_field(), "[fe80::1]:80");
         for url in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
             assert_eq!(Origin::of_url(url).unwrap().0, Origin::http("fe80::1%eth0", 80));
         }
-        let (socket, _server) = std::os::unix::net::UnixStream::pair().unwrap();
-        crate::Config::new().over(socket, &Origin::http("fe80::1%eth0", 80)).unwrap();
     }
 
     #[test]
@@ -332,18 +333,6 @@ mod tests {
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{url:?} is not a URL that can be used: ")), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_url_without_a_scheme_is_quoted_with_what_to_write() {
-        for url in ["example.org", "example.org/a b", "localhost:8080/x", "b\u{fc}cher.example", "mailto:x"] {
-            let error = crate::Connection::connect(url).unwrap_err();
-            let text = format!(
-                "{url:?} is not a URL that can be used: it does not begin with http:// or https://; \
-                 write \"http://{url}\" or \"https://{url}\""
-            );
-            assert_eq!((error.to_string(), format!("{error:#}")), (text.clone(), text));
         }
     }
 

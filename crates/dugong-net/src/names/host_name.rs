@@ -1,11 +1,11 @@
 //! What can be known of a host by looking at it: whether it is an address, can be a name, and who may be asked for it.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use idna::AsciiDenyList;
 
-use super::resolve::NotAName;
 use super::system_resolver::{Refusal, numeric};
 
 /// The address that `host` is, if it is one; an error if its zone is none of this system's.
@@ -24,7 +24,7 @@ pub(super) fn literal(host: &str, port: u16) -> Option<Result<SocketAddr, Refusa
 ///
 /// # Errors
 /// The host is neither a name nor an address.
-pub(super) fn normal(host: &str) -> Result<Cow<'_, str>, NotAName> {
+pub fn normal(host: &str) -> Result<Cow<'_, str>, NotAName> {
     if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
         && let Some(address) = ipv6(literal)
     {
@@ -52,13 +52,14 @@ pub(super) fn normal(host: &str) -> Result<Cow<'_, str>, NotAName> {
 }
 
 /// The same for what was given without a chance to refuse it: then it stays as it is, for a later step to refuse.
-pub(crate) fn normal_if_valid(host: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn normal_if_valid(host: &str) -> Cow<'_, str> {
     normal(host).unwrap_or(Cow::Borrowed(host))
 }
 
 /// Writes a name beyond ASCII with A-labels (RFC 5890 §2.3.2.1). The mapping is that of UTS #46, without its transition from IDNA
 /// 2003: `faß.de` and `fass.de` are two names, which may have two owners.
-pub(super) fn a_labels(name: &str) -> Result<Cow<'_, str>, NotAName> {
+pub(crate) fn a_labels(name: &str) -> Result<Cow<'_, str>, NotAName> {
     if name.is_ascii() {
         return Ok(name.into());
     }
@@ -67,7 +68,7 @@ pub(super) fn a_labels(name: &str) -> Result<Cow<'_, str>, NotAName> {
 }
 
 /// The address in the brackets of a URL. Its zone may be written as RFC 6874 §2 has it, or as systems do.
-pub(super) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
     let Some((address, zone)) = literal.split_once('%') else {
         return literal.parse::<Ipv6Addr>().ok().map(|_| literal.into());
     };
@@ -81,17 +82,20 @@ pub(super) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
 
 /// Returns `host` as it stands in a URL, and before a port: an IPv6 address in brackets, without its zone, which is a matter of this
 /// machine (RFC 6874 §4).
-pub(super) fn in_authority(host: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn in_authority(host: &str) -> Cow<'_, str> {
     if host.contains(':') { format!("[{}]", without_zone(host)).into() } else { host.into() }
 }
 
 /// Returns `host` without the zone that an IPv6 address may have.
-pub(super) fn without_zone(host: &str) -> &str {
+#[must_use]
+pub fn without_zone(host: &str) -> &str {
     if host.contains(':') { host.split('%').next().unwrap_or(host) } else { host }
 }
 
 /// Whether `host` has the form of an address, whatever its zone.
-pub(super) fn is_address(host: &str) -> bool {
+#[must_use]
+pub fn is_address(host: &str) -> bool {
     match host.split_once('%') {
         None => host.parse::<IpAddr>().is_ok(),
         Some((address, _)) => address.parse::<Ipv6Addr>().is_ok(),
@@ -100,7 +104,7 @@ pub(super) fn is_address(host: &str) -> bool {
 
 /// Whether `host` can be a name. What nobody should look up is kept from the resolvers, which disagree about it: some cut names,
 /// some take escapes.
-pub(super) fn check(host: &str) -> Result<(), NotAName> {
+pub(crate) fn check(host: &str) -> Result<(), NotAName> {
     // The dot of the root.
     let name = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
@@ -121,6 +125,43 @@ pub(super) fn check(host: &str) -> Result<(), NotAName> {
         return Err(NotAName::TooLong);
     }
     Ok(())
+}
+
+/// Why a host cannot be a name (RFC 1035 §2.3.4, RFC 1123 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAName {
+    /// It is empty.
+    Empty,
+    /// There is nothing before, behind or between its dots; one dot at the end is allowed.
+    EmptyLabel,
+    /// A part between dots has more than 63 bytes.
+    LabelTooLong,
+    /// It has more than 253 bytes.
+    TooLong,
+    /// This is neither a letter nor a digit, `-`, `_` or `.`.
+    Character(char),
+    /// A letter beyond ASCII in it, or the combination of letters, is none of a host name (UTS #46).
+    Encoding,
+    /// It is a URL, and not only the host of one.
+    Scheme,
+    /// A port stands behind it.
+    Port,
+}
+
+impl fmt::Display for NotAName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotAName::Empty => f.write_str("it is empty"),
+            NotAName::EmptyLabel => f.write_str("there is nothing before or between its dots"),
+            NotAName::LabelTooLong => f.write_str("it has a part of more than 63 bytes"),
+            NotAName::TooLong => f.write_str("it has more than 253 bytes"),
+            NotAName::Character(character) => write!(f, "it contains {character:?}"),
+            NotAName::Encoding => f.write_str("it contains letters that no host name has (IDNA)"),
+            NotAName::Scheme => f.write_str("it is a URL; give the host alone"),
+            NotAName::Port => f.write_str("a port stands behind it; give the port by itself"),
+        }
+    }
 }
 
 /// Who can be asked for a name when the system's resolver, which always is asked first, could not say what is the matter with it.

@@ -79,9 +79,9 @@ impl Asked {
         self.question.step(self.now)
     }
 
-    /// Waits until it is ready to go on.
+    /// PollSet until it is ready to go on.
     fn wait(&self) {
-        let mut waits = Waits::default();
+        let mut waits = PollSet::default();
         self.question.waits(&mut waits);
         let flags = |interest: Interest| if interest.reads() { PollFlags::IN } else { PollFlags::OUT };
         let mut descriptors: Vec<_> =
@@ -222,14 +222,14 @@ fn a_lost_question_is_repeated_once() {
     let mut asked = Asked::new(&[&server]);
     let first = server.question();
     assert!(asked.step().is_pending());
-    let mut waits = Waits::default();
+    let mut waits = PollSet::default();
     asked.question.waits(&mut waits);
     assert_eq!(waits.deadline(), Some(asked.now + LIMIT / 2));
     asked.now += LIMIT / 2;
     assert!(asked.step().is_pending());
     assert_eq!(server.question(), first);
     assert!(asked.step().is_pending());
-    let mut waits = Waits::default();
+    let mut waits = PollSet::default();
     asked.question.waits(&mut waits);
     assert_eq!(waits.deadline(), Some(asked.now + LIMIT / 2));
     asked.now += LIMIT / 2;

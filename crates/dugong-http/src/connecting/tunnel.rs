@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+use dugong_net::{Progress, Proxy, Stream, host_name};
 use dugong_proto::{Fields, Method, Misuse, RequestHead};
 
-use super::{Proxy, Refusal};
+use super::refusal::Refusal;
 use crate::config::Config;
 use crate::error::Error;
 use crate::request::Request;
-use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::{Stream, host_name};
+use crate::step::{Duplex, Receiving, Sending, Shared};
 
 /// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
 /// between the two ends: not a byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
@@ -157,8 +157,8 @@ impl std::error::Error for TunnelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Interest;
-    use crate::transport::scripted::{Cue, Scripted};
+    use dugong_net::Interest;
+    use dugong_net::scripted::{Cue, Scripted};
 
     fn open(answer: &[u8]) -> (Result<Progress<()>, TunnelError>, Scripted) {
         let mut stream = Scripted::default();

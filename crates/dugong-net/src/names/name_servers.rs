@@ -11,9 +11,9 @@ use std::{env, fs};
 use hickory_proto::rr::{Name, RecordType};
 use resolv_conf::{Config, ScopedIp};
 
-use super::Waits;
 use super::host_name::literal;
 use super::question::{Answer, Question, ServerFailure, Servers};
+use crate::poll_set::PollSet;
 
 /// What the name servers know of a name.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Asking {
     }
 
     /// What it waits for.
-    pub(super) fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub(super) fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         if let Some((.., question)) = &self.current {
             question.waits(waits);
         }

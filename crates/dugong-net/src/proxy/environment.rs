@@ -3,10 +3,44 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use super::{InvalidProxy, Proxy, ProxyFault, host_name};
+use super::{InvalidProxy, Proxy, ProxyFault};
+use crate::names::host_name;
 
-/// What [`Proxy::from_variables`] says.
-pub(super) fn proxy_for(
+impl Proxy {
+    /// The proxy that the environment names for an origin, if it names one. `secure` says whether the origin is spoken to over TLS;
+    /// `host` is a name, or an address without brackets.
+    ///
+    /// Much as for curl, which does not know `HTTP_PROXY`: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
+    /// nothing more specific; each is looked for in lower case, then in capitals; an empty value is none. `HTTP_PROXY` in
+    /// capitals does not count in a CGI program (where `REQUEST_METHOD` is set), since there the client of the web server sets it
+    /// with the field `Proxy`.
+    ///
+    /// `no_proxy` lists origins that are reached without a proxy, with commas or blanks between them: `*` for all; a name,
+    /// which includes its subdomains, with or without `.` or `*.` before it; an address, IPv6 also in brackets; a block of addresses
+    /// such as `10.0.0.0/8`. Behind a name or an address `:` and a port may stand: then it is that port alone. What is none
+    /// of these is passed over. Names are compared as they are written: a block does not match a name that has an address in it.
+    ///
+    /// # Errors
+    /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
+    pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
+        Proxy::from_variables(secure, host, port, std::env::var_os)
+    }
+
+    /// The same for an environment in which `lookup` finds the variables: for programs that let options take the place of some.
+    ///
+    /// # Errors
+    /// As for [`from_environment`](Proxy::from_environment).
+    pub fn from_variables(
+        secure: bool,
+        host: &str,
+        port: u16,
+        lookup: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Option<Self>, InvalidProxy> {
+        proxy_for(secure, host, port, lookup)
+    }
+}
+
+fn proxy_for(
     secure: bool,
     host: &str,
     port: u16,
@@ -16,7 +50,7 @@ pub(super) fn proxy_for(
         let found = names.iter().find_map(|&name| lookup(name).filter(|value| !value.is_empty()).map(|value| (name, value)));
         found.map(|(name, value)| match value.into_string() {
             Ok(text) => Ok((name, text)),
-            Err(_) => Err(InvalidProxy { variable: Some(name), fault: ProxyFault::Encoding }),
+            Err(_) => Err(InvalidProxy::from(ProxyFault::Encoding).in_variable(name)),
         })
     };
     let names: &[&str] = match (secure, lookup("REQUEST_METHOD")) {
@@ -31,7 +65,7 @@ pub(super) fn proxy_for(
         return Ok(None);
     }
     let (variable, url) = proxy?;
-    Proxy::new(&url).map(Some).map_err(|error| InvalidProxy { variable: Some(variable), ..error })
+    Proxy::new(&url).map(Some).map_err(|error| error.in_variable(variable))
 }
 
 /// Whether an origin is in a list of those that are reached without a proxy.

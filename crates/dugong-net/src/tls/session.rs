@@ -10,8 +10,9 @@ use rustls::{ClientConnection, HandshakeKind, ProtocolVersion};
 use super::config::Tls;
 use super::error::{Cause, NoCloseNotify, TlsError, TlsFailure};
 use super::verify::{Seen, watch};
-use crate::step::{Interest, Progress};
-use crate::transport::{Stream, host_name};
+use crate::names::host_name;
+use crate::need::{Interest, Progress};
+use crate::stream::Stream;
 
 /// A TLS session of a client, over a stream that somebody else owns: each method takes the stream as its argument, never waits, and
 /// says what it needs.

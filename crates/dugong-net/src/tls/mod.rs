@@ -4,9 +4,8 @@
 //!
 //! ```no_run
 //! use std::net::TcpStream;
-//! use dugong_http::step::Progress;
-//! use dugong_http::transport::Socket;
-//! use dugong_http::transport::tls::{Session, Tls};
+//! use dugong_net::tls::{Session, Tls};
+//! use dugong_net::{Progress, Socket};
 //!
 //! let tls = Tls::new(); // trusts whom the platform trusts
 //! let socket = Socket::new(TcpStream::connect("example.org:443")?)?;

@@ -1,33 +1,23 @@
 //! Proxies: where one is, and what it asks of those who use it.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::host_name;
+use crate::names::host_name;
 
 mod environment;
-mod refusal;
-#[cfg(feature = "socks")]
-mod socks;
-mod tunnel;
-
-pub use refusal::Refusal;
-#[cfg(feature = "socks")]
-pub use socks::{Socks, SocksError, SocksReply};
-pub use tunnel::{Tunnel, TunnelError};
 
 /// A proxy: how it is spoken to, its host and port, and perhaps credentials, which are never shown.
 ///
 /// ```
-/// use dugong_http::transport::{Proxy, ProxyKind};
+/// use dugong_net::{Proxy, ProxyKind};
 /// let proxy = Proxy::new("http://user:pass%20word@proxy.example:3128")?;
 /// assert_eq!((proxy.kind(), proxy.host(), proxy.port()), (ProxyKind::Http, "proxy.example", 3128));
 /// assert_eq!(proxy.to_string(), "http://proxy.example:3128");
-/// # Ok::<(), dugong_http::transport::InvalidProxy>(())
+/// # Ok::<(), dugong_net::InvalidProxy>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -136,38 +126,6 @@ impl Proxy {
         Ok(Proxy { credentials: Some(Credentials { user: user.into(), password: password.into() }), ..self })
     }
 
-    /// The proxy that the environment names for an origin, if it names one. `secure` says whether the origin is spoken to over TLS;
-    /// `host` is a name, or an address without brackets.
-    ///
-    /// Much as for curl, which does not know `HTTP_PROXY`: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
-    /// nothing more specific; each is looked for in lower case, then in capitals; an empty value is none. `HTTP_PROXY` in
-    /// capitals does not count in a CGI program (where `REQUEST_METHOD` is set), since there the client of the web server sets it
-    /// with the field `Proxy`.
-    ///
-    /// `no_proxy` lists origins that are reached without a proxy, with commas or blanks between them: `*` for all; a name,
-    /// which includes its subdomains, with or without `.` or `*.` before it; an address, IPv6 also in brackets; a block of addresses
-    /// such as `10.0.0.0/8`. Behind a name or an address `:` and a port may stand: then it is that port alone. What is none
-    /// of these is passed over. Names are compared as they are written: a block does not match a name that has an address in it.
-    ///
-    /// # Errors
-    /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
-    pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
-        Proxy::from_variables(secure, host, port, std::env::var_os)
-    }
-
-    /// The same for an environment in which `lookup` finds the variables: for programs that let options take the place of some.
-    ///
-    /// # Errors
-    /// As for [`from_environment`](Proxy::from_environment).
-    pub fn from_variables(
-        secure: bool,
-        host: &str,
-        port: u16,
-        lookup: impl Fn(&'static str) -> Option<OsString>,
-    ) -> Result<Option<Self>, InvalidProxy> {
-        environment::proxy_for(secure, host, port, lookup)
-    }
-
     /// What it speaks.
     #[must_use]
     pub fn kind(&self) -> ProxyKind {
@@ -192,8 +150,15 @@ impl Proxy {
         self.credentials.is_some()
     }
 
+    /// The user name and the password, if there are any.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(&str, &str)> {
+        self.credentials.as_ref().map(|Credentials { user, password }| (&**user, &**password))
+    }
+
     /// The value of Proxy-Authorization, if there are credentials: Basic (RFC 7617), with UTF-8 as the encoding.
-    pub(crate) fn authorization(&self) -> Option<String> {
+    #[must_use]
+    pub fn authorization(&self) -> Option<String> {
         let Credentials { user, password } = self.credentials.as_ref()?;
         Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
@@ -294,6 +259,13 @@ impl InvalidProxy {
     #[must_use]
     pub fn fault(&self) -> ProxyFault {
         self.fault
+    }
+}
+
+impl InvalidProxy {
+    /// The same, found in a variable of the environment.
+    pub(super) fn in_variable(self, variable: &'static str) -> Self {
+        InvalidProxy { variable: Some(variable), ..self }
     }
 }
 

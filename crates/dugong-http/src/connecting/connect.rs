@@ -7,21 +7,25 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-#[cfg(feature = "socks")]
-use super::Socks;
-#[cfg(feature = "async")]
-use super::carrier::Layers;
-use super::carrier::{Carrier, Traced};
-use super::deadline::{Expiry, TimeLimit, WaitingFor};
-use super::tls::Session;
-use super::{
-    Connecting, InvalidUrl, Origin, Proxy, ProxyKind, ResolveError, Resolving, Socket, Stream, Transport, Tunnel, Waits,
-    host_name,
+#[cfg(feature = "rustls")]
+use dugong_net::tls::Session;
+use dugong_net::{
+    AttemptEvent, BaseStream, Connecting, Expiry, Interest, InvalidUrl, Origin, PollSet, Progress, Proxy, ProxyKind,
+    ResolveError, Resolving, Socket, Stream, TimeLimit, WaitingFor, host_name,
 };
+
+#[cfg(feature = "socks")]
+use super::socks::Socks;
+#[cfg(feature = "async")]
+use super::transport::WireLayers;
+use super::transport::{Traced, Transport};
+use super::tunnel::Tunnel;
+#[cfg(not(feature = "rustls"))]
+use super::without_tls::Session;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
-use crate::step::{Interest, Progress, Receiving, Sending, Shared};
+use crate::step::{Receiving, Sending, Shared};
 use crate::trace::{TraceWriter, WireTrace};
 
 /// A connection that is being made, step by step.
@@ -34,7 +38,7 @@ use crate::trace::{TraceWriter, WireTrace};
 /// # let port = server.address().port();
 /// use std::task::Poll;
 /// use std::time::Instant;
-/// use dugong_http::transport::{Connect, Origin, Waits, wait_any};
+/// use dugong_http::transport::{Connect, Origin, PollSet, wait_any};
 /// use dugong_http::Config;
 ///
 /// let mut connect = Connect::new(&Config::new(), &Origin::http("127.0.0.1", port), Instant::now())?;
@@ -42,7 +46,7 @@ use crate::trace::{TraceWriter, WireTrace};
 ///     if let Poll::Ready(established) = connect.step(Instant::now())? {
 ///         break established;
 ///     }
-///     let mut waits = Waits::default();
+///     let mut waits = PollSet::default();
 ///     connect.waits(&mut waits);
 ///     wait_any(&waits)?; // or however else
 /// };
@@ -87,7 +91,7 @@ pub struct Established<T = Transport> {
 
 /// What there is at the end.
 struct Pieces {
-    carrier: Option<Carrier>,
+    base: Option<BaseStream>,
     session: Option<Session>,
 }
 
@@ -95,17 +99,17 @@ enum Stage {
     Begin,
     Name(Resolving),
     Tcp(Connecting),
-    Tunnel(Box<Tunnel>, Carrier),
+    Tunnel(Box<Tunnel>, BaseStream),
     /// The addresses of the origin, for a SOCKS proxy that resolves no names.
     #[cfg(feature = "socks")]
-    SocksName(Resolving, Carrier),
+    SocksName(Resolving, BaseStream),
     #[cfg(feature = "socks")]
-    Socks(Box<Socks>, Carrier),
-    /// Without a carrier, the stream is an argument of each step.
+    Socks(Box<Socks>, BaseStream),
+    /// Without a base, the stream is an argument of each step.
     #[cfg(feature = "rustls")]
-    Handshake(Box<Session>, Option<Carrier>),
+    Handshake(Box<Session>, Option<BaseStream>),
     /// The stream is there, and nothing is to be done on it before HTTP is spoken.
-    Ready(Option<Carrier>),
+    Ready(Option<BaseStream>),
     Over,
 }
 
@@ -129,9 +133,9 @@ impl Connect {
     ///
     /// # Errors
     /// As for [`new`](Connect::new).
-    pub(crate) fn over(config: &Config, origin: &Origin, carrier: Carrier, now: Instant) -> Result<Self, Error> {
+    pub(crate) fn over(config: &Config, origin: &Origin, base: BaseStream, now: Instant) -> Result<Self, Error> {
         let mut connect = Connect::begin(config, origin, None, now)?;
-        connect.stage = connect.secure(Some(carrier), now)?;
+        connect.stage = connect.secure(Some(base), now)?;
         Ok(connect)
     }
 
@@ -197,9 +201,9 @@ impl Connect {
     /// If it was at its end before.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
         let ready = self.checked(&mut Nothing, now)?;
-        Ok(ready.map(|Pieces { carrier, session }| {
-            let carrier = carrier.expect("the stream is not an argument");
-            let transport = Transport::new(carrier, session, self.trace.take());
+        Ok(ready.map(|Pieces { base, session }| {
+            let base = base.expect("the stream is not an argument");
+            let transport = Transport::new(base, session, self.trace.take());
             self.established(transport)
         }))
     }
@@ -211,10 +215,10 @@ impl Connect {
         &mut self,
         stream: &mut impl Stream,
         now: Instant,
-    ) -> Result<Poll<Established<Option<Box<Layers>>>>, Error> {
+    ) -> Result<Poll<Established<Option<Box<WireLayers>>>>, Error> {
         let ready = self.checked(stream, now)?;
         Ok(ready.map(|Pieces { session, .. }| {
-            let layers = Layers::of(session, self.trace.take());
+            let layers = WireLayers::of(session, self.trace.take());
             self.established(layers)
         }))
     }
@@ -242,8 +246,8 @@ impl Connect {
                 Stage::Name(mut resolving) => match resolving.step(now)? {
                     Poll::Pending => return self.pending(Stage::Name(resolving)),
                     Poll::Ready(addresses) => {
-                        let (host, port) = self.next_host();
-                        if host_name::literal(host, port).is_none() {
+                        let (host, _) = self.next_host();
+                        if !host_name::is_address(host) {
                             self.tell(&Event::Resolved { host, addresses: &addresses });
                         }
                         self.tcp(Connecting::new(addresses), now)
@@ -254,41 +258,39 @@ impl Connect {
                     Ok(Poll::Ready(socket)) => self.after_tcp(socket, now)?,
                     Err(source) => return Err(Error::Connect { to: self.target().into(), source }),
                 },
-                Stage::Tunnel(mut tunnel, carrier) => {
-                    match tunnel.step(&mut Traced { carrier: &carrier, trace: self.trace.as_ref() }) {
-                        Ok(Progress::Needs(interest)) => {
-                            self.needs = interest;
-                            return self.pending(Stage::Tunnel(tunnel, carrier));
-                        }
-                        Ok(Progress::Done(())) => {
-                            self.tell(&Event::Tunneled);
-                            self.secure(Some(carrier), now)?
-                        }
-                        Err(source) => {
-                            let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
-                            return Err(Error::Tunnel { proxy, to, source: Box::new(source) });
-                        }
+                Stage::Tunnel(mut tunnel, base) => match tunnel.step(&mut Traced { base: &base, trace: self.trace.as_ref() }) {
+                    Ok(Progress::Needs(interest)) => {
+                        self.needs = interest;
+                        return self.pending(Stage::Tunnel(tunnel, base));
                     }
-                }
+                    Ok(Progress::Done(())) => {
+                        self.tell(&Event::Tunneled);
+                        self.secure(Some(base), now)?
+                    }
+                    Err(source) => {
+                        let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
+                        return Err(Error::Tunnel { proxy, to, source: Box::new(source) });
+                    }
+                },
                 #[cfg(feature = "socks")]
-                Stage::SocksName(mut resolving, carrier) => match resolving.step(now)? {
-                    Poll::Pending => return self.pending(Stage::SocksName(resolving, carrier)),
+                Stage::SocksName(mut resolving, base) => match resolving.step(now)? {
+                    Poll::Pending => return self.pending(Stage::SocksName(resolving, base)),
                     Poll::Ready(addresses) => {
                         self.tell(&Event::Resolved { host: self.origin.host(), addresses: &addresses });
                         self.enter(WaitingFor::Handshake, now);
                         let first = addresses.first().expect("a name without addresses is an error");
-                        self.ask_socks(&first.ip().to_string(), carrier)?
+                        self.ask_socks(&first.ip().to_string(), base)?
                     }
                 },
                 #[cfg(feature = "socks")]
-                Stage::Socks(mut socks, carrier) => match socks.step(&mut &carrier) {
+                Stage::Socks(mut socks, base) => match socks.step(&mut &base) {
                     Ok(Progress::Needs(interest)) => {
                         self.needs = interest;
-                        return self.pending(Stage::Socks(socks, carrier));
+                        return self.pending(Stage::Socks(socks, base));
                     }
                     Ok(Progress::Done(())) => {
                         self.tell(&Event::Tunneled);
-                        self.secure(Some(carrier), now)?
+                        self.secure(Some(base), now)?
                     }
                     Err(source) => {
                         let (proxy, to) = (self.proxy_name().into(), self.origin_name().into());
@@ -296,10 +298,10 @@ impl Connect {
                     }
                 },
                 #[cfg(feature = "rustls")]
-                Stage::Handshake(mut session, carrier) => match shake_hands(&mut session, &carrier, stream) {
+                Stage::Handshake(mut session, base) => match shake_hands(&mut session, &base, stream) {
                     Ok(Progress::Needs(interest)) => {
                         self.needs = interest;
-                        return self.pending(Stage::Handshake(session, carrier));
+                        return self.pending(Stage::Handshake(session, base));
                     }
                     Ok(Progress::Done(())) => {
                         let (version, cipher_suite) = (session.version(), session.cipher_suite());
@@ -307,11 +309,11 @@ impl Connect {
                             version: version.unwrap_or_default(),
                             cipher_suite: cipher_suite.unwrap_or_default(),
                         });
-                        return Ok(Poll::Ready(Pieces { carrier, session: Some(*session) }));
+                        return Ok(Poll::Ready(Pieces { base, session: Some(*session) }));
                     }
                     Err(source) => return Err(Error::Tls { source: Box::new(source), requests: None }),
                 },
-                Stage::Ready(carrier) => return Ok(Poll::Ready(Pieces { carrier, session: None })),
+                Stage::Ready(base) => return Ok(Poll::Ready(Pieces { base, session: None })),
                 Stage::Over => panic!("connecting has come to its end before"),
             };
         }
@@ -340,7 +342,7 @@ impl Connect {
             let addresses = addresses.clone();
             return self.tcp(Connecting::new(addresses), now);
         }
-        if host_name::literal(host, port).is_none() {
+        if !host_name::is_address(host) {
             self.tell(&Event::Resolving { host });
         }
         let resolving = Resolving::new(host, port, self.off_thread);
@@ -350,60 +352,69 @@ impl Connect {
 
     fn tcp(&mut self, connecting: Connecting, now: Instant) -> Stage {
         self.enter(WaitingFor::Connection, now);
-        Stage::Tcp(connecting.with(self.config.socket.clone(), self.observer.clone()))
+        let mut connecting = connecting.options(self.config.socket.clone());
+        if let Some(observer) = self.observer.clone() {
+            connecting = connecting.observe(move |event| match event {
+                AttemptEvent::Begins { address } => observer.tell(&Event::Connecting { address }),
+                AttemptEvent::Failed { address, error } => observer.tell(&Event::ConnectFailed { address, error }),
+                _ => {}
+            });
+        }
+        Stage::Tcp(connecting)
     }
 
     /// The socket is connected: a tunnel, TLS, or nothing more.
     fn after_tcp(&mut self, socket: Arc<Socket>, now: Instant) -> Result<Stage, Error> {
         self.tell(&Event::Connected { peer: socket.peer_address().ok().flatten(), local: socket.local_address().ok().flatten() });
         self.enter(WaitingFor::Handshake, now);
-        let carrier = Carrier::Socket(socket);
-        let Some(proxy) = &self.proxy else { return self.secure(Some(carrier), now) };
+        let base = BaseStream::Socket(socket);
+        let Some(proxy) = &self.proxy else { return self.secure(Some(base), now) };
         let (host, port) = (self.origin.host(), self.origin.port());
         match proxy.kind() {
-            ProxyKind::Http if !self.origin.is_secure() => self.secure(Some(carrier), now),
+            ProxyKind::Http if !self.origin.is_secure() => self.secure(Some(base), now),
             ProxyKind::Http => {
                 self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
-                Ok(Stage::Tunnel(Box::new(Tunnel::through(proxy, host, port)?), carrier))
+                Ok(Stage::Tunnel(Box::new(Tunnel::through(proxy, host, port)?), base))
             }
-            ProxyKind::Socks5 { remote_names } => self.socks(remote_names, carrier, now),
+            ProxyKind::Socks5 { remote_names } => self.socks(remote_names, base, now),
+            _ => unreachable!("the crates are of one version"),
         }
     }
 
     /// The socket leads to a SOCKS proxy, which is told a name or an address.
     #[cfg(feature = "socks")]
-    fn socks(&mut self, remote_names: bool, carrier: Carrier, now: Instant) -> Result<Stage, Error> {
+    fn socks(&mut self, remote_names: bool, base: BaseStream, now: Instant) -> Result<Stage, Error> {
         let (host, port) = (self.origin.host(), self.origin.port());
         if remote_names || host_name::is_address(host) {
-            return self.ask_socks(host, carrier);
+            return self.ask_socks(host, base);
         }
         if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {
             let Some(first) = addresses.first() else {
                 return Err(ResolveError::NoAddresses { name: host.to_owned() }.into());
             };
-            return self.ask_socks(&first.ip().to_string(), carrier);
+            return self.ask_socks(&first.ip().to_string(), base);
         }
         self.tell(&Event::Resolving { host });
         let resolving = Resolving::new(host, port, self.off_thread);
         self.enter(WaitingFor::Name, now);
-        Ok(Stage::SocksName(resolving, carrier))
+        Ok(Stage::SocksName(resolving, base))
     }
 
     #[cfg(feature = "socks")]
-    fn ask_socks(&self, host: &str, carrier: Carrier) -> Result<Stage, Error> {
+    fn ask_socks(&self, host: &str, base: BaseStream) -> Result<Stage, Error> {
         let proxy = self.proxy.as_ref().expect("it is what the socket leads to");
         self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
-        Ok(Stage::Socks(Box::new(Socks::new(proxy, host, self.origin.port())?), carrier))
+        Ok(Stage::Socks(Box::new(Socks::new(proxy, host, self.origin.port())?), base))
     }
 
     #[cfg(not(feature = "socks"))]
-    fn socks(&mut self, _: bool, _: Carrier, _: Instant) -> Result<Stage, Error> {
+    fn socks(&mut self, _: bool, _: BaseStream, _: Instant) -> Result<Stage, Error> {
         unreachable!("there are no such proxies without the feature")
     }
 
     /// The stream leads to the origin.
     #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only a handshake takes time"))]
-    fn secure(&mut self, carrier: Option<Carrier>, now: Instant) -> Result<Stage, Error> {
+    fn secure(&mut self, base: Option<BaseStream>, now: Instant) -> Result<Stage, Error> {
         #[cfg(feature = "rustls")]
         if self.origin.is_secure() {
             let host = self.origin.host();
@@ -413,9 +424,9 @@ impl Connect {
             if self.phase.is_none() {
                 self.enter(WaitingFor::Handshake, now);
             }
-            return Ok(Stage::Handshake(Box::new(session), carrier));
+            return Ok(Stage::Handshake(Box::new(session), base));
         }
-        Ok(Stage::Ready(carrier))
+        Ok(Stage::Ready(base))
     }
 
     fn established<T>(&mut self, transport: T) -> Established<T> {
@@ -433,17 +444,17 @@ impl Connect {
     }
 
     /// What it waits for after `Pending`.
-    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         match &self.stage {
             Stage::Name(resolving) => resolving.waits(waits),
             Stage::Tcp(connecting) => connecting.waits(waits),
             #[cfg(feature = "socks")]
             Stage::SocksName(resolving, _) => resolving.waits(waits),
-            Stage::Tunnel(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            Stage::Tunnel(_, base) => waits.on(base.as_fd(), self.needs),
             #[cfg(feature = "socks")]
-            Stage::Socks(_, carrier) => waits.on(carrier.as_fd(), self.needs),
+            Stage::Socks(_, base) => waits.on(base.as_fd(), self.needs),
             #[cfg(feature = "rustls")]
-            Stage::Handshake(_, Some(carrier)) => waits.on(carrier.as_fd(), self.needs),
+            Stage::Handshake(_, Some(base)) => waits.on(base.as_fd(), self.needs),
             // The stream itself knows who waits for it.
             #[cfg(feature = "rustls")]
             Stage::Handshake(_, None) => {}
@@ -501,11 +512,11 @@ impl Connect {
 #[cfg(feature = "rustls")]
 fn shake_hands(
     session: &mut Session,
-    carrier: &Option<Carrier>,
+    base: &Option<BaseStream>,
     stream: &mut impl Stream,
-) -> Result<Progress<()>, super::tls::TlsError> {
-    match carrier {
-        Some(carrier) => session.handshake(&mut &*carrier),
+) -> Result<Progress<()>, dugong_net::tls::TlsError> {
+    match base {
+        Some(base) => session.handshake(&mut &*base),
         None => session.handshake(stream),
     }
 }
@@ -557,5 +568,37 @@ impl fmt::Debug for Stage {
             Stage::Ready(_) => "Ready",
             Stage::Over => "Over",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_host_is_refused_when_connecting() {
+        for (host, why) in [("a b", "it contains ' '"), ("", "it is empty"), ("http://h", "it is a URL; give the host alone")] {
+            let error = crate::Config::new().connect_to(&Origin::http(host, 80)).unwrap_err();
+            assert_eq!(error.to_string(), format!("{host:?} is not the name of a host: {why}"));
+            assert!(!error.is_temporary());
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_scheme_is_quoted_with_what_to_write() {
+        for url in ["example.org", "example.org/a b", "localhost:8080/x", "b\u{fc}cher.example", "mailto:x"] {
+            let error = crate::Connection::connect(url).unwrap_err();
+            let text = format!(
+                "{url:?} is not a URL that can be used: it does not begin with http:// or https://; \
+                 write \"http://{url}\" or \"https://{url}\""
+            );
+            assert_eq!((error.to_string(), format!("{error:#}")), (text.clone(), text));
+        }
+    }
+
+    #[test]
+    fn the_zone_of_an_address_is_nothing_for_the_server() {
+        let (socket, _server) = std::os::unix::net::UnixStream::pair().unwrap();
+        Config::new().over(socket, &Origin::http("fe80::1%eth0", 80)).unwrap();
     }
 }

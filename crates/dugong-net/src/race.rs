@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::socket::SocketOptions;
-use super::{Address, Socket, Waits};
-use crate::events::{Event, Observer};
-use crate::step::Interest;
+use crate::need::Interest;
+use crate::poll_set::PollSet;
+use crate::socket::{Address, Socket, SocketOptions};
 
 /// How long an attempt is alone before the next one begins beside it (RFC 8305 §5, Connection Attempt Delay).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -30,7 +29,7 @@ pub struct Connecting {
     attempts: Vec<(Address, Arc<Socket>)>,
     failed: Vec<(Address, io::Error)>,
     options: SocketOptions,
-    observer: Option<Observer>,
+    observer: Option<Observe>,
     /// After how long the next attempt begins beside the others; `None` is when they have failed.
     delay: Option<Duration>,
     /// When the next attempt begins.
@@ -39,6 +38,33 @@ pub struct Connecting {
     is_due: bool,
     /// The next attempt is the last one again: the queue of a Unix socket was full.
     is_queued: bool,
+}
+
+/// An event of one attempt to connect; others may be under way.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum AttemptEvent<'a> {
+    /// The attempt begins.
+    Begins {
+        /// Where it leads.
+        address: &'a Address,
+    },
+    /// The attempt has failed.
+    Failed {
+        /// Where it led.
+        address: &'a Address,
+        /// Why it failed.
+        error: &'a io::Error,
+    },
+}
+
+/// The observer of the attempts.
+struct Observe(Box<dyn Fn(AttemptEvent<'_>) + Send + Sync>);
+
+impl fmt::Debug for Observe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observe")
+    }
 }
 
 /// No address answered.
@@ -82,16 +108,27 @@ impl Connecting {
         }
     }
 
-    pub(super) fn unix(path: Arc<std::path::Path>) -> Self {
+    /// Connects to a Unix socket.
+    #[must_use]
+    pub fn unix(path: Arc<std::path::Path>) -> Self {
         Connecting { addresses: [Address::Unix(path)].into(), ..Connecting::one_by_one([]) }
     }
 
-    pub(super) fn with(mut self, options: SocketOptions, observer: Option<Observer>) -> Self {
+    /// Sets the options of the sockets.
+    #[must_use]
+    pub fn options(mut self, options: SocketOptions) -> Self {
         // Those of the other family are only named if there are none that can be tried.
         if self.addresses.iter().any(|address| options.allow(address)) {
             self.addresses.retain(|address| options.allow(address));
         }
-        Connecting { options, observer, ..self }
+        Connecting { options, ..self }
+    }
+
+    /// Has `observe` called when an attempt begins, and when one fails.
+    #[must_use]
+    pub fn observe(mut self, observe: impl Fn(AttemptEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observe(Box::new(observe)));
+        self
     }
 
     /// Goes on; after `Pending`, [`waits`](Connecting::waits) says when to do so again.
@@ -120,7 +157,7 @@ impl Connecting {
                 return Ok(Poll::Pending);
             };
             if !std::mem::take(&mut self.is_queued) {
-                self.tell(&Event::Connecting { address: &address });
+                self.tell(AttemptEvent::Begins { address: &address });
             }
             match Socket::begin(&address, &self.options) {
                 Ok(socket) => {
@@ -140,15 +177,15 @@ impl Connecting {
     }
 
     fn note_failure(&mut self, address: Address, error: io::Error) {
-        self.tell(&Event::ConnectFailed { address: &address, error: &error });
+        self.tell(AttemptEvent::Failed { address: &address, error: &error });
         self.failed.push((address, error));
         // There is nothing to have a lead over any more.
         (self.is_due, self.next) = (true, None);
     }
 
-    fn tell(&self, event: &Event<'_>) {
-        if let Some(observer) = &self.observer {
-            observer.tell(event);
+    fn tell(&self, event: AttemptEvent<'_>) {
+        if let Some(Observe(observe)) = &self.observer {
+            observe(event);
         }
     }
 
@@ -167,7 +204,7 @@ impl Connecting {
     }
 
     /// What it waits for after `Pending`.
-    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         for (_, socket) in &self.attempts {
             waits.on(socket.as_fd(), Interest::WRITE);
         }
@@ -263,9 +300,9 @@ mod tests {
         let error = loop {
             match connecting.step(Instant::now()) {
                 Ok(Poll::Pending) => {
-                    let mut waits = Waits::default();
+                    let mut waits = PollSet::default();
                     connecting.waits(&mut waits);
-                    assert!(super::super::wait_any(&waits).unwrap());
+                    assert!(crate::poll_set::wait_any(&waits).unwrap());
                 }
                 Ok(Poll::Ready(_)) => panic!("nobody listens there"),
                 Err(error) => break error,
@@ -311,15 +348,14 @@ mod tests {
         bind(&server, &SocketAddrUnix::new(&*path).unwrap()).unwrap();
         listen(&server, 1).unwrap();
         let told = Arc::new(AtomicUsize::new(0));
-        let observer = Observer::new({
-            let told = told.clone();
-            move |_| {
-                told.fetch_add(1, Ordering::Relaxed);
-            }
-        });
         let (mut now, mut connected) = (Instant::now(), 0);
         let mut connecting = loop {
-            let mut connecting = Connecting::unix(path.clone()).with(SocketOptions::default(), Some(observer.clone()));
+            let mut connecting = Connecting::unix(path.clone()).observe({
+                let told = told.clone();
+                move |_| {
+                    told.fetch_add(1, Ordering::Relaxed);
+                }
+            });
             if connecting.step(now).unwrap().is_pending() {
                 break connecting;
             }
@@ -327,7 +363,7 @@ mod tests {
             assert!(connected < 10_000, "it never is full");
         };
         for _ in 0..5 {
-            let mut waits = Waits::default();
+            let mut waits = PollSet::default();
             connecting.waits(&mut waits);
             assert_eq!((waits.descriptors().len(), waits.deadline()), (0, Some(now + QUEUE_DELAY)));
             assert_eq!(connecting.under_way().collect::<Vec<_>>(), [&Address::Unix(path.clone())]);

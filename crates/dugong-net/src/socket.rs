@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::{Domain, SockAddr, TcpKeepalive, Type};
 
-use super::{Stream, Waits};
-use crate::step::{Interest, Progress};
+use crate::need::{Interest, Progress};
+use crate::poll_set::wait_uninterrupted;
+use crate::stream::Stream;
 
 /// A non-blocking stream socket, TCP or Unix.
 #[derive(Debug)]
@@ -49,12 +49,17 @@ impl fmt::Display for Address {
 /// What is asked of the system for each TCP socket. Nagle's algorithm is always off: it would hold back the end of a request
 /// until the server has acknowledged what went before.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SocketOptions {
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) receive_buffer: Option<usize>,
-    pub(crate) send_buffer: Option<usize>,
-    pub(crate) interface: Option<String>,
+pub struct SocketOptions {
+    /// How long the connection may be idle before the system probes it, and the time between probes.
+    pub keep_alive: Option<Duration>,
+    /// The address to connect from.
+    pub source: Option<IpAddr>,
+    /// The size of the receive buffer of the system, in bytes.
+    pub receive_buffer: Option<usize>,
+    /// The size of the send buffer of the system, in bytes.
+    pub send_buffer: Option<usize>,
+    /// The name of the network interface to connect through (Linux).
+    pub interface: Option<String>,
 }
 
 impl Socket {
@@ -77,7 +82,7 @@ impl Socket {
     }
 
     /// Begins to connect.
-    pub(super) fn begin(address: &Address, options: &SocketOptions) -> io::Result<Self> {
+    pub(crate) fn begin(address: &Address, options: &SocketOptions) -> io::Result<Self> {
         let (domain, target) = match address {
             Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
             Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
@@ -96,7 +101,7 @@ impl Socket {
     }
 
     /// Whether a connection that was begun is there; an error if it will not be.
-    pub(super) fn is_connected(&self) -> io::Result<bool> {
+    pub(crate) fn is_connected(&self) -> io::Result<bool> {
         if !self.wait(Interest::WRITE, Some(Duration::ZERO))? {
             return Ok(false);
         }
@@ -145,7 +150,7 @@ impl Socket {
 
 impl SocketOptions {
     /// Whether an address can be connected to from the [source](SocketOptions::source), if there is one.
-    pub(super) fn allow(&self, address: &Address) -> bool {
+    pub(crate) fn allow(&self, address: &Address) -> bool {
         match (self.source, address) {
             (Some(source), Address::Ip(target)) => source.is_ipv4() == target.is_ipv4(),
             _ => true,
@@ -207,52 +212,6 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Waits until `socket` is ready for `interest`, at most until `deadline`; false if it passed. An error of the socket counts as
-/// ready.
-///
-/// # Errors
-/// `Interrupted` if a signal was handled meanwhile; whatever else the system reports of the waiting itself.
-#[inline]
-pub fn wait(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
-    poll_all(&mut [PollFd::new(&socket, flags(interest))], deadline)
-}
-
-/// Waits for any of what `waits` says; false if its time came first.
-///
-/// # Errors
-/// As for [`wait`].
-pub fn wait_any(waits: &Waits<'_>) -> io::Result<bool> {
-    let mut descriptors: Vec<_> =
-        waits.descriptors().iter().map(|(descriptor, interest)| PollFd::new(descriptor, flags(*interest))).collect();
-    poll_all(&mut descriptors, waits.deadline())
-}
-
-/// The same as [`wait`], going on after signals.
-#[inline]
-pub(crate) fn wait_uninterrupted(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
-    loop {
-        match wait(&socket, interest, deadline) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-}
-
-#[inline]
-fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
-    let Some(deadline) = deadline else { return Ok(poll(descriptors, None)? > 0) };
-    // A time too long for the system's clock is as good as none.
-    let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
-    Ok(poll(descriptors, left.as_ref())? > 0)
-}
-
-fn flags(interest: Interest) -> PollFlags {
-    let mut flags = PollFlags::empty();
-    flags.set(PollFlags::IN, interest.reads());
-    flags.set(PollFlags::OUT, interest.writes());
-    flags
 }
 
 /// Two threads may use one socket, each for its own direction.

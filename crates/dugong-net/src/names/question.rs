@@ -17,8 +17,8 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-use super::Waits;
-use crate::step::Interest;
+use crate::need::Interest;
+use crate::poll_set::PollSet;
 
 /// What is known of the name when one server has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Question {
     }
 
     /// What it waits for.
-    pub(super) fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub(super) fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         for exchange in &self.exchanges {
             match &exchange.state {
                 State::Udp { socket, again, .. } => {

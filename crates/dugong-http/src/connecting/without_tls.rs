@@ -2,8 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use super::Stream;
-use crate::step::Progress;
+use dugong_net::{Progress, Stream};
 
 #[derive(Debug)]
 pub(crate) enum Session {}

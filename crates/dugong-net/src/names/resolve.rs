@@ -9,12 +9,12 @@ use std::task::Poll;
 use std::time::Instant;
 use std::{fmt, io};
 
-use super::Waits;
-use super::host_name::{Kind, literal, normal, normal_if_valid};
+use super::host_name::{Kind, NotAName, literal, normal, normal_if_valid};
 use super::name_servers::{Asking, Verdict};
 use super::question::ServerFailure;
 use super::system_resolver::{Asked, Refusal, ask};
-use crate::step::Interest;
+use crate::need::Interest;
+use crate::poll_set::PollSet;
 
 /// The addresses of a host, being asked for.
 ///
@@ -26,7 +26,7 @@ use crate::step::Interest;
 /// use std::task::Poll;
 /// use std::time::Instant;
 ///
-/// use dugong_http::transport::Resolving;
+/// use dugong_net::Resolving;
 ///
 /// let mut resolving = Resolving::new("::1", 80, true);
 /// let Poll::Ready(addresses) = resolving.step(Instant::now())? else { panic!("an address needs nobody's help") };
@@ -123,28 +123,6 @@ pub enum ResolveError {
     },
 }
 
-/// Why a host cannot be a name (RFC 1035 §2.3.4, RFC 1123 §2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotAName {
-    /// It is empty.
-    Empty,
-    /// There is nothing before, behind or between its dots; one dot at the end is allowed.
-    EmptyLabel,
-    /// A part between dots has more than 63 bytes.
-    LabelTooLong,
-    /// It has more than 253 bytes.
-    TooLong,
-    /// This is neither a letter nor a digit, `-`, `_` or `.`.
-    Character(char),
-    /// A letter beyond ASCII in it, or the combination of letters, is none of a host name (UTS #46).
-    Encoding,
-    /// It is a URL, and not only the host of one.
-    Scheme,
-    /// A port stands behind it.
-    Port,
-}
-
 impl Resolving {
     /// Will ask for the addresses of `host`: a name, beyond ASCII too (then its A-labels are asked for), or an address, perhaps with
     /// a zone (`fe80::1%eth0`).
@@ -209,7 +187,7 @@ impl Resolving {
     }
 
     /// What it waits for, when the last step was [`Poll::Pending`].
-    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         match &self.state {
             State::System { asked, .. } => waits.on(asked.descriptor(), Interest::READ),
             State::Ambiguous { since, .. } => waits.until(*since),
@@ -327,7 +305,7 @@ impl Inquiry {
     }
 
     /// What it waits for.
-    pub fn waits<'a>(&'a self, waits: &mut Waits<'a>) {
+    pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         if let Some(asking) = &self.asking {
             asking.waits(waits);
         }
@@ -369,21 +347,6 @@ impl std::error::Error for ResolveError {
         match self {
             ResolveError::NotAsked { source, .. } => Some(source),
             _ => None,
-        }
-    }
-}
-
-impl fmt::Display for NotAName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotAName::Empty => f.write_str("it is empty"),
-            NotAName::EmptyLabel => f.write_str("there is nothing before or between its dots"),
-            NotAName::LabelTooLong => f.write_str("it has a part of more than 63 bytes"),
-            NotAName::TooLong => f.write_str("it has more than 253 bytes"),
-            NotAName::Character(character) => write!(f, "it contains {character:?}"),
-            NotAName::Encoding => f.write_str("it contains letters that no host name has (IDNA)"),
-            NotAName::Scheme => f.write_str("it is a URL; give the host alone"),
-            NotAName::Port => f.write_str("a port stands behind it; give the port by itself"),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use super::Stream;
-use crate::step::{Interest, Progress};
+use crate::need::{Interest, Progress};
+use crate::stream::Stream;
 
 /// What the next read, or the next write, comes to.
 #[derive(Clone, Debug)]

@@ -11,15 +11,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use dugong_net::{Progress, Proxy, ProxyKind, Stream, host_name};
 use dugong_proto::{Argument, Misuse};
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio_socks::TargetAddr;
 use tokio_socks::io::Compat;
 use tokio_socks::tcp::Socks5Stream;
-
-use super::{Credentials, Proxy, ProxyKind};
-use crate::step::Progress;
-use crate::transport::{Stream, host_name};
 
 /// A connection through a SOCKS5 proxy that is being opened. What the stream carries afterwards is between the two ends: not a
 /// byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
@@ -110,7 +107,7 @@ impl Socks {
     /// # Panics
     /// If the proxy is of another kind.
     pub fn new(proxy: &Proxy, host: &str, port: u16) -> Result<Self, Misuse> {
-        let ProxyKind::Socks5 { remote_names } = proxy.kind else { panic!("{proxy} does not speak SOCKS") };
+        let ProxyKind::Socks5 { remote_names } = proxy.kind() else { panic!("{proxy} does not speak SOCKS") };
         let host = &*host_name::normal_if_valid(host);
         let target = match host_name::without_zone(host).parse::<IpAddr>() {
             Ok(address) => TargetAddr::Ip((address, port).into()),
@@ -120,14 +117,12 @@ impl Socks {
         let shown = target.to_string();
         let buffers = Buffers::default();
         let socket = Compat::new(buffers.clone());
-        let credentials = proxy.credentials.clone();
+        let credentials = proxy.credentials().map(|(user, password)| (user.to_owned(), password.to_owned()));
         let has_credentials = credentials.is_some();
         let opening = Box::pin(async move {
             match &credentials {
                 None => Socks5Stream::connect_with_socket(socket, target).await?,
-                Some(Credentials { user, password }) => {
-                    Socks5Stream::connect_with_password_and_socket(socket, target, user, password).await?
-                }
+                Some((user, password)) => Socks5Stream::connect_with_password_and_socket(socket, target, user, password).await?,
             };
             Ok(())
         });
@@ -319,8 +314,8 @@ impl std::error::Error for SocksError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Interest;
-    use crate::transport::scripted::{Cue, Scripted};
+    use dugong_net::Interest;
+    use dugong_net::scripted::{Cue, Scripted};
 
     const NO_AUTH: &[u8] = b"\x05\x00";
     const PASSWORD: &[u8] = b"\x05\x02";

@@ -1,0 +1,239 @@
+//! What carries the bytes of a connection, once there is one.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "rustls")]
+use dugong_net::tls::Session;
+use dugong_net::{BaseStream, Progress, Stream};
+
+#[cfg(not(feature = "rustls"))]
+use super::without_tls::Session;
+use crate::trace::WireTrace;
+
+/// A connection on which HTTP can be spoken: a socket or a stream of the caller's, and TLS over it if the server wants that.
+///
+/// Two threads may use it, each for its own direction.
+#[derive(Debug)]
+pub struct Transport {
+    base: BaseStream,
+    /// What is between the base stream and the bytes of HTTP; `None` is nothing.
+    layers: Option<Box<WireLayers>>,
+}
+
+/// What is between a stream of bytes and those of HTTP, whoever owns the stream.
+#[derive(Debug)]
+pub(crate) struct WireLayers {
+    session: Option<Mutex<Session>>,
+    trace: Option<WireTrace>,
+}
+
+/// What TLS has agreed on.
+#[cfg(feature = "rustls")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// The version of the protocol, such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, such as `TLS_AES_256_GCM_SHA384`.
+    pub cipher_suite: &'static str,
+    /// The certificates of the server in DER, its own first, as it sent them.
+    pub certificates: Vec<Box<[u8]>>,
+}
+
+impl Transport {
+    pub(super) fn new(base: BaseStream, session: Option<Session>, trace: Option<WireTrace>) -> Self {
+        Transport { base, layers: WireLayers::of(session, trace) }
+    }
+
+    /// What is between the socket and the bytes of HTTP, if anything is.
+    #[cfg(feature = "async")]
+    pub(crate) fn layers(&self) -> Option<&WireLayers> {
+        self.layers.as_deref()
+    }
+
+    /// The socket, if it is one.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn socket(&self) -> Option<&dugong_net::Socket> {
+        self.base.socket()
+    }
+
+    fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        self.layers.as_ref()?.session()
+    }
+
+    /// What TLS has agreed on, if it is spoken.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsInfo> {
+        self.layers.as_ref()?.tls()
+    }
+
+    /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.base.peer_address()
+    }
+
+    /// The address of this end, if it has one.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.base.local_address()
+    }
+
+    /// Reads without taking anything, if that is possible; otherwise it seems that nothing has come.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        if let Some(mut session) = self.session() {
+            return session.peek(&mut &self.base, buffer);
+        }
+        self.base.peek(buffer)
+    }
+
+    /// Closes one direction or both; whoever waits for them wakes up. With TLS, the end of what is sent is announced, as far
+    /// as that is possible without waiting (RFC 9112 §9.8).
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        if how != Shutdown::Read
+            && let Some(mut session) = self.session()
+        {
+            session.close_notify(&mut &self.base);
+        }
+        self.base.shutdown(how);
+    }
+}
+
+/// The end of TLS is announced by whoever drops the connection, too.
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if let Some(mut session) = self.session() {
+            session.close_notify(&mut &self.base);
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.base.as_fd()
+    }
+}
+
+/// The usual case, a socket and nothing over it, takes no detour.
+impl Stream for &Transport {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        match &self.layers {
+            None => (&self.base).read(buffer),
+            Some(layers) => layers.read(&mut &self.base, buffer),
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        match &self.layers {
+            None => (&self.base).write(pieces),
+            Some(layers) => layers.write(&mut &self.base, pieces),
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        match (&self.layers, &self.base) {
+            (None, BaseStream::Socket(_)) => Ok(Progress::Done(())),
+            (None, _) => (&self.base).flush(),
+            (Some(layers), _) => layers.flush(&mut &self.base),
+        }
+    }
+}
+
+/// A base stream whose bytes are written down.
+pub(super) struct Traced<'a> {
+    pub(super) base: &'a BaseStream,
+    pub(super) trace: Option<&'a WireTrace>,
+}
+
+impl Stream for Traced<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let read = self.base.read(buffer);
+        note_read(self.trace, buffer, &read);
+        read
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let written = self.base.write(pieces);
+        note_written(self.trace, pieces, &written);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<Progress<()>> {
+        self.base.flush()
+    }
+}
+
+impl WireLayers {
+    /// `None` if there is nothing.
+    pub(super) fn of(session: Option<Session>, trace: Option<WireTrace>) -> Option<Box<Self>> {
+        let layers = WireLayers { session: session.map(Mutex::new), trace };
+        let is_plain = layers.session.is_none() && layers.trace.is_none();
+        (!is_plain).then(|| Box::new(layers))
+    }
+
+    /// The TLS session, if there is one. Its lock is never held while waiting.
+    pub(crate) fn session(&self) -> Option<MutexGuard<'_, Session>> {
+        Some(lock(self.session.as_ref()?))
+    }
+
+    /// What TLS has agreed on, if it is spoken.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn tls(&self) -> Option<TlsInfo> {
+        let session = self.session()?;
+        Some(TlsInfo {
+            version: session.version().unwrap_or_default(),
+            cipher_suite: session.cipher_suite().unwrap_or_default(),
+            certificates: session.peer_certificates().map(Into::into).collect(),
+        })
+    }
+
+    pub(crate) fn read(&self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        let read = match &self.session {
+            None => stream.read(buffer),
+            Some(session) => lock(session).read(stream, buffer),
+        };
+        note_read(self.trace.as_ref(), buffer, &read);
+        read
+    }
+
+    pub(crate) fn write(&self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        let written = match &self.session {
+            None => stream.write(pieces),
+            Some(session) => lock(session).write(stream, pieces),
+        };
+        note_written(self.trace.as_ref(), pieces, &written);
+        written
+    }
+
+    pub(crate) fn flush(&self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
+        match &self.session {
+            None => stream.flush(),
+            Some(session) => lock(session).flush(stream),
+        }
+    }
+}
+
+/// The session. What a panic has left of it is for TLS to say, which checks everything.
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note_read(trace: Option<&WireTrace>, buffer: &[u8], read: &io::Result<Progress<usize>>) {
+    if let (Some(trace), Ok(Progress::Done(count))) = (trace, read) {
+        trace.received(&buffer[..*count]);
+    }
+}
+
+fn note_written(trace: Option<&WireTrace>, pieces: &[IoSlice<'_>], written: &io::Result<Progress<usize>>) {
+    if let (Some(trace), Ok(Progress::Done(count))) = (trace, written) {
+        trace.sent(pieces, *count);
+    }
+}

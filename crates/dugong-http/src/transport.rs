@@ -1,0 +1,18 @@
+//! Streams, and connecting them: the [streams](dugong_net) below the protocol, and how a connection is made of them.
+
+#[cfg(feature = "rustls")]
+pub use dugong_net::tls;
+pub use dugong_net::{
+    Address, ConnectError, Connecting, Existence, Inquiry, InvalidProxy, InvalidUrl, NotAName, Origin, PollSet, PollableStream,
+    Proxy, ProxyFault, ProxyKind, ResolveError, Resolving, ServerFailure, Socket, Stream, TimeLimit, WaitingFor, scripted, wait,
+    wait_any,
+};
+
+pub use crate::connecting::connect::{Connect, Established};
+pub use crate::connecting::refusal::Refusal;
+#[cfg(feature = "socks")]
+pub use crate::connecting::socks::{Socks, SocksError, SocksReply};
+#[cfg(feature = "rustls")]
+pub use crate::connecting::transport::TlsInfo;
+pub use crate::connecting::transport::Transport;
+pub use crate::connecting::tunnel::{Tunnel, TunnelError};

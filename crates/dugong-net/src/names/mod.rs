@@ -1,0 +1,7 @@
+//! From host names to addresses.
+
+pub(crate) mod host_name;
+mod name_servers;
+pub(crate) mod question;
+pub(crate) mod resolve;
+mod system_resolver;
