@@ -1,51 +1,71 @@
-# What a person types; the README explains the first two. `make -k` style switches work as usual.
+# The commands of the project; `make` alone lists them. CONTRIBUTING.md says which one to use when.
 
 CARGO ?= cargo
 PYTHON ?= python3
+export PYTHON
 
-.PHONY: help demo test chaos check unit peers python python-style python-types python-tests installed wheel bench docs clean
+# Servers that the tests start stand where only administrators look.
+export PATH := $(PATH):/usr/sbin:/sbin
 
-help:
-	@echo "make demo   build, then fetch 2,000 documents one at a time and pipelined (needs Rust)"
-	@echo "make test   all checks and tests (needs what the README lists); the package on Python 3.12 and 3.13, too, if found"
-	@echo "make chaos  every way to use a connection against a server that does harm, for ten minutes"
-	@echo "make wheel  the Python package as wheel and source distribution, in dist"
-	@echo "make bench  the benchmark beside raw, httparse and Python clients (6 to 7 minutes; valgrind adds instruction counts)"
-	@echo "make docs   the documentation: of the Python package in docs/_build, of the crates in target/doc"
-
-demo:
-	$(CARGO) build --release -p dugong-cli --bins --examples
-	$(CARGO) run --quiet --release -p dugong-cli --example demo
-
-test: check unit python
-
-# With all features of the client, and with each alone.
+# All features of the client, and each alone.
 FEATURES = rustls socks tracing async tokio tower
 ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
 
-check:
+.PHONY: help demo quick fmt test gate chaos bench docs wheel package deny manylinux clean \
+	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: setup-rust ## fetch 2,000 documents one at a time, then pipelined; needs Rust alone
+	$(CARGO) build --release -p dugong-cli --bins --examples
+	$(CARGO) run --quiet --release -p dugong-cli --example demo
+
+quick: setup-lints ## while you write: formatting, clippy, the core's and client's tests that need no servers
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --quiet --workspace --all-targets $(ALL_FEATURES) -- -D warnings
+	$(CARGO) test --quiet --workspace $(ALL_FEATURES) --lib $(addprefix --test ,$(QUICK_TESTS))
+
+# Files of tests that start no server and end within seconds.
+QUICK_TESTS = blocking details messages odd_calls pipeline split steps tables to_proxy transcripts two_threads verdicts
+
+fmt: setup-lints ## format Rust and Python
+	$(CARGO) fmt --all
+	for folder in $(PYTHON_FOLDERS); do \
+		(cd $$folder && "$(CURDIR)/target/venv/bin/ruff" format --quiet .) || exit 1; \
+	done
+
+fmt: target/venv/ready
+
+test: setup ## all checks and tests; on Debian or Ubuntu, root need not install anything before
+	@tools/stages check unit python
+
+gate: setup ## make test, and everything that is given to others: what .ci/run runs, in less than 20 minutes on two cores
+	@tools/stages check unit python-style python-types python-tests docs wheel
+
+# What a machine needs, and how it gets it: tools/setup.
+setup:
+	@tools/setup
+
+setup-rust:
+	@tools/setup rust
+
+setup-lints:
+	@tools/setup rust lints
+
+setup-python:
+	@tools/setup rust python
+
+check: setup-lints ## part of make test: formatting, clippy with each feature alone, the documentation of the crates
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
-		$(CARGO) clippy -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
+		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
 	done
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-unit: peers
+unit: setup peers ## part of make test: all tests in Rust
 	$(CARGO) test --workspace $(ALL_FEATURES)
-	$(CARGO) test --release -p dugong-http --test deadlock
-
-# What make test does for a few seconds, for ten minutes, beginning anywhere: DUGONG_CHAOS_SEED repeats what has failed.
-chaos: export DUGONG_CHAOS_SECONDS ?= 150
-chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
-chaos: installed
-	@echo "DUGONG_CHAOS_SEED=$(DUGONG_CHAOS_SEED)"
-	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test chaos
-	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test tokio chaos::
-	$(CARGO) test --release -p dugong-cli --test it chaos::
-	$(CARGO) build --release -p dugong-origin
-	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \
-		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py
 
 # Servers that Debian does not have, for the tests of the command line: Bun's program without its installer, and proxy.py.
 BUN = @oven/bun-linux-$(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64-baseline)@1.4.4
@@ -60,12 +80,15 @@ target/peers/ready: crates/dugong-cli/tests/peers/requirements.txt Makefile
 	target/peers/venv/bin/python -m pip install --quiet --requirement crates/dugong-cli/tests/peers/requirements.txt
 	touch target/peers/ready
 
-# The package is checked and tested as it is installed from a wheel, not as it stands in the source.
-python: python-style python-types python-tests
+python: setup python-style python-types python-tests ## part of make test: the Python package, on each version of Python that is found
 
-python-style: target/venv/ready
-	cd crates/dugong-python && ../../target/venv/bin/ruff check . && ../../target/venv/bin/ruff format --check .
-	target/venv/bin/ruff check bench/python examples/python && target/venv/bin/ruff format --check bench/python examples/python
+PYTHON_FOLDERS = crates/dugong-python bench/python examples/python tools/tests
+
+python-style: setup-python target/venv/ready
+	for folder in $(PYTHON_FOLDERS); do \
+		(cd $$folder && "$(CURDIR)/target/venv/bin/ruff" check . && "$(CURDIR)/target/venv/bin/ruff" format --check .) || exit 1; \
+	done
+	target/venv/bin/python -m pytest -q -n 2 tools/tests
 
 python-types: installed
 	cd crates/dugong-python && ../../target/venv/bin/mypy
@@ -73,25 +96,57 @@ python-types: installed
 	cd crates/dugong-python && PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --project pyproject.toml
 	PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --verifytypes dugong
 
-python-tests: installed
-	$(CARGO) build --release -p dugong-origin
-	DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
+python-tests: installed target/debug/dugong-origin
+	DUGONG_ORIGIN="$(CURDIR)/target/debug/dugong-origin" crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
 
-installed: target/venv/ready
+# With the features that `make unit` has built it with.
+.PHONY: target/debug/dugong-origin
+target/debug/dugong-origin:
+	$(CARGO) build --quiet --workspace $(ALL_FEATURES) --bin dugong-origin
+
+# The package is checked and tested as it is installed from a wheel, and the wheel is made from the source distribution.
+installed: setup-python target/wheels/ready
+
+target/wheels/ready: target/venv/ready $(shell find Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-* \
+		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-python \
+		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 	rm -rf target/wheels
-	target/venv/bin/maturin build --quiet --locked --release --interpreter target/venv/bin/python --out target/wheels
+	CARGO_TARGET_DIR="$(CURDIR)/target" target/venv/bin/maturin build --quiet --locked --release --sdist \
+		--interpreter target/venv/bin/python --out target/wheels
 	target/venv/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	touch target/wheels/ready
 
 target/venv/ready: crates/dugong-python/requirements-dev.txt crates/dugong-python/requirements-test.txt
 	$(PYTHON) -m venv target/venv
 	target/venv/bin/python -m pip install --quiet --requirement crates/dugong-python/requirements-dev.txt
 	touch target/venv/ready
 
-wheel: target/venv/ready
-	rm -rf dist
-	target/venv/bin/maturin build --release --sdist --interpreter target/venv/bin/python --out dist
+wheel: installed ## the Python package as wheel and source distribution, in dist
+	mkdir -p dist
+	cp target/wheels/*.whl target/wheels/*.tar.gz dist
 
-bench: installed target/venv-bench/ready target/venv-bench-old/ready
+docs: target/venv-docs/ready installed ## the documentation: of the Python package in docs/_build, of the crates in target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
+	target/venv-docs/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	target/venv-docs/bin/sphinx-build --quiet -W --keep-going -b html docs docs/_build
+
+target/venv-docs/ready: docs/requirements.txt
+	$(PYTHON) -m venv target/venv-docs
+	target/venv-docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	touch target/venv-docs/ready
+
+chaos: export DUGONG_CHAOS_SECONDS ?= 150
+chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
+chaos: setup installed ## every way to use a connection against a server that does harm, for ten minutes; DUGONG_CHAOS_SEED repeats a run
+	@echo "DUGONG_CHAOS_SEED=$(DUGONG_CHAOS_SEED)"
+	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test chaos
+	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test tokio chaos::
+	$(CARGO) test --release -p dugong-cli --test it chaos::
+	$(CARGO) build --release -p dugong-origin
+	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \
+		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py
+
+bench: setup installed target/venv-bench/ready target/venv-bench-old/ready ## the benchmark beside other clients, with instruction counts; seven minutes
 	$(CARGO) build --release -p dugong-origin -p dugong-bench
 	target/venv-bench/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	target/release/dugong-bench table --instructions
@@ -106,15 +161,6 @@ target/venv-bench-old/ready: bench/requirements-old.txt
 	target/venv-bench-old/bin/python -m pip install --quiet --requirement bench/requirements-old.txt
 	touch target/venv-bench-old/ready
 
-docs: target/venv-docs/ready installed
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
-	target/venv-docs/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
-	target/venv-docs/bin/sphinx-build --quiet -W --keep-going -b html docs docs/_build
-
-target/venv-docs/ready: docs/requirements.txt
-	$(PYTHON) -m venv target/venv-docs
-	target/venv-docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
-	touch target/venv-docs/ready
-
-clean:
+clean: ## remove everything that was built
 	$(CARGO) clean
+	rm -rf dist docs/_build
