@@ -1,15 +1,15 @@
 //! Conversions from and to the types of the crate `http`.
 //!
-//! `http` forgets the case of field names and, where they are mixed, the order of fields of different names; so nothing in this
-//! crate is kept in its types.
+//! `http` forgets the case of field names, and mixes fields of different names. So this crate keeps its own types, and you
+//! convert where another library wants those of `http`.
 
 use bytes::Bytes;
 use dugong_proto::{Announced, Fields, Method, Misuse, RequestHead, ResponseHead, Version};
 
 use crate::request::Request;
 
-/// A request with its content. The target is path and query of the URI, or all of it for `CONNECT`; scheme and authority are the
-/// connection's business.
+/// Converts a request with its content. The target becomes path and query of the URI, or all of it for `CONNECT`; scheme and
+/// authority are dropped, since the connection has its own.
 ///
 /// ```
 /// let request = http::Request::get("http://example.org/a?b").header("Accept", "text/plain").body(())?;
@@ -19,7 +19,7 @@ use crate::request::Request;
 /// ```
 ///
 /// # Errors
-/// [`Misuse`] if something in it is not valid: `http` allows some bytes that HTTP does not.
+/// [`Misuse`] if the request is not valid: `http` allows some bytes that HTTP does not.
 impl<B: IntoContent> TryFrom<http::Request<B>> for Request {
     type Error = Misuse;
 
@@ -27,7 +27,7 @@ impl<B: IntoContent> TryFrom<http::Request<B>> for Request {
         let (parts, content) = request.into_parts();
         let mut head = request_head(&parts)?;
         match content.into_content() {
-            // There, no content is often an empty one, and some methods had better not say that they have some (RFC 9110 §8.6).
+            // An empty body often means none there, and GET with `Content-Length: 0` confuses servers (RFC 9110 §8.6).
             Some(content) if !content.is_empty() || head.method().expects_content() => {
                 head.content = Announced::Length(content.len() as u64);
                 Ok(Request::from(head).body(content))
@@ -37,9 +37,9 @@ impl<B: IntoContent> TryFrom<http::Request<B>> for Request {
     }
 }
 
-/// What can be the body of an `http::Request` that becomes one of ours.
+/// Bodies of an `http::Request` that [`Request`] can be made from.
 pub trait IntoContent {
-    /// The content; `None` if there is none.
+    /// The content; `None` for a request without content.
     fn into_content(self) -> Option<Bytes>;
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn request_head(parts: &http::request::Parts) -> Result<RequestHead, 
     Ok(head)
 }
 
-/// The fields of a map, in its order.
+/// Converts the fields of a map, in its order.
 ///
 /// # Errors
 /// [`Misuse::FieldValue`] for a value that begins or ends with a blank.
@@ -87,10 +87,10 @@ pub fn to_fields(map: &http::HeaderMap) -> Result<Fields, Misuse> {
     Ok(fields)
 }
 
-/// The map of fields.
+/// Converts fields to a map.
 ///
 /// # Panics
-/// If a name is longer than 64 KiB, or if there are more lines than 24,576: `http` holds no more. The default
+/// If a name is longer than 64 KiB, or if there are more than 24,576 lines, because `http` holds no more. The default
 /// [`Limits`](crate::Limits) allow neither.
 #[must_use]
 pub fn to_header_map(fields: &Fields) -> http::HeaderMap {
@@ -102,7 +102,7 @@ pub fn to_header_map(fields: &Fields) -> http::HeaderMap {
     lines.collect()
 }
 
-/// The head of a response as an `http::Response` with `content`.
+/// Converts the head of a response to an `http::Response` with `content`.
 #[must_use]
 pub fn to_response<B>(head: &ResponseHead, content: B) -> http::Response<B> {
     let mut response = http::Response::new(content);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_of_http_becomes_ours_with_its_content() {
+    fn an_http_request_is_converted_with_its_content() {
         let theirs = http::Request::put("http://h/x?y").header("X-A", "1").header("X-A", "2").body("abc").unwrap();
         let ours = Request::try_from(theirs).unwrap();
         let head = ours.as_head().unwrap();
@@ -132,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn what_http_allows_and_the_grammar_does_not_is_refused() {
+    fn a_field_value_that_http_allows_and_the_grammar_forbids_is_refused() {
         let theirs = http::Request::get("/").header("X-A", " 1").body(()).unwrap();
         assert!(matches!(Request::try_from(theirs), Err(Misuse::FieldValue(_))));
     }
 
     #[test]
-    fn fields_keep_duplicates_on_the_way_to_http_and_back() {
+    fn duplicate_fields_survive_the_conversion_to_http_and_back() {
         let mut fields = Fields::new();
         for (name, value) in [("set-cookie", "a"), ("set-cookie", "b"), ("x", "\u{e4}")] {
             fields.append(name, value).unwrap();
