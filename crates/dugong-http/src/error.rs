@@ -143,6 +143,37 @@ impl Requests {
 }
 
 impl Error {
+    /// Finds this crate's error in another one: in an `io::Error` from [`Read`](io::Read) or [`Write`](io::Write), or anywhere in
+    /// the chain of sources of another error.
+    ///
+    /// ```
+    /// use dugong_http::Error;
+    /// use std::io::Read;
+    ///
+    /// fn may_repeat(response: &mut impl Read) -> bool {
+    ///     match std::io::copy(response, &mut std::io::sink()) {
+    ///         Ok(_) => false,
+    ///         Err(error) => Error::find_in(&error).is_some_and(Error::is_temporary),
+    ///     }
+    /// }
+    /// # assert!(!may_repeat(&mut &b""[..]));
+    /// ```
+    #[must_use]
+    pub fn find_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = match error.downcast_ref::<io::Error>() {
+                // Its `source` is the source of the error inside, and skips that error itself.
+                Some(error) => error.get_ref().map(|inside| inside as _),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     /// What became of the requests of the connection, if it is done for.
     #[must_use]
     pub fn requests(&self) -> Option<&Requests> {
@@ -429,7 +460,8 @@ impl From<InvalidProxy> for Error {
     }
 }
 
-/// For `Read` and `Write`: the error itself is inside, and can be had back with [`std::io::Error::downcast`].
+/// For `Read` and `Write`. The `io::Error` contains this one: [`Error::find_in`] borrows it, [`std::io::Error::downcast`] moves it
+/// out.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {

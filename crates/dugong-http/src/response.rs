@@ -1,15 +1,15 @@
-//! What all kinds of responses tell.
+//! The accessors that every kind of response has.
 
-/// The methods of a response that look at it, for one whose receiving side is `self.receiving()`.
+/// Defines the accessors of a response whose receiving side is `self.receiving()`.
 macro_rules! response_head {
     () => {
-        /// The number of the request that this is the answer to.
+        /// The number of the request that this response answers.
         #[must_use]
         pub fn number(&self) -> u64 {
             self.number
         }
 
-        /// Status line and header section.
+        /// The status line and the header section.
         #[must_use]
         pub fn head(&self) -> &dugong_proto::ResponseHead {
             self.receiving().half().head()
@@ -33,34 +33,41 @@ macro_rules! response_head {
             self.head().fields()
         }
 
-        /// The length of the content in bytes as far as it is known before it is read: 0 if there is none, `None` if chunks or
-        /// the end of the connection will tell.
+        /// The value of the first header field called `name`; `None` if the response has none, or if the value is not UTF-8.
+        /// See [`fields`](Self::fields) for all fields, and for bytes.
+        #[must_use]
+        pub fn header(&self, name: &str) -> Option<&str> {
+            self.fields().get(name)
+        }
+
+        /// The length of the content in bytes; `None` as long as it is unknown, because the content comes in chunks or ends with
+        /// the connection.
         #[must_use]
         pub fn content_length(&self) -> Option<u64> {
             let half = self.receiving().half();
             if self.is_at_end() { Some(half.content_received()) } else { half.content_length() }
         }
 
-        /// Whether the content was read to its last byte: what there is to read then belongs to the next response.
+        /// Whether the last byte of the content was read: the receiving side may have gone on to the next response since.
         fn is_at_end(&self) -> bool {
             self.receiving().half().completed() > self.number
         }
 
-        /// Bytes of content that were read so far.
+        /// How many bytes of content you have read so far.
         #[must_use]
         pub fn content_received(&self) -> u64 {
             self.receiving().half().content_received()
         }
 
-        /// The trailer section: empty until the content was read to its end (RFC 9112 §7.1.2). It is not part of the header
-        /// section, since a field there may mean something else.
+        /// The trailer section; empty until you have read the content to its end (RFC 9112 §7.1.2).
+        ///
+        /// Trailers are kept apart from the header section, since a server must not be able to replace a header field later.
         #[must_use]
         pub fn trailers(&self) -> &dugong_proto::Fields {
             self.receiving().half().trailers()
         }
 
-        /// Room for what is left of the content, as far as it is known; what a server announces is not allocated before it
-        /// comes.
+        /// Reserves room for the rest of the content, but at most 1 MiB: a server that only announces much costs no memory.
         fn reserve_for_rest(&self, content: &mut Vec<u8>) {
             const TRUSTED: u64 = 1 << 20;
             if let Some(length) = self.content_length() {
