@@ -1,4 +1,4 @@
-//! Nothing is allocated for a request and its response once a connection has seen a few.
+//! After a few exchanges, a request and its response allocate nothing.
 
 mod support;
 
@@ -9,7 +9,7 @@ use dugong_http::{Connection, Fields, Request};
 use dugong_origin::Origin;
 use support::config;
 
-/// Exchanges before counting, so that buffers have the size that they need.
+/// Exchanges before counting, until every buffer has its final size.
 const WARM: usize = 300;
 
 const COUNTED: usize = 1000;
@@ -20,7 +20,7 @@ fn connect() -> (Origin, Connection) {
     (origin, connection)
 }
 
-/// Makes an exchange many times, and counts the allocations of this thread.
+/// Makes an exchange many times, and checks that this thread allocates nothing.
 fn none_in(connection: &mut Connection, mut exchange: impl FnMut(&mut Connection)) {
     (0..WARM).for_each(|_| exchange(connection));
     let info = measure(|| (0..COUNTED).for_each(|_| exchange(connection)));
@@ -28,7 +28,7 @@ fn none_in(connection: &mut Connection, mut exchange: impl FnMut(&mut Connection
 }
 
 #[test]
-fn one_after_another_into_a_buffer_of_the_caller() {
+fn sequential_requests_read_into_a_buffer_allocate_nothing() {
     let (_origin, mut connection) = connect();
     let mut buffer = vec![0; 100_000];
     for target in ["/small", "/bytes/3000", "/chunked/3000", "/bytes/50000", "/chunked/50000?trailers=1", "/small?hint=1"] {
@@ -42,7 +42,7 @@ fn one_after_another_into_a_buffer_of_the_caller() {
 }
 
 #[test]
-fn one_after_another_where_the_bytes_were_received() {
+fn sequential_requests_read_in_place_allocate_nothing() {
     let (_origin, mut connection) = connect();
     for target in ["/small", "/bytes/50000", "/chunked/50000?chunk=100&ext=1"] {
         let request = Request::get(target);
@@ -61,7 +61,7 @@ fn one_after_another_where_the_bytes_were_received() {
 }
 
 #[test]
-fn one_after_another_into_a_vec_that_is_used_again() {
+fn sequential_requests_read_into_a_reused_vec_allocate_nothing() {
     let (_origin, mut connection) = connect();
     let mut content = Vec::new();
     let request = Request::get("/chunked/50000");
@@ -74,7 +74,7 @@ fn one_after_another_into_a_vec_that_is_used_again() {
 }
 
 #[test]
-fn one_after_another_with_content() {
+fn sequential_uploads_allocate_nothing() {
     let (_origin, mut connection) = connect();
     let given = Request::put("/x?digest=0").body(vec![b'x'; 3000]);
     let expected = Request::put("/x?digest=0").body("hello").expect_continue();
@@ -94,7 +94,7 @@ fn one_after_another_with_content() {
 }
 
 #[test]
-fn many_in_flight() {
+fn a_pipeline_allocates_nothing() {
     let (_origin, mut connection) = connect();
     for target in ["/small", "/chunked/3000", "/bytes/50000"] {
         let request = Request::get(target);

@@ -1,4 +1,4 @@
-//! The blocking connection: what its user does right and wrong, and what is left afterwards.
+//! The blocking connection: correct and wrong calls, and the state that each leaves behind.
 
 mod support;
 
@@ -14,7 +14,7 @@ use dugong_http::{
 use dugong_origin::{Origin, document};
 use support::{GUARD, HELLO, config, connected, connected_with, inner};
 
-/// A wait that is meant to time out.
+/// For waits that should time out.
 const SHORT: Duration = Duration::from_millis(20);
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: origin\r\n\r\n";
@@ -75,12 +75,12 @@ fn a_timeout_before_the_response_changes_nothing() {
 }
 
 #[test]
-fn a_limit_of_responses_can_change_between_them() {
+fn the_response_timeout_can_change_between_responses() {
     let (mut connection, mut server) = connected_with(&config());
     connection.send_request(get()).unwrap();
     connection.set_response_timeout(Some(SHORT));
     assert_eq!(timed_out(connection.read_response()), WaitingFor::Response);
-    // It is none of content.
+    // Content has a limit of its own.
     server.deliver(HELLO);
     assert_eq!(read(&mut connection), "hello");
     connection.send_request(get()).unwrap();
@@ -131,7 +131,7 @@ fn a_timeout_is_for_each_wait_and_not_for_all() {
     let server = thread::spawn(move || {
         stream.read_exact(&mut [0; GET.len()]).unwrap();
         for piece in HELLO.as_bytes().chunks(8) {
-            // Time is what is tested: each pause is shorter than the timeout, and all together are longer.
+            // This test needs real time: each pause is shorter than the timeout, their sum is longer.
             thread::sleep(Duration::from_millis(100));
             stream.write_all(piece).unwrap();
         }
@@ -147,7 +147,7 @@ fn a_timeout_is_for_each_wait_and_not_for_all() {
 // Calls in the wrong order.
 
 #[test]
-fn no_response_is_read_that_no_request_was_sent_for() {
+fn reading_a_response_without_a_request_is_refused() {
     let (mut connection, mut server) = connected();
     assert_eq!(misuse(connection.read_response()), Misuse::NothingOutstanding);
     assert!(connection.current_response().is_none());
@@ -194,19 +194,19 @@ fn content_read_to_its_last_byte_need_not_be_read_to_its_end() {
 }
 
 #[test]
-fn what_follows_content_that_was_read_to_its_last_byte_is_not_the_next_response() {
+fn bytes_behind_completely_read_content_are_not_the_next_response() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     server.deliver(HELLO);
     connection.read_response().unwrap().read_exact(&mut [0; 5]).unwrap();
-    // Nothing is outstanding now, so nobody asked for this.
+    // No request is outstanding now, so these bytes are unasked for.
     server.deliver("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
     let answer = connection.send_request(get()).and_then(|_| connection.read_response()?.read_all());
     assert!(answer.is_err(), "{:?}", String::from_utf8(answer.unwrap()));
 }
 
 #[test]
-fn the_same_for_content_that_went_past_the_buffer() {
+fn bytes_behind_content_that_bypassed_the_buffer_are_not_the_next_response() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     server.deliver("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
@@ -322,7 +322,7 @@ fn content_is_sent_when_the_server_asks_for_it() {
 }
 
 #[test]
-fn chunked_content_of_no_bytes_waits_for_its_expectation_too() {
+fn empty_chunked_content_waits_for_100_too() {
     let (_origin, url) = origin();
     let mut connection = config().connect(&url).unwrap();
     connection.send_request(Request::put("/x").chunked().expect_continue()).unwrap();
@@ -331,9 +331,9 @@ fn chunked_content_of_no_bytes_waits_for_its_expectation_too() {
 }
 
 #[test]
-fn content_that_is_not_wanted_is_not_sent_and_the_answer_is_read_at_once() {
+fn refused_content_is_not_sent_and_the_answer_is_read_at_once() {
     for (status, chunked) in [(417, false), (403, true), (200, false)] {
-        // The server leaves the connection open, and says nothing more.
+        // The server keeps the connection open and stays silent.
         let (mut connection, mut server) = connected_with(&config().timeout(Duration::from_secs(2)));
         let request = Request::put("/").expect_continue();
         let request = if chunked { request.chunked() } else { request.content_length(5) };
@@ -354,7 +354,7 @@ fn content_that_is_not_wanted_is_not_sent_and_the_answer_is_read_at_once() {
 }
 
 #[test]
-fn content_given_with_the_request_is_not_sent_if_it_is_not_wanted() {
+fn content_given_with_the_request_is_not_sent_when_refused() {
     let (mut connection, server) = connected_with(&config().timeout(Duration::from_secs(2)));
     let mut stream = server.into_stream();
     let request = "PUT / HTTP/1.1\r\nHost: origin\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
@@ -373,7 +373,7 @@ fn content_given_with_the_request_is_not_sent_if_it_is_not_wanted() {
 }
 
 #[test]
-fn a_silent_server_gets_the_content_after_a_while_and_its_late_answer_is_skipped() {
+fn after_expect_timeout_the_content_is_sent_and_a_late_100_is_skipped() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (mut connection, mut server) = connected_with(&config().expect_timeout(SHORT));
     let sink = seen.clone();
@@ -430,7 +430,7 @@ fn an_expectation_behind_unread_responses_asks_for_them_to_be_read() {
 
 #[test]
 fn a_request_that_is_refused_was_not_sent_at_all() {
-    // `Local` means: nothing was sent, the connection is as it was. Its content cannot be sent before responses are read.
+    // `Local` promises that nothing was sent. The content of this request has no room before responses are read.
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     server.expect(GET);
@@ -531,7 +531,7 @@ fn an_idle_connection_that_was_closed_is_noticed_before_anything_is_sent() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_never_an_answer() {
+fn unasked_bytes_are_never_an_answer() {
     for (unasked, at) in [(HELLO, 0), ("x", 0), ("\r\nHTTP/1.1 200 OK\r\n\r\n", 2), ("\r\n\r\n", 2), ("HTTP/1.1 4", 0)] {
         let (mut connection, mut server) = connected();
         server.deliver(unasked);
@@ -547,7 +547,7 @@ fn what_nobody_asked_for_is_never_an_answer() {
 }
 
 #[test]
-fn what_follows_the_last_response_is_never_an_answer() {
+fn bytes_behind_the_last_response_are_never_an_answer() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     server.deliver(format!("{HELLO}{HELLO}"));
@@ -558,7 +558,7 @@ fn what_follows_the_last_response_is_never_an_answer() {
 }
 
 #[test]
-fn one_empty_line_is_not_worth_a_word() {
+fn one_empty_line_between_responses_is_skipped() {
     let (mut connection, mut server) = connected();
     for _ in 0..2 {
         connection.send_request(get()).unwrap();
@@ -572,7 +572,7 @@ fn one_empty_line_is_not_worth_a_word() {
 }
 
 #[test]
-fn a_408_while_idle_is_a_way_of_closing() {
+fn a_408_while_idle_closes_the_connection() {
     let (mut connection, mut server) = connected();
     server.deliver("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     server.fin();
@@ -585,7 +585,7 @@ fn a_408_while_idle_is_a_way_of_closing() {
 // Ends.
 
 #[test]
-fn a_server_that_closes_says_what_became_of_the_others() {
+fn the_error_of_a_closed_connection_lists_the_unanswered_requests() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     connection.send_request(get()).unwrap();
@@ -619,7 +619,7 @@ fn a_client_that_says_close_sends_nothing_more_and_reads_all() {
 }
 
 #[test]
-fn a_reset_tells_of_each_request_how_much_was_sent_and_whether_it_can_be_sent_again() {
+fn after_a_reset_the_error_says_for_each_request_how_much_was_sent_and_whether_to_retry() {
     let (mut connection, mut server) = connected();
     let methods = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "POST", "PATCH", "PROPFIND"];
     let safe = [true, true, true, true, true, true, false, false, false];
@@ -649,9 +649,9 @@ fn a_reset_tells_of_each_request_how_much_was_sent_and_whether_it_can_be_sent_ag
 }
 
 #[test]
-fn a_request_that_timed_out_was_not_taken_and_one_that_left_in_part_is_unknown() {
+fn a_request_that_timed_out_was_not_accepted_and_a_partly_sent_one_may_have_been_processed() {
     let (mut connection, server) = connected_with(&config().timeout(SHORT).send_buffer(1 << 20));
-    // The server takes nothing more than what the system keeps for it, so the last ones do not leave.
+    // The server reads nothing, so the last requests stay behind when the buffers of the system are full.
     connection.send_request(Request::post("/").body(vec![b'x'; 16 << 20])).unwrap();
     assert!(matches!(connection.flush(), Err(Error::TimedOut { .. })));
     assert!(matches!(connection.send_request(Request::post("/")), Err(Error::TimedOut { .. })));
@@ -663,7 +663,7 @@ fn a_request_that_timed_out_was_not_taken_and_one_that_left_in_part_is_unknown()
 }
 
 #[test]
-fn closing_tells_what_was_outstanding_and_ends_the_connection() {
+fn close_returns_the_outstanding_requests_and_ends_the_connection() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     connection.send_request(Request::post("/").body("x")).unwrap();
@@ -696,7 +696,7 @@ fn broken_responses_end_the_connection_and_say_where() {
         connection.send_request(get()).unwrap();
         server.deliver(response);
         for attempt in 0..3 {
-            // What was reported is what every later call reports, those that send included.
+            // Later calls repeat the first error, also those that send.
             let error = match attempt {
                 0 | 1 => connection.read_response().map(drop).unwrap_err(),
                 _ => connection.send_request(get()).unwrap_err(),
@@ -713,7 +713,7 @@ fn broken_responses_end_the_connection_and_say_where() {
 }
 
 #[test]
-fn a_head_with_faulty_framing_is_given_and_its_content_is_not() {
+fn a_head_with_faulty_framing_can_be_read_but_its_content_cannot() {
     let (mut connection, mut server) = connected();
     connection.send_request(get()).unwrap();
     server.deliver("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello");
@@ -727,7 +727,7 @@ fn a_head_with_faulty_framing_is_given_and_its_content_is_not() {
     assert!(matches!(again, Err(Error::Remote { what: Malformed::CodingAndLength, .. })), "{again:?}");
 }
 
-// What the caller gives.
+// Arguments.
 
 #[test]
 fn bad_requests_are_refused_before_a_byte_is_sent_and_the_connection_goes_on() {
@@ -782,19 +782,19 @@ fn bad_trailers_are_refused_and_good_ones_can_follow() {
 }
 
 #[test]
-fn fields_go_out_in_order_with_their_case_and_with_what_has_to_be_added() {
+fn fields_keep_order_and_case_and_required_ones_are_added() {
     let (mut connection, mut server) = connected_with(&Config::new().timeout(GUARD));
     connection.send_request(get().header("x-B", "1").header("X-a", "").header("X-b", "2")).unwrap();
     connection.send_request(get().header("user-agent", "mine").header("HOST", "other")).unwrap();
     let agent = concat!("dugong/", env!("CARGO_PKG_VERSION"));
-    // The blank behind the colon of an empty value is optional.
+    // The space after the colon of an empty value is optional.
     let first = server.receive_head().replace("X-a: \r", "X-a:\r");
     assert_eq!(first, format!("GET / HTTP/1.1\r\nHost: origin\r\nx-B: 1\r\nX-a:\r\nX-b: 2\r\nUser-Agent: {agent}\r\n\r\n"));
     assert_eq!(server.receive_head(), "GET / HTTP/1.1\r\nHost: other\r\nuser-agent: mine\r\n\r\n");
 }
 
 #[test]
-fn requests_and_responses_of_the_crate_http_can_be_used() {
+fn requests_and_responses_convert_from_and_to_the_crate_http() {
     use dugong_http::convert::{to_header_map, to_response};
     let (_origin, url) = origin();
     let mut connection = config().connect(&url).unwrap();
@@ -811,7 +811,7 @@ fn requests_and_responses_of_the_crate_http_can_be_used() {
 // Settings.
 
 #[test]
-fn limits_are_kept() {
+fn a_response_beyond_the_limits_is_refused() {
     let mut limits = Limits::default();
     (limits.header_section, limits.fields) = (100, 3);
     let config = config().limits(limits);
@@ -845,7 +845,7 @@ fn a_length_can_be_required() {
 }
 
 #[test]
-fn small_buffers_do() {
+fn the_smallest_buffers_suffice() {
     let (_origin, url) = origin();
     let mut connection = config().receive_buffer(1).send_buffer(0).connect(&url).unwrap();
     for id in 0..50 {
@@ -881,7 +881,7 @@ fn an_error_of_connecting_names_host_and_port() {
     assert_eq!((error.to_string().as_str(), format!("{error:#}").as_str()), (text, text));
 }
 
-// Reading what is in the buffer already.
+// Responses that are in the buffer already.
 
 #[test]
 fn a_response_that_came_while_content_was_sent_is_read_without_waiting() {
@@ -903,7 +903,7 @@ fn a_response_that_a_pipeline_has_received_is_read_without_waiting() {
     let mut pipeline = connection.pipeline(Vec::<Request>::new());
     pipeline.next().unwrap().unwrap().discard().unwrap();
     assert_eq!(read(&mut connection), "hello");
-    // The same, when the request that a pipeline answers was sent to an idle server.
+    // The same after a request to an idle server, whose first read is skipped.
     connection.send_request(get()).unwrap();
     server.deliver(format!("{HELLO}{HELLO}"));
     let mut pipeline = connection.pipeline([get(), get()]);

@@ -1,8 +1,7 @@
-//! A server that does one harm to each connection: each response is right, each request is accounted for, and nothing is sent after
-//! the verdict.
+//! A server harms each connection in one way. The client must read only correct responses, account for every request, and send
+//! nothing after it has reported an error.
 //!
-//! `DUGONG_CHAOS_SECONDS` says how long that goes on for each way to use a connection, `DUGONG_CHAOS_SEED` with which connection it
-//! begins. A failure names the seed.
+//! `DUGONG_CHAOS_SECONDS` sets how long each test runs, `DUGONG_CHAOS_SEED` the first connection. A failure names its seed.
 
 use std::collections::HashSet;
 use std::thread;
@@ -11,21 +10,21 @@ use std::time::{Duration, Instant};
 use dugong_http::{Closed, Config, Connection, Error, Misuse, Request, RequestHalf, Requests, ResponseHalf, Sent};
 use dugong_origin::Chaos;
 
-/// No server of these tests is silent for so long.
+/// Longer than any server of these tests stays silent.
 const GUARD: Duration = Duration::from_secs(20);
 
-/// What a client has seen of a connection, and what it was told.
+/// A client's view of one connection.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Targets of requests that the connection has taken, in order.
+    /// Targets of the requests that the connection accepted, in order.
     taken: Vec<String>,
-    /// Targets of requests that it has refused: they must not leave.
+    /// Targets of the requests that it refused: they must never arrive.
     refused: Vec<String>,
-    /// Contents of the responses that were read to their end.
+    /// Contents of the complete responses.
     contents: Vec<Vec<u8>>,
-    /// What became of the requests.
+    /// The connection's account of its requests.
     requests: Requests,
-    /// Another thread may have been in the middle of a write when that was said, which may have sent the rest of a request.
+    /// The account was taken while another thread was perhaps writing, so the rest of one request may have left after it.
     is_shared: bool,
 }
 
@@ -78,7 +77,7 @@ impl Seen {
         }
     }
 
-    /// Notes a request that was taken, perhaps with an error that accounts for it, or refused.
+    /// Records whether a request was accepted, perhaps with an error that accounts for it, or refused.
     fn note(&mut self, target: String, result: &Result<u64, Error>) {
         let known = |requests: &Requests| requests.answered as usize + requests.unanswered.len();
         let is_taken = match result {
@@ -88,11 +87,11 @@ impl Seen {
         if is_taken { self.taken.push(target) } else { self.refused.push(target) }
     }
 
-    /// The connection is over: whatever is tried now must have no effect, and tell the same.
+    /// After the end every call must fail with the same account, and have no effect.
     fn ends(&mut self, connection: &mut Connection, error: &Error) {
         assert!(error.requests().is_some(), "{error:?}");
         if matches!(error, Error::Closed { cause: Closed::Sending(_), .. }) {
-            // What had arrived before can still be read.
+            // Responses that arrived before the error can still be read.
             let read = |connection: &mut Connection| match connection.current_response() {
                 Some(rest) => rest.read_all(),
                 None => connection.read_response()?.read_all(),
@@ -118,7 +117,7 @@ impl Seen {
     }
 }
 
-/// Request `number`: of all kinds, with content that says when it is complete.
+/// Request number `number`, of a kind that depends on `seed`, with content that marks its end.
 fn request(seed: u64, number: u64, waits: &str) -> (String, Request) {
     let kind = seed.wrapping_mul(31).wrapping_add(number * 7) % 9;
     let kind_name = ["get", "post", "put", "head"][[0, 0, 0, 0, 1, 1, 2, 2, 3][kind as usize]];
@@ -128,7 +127,7 @@ fn request(seed: u64, number: u64, waits: &str) -> (String, Request) {
         "get" => Request::get(target.as_str()),
         "head" => Request::head(target.as_str()),
         "post" => Request::post(target.as_str()).body(content(number as usize * 100)),
-        // More than a socket takes at once.
+        // More than a socket accepts at once.
         _ if number == seed % 60 => Request::put(target.as_str()).body(content(8 << 20)),
         _ => Request::put(target.as_str()).body(content(if kind == 7 { 300_000 } else { 10 })),
     };
@@ -151,7 +150,7 @@ fn requests_in_batches() {
     });
 }
 
-/// The answers to a batch come with one write. Every other seed sends the next batch when the last of them has not been read.
+/// The server writes all answers to a batch at once. Every other seed sends the next batch before reading the last answer.
 fn batches(connection: &mut Connection, seed: u64, seen: &mut Seen) -> Result<(), Error> {
     let batch = 2 + seed % 6;
     let unread = usize::from(seed.is_multiple_of(2));
@@ -164,7 +163,7 @@ fn batches(connection: &mut Connection, seed: u64, seen: &mut Seen) -> Result<()
             let (target, request) = request(seed, number, if number == first + batch - 1 { "?last" } else { "?hold" });
             let result = loop {
                 match connection.send_request(&request) {
-                    // What has arrived says why, or makes room.
+                    // Reading shows the reason, or makes room.
                     Err(Error::Local(Misuse::ReadFirst)) => {}
                     result => break result,
                 }
@@ -220,7 +219,7 @@ fn two_halves() {
         let sender = thread::spawn(move || send_all(requests, seed));
         let (contents, verdict, responses) = read_all(responses);
         let sent = sender.join().unwrap();
-        // What the reader was told when it was over may be older than what the sender has sent since: its own verdict counts.
+        // The sender may have sent more since the reader got its account, so the sender's own account counts.
         let verdict = verdict.filter(|verdict| verdict.answered as usize + verdict.unanswered.len() == sent.taken.len());
         let requests = verdict.unwrap_or_else(|| responses.outstanding());
         *seen = Seen { contents, requests, is_shared: true, ..sent };

@@ -1,4 +1,4 @@
-//! Servers that stop reading, that never read, and that answer before they have read: the client neither hangs nor grows.
+//! Servers stop reading, never read, or answer before they have read. The client must neither hang nor grow.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{GUARD, config, connected, connected_with};
 /// Requests of the large pipeline; their answers add up to 1.3 GB.
 const MANY: usize = 20_000;
 
-/// A wait that is meant to time out.
+/// For waits that should time out.
 const SHORT: Duration = Duration::from_millis(50);
 
 const BUFFER: usize = 64 * 1024;
@@ -24,7 +24,7 @@ fn large_head(target: &str) -> Request {
     Request::get(target).header("X-Filler", "f".repeat(4000))
 }
 
-/// What an upload sends.
+/// The content of an upload.
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at / 7 % 251) as u8).collect()
 }
@@ -58,13 +58,13 @@ fn a_pipeline_of_large_requests_and_answers_ends_on_one_thread() {
         }
     });
     assert_eq!((answers, bytes), (MANY as u64, MANY * 65536));
-    // The receive buffer, and the send buffer with one request more than its limit: it doubles, and there are two while it does.
+    // The receive buffer, plus the send buffer with one request beyond its limit: it grows by doubling, and both copies exist then.
     let bound = BUFFER + 3 * (BUFFER + 5 * 1024);
     assert!(info.bytes_max <= bound as u64, "{} bytes were held, more than {bound}", info.bytes_max);
 }
 
 #[test]
-fn requests_that_nobody_takes_end_in_a_timeout_and_none_goes_out_in_part() {
+fn requests_to_a_server_that_reads_nothing_time_out_and_none_is_cut() {
     let (mut connection, server) = connected_with(&config().timeout(SHORT));
     let request = large_head("/");
     let mut accepted = 0;
@@ -103,7 +103,7 @@ fn requests_that_nobody_takes_end_in_a_timeout_and_none_goes_out_in_part() {
 }
 
 #[test]
-fn requests_whose_answers_nobody_reads_are_refused_whole_and_all_can_still_be_read() {
+fn requests_with_too_many_unread_answers_are_refused_whole_and_all_answers_can_be_read() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let mut connection = to(&origin, &config());
     let request = large_head("/bytes/65536");
@@ -131,7 +131,7 @@ fn requests_whose_answers_nobody_reads_are_refused_whole_and_all_can_still_be_re
 }
 
 #[test]
-fn what_waits_to_be_sent_or_read_is_bounded() {
+fn the_send_and_receive_buffers_are_bounded() {
     use dugong_http::step::{Duplex, Progress, Receiving, Sending, Shared};
     use dugong_http::transport::Socket;
 
@@ -159,7 +159,7 @@ fn what_waits_to_be_sent_or_read_is_bounded() {
     assert!(capacity <= 2 * BUFFER + 8 * 1024, "{capacity} bytes are held to send at most {BUFFER}");
 }
 
-/// An upload that the server has refused already: what the writer says, and what the reader gets.
+/// Uploads to a server that has refused already: the writer is told, and the response can be read.
 fn refused_upload(request: &Request, upload: impl FnOnce(&mut Connection) -> Result<(), Error>) {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let mut connection = to(&origin, &config());
@@ -189,7 +189,7 @@ fn an_early_answer_ends_a_chunked_upload() {
 }
 
 #[test]
-fn an_early_answer_ends_an_upload_that_expects_to_be_asked() {
+fn an_early_answer_ends_an_upload_that_waits_for_100() {
     let content = content(1000);
     let request = Request::put("/x?early=1").content_length(1000).expect_continue();
     refused_upload(&request, |connection| connection.content().send_all(&content));
@@ -210,8 +210,8 @@ fn an_early_answer_to_content_given_with_the_request_can_be_read() {
 }
 
 #[test]
-fn an_early_answer_that_says_nothing_of_the_connection_ends_it_all_the_same() {
-    // The server is still there, and reads nothing.
+fn an_early_answer_ends_the_connection_even_without_connection_close() {
+    // The server keeps the connection open, but reads nothing.
     let (mut connection, mut server) = connected();
     connection.send_request(Request::put("/x").chunked()).unwrap();
     server.deliver("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
@@ -238,7 +238,7 @@ fn content_goes_on_after_an_early_answer_as_long_as_the_server_takes_it() {
     server.expect("PUT /x HTTP/1.1\r\nHost: origin\r\nContent-Length: 4\r\n\r\nabcdGET / HTTP/1.1\r\nHost: origin\r\n\r\n");
 }
 
-/// Sends back what it receives while it receives it, without holding more than a buffer of it.
+/// Sends content back while receiving it, holding at most one buffer of it.
 fn echo(mut stream: TcpStream, head: usize, length: usize) {
     stream.read_exact(&mut vec![0; head]).unwrap();
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").unwrap();
@@ -309,7 +309,7 @@ fn two_threads_upload_and_download_at_once() {
 }
 
 #[test]
-fn content_that_nobody_takes_ends_in_a_timeout_and_goes_on_where_it_stopped() {
+fn content_to_a_server_that_reads_nothing_times_out_and_resumes_where_it_stopped() {
     const LENGTH: usize = 16 << 20;
     let (mut connection, server) = connected_with(&config().timeout(SHORT));
     let content = content(LENGTH);
@@ -333,7 +333,7 @@ fn content_that_nobody_takes_ends_in_a_timeout_and_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn chunks_that_nobody_takes_stay_whole_whatever_times_out() {
+fn chunks_stay_whole_whichever_call_times_out() {
     let (mut connection, server) = connected_with(&config().timeout(Duration::from_millis(5)));
     let all = content(32 << 20);
     let mut stream = server.into_stream();
@@ -367,7 +367,7 @@ fn chunks_that_nobody_takes_stay_whole_whatever_times_out() {
     trailers.append("X-Last", "1").unwrap();
     connection.content().finish_with_trailers(&trailers).unwrap();
     connection.content().flush().unwrap();
-    // What `flush` could not send goes out while the response is waited for.
+    // The client sends the rest while it waits for the response.
     let answering = thread::spawn(move || {
         let received = reader.expect("it timed out").join().unwrap();
         stream.write_all(support::HELLO.as_bytes()).unwrap();
@@ -393,7 +393,7 @@ fn chunks_that_nobody_takes_stay_whole_whatever_times_out() {
 }
 
 #[test]
-fn content_behind_answers_that_nobody_reads_asks_for_them_to_be_read() {
+fn content_behind_unread_answers_fails_with_read_first() {
     let origin = lockstep();
     let mut connection = to(&origin, &config());
     for _ in 0..200 {

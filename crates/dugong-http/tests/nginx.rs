@@ -1,4 +1,4 @@
-//! Against a real server: nginx, as Debian ships it, with a configuration of its own and on ports of its own.
+//! Tests against a real server: Debian's nginx, with its own configuration and ports.
 
 use std::fs;
 use std::io::{self, BufRead};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use dugong_http::{CloseReason, Closed, Config, Connection, Continue, Error, Misuse, Request, Response};
 use tempfile::TempDir;
 
-/// A running nginx, and its directory, which goes with it.
+/// A running nginx and its directory; dropping it removes both.
 struct Nginx {
     child: Child,
     dir: TempDir,
@@ -54,24 +54,24 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // One process, without workers: nothing is left behind. It may have ended on its own, which another check will tell.
+        // nginx runs as one process, without workers. If it has ended already, another check reports that.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Waiting for ever would hide a failure.
+/// Connects with a timeout, since a test that hangs hides its failure.
 fn connect(address: SocketAddr) -> Connection {
     Config::new().timeout(Duration::from_secs(20)).connect(&format!("http://{address}")).unwrap()
 }
 
-/// Two addresses of a host that is this server's alone: between the choice of a port and its use, a socket of another test could
-/// take it on a host that all share, and nginx would wait for its release while we talk to that test.
+/// Two addresses on a loopback host that only this server uses. On a shared host, another test could take the port before nginx
+/// does; nginx would wait for it, and we would talk to that test.
 fn free_addresses() -> [SocketAddr; 2] {
     static STARTED: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
-    // Both are held until both are known, so that they differ.
+    // Holding the first port while choosing the second makes them differ.
     [(); 2].map(|()| TcpListener::bind((host, 0)).unwrap()).map(|listener| listener.local_addr().unwrap())
 }
 
@@ -117,7 +117,7 @@ fn configuration(main: SocketAddr, brief: SocketAddr) -> String {
 fn spawn(dir: &Path) -> Child {
     for program in ["nginx", "/usr/sbin/nginx"] {
         let mut command = Command::new(program);
-        // With the prefix as its argument, not as its working directory: then relative paths are relative to the prefix.
+        // nginx takes relative paths relative to the prefix (-p), not to the working directory.
         command.arg("-p").arg(dir).args(["-c", "nginx.conf", "-e", "error.log"]);
         match command.stdin(Stdio::null()).spawn() {
             Ok(child) => return child,
@@ -128,7 +128,7 @@ fn spawn(dir: &Path) -> Child {
     panic!("nginx is not installed; on Debian: apt-get install nginx-light (or nginx)");
 }
 
-/// Whether it accepts connections at `address`, sooner or later; false if it ends before.
+/// Waits until nginx accepts connections at `address`; false if it ends before.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
@@ -140,7 +140,7 @@ fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// Files of deterministic content: each is a part of one large block, from a place of its own.
+/// Files with deterministic content: each is a slice of one large block, at its own offset.
 struct Files {
     block: Vec<u8>,
     sizes: Vec<usize>,
@@ -156,7 +156,7 @@ impl Files {
         let mut block = random.bytes(2 * LARGEST);
         // nginx's SSI looks for `<!--#`, and loses a `<` at the end of a file.
         block.iter_mut().filter(|byte| **byte == b'<').for_each(|byte| *byte = b'>');
-        // Many are small, few are large: sizes go down as the ranks go up, and files have ranks as they come.
+        // Many files are small, few are large: the size falls with the rank, and the ranks are shuffled.
         let mut sizes: Vec<usize> = (0..FILES)
             .map(|rank| match rank {
                 0..24 => LARGEST,
@@ -167,7 +167,7 @@ impl Files {
         for i in (1..FILES).rev() {
             sizes.swap(i, (random.next() % (i as u64 + 1)) as usize);
         }
-        // What is missing is given to the small ones in equal parts.
+        // The small files share the missing bytes equally.
         let missing = ALL_BYTES.checked_sub(sizes.iter().sum()).expect("the ranks are less than all bytes");
         let small: Vec<usize> = (0..FILES).filter(|&i| (1..100_000).contains(&sizes[i])).collect();
         for (rank, &i) in small.iter().enumerate() {
@@ -203,7 +203,7 @@ impl Random {
     }
 }
 
-/// Content of that length; another for each.
+/// Content of that length, different for each length.
 fn content(length: usize) -> Vec<u8> {
     Random(length as u64 + 1).bytes(length)
 }
@@ -224,7 +224,7 @@ fn five_thousand_files_arrive_unaltered_at_every_depth_with_lengths_and_in_chunk
             while let Some(mut response) = pipeline.next().unwrap() {
                 assert_eq!((response.status().as_u16(), response.number()), (200, number as u64));
                 let mut expected = files.content(number);
-                // nginx leaves empty files as they are.
+                // nginx sends empty files without chunks.
                 if is_chunked && !expected.is_empty() {
                     assert!(response.fields().list_contains("Transfer-Encoding", "chunked"));
                     assert_eq!(response.content_length(), None);
@@ -250,7 +250,7 @@ fn five_thousand_files_arrive_unaltered_at_every_depth_with_lengths_and_in_chunk
     }
 }
 
-/// How content is announced and sent.
+/// A way to announce and send content.
 #[derive(Clone, Copy, Debug)]
 struct Manner {
     is_chunked: bool,
@@ -290,7 +290,7 @@ fn uploads_arrive_unaltered_with_and_without_length_and_expectation() {
             let content = content(length);
             connection.send_request(manner.put(&target, length)).unwrap();
             if manner.expects && length > 0 {
-                // nginx says 100 (Continue) at once; the timeout of 1 s would say the same.
+                // nginx sends 100 (Continue) at once; `expect_timeout` (1 s) would have the same effect.
                 let waited = Instant::now();
                 assert_eq!(connection.wait_for_continue().unwrap(), Continue::Send);
                 assert!(waited.elapsed() < Duration::from_millis(900), "{manner:?} with {length}: no 100 (Continue) came");
@@ -333,12 +333,12 @@ fn pipelined_uploads_arrive_each_in_its_file() {
 #[test]
 fn an_upload_that_is_too_large_is_refused_and_the_refusal_is_read() {
     let nginx = Nginx::start();
-    // Far more than the buffers of both systems hold, so that it cannot be sent whole to a server that does not read.
+    // Far more than the system buffers on both sides hold, so a server that does not read stops it.
     let content = content(24 << 20);
     for manner in MANNERS {
         let mut connection = nginx.connect();
         connection.send_request(manner.put("/uploads/small/file", content.len())).unwrap();
-        // Before the content, in the middle of it, or, from a server that reads on in order to throw it away, after it.
+        // The refusal may come before, within, or (if the server reads and discards the content) after it.
         match send(&mut connection, &content) {
             Ok(()) => assert!(!manner.expects || manner.is_chunked, "{manner:?}: the refusal came before the content"),
             Err(Error::Local(Misuse::ContentRefused)) => {}
@@ -367,7 +367,7 @@ fn an_upload_that_is_too_large_is_refused_and_the_refusal_is_read() {
 }
 
 #[test]
-fn a_refusal_in_a_pipeline_tells_that_the_later_requests_got_no_answer() {
+fn after_a_refusal_in_a_pipeline_the_later_requests_are_unanswered() {
     let nginx = Nginx::start();
     nginx.file("a", b"content of a");
     let mut connection = nginx.connect();
@@ -435,7 +435,7 @@ fn heads_ranges_and_unchanged_and_missing_files_are_pipelined() {
     assert_eq!((&*same.range, &*same.content), ("bytes 1-1/100000", &content[1..2]));
 }
 
-/// A response that was read to its end.
+/// A complete response.
 struct Answer {
     status: u16,
     range: String,
@@ -452,7 +452,7 @@ impl Answer {
 }
 
 #[test]
-fn a_server_that_closes_after_three_responses_leaves_it_clear_which_requests_were_answered() {
+fn after_a_server_closes_the_error_says_which_requests_were_answered() {
     let nginx = Nginx::start();
     for i in 0..10 {
         nginx.file(&i.to_string(), format!("file {i}").as_bytes());

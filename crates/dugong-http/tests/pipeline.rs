@@ -1,4 +1,4 @@
-//! Many requests on one connection: what is in flight, in which order, and what is left when something goes wrong.
+//! Pipelines: how much is in flight, the order of responses, and the state after an error.
 
 mod support;
 
@@ -12,10 +12,10 @@ use dugong_http::{CloseReason, Closed, Error, Malformed, Misuse, Request, Sent, 
 use dugong_origin::{Origin, document};
 use support::{HELLO, Server, config, connected, connected_with};
 
-/// A wait that is meant to time out.
+/// For waits that should time out.
 const SHORT: Duration = Duration::from_millis(10);
 
-/// A wait that is not, and that nobody wants to wait for.
+/// For waits that should never last this long.
 const LONG: Duration = Duration::from_secs(2);
 
 fn numbered(count: usize) -> impl Iterator<Item = Request> {
@@ -75,7 +75,7 @@ fn no_more_requests_are_in_flight_than_allowed() {
 #[test]
 fn no_more_bytes_are_in_flight_than_allowed_but_a_larger_request_alone() {
     let (mut connection, mut server) = connected_with(&config().timeout(SHORT));
-    // Each has about 1000 bytes, and one is larger than the bound.
+    // Each request has about 1000 bytes; one is larger than the bound.
     let requests =
         (0..12).map(|number| Request::get(format!("/{number}")).header("X", "x".repeat(if number == 5 { 9000 } else { 1000 })));
     let mut pipeline = connection.pipeline(requests).max_bytes(3500);
@@ -95,7 +95,7 @@ fn no_more_bytes_are_in_flight_than_allowed_but_a_larger_request_alone() {
 }
 
 #[test]
-fn requests_with_content_and_expectations_have_their_place_in_it() {
+fn requests_with_content_and_expectations_are_pipelined() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
     let body = "b".repeat(100_000);
@@ -120,7 +120,7 @@ fn requests_with_content_and_expectations_have_their_place_in_it() {
 }
 
 #[test]
-fn the_answer_to_an_expectation_is_not_waited_for_longer_than_configured() {
+fn a_pipeline_waits_for_100_no_longer_than_configured() {
     let (mut connection, mut server) = connected_with(&config().timeout(LONG).expect_timeout(SHORT));
     let requests = [Request::get("/0"), Request::put("/1").body("hello").expect_continue(), Request::get("/2")];
     let mut pipeline = connection.pipeline(requests);
@@ -171,7 +171,7 @@ fn an_invalid_request_is_reported_and_the_others_go_on() {
 }
 
 #[test]
-fn what_is_not_read_of_a_response_is_skipped() {
+fn unread_content_is_skipped() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
     let requests = (0..40).map(|number| Request::get(format!("/{}/{}", ["bytes", "chunked"][number % 2], 100_000 + number)));
@@ -194,7 +194,7 @@ fn responses_to_earlier_requests_come_first() {
     connection.send_request(Request::get("/a")).unwrap();
     connection.send_request(Request::get("/b")).unwrap();
     let mut pipeline = connection.pipeline(numbered(2)).max_requests(1);
-    // What is in the window are the requests of the pipeline.
+    // The window counts only the requests of the pipeline.
     for (number, arriving) in [&["/a", "/b", "/0"][..], &[], &[], &["/1"]].into_iter().enumerate() {
         assert!(is_timeout(pipeline.next()));
         assert_eq!(targets(&mut server), arriving);
@@ -225,7 +225,7 @@ fn a_response_that_was_begun_before_does_not_take_a_place_in_the_window() {
 }
 
 #[test]
-fn content_that_an_earlier_request_owes_is_asked_for_and_not_waited_for() {
+fn a_pipeline_behind_owed_content_fails_at_once() {
     let (mut connection, mut server) = connected_with(&config().timeout(LONG));
     connection.send_request(Request::put("/a").content_length(5)).unwrap();
     let begin = Instant::now();
@@ -311,7 +311,7 @@ fn unasked_bytes_are_not_the_answer_to_the_first_request() {
 }
 
 #[test]
-fn a_timeout_leaves_everything_as_it_was() {
+fn a_pipeline_continues_after_a_timeout() {
     let (mut connection, mut server) = connected_with(&config().timeout(SHORT));
     let mut pipeline = connection.pipeline(numbered(4)).max_requests(2);
     for number in 0..4 {
@@ -344,8 +344,8 @@ fn a_pipeline_that_is_dropped_leaves_its_responses_to_be_read() {
     assert!(matches!(connection.read_response(), Err(Error::Local(Misuse::NothingOutstanding))));
 }
 
-/// A refused upload within a pipeline: its answer is read, then the end is told, and the requests behind it are left.
-fn the_end_behind_a_refusal(
+/// Refuses an upload within a pipeline: its response can be read, the next call fails, and the later requests remain.
+fn refusal_ends_the_pipeline(
     mut pipeline: dugong_http::Pipeline<'_, std::vec::IntoIter<Request>>,
     status: u16,
     reason: CloseReason,
@@ -370,13 +370,13 @@ fn an_early_answer_to_large_content_is_read_and_the_rest_is_left() {
     let (mut connection, mut server) = connected_with(&config().timeout(LONG));
     let requests = vec![Request::put("/0").body(vec![b'x'; 16 << 20]), Request::get("/1"), Request::get("/2")];
     let pipeline = connection.pipeline(requests);
-    // The server reads nothing, so that the content cannot all be sent.
+    // The server reads nothing, so part of the content stays behind.
     let answering = thread::spawn(move || {
         server.receive(1);
         server.send(REFUSAL);
         server
     });
-    the_end_behind_a_refusal(pipeline, 413, CloseReason::ContentNotSent);
+    refusal_ends_the_pipeline(pipeline, 413, CloseReason::ContentNotSent);
     drop(answering.join().unwrap());
 }
 
@@ -390,7 +390,7 @@ fn a_refused_expectation_is_read_and_the_rest_is_left() {
         server.send(REFUSAL.replace("413", "417"));
         (head, server)
     });
-    the_end_behind_a_refusal(pipeline, 417, CloseReason::ContentNotSent);
+    refusal_ends_the_pipeline(pipeline, 417, CloseReason::ContentNotSent);
     drop(connection);
     let (head, server) = answering.join().unwrap();
     assert!(head.starts_with("PUT /0 HTTP/1.1\r\n"));
@@ -452,7 +452,7 @@ fn nothing_is_pipelined_to_an_http_1_0_server_but_all_is_answered() {
 }
 
 #[test]
-fn what_was_sent_of_each_request_is_told_when_the_server_reads_nothing() {
+fn the_account_says_how_much_of_each_request_was_sent_when_the_server_reads_nothing() {
     let (mut connection, server) = connected_with(&config().timeout(SHORT));
     let requests = [Request::post("/0").body("x"), Request::put("/1").body(vec![b'x'; 32 << 20]), Request::get("/2")];
     let mut pipeline = connection.pipeline(&requests).max_bytes(usize::MAX);
@@ -468,7 +468,7 @@ fn what_was_sent_of_each_request_is_told_when_the_server_reads_nothing() {
 
 #[test]
 fn an_iterator_that_ended_is_not_asked_again() {
-    /// An iterator that begins anew after its end.
+    /// Starts over after its end, as iterators may.
     struct Restarting(usize);
 
     impl Iterator for Restarting {

@@ -1,4 +1,4 @@
-//! What the README shows is what the example does.
+//! The README and the documentation show the examples verbatim, and the examples work.
 
 use std::process::Command;
 
@@ -48,7 +48,7 @@ fn the_example_that_recovers_fetches_them_from_servers_that_close_or_do_not_pipe
 }
 
 fn fetches_a_hundred_documents(example: &str, origin: &Origin) {
-    // With the features of this program, so that nothing has to be built twice.
+    // The features of this test program, so that cargo builds nothing twice.
     let features = [
         (cfg!(feature = "socks"), "socks"),
         (cfg!(feature = "tracing"), "tracing"),

@@ -1,4 +1,4 @@
-//! Two halves of a connection in two threads: neither waits for what the other has ended.
+//! The two halves of a connection in two threads: an end in one always wakes the other.
 
 mod support;
 
@@ -11,7 +11,7 @@ use dugong_http::{CloseReason, Closed, Error, Fields, Malformed, Request, Reques
 use dugong_origin::{Origin, document};
 use support::{GUARD, HELLO, Server, config, connected, connected_with};
 
-/// A wait that is meant to time out.
+/// For waits that should time out.
 const SHORT: Duration = Duration::from_millis(10);
 
 fn halves() -> (RequestHalf, ResponseHalf, Server) {
@@ -61,7 +61,7 @@ fn twenty_thousand_requests_go_through_two_threads() {
 }
 
 #[test]
-fn a_sender_that_never_reads_is_no_deadlock_as_long_as_the_other_half_reads() {
+fn a_sender_that_never_reads_does_not_deadlock_while_the_other_half_reads() {
     let origin = Origin::start(dugong_origin::Config { lockstep: true, ..Default::default() }).unwrap();
     let (mut requests, mut responses) = to(&origin);
     let sender = thread::spawn(move || {
@@ -79,7 +79,7 @@ fn a_sender_that_never_reads_is_no_deadlock_as_long_as_the_other_half_reads() {
 }
 
 #[test]
-fn an_answer_may_come_before_the_sender_knows_that_all_was_sent() {
+fn an_answer_may_arrive_before_the_senders_write_returns() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let (mut requests, mut responses) = to(&origin);
     let reader = thread::spawn(move || {
@@ -93,14 +93,14 @@ fn an_answer_may_come_before_the_sender_knows_that_all_was_sent() {
     let request = Request::put("/x?digest=0").body("hello");
     for _ in 0..3000 {
         requests.send_request(&request).unwrap();
-        // One at a time: each is answered while nothing else keeps the reader busy.
+        // One request at a time, so that the reader is idle when the answer comes.
         support::eventually("it is answered", || requests.outstanding().unanswered.is_empty());
     }
     drop(requests);
     assert_eq!(reader.join().unwrap(), 3000);
 }
 
-/// A thread whose sending has to wait, and that tells what it ends with.
+/// A thread that blocks while sending, and returns its result.
 fn blocked_sender(mut requests: RequestHalf, began: mpsc::Sender<()>) -> thread::JoinHandle<(Result<u64, Error>, RequestHalf)> {
     thread::spawn(move || {
         let request = Request::post("/large").body(vec![b'x'; 64 << 20]);
@@ -110,7 +110,7 @@ fn blocked_sender(mut requests: RequestHalf, began: mpsc::Sender<()>) -> thread:
     })
 }
 
-/// Waits until the server has something of a large request, so that its sender is at work.
+/// Waits until part of a large request has arrived, so its sender is blocked in the middle of it.
 fn until_it_is_sent(server: &mut Server, began: &mpsc::Receiver<()>) {
     began.recv_timeout(GUARD).unwrap();
     server.expect("POST /large HTTP/1.1\r\n");
@@ -200,7 +200,7 @@ fn a_server_that_closes_wakes_the_sender_whose_content_is_half_sent() {
         let sender = blocked_sender(requests, began);
         until_it_is_sent(&mut server, &begins);
         let reader = thread::spawn(move || responses.read_response().map(drop).unwrap_err());
-        // Even closing is a reset here, since bytes are left that nobody read.
+        // Unread bytes turn even an orderly close into a reset.
         if reset {
             server.reset()
         } else {
@@ -216,7 +216,7 @@ fn a_server_that_closes_wakes_the_sender_whose_content_is_half_sent() {
 }
 
 #[test]
-fn a_server_that_only_ends_its_direction_wakes_the_sender_by_way_of_the_reader() {
+fn a_half_closed_connection_wakes_the_sender_through_the_reader() {
     let (requests, mut responses, mut server) = halves();
     let (began, begins) = mpsc::channel();
     let sender = blocked_sender(requests, began);
@@ -227,7 +227,7 @@ fn a_server_that_only_ends_its_direction_wakes_the_sender_by_way_of_the_reader()
 }
 
 #[test]
-fn an_early_answer_that_was_read_wakes_the_sender() {
+fn reading_an_early_answer_wakes_the_sender() {
     let (requests, mut responses, mut server) = halves();
     let (began, begins) = mpsc::channel();
     let sender = blocked_sender(requests, began);
@@ -268,7 +268,7 @@ fn expectations_are_answered_across_the_halves() {
 }
 
 #[test]
-fn chunked_content_of_no_bytes_waits_for_its_expectation_too() {
+fn empty_chunked_content_waits_for_100_too() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let (mut requests, mut responses) = to(&origin);
     let reader = thread::spawn(move || read(&mut responses));
@@ -304,7 +304,7 @@ fn the_content_of_a_refused_expectation_is_not_sent() {
 }
 
 #[test]
-fn a_silent_server_gets_the_content_after_a_while() {
+fn after_expect_timeout_the_content_is_sent() {
     let (connection, mut server) = connected_with(&config().expect_timeout(SHORT));
     let (mut requests, mut responses) = connection.split();
     requests.send_request(Request::put("/").body("hello").expect_continue()).unwrap();
@@ -315,7 +315,7 @@ fn a_silent_server_gets_the_content_after_a_while() {
 }
 
 #[test]
-fn both_halves_time_out_and_go_on() {
+fn both_halves_continue_after_a_timeout() {
     let (connection, mut server) = connected_with(&config().timeout(SHORT));
     let (mut requests, mut responses) = connection.split();
     let error = responses.read_response().map(drop).unwrap_err();
@@ -343,7 +343,7 @@ fn both_halves_time_out_and_go_on() {
         assert!(accepted < 100_000, "the system takes everything");
     };
     assert!(matches!(error, Error::TimedOut { waiting_for: WaitingFor::Sending, .. }), "{error:?}");
-    // Whether the last one was accepted, the queue knows; what is left of it goes out before the next.
+    // The queue knows whether the last request was accepted; its rest goes out before the next request.
     let accepted = 1 + requests.outstanding().unanswered.len();
     let head = format!("GET / HTTP/1.1\r\nHost: origin\r\nX: {}\r\n\r\n", "x".repeat(4000));
     let mut stream = server.into_stream();
@@ -375,8 +375,8 @@ fn both_halves_time_out_and_go_on() {
 }
 
 #[test]
-fn a_timeout_says_whether_the_request_was_taken() {
-    // "Nothing of it was sent" and "the rest is sent by the next call" must not look alike: one is to be sent again, one is not.
+fn after_a_timeout_outstanding_says_whether_the_request_was_accepted() {
+    // The caller must be able to tell "nothing was sent" (repeat it) from "the next call sends the rest" (do not).
     let (connection, _server) = connected_with(&config().timeout(SHORT));
     let (mut requests, _responses) = connection.split();
     let request = Request::get("/").header("X", "x".repeat(4000));
@@ -459,7 +459,7 @@ fn a_request_that_says_close_is_the_last_and_all_before_it_are_answered() {
         let error = requests.send_request(Request::get("/3")).unwrap_err();
         assert_eq!(reason(&error), Some(CloseReason::ClientSaidClose));
         for number in 0..3 {
-            // One at a time: what is still to come must come.
+            // One request at a time, so that each remaining answer has to be awaited.
             if without_content {
                 server.send("HTTP/1.1 204 No\r\n\r\n")
             } else {
@@ -473,7 +473,7 @@ fn a_request_that_says_close_is_the_last_and_all_before_it_are_answered() {
 }
 
 #[test]
-fn a_response_that_ends_the_connection_is_told_to_both() {
+fn both_halves_report_a_response_that_ends_the_connection() {
     let (mut requests, mut responses, mut server) = halves();
     requests.send_request(Request::get("/")).unwrap();
     requests.send_request(Request::post("/").body("x")).unwrap();
@@ -488,7 +488,7 @@ fn a_response_that_ends_the_connection_is_told_to_both() {
 }
 
 #[test]
-fn a_connection_can_be_split_in_the_middle_of_everything() {
+fn a_connection_can_be_split_in_the_middle_of_a_response_and_an_upload() {
     let (mut connection, mut server) = connected();
     connection.send_request(Request::get("/")).unwrap();
     connection.send_request(Request::put("/").content_length(5)).unwrap();

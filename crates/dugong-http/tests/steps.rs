@@ -1,4 +1,5 @@
-//! The engine on a stream that waits, gives and takes in bits, and breaks: the same happens, and nothing is left half done.
+//! The engine on a stream that blocks, transfers a few bytes at a time, and breaks. The results must be the same, and no step may
+//! remain half done.
 
 use std::io::ErrorKind;
 
@@ -8,24 +9,24 @@ use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, S
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// An engine, its stream, and what it came to.
+/// An engine, its stream, and a log of results.
 struct Rig {
     sending: Sending,
     receiving: Receiving,
     shared: Shared,
     stream: Scripted,
     pace: Pace,
-    /// How often a step may say that it has to wait; then it is given up.
+    /// How often a step may say that it must wait before the test abandons it.
     patience: usize,
     log: Vec<String>,
 }
 
-/// How the stream behaves.
+/// The behaviour of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// It gives and takes all at once.
+    /// Transfers everything at once.
     Free,
-    /// Each read and each write waits once, then gives or takes so many bytes.
+    /// Each read and write blocks once, then transfers this many bytes.
     Bits(usize),
 }
 
@@ -40,7 +41,7 @@ impl Rig {
         Rig { sending, receiving, shared, stream, pace, patience, log: Vec::new() }
     }
 
-    /// The server sends this.
+    /// Makes bytes from the server available to read.
     fn arrives(&mut self, bytes: impl AsRef<[u8]>) {
         match self.pace {
             Pace::Free => self.stream.reads.push_back(Cue::Give(bytes.as_ref().into())),
@@ -63,12 +64,12 @@ impl Rig {
         step(&mut Duplex { sending, receiving, shared: &self.shared }, &mut self.stream)
     }
 
-    /// Makes a step, again and again as long as there is patience; `None` if it was given up.
+    /// Repeats a step until it is done; `None` if patience runs out.
     fn run<T>(
         &mut self,
         mut step: impl FnMut(&mut Duplex<'_>, &mut Scripted) -> Result<Progress<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        // More steps than any scenario has bytes.
+        // More steps than any scenario has bytes, to stop an endless loop.
         for _ in 0..100_000 {
             match self.once(&mut step)? {
                 Progress::Done(value) => return Ok(Some(value)),
@@ -165,7 +166,7 @@ fn trailers() -> Fields {
     trailers
 }
 
-/// Every operation once, with so much content of the second response; `None` if one of them was given up.
+/// Runs every operation once, with `length` bytes of content in the second response; `None` if one was abandoned.
 fn scenario(rig: &mut Rig, length: usize) -> Option<()> {
     rig.send(&Request::get("/first"))?;
     rig.send(&put())?;
@@ -211,7 +212,7 @@ struct Parsed {
     whole: bool,
 }
 
-/// The requests in what was written; the last may not be whole. Anything that is no request is a failure.
+/// Parses the written bytes as requests; only the last may be incomplete.
 fn parse(mut bytes: &[u8]) -> Vec<Parsed> {
     fn line<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
         let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
@@ -265,7 +266,7 @@ fn parse(mut bytes: &[u8]) -> Vec<Parsed> {
 }
 
 #[test]
-fn every_operation_comes_to_the_same_however_the_stream_waits() {
+fn every_operation_has_the_same_result_however_the_stream_blocks() {
     let mut free = Rig::new(Pace::Free, usize::MAX);
     scenario(&mut free, 20_000).unwrap();
     let requests = parse(&free.stream.written);
@@ -289,7 +290,7 @@ fn every_operation_comes_to_the_same_however_the_stream_waits() {
     }
 }
 
-/// What a caller may do after giving up.
+/// A caller's next action after abandoning a step.
 #[derive(Clone, Copy, Debug)]
 enum Instead {
     Read,
@@ -298,7 +299,7 @@ enum Instead {
 }
 
 #[test]
-fn a_step_given_up_leaves_no_half_request_that_others_complete() {
+fn an_abandoned_step_leaves_no_half_request_for_later_steps_to_complete() {
     for count in [1, 5, 40] {
         let mut patience = 0;
         loop {
@@ -306,7 +307,7 @@ fn a_step_given_up_leaves_no_half_request_that_others_complete() {
             for instead in [Instead::Read, Instead::SendAnother, Instead::Both] {
                 let mut rig = Rig::new(Pace::Bits(count), patience);
                 finished = scenario(&mut rig, 20).is_some();
-                give_up(&mut rig, instead, &format!("{count} bytes at a time, {patience} waits, then {instead:?}"));
+                abandon(&mut rig, instead, &format!("{count} bytes at a time, {patience} waits, then {instead:?}"));
             }
             if finished {
                 break;
@@ -317,9 +318,9 @@ fn a_step_given_up_leaves_no_half_request_that_others_complete() {
     }
 }
 
-/// Does something else, completes what is owed, and looks at what was written.
-fn give_up(rig: &mut Rig, instead: Instead, context: &str) {
-    // Now nothing waits any more, but nothing more arrives either.
+/// Does something else instead, completes owed content, and checks the written bytes.
+fn abandon(rig: &mut Rig, instead: Instead, context: &str) {
+    // From now on writes succeed at once, but nothing more arrives.
     rig.pace = Pace::Free;
     rig.stream.writes.clear();
     rig.stream.reads.clear();
@@ -444,9 +445,9 @@ fn fails_at(request: &Request, content: &[u8], taken: usize) -> (Rig, Error) {
 }
 
 #[test]
-fn what_arrived_before_writing_failed_can_be_read() {
+fn responses_that_arrived_before_a_failed_write_can_be_read() {
     for (request, content) in [(Request::get("/second"), &b""[..]), (put(), LETTERS)] {
-        // What comes before a byte of the second request has left is no answer to it.
+        // Bytes that arrive before the second request has begun to leave cannot answer it.
         for taken in [5, 70] {
             if content.is_empty() && taken == 70 {
                 continue;
@@ -472,7 +473,7 @@ fn what_arrived_before_writing_failed_can_be_read() {
 }
 
 #[test]
-fn content_that_ends_with_the_connection_has_no_end_after_writing_failed() {
+fn close_delimited_content_is_incomplete_after_a_failed_write() {
     for size in [3, 100_000] {
         for first in ["", "hello"] {
             let (mut rig, _) = fails_at(&Request::get("/second"), b"", 0);
@@ -531,7 +532,7 @@ fn a_sender_alone_does_not_read_and_a_reader_alone_does_not_write() {
 }
 
 #[test]
-fn an_answer_to_an_expectation_is_told_from_a_refusal() {
+fn a_100_and_a_refusal_are_told_apart() {
     for (answer, wanted) in [("HTTP/1.1 100 Continue\r\n\r\n", Continue::Send), (HELLO, Continue::Refused)] {
         let mut rig = Rig::new(Pace::Bits(1), usize::MAX);
         rig.send(&put().expect_continue()).unwrap();
@@ -545,10 +546,10 @@ fn an_answer_to_an_expectation_is_told_from_a_refusal() {
 fn one_exchange_takes_few_system_calls() {
     let mut rig = Rig::new(Pace::Free, 0);
     for round in 1..=3 {
-        // A look whether the idle connection is still there, and a write.
+        // One read that checks the idle connection, and one write.
         rig.send(&Request::get("/")).unwrap();
         assert_eq!(rig.stream.calls, (round - 1) * 3 + 2);
-        // All of the response comes with one read.
+        // One read returns the whole response.
         rig.arrives(HELLO);
         rig.read_head().unwrap();
         rig.read_content(100).unwrap();
@@ -579,7 +580,7 @@ fn head_and_content_that_is_given_take_one_write() {
     let mut rig = Rig::new(Pace::Free, 0);
     rig.send(&Request::put("/put").body(LETTERS)).unwrap();
     assert_eq!(rig.stream.calls, 2, "a look whether the idle connection is still there, and a write");
-    // Content that is only announced may be long in coming: the head does not wait for it.
+    // The head does not wait for announced content, which may come much later.
     rig.send(&chunked()).unwrap();
     rig.write(LETTERS).unwrap();
     assert_eq!(rig.stream.calls, 4);
@@ -600,7 +601,7 @@ fn large_content_takes_a_read_for_each_buffer_of_the_caller() {
 }
 
 #[test]
-fn a_sender_does_not_wait_for_a_server_that_has_ended_its_direction() {
+fn a_sender_does_not_wait_for_a_server_that_half_closed_the_connection() {
     let blocked = || std::iter::once(Cue::Take(10)).chain(std::iter::repeat_n(Cue::Wait(Interest::WRITE), 3));
     let request = Request::put("/").body("hello");
     for (arrives, refusal) in [("", None), ("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno", Some(Misuse::ReadFirst))] {
@@ -623,8 +624,8 @@ fn a_sender_does_not_wait_for_a_server_that_has_ended_its_direction() {
 }
 
 #[test]
-fn all_that_has_arrived_is_judged_before_a_request_however_the_stream_cuts_it() {
-    // Over TLS each record is a read of its own.
+fn all_arrived_bytes_are_judged_before_a_request_however_the_stream_cuts_them() {
+    // Over TLS, each record takes a read of its own.
     for pieces in [&["\r\n", HELLO][..], &["\r", "\n", HELLO], &["\r\n", "HTTP/1.1 408 Request Timeout\r\n\r\n"]] {
         let mut rig = Rig::new(Pace::Free, 0);
         pieces.iter().for_each(|piece| rig.arrives(piece));

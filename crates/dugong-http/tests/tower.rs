@@ -1,4 +1,4 @@
-//! A connection as a service.
+//! A connection as a tower service.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -81,7 +81,7 @@ fn many_calls_at_once_are_answered_in_order_by_clones_of_one_handle() {
 }
 
 #[test]
-fn content_that_nobody_reads_is_skipped_and_trailers_arrive() {
+fn unread_content_is_skipped_and_trailers_arrive() {
     let origin = Origin::start(Config::default()).unwrap();
     run(async {
         let (mut service, _driver) = connected::<String>(&origin).await;
@@ -89,14 +89,14 @@ fn content_that_nobody_reads_is_skipped_and_trailers_arrive() {
         let (content, has_trailers) =
             whole(call(&mut service, get("/chunked/70000?trailers=1")).await.unwrap().into_body()).await.unwrap();
         assert_eq!((content.len(), has_trailers), (70_000, true));
-        // A call that is given up is answered to nobody.
+        // The response of a dropped call is discarded.
         drop(service.call(get("/bytes/100000")));
         let (content, _) = whole(call(&mut service, get("/doc/1")).await.unwrap().into_body()).await.unwrap();
         assert_eq!(content, document("1"));
     });
 }
 
-/// Content of unknown length, in pieces, or an error in the place of one.
+/// Content of unknown length, in pieces; `Err` makes the body fail there.
 struct Pieces(VecDeque<Option<&'static str>>);
 
 impl Body for Pieces {
@@ -139,7 +139,7 @@ fn a_request_that_is_not_valid_is_refused_and_the_others_go_on() {
 }
 
 #[test]
-fn content_that_cannot_be_had_ends_the_connection_and_says_why() {
+fn a_failing_request_body_ends_the_connection_and_its_error_is_reported() {
     let origin = Origin::start(Config::default()).unwrap();
     run(async {
         let (mut service, driver) = connected::<Pieces>(&origin).await;
@@ -154,7 +154,7 @@ fn content_that_cannot_be_had_ends_the_connection_and_says_why() {
 }
 
 #[test]
-fn when_the_connection_ends_every_call_is_told() {
+fn when_the_connection_ends_every_call_fails() {
     let (near, mut far) = tokio::io::duplex(100_000);
     run(async {
         let config = dugong_http::Config::new();
@@ -164,7 +164,7 @@ fn when_the_connection_ends_every_call_is_told() {
         let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
         tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
         let [first, second, third] = calls;
-        // It takes the requests before it goes.
+        // The server reads the requests before it closes.
         let mut taken = vec![0; 200];
         let _ = tokio::io::AsyncReadExt::read(&mut far, &mut taken).await.unwrap();
         let first = first.await.unwrap();
@@ -180,7 +180,7 @@ fn when_the_connection_ends_every_call_is_told() {
 
 #[test]
 fn a_service_without_room_is_not_ready() {
-    /// A stream that takes everything and says nothing.
+    /// A stream that accepts every write and never has anything to read.
     struct Silent;
 
     impl PollStream for Silent {
@@ -220,7 +220,7 @@ fn a_service_without_room_is_not_ready() {
 }
 
 #[expect(dead_code, reason = "it only has to compile")]
-fn bodies_that_cannot_fail_will_do(connection: Connection) {
+fn infallible_bodies_are_accepted(connection: Connection) {
     struct Never;
 
     impl Body for Never {
@@ -244,7 +244,7 @@ fn a_driver_that_is_dropped_ends_all_calls() {
         let driver = tokio::spawn(driver);
         let mut other = service.clone();
         let mut answer = std::pin::pin!(call(&mut other, get("/")));
-        // It has been sent, and nobody answers.
+        // The request has been sent, and the server stays silent.
         let (mut theirs, _) = listener.accept().unwrap();
         assert!(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await);
         tokio::task::spawn_blocking(move || std::io::Read::read_exact(&mut theirs, &mut [0; 10]).map(|()| theirs))
@@ -258,14 +258,14 @@ fn a_driver_that_is_dropped_ends_all_calls() {
 }
 
 #[test]
-fn a_service_that_nobody_calls_for_long_goes_on() {
+fn an_idle_service_outlives_its_timeouts() {
     run(async {
         let origin = Origin::start(Config::default()).unwrap();
         let config = dugong_http::Config::new().timeout(Duration::from_millis(20));
         let to = dugong_http::Origin::http(origin.address().ip().to_string(), origin.address().port());
         let (mut service, driver) = service(Connection::connect_with(&config, &to).await.unwrap());
         let driver = tokio::spawn(driver);
-        // As long as several limits, which the driver sees pass.
+        // Several limits long, so that the driver sees them pass.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let response = call(&mut service, get("/doc/1")).await.unwrap();
         assert_eq!(whole(response.into_body()).await.unwrap().0, document("1"));
@@ -274,7 +274,7 @@ fn a_service_that_nobody_calls_for_long_goes_on() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_content_is_the_answer() {
+fn an_answer_before_the_content_is_delivered() {
     run(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -295,7 +295,7 @@ fn an_answer_that_comes_before_the_content_is_the_answer() {
 }
 
 #[test]
-fn every_call_is_told_what_the_server_did_also_those_that_come_later() {
+fn every_call_reports_the_servers_fault_also_later_ones() {
     let (near, mut far) = tokio::io::duplex(100_000);
     run(async {
         let config = dugong_http::Config::new();
@@ -303,7 +303,7 @@ fn every_call_is_told_what_the_server_did_also_those_that_come_later() {
         let (mut service, driver) = service::<_, String>(connection);
         let driver = tokio::spawn(driver);
         let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
-        // It speaks when it has been asked.
+        // The server answers only after it got the request.
         let mut taken = vec![0; 200];
         let _ = tokio::io::AsyncReadExt::read(&mut far, &mut taken).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut far, b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! What a program sees that subscribes to the spans and events of a connection.
+//! The spans and events of a connection, as a subscriber sees them.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use dugong_http::{Config, Request};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// A place to write to that the test can look into.
+/// A writer whose output the test can inspect.
 #[derive(Clone, Default)]
 struct Shelf(Arc<Mutex<Vec<u8>>>);
 

@@ -1,6 +1,6 @@
-//! Every case of the corpus through the blocking client and a real socket.
+//! Runs every case of the corpus through the blocking client and a real socket.
 //!
-//! The server's bytes are in the client's socket before the client looks, so nothing has to be waited for: the timeout is zero.
+//! The server's bytes are in the client's socket before the client reads, so the timeout can be zero.
 
 mod support;
 
@@ -14,9 +14,9 @@ use dugong_http::{
 };
 use support::{Server, comes_true, config, connected_with};
 
-/// But for those where `docs/faces.md` says that these clients differ, and why.
+/// `docs/faces.md` lists the exceptions, with their reasons.
 #[test]
-fn every_case_goes_as_it_is_written() {
+fn every_case_of_the_corpus_has_the_outcome_it_states() {
     let cases = dugong_corpus::cases();
     let kinds = dugong_corpus::kinds();
     let mut complaints = Vec::new();
@@ -36,7 +36,7 @@ fn title(case: &Case) -> String {
     format!("{}/{}:{} {}", case.area, case.file, case.line, case.name)
 }
 
-/// Plays a whole case. The error has one paragraph for each thing that was not as the case says.
+/// Plays a whole case. The error has one paragraph for each difference from the case.
 fn play(case: &Case) -> Result<(), String> {
     let mut player = Player::new(case);
     case.steps.iter().for_each(|step| player.step(step));
@@ -48,16 +48,16 @@ fn difference(what: &str, expected: &[String], got: &[String]) -> String {
     format!("\n    {what} expected:{}\n    {what} got:{}\n", text(expected), text(got))
 }
 
-/// A connection, its server, and what was seen of both.
+/// A connection, its server, and the log of both.
 struct Player {
     connection: Connection,
-    /// Gone after a reset.
+    /// `None` after a reset.
     server: Option<Server>,
     log: Arc<Mutex<Log>>,
     complaints: Vec<String>,
 }
 
-/// Bytes that the client's socket always has room for.
+/// The client's socket always has room for this many bytes.
 const PIECE: usize = 16 * 1024;
 
 impl Player {
@@ -99,7 +99,7 @@ impl Player {
         }
     }
 
-    /// Does something that may be refused.
+    /// Does something that may fail, and logs the error.
     fn attempt(&mut self, action: impl FnOnce(&mut Connection) -> Result<(), Error>) {
         if let Err(error) = action(&mut self.connection) {
             self.log().error(&error);
@@ -107,7 +107,7 @@ impl Player {
     }
 
     fn receive(&mut self, bytes: &[u8], then: After) {
-        // What is held back goes out with the next operation; this is it.
+        // The client sends held-back bytes with its next operation, which is this one.
         let _ = std::io::Write::flush(&mut self.connection.content());
         for piece in bytes.chunks(PIECE) {
             match &mut self.server {
@@ -124,7 +124,7 @@ impl Player {
         self.drain();
     }
 
-    /// Reads all that there is.
+    /// Reads everything available.
     fn drain(&mut self) {
         while !self.log().over {
             if self.connection.current_response().is_some() {
@@ -150,7 +150,7 @@ impl Player {
         }
     }
 
-    /// Reads content of the current response; false if there is no more now.
+    /// Reads content of the current response; false if no more is available now.
     fn read_content(&mut self) -> bool {
         let mut response = self.connection.current_response().expect("looked before");
         let trailers = loop {
@@ -176,7 +176,7 @@ impl Player {
         true
     }
 
-    /// The current response is at its end.
+    /// Logs the end of the current response.
     fn ends(&mut self, trailers: &Fields) {
         let reason = self.connection.close_reason();
         let is_last = self.connection.outstanding().unanswered.is_empty();
@@ -193,7 +193,7 @@ impl Player {
         }
     }
 
-    /// What became of an idle connection: this client looks when it is to send a request, which it then does not.
+    /// Logs how an idle connection ended. This client notices that when it tries to send a request, which it then refuses.
     fn look(&mut self, expected: &str) -> Option<String> {
         let told = ["close peer-closed", "error closed request-timeout", "error closed unasked-bytes"].contains(&expected);
         if !told && !expected.starts_with("error remote unasked-bytes ") {
@@ -214,7 +214,7 @@ impl Player {
         let _ = std::io::Write::flush(&mut self.connection.content());
         let Some(server) = &mut self.server else { return };
         let mut sent = Vec::new();
-        // What is expected may still be on its way; what is not would be there as soon.
+        // Expected bytes may still be on their way; unexpected ones would arrive together with them.
         comes_true(Duration::from_secs(2), || {
             sent.extend(server.receive_available());
             sent.len() >= expected.len()
@@ -250,9 +250,9 @@ fn finish(connection: &mut Connection, trailers: &[(String, Vec<u8>)]) -> Result
 /// Events as lines.
 #[derive(Debug, Default)]
 struct Log {
-    /// Each with whether it is a detail of a head.
+    /// The flag marks details of a head.
     lines: Vec<(bool, String)>,
-    /// Bytes of content, or of a tunnel, behind the last line.
+    /// Bytes of content, or of a tunnel, since the last line.
     bytes: Vec<u8>,
     asked_connect: bool,
     in_tunnel: bool,
@@ -260,7 +260,7 @@ struct Log {
 }
 
 impl Log {
-    /// The lines since the last time; details of heads only if they are wanted.
+    /// Takes the lines since the last call, with details of heads if wanted.
     fn take(&mut self, details: bool) -> Vec<String> {
         self.content_ends();
         let lines = std::mem::take(&mut self.lines).into_iter();

@@ -1,4 +1,4 @@
-//! Responses that are cut off: wherever it happens, and however they are read, there is an error and never a short body.
+//! Responses cut off at every byte and read in every way: always an error, never a short body.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::io::{BufRead, Read};
 use dugong_http::{CloseReason, Closed, Connection, Error, Incomplete, Method, Request, Sent, Within};
 use support::{Server, connected, inner};
 
-/// How the server cuts the connection.
+/// A way in which the server cuts the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
     Fin,
@@ -31,7 +31,7 @@ const WAYS: [Way; 8] =
     [Way::ReadAll, Way::SmallReads, Way::LargeReads, Way::Lines, Way::Discard, Way::ReadToEnd, Way::ReadToVec, Way::Pipeline];
 
 impl Way {
-    /// Reads the next response like this. What came before the error is told too, where the way of reading gives it.
+    /// Reads the next response in this way. An error comes with the content before it, if this way of reading returns that.
     fn read(self, connection: &mut Connection) -> Result<Vec<u8>, (Vec<u8>, Error)> {
         let nothing = |error| (Vec::new(), error);
         if let Way::Pipeline = self {
@@ -67,7 +67,7 @@ impl Way {
         }
     }
 
-    /// Whether what came before an error is given to the caller.
+    /// Whether the caller gets the content before an error.
     fn gives_all(self) -> bool {
         !matches!(self, Way::ReadAll | Way::Discard | Way::Pipeline)
     }
@@ -83,7 +83,7 @@ fn in_pieces(reader: &mut impl Read, size: usize, content: &mut Vec<u8>) -> Resu
     }
 }
 
-/// A response in parts, each with what a cut before one of its bytes is within.
+/// A response in parts. A cut before a byte of a part is reported as within that part.
 type Parts<'a> = &'a [(Within, &'a str)];
 
 const HEAD: Within = Within::Head;
@@ -112,7 +112,7 @@ fn text(parts: Parts<'_>) -> String {
     parts.iter().map(|(_, text)| *text).collect()
 }
 
-/// What a cut before byte `at` has to be reported as, and the content before it.
+/// The error that a cut before byte `at` must give, and the content before it.
 fn expected(parts: Parts<'_>, at: usize, length: Option<u64>) -> (Incomplete, String) {
     let mut left = at;
     let mut content = String::new();
@@ -144,7 +144,7 @@ fn asked() -> (Connection, Server) {
     (connection, server)
 }
 
-/// Cuts the connection; a server that has only ended its direction is still there.
+/// Cuts the connection. Returns the server if it has only closed its own direction.
 fn cut(mut server: Server, how: Cut) -> Option<Server> {
     match how {
         Cut::Fin => server.fin(),
@@ -190,7 +190,7 @@ fn every_cut_is_an_error(parts: Parts<'_>, length: Option<u64>) {
                 assert_eq!((post.number, post.sent, post.answer_begun), (1, Sent::Whole, false), "{context}");
                 assert!(get.is_safe_to_retry() && !post.is_safe_to_retry(), "{context}");
                 assert_eq!(connection.close_reason(), Some(CloseReason::Broken), "{context}");
-                // It stays like that.
+                // The error stays the same.
                 let again = match connection.current_response() {
                     Some(response) => response.read_all().unwrap_err(),
                     None => connection.read_response().map(drop).unwrap_err(),
@@ -221,7 +221,7 @@ fn a_head_behind_an_interim_response_is_whole_or_an_error() {
 }
 
 #[test]
-fn what_is_not_cut_is_read_whole_in_every_way() {
+fn an_uncut_response_is_read_whole_in_every_way() {
     for parts in [WITH_LENGTH, CHUNKED] {
         for how in [Cut::Fin, Cut::Reset] {
             for way in WAYS {
@@ -240,7 +240,7 @@ fn what_is_not_cut_is_read_whole_in_every_way() {
 }
 
 #[test]
-fn content_that_ends_with_the_connection_is_no_content_if_the_connection_breaks() {
+fn close_delimited_content_is_an_error_if_the_connection_breaks() {
     let head = "HTTP/1.1 200 OK\r\n\r\n";
     for length in [0, 1, 5, 11] {
         for way in WAYS {
@@ -259,7 +259,7 @@ fn content_that_ends_with_the_connection_is_no_content_if_the_connection_breaks(
 }
 
 #[test]
-fn content_that_ends_with_the_connection_is_whole_if_the_server_closes_it() {
+fn close_delimited_content_is_whole_if_the_server_closes_the_connection() {
     for way in WAYS {
         let (mut connection, mut server) = asked();
         server.deliver("HTTP/1.1 200 OK\r\n\r\nhello\nworld");
@@ -273,7 +273,7 @@ fn content_that_ends_with_the_connection_is_whole_if_the_server_closes_it() {
 }
 
 #[test]
-fn large_content_that_goes_past_the_buffer_is_whole_or_an_error() {
+fn large_content_that_bypasses_the_buffer_is_whole_or_an_error() {
     const LENGTH: usize = 100_000;
     let chunk = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\n");
     let length = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
@@ -304,7 +304,7 @@ fn large_content_that_goes_past_the_buffer_is_whole_or_an_error() {
 }
 
 #[test]
-fn a_response_without_content_is_not_cut_by_what_follows() {
+fn a_response_without_content_is_not_cut_by_the_end_behind_it() {
     for (request, response) in [
         (Request::head("/"), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
         (Request::get("/"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! What the connection says of a request or a response is what happens to it: after an error, nothing; before an error, everything.
+//! The connection keeps its word about each request: after it reported one as unsent, no byte of it leaves; before, all of it does.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::io::Read;
 use dugong_http::{CloseReason, Closed, Connection, Error, Malformed, Misuse, Request, Sent};
 use support::{HELLO, Server, connected, inner};
 
-/// Content that no socket takes at once.
+/// More content than a socket accepts at once.
 const MUCH: usize = 16 << 20;
 
 const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
@@ -16,7 +16,7 @@ fn get(number: usize) -> Request {
     Request::get(format!("/{number}"))
 }
 
-/// What is wrong with the responses of a server, and no request is at fault.
+/// Faulty responses; the requests are valid.
 const HARMS: [(&str, &str); 6] = [
     ("not HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     ("a bad head", "HTTP/1.1 200 OK\r\nX : y\r\n\r\n"),
@@ -26,7 +26,7 @@ const HARMS: [(&str, &str); 6] = [
     ("cut content", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"),
 ];
 
-/// A request on the wire, one that fills the socket, a POST behind them of which no byte has left, and the error that says so.
+/// A request on the wire, one that fills the socket, a POST behind them still unsent, and the error that says so.
 fn reported(harm: &str) -> (Connection, Server, Error) {
     let (mut connection, mut server) = connected();
     connection.send_request(get(0)).unwrap();
@@ -47,7 +47,7 @@ fn no_byte_of_a_request_leaves_after_an_error_has_reported_it() {
         let (mut connection, server, error) = reported(harm);
         let requests = error.requests().expect("it is the end").clone();
         assert_eq!(requests.unanswered[1].sent, Sent::Partly, "{what}");
-        // Whatever is tried, it is refused with what was reported.
+        // Every further call fails with the reported error.
         let after = |result: Result<(), Error>| {
             let again = result.unwrap_err();
             assert_eq!(again.to_string(), error.to_string(), "{what}");
@@ -57,7 +57,7 @@ fn no_byte_of_a_request_leaves_after_an_error_has_reported_it() {
         after(connection.send_request(Request::post("/2").body("again")).map(drop));
         after(connection.pipeline([get(3)]).next().map(drop));
         after(connection.wait_for_continue().map(drop));
-        // The server sees no more than had left, and the end.
+        // The server sees only the bytes sent before, then the end.
         let received = server.receive_to_end();
         assert!(received.len() < MUCH, "{what}: the rest has left");
     }
@@ -65,12 +65,12 @@ fn no_byte_of_a_request_leaves_after_an_error_has_reported_it() {
 
 #[test]
 fn a_request_that_was_not_sent_is_never_sent() {
-    // An error that is found while a request waits in the send buffer.
+    // The client finds the error while a request waits in the send buffer.
     for harm in [HARMS[0].1, HARMS[1].1, HARMS[2].1] {
         let (mut connection, mut server) = connected();
         connection.send_request(get(0)).unwrap();
         server.receive_head();
-        // It waits for the answer to its expectation: its head has left, and no request can leave behind it.
+        // The upload waits for 100 (Continue): its head has left, and no request can follow it.
         connection.send_request(Request::post("/1").body("once").expect_continue()).unwrap();
         server.receive_head();
         server.deliver(harm);
@@ -82,13 +82,13 @@ fn a_request_that_was_not_sent_is_never_sent() {
 }
 
 #[test]
-fn what_a_pipeline_has_not_sent_is_not_sent_by_its_next_call() {
+fn requests_a_pipeline_gave_up_are_not_sent_by_its_next_call() {
     let (mut connection, mut server) = connected();
     let requests = (0..200).map(|number| Request::post(format!("/{number}")).body(vec![b'x'; 100_000]));
     let mut pipeline = connection.pipeline(requests).max_requests(100).max_bytes(MUCH);
     server.send("HTTP/1.1 200 OK\r\nX : y\r\n\r\n");
     let error = pipeline.next().map(drop).unwrap_err();
-    // The server spoke before it was asked, or was asked with the first bytes: either way nothing leaves any more.
+    // The server spoke unasked, before or just after the first bytes left: either way nothing more may leave.
     let unanswered = error.requests().unwrap().unanswered.clone();
     let again = pipeline.next().map(drop).unwrap_err();
     assert_eq!(again.requests().unwrap().unanswered, unanswered);
@@ -120,7 +120,7 @@ fn after_the_connection_is_lost_in_a_wait_for_100_a_request_is_refused_with_the_
 }
 
 #[test]
-fn flushing_what_was_given_up_is_an_error() {
+fn flushing_a_request_that_was_given_up_is_an_error() {
     let (mut connection, mut server) = connected();
     connection.send_request(get(0)).unwrap();
     server.receive_head();
@@ -134,7 +134,7 @@ fn flushing_what_was_given_up_is_an_error() {
 }
 
 #[test]
-fn faulty_framing_is_an_end_like_any_other_when_its_content_was_asked_for() {
+fn reading_content_with_faulty_framing_ends_the_connection() {
     for fields in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 6"] {
         let (mut connection, mut server) = connected();
         connection.send_request(get(0)).unwrap();
@@ -157,7 +157,7 @@ fn faulty_framing_is_an_end_like_any_other_when_its_content_was_asked_for() {
 }
 
 #[test]
-fn what_was_given_up_is_told_by_every_later_flush() {
+fn every_later_flush_reports_the_requests_that_were_given_up() {
     let (connection, mut server) = connected();
     let (mut requests, mut responses) = connection.split();
     requests.send_request(get(0)).unwrap();
@@ -199,13 +199,13 @@ fn content_for_a_connection_that_has_ended_is_not_the_callers_mistake() {
 #[test]
 fn a_connection_that_can_read_no_more_is_closed() {
     let (mut connection, server, _) = reported(HARMS[0].1);
-    // The connection is still there.
+    // The server keeps the connection open.
     server.receive_to_end();
     assert!(connection.read_response().is_err());
 }
 
 #[test]
-fn content_that_ends_in_an_error_is_not_complete_however_it_is_read_on() {
+fn content_that_ended_in_an_error_stays_incomplete_however_you_read_on() {
     let bodies = [
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX",
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno\r\n",
@@ -219,7 +219,7 @@ fn content_that_ends_in_an_error_is_not_complete_however_it_is_read_on() {
         let mut buffer = [0; 5];
         connection.read_response().unwrap().read_exact(&mut buffer).unwrap();
         assert_eq!(&buffer, b"hello");
-        // The response was dropped. Reading on is the documented way; it has to tell.
+        // The response was dropped. Reading on by `current_response` must report the error, too.
         for _ in 0..2 {
             let mut rest = connection.current_response().expect("it is not complete");
             let error = inner(rest.read(&mut buffer).unwrap_err());
@@ -232,7 +232,7 @@ fn content_that_ends_in_an_error_is_not_complete_however_it_is_read_on() {
 }
 
 #[test]
-fn content_that_was_cut_is_not_complete_after_a_request_was_refused_either() {
+fn cut_content_stays_incomplete_after_a_refused_request() {
     let (mut connection, mut server) = connected();
     connection.send_request(get(0)).unwrap();
     server.receive_head();
@@ -240,13 +240,13 @@ fn content_that_was_cut_is_not_complete_after_a_request_was_refused_either() {
     let mut buffer = [0; 5];
     connection.read_response().unwrap().read_exact(&mut buffer).unwrap();
     server.fin();
-    // This looks behind the content, and finds the end.
+    // This call reads past the content, and finds the end.
     assert!(connection.send_request(get(1)).unwrap_err().is_closed());
     let error = inner(connection.current_response().expect("it is not complete").read(&mut buffer).unwrap_err());
     assert!(error.is_closed(), "{error:?}");
 }
 
-/// Four requests whose answers have arrived, with something behind them, when the fifth is sent.
+/// Sends four requests whose answers arrive with `surplus` behind them, before a fifth is sent.
 fn with_surplus(surplus: &str) -> (Connection, Server) {
     let (mut connection, mut server) = connected();
     (0..4).for_each(|number| assert_eq!(connection.send_request(get(number)).unwrap(), number as u64));
@@ -260,7 +260,7 @@ fn with_surplus(surplus: &str) -> (Connection, Server) {
 }
 
 #[test]
-fn an_answer_that_came_before_its_question_is_refused() {
+fn an_answer_that_came_before_its_request_is_refused() {
     for surplus in [EVIL, "\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "junk", "\r\n\r\n"] {
         let (mut connection, _server) = with_surplus(surplus);
         let error = connection.read_response().map(drop).unwrap_err();
@@ -273,7 +273,7 @@ fn an_answer_that_came_before_its_question_is_refused() {
 }
 
 #[test]
-fn a_408_that_came_before_a_question_is_the_end_and_not_its_answer() {
+fn a_408_that_came_before_a_request_closes_and_does_not_answer_it() {
     for surplus in ["HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 408", "HTTP/1.1 4", "H"] {
         let (mut connection, _server) = with_surplus(surplus);
         let error = connection.read_response().map(drop).unwrap_err();
@@ -283,7 +283,7 @@ fn a_408_that_came_before_a_question_is_the_end_and_not_its_answer() {
 }
 
 #[test]
-fn an_empty_line_before_a_question_is_skipped() {
+fn an_empty_line_before_a_request_is_skipped() {
     for surplus in ["\r\n", "\r"] {
         let (mut connection, mut server) = with_surplus(surplus);
         server.deliver(["\n", ""][surplus.len() - 1].to_owned() + HELLO);
@@ -293,7 +293,7 @@ fn an_empty_line_before_a_question_is_skipped() {
 
 #[test]
 fn no_content_of_a_pipeline_belongs_to_another_request() {
-    // 64 answers and one too many come in one burst, behind which 36 requests follow.
+    // The server sends 65 answers to 64 requests in one burst; 36 requests follow.
     let (mut connection, mut server) = connected();
     let answer = |number: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{number:03}");
     let mut pipeline = connection.pipeline((0..100).map(get));
@@ -326,14 +326,14 @@ fn an_early_answer_to_content_that_is_being_sent_is_an_answer() {
     connection.send_request(Request::put("/").content_length(10)).unwrap();
     server.receive_head();
     server.deliver("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
-    // Its first byte has left, whatever is sent later.
+    // The first byte of the content has left, so this may be its answer.
     let mut content = connection.content();
     content.send_all(b"12345").unwrap();
     assert_eq!(connection.read_response().unwrap().status(), 413);
 }
 
 #[test]
-fn a_piece_of_a_status_line_that_nobody_asked_for_ends_the_connection_at_once() {
+fn an_unasked_piece_of_a_status_line_ends_the_connection_at_once() {
     let (status_line, mut ends) = ("HTTP/1.1 408", vec![]);
     for length in 1..status_line.len() {
         let (mut connection, mut server) = connected();
@@ -363,7 +363,7 @@ fn unasked_bytes_are_judged_alike_before_and_after_a_split() {
         ("\r\nHTTP/1.0 408 Request Timeout\r\n\r\n", Some(CloseReason::RequestTimeout)),
         ("HTTP/1.1", Some(CloseReason::UnaskedBytes)),
         ("\r\nHTTP/1.1 40", Some(CloseReason::UnaskedBytes)),
-        // Not the end of the connection, but a broken protocol.
+        // This is a broken protocol, not an ordinary end.
         ("junk 408", None),
         (EVIL, None),
     ];
@@ -398,7 +398,7 @@ fn unasked_bytes_are_judged_alike_before_and_after_a_split() {
 }
 
 #[test]
-fn a_pipeline_ends_well_when_all_is_answered_whatever_comes_behind() {
+fn a_fully_answered_pipeline_succeeds_whatever_bytes_follow() {
     for behind in ["EXCESS", EVIL, "HTTP/1.1 408 Request Timeout\r\n\r\n", "H"] {
         for at_once in [true, false] {
             let (mut connection, mut server) = connected();
@@ -416,14 +416,14 @@ fn a_pipeline_ends_well_when_all_is_answered_whatever_comes_behind() {
             assert!(pipeline.next().unwrap().is_none(), "{behind}");
             assert!(pipeline.next().unwrap().is_none(), "{behind}");
             drop(pipeline);
-            // A bare connection refuses the next request.
+            // Without a pipeline, the connection refuses the next request.
             assert!(connection.send_request(get(1)).is_err(), "{behind}");
         }
     }
 }
 
 #[test]
-fn a_reading_half_that_was_told_of_the_end_is_told_the_same_again() {
+fn a_reading_half_reports_the_same_end_again() {
     let (connection, mut server) = connected();
     let (mut requests, mut responses) = connection.split();
     requests.send_request(get(0)).unwrap();

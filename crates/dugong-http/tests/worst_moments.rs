@@ -1,4 +1,4 @@
-//! Events at the worst moments: what a reader, a sender or a timer must not do then.
+//! Events at the worst moments for a reader, a sender or a timer.
 
 mod support;
 
@@ -20,7 +20,7 @@ fn engine() -> (Sending, Receiving, Shared) {
 }
 
 #[test]
-fn a_timeout_may_be_as_long_as_one_likes() {
+fn the_longest_possible_timeout_is_accepted() {
     let (mut c, mut server) = connected_with(&config().timeout(Duration::MAX).expect_timeout(Duration::MAX));
     c.send_request(Request::put("/").body("x").expect_continue()).unwrap();
     server.deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -28,7 +28,7 @@ fn a_timeout_may_be_as_long_as_one_likes() {
 }
 
 #[test]
-fn a_timeout_of_halves_may_be_as_long_as_one_likes() {
+fn the_longest_possible_timeout_of_halves_is_accepted() {
     let (c, _server) = connected_with(&config().timeout(Duration::MAX));
     let (requests, mut responses) = c.split();
     drop(requests);
@@ -47,7 +47,7 @@ fn nothing_is_written_after_writing_failed() {
 }
 
 #[test]
-fn content_that_was_given_may_be_sent_while_its_expectation_is_awaited() {
+fn content_given_with_the_request_may_leave_during_wait_for_continue() {
     let (mut c, mut server) = connected_with(&config().expect_timeout(Duration::from_millis(200)));
     c.send_request(Request::put("/").body("x").expect_continue()).unwrap();
     let t = thread::spawn(move || {
@@ -71,7 +71,7 @@ fn waiting_for_continue_takes_no_longer_than_configured() {
 }
 
 #[test]
-fn nobody_waits_to_send_after_the_end() {
+fn sending_after_the_end_does_not_wait() {
     let (mut s, mut r, shared) = engine();
     let mut stream = Scripted::default();
     stream.writes.extend([Cue::Take(10), Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE)]);
@@ -102,7 +102,7 @@ fn nothing_is_sent_after_the_server_said_close() {
 }
 
 #[test]
-fn a_reader_learns_that_no_request_can_be_sent() {
+fn a_waiting_reader_learns_that_no_request_can_be_sent() {
     let (c, server) = connected_with(&config().timeout(Duration::from_secs(3)));
     let (mut requests, mut responses) = c.split();
     let (tx, rx) = mpsc::channel();
@@ -166,12 +166,12 @@ fn a_chunk_that_was_begun_is_sent_to_its_end() {
 }
 
 #[test]
-fn a_reader_learns_that_content_will_never_come() {
+fn a_waiting_reader_learns_that_the_content_was_given_up() {
     let (c, server) = connected_with(&config().timeout(Duration::from_secs(2)));
     let (mut requests, mut responses) = c.split();
     requests.send_request(Request::put("/").content_length(5)).unwrap();
     drop(requests);
-    // A server that answers what it gets, and closes when the client does.
+    // A server that answers each request, and closes when the client does.
     let t = thread::spawn(move || {
         let mut stream = server.into_stream();
         let mut all = Vec::new();
@@ -200,7 +200,7 @@ fn a_failed_upload_has_no_timer() {
 }
 
 #[test]
-fn a_response_that_was_taken_in_is_not_waited_for() {
+fn a_buffered_response_is_read_without_waiting() {
     let mut hits = 0;
     for size in (2..40).map(|n| n << 18) {
         let (mut c, mut server) = connected_with(&config().timeout(Duration::from_millis(100)));
@@ -219,10 +219,10 @@ fn a_response_that_was_taken_in_is_not_waited_for() {
     assert!(hits > 0);
 }
 
-/// A stream whose write fails, and says so to the one below.
+/// A stream whose write fails, and signals that to the `Reader`.
 struct Writer<'a>(&'a AtomicBool);
 
-/// A stream that ends soon after that write, some turns later.
+/// A stream that ends soon after that write, a few loop turns later.
 struct Reader<'a>(&'a AtomicBool, usize);
 impl Stream for Writer<'_> {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<Progress<usize>> {
@@ -249,9 +249,9 @@ impl Stream for Reader<'_> {
 }
 
 #[test]
-fn the_end_after_a_reset_that_the_sender_was_told_of_is_no_end() {
+fn an_end_of_stream_after_the_sender_saw_a_reset_is_not_orderly() {
     let mut wrong = 0;
-    // The moment that matters is some instructions long; of a few thousand tries some hit it.
+    // The critical moment lasts a few instructions; some of several thousand tries hit it.
     for round in 0..3_000 {
         let (mut s, mut r, shared) = engine();
         let mut stream = Scripted::default();
@@ -297,7 +297,7 @@ fn a_pipeline_behind_owed_content_never_waits() {
 }
 
 #[test]
-fn a_request_behind_a_pointless_upload_is_told_that_the_connection_is_closed() {
+fn a_request_behind_an_abandoned_upload_fails_with_closed() {
     let (mut c, mut server) = connected();
     c.send_request(Request::put("/").body(vec![b'x'; 32 << 20])).unwrap();
     server.deliver("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\n");
@@ -307,7 +307,7 @@ fn a_request_behind_a_pointless_upload_is_told_that_the_connection_is_closed() {
 }
 
 #[test]
-fn content_cannot_be_added_to_a_pointless_upload() {
+fn content_cannot_be_added_to_an_abandoned_upload() {
     let (mut c, mut server) = connected();
     c.send_request(Request::put("/").body(vec![b'x'; 32 << 20])).unwrap();
     server.deliver("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 5\r\n\r\n");
@@ -318,7 +318,7 @@ fn content_cannot_be_added_to_a_pointless_upload() {
 }
 
 #[test]
-fn an_empty_body_of_http_is_no_content() {
+fn an_empty_body_of_the_crate_http_is_no_content() {
     let theirs = http::Request::get("/").body(Vec::<u8>::new()).unwrap();
     let ours = Request::try_from(theirs).unwrap();
     assert_eq!(ours.as_head().unwrap().content, Announced::Nothing);
@@ -334,16 +334,16 @@ fn flush_sends_the_head_of_announced_content() {
 }
 
 #[test]
-fn a_timeout_of_zero_is_no_bad_argument() {
+fn a_timeout_of_zero_is_accepted() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // It may be too short, but it is a timeout and no bad argument.
+    // Connecting may time out, but must not fail as a bad argument.
     let connected = Config::new().timeout(Duration::ZERO).connect(&url).map(drop);
     assert!(!connected.as_ref().is_err_and(|error| format!("{error:?}").contains("InvalidInput")), "{connected:?}");
 }
 
 #[test]
-fn nobody_flushes_for_ever_to_a_server_that_has_ended_its_direction() {
+fn flush_ends_on_a_half_closed_connection() {
     let (mut c, mut server) = connected_with(&config().timeout(Duration::from_secs(2)));
     c.send_request(Request::put("/").body(vec![b'x'; 32 << 20])).unwrap();
     server.fin();
@@ -352,7 +352,7 @@ fn nobody_flushes_for_ever_to_a_server_that_has_ended_its_direction() {
 }
 
 #[test]
-fn what_arrives_before_a_byte_of_the_request_has_left_is_no_answer_to_it() {
+fn bytes_that_arrive_before_the_request_leaves_do_not_answer_it() {
     let (mut s, mut r, shared) = engine();
     let mut stream = Scripted::default();
     stream.writes.extend([Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE)]);
@@ -388,7 +388,7 @@ fn interim_responses_do_not_prolong_the_wait_for_100() {
     c.send_request(Request::put("/").content_length(5).expect_continue()).unwrap();
     let begin = Instant::now();
     assert_eq!(c.wait_for_continue().unwrap(), Continue::Send);
-    // The server goes on for two seconds.
+    // The server sends 102 for two seconds.
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     c.content().send_all(b"hello").unwrap();
     assert_eq!(c.read_response().unwrap().read_all().unwrap(), b"hello");

@@ -1,5 +1,5 @@
-//! The client for tasks with the signatures of the blocking one, each call of which blocks on a future: so that every test of the
-//! blocking client is one of this client, too.
+//! The async client with the blocking client's signatures: each call blocks on a future. So every test of the blocking client
+//! tests the async one, too.
 
 #![allow(dead_code, reason = "whatever the blocking client has")]
 
@@ -47,7 +47,7 @@ settings! {
     addresses(host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>);
 }
 
-/// For tests of the engine.
+/// Lets tests of the engine reach the real settings.
 impl std::ops::Deref for Config {
     type Target = real::Config;
 
@@ -190,7 +190,7 @@ impl AsFd for Transport<'_> {
     }
 }
 
-/// A stream of the caller's, and a copy of its descriptor, which is waited for.
+/// A caller's stream, and a copy of its descriptor to wait for.
 struct Watched<S> {
     stream: S,
     copy: <R as Runtime>::Registered<OwnedFd>,

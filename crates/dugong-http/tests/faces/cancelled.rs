@@ -1,8 +1,8 @@
-//! What is left when a future is dropped: for each operation, after each number of polls.
+//! Drops the future of each operation after each number of polls, and checks the state it leaves behind.
 //!
-//! The stream makes every read, write and flush wait once, and moves a few bytes at a time; behind it is a server that answers
-//! what it gets. After the drop the connection has to go on, in step with the server, as the table in the documentation of the
-//! module says.
+//! The stream makes every read, write and flush wait once, and moves a few bytes at a time; a server behind it answers every
+//! request. After the drop, the connection must continue as the table in the module's documentation promises, in step with the
+//! server.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ impl Server {
         self.reader.take().into_iter().for_each(Waker::wake);
     }
 
-    /// Target, content and length of the request that is there.
+    /// Target, content and length of the next complete request.
     fn next_request(&mut self) -> Option<(String, Vec<u8>, usize)> {
         let end = find(&self.received, b"\r\n\r\n")? + 4;
         let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
@@ -96,11 +96,11 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// A stream to it, on which everything waits once.
+/// A stream to the server, on which everything waits once.
 #[derive(Debug)]
 struct Slow {
     server: Arc<Mutex<Server>>,
-    /// In which poll it said that it has to wait: for reading, writing, flushing.
+    /// The polls in which reading, writing and flushing last had to wait.
     waits_since: [Option<usize>; 3],
 }
 
@@ -169,7 +169,7 @@ async fn connected() -> (Connection, Arc<Mutex<Server>>) {
     (Connection::over_poll_stream(&config, stream, &Origin::http("origin", 80)).await.unwrap(), server)
 }
 
-/// What a future comes to, if it needs no more polls than these; otherwise it is dropped.
+/// Polls a future `times` times. Returns its output, or drops it.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = times;
@@ -184,7 +184,7 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Drops the future of `operation` after each number of polls, each time on a new connection, `after` which that goes on.
+/// Drops the future of `operation` after each number of polls, each time on a new connection, and runs `after` on that.
 fn each(
     before: impl AsyncFn(&mut Connection),
     operation: impl AsyncFn(&mut Connection),
@@ -198,7 +198,7 @@ fn each(
             before(&mut connection).await;
             let is_done = polled(drops + 1, operation(&mut connection)).await.is_some();
             after(&mut connection, is_done).await;
-            // In step with the server.
+            // The connection must be in step with the server.
             assert_eq!(connection.close_reason(), None, "after {drops} polls");
             connection.send_request(Request::get("/after")).await.unwrap();
             let answer = connection.read_response().await.unwrap().read_all().await.unwrap();
@@ -216,7 +216,7 @@ fn each(
     assert!(drops > 1, "it is dropped in the middle at least once, not {drops} times");
 }
 
-/// Reads all that is due, and checks that it is this.
+/// Reads all outstanding responses, and checks them.
 async fn read_all(connection: &mut Connection, expected: &[&str]) {
     let mut answers = Vec::new();
     loop {
@@ -246,7 +246,7 @@ fn long() -> Request {
 }
 
 #[test]
-fn of_a_request_that_was_being_sent_all_or_nothing_is_sent() {
+fn a_dropped_send_request_sends_all_of_the_request_or_nothing() {
     let taken = |connection: &Connection| connection.outstanding().unanswered.len();
     each(
         async |connection| ask(connection, &["/1"]).await,
@@ -265,7 +265,7 @@ fn of_a_request_that_was_being_sent_all_or_nothing_is_sent() {
 }
 
 #[test]
-fn a_request_that_has_to_wait_for_room_can_be_sent_again_unless_it_was_taken() {
+fn a_dropped_send_request_that_waited_for_room_can_be_repeated_unless_it_was_accepted() {
     each(
         async |connection| {
             connection.send_request(long()).await.unwrap();
@@ -306,7 +306,7 @@ fn content_given_with_a_request_goes_out_whole() {
 }
 
 #[test]
-fn a_response_that_was_being_read_can_be_read_again() {
+fn a_dropped_read_response_can_be_repeated() {
     each(
         async |connection| ask(connection, &["/1", "/chunked/2"]).await,
         async |connection| {
@@ -326,7 +326,7 @@ fn a_response_that_was_being_read_can_be_read_again() {
 }
 
 #[test]
-fn content_that_was_being_read_into_a_buffer_is_not_lost() {
+fn a_dropped_read_content_loses_no_content() {
     for target in ["/content-that-takes-more-than-one-read", "/chunked/content"] {
         let seen = Mutex::new(Vec::new());
         each(
@@ -360,7 +360,7 @@ fn content_that_was_being_read_into_a_buffer_is_not_lost() {
 }
 
 #[test]
-fn what_read_to_had_stays_in_the_vec() {
+fn a_dropped_read_to_leaves_its_content_in_the_vec() {
     let content = Mutex::new(Vec::new());
     each(
         async |connection| {
@@ -383,7 +383,7 @@ fn what_read_to_had_stays_in_the_vec() {
 }
 
 #[test]
-fn read_all_loses_what_it_had_and_the_rest_can_be_read() {
+fn a_dropped_read_all_loses_its_content_and_the_rest_can_be_read() {
     each(
         async |connection| {
             ask(connection, &["/content-that-takes-more-than-one-read", "/2"]).await;
@@ -404,7 +404,7 @@ fn read_all_loses_what_it_had_and_the_rest_can_be_read() {
 }
 
 #[test]
-fn what_was_being_skipped_can_be_skipped_further() {
+fn a_dropped_discard_can_be_continued() {
     each(
         async |connection| {
             ask(connection, &["/chunked/1", "/2"]).await;
@@ -422,7 +422,7 @@ fn what_was_being_skipped_can_be_skipped_further() {
 }
 
 #[test]
-fn content_that_was_being_written_goes_on_where_it_was() {
+fn a_dropped_send_of_content_continues_where_it_stopped() {
     for expects in [false, true] {
         let request = Request::put("/put").content_length(100);
         let request = if expects { request.expect_continue() } else { request };
@@ -449,7 +449,7 @@ fn content_that_was_being_written_goes_on_where_it_was() {
 }
 
 #[test]
-fn one_piece_of_chunked_content_is_sent_or_not_at_all() {
+fn a_dropped_send_of_a_chunk_sends_all_of_it_or_nothing() {
     for expects in [false, true] {
         let request = Request::put("/put").chunked();
         let request = if expects { request.expect_continue() } else { request };
@@ -482,7 +482,7 @@ fn one_piece_of_chunked_content_is_sent_or_not_at_all() {
 }
 
 #[test]
-fn the_end_of_chunked_content_can_be_repeated() {
+fn a_dropped_finish_of_chunked_content_can_be_repeated() {
     each(
         async |connection| {
             connection.send_request(Request::put("/put").chunked().expect_continue()).await.unwrap();
@@ -503,7 +503,7 @@ fn the_end_of_chunked_content_can_be_repeated() {
 }
 
 #[test]
-fn the_answer_to_an_expectation_can_be_awaited_again() {
+fn a_dropped_wait_for_100_can_be_repeated() {
     each(
         async |connection| {
             connection.send_request(Request::put("/put").body("").content_length(3).expect_continue()).await.unwrap();
@@ -521,7 +521,7 @@ fn the_answer_to_an_expectation_can_be_awaited_again() {
 }
 
 #[test]
-fn a_pipeline_goes_on_and_loses_no_response() {
+fn a_pipeline_continues_after_a_dropped_next_and_loses_no_response() {
     let seen = Mutex::new(Vec::new());
     let all: Vec<String> = (0..6).map(|i| if i % 2 == 0 { format!("/{i}") } else { format!("/chunked/{i}") }).collect();
     let mut drops = 0;
@@ -587,13 +587,13 @@ fn collected_responses_are_whole_whenever_the_future_of_one_is_dropped() {
 }
 
 #[test]
-fn each_half_goes_on_whatever_future_of_it_is_dropped() {
+fn each_half_continues_whichever_of_its_futures_is_dropped() {
     let mut drops = 0;
     run(async {
         loop {
             let (connection, server) = connected().await;
             let (mut requests, mut responses) = connection.split();
-            // One of them, and then the other, is in the middle of something.
+            // Each half in turn is in the middle of an operation.
             let sent = polled(drops + 1, async {
                 requests.send_request(Request::get("/1")).await.unwrap();
                 requests.send_request(Request::put("/put").content_length(20)).await.unwrap();
@@ -636,7 +636,7 @@ fn each_half_goes_on_whatever_future_of_it_is_dropped() {
 }
 
 #[test]
-fn closing_can_be_given_up_and_is_done_all_the_same() {
+fn a_dropped_close_still_closes() {
     run(async {
         let (connection, server) = connected().await;
         drop(polled(1, connection.close()).await);

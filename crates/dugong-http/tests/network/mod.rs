@@ -1,4 +1,4 @@
-//! A network for one test: a child of the test runs it in a network namespace of its own, with files of `/etc` of its own.
+//! A private network for one test: a child process runs the test in its own network namespace, with its own files in `/etc`.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Nothing here lasts that long, unless something is broken.
+/// Longer than any wait of a test that passes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// A network without anybody else, and a configuration that is only seen in it.
+/// A network of this process alone, with a configuration that only this process sees.
 pub(crate) struct Network {
     dir: PathBuf,
 }
 
-/// Runs `test` in a process of its own, this one's child, in a network of its own.
+/// Runs `test` in a child process with a private network.
 pub(crate) fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
     const DIR: &str = "NETWORK_TEST_DIR";
     if let Some(dir) = std::env::var_os(DIR) {
@@ -36,7 +36,7 @@ pub(crate) fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
         command.args(["--user", "--map-root-user"]);
     }
     command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]).env(DIR, dir.path());
-    // Not everybody's path leads to the programs of administrators.
+    // `ip` and `dnsmasq` are in directories that an ordinary user's PATH may lack.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     for variable in ["LOCALDOMAIN", "RES_OPTIONS"] {
@@ -58,7 +58,7 @@ pub(crate) fn in_a_network_of_its_own(test: impl FnOnce(&Network)) {
 }
 
 impl Network {
-    /// Makes what `unshare` gave us usable.
+    /// Sets up the namespaces that `unshare` created.
     fn new(dir: PathBuf) -> Self {
         let network = Network { dir };
         must(Command::new("ip").args(["link", "set", "lo", "up"]), "iproute2");
@@ -67,7 +67,7 @@ impl Network {
             network.file(name, content);
             must(Command::new("mount").arg("--bind").arg(network.dir.join(name)).arg(Path::new("/etc").join(name)), "mount");
         }
-        // A cache of the system would be asked through a socket, which no network keeps apart.
+        // A name cache of the system would be reached by a Unix socket, which network namespaces do not isolate.
         if Path::new("/run/nscd").is_dir() {
             must(Command::new("mount").args(["-t", "tmpfs", "none", "/run/nscd"]), "mount");
         }
@@ -79,7 +79,7 @@ impl Network {
         fs::write(self.dir.join(name), content).unwrap();
     }
 
-    /// Writes `resolv.conf`, with a search list that adds nothing if it has none: otherwise it would be the domain of the machine.
+    /// Writes `resolv.conf`. Without a search list it adds an empty one, since the default is the domain of the machine.
     pub(crate) fn configure(&self, resolv_conf: &str) {
         self.file("resolv.conf", &format!("search .\n{resolv_conf}\n"));
     }
@@ -87,7 +87,7 @@ impl Network {
     /// Starts a name server, and waits until it listens.
     pub(crate) fn start(&self, address: &str, records: &[&str]) -> Server {
         let log = self.dir.join(format!("dnsmasq-{address}.log"));
-        // It ends with this process, even if that is killed.
+        // The name server ends with this process, even if that is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="]);
         command.args(["--no-resolv", "--no-hosts", "--user=root", "--group=", "--bind-interfaces", "--log-queries"]);
@@ -107,7 +107,7 @@ impl Network {
     }
 }
 
-/// A running name server, and what it was asked.
+/// A running name server, and its log of queries.
 pub(crate) struct Server {
     _child: Process,
     pub(crate) log: PathBuf,
@@ -118,7 +118,7 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended on its own.
+        // The child may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -135,6 +135,6 @@ pub(crate) fn must(command: &mut Command, package: &str) {
 }
 
 fn is_root() -> bool {
-    // The directory of this process belongs to its user.
+    // The owner of /proc/self is the user of this process.
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
 }

@@ -1,7 +1,7 @@
-//! The client for tasks on another runtime, by the adapter of the example.
+//! The async client on another runtime, through the adapter of the example `smol`.
 //!
-//! All tests of the blocking client are run with it: in this program `dugong_http` is the program itself, which has the types of
-//! that name with a connection in them that runs on async-io.
+//! It runs all tests of the blocking client. In this program, the name `dugong_http` means the program itself, which defines the
+//! blocking client's types over a connection that runs on async-io.
 
 #![allow(clippy::duplicate_mod, reason = "each of the files has the support that it needs")]
 

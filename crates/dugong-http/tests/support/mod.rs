@@ -1,5 +1,5 @@
-//! A connection with both of its ends in the hands of the test: what the server does is written where it happens, and nothing
-//! waits for time to pass.
+//! A connection whose two ends the test controls. The test says what the server does in the place where it happens, and never
+//! sleeps.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
@@ -12,21 +12,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use rustix::net::sockopt;
 
-/// Nothing that a test waits for takes so long, unless something is wrong.
+/// Longer than any wait of a test that passes.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
-/// The head of a response with content of five bytes, and the content.
+/// A response with five bytes of content.
 pub(crate) const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// The server's end of a connection.
 #[derive(Debug)]
 pub(crate) struct Server {
     stream: TcpStream,
-    /// The client's socket, to see what has arrived there.
+    /// The client's socket, to see which bytes have arrived there.
     client: TcpStream,
 }
 
-/// A client with the default settings but a timeout and no user agent, and its server.
+/// A client with a timeout and no user agent, and its server.
 pub(crate) fn connected() -> (Connection, Server) {
     connected_with(&config())
 }
@@ -36,7 +36,7 @@ pub(crate) fn config() -> Config {
     Config::new().timeout(GUARD).user_agent(None)
 }
 
-/// A client with settings of its own, and its server.
+/// A client with the given settings, and its server.
 pub(crate) fn connected_with(config: &Config) -> (Connection, Server) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let client = TcpStream::connect(listener.local_addr().expect("a bound socket")).expect("a connection");
@@ -54,7 +54,7 @@ impl Server {
         self.stream.write_all(bytes.as_ref()).expect("a client that takes it");
     }
 
-    /// Sends bytes while nobody reads at the other end, and waits until they are there.
+    /// Sends bytes while the client does not read, and waits until they have arrived.
     pub(crate) fn deliver(&mut self, bytes: impl AsRef<[u8]>) {
         let before = self.arrived();
         self.send(&bytes);
@@ -66,20 +66,20 @@ impl Server {
         ioctl_fionread(&self.client).expect("an open socket")
     }
 
-    /// Ends the direction to the client in order, and waits until that has arrived.
+    /// Half-closes the connection in order (FIN), and waits until the client's socket knows.
     pub(crate) fn fin(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");
         self.wait_for_hang_up();
     }
 
-    /// Closes the connection, in order if all of its bytes were received, and waits until that has arrived.
+    /// Closes the connection, in order unless bytes are unread, and waits until the client's socket knows.
     pub(crate) fn close(self) {
         let client = self.client;
         drop(self.stream);
         wait_for_hang_up(&client);
     }
 
-    /// Breaks the connection, and waits until that has arrived.
+    /// Resets the connection, and waits until the client's socket knows.
     pub(crate) fn reset(self) {
         sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).expect("an open socket");
         self.close();
@@ -96,7 +96,7 @@ impl Server {
         bytes
     }
 
-    /// Receives just these bytes.
+    /// Receives exactly these bytes.
     pub(crate) fn expect(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         let received = self.receive(bytes.len());
@@ -112,7 +112,7 @@ impl Server {
         String::from_utf8(head).expect("heads of tests are ASCII")
     }
 
-    /// Receives what there is, without waiting.
+    /// Receives everything available, without waiting.
     pub(crate) fn receive_available(&mut self) -> Vec<u8> {
         self.stream.set_nonblocking(true).expect("an open socket");
         let mut bytes = Vec::new();
@@ -125,9 +125,9 @@ impl Server {
         bytes
     }
 
-    /// Receives up to the end, which the client has to make.
+    /// Receives until the client closes the connection.
     pub(crate) fn receive_to_end(mut self) -> Vec<u8> {
-        // As long as this is open, the client's dropping its own is not the end.
+        // An open copy of the client's socket would keep the connection alive.
         drop(self.client);
         let mut bytes = Vec::new();
         match self.stream.read_to_end(&mut bytes) {
@@ -138,7 +138,7 @@ impl Server {
         bytes
     }
 
-    /// The socket alone, for what a thread does with it.
+    /// The socket alone, for a thread.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -150,12 +150,12 @@ fn wait_for_hang_up(client: &TcpStream) {
     assert!(ready > 0, "the end did not arrive");
 }
 
-/// Waits until something is the case that no event tells of.
+/// Waits until a condition holds that no event signals.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
     assert!(comes_true(GUARD, holds), "not so in time: {what}");
 }
 
-/// Waits until something is the case that no event tells of; false if it was not so in time.
+/// Waits until a condition holds that no event signals; false if it took too long.
 pub(crate) fn comes_true(within: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + within;
     while !holds() {
@@ -167,7 +167,7 @@ pub(crate) fn comes_true(within: Duration, mut holds: impl FnMut() -> bool) -> b
     true
 }
 
-/// The error of this crate in an `std::io::Error`.
+/// Takes this crate's error out of an `io::Error`.
 pub(crate) fn inner(error: std::io::Error) -> Error {
     error.downcast().expect("an error of this crate")
 }

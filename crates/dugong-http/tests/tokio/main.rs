@@ -1,7 +1,7 @@
-//! The client for tasks of tokio.
+//! The async client on tokio.
 //!
-//! All tests of the blocking client are run with it: in this program `dugong_http` is the program itself, which has the types of
-//! that name with a connection in them that runs on tokio.
+//! It runs all tests of the blocking client. In this program, the name `dugong_http` means the program itself, which defines the
+//! blocking client's types over a connection that runs on tokio.
 
 #![allow(clippy::duplicate_mod, reason = "each of the files has the support that it needs")]
 
@@ -47,7 +47,7 @@ pub(crate) use blocked::{Config, Connection, Pipeline, RequestHalf, Response, Re
 pub(crate) use real::tokio::Tokio as R;
 pub(crate) use real::*;
 
-/// One for all, since threads of tests hand connections on to others.
+/// One runtime for all tests, since their threads pass connections on.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"));
 

@@ -1,4 +1,4 @@
-//! What only tasks have: streams, bodies, many connections in one thread, and a runtime that may go away.
+//! Only for tasks: streams, bodies, many connections in one thread, and a runtime that may go away.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,12 +23,12 @@ use real::{Config, Error, Fields, Misuse, Origin, Request, WaitingFor};
 
 const GUARD: Duration = Duration::from_secs(20);
 
-/// A runtime with one thread, the caller's.
+/// A runtime that uses only the caller's thread.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Runs a test, which is not to take long.
+/// Runs a test, with a limit of time.
 fn run<T>(test: impl Future<Output = T>) -> T {
     runtime().block_on(async { tokio::time::timeout(GUARD, test).await.expect("it hangs") })
 }
@@ -44,7 +44,7 @@ async fn connect(url: &str) -> Connection {
 }
 
 #[test]
-fn a_host_beyond_ascii_is_sent_as_a_labels_and_what_is_no_host_is_refused_by_name() {
+fn a_non_ascii_host_is_sent_as_a_labels_and_an_invalid_one_is_refused_by_name() {
     let (server, _) = server();
     run(async {
         let port = server.address().port();
@@ -181,7 +181,7 @@ fn content_is_a_stream_and_a_body_with_trailers() {
     });
 }
 
-/// A body, each frame of which comes with the second poll for it.
+/// A body whose every frame needs two polls.
 struct Pieces {
     frames: VecDeque<Frame<Bytes>>,
     has_waited: bool,
@@ -276,14 +276,14 @@ impl<F: Future> Future for Counted<F> {
 }
 
 #[test]
-fn a_server_that_stops_reading_holds_the_sender_back_and_nobody_spins() {
+fn a_server_that_stops_reading_holds_the_sender_back_without_spinning() {
     const COUNT: usize = 40;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (go_on, stopped) = std::sync::mpsc::channel();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        // It answers the first, and takes no more until it is told to.
+        // The server answers the first request, and reads no more until the test says so.
         let mut buffer = vec![0; 100_000];
         let mut received = stream.read(&mut buffer).unwrap();
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
@@ -315,7 +315,7 @@ fn a_server_that_stops_reading_holds_the_sender_back_and_nobody_spins() {
         let sender = tokio::spawn(sender);
         let first = responses.read_response().await.unwrap().unwrap();
         assert_eq!(first.status(), 204);
-        // Nothing moves now; whoever spins would do so a thousand times.
+        // Nothing moves now: a task that spins would be polled thousands of times.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let before = polls.load(Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -331,15 +331,15 @@ fn a_server_that_stops_reading_holds_the_sender_back_and_nobody_spins() {
         sender.await.unwrap();
     });
     server.join().unwrap();
-    // A poll for each time that there is room, which is for some ten kilobytes at least.
+    // One poll each time the socket has room, which is for ten kilobytes or more.
     assert!(polls.load(Ordering::Relaxed) < COUNT * 60, "{} polls", polls.load(Ordering::Relaxed));
 }
 
 #[test]
-fn two_thousand_connections_in_one_thread_answer_all_that_is_asked() {
+fn two_thousand_connections_in_one_thread_all_get_their_answers() {
     const CONNECTIONS: usize = 2000;
     const REQUESTS: usize = 50;
-    // Both ends are in this process.
+    // This process holds both ends.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })
         .unwrap();
@@ -380,7 +380,7 @@ fn two_thousand_connections_in_one_thread_answer_all_that_is_asked() {
     });
     let (answered, connections) = held.unwrap();
     assert_eq!((answered, connections.len()), (CONNECTIONS * REQUESTS, CONNECTIONS));
-    // Idle as they are now, with what the runtime keeps for each.
+    // The memory of idle connections, with the runtime's share of each.
     let (each, most) = (memory.bytes_current / CONNECTIONS as i64, memory.bytes_max / CONNECTIONS as u64);
     let own = size_of::<Connection>();
     println!("{each} bytes for each idle connection, {own} of them the connection itself; {most} at most while they were busy");
@@ -402,7 +402,7 @@ fn an_idle_connection_holds_no_buffers_and_one_that_waits_holds_none_either() {
                         connection.send_request(Request::get(*target)).await.unwrap();
                         connection.read_response().await.unwrap().discard().await.unwrap();
                     }
-                    // There is no answer before this is given up.
+                    // The server answers only after this future was dropped.
                     connection.send_request(Request::get("/small?delay=20000")).await.unwrap();
                     let reading = tokio::time::timeout(Duration::ZERO, connection.read_response());
                     assert!(reading.await.is_err());
@@ -457,11 +457,11 @@ fn a_task_that_is_aborted_closes_its_connection() {
 }
 
 #[test]
-fn connecting_that_is_given_up_leaves_nothing() {
+fn a_dropped_connect_closes_the_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     run(async {
-        // The server takes the connection, and says nothing of TLS.
+        // The server accepts the connection, but does not answer the TLS handshake.
         let origin = Origin::https("127.0.0.1", address.port());
         let config = Config::new();
         let connecting = Connection::connect_with(&config, &origin);
@@ -474,7 +474,7 @@ fn connecting_that_is_given_up_leaves_nothing() {
 }
 
 #[test]
-fn a_timeout_is_for_a_wait_and_other_wake_ups_do_not_prolong_it() {
+fn a_timeout_limits_one_wait_and_other_wake_ups_do_not_prolong_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     run(async {
@@ -494,7 +494,7 @@ fn a_timeout_is_for_a_wait_and_other_wake_ups_do_not_prolong_it() {
 }
 
 #[test]
-fn a_stream_of_the_callers_carries_a_connection_and_its_halves() {
+fn a_callers_stream_carries_a_connection_and_its_halves() {
     run(async {
         let (near, mut far) = tokio::io::duplex(100);
         let mut connection = Config::new().over_io(near, &Origin::http("origin", 80)).await.unwrap();
@@ -513,7 +513,7 @@ fn a_stream_of_the_callers_carries_a_connection_and_its_halves() {
         let (mut requests, mut responses) = connection.split();
         let reader = tokio::spawn(async move {
             let content = responses.read_response().await.unwrap().unwrap().read_all().await.unwrap();
-            // The other half closes the connection, and no more requests will come.
+            // The other half has closed the connection, so no more requests will come.
             (content, matches!(responses.read_response().await, Ok(None)))
         });
         requests.send_request(Request::get("/2")).await.unwrap();
@@ -527,7 +527,7 @@ fn a_stream_of_the_callers_carries_a_connection_and_its_halves() {
 }
 
 #[test]
-fn closing_one_half_wakes_the_other_that_waits_for_a_stream_of_the_callers() {
+fn closing_one_half_wakes_the_other_that_waits_for_a_callers_stream() {
     run(async {
         let (near, far) = tokio::io::duplex(1000);
         let connection = Config::new().over_io(near, &Origin::http("origin", 80)).await.unwrap();
@@ -543,7 +543,7 @@ fn closing_one_half_wakes_the_other_that_waits_for_a_stream_of_the_callers() {
 
 #[cfg(feature = "rustls")]
 #[test]
-fn tls_over_a_stream_of_the_callers_in_two_tasks_at_once() {
+fn two_tasks_use_tls_over_a_callers_stream_at_once() {
     use crate::tls::pki::Authority;
     use crate::tls::servers::stunnel;
 
@@ -578,7 +578,7 @@ fn tls_over_a_stream_of_the_callers_in_two_tasks_at_once() {
 fn an_expectation_is_answered_across_two_tasks() {
     let (_server, url) = server();
     run(async {
-        // Nobody goes on because time has passed.
+        // A long timeout, so that only the answer ends the wait.
         let config = Config::new().expect_timeout(GUARD * 10);
         let connection = Connection::connect_with(&config, &Origin::of_url(&url).unwrap().0).await.unwrap();
         let (mut requests, mut responses) = connection.split();
@@ -593,7 +593,7 @@ fn an_expectation_is_answered_across_two_tasks() {
     });
 }
 
-/// Run by the next test, alone in a process.
+/// The next test runs this one alone in a process.
 #[test]
 #[ignore = "not a test by itself: the next one runs it in a process of its own, whose threads it counts"]
 fn threads_alone() {
@@ -615,7 +615,7 @@ fn threads_alone() {
 }
 
 #[test]
-fn no_thread_is_made_when_there_is_no_name_to_look_up() {
+fn connecting_to_an_address_starts_no_thread() {
     let (server, _) = server();
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "own::threads_alone", "--ignored", "--test-threads=1"]);
@@ -624,7 +624,7 @@ fn no_thread_is_made_when_there_is_no_name_to_look_up() {
 }
 
 #[test]
-fn a_limit_that_is_set_behind_a_request_holds_for_its_response() {
+fn a_timeout_set_after_a_request_applies_to_its_response() {
     run(async {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut connection = connect(&format!("http://{}", listener.local_addr().unwrap())).await;
@@ -636,7 +636,7 @@ fn a_limit_that_is_set_behind_a_request_holds_for_its_response() {
     });
 }
 
-/// A stream that takes one byte whenever it is asked again, and never says that it can take more.
+/// A stream that accepts one byte per poll, and never wakes the task.
 struct Leftovers {
     is_full: bool,
     taken: usize,
@@ -667,7 +667,7 @@ impl real::asynchronous::PollStream for Leftovers {
 }
 
 #[test]
-fn what_the_system_takes_in_a_last_attempt_does_not_begin_a_limit_anew() {
+fn a_byte_sent_by_the_last_attempt_does_not_restart_the_timeout() {
     run(async {
         let config = Config::new().timeout(Duration::from_millis(20));
         let stream = Leftovers { is_full: false, taken: 0 };
