@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dugong_http::step::{Duplex, Sending, Shared};
+use dugong_http::step::Engine;
 use dugong_http::transport::scripted::Scripted;
 use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
 
@@ -348,14 +348,12 @@ fn fields(headers: &[String]) -> Result<Fields, UsageError> {
 
 /// Sends a request to nobody, to learn whether its fields can be sent: some fit no request without content, or not each other.
 fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
-    let mut sending = Sending::new(&origin.host_field(), &Config::new())
-        .map_err(|error| UsageError::Host { origin: origin.clone(), error: Box::new(error) })?;
-    let mut refused = |fields: &Fields| {
+    let engine = || Engine::new(&origin.host_field(), &Config::new());
+    engine().map_err(|error| UsageError::Host { origin: origin.clone(), error: Box::new(error) })?;
+    let refused = |fields: &Fields| {
         let mut head = RequestHead::new(method.clone(), "/").expect("/ is a target");
         head.fields = fields.clone();
-        let shared = Shared::default();
-        let mut duplex = Duplex { sending: Some(&mut sending), receiving: None, shared: &shared };
-        match duplex.send_request(&Request::from(head), &mut Scripted::default()) {
+        match engine().ok()?.duplex().send_request(&Request::from(head), &mut Scripted::default()) {
             Err(Error::Local(misuse)) => Some(misuse),
             _ => None,
         }

@@ -32,8 +32,8 @@ pub(crate) trait Ending {
 /// What both halves hold.
 #[derive(Debug)]
 pub(crate) struct Ends<T> {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) transport: Arc<T>,
+    pub(crate) shared: Shared,
+    pub(crate) transport: T,
     /// No more requests will be sent.
     no_more_requests: AtomicBool,
     /// The reader was told that the connection ended: it is told the same from then on.
@@ -41,7 +41,7 @@ pub(crate) struct Ends<T> {
 }
 
 impl<T: Ending> Ends<T> {
-    pub(crate) fn new(shared: Arc<Shared>, transport: Arc<T>) -> Arc<Self> {
+    pub(crate) fn new(shared: Shared, transport: T) -> Arc<Self> {
         let (no_more_requests, end_reported) = Default::default();
         Arc::new(Ends { shared, transport, no_more_requests, end_reported })
     }
@@ -93,7 +93,7 @@ impl<T: Ending> Ends<T> {
         match sending.half.offer(0, queue) {
             Err(CoreError::Local(Misuse::AwaitContinue)) => {}
             Err(CoreError::Local(_)) => return Some(Ok(Continue::Refused)),
-            Err(error) => return Some(Err(self.shared.over(error, queue))),
+            Err(error) => return Some(Err(self.shared.ending(error, queue))),
             Ok(_) => return Some(Ok(Continue::Send)),
         }
         // Over, or cut at this end: both come with a reason.

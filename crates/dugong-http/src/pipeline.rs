@@ -43,7 +43,7 @@ where
     /// Nothing is in flight yet but what was outstanding on the connection before.
     pub(crate) fn new(duplex: &mut Duplex<'_>, requests: I) -> Self {
         // One whose content is being read has had its head, and is not waited for.
-        let earlier = duplex.shared.queue().len() - usize::from(duplex.is_in_content());
+        let earlier = duplex.requests_without_head();
         Window {
             requests,
             exhausted: false,

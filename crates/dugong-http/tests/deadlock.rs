@@ -132,30 +132,29 @@ fn requests_with_too_many_unread_answers_are_refused_whole_and_all_answers_can_b
 
 #[test]
 fn the_send_and_receive_buffers_are_bounded() {
-    use dugong_http::step::{Duplex, Progress, Receiving, Sending, Shared};
+    use dugong_http::step::{Engine, Progress};
     use dugong_http::transport::Socket;
 
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let config = config();
-    let (mut sending, mut receiving) = (Sending::new("origin", &config).unwrap(), Receiving::new(&config));
-    let shared = Shared::default();
+    let mut engine = Engine::new("origin", &config).unwrap();
     let socket = Socket::new(TcpStream::connect(origin.address()).unwrap()).unwrap();
     let request = large_head("/bytes/65536");
     let mut accepted = 0;
     let refused = loop {
-        let mut duplex = Duplex { sending: Some(&mut sending), receiving: Some(&mut receiving), shared: &shared };
+        let mut duplex = engine.duplex();
         match duplex.send_request(&request, &mut &socket) {
             Ok(Progress::Done(_)) => accepted += 1,
             Ok(Progress::Needs(interest)) => assert!(socket.wait(interest, Some(GUARD)).unwrap()),
             Err(error) => break error,
         }
         assert!(accepted < 100_000, "the system takes everything");
-        let pending = sending.half().to_send().len();
+        let pending = engine.sending().half().to_send().len();
         assert!(pending <= BUFFER + 4 * 1024 + 512, "{pending} bytes wait to be sent");
-        assert!(receiving.half().buffer_capacity() <= BUFFER);
+        assert!(engine.receiving().half().buffer_capacity() <= BUFFER);
     };
     assert!(matches!(refused, Error::Local(Misuse::ReadFirst)), "{refused:?}");
-    let capacity = sending.half().buffer_capacity();
+    let capacity = engine.sending().half().buffer_capacity();
     assert!(capacity <= 2 * BUFFER + 8 * 1024, "{capacity} bytes are held to send at most {BUFFER}");
 }
 

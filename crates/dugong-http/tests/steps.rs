@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use dugong_http::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
+use dugong_http::step::{Continue, Duplex, Engine, Interest, Progress, Receiving, Sending, Shared};
 use dugong_http::transport::scripted::{Cue, Scripted};
 use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent, Within};
 
@@ -61,7 +61,7 @@ impl Rig {
             self.stream.writes.extend([Cue::Wait(Interest::WRITE), Cue::Take(count)]);
         }
         let (sending, receiving) = (Some(&mut self.sending), Some(&mut self.receiving));
-        step(&mut Duplex { sending, receiving, shared: &self.shared }, &mut self.stream)
+        step(&mut Duplex::of_halves(sending, receiving, &mut self.shared), &mut self.stream)
     }
 
     /// Repeats a step until it is done; `None` if patience runs out.
@@ -520,13 +520,13 @@ fn a_sender_alone_does_not_read_and_a_reader_alone_does_not_write() {
     rig.stream.writes.push_back(Cue::Wait(Interest::WRITE));
     rig.arrives("x");
     let request = Request::get("/");
-    let mut sender = Duplex { sending: Some(&mut rig.sending), receiving: None, shared: &rig.shared };
+    let mut sender = Duplex::of_halves(Some(&mut rig.sending), None, &rig.shared);
     assert!(matches!(sender.send_request(&request, &mut rig.stream), Ok(Progress::Done(0))));
     rig.stream.writes.push_back(Cue::Wait(Interest::WRITE));
     assert_eq!(sender.flush(&mut rig.stream).unwrap(), Progress::Needs(Interest::WRITE));
     assert_eq!(rig.stream.reads.len(), 1, "nothing was read");
     rig.stream.reads.clear();
-    let mut reader = Duplex { sending: None, receiving: Some(&mut rig.receiving), shared: &rig.shared };
+    let mut reader = Duplex::of_halves(None, Some(&mut rig.receiving), &rig.shared);
     assert_eq!(reader.read_head(&mut rig.stream).unwrap(), Progress::Needs(Interest::READ));
     assert_eq!(rig.stream.written, b"");
 }
@@ -606,9 +606,8 @@ fn a_sender_does_not_wait_for_a_server_that_half_closed_the_connection() {
     let request = Request::put("/").body("hello");
     for (arrives, refusal) in [("", None), ("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno", Some(Misuse::ReadFirst))] {
         let config = Config::new().user_agent(None);
-        let (mut sending, mut receiving) = (Sending::new("origin", &config).unwrap(), Receiving::new(&config));
-        let shared = Shared::default();
-        let mut duplex = Duplex { sending: Some(&mut sending), receiving: Some(&mut receiving), shared: &shared };
+        let mut engine = Engine::new("origin", &config).unwrap();
+        let mut duplex = engine.duplex();
         let mut stream = Scripted { writes: blocked().collect(), ..Scripted::default() };
         assert!(matches!(duplex.send_request(&request, &mut stream), Ok(Progress::Done(0))));
         if !arrives.is_empty() {

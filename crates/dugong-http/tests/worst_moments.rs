@@ -37,10 +37,10 @@ fn the_longest_possible_timeout_of_halves_is_accepted() {
 
 #[test]
 fn nothing_is_written_after_writing_failed() {
-    let (mut s, mut r, shared) = engine();
+    let (mut s, mut r, mut shared) = engine();
     let mut stream = Scripted::default();
     stream.writes.push_back(Cue::Fail(ErrorKind::ConnectionReset));
-    let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+    let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     assert!(d.send_request(&Request::get("/"), &mut stream).is_err());
     let flushed = d.flush(&mut stream);
     assert!(flushed.is_err() && stream.written.is_empty(), "{flushed:?} {}", stream.written.escape_ascii());
@@ -72,10 +72,10 @@ fn waiting_for_continue_takes_no_longer_than_configured() {
 
 #[test]
 fn sending_after_the_end_does_not_wait() {
-    let (mut s, mut r, shared) = engine();
+    let (mut s, mut r, mut shared) = engine();
     let mut stream = Scripted::default();
     stream.writes.extend([Cue::Take(10), Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE)]);
-    let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+    let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     let mut big = vec![0; 0];
     big.resize(100, 1u8);
     let _ = d.send_request(&Request::put("/").body(big), &mut stream);
@@ -86,9 +86,9 @@ fn sending_after_the_end_does_not_wait() {
 
 #[test]
 fn nothing_is_sent_after_the_server_said_close() {
-    let (mut s, mut r, shared) = engine();
+    let (mut s, mut r, mut shared) = engine();
     let mut stream = Scripted::default();
-    let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+    let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     d.send_request(&Request::get("/1"), &mut stream).unwrap();
     stream.writes.extend([Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE)]);
     d.send_request(&Request::post("/2"), &mut stream).unwrap();
@@ -187,10 +187,10 @@ fn a_waiting_reader_learns_that_the_content_was_given_up() {
 #[test]
 fn a_failed_upload_has_no_timer() {
     let config = Config::new().user_agent(None).expect_timeout(Duration::from_millis(1));
-    let (mut s, mut r, shared) = (Sending::new("o", &config).unwrap(), Receiving::new(&config), Shared::default());
+    let (mut s, mut r, mut shared) = (Sending::new("o", &config).unwrap(), Receiving::new(&config), Shared::default());
     let mut stream = Scripted::default();
     stream.writes.push_back(Cue::Fail(ErrorKind::BrokenPipe));
-    let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+    let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     assert!(d.send_request(&Request::put("/").body("x").expect_continue(), &mut stream).is_err());
     eventually("the time is up", || d.until().is_none_or(|until| until <= Instant::now()));
     for _ in 0..3 {
@@ -253,15 +253,14 @@ fn an_end_of_stream_after_the_sender_saw_a_reset_is_not_orderly() {
     let mut wrong = 0;
     // The critical moment lasts a few instructions; some of several thousand tries hit it.
     for round in 0..3_000 {
-        let (mut s, mut r, shared) = engine();
+        let (mut s, mut r, mut shared) = engine();
         let mut stream = Scripted::default();
-        let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+        let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
         d.send_request(&Request::get("/"), &mut stream).unwrap();
         let mut waits = Scripted::default();
         waits.writes.push_back(Cue::Wait(Interest::WRITE));
-        d.sending.as_mut().unwrap();
         d.send_request(&Request::get("/x"), &mut waits).unwrap();
-        d.sending = None;
+        let mut d = Duplex::of_halves(None, Some(&mut r), &shared);
         stream.reads.push_back(Cue::Give(b"HTTP/1.1 200 OK\r\n\r\nabc".into()));
         assert!(matches!(d.read_head(&mut stream).unwrap(), Progress::Done(())));
         let mut buffer = [0; 3];
@@ -272,11 +271,11 @@ fn an_end_of_stream_after_the_sender_saw_a_reset_is_not_orderly() {
         assert!(!s.half().to_send().is_empty());
         let ended = thread::scope(|scope| {
             let writer = scope.spawn(move || {
-                let mut d = Duplex { sending: Some(s), receiving: None, shared };
+                let mut d = Duplex::of_halves(Some(s), None, shared);
                 let _ = d.flush(&mut Writer(flag));
                 flag.swap(true, Ordering::SeqCst)
             });
-            let mut d = Duplex { sending: None, receiving: Some(r), shared };
+            let mut d = Duplex::of_halves(None, Some(r), shared);
             let ended = d.read_content(&mut [0; 10], &mut Reader(flag, round % 64));
             (writer.join().unwrap(), ended)
         });
@@ -353,10 +352,10 @@ fn flush_ends_on_a_half_closed_connection() {
 
 #[test]
 fn bytes_that_arrive_before_the_request_leaves_do_not_answer_it() {
-    let (mut s, mut r, shared) = engine();
+    let (mut s, mut r, mut shared) = engine();
     let mut stream = Scripted::default();
     stream.writes.extend([Cue::Wait(Interest::WRITE), Cue::Wait(Interest::WRITE)]);
-    let mut d = Duplex { sending: Some(&mut s), receiving: Some(&mut r), shared: &shared };
+    let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     assert!(matches!(d.send_request(&Request::post("/").body("x"), &mut stream), Ok(Progress::Done(0))));
     stream.reads.push_back(Cue::Give(HELLO.into()));
     let error = d.read_head(&mut stream).unwrap_err();

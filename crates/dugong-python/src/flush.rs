@@ -48,7 +48,7 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
             Ok(Progress::Needs(interest)) => interest,
             Err(Error::Local(Misuse::ReadFirst)) => {
                 if receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                    sender.sending.give_up_content(&grip.link.shared);
+                    sender.sending.give_up_content(&mut grip.link.shared.queue());
                     return Ok(Ok(Flushed::Pointless));
                 }
                 match grip.duplex(Some(sender), None).flush(wire) {
@@ -67,7 +67,7 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
                 if !has_answer {
                     return Ok(Err(error));
                 }
-                sender.sending.give_up_content(&grip.link.shared);
+                sender.sending.give_up_content(&mut grip.link.shared.queue());
                 return Ok(Ok(Flushed::Pointless));
             }
         };
@@ -76,7 +76,7 @@ pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<
             return Ok(give_up_rest(grip, sender));
         }
         if what != What::Head && is_answered(grip, sender, receiver) {
-            sender.sending.give_up_content(&grip.link.shared);
+            sender.sending.give_up_content(&mut grip.link.shared.queue());
             return Ok(Ok(Flushed::Pointless));
         }
         Ok(Ok(Flushed::Needs(grip.need(interest))))
@@ -91,7 +91,7 @@ fn is_over(grip: &Grip) -> bool {
 /// Gives up what is left, since a response says that it is not wanted, or the connection has failed: then reading will tell
 /// (statements 9.7, 14.3), unless it has told already, or nothing could be sent anyway.
 fn give_up_rest(grip: &Grip, sender: &mut Sender) -> Result<Flushed, Error> {
-    sender.sending.give_up_content(&grip.link.shared);
+    sender.sending.give_up_content(&mut grip.link.shared.queue());
     match grip.failure() {
         None => Ok(Flushed::Done),
         Some(error) if errors::is_unreadable(&error) && grip.link.is_unreadable() => Err(error),

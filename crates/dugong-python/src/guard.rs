@@ -134,11 +134,9 @@ impl Grip {
 
     /// The engine's view of the halves that there are.
     pub(crate) fn duplex<'a>(&'a self, sender: Option<&'a mut Sender>, receiver: Option<&'a mut Receiver>) -> Duplex<'a> {
-        Duplex {
-            sending: sender.map(|sender| &mut sender.sending),
-            receiving: receiver.map(|receiver| &mut receiver.receiving),
-            shared: &self.link.shared,
-        }
+        let sending = sender.map(|sender| &mut sender.sending);
+        let receiving = receiver.map(|receiver| &mut receiver.receiving);
+        Duplex::of_halves(sending, receiving, &self.link.shared)
     }
 
     /// What a step has to wait for.

@@ -177,7 +177,7 @@ impl Prepared {
                     return Err(grip.exception(py, error));
                 }
                 // Whoever asks for the response is told (statement 14.3).
-                sender.sending.give_up_content(&grip.link.shared);
+                sender.sending.give_up_content(&mut grip.link.shared.queue());
                 return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
             }
             if sender.is_owing() {
@@ -273,12 +273,12 @@ enum End {
 fn take_back(py: Python<'_>, grip: &Grip, number: u64) -> PyResult<()> {
     grip.link.sender(py, |sender| {
         let before = grip.link.shared.queue().len();
-        sender.sending.take_back(number, &grip.link.shared);
+        sender.sending.take_back(number, &mut grip.link.shared.queue());
         if grip.link.shared.queue().len() < before {
             grip.link.ask_no_more();
         }
         if sender.sending.half().owes_content() {
-            sender.sending.give_up_content(&grip.link.shared);
+            sender.sending.give_up_content(&mut grip.link.shared.queue());
         }
     })
 }

@@ -163,7 +163,7 @@ fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<Grip> {
 /// If the wait for 100 ended with a timeout, the body may be written nevertheless (statement 10.5).
 fn allow_silence(grip: &Grip, sender: &mut Sender) {
     if grip.link.silent.load(Ordering::Acquire) {
-        sender.sending.proceed_without_continue(&grip.link.shared);
+        sender.sending.proceed_without_continue(&mut grip.link.shared.queue());
     }
 }
 
@@ -206,7 +206,7 @@ fn write_some(
         if left.is_some_and(|left| (content.len() as u64) > left) {
             return Err(errors::misuse(Misuse::ExcessContent));
         }
-        sender.sending.give_up_content(&link.shared);
+        sender.sending.give_up_content(&mut link.shared.queue());
         sender.in_vain = match left.map(|left| left - content.len() as u64) {
             None => Some(InVain::Chunks),
             Some(0) => None,
@@ -220,7 +220,7 @@ fn write_some(
         Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
         Err(Error::Local(Misuse::ReadFirst)) => {
             if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                sender.sending.give_up_content(&link.shared);
+                sender.sending.give_up_content(&mut link.shared.queue());
                 return Err(link.lost(py, "the peer closed the connection before the body was sent"));
             }
             match grip.duplex(Some(sender), None).write_content(content, wire) {
@@ -230,7 +230,7 @@ fn write_some(
             }
         }
         Err(Error::Local(Misuse::ContentRefused)) if owed => {
-            sender.sending.give_up_content(&link.shared);
+            sender.sending.give_up_content(&mut link.shared.queue());
             Err(link.lost(py, "the peer has answered before the body was sent; the response can be read"))
         }
         Err(error @ Error::Local(_)) => Err(grip.exception(py, error)),
@@ -250,7 +250,7 @@ fn check_owing(grip: &Grip, sender: &Sender) -> PyResult<()> {
 ///
 /// What the peer sent may be unreadable. Reading says so, and after that everything does.
 fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> PyErr {
-    sender.sending.give_up_content(&grip.link.shared);
+    sender.sending.give_up_content(&mut grip.link.shared.queue());
     if errors::is_unreadable(&error) && !grip.link.is_unreadable() {
         return grip.link.lost(py, "the peer sent what cannot be read before the body was sent; reading the response says more");
     }
@@ -265,7 +265,7 @@ fn finish_sending(py: Python<'_>, grip: &Grip) -> PyResult<Step> {
         Ok(Flushed::Pointless) => Err(grip.link.lost(py, "the peer does not take the rest of the body; there may be a response")),
         Err(error) => {
             let exception = grip.exception(py, error);
-            grip.link.sender(py, |sender| sender.sending.give_up_content(&grip.link.shared))?;
+            grip.link.sender(py, |sender| sender.sending.give_up_content(&mut grip.link.shared.queue()))?;
             Err(exception)
         }
     }

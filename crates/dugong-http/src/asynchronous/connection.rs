@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use dugong_net::{BaseStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
-use super::response::Reader;
 use super::runtime::{Direction, PollStream, Runtime};
 use super::transport::{Asks, Transport};
 use super::waiting::{Access, Waiting, done};
@@ -19,7 +18,7 @@ use crate::config::Config;
 use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
+use crate::step::{Continue, Engine, Interest, Progress};
 use crate::transport::{Connect, Established, Origin, PollSet, Socket, WaitingFor};
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
@@ -28,9 +27,7 @@ use crate::transport::{Connect, Established, Origin, PollSet, Socket, WaitingFor
 /// before it is done is said [here](super#cancellation). A connection that is dropped is closed.
 #[derive(Debug)]
 pub struct Connection<R: Runtime> {
-    pub(super) sending: Sending,
-    pub(super) receiving: Receiving,
-    pub(super) shared: Shared,
+    pub(super) engine: Engine,
     pub(super) transport: Transport<R>,
     pub(super) waiting: Waiting<R>,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a step would be in vain.
@@ -78,16 +75,9 @@ impl<R: Runtime> Connection<R> {
         make: impl FnOnce(T) -> io::Result<Transport<R>>,
         config: &Config,
     ) -> Result<Self, Error> {
-        let Established { transport, sending, receiving, shared, deadline } = established;
+        let Established { transport, engine, deadline } = established;
         let waiting = Waiting::new(Patience { timeouts: config.timeouts.transfer, deadline });
-        Ok(Connection {
-            sending,
-            receiving,
-            shared,
-            transport: make(transport).map_err(Error::Socket)?,
-            waiting,
-            is_quiet: false,
-        })
+        Ok(Connection { engine, transport: make(transport).map_err(Error::Socket)?, waiting, is_quiet: false })
     }
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
@@ -115,7 +105,7 @@ impl<R: Runtime> Connection<R> {
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
-        self.receiving.on_interim(callback);
+        self.engine.receiving.on_interim(callback);
     }
 
     /// Sends a request, and its content if it was given with it; the result is its number, counted from 0. What the system does
@@ -134,8 +124,8 @@ impl<R: Runtime> Connection<R> {
         };
         self.waiting.forget_continue();
         // All that were sent before are answered.
-        let is_alone = number == self.receiving.half().completed();
-        self.is_quiet = is_alone && self.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
+        let is_alone = number == self.engine.receiving.half().completed();
+        self.is_quiet = is_alone && self.engine.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
         Ok(number)
     }
 
@@ -145,25 +135,7 @@ impl<R: Runtime> Connection<R> {
             return Some(Err(error));
         }
         let mut system = self.transport.as_system()?;
-        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
-        done(duplex.send_request(request, &mut system))
-    }
-
-    /// Reads content that has come already, if there is some.
-    #[inline]
-    pub(super) fn read_content_now(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Error>> {
-        if self.receiving.half().unconsumed().is_empty() {
-            return None;
-        }
-        if let Err(error) = self.waiting.check(WaitingFor::Content) {
-            return Some(Err(error));
-        }
-        let mut system = self.transport.as_system()?;
-        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
-        let read = done(duplex.read_content(buffer, &mut system))?;
-        self.receiving.tell_complete(&self.shared);
-        self.receiving.rest_between(&self.shared);
-        Some(read)
+        done(self.engine.duplex().send_request(request, &mut system))
     }
 
     /// Sends all that is left of the requests that were taken, content that was given with them included.
@@ -188,10 +160,10 @@ impl<R: Runtime> Connection<R> {
     /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
-        self.sending.half().content_left()
+        self.engine.sending.half().content_left()
     }
 
-    /// PollSet for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
     ///
     /// # Errors
     /// As for [the blocking one](crate::Connection::wait_for_continue).
@@ -201,7 +173,7 @@ impl<R: Runtime> Connection<R> {
     }
 
     pub(super) fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
-        let expect_timeout = self.sending.expect_timeout;
+        let expect_timeout = self.engine.sending.expect_timeout;
         let until = self.waiting.continue_until(|| later(expect_timeout));
         let came = loop {
             let is_last = until <= Instant::now();
@@ -210,7 +182,7 @@ impl<R: Runtime> Connection<R> {
                 Ok(Progress::Done(came)) => break Ok(came),
                 Err(error) => break Err(error),
                 Ok(Progress::Needs(_)) if is_last => {
-                    self.sending.proceed_without_continue(&self.shared);
+                    self.engine.sending.proceed_without_continue(&mut self.engine.shared.queue());
                     break Ok(Continue::Send);
                 }
                 Ok(Progress::Needs(_)) => {
@@ -244,14 +216,14 @@ impl<R: Runtime> Connection<R> {
             self.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_head(stream))
         })
         .await?;
-        Ok(Response::new(Reader::Connection(self)))
+        Ok(self.access().into_response())
     }
 
     /// The response whose content is being read, to go on with it: after a timeout, after a future was dropped, or after the
     /// result of [`read_response`](Connection::read_response) was.
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
-        self.receiving.half().is_in_content().then(|| Response::new(Reader::Connection(self)))
+        self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
     /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
@@ -272,21 +244,21 @@ impl<R: Runtime> Connection<R> {
     /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.shared.requests()
+        self.engine.shared.requests()
     }
 
     /// Why the connection carries no further request; `None` as long as it does, as far as is known.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.queue().close_reason()
+        self.engine.shared.queue().close_reason()
     }
 
     /// Gives the memory of buffers that hold nothing now back to the system: those of this connection, and those that this thread
     /// keeps for the next connection that needs one.
     pub fn release_buffers(&mut self) {
-        self.receiving.release_buffer();
-        drop(self.sending.half.release_buffer());
-        self.shared.queue().shrink();
+        self.engine.receiving.release_buffer();
+        drop(self.engine.sending.half.release_buffer());
+        self.engine.shared.queue().shrink();
         crate::buffers::release();
     }
 
@@ -294,16 +266,14 @@ impl<R: Runtime> Connection<R> {
     /// brought, to announce the end there.
     pub async fn close(self) -> Requests {
         poll_fn(|cx| self.transport.poll_close(cx)).await;
-        self.shared.requests()
+        self.engine.shared.requests()
     }
 
     #[inline]
     pub(super) fn access(&mut self) -> Access<'_, R> {
         self.is_quiet = false;
         Access {
-            sending: Some(&mut self.sending),
-            receiving: Some(&mut self.receiving),
-            shared: &self.shared,
+            duplex: self.engine.duplex(),
             transport: &self.transport,
             waiting: &mut self.waiting,
             half: None,

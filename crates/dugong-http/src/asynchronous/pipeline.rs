@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use dugong_proto::{Fields, ResponseHead};
 use futures_core::Stream;
 
-use super::response::Reader;
 use super::runtime::Runtime;
 use super::{Connection, Response};
 use crate::error::Error;
@@ -32,7 +31,7 @@ where
 {
     pub(super) fn new(connection: &'a mut Connection<R>, requests: I) -> Self {
         connection.waiting.begin();
-        let window = Window::new(&mut connection.access().duplex(), requests);
+        let window = Window::new(&mut connection.engine.duplex(), requests);
         Pipeline { connection, window }
     }
 
@@ -70,18 +69,18 @@ where
         self.connection.waiting.begin();
         let found = poll_fn(|cx| self.poll_head(cx)).await?;
         if !found {
-            self.connection.shared.queue().shrink();
+            self.connection.engine.duplex().shared.queue().shrink();
         }
-        Ok(found.then(|| Response::new(Reader::Connection(self.connection))))
+        Ok(found.then(|| self.connection.access().into_response()))
     }
 
     /// Reads the next head; false if there is none.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        if self.connection.receiving.half().is_in_content() {
-            ready!(Response::new(Reader::Connection(self.connection)).poll_discard(cx))?;
+        if self.connection.engine.receiving.half().is_in_content() {
+            ready!(self.connection.access().into_response().poll_discard(cx))?;
         }
         let mut access = self.connection.access();
-        if access.shared.queue().is_empty() {
+        if access.duplex.shared.queue().is_empty() {
             access = access.looking();
         }
         let window = &mut self.window;
@@ -141,12 +140,12 @@ where
                 if !ready!(self.pipeline.poll_head(cx))? {
                     return Poll::Ready(Ok(None));
                 }
-                let response = Response::new(Reader::Connection(self.pipeline.connection));
+                let response = self.pipeline.connection.access().into_response();
                 let (number, head) = (response.number(), response.head().clone());
                 Collected { number, head, content: Vec::new(), trailers: Fields::new() }
             }
         };
-        let mut response = Response::of(Reader::Connection(self.pipeline.connection), collected.number);
+        let mut response = Response::of(self.pipeline.connection.access(), collected.number);
         let limit = self.limit;
         let filled = loop {
             match response.poll_fill(cx) {

@@ -3,14 +3,12 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use dugong_proto::Content as Received;
-
+use super::Content;
 use super::runtime::Runtime;
 use super::waiting::Access;
-use super::{Connection, Content, ResponseHalf};
 use crate::error::Error;
 use crate::response::response_head;
-use crate::step::{Receiving, Shared};
+use crate::step::Receiving;
 use crate::transport::WaitingFor;
 
 /// A response: its head, and its content to be read.
@@ -23,70 +21,31 @@ use crate::transport::WaitingFor;
 /// nothing: see [`Connection::current_response`](super::Connection::current_response).
 #[derive(Debug)]
 pub struct Response<'a, R: Runtime> {
-    reader: Reader<'a, R>,
+    access: Access<'a, R>,
     number: u64,
 }
 
-/// Whoever reads.
-#[derive(Debug)]
-pub(super) enum Reader<'a, R: Runtime> {
-    Connection(&'a mut Connection<R>),
-    Half(&'a mut ResponseHalf<R>),
-}
-
-impl<R: Runtime> Reader<'_, R> {
+impl<'a, R: Runtime> Access<'a, R> {
+    /// The response whose head was taken last.
     #[inline]
-    fn access(&mut self) -> Access<'_, R> {
-        match self {
-            Reader::Connection(connection) => connection.access(),
-            Reader::Half(half) => half.access(),
-        }
-    }
-
-    #[inline]
-    fn receiving(&self) -> &Receiving {
-        match self {
-            Reader::Connection(connection) => &connection.receiving,
-            Reader::Half(half) => &half.receiving,
-        }
-    }
-
-    /// The side that receives, and what it shares with the other.
-    fn receiver(&mut self) -> (&mut Receiving, &Shared) {
-        match self {
-            Reader::Connection(connection) => (&mut connection.receiving, &connection.shared),
-            Reader::Half(half) => half.receiver(),
-        }
-    }
-
-    /// A wait of its own begins.
-    fn begin(&mut self) {
-        match self {
-            Reader::Connection(connection) => connection.waiting.begin(),
-            Reader::Half(half) => half.waiting.begin(),
-        }
+    pub(super) fn into_response(self) -> Response<'a, R> {
+        // A response without content is complete as soon as its head is taken.
+        let half = self.receiving().half();
+        let number = half.completed() - u64::from(!half.is_in_content());
+        Response { access: self, number }
     }
 }
 
 impl<'a, R: Runtime> Response<'a, R> {
-    /// The response whose head was taken last.
-    #[inline]
-    pub(super) fn new(reader: Reader<'a, R>) -> Self {
-        // A response without content is complete as soon as its head is taken.
-        let half = reader.receiving().half();
-        let number = half.completed() - u64::from(!half.is_in_content());
-        Response { reader, number }
-    }
-
     /// The response with this number, which may have been read to its end since.
-    pub(super) fn of(reader: Reader<'a, R>, number: u64) -> Self {
-        Response { reader, number }
+    pub(super) fn of(access: Access<'a, R>, number: u64) -> Self {
+        Response { access, number }
     }
 
     response_head!();
 
     fn receiving(&self) -> &Receiving {
-        self.reader.receiving()
+        self.access.receiving()
     }
 
     /// What is left of the content, as a whole.
@@ -105,7 +64,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
     pub async fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
         self.reserve_for_rest(content);
-        self.reader.begin();
+        self.access.waiting.begin();
         poll_fn(|cx| {
             while let Some(bytes) = ready!(self.poll_fill(cx))? {
                 content.extend_from_slice(bytes);
@@ -125,12 +84,10 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() || buffer.is_empty() {
             return Ok(0);
         }
-        if let Reader::Connection(connection) = &mut self.reader
-            && let Some(read) = connection.read_content_now(buffer)
-        {
+        if let Some(read) = self.access.read_content_now(buffer) {
             return read;
         }
-        self.reader.begin();
+        self.access.waiting.begin();
         poll_fn(|cx| self.poll_read_content(cx, buffer)).await
     }
 
@@ -142,7 +99,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() || buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
+        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
     }
 
     /// The next content, where it was received; `None` at the end. It stays there until it is [consumed](Response::consume).
@@ -150,7 +107,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// # Errors
     /// As for [`read_content`](Response::read_content).
     pub async fn fill(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.reader.begin();
+        self.access.waiting.begin();
         poll_fn(|cx| self.poll_available(cx)).await?;
         self.available()
     }
@@ -168,7 +125,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() {
             return Poll::Ready(Ok(false));
         }
-        self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
+        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
     }
 
     /// What a step has just made available.
@@ -176,11 +133,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         if self.is_at_end() {
             return Ok(None);
         }
-        let (receiving, shared) = self.reader.receiver();
-        match receiving.half.content(&mut shared.queue()) {
-            Ok(Received::Bytes(bytes)) => Ok(Some(bytes)),
-            _ => Ok(None),
-        }
+        self.access.duplex.available()
     }
 
     /// `count` bytes of what [`fill`](Response::fill) has shown were used.
@@ -191,12 +144,10 @@ impl<'a, R: Runtime> Response<'a, R> {
         if count == 0 {
             return;
         }
-        let (receiving, shared) = self.reader.receiver();
-        receiving.half.consume(count, &mut shared.queue());
-        receiving.tell_complete(shared);
-        receiving.rest_between(shared);
-        if let Reader::Half(half) = &self.reader {
-            half.something_was_read();
+        self.access.duplex.consume(count);
+        self.access.duplex.rest_between();
+        if let Some(half) = &self.access.half {
+            half.something_was_read::<()>(&Ok(()));
         }
     }
 
@@ -206,16 +157,15 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// `TimedOut`: can be called again on the [current response](super::Connection::current_response). Otherwise the connection
     /// is done for.
     pub async fn discard(mut self) -> Result<(), Error> {
-        self.reader.begin();
+        self.access.waiting.begin();
         poll_fn(|cx| self.poll_discard(cx)).await
     }
 
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // Piece by piece, so that a deadline ends it also if there always is more.
         while !self.is_at_end()
-            && ready!(self.reader.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
-        {
-        }
+            && ready!(self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
+        {}
         Poll::Ready(Ok(()))
     }
 

@@ -9,7 +9,6 @@ use std::time::Instant;
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::connection::later;
-use super::response::Reader;
 use super::runtime::Runtime;
 use super::transport::{Asks, Crossing, Polled, Transport};
 use super::waiting::{Access, Half, Waiting};
@@ -18,7 +17,7 @@ use crate::error::{Error, Requests};
 use crate::halves::{Ends, Side};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Shared};
+use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
 use crate::transport::WaitingFor;
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
@@ -36,8 +35,8 @@ pub struct RequestHalf<R: Runtime> {
 /// The half of a connection that reads responses, in the order of the requests.
 #[derive(Debug)]
 pub struct ResponseHalf<R: Runtime> {
-    pub(super) receiving: Receiving,
-    pub(super) waiting: Waiting<R>,
+    receiving: Receiving,
+    waiting: Waiting<R>,
     ends: Arc<Both<R>>,
 }
 
@@ -64,10 +63,11 @@ impl<R: Runtime> Both<R> {
 
 impl<R: Runtime> RequestHalf<R> {
     pub(super) fn split(connection: Connection<R>) -> (RequestHalf<R>, ResponseHalf<R>) {
-        let Connection { sending, receiving, shared, transport, waiting, .. } = connection;
+        let Connection { engine, transport, waiting, .. } = connection;
+        let (sending, receiving, shared) = engine.into_halves();
         let patience = waiting.patience();
         let crossing = transport.is_crossed().then(Crossing::new);
-        let ends = Arc::new(Both { ends: Ends::new(Arc::new(shared), Arc::new(transport)), crossing });
+        let ends = Arc::new(Both { ends: Ends::new(shared, transport), crossing });
         let requests = RequestHalf { sending, waiting: Waiting::new(patience), ends: ends.clone() };
         (requests, ResponseHalf { receiving, waiting: Waiting::new(patience), ends })
     }
@@ -175,7 +175,7 @@ impl<R: Runtime> RequestHalf<R> {
 
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
         let ends = &self.ends.ends;
-        let upload_until = Duplex { sending: Some(&mut self.sending), receiving: None, shared: &ends.shared }.until();
+        let upload_until = Duplex::of_halves(Some(&mut self.sending), None, &ends.shared).until();
         let expect_timeout = self.sending.expect_timeout;
         let until = self.waiting.continue_until(|| upload_until.unwrap_or_else(|| later(expect_timeout)));
         loop {
@@ -185,7 +185,7 @@ impl<R: Runtime> RequestHalf<R> {
             }
             if until <= Instant::now() {
                 drop(queue);
-                self.sending.proceed_without_continue(&ends.shared);
+                self.sending.proceed_without_continue(&mut ends.shared.queue());
                 return Poll::Ready(Ok(Continue::Send));
             }
             ends.shared.changed.wake(Side::Requests, cx.waker());
@@ -200,9 +200,7 @@ impl<R: Runtime> RequestHalf<R> {
         step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Result<T, Error> {
         let mut access = Access {
-            sending: Some(&mut self.sending),
-            receiving: None,
-            shared: &self.ends.ends.shared,
+            duplex: Duplex::of_halves(Some(&mut self.sending), None, &self.ends.ends.shared),
             transport: &self.ends.ends.transport,
             waiting: &mut self.waiting,
             half: Some(self.ends.half(Side::Requests)),
@@ -230,7 +228,7 @@ impl<R: Runtime> ResponseHalf<R> {
                 return Ok(None);
             }
             match self.access().drive(WaitingFor::Response, |duplex, stream| duplex.read_head(stream)).await {
-                Ok(()) => return Ok(Some(Response::new(Reader::Half(self)))),
+                Ok(()) => return Ok(Some(self.access().into_response())),
                 // That was the end of the last response, and no other is due yet.
                 Err(Error::Local(Misuse::NothingOutstanding)) => {}
                 Err(error) => return Err(error),
@@ -241,7 +239,7 @@ impl<R: Runtime> ResponseHalf<R> {
     /// The response whose content is being read, to go on with it.
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
-        self.receiving.half().is_in_content().then(|| Response::new(Reader::Half(self)))
+        self.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
@@ -284,20 +282,9 @@ impl<R: Runtime> ResponseHalf<R> {
         }
     }
 
-    /// The side that receives, and what it shares with the other.
-    pub(super) fn receiver(&mut self) -> (&mut Receiving, &Shared) {
-        (&mut self.receiving, &self.ends.ends.shared)
-    }
-
-    pub(super) fn something_was_read(&self) {
-        self.ends.half(Side::Responses).something_was_read::<()>(&Ok(()));
-    }
-
-    pub(super) fn access(&mut self) -> Access<'_, R> {
+    fn access(&mut self) -> Access<'_, R> {
         Access {
-            sending: None,
-            receiving: Some(&mut self.receiving),
-            shared: &self.ends.ends.shared,
+            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.ends.ends.shared),
             transport: &self.ends.ends.transport,
             waiting: &mut self.waiting,
             half: Some(self.ends.half(Side::Responses)),

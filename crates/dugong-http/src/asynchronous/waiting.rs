@@ -12,7 +12,7 @@ use crate::buffers;
 use crate::error::Error;
 use crate::halves::{Ending, Ends, Side};
 use crate::patience::{Patience, more_exactly};
-use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
+use crate::step::{Duplex, Progress, Receiving};
 use crate::transport::WaitingFor;
 
 /// How long somebody waits. Without limits, which is the usual case, there is nothing of it.
@@ -164,12 +164,10 @@ impl<R: Runtime> fmt::Debug for Waiting<R> {
     }
 }
 
-/// A connection, or as much of it as somebody has, for the time of a call.
+/// A connection, or the half of one that the caller has, for the time of a call.
 #[derive(Debug)]
 pub(super) struct Access<'a, R: Runtime> {
-    pub(super) sending: Option<&'a mut Sending>,
-    pub(super) receiving: Option<&'a mut Receiving>,
-    pub(super) shared: &'a Shared,
+    pub(super) duplex: Duplex<'a>,
     pub(super) transport: &'a Transport<R>,
     pub(super) waiting: &'a mut Waiting<R>,
     /// Whose half it is, if it is one.
@@ -205,6 +203,10 @@ impl<R: Runtime> Clone for Half<'_, R> {
 impl<R: Runtime> Copy for Half<'_, R> {}
 
 impl<'a, R: Runtime> Access<'a, R> {
+    pub(super) fn receiving(&self) -> &Receiving {
+        self.duplex.receiving.as_ref().expect("responses are read with the receiving side")
+    }
+
     /// For whoever sends, and must not do so when the server has spoken unasked or has gone.
     pub(super) fn looking(self) -> Access<'a, R> {
         Access { asks: Asks::System, ..self }
@@ -220,19 +222,33 @@ impl<'a, R: Runtime> Access<'a, R> {
     ) -> Poll<Result<T, Error>> {
         let result = ready!(self.poll_unnoticed(cx, waiting_for, step));
         self.waiting.begin();
-        if let Some(receiving) = &mut self.receiving {
-            receiving.tell_complete(self.shared);
-            receiving.rest_between(self.shared);
-        }
+        self.duplex.tell_complete();
+        self.duplex.rest_between();
         if let Some(half) = &self.half {
             match half.side {
                 Side::Responses => half.something_was_read(&result),
                 // It may be that there is nothing to wait for any more.
-                Side::Requests if result.is_err() => self.shared.changed.tell(),
+                Side::Requests if result.is_err() => self.duplex.shared.changed.tell(),
                 Side::Requests => {}
             }
         }
         Poll::Ready(result)
+    }
+
+    /// Reads content that has come already, if there is some: then the runtime need not know of it.
+    #[inline]
+    pub(super) fn read_content_now(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Error>> {
+        if self.half.is_some() || self.receiving().half().unconsumed().is_empty() {
+            return None;
+        }
+        if let Err(error) = self.waiting.check(WaitingFor::Content) {
+            return Some(Err(error));
+        }
+        let mut system = self.transport.as_system()?;
+        let read = done(self.duplex.read_content(buffer, &mut system))?;
+        self.duplex.tell_complete();
+        self.duplex.rest_between();
+        Some(read)
     }
 
     #[inline]
@@ -251,7 +267,7 @@ impl<'a, R: Runtime> Access<'a, R> {
                 return Poll::Ready(result);
             }
             let is_endless = self.waiting.is_endless();
-            let duplex = self.duplex();
+            let duplex = &self.duplex;
             if is_endless && duplex.until().is_none() {
                 self.rest();
                 return Poll::Pending;
@@ -275,14 +291,8 @@ impl<'a, R: Runtime> Access<'a, R> {
 
     /// Nothing is under way that needs buffers: whoever needs some can have them.
     fn rest(&mut self) {
-        if !buffers::are_wanted() {
-            return;
-        }
-        if let Some(receiving) = &mut self.receiving {
-            receiving.rest();
-        }
-        if let Some(sending) = &mut self.sending {
-            sending.rest();
+        if buffers::are_wanted() {
+            self.duplex.rest();
         }
     }
 
@@ -296,11 +306,9 @@ impl<'a, R: Runtime> Access<'a, R> {
     ) -> (Result<Progress<T>, Error>, Moved) {
         let crossing = self.half.as_ref().and_then(|half| Some((half.crossing?, half.side)));
         let mut polled = self.transport.polled(cx, crossing, asks);
-        let mut duplex =
-            Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared };
-        let result = step(&mut duplex, &mut polled);
+        let result = step(&mut self.duplex, &mut polled);
         let moved = Moved { any: polled.has_moved(), received: polled.has_received() };
-        if self.half.is_none() && result.is_err() && self.shared.is_final(&result) {
+        if self.half.is_none() && result.is_err() && self.duplex.shared.is_final(&result) {
             // There is nothing to read any more, so the server need not keep the connection either.
             self.transport.shutdown(Shutdown::Both);
         }
@@ -315,10 +323,6 @@ impl<'a, R: Runtime> Access<'a, R> {
     ) -> Result<T, Error> {
         self.waiting.begin();
         std::future::poll_fn(|cx| self.poll(cx, waiting_for, &mut step)).await
-    }
-
-    pub(super) fn duplex(&mut self) -> Duplex<'_> {
-        Duplex { sending: self.sending.as_deref_mut(), receiving: self.receiving.as_deref_mut(), shared: self.shared }
     }
 }
 

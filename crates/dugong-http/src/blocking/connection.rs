@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,13 @@ use dugong_net::{BaseStream, CallerStream, PollableStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::Pipeline;
-use super::response::Reader;
 use super::split::{RequestHalf, ResponseHalf};
-use super::{ContentWriter, Response, close_if_final, drive};
+use super::{Access, ContentWriter, Response};
 use crate::config::Config;
 use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Interest, Progress, Receiving, Sending, Shared};
+use crate::step::{Continue, Duplex, Engine, Interest, Progress};
 use crate::transport::{Connect, Established, Origin, PollSet, Socket, Transport, WaitingFor, wait_any};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
@@ -48,10 +46,8 @@ use crate::transport::{Connect, Established, Origin, PollSet, Socket, Transport,
 /// A connection that is dropped is closed.
 #[derive(Debug)]
 pub struct Connection {
-    pub(crate) sending: Sending,
-    pub(crate) receiving: Receiving,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) transport: Arc<Transport>,
+    pub(crate) engine: Engine,
+    pub(crate) transport: Transport,
     pub(crate) patience: Patience,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a read would be in vain.
     quiet: bool,
@@ -117,9 +113,9 @@ fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error>
 
 impl Connection {
     fn new(established: Established, config: &Config) -> Self {
-        let Established { transport, sending, receiving, shared, deadline } = established;
+        let Established { transport, engine, deadline } = established;
         let patience = Patience { timeouts: config.timeouts.transfer, deadline };
-        Connection { sending, receiving, shared: Arc::new(shared), transport: Arc::new(transport), patience, quiet: false }
+        Connection { engine, transport, patience, quiet: false }
     }
 
     /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
@@ -155,7 +151,7 @@ impl Connection {
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
-        self.receiving.on_interim(callback);
+        self.engine.receiving.on_interim(callback);
     }
 
     /// Sends a request, and its content if it was given with it. The result is its number, counted from 0.
@@ -171,8 +167,8 @@ impl Connection {
         let request = request.borrow();
         self.quiet = false;
         let number = self.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream))?;
-        let is_the_only_one = self.receiving.half().completed() == number;
-        self.quiet = is_the_only_one && !self.sending.half().owes_content();
+        let is_the_only_one = self.engine.receiving.half().completed() == number;
+        self.quiet = is_the_only_one && !self.engine.sending.half().owes_content();
         Ok(number)
     }
 
@@ -201,22 +197,23 @@ impl Connection {
     /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
-        self.sending.half().content_left()
+        self.engine.sending.half().content_left()
     }
 
-    /// PollSet for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
     ///
     /// # Errors
     /// `Local(ReadFirst)` if responses to earlier requests are unread, `Local(NoContentDue)` if the last request has no content
     /// that is still to be sent. Otherwise the connection is done for.
     pub fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.quiet = false;
-        let until = Instant::now().checked_add(self.sending.expect_timeout);
+        let until = Instant::now().checked_add(self.engine.sending.expect_timeout);
         let deadline_only = self.patience.deadline_only();
-        let (mut duplex, mut transport, _) = self.duplex();
+        let mut access = self.access();
+        let mut transport = access.transport;
         loop {
-            let step = duplex.await_continue(&mut transport);
-            close_if_final(transport, duplex.shared, &step);
+            let step = access.duplex.await_continue(&mut transport);
+            access.close_if_final(&step);
             match step? {
                 Progress::Done(came) => return Ok(came),
                 Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => break,
@@ -226,7 +223,7 @@ impl Connection {
                 }
             };
         }
-        self.sending.half.proceed_without_continue(&mut self.shared.queue());
+        self.engine.sending.half.proceed_without_continue(&mut self.engine.shared.queue());
         Ok(Continue::Send)
     }
 
@@ -240,13 +237,14 @@ impl Connection {
         if std::mem::take(&mut self.quiet) {
             wait_quietly(self)?;
         }
-        self.reader().read_response()
+        self.access().read(|duplex, stream| duplex.read_head(stream))?;
+        Ok(self.access().into_response())
     }
 
     /// The response whose content is being read, to go on with it: after a timeout, or after the result of
     /// [`read_response`](Connection::read_response) was dropped.
     pub fn current_response(&mut self) -> Option<Response<'_>> {
-        self.receiving.half().is_in_content().then(|| self.reader().current_response())
+        self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
     /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
@@ -268,59 +266,46 @@ impl Connection {
     /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.shared.requests()
+        self.engine.shared.requests()
     }
 
     /// Why the connection carries no further request; `None` as long as it does, as far as is known.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.queue().close_reason()
+        self.engine.shared.queue().close_reason()
     }
 
     /// Gives the memory of buffers that hold nothing now back to the system; they are allocated again when they are needed.
     pub fn release_buffers(&mut self) {
-        self.receiving.release_buffer();
-        drop(self.sending.half.release_buffer());
-        self.shared.queue().shrink();
+        self.engine.receiving.release_buffer();
+        drop(self.engine.sending.half.release_buffer());
+        self.engine.shared.queue().shrink();
     }
 
     /// Closes the connection, whatever is outstanding, and says what that was.
     pub fn close(self) -> Requests {
         self.transport.shutdown(Shutdown::Both);
-        self.shared.requests()
+        self.engine.shared.requests()
     }
 
+    #[inline]
     pub(crate) fn drive<T>(
         &mut self,
         waiting_for: WaitingFor,
         step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
     ) -> Result<T, Error> {
-        let (mut duplex, transport, patience) = self.duplex();
-        let result = drive(&mut duplex, transport, patience, waiting_for, step);
-        close_if_final(transport, duplex.shared, &result);
-        result
+        self.access().drive(waiting_for, step)
     }
 
-    pub(crate) fn duplex(&mut self) -> (Duplex<'_>, &Transport, &Patience) {
-        let duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
-        (duplex, &self.transport, &self.patience)
-    }
-
-    pub(crate) fn reader(&mut self) -> Reader<'_> {
-        Reader {
-            sending: Some(&mut self.sending),
-            receiving: &mut self.receiving,
-            shared: &self.shared,
-            transport: &self.transport,
-            patience: &self.patience,
-            ends: None,
-        }
+    #[inline]
+    pub(crate) fn access(&mut self) -> Access<'_> {
+        Access { duplex: self.engine.duplex(), transport: &self.transport, patience: &self.patience, ends: None }
     }
 }
 
-/// PollSet for the first response after a pause without trying to read it first.
+/// Waits for the first response after a pause without trying to read it first.
 fn wait_quietly(connection: &mut Connection) -> Result<(), Error> {
-    let (mut duplex, mut transport, patience) = connection.duplex();
+    let Access { mut duplex, mut transport, patience, .. } = connection.access();
     let waited = match duplex.write_pending(&mut transport) {
         // What is left is sent while reading; an error of sending does not keep anybody from reading.
         Ok(Progress::Needs(_)) | Err(_) => Ok(()),

@@ -18,35 +18,67 @@ use std::time::Instant;
 use dugong_net::{Expiry, wait_uninterrupted};
 
 use crate::error::Error;
+use crate::halves::Ends;
 use crate::patience::{Patience, more_exactly};
-use crate::step::{Duplex, Interest, Progress, Shared};
+use crate::step::{Duplex, Interest, Progress, Receiving};
 use crate::transport::{Transport, WaitingFor};
 
-/// Runs a step to its end, waiting as long as `patience` says each time that it has to.
-fn drive<T>(
-    duplex: &mut Duplex<'_>,
-    mut transport: &Transport,
-    patience: &Patience,
-    waiting_for: WaitingFor,
-    mut step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
-) -> Result<T, Error> {
-    patience.check(waiting_for)?;
-    loop {
-        match step(duplex, &mut transport)? {
-            Progress::Done(value) => return Ok(value),
-            Progress::Needs(interest) => {
-                let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
-                wait(transport, interest, patience, waiting_for, duplex.until())?;
+/// A connection, or the half of one that the caller has, for the time of a call.
+#[derive(Debug)]
+pub(crate) struct Access<'a> {
+    pub(crate) duplex: Duplex<'a>,
+    transport: &'a Transport,
+    patience: &'a Patience,
+    /// Set for the half that reads: the half that sends has to be told what became of a step.
+    ends: Option<&'a Ends<Transport>>,
+}
+
+impl Access<'_> {
+    /// Runs a step to its end, waiting as long as `patience` says each time that it has to.
+    #[inline]
+    pub(crate) fn drive<T>(
+        &mut self,
+        waiting_for: WaitingFor,
+        mut step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
+    ) -> Result<T, Error> {
+        self.patience.check(waiting_for)?;
+        loop {
+            let result = step(&mut self.duplex, &mut &*self.transport);
+            self.close_if_final(&result);
+            match result? {
+                Progress::Done(value) => return Ok(value),
+                Progress::Needs(interest) => {
+                    let waiting_for = more_exactly(waiting_for, || self.duplex.has_begun_to_read());
+                    wait(self.transport, interest, self.patience, waiting_for, self.duplex.until())?;
+                }
             }
         }
     }
-}
 
-/// After the error that ends the connection there is nothing to read any more, so the server need not keep it either.
-#[inline]
-pub(super) fn close_if_final<T>(transport: &Transport, shared: &Shared, result: &Result<T, Error>) {
-    if result.is_err() && shared.is_final(result) {
-        transport.shutdown(Shutdown::Both);
+    /// The same for a step that reads.
+    #[inline]
+    pub(crate) fn read<T>(
+        &mut self,
+        step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
+    ) -> Result<T, Error> {
+        let result = self.drive(WaitingFor::Response, step);
+        self.duplex.tell_complete();
+        if let Some(ends) = self.ends {
+            ends.something_was_read(&result);
+        }
+        result
+    }
+
+    /// After the error that ends the connection there is nothing to read any more, so the server need not keep it either.
+    #[inline]
+    fn close_if_final<T>(&self, result: &Result<T, Error>) {
+        if result.is_err() && self.ends.is_none() && self.duplex.shared.is_final(result) {
+            self.transport.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn receiving(&self) -> &Receiving {
+        self.duplex.receiving.as_ref().expect("responses are read with the receiving side")
     }
 }
 

@@ -2,12 +2,10 @@
 
 use std::borrow::Borrow;
 
-use super::{Connection, Response, close_if_final, wait};
+use super::{Connection, Response};
 use crate::error::Error;
-use crate::patience::more_exactly;
 use crate::pipeline::Window;
 use crate::request::Request;
-use crate::step::Progress;
 use crate::transport::WaitingFor;
 
 /// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
@@ -49,8 +47,7 @@ where
     I::Item: Borrow<Request>,
 {
     pub(super) fn new(connection: &'a mut Connection, requests: I) -> Self {
-        let (mut duplex, ..) = connection.duplex();
-        let window = Window::new(&mut duplex, requests);
+        let window = Window::new(&mut connection.engine.duplex(), requests);
         Pipeline { connection, window }
     }
 
@@ -93,19 +90,8 @@ where
         if let Some(rest) = self.connection.current_response() {
             rest.discard()?;
         }
-        let (mut duplex, mut stream, patience) = self.connection.duplex();
-        patience.check(WaitingFor::Response)?;
-        loop {
-            let step = self.window.step(&mut duplex, &mut stream);
-            close_if_final(stream, duplex.shared, &step);
-            match step? {
-                Progress::Done(false) => return Ok(None),
-                Progress::Done(true) => return Ok(Some(self.connection.reader().current_response())),
-                Progress::Needs(interest) => {
-                    let waiting_for = more_exactly(WaitingFor::Response, || duplex.has_begun_to_read());
-                    wait(stream, interest, patience, waiting_for, duplex.until())?;
-                }
-            }
-        }
+        let window = &mut self.window;
+        let found = self.connection.drive(WaitingFor::Response, |duplex, stream| window.step(duplex, stream))?;
+        Ok(found.then(|| self.connection.access().into_response()))
     }
 }

@@ -2,55 +2,19 @@
 
 use std::io::{self, BufRead, Read};
 
-use dugong_proto::Content;
-
-use super::{close_if_final, drive};
+use super::Access;
 use crate::error::Error;
-use crate::halves::Ends;
-use crate::patience::Patience;
 use crate::response::response_head;
-use crate::step::{Duplex, Progress, Receiving, Sending, Shared};
-use crate::transport::{Transport, WaitingFor};
+use crate::step::Receiving;
 
-/// Whoever reads: with the sending side, if it is in the same hands.
-#[derive(Debug)]
-pub(crate) struct Reader<'a> {
-    pub(crate) sending: Option<&'a mut Sending>,
-    pub(crate) receiving: &'a mut Receiving,
-    pub(crate) shared: &'a Shared,
-    pub(crate) transport: &'a Transport,
-    pub(crate) patience: &'a Patience,
-    /// What is shared with another thread that sends, which has to be told when there is nothing to hope for.
-    pub(super) ends: Option<&'a Ends<Transport>>,
-}
-
-impl<'a> Reader<'a> {
-    pub(crate) fn read_response(mut self) -> Result<Response<'a>, Error> {
-        self.read_head()?;
-        Ok(self.current_response())
-    }
-
-    pub(super) fn read_head(&mut self) -> Result<(), Error> {
-        self.drive(|duplex, stream| duplex.read_head(stream))
-    }
-
-    fn drive<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>) -> Result<T, Error> {
-        let mut duplex = Duplex { sending: self.sending.as_deref_mut(), receiving: Some(self.receiving), shared: self.shared };
-        let result = drive(&mut duplex, self.transport, self.patience, WaitingFor::Response, step);
-        self.receiving.tell_complete(self.shared);
-        match self.ends {
-            Some(ends) => drop(ends.something_was_read(&result)),
-            None => close_if_final(self.transport, self.shared, &result),
-        }
-        result
-    }
-
+impl<'a> Access<'a> {
     /// The response whose head was taken last.
-    pub(crate) fn current_response(self) -> Response<'a> {
+    #[inline]
+    pub(super) fn into_response(self) -> Response<'a> {
         // A response without content is complete as soon as its head is taken.
-        let half = self.receiving.half();
+        let half = self.receiving().half();
         let number = half.completed() - u64::from(!half.is_in_content());
-        Response { reader: self, number }
+        Response { access: self, number }
     }
 }
 
@@ -65,7 +29,7 @@ impl<'a> Reader<'a> {
 /// nothing: see [`Connection::current_response`](crate::Connection::current_response).
 #[derive(Debug)]
 pub struct Response<'a> {
-    reader: Reader<'a>,
+    access: Access<'a>,
     number: u64,
 }
 
@@ -73,7 +37,7 @@ impl Response<'_> {
     response_head!();
 
     fn receiving(&self) -> &Receiving {
-        self.reader.receiving
+        self.access.receiving()
     }
 
     /// What is left of the content, as a whole.
@@ -108,7 +72,7 @@ impl Response<'_> {
         if self.is_at_end() || buffer.is_empty() {
             return Ok(0);
         }
-        self.reader.drive(|duplex, stream| duplex.read_content(buffer, stream))
+        self.access.read(|duplex, stream| duplex.read_content(buffer, stream))
     }
 
     /// Reads the content to its end and forgets it.
@@ -118,7 +82,7 @@ impl Response<'_> {
     /// is done for.
     pub fn discard(mut self) -> Result<(), Error> {
         // Piece by piece, so that a deadline ends it also if there always is more.
-        while !self.is_at_end() && self.reader.drive(|duplex, stream| duplex.discard_some(stream))? {}
+        while !self.is_at_end() && self.access.read(|duplex, stream| duplex.discard_some(stream))? {}
         Ok(())
     }
 
@@ -127,20 +91,16 @@ impl Response<'_> {
         if self.is_at_end() {
             return Ok(None);
         }
-        if !self.reader.drive(|duplex, stream| duplex.fill_content(stream))? {
+        if !self.access.read(|duplex, stream| duplex.fill_content(stream))? {
             return Ok(None);
         }
-        match self.reader.receiving.half.content(&mut self.reader.shared.queue()) {
-            Ok(Content::Bytes(bytes)) => Ok(Some(bytes)),
-            _ => unreachable!("the step has just said that there is some"),
-        }
+        self.access.duplex.available()
     }
 
     /// `count` bytes of that were used.
     fn used(&mut self, count: usize) {
-        self.reader.receiving.half.consume(count, &mut self.reader.shared.queue());
-        self.reader.receiving.tell_complete(self.reader.shared);
-        if let Some(ends) = self.reader.ends {
+        self.access.duplex.consume(count);
+        if let Some(ends) = self.access.ends {
             ends.something_was_read::<()>(&Ok(()));
         }
     }

@@ -9,8 +9,7 @@ use std::time::Instant;
 use dugong_net::Expiry;
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
-use super::response::Reader;
-use super::{Connection, Response, drive};
+use super::{Access, Connection, Response};
 use crate::error::{Error, Requests};
 use crate::halves::{Ending, Ends};
 use crate::patience::Patience;
@@ -72,7 +71,8 @@ impl Ending for Transport {
 
 impl RequestHalf {
     pub(super) fn split(connection: Connection) -> (RequestHalf, ResponseHalf) {
-        let Connection { sending, receiving, shared, transport, patience, .. } = connection;
+        let Connection { engine, transport, patience, .. } = connection;
+        let (sending, receiving, shared) = engine.into_halves();
         let ends = Ends::new(shared, transport);
         (RequestHalf { sending, ends: ends.clone(), patience }, ResponseHalf { receiving, ends, patience })
     }
@@ -185,12 +185,13 @@ impl RequestHalf {
     }
 
     fn duplex(&mut self) -> Duplex<'_> {
-        Duplex { sending: Some(&mut self.sending), receiving: None, shared: &self.ends.shared }
+        Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared)
     }
 
     fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>) -> Result<T, Error> {
-        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: None, shared: &self.ends.shared };
-        let result = drive(&mut duplex, &self.ends.transport, &self.patience, WaitingFor::Sending, step);
+        let duplex = Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared);
+        let mut access = Access { duplex, transport: &self.ends.transport, patience: &self.patience, ends: Some(&self.ends) };
+        let result = access.drive(WaitingFor::Sending, step);
         if result.is_err() {
             // It may be that there is nothing to wait for any more.
             self.ends.shared.changed.tell();
@@ -216,8 +217,8 @@ impl ResponseHalf {
             if !self.receiving.half().is_in_content() && !self.wait_for_request()? {
                 return Ok(None);
             }
-            match self.reader().read_head() {
-                Ok(()) => return Ok(Some(self.reader().current_response())),
+            match self.access().read(|duplex, stream| duplex.read_head(stream)) {
+                Ok(()) => return Ok(Some(self.access().into_response())),
                 // That was the end of the last response, and no other is due yet.
                 Err(Error::Local(Misuse::NothingOutstanding)) => {}
                 Err(error) => return Err(error),
@@ -227,7 +228,7 @@ impl ResponseHalf {
 
     /// The response whose content is being read, to go on with it.
     pub fn current_response(&mut self) -> Option<Response<'_>> {
-        self.receiving.half().is_in_content().then(|| self.reader().current_response())
+        self.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
     /// Have `callback` called with each interim (1xx) response, before the final one is returned.
@@ -263,11 +264,9 @@ impl ResponseHalf {
         }
     }
 
-    fn reader(&mut self) -> Reader<'_> {
-        Reader {
-            sending: None,
-            receiving: &mut self.receiving,
-            shared: &self.ends.shared,
+    fn access(&mut self) -> Access<'_> {
+        Access {
+            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.ends.shared),
             transport: &self.ends.transport,
             patience: &self.patience,
             ends: Some(&self.ends),

@@ -25,7 +25,7 @@ use super::without_tls::Session;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::events::{Event, Observer};
-use crate::step::{Receiving, Sending, Shared};
+use crate::step::{Engine, Receiving, Sending, Shared};
 use crate::trace::{TraceWriter, WireTrace};
 
 /// A connection that is being made, step by step.
@@ -79,12 +79,8 @@ pub struct Connect {
 pub struct Established<T = Transport> {
     /// The stream.
     pub transport: T,
-    /// The sending side for it.
-    pub sending: Sending,
-    /// The receiving side for it.
-    pub receiving: Receiving,
-    /// What both share.
-    pub shared: Shared,
+    /// The engine for it.
+    pub engine: Engine,
     /// When the whole connection has to be at its end, if there is a limit.
     pub deadline: Option<Instant>,
 }
@@ -432,9 +428,11 @@ impl Connect {
     fn established<T>(&mut self, transport: T) -> Established<T> {
         Established {
             transport,
-            sending: self.sending.take().expect("it is given away once"),
-            receiving: Receiving::new(&self.config),
-            shared: Shared::observed(self.observer.take()),
+            engine: Engine {
+                sending: self.sending.take().expect("it is given away once"),
+                receiving: Receiving::new(&self.config),
+                shared: Shared::observed(self.observer.take()),
+            },
             deadline: self.sums[1].map(|expiry| expiry.at),
         }
     }

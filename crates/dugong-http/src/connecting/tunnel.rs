@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use crate::config::Config;
 use crate::error::Error;
 use crate::request::Request;
-use crate::step::{Duplex, Receiving, Sending, Shared};
+use crate::step::Engine;
 
 /// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
 /// between the two ends: not a byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
@@ -27,9 +27,7 @@ use crate::step::{Duplex, Receiving, Sending, Shared};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Tunnel {
-    sending: Sending,
-    receiving: Receiving,
-    shared: Shared,
+    engine: Engine,
     /// What is to be asked; `None` when it was.
     request: Option<Request>,
     has_credentials: bool,
@@ -81,13 +79,12 @@ impl Tunnel {
         head.fields = fields;
         // What comes behind the head of the answer is not HTTP: no need for a large buffer.
         let config = Config::new().user_agent(None).receive_buffer(4096);
-        let sending = match Sending::new(&authority, &config) {
-            Ok(sending) => sending,
+        let engine = match Engine::new(&authority, &config) {
+            Ok(engine) => engine,
             Err(Error::Local(misuse)) => return Err(misuse),
             Err(_) => unreachable!("nothing is sent yet"),
         };
-        let (receiving, shared) = (Receiving::new(&config), Shared::default());
-        Ok(Tunnel { sending, receiving, shared, request: Some(head.into()), has_credentials })
+        Ok(Tunnel { engine, request: Some(head.into()), has_credentials })
     }
 
     /// Goes on; when it is done, the stream is the tunnel.
@@ -95,7 +92,7 @@ impl Tunnel {
     /// # Errors
     /// There is no tunnel, and the stream is of no use.
     pub fn step(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, TunnelError> {
-        let mut duplex = Duplex { sending: Some(&mut self.sending), receiving: Some(&mut self.receiving), shared: &self.shared };
+        let mut duplex = self.engine.duplex();
         if let Some(request) = &self.request {
             if let Progress::Needs(interest) = duplex.send_request(request, stream)? {
                 return Ok(Progress::Needs(interest));
@@ -105,7 +102,7 @@ impl Tunnel {
         if let Progress::Needs(interest) = duplex.read_head(stream)? {
             return Ok(Progress::Needs(interest));
         }
-        let half = self.receiving.half();
+        let half = self.engine.receiving().half();
         match half.head() {
             head if !head.status().is_success() => {
                 Err(TunnelError::Refused(Box::new(Refusal::new(head.clone(), self.has_credentials))))
@@ -120,7 +117,7 @@ impl Tunnel {
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Tunnel");
-        shown.field("to", &self.sending.half().host()).field("has_credentials", &self.has_credentials);
+        shown.field("to", &self.engine.sending().half().host()).field("has_credentials", &self.has_credentials);
         shown.field("is_asked", &self.request.is_none()).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
 
-use super::{Duplex, Progress, Receiving, Shared, refused};
+use super::{Duplex, Progress, RECEIVES, Receiving, SharedRef, refused};
 #[cfg(feature = "async")]
 use crate::buffers::{self, Kind};
 use crate::error::{Closed, Error};
@@ -15,7 +15,7 @@ pub const BYPASS_MIN: u64 = 16 * 1024;
 
 impl Receiving {
     /// Reads once from the stream into the buffer, which has room. Errors and the end are noted, and reported in their place.
-    pub(super) fn fill(&mut self, shared: &Shared, stream: &mut impl Stream) -> Progress<()> {
+    pub(super) fn fill(&mut self, shared: &mut SharedRef<'_>, stream: &mut impl Stream) -> Progress<()> {
         match stream.read(self.room()) {
             Ok(Progress::Done(0)) => self.ended(shared),
             Ok(Progress::Done(count)) => self.half.received(count),
@@ -46,7 +46,7 @@ impl Receiving {
     }
 
     /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has. True if something has come.
-    pub(super) fn look(&mut self, shared: &Shared, stream: &mut impl Stream) -> bool {
+    pub(super) fn look(&mut self, shared: &mut SharedRef<'_>, stream: &mut impl Stream) -> bool {
         #[cfg(feature = "async")]
         if self.half.buffer_capacity() == 0 {
             let mut few = [0; 64];
@@ -71,7 +71,7 @@ impl Receiving {
 
     /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset
     /// only once, and that may be to the sender.
-    fn ended(&mut self, shared: &Shared) {
+    fn ended(&mut self, shared: &mut SharedRef<'_>) {
         let in_write = shared.queue().is_being_sent();
         if in_write || shared.write_failed.get().is_some() {
             let kind = shared.write_failed.get().copied().unwrap_or(io::ErrorKind::UnexpectedEof);
@@ -106,7 +106,6 @@ impl Duplex<'_> {
     /// # Errors
     /// As for [`read_head`](Duplex::read_head).
     pub fn read_head_or_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<HeadKind>, Error> {
-        let shared = self.shared;
         loop {
             if self.receiver().half.is_in_content() {
                 match self.content()? {
@@ -117,18 +116,19 @@ impl Duplex<'_> {
             } else {
                 match self.next_head()? {
                     Some(HeadKind::Interim) => {
-                        let awaited = self.receiver().half.head().status() == 100 && shared.queue().is_waiting_for_continue();
-                        self.receiver().take_interim(shared);
+                        let awaited =
+                            self.receiver().half.head().status() == 100 && self.shared.queue().is_waiting_for_continue();
+                        self.receiving.as_mut().expect(RECEIVES).take_interim(&mut self.shared);
                         if awaited {
                             return Ok(Progress::Done(HeadKind::Interim));
                         }
                         continue;
                     }
                     Some(HeadKind::Final) => {
-                        self.receiver().take_final(shared);
+                        self.receiving.as_mut().expect(RECEIVES).take_final(&mut self.shared);
                         return Ok(Progress::Done(HeadKind::Final));
                     }
-                    None if shared.queue().is_empty() => return refused(Misuse::NothingOutstanding),
+                    None if self.shared.queue().is_empty() => return refused(Misuse::NothingOutstanding),
                     None => {}
                 }
             }
@@ -144,10 +144,10 @@ impl Duplex<'_> {
     /// # Errors
     /// The connection is done for.
     pub fn read_content(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
-        let shared = self.shared;
         let mut filled = 0;
         while filled < buffer.len() {
-            let receiver = self.receiver();
+            let receiver = self.receiving.as_mut().expect(RECEIVES);
+            let shared = &mut self.shared;
             if filled == 0
                 && let Some(limit) = receiver.half.bypass()
                 && limit.min(buffer.len() as u64) >= BYPASS_MIN
@@ -207,6 +207,30 @@ impl Duplex<'_> {
         }
     }
 
+    /// The content that [`fill_content`](Duplex::fill_content) has just made available, where it was received; `None` at the end.
+    pub(crate) fn available(&mut self) -> Result<Option<&[u8]>, Error> {
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        match receiver.half.content(&mut self.shared.queue()) {
+            Ok(Content::Bytes(bytes)) => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Forgets `count` bytes of the content that is available.
+    pub(crate) fn consume(&mut self, count: usize) {
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        receiver.half.consume(count, &mut self.shared.queue());
+        receiver.tell_complete(&self.shared);
+    }
+
+    /// Tells of the response that may just have been read to its end.
+    #[inline]
+    pub(crate) fn tell_complete(&mut self) {
+        if let Some(receiver) = &mut self.receiving {
+            receiver.tell_complete(&self.shared);
+        }
+    }
+
     /// Reads the content of the current response to its end, and forgets it.
     ///
     /// # Errors
@@ -228,8 +252,8 @@ impl Duplex<'_> {
     pub fn discard_some(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
         let filled = self.fill_content(stream)?;
         if let Progress::Done(true) = filled {
-            let shared = self.shared;
-            let taken = self.receiver().half.take_content(&mut shared.queue());
+            let receiver = self.receiving.as_mut().expect(RECEIVES);
+            let taken = receiver.half.take_content(&mut self.shared.queue());
             debug_assert!(matches!(taken, Ok(Content::Bytes(_))), "fill_content said that there was some");
         }
         Ok(filled)
@@ -238,8 +262,8 @@ impl Duplex<'_> {
     /// Takes in what has arrived, and says whether there is something to read: a head, content, an end or an error. A head that
     /// is ready is not taken.
     pub fn has_arrived(&mut self, stream: &mut impl Stream) -> bool {
-        let shared = self.shared;
-        let receiver = self.receiver();
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        let shared = &mut self.shared;
         loop {
             if receiver.half.is_at_eof() {
                 return true;
@@ -265,8 +289,8 @@ impl Duplex<'_> {
     /// # Errors
     /// The connection is done for.
     pub fn read_raw(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
-        let shared = self.shared;
-        let receiver = self.receiver();
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        let shared = &mut self.shared;
         match receiver.half.take_raw(buffer) {
             0 if receiver.half.is_at_eof() || buffer.is_empty() => Ok(Progress::Done(0)),
             0 => stream.read(buffer).map_err(|error| {
@@ -279,8 +303,8 @@ impl Duplex<'_> {
 
     /// Whether content is in the buffer; `None` if it is not known yet whether there is more.
     fn content(&mut self) -> Result<Option<bool>, Error> {
-        let shared = self.shared;
-        let receiver = self.receiver();
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        let shared = &mut self.shared;
         let mut queue = shared.queue();
         match receiver.half.content(&mut queue) {
             Ok(Content::Bytes(_)) => Ok(Some(true)),
@@ -294,16 +318,15 @@ impl Duplex<'_> {
     // For each response, where it is worth a dozen instructions that the compiler does not see a second caller.
     #[inline(always)]
     pub(crate) fn next_head(&mut self) -> Result<Option<HeadKind>, Error> {
-        let shared = self.shared;
-        let receiver = self.receiver();
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        let shared = &mut self.shared;
         let mut queue = shared.queue();
         receiver.half.poll_head(&mut queue).map_err(|error| Error::of_core(error, &queue, receiver.said.take()))
     }
 
     /// Reads once from the stream into the buffer; if that has to wait, sends what there is to send meanwhile.
     pub(super) fn fill(&mut self, stream: &mut impl Stream) -> Progress<()> {
-        let shared = self.shared;
-        match self.receiver().fill(shared, stream) {
+        match self.receiving.as_mut().expect(RECEIVES).fill(&mut self.shared, stream) {
             Progress::Done(()) => Progress::Done(()),
             Progress::Needs(interest) => Progress::Needs(interest | self.send_meanwhile(stream, interest)),
         }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use dugong_proto::{Content, Error as CoreError, Fields, HeadKind, Misuse};
 
-use super::{Duplex, Interest, Progress, Shared, Upload, refused};
+use super::sides::Upload;
+use super::{Duplex, Interest, Progress, RECEIVES, SENDS, Shared, SharedRef, refused};
 use crate::error::Error;
 use crate::events::Event;
 use crate::request::Request;
@@ -50,20 +51,19 @@ impl Duplex<'_> {
     /// As for [`send_request`](Duplex::send_request).
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
-        let shared = self.shared;
         self.look_for_unasked(stream)?;
-        let sender = self.sender();
         // What was given up is not waited for.
-        let is_on_its_way = sender.upload.is_some() && (sender.half.owes_content() || shared.queue().close_reason().is_none());
+        let is_on_its_way =
+            self.sender().upload.is_some() && (self.sender().half.owes_content() || self.shared.queue().close_reason().is_none());
         if is_on_its_way && let Progress::Needs(interest) = self.finish_upload(stream)? {
             return Ok(Progress::Needs(interest));
         }
         let size = head.target().len() + head.fields.size() + 256;
         loop {
             let sender = self.sender();
-            let pending = sender.half.to_send().len();
+            let (pending, limit) = (sender.half.to_send().len(), sender.limit);
             // If the connection takes no further request, that need not wait until everything has gone out.
-            if pending == 0 || pending + size <= sender.limit || self.shared.queue().close_reason().is_some() {
+            if pending == 0 || pending + size <= limit || self.shared.queue().close_reason().is_some() {
                 break;
             }
             if let Progress::Needs(interest) = self.flush(stream)?
@@ -72,26 +72,23 @@ impl Duplex<'_> {
                 return Ok(Progress::Needs(interest));
             }
         }
-        let sender = self.sender();
+        let sender = self.sending.as_mut().expect(SENDS);
         #[cfg(feature = "async")]
         if sender.half.buffer_capacity() == 0 {
             sender.borrow_buffer();
         }
-        let mut queue = shared.queue();
         let pending = sender.half.to_send().len();
-        let number = sender.half.request(head, &sender.defaults, &mut queue);
-        let number = match number {
+        let taken = sender.half.request(head, &sender.defaults, &mut self.shared.queue());
+        let number = match taken {
             Ok(number) => number,
             Err(error) => {
-                let said = self.receiving.as_mut().and_then(|receiver| receiver.said_by_tls());
-                return Err(match said {
-                    None => shared.over(error, &queue),
-                    said => Error::of_core(error, &queue, said),
+                return Err(match self.receiving.as_mut().and_then(|receiver| receiver.said_by_tls()) {
+                    None => self.shared.end(error),
+                    said => Error::of_core(error, &self.shared.queue(), said),
                 });
             }
         };
-        drop(queue);
-        if let Some(observer) = &shared.observer {
+        if let Some(observer) = &self.shared.observer {
             observer.tell(&Event::Request { number, head: &sender.half.to_send()[pending..] });
         }
         if let Some(content) = request.content().filter(|content| !content.is_empty()) {
@@ -108,39 +105,40 @@ impl Duplex<'_> {
     /// `Local` if the request is not valid.
     pub fn take_in_vain(&mut self, request: &Request) -> Result<u64, Error> {
         let head = request.as_head()?;
-        let shared = self.shared;
-        Ok(self.sender().half.take_in_vain(head, &mut shared.queue())?)
+        let sender = self.sending.as_mut().expect(SENDS);
+        Ok(sender.half.take_in_vain(head, &mut self.shared.queue())?)
     }
 
     /// Whether nothing more may be sent: the connection has failed, or a response has come that says that it ends with it
     /// (RFC 9112 §9.6).
     #[must_use]
-    pub fn is_pointless(&self) -> bool {
+    pub fn is_pointless(&mut self) -> bool {
         self.shared.queue().sending_is_over().is_some()
     }
 
     /// Before the first request after a pause: whatever has arrived, nobody asked for it.
     fn look_for_unasked(&mut self, stream: &mut impl Stream) -> Result<(), Error> {
         let Some(receiver) = self.receiving.as_mut() else { return Ok(()) };
+        let shared = &mut self.shared;
         if receiver.half.awaits_framing() && !receiver.half.is_at_eof() {
             // All content of the last response was read, but its end was not: it may have arrived, and something behind it.
-            let _ = receiver.fill(self.shared, stream);
+            let _ = receiver.fill(shared, stream);
         }
-        let mut queue = self.shared.queue();
+        let mut queue = shared.queue();
         receiver.half.settle(&mut queue);
         let is_idle = queue.is_empty();
         drop(queue);
-        receiver.tell_complete(self.shared);
+        receiver.tell_complete(shared);
         if !is_idle {
             return Ok(());
         }
         loop {
-            let has_read = !receiver.half.is_at_eof() && receiver.look(self.shared, stream);
+            let has_read = !receiver.half.is_at_eof() && receiver.look(shared, stream);
             // The usual case: there is nothing to judge.
             if !receiver.half.has_begun() && !receiver.half.is_at_eof() {
                 return Ok(());
             }
-            let mut queue = self.shared.queue();
+            let mut queue = shared.queue();
             let polled = receiver.half.poll_head(&mut queue);
             polled.map_err(|error| Error::of_core(error, &queue, receiver.said_by_tls()))?;
             // An empty line was skipped, or half of one is there: something may have come behind it, over TLS in a record of its own.
@@ -179,24 +177,22 @@ impl Duplex<'_> {
     /// If sending [is over](dugong_proto::Outstanding::sending_is_over), it is given up, and the error says why, unless the response
     /// to the last request does.
     pub(crate) fn write_pending(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
-        let shared = self.shared;
-        let sender = self.sending.as_mut().expect("a step that sends needs the sending side");
+        let shared = &mut self.shared;
+        let sender = self.sending.as_mut().expect(SENDS);
         if sender.upload.is_none() && sender.half.to_send().is_empty() {
             if sender.gave_up {
-                return shared.gives_up(&shared.queue()).unwrap_or(Ok(())).map(Progress::Done);
+                return shared.gives_up().unwrap_or(Ok(())).map(Progress::Done);
             }
             return flush(shared, stream);
         }
         let receiver = self.receiving.as_deref();
         while let Some(upload) = &mut sender.upload {
             let content = &upload.content[upload.sent..];
-            let mut queue = shared.queue_before_write(receiver);
-            if let Some(given_up) = shared.gives_up(&queue) {
+            if let Some(given_up) = shared.gives_up() {
                 sender.give_up();
                 return given_up.map(Progress::Done);
             }
-            let offer = sender.half.offer(content.len(), &mut queue);
-            drop(queue);
+            let offer = sender.half.offer(content.len(), &mut shared.queue_before_write(receiver));
             let offer = match offer {
                 Ok(offer) => offer,
                 Err(CoreError::Local(Misuse::AwaitContinue)) if upload.until.is_some_and(|until| until <= Instant::now()) => {
@@ -230,13 +226,11 @@ impl Duplex<'_> {
             }
         }
         while !sender.half.to_send().is_empty() {
-            let mut queue = shared.queue_before_write(receiver);
-            if let Some(given_up) = shared.gives_up(&queue) {
+            if let Some(given_up) = shared.gives_up() {
                 sender.give_up();
                 return given_up.map(Progress::Done);
             }
-            sender.half.sending(&mut queue);
-            drop(queue);
+            sender.half.sending(&mut shared.queue_before_write(receiver));
             match write(shared, stream, &[IoSlice::new(sender.half.to_send())]) {
                 Ok(Progress::Done(count)) => sender.half.sent(count, &mut shared.queue()),
                 Ok(Progress::Needs(interest)) => {
@@ -273,7 +267,7 @@ impl Duplex<'_> {
     ///
     /// If the server has ended its direction, no answer to what is sent now can come, so there is nothing to wait for.
     fn take_in(&mut self, interest: Interest, stream: &mut impl Stream) -> Result<TakenIn, Error> {
-        let shared = self.shared;
+        let shared = &mut self.shared;
         let Some(receiver) = self.receiving.as_mut() else { return Ok(TakenIn::Wait(interest)) };
         while !receiver.half.is_at_eof() {
             if receiver.room().is_empty() {
@@ -298,16 +292,15 @@ impl Duplex<'_> {
     /// is unanswered: see [`await_continue`](Duplex::await_continue). Other `Local`s if this is not content that is due.
     /// Otherwise the connection is done for.
     pub fn write_content(&mut self, content: &[u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
-        let shared = self.shared;
         let mut is_retry = false;
         loop {
-            let sender = self.sending.as_mut().expect("a step that sends needs the sending side");
+            let sender = self.sending.as_mut().expect(SENDS);
+            let shared = &mut self.shared;
             if sender.upload.is_some() {
                 return refused(Misuse::NoContentDue);
             }
-            let mut queue = shared.queue_before_write(self.receiving.as_deref());
-            let offer = sender.half.offer(content.len(), &mut queue).map_err(|error| shared.over(error, &queue))?;
-            drop(queue);
+            let offer = sender.half.offer(content.len(), &mut shared.queue_before_write(self.receiving.as_deref()));
+            let offer = offer.map_err(|error| shared.end(error))?;
             if offer.take == 0 {
                 return Ok(Progress::Done(0));
             }
@@ -341,21 +334,21 @@ impl Duplex<'_> {
 
     /// Whether a final response to the last request has arrived: it may lie behind others that are unread.
     pub fn is_answered(&mut self) -> bool {
-        let shared = self.shared;
+        let shared = &mut self.shared;
         let Some(receiver) = self.receiving.as_mut() else { return false };
-        let last = || shared.queue().len() == 1;
+        let last = |shared: &mut SharedRef<'_>| shared.queue().len() == 1;
         while !receiver.half.is_in_content() {
             // An error stays, and is told to whoever reads.
             let polled = receiver.half.poll_head(&mut shared.queue());
             match polled {
                 Ok(Some(HeadKind::Interim)) => {}
-                Ok(Some(HeadKind::Final)) if last() => return true,
+                Ok(Some(HeadKind::Final)) if last(shared) => return true,
                 Ok(Some(HeadKind::Final)) => break,
                 Ok(None) | Err(_) => return false,
             }
             receiver.take_interim(shared);
         }
-        if receiver.half.is_in_content() && last() {
+        if receiver.half.is_in_content() && last(shared) {
             return true;
         }
         // What is unread is read by a copy, to see what is behind it.
@@ -383,14 +376,12 @@ impl Duplex<'_> {
     /// `Local(ContentShort)` if some of the announced content is missing, other `Local`s as for
     /// [`write_content`](Duplex::write_content). Otherwise the connection is done for.
     pub fn finish_content(&mut self, trailers: &Fields, stream: &mut impl Stream) -> Result<(), Error> {
-        let shared = self.shared;
-        let sender = self.sender();
+        let sender = self.sending.as_mut().expect(SENDS);
         if sender.upload.is_some() {
             return refused(Misuse::NoContentDue);
         }
-        let mut queue = shared.queue();
-        sender.half.finish(trailers, &mut queue).map_err(|error| shared.over(error, &queue))?;
-        drop(queue);
+        let finished = sender.half.finish(trailers, &mut self.shared.queue());
+        finished.map_err(|error| self.shared.end(error))?;
         self.write_pending(stream)?;
         Ok(())
     }
@@ -401,27 +392,26 @@ impl Duplex<'_> {
     /// # Errors
     /// `Local(ReadFirst)` if responses to earlier requests are unread. Otherwise the connection is done for.
     pub fn await_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<Continue>, Error> {
-        let shared = self.shared;
         let mut needs = None;
         loop {
-            let mut queue = shared.queue();
-            match self.sender().half.offer(0, &mut queue) {
+            let sender = self.sending.as_mut().expect(SENDS);
+            let offer = sender.half.offer(0, &mut self.shared.queue());
+            match offer {
                 Err(CoreError::Local(Misuse::AwaitContinue)) => {}
                 // Content that was given was sent meanwhile, since the server was silent for long enough.
                 Err(CoreError::Local(Misuse::NoContentDue)) if needs.is_some() => return Ok(Progress::Done(Continue::Send)),
                 Err(CoreError::Local(Misuse::ContentRefused)) => return Ok(Progress::Done(Continue::Refused)),
-                Err(error) => return Err(shared.over(error, &queue)),
+                Err(error) => return Err(self.shared.end(error)),
                 Ok(_) => return Ok(Progress::Done(Continue::Send)),
             }
-            drop(queue);
             if let Some(interest) = needs {
                 return Ok(Progress::Needs(interest));
             }
-            if !shared.queue().is_waiting_for_continue() || self.receiver().half.is_in_content() {
+            if !self.shared.queue().is_waiting_for_continue() || self.receiver().half.is_in_content() {
                 return refused(Misuse::ReadFirst);
             }
             match self.next_head()? {
-                Some(HeadKind::Interim) => self.receiver().take_interim(shared),
+                Some(HeadKind::Interim) => self.receiving.as_mut().expect(RECEIVES).take_interim(&mut self.shared),
                 Some(HeadKind::Final) => return Ok(Progress::Done(Continue::Refused)),
                 None => {
                     if let Progress::Needs(interest) = self.fill(stream) {

@@ -1,0 +1,227 @@
+//! What the two sides of a connection share, and how a step reaches it: without a lock as long as the connection is whole.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use dugong_proto::{CloseReason, Outstanding};
+
+use super::Receiving;
+use super::changed::Changed;
+use crate::error::{Error, Requests};
+use crate::events::{Event, Observer};
+
+/// What sender and receiver share: the queue of outstanding requests. The lock is never held while waiting.
+#[derive(Debug, Default)]
+pub struct Shared {
+    queue: Mutex<Outstanding>,
+    /// Wakes the other half when the queue has changed.
+    pub(crate) changed: Changed,
+    /// The error of the write that failed. Once it is set, the end of the stream does not count as an orderly end: the system
+    /// reports a reset only once, and the writer may have got that report.
+    pub(super) write_failed: OnceLock<io::ErrorKind>,
+    pub(super) observer: Option<Observer>,
+}
+
+impl Shared {
+    /// The same for a connection whose events go to `observer`.
+    pub(crate) fn observed(observer: Option<Observer>) -> Self {
+        let mut shared = Self::default();
+        shared.observer = observer;
+        shared
+    }
+
+    /// Locks the queue.
+    pub fn queue(&self) -> MutexGuard<'_, Outstanding> {
+        // No code panics in the middle of a change of the queue, so its state is good even after a panic elsewhere.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known about the requests.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        Requests::of(&self.queue())
+    }
+
+    /// Notes that this end has cut the connection: the end of the stream does not count as the server's from now on.
+    pub fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
+        self.write_failed.get_or_init(|| kind);
+        self.queue().stop_sending(reason);
+    }
+
+    /// Whether nothing more can be written: writing failed, or this end has cut the connection.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.write_failed.get().is_some()
+    }
+
+    /// The error that ended the connection, or that ended sending.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        let queue = self.queue();
+        queue.failure().map(|error| self.ending(error, &queue))
+    }
+
+    #[cold]
+    pub(super) fn sending_failed(&self, error: io::Error) -> Error {
+        let queue = self.queue();
+        if let Some(known) = queue.failure() {
+            // The reader has found the cause, and may have closed the socket because of it.
+            return self.ending(known, &queue);
+        }
+        drop(queue);
+        self.cut(error.kind(), CloseReason::Broken);
+        Error::of_sending(error, &self.queue())
+    }
+
+    /// Makes an error of a core error that ends sending; if a write failed, it reports that write's error.
+    #[cold]
+    pub(crate) fn ending(&self, error: dugong_proto::Error, queue: &Outstanding) -> Error {
+        match self.write_failed.get() {
+            Some(&kind) if error == dugong_proto::Error::Closed(CloseReason::Broken) => Error::of_sending(kind.into(), queue),
+            _ => Error::of_core(error, queue, None),
+        }
+    }
+
+    /// The same, if the caller does not hold the lock.
+    #[cold]
+    pub(super) fn end(&self, error: dugong_proto::Error) -> Error {
+        self.ending(error, &self.queue())
+    }
+
+    /// Why the bytes that wait to be sent have to be dropped, if so. It is no error if the response to the last request says
+    /// it all.
+    #[cold]
+    fn gives_up(&self) -> Option<Result<(), Error>> {
+        let queue = self.queue();
+        let error = queue.sending_is_over()?;
+        let is_told = queue.failure().is_none() && queue.is_last_answered();
+        Some(if is_told { Ok(()) } else { Err(self.ending(error, &queue)) })
+    }
+
+    /// Whether `result` is the error after which nothing can be sent or read any more.
+    #[cold]
+    pub(crate) fn is_final<T>(&self, result: &Result<T, Error>) -> bool {
+        result.as_ref().is_err_and(|error| error.requests().is_some()) && self.queue().is_over()
+    }
+
+    #[inline]
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.tell(event);
+        }
+    }
+}
+
+/// The connection is over when neither side holds it any more.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.observer.is_some() {
+            let requests = self.requests();
+            let reason = self.queue().close_reason();
+            self.tell(&Event::Closed { reason, requests: &requests });
+        }
+    }
+}
+
+/// How a step reaches [`Shared`]: a whole connection owns it and needs no lock, two halves lock it.
+#[derive(Debug)]
+pub enum SharedRef<'a> {
+    /// The caller has both sides, and no one else has either.
+    Whole(&'a mut Shared),
+    /// Another thread or task may have the other side.
+    Half(&'a Shared),
+}
+
+impl SharedRef<'_> {
+    /// The queue, locked if that is necessary.
+    #[inline]
+    pub fn queue(&mut self) -> Queue<'_> {
+        Queue(match self {
+            SharedRef::Whole(shared) => Held::Owned(shared.queue.get_mut().unwrap_or_else(PoisonError::into_inner)),
+            SharedRef::Half(shared) => Held::Locked(shared.queue()),
+        })
+    }
+
+    /// Notes in the queue how much has been received before the write that follows.
+    #[inline]
+    pub(super) fn queue_before_write(&mut self, receiver: Option<&Receiving>) -> Queue<'_> {
+        let mut queue = self.queue();
+        if let Some(receiver) = receiver {
+            receiver.half.note_received(&mut queue);
+        }
+        queue
+    }
+
+    /// See [`Shared::gives_up`].
+    #[inline]
+    pub(super) fn gives_up(&mut self) -> Option<Result<(), Error>> {
+        self.queue().close_reason()?;
+        Shared::gives_up(self)
+    }
+
+    #[inline]
+    pub(super) fn check_failure(&mut self) -> Result<(), Error> {
+        if self.queue().close_reason().is_none() {
+            // A failure always comes with a reason.
+            return Ok(());
+        }
+        self.failure().map_or(Ok(()), Err)
+    }
+}
+
+impl Deref for SharedRef<'_> {
+    type Target = Shared;
+
+    #[inline]
+    fn deref(&self) -> &Shared {
+        match self {
+            SharedRef::Whole(shared) => shared,
+            SharedRef::Half(shared) => shared,
+        }
+    }
+}
+
+impl<'a> From<&'a Shared> for SharedRef<'a> {
+    fn from(shared: &'a Shared) -> Self {
+        SharedRef::Half(shared)
+    }
+}
+
+impl<'a> From<&'a mut Shared> for SharedRef<'a> {
+    fn from(shared: &'a mut Shared) -> Self {
+        SharedRef::Whole(shared)
+    }
+}
+
+/// The queue of outstanding requests, for as long as this is held.
+#[derive(Debug)]
+pub struct Queue<'a>(Held<'a>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Owned(&'a mut Outstanding),
+    Locked(MutexGuard<'a, Outstanding>),
+}
+
+impl Deref for Queue<'_> {
+    type Target = Outstanding;
+
+    #[inline]
+    fn deref(&self) -> &Outstanding {
+        match &self.0 {
+            Held::Owned(queue) => queue,
+            Held::Locked(queue) => queue,
+        }
+    }
+}
+
+impl DerefMut for Queue<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Outstanding {
+        match &mut self.0 {
+            Held::Owned(queue) => queue,
+            Held::Locked(queue) => queue,
+        }
+    }
+}
