@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::io;
 
+use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Excerpt, Incomplete, Malformed, Misuse, Outstanding, Unanswered, Unsupported};
 use rustix::io::Errno;
 
@@ -240,7 +241,7 @@ impl Error {
 
     /// An error of the core, with what is known about the requests, and what the system said before.
     #[cold]
-    pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<io::Error>) -> Self {
+    pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<StreamError>) -> Self {
         use dugong_proto::Error::{Closed as Ended, Incomplete};
         let said = match said.filter(|_| matches!(error, Ended(_) | Incomplete(_))).map(of_tls) {
             // That is why the connection ended, or will.
@@ -281,7 +282,7 @@ impl Error {
     }
 
     /// An error of sending.
-    pub(crate) fn of_sending(error: io::Error, queue: &Outstanding) -> Self {
+    pub(crate) fn of_sending(error: StreamError, queue: &Outstanding) -> Self {
         match of_tls(error) {
             Ok(error) => error.with_requests(queue),
             Err(error) => Error::Closed { cause: Closed::Sending(error), requests: Requests::of(queue) },
@@ -289,7 +290,7 @@ impl Error {
     }
 
     /// An error of a stream that is looked at before anything is sent, if it is one of TLS.
-    pub(crate) fn of_looking(error: io::Error, queue: &Outstanding) -> Option<Self> {
+    pub(crate) fn of_looking(error: StreamError, queue: &Outstanding) -> Option<Self> {
         of_tls(error).ok().map(|error| error.with_requests(queue))
     }
 
@@ -303,26 +304,13 @@ impl Error {
     }
 }
 
-/// What a stream reported, if it was TLS that failed and not what is below.
-#[cfg(feature = "rustls")]
-fn of_tls(error: io::Error) -> Result<Error, io::Error> {
-    error.downcast::<TlsError>().map(|source| Error::Tls { source: Box::new(source), requests: None })
-}
-
-#[cfg(not(feature = "rustls"))]
-fn of_tls(error: io::Error) -> Result<Error, io::Error> {
-    Err(error)
-}
-
-/// Whether what a stream reported comes from TLS, and not from what is below.
-#[cfg(feature = "rustls")]
-pub(crate) fn is_of_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<TlsError>())
-}
-
-#[cfg(not(feature = "rustls"))]
-pub(crate) fn is_of_tls(_: &io::Error) -> bool {
-    false
+/// Parts an error of TLS from one of the stream below.
+fn of_tls(error: StreamError) -> Result<Error, io::Error> {
+    match error {
+        #[cfg(feature = "rustls")]
+        StreamError::Tls(source) => Ok(Error::Tls { source, requests: None }),
+        other => Err(other.into()),
+    }
 }
 
 /// Whether an error of the system is one of the network that may go away by itself.

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Error as CoreError, Misuse};
 
 use crate::error::{Closed, Error, Requests};
@@ -26,7 +27,7 @@ pub(crate) trait Ending {
     fn shutdown(&self, how: Shutdown);
 
     /// Reads without taking anything.
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>>;
+    fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError>;
 }
 
 /// What both halves hold.

@@ -4,8 +4,8 @@
 pub use dugong_net::tls;
 pub use dugong_net::{
     Address, ConnectError, Connecting, Existence, Inquiry, InvalidProxy, InvalidUrl, NotAName, Origin, PollSet, PollableStream,
-    Proxy, ProxyFault, ProxyKind, ResolveError, Resolving, ServerFailure, Socket, Stream, TimeLimit, WaitingFor, scripted, wait,
-    wait_any,
+    Proxy, ProxyFault, ProxyKind, ResolveError, Resolving, ServerFailure, Socket, Stream, StreamError, TimeLimit, WaitingFor,
+    scripted, wait, wait_any,
 };
 
 pub use crate::connecting::connect::{Connect, Established};

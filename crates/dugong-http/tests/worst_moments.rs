@@ -225,16 +225,16 @@ struct Writer<'a>(&'a AtomicBool);
 /// A stream that ends soon after that write, a few loop turns later.
 struct Reader<'a>(&'a AtomicBool, usize);
 impl Stream for Writer<'_> {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<Progress<usize>> {
+    fn read(&mut self, _: &mut [u8]) -> Result<Progress<usize>, dugong_net::StreamError> {
         unreachable!()
     }
-    fn write(&mut self, _: &[IoSlice<'_>]) -> std::io::Result<Progress<usize>> {
+    fn write(&mut self, _: &[IoSlice<'_>]) -> Result<Progress<usize>, dugong_net::StreamError> {
         self.0.store(true, Ordering::SeqCst);
         Err(ErrorKind::ConnectionReset.into())
     }
 }
 impl Stream for Reader<'_> {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<Progress<usize>> {
+    fn read(&mut self, _: &mut [u8]) -> Result<Progress<usize>, dugong_net::StreamError> {
         while !self.0.load(Ordering::SeqCst) {
             std::hint::spin_loop();
         }
@@ -243,7 +243,7 @@ impl Stream for Reader<'_> {
         }
         Ok(Progress::Done(0))
     }
-    fn write(&mut self, _: &[IoSlice<'_>]) -> std::io::Result<Progress<usize>> {
+    fn write(&mut self, _: &[IoSlice<'_>]) -> Result<Progress<usize>, dugong_net::StreamError> {
         unreachable!()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::need::{Interest, Progress};
 use crate::socket::Socket;
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamError};
 
 /// The stream at the bottom of a connection, below TLS and HTTP: a socket, or a stream of the caller's.
 ///
@@ -133,15 +133,15 @@ impl BaseStream {
 
 impl Stream for &BaseStream {
     #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match self {
             BaseStream::Socket(socket) => (&**socket).read(buffer),
-            BaseStream::Caller(caller) => attempt(Interest::READ, || caller.stream().read(buffer)),
+            BaseStream::Caller(caller) => Ok(attempt(Interest::READ, || caller.stream().read(buffer))?),
         }
     }
 
     #[inline]
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         match self {
             BaseStream::Socket(socket) => (&**socket).write(pieces),
             BaseStream::Caller(caller) => {
@@ -154,7 +154,7 @@ impl Stream for &BaseStream {
     }
 
     #[inline]
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         match self {
             BaseStream::Socket(_) => Ok(Progress::Done(())),
             BaseStream::Caller(caller) => Ok(attempt(Interest::WRITE, || caller.stream().flush().map(|()| 0))?.map(drop)),

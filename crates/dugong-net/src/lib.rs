@@ -41,4 +41,4 @@ pub use poll_set::{PollSet, wait, wait_any, wait_uninterrupted};
 pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind};
 pub use race::{AttemptEvent, ConnectError, Connecting};
 pub use socket::{Address, Socket, SocketOptions};
-pub use stream::Stream;
+pub use stream::{Stream, StreamError};

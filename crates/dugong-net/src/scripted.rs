@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use crate::need::{Interest, Progress};
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamError};
 
 /// What the next read, or the next write, comes to.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Scripted {
 }
 
 impl Stream for Scripted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         assert!(!buffer.is_empty(), "a read needs room");
         self.calls += 1;
         match self.reads.pop_front() {
@@ -67,7 +67,7 @@ impl Stream for Scripted {
         }
     }
 
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         self.calls += 1;
         let mut room = match self.writes.pop_front() {
             None => usize::MAX,

@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, TcpKeepalive, Type};
 
 use crate::need::{Interest, Progress};
 use crate::poll_set::wait_uninterrupted;
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamError};
 
 /// A non-blocking stream socket, TCP or Unix.
 #[derive(Debug)]
@@ -141,6 +141,28 @@ impl Socket {
         attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK)?.0))
     }
 
+    /// Reads once into `buffer`; `Done(0)` is the end.
+    ///
+    /// # Errors
+    /// An error of the system.
+    #[inline]
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0))
+    }
+
+    /// Writes once: some of the bytes of `pieces`.
+    ///
+    /// # Errors
+    /// An error of the system.
+    #[inline]
+    pub fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+        // Without a signal: not every program has switched SIGPIPE off.
+        attempt(Interest::WRITE, || match pieces {
+            [piece] => send(&self.socket, piece, SendFlags::NOSIGNAL),
+            pieces => sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
+        })
+    }
+
     /// Closes one direction or both; whoever waits for the socket wakes up.
     pub fn shutdown(&self, how: Shutdown) {
         // The only error is that the connection is gone already.
@@ -217,17 +239,13 @@ impl AsFd for Socket {
 /// Two threads may use one socket, each for its own direction.
 impl Stream for &Socket {
     #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0))
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
+        Ok(self.try_read(buffer)?)
     }
 
     #[inline]
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
-        // Without a signal: not every program has switched SIGPIPE off.
-        attempt(Interest::WRITE, || match pieces {
-            [piece] => send(&self.socket, piece, SendFlags::NOSIGNAL),
-            pieces => sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
-        })
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
+        Ok(self.try_write(pieces)?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dugong_http::step::{Interest, Progress};
-use dugong_http::transport::{Socket, Stream};
+use dugong_http::transport::{Socket, Stream, StreamError};
 use parking_lot::ReentrantMutex;
 use pyo3::exceptions::{PyBlockingIOError, PyOSError};
 use pyo3::intern;
@@ -331,9 +331,9 @@ impl Wire<'_, '_> {
 }
 
 impl Stream for Wire<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         let progress = match self.transport {
-            Transport::Plain(socket) => (&**socket).read(buffer),
+            Transport::Plain(socket) => socket.try_read(buffer),
             Transport::Object(object) => object.read(self.py, buffer),
         }?;
         if let Progress::Done(count) = progress {
@@ -342,9 +342,9 @@ impl Stream for Wire<'_, '_> {
         Ok(progress)
     }
 
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         let progress = match self.transport {
-            Transport::Plain(socket) => (&**socket).write(pieces),
+            Transport::Plain(socket) => socket.try_write(pieces),
             Transport::Object(object) => object.write(self.py, pieces),
         }?;
         if let Progress::Done(count) = progress {
@@ -353,10 +353,10 @@ impl Stream for Wire<'_, '_> {
         Ok(progress)
     }
 
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         match self.transport {
             Transport::Plain(_) => Ok(Progress::Done(())),
-            Transport::Object(object) => object.flush(self.py),
+            Transport::Object(object) => Ok(object.flush(self.py)?),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::runtime::{Attempt, Direction, PollStream, Runtime};
+use dugong_net::StreamError;
+
 use crate::connecting::transport::WireLayers;
 use crate::halves::{Ending, Side};
 use crate::step::{Interest, Progress};
@@ -181,7 +183,7 @@ impl<R: Runtime> Ending for Transport<R> {
         }
     }
 
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match &self.way {
             Way::Socket(registered) => R::registered(registered).peek(buffer),
             Way::Brought(_) => match self.layers().and_then(WireLayers::session) {
@@ -257,7 +259,7 @@ impl<R: Runtime> Polled<'_, '_, R> {
 
 impl<R: Runtime> Stream for Polled<'_, '_, R> {
     #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match self.layers {
             None => self.bottom.read(buffer),
             Some(layers) => layers.read(&mut self.bottom, buffer),
@@ -265,7 +267,7 @@ impl<R: Runtime> Stream for Polled<'_, '_, R> {
     }
 
     #[inline]
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         match self.layers {
             None => self.bottom.write(pieces),
             Some(layers) => layers.write(&mut self.bottom, pieces),
@@ -273,7 +275,7 @@ impl<R: Runtime> Stream for Polled<'_, '_, R> {
     }
 
     #[inline]
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         match self.layers {
             None => self.bottom.flush(),
             Some(layers) => layers.flush(&mut self.bottom),
@@ -304,7 +306,7 @@ impl<R: Runtime> Bottom<'_, '_, R> {
         &mut self,
         direction: Direction,
         poll: impl FnOnce(&Way<R>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> io::Result<Progress<T>> {
+    ) -> Result<Progress<T>, StreamError> {
         let polled = match self.crossing {
             None => poll(self.way, self.cx),
             Some((crossing, side)) => {
@@ -328,18 +330,18 @@ impl<R: Runtime> Bottom<'_, '_, R> {
 
 impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         if let Way::Socket(registered) = self.way
             && self.asks != Asks::Runtime
         {
-            let read = socket(R::registered(registered)).read(buffer)?;
+            let read = socket(R::registered(registered)).try_read(buffer)?;
             if self.is_enough(Direction::Read, read) {
                 return Ok(read);
             }
         }
         self.poll(Direction::Read, |way, cx| match way {
             Way::Socket(registered) => R::poll_io(registered, Direction::Read, cx, |transport| {
-                let read = socket(transport).read(buffer)?;
+                let read = socket(transport).try_read(buffer)?;
                 Ok(attempt(read, buffer.len()))
             }),
             Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
@@ -348,16 +350,16 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     }
 
     #[inline]
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         if let Way::Socket(registered) = self.way {
-            let written = socket(R::registered(registered)).write(pieces)?;
+            let written = socket(R::registered(registered)).try_write(pieces)?;
             if self.is_enough(Direction::Write, written) {
                 return Ok(written);
             }
         }
         self.poll(Direction::Write, |way, cx| match way {
             Way::Socket(registered) => R::poll_io(registered, Direction::Write, cx, |transport| {
-                let written = socket(transport).write(pieces)?;
+                let written = socket(transport).try_write(pieces)?;
                 Ok(attempt(written, pieces.iter().map(|piece| piece.len()).sum()))
             }),
             Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => {
@@ -374,7 +376,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     }
 
     #[inline]
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         if let Way::Socket(_) = self.way {
             return Ok(Progress::Done(()));
         }

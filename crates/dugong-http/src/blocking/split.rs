@@ -1,12 +1,11 @@
 //! The two halves of a connection, for two threads.
 
 use std::borrow::Borrow;
-use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dugong_net::Expiry;
+use dugong_net::{Expiry, StreamError};
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
 use super::{Access, Connection, Response};
@@ -64,7 +63,7 @@ impl Ending for Transport {
         self.shutdown(how);
     }
 
-    fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         self.peek(buffer)
     }
 }

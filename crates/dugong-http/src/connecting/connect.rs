@@ -11,7 +11,7 @@ use std::time::Instant;
 use dugong_net::tls::Session;
 use dugong_net::{
     AttemptEvent, BaseStream, Connecting, Expiry, Interest, InvalidUrl, Origin, PollSet, Progress, Proxy, ProxyKind,
-    ResolveError, Resolving, Socket, Stream, TimeLimit, WaitingFor, host_name,
+    ResolveError, Resolving, Socket, Stream, StreamError, TimeLimit, WaitingFor, host_name,
 };
 
 #[cfg(feature = "socks")]
@@ -523,11 +523,11 @@ fn shake_hands(
 struct Nothing;
 
 impl Stream for Nothing {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, _: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         Err(io::ErrorKind::NotConnected.into())
     }
 
-    fn write(&mut self, _: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, _: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         Err(io::ErrorKind::NotConnected.into())
     }
 }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use dugong_net::{Progress, Proxy, ProxyKind, Stream, host_name};
+use dugong_net::{Progress, Proxy, ProxyKind, Stream, StreamError, host_name};
 use dugong_proto::{Argument, Misuse};
 use futures_io::{AsyncRead, AsyncWrite};
 use tokio_socks::TargetAddr;
@@ -156,12 +156,12 @@ impl Socks {
     fn write(&self, stream: &mut impl Stream) -> Result<Progress<()>, SocksError> {
         let mut buffers = self.buffers.lock();
         while !buffers.outgoing.is_empty() {
-            match stream.write(&[IoSlice::new(&buffers.outgoing)]).map_err(SocksError::Io)? {
+            match stream.write(&[IoSlice::new(&buffers.outgoing)]).map_err(io_error)? {
                 Progress::Done(count) => drop(buffers.outgoing.drain(..count)),
                 Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
             }
         }
-        stream.flush().map_err(SocksError::Io)
+        stream.flush().map_err(io_error)
     }
 
     /// Reads no more than what is waited for: what follows it is not SOCKS.
@@ -169,7 +169,7 @@ impl Socks {
         let mut buffers = self.buffers.lock();
         let mut buffer = [0; LONGEST_READ];
         let wanted = buffers.wanted.clamp(1, LONGEST_READ);
-        match stream.read(&mut buffer[..wanted]).map_err(SocksError::Io)? {
+        match stream.read(&mut buffer[..wanted]).map_err(io_error)? {
             Progress::Done(0) => Err(SocksError::Closed),
             Progress::Done(count) => {
                 buffers.incoming.extend_from_slice(&buffer[..count]);
@@ -309,6 +309,11 @@ impl std::error::Error for SocksError {
             _ => None,
         }
     }
+}
+
+/// The stream below SOCKS is a socket, or one of the caller's.
+fn io_error(error: StreamError) -> SocksError {
+    SocksError::Io(error.into())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! What carries the bytes of a connection, once there is one.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "rustls")]
 use dugong_net::tls::Session;
-use dugong_net::{BaseStream, Progress, Stream};
+use dugong_net::{BaseStream, Progress, Stream, StreamError};
 
 #[cfg(not(feature = "rustls"))]
 use super::without_tls::Session;
@@ -85,11 +85,11 @@ impl Transport {
     }
 
     /// Reads without taking anything, if that is possible; otherwise it seems that nothing has come.
-    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         if let Some(mut session) = self.session() {
             return session.peek(&mut &self.base, buffer);
         }
-        self.base.peek(buffer)
+        Ok(self.base.peek(buffer)?)
     }
 
     /// Closes one direction or both; whoever waits for them wakes up. With TLS, the end of what is sent is announced, as far
@@ -122,7 +122,7 @@ impl AsFd for Transport {
 /// The usual case, a socket and nothing over it, takes no detour.
 impl Stream for &Transport {
     #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match &self.layers {
             None => (&self.base).read(buffer),
             Some(layers) => layers.read(&mut &self.base, buffer),
@@ -130,7 +130,7 @@ impl Stream for &Transport {
     }
 
     #[inline]
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         match &self.layers {
             None => (&self.base).write(pieces),
             Some(layers) => layers.write(&mut &self.base, pieces),
@@ -138,7 +138,7 @@ impl Stream for &Transport {
     }
 
     #[inline]
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         match (&self.layers, &self.base) {
             (None, BaseStream::Socket(_)) => Ok(Progress::Done(())),
             (None, _) => (&self.base).flush(),
@@ -154,19 +154,19 @@ pub(super) struct Traced<'a> {
 }
 
 impl Stream for Traced<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         let read = self.base.read(buffer);
         note_read(self.trace, buffer, &read);
         read
     }
 
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         let written = self.base.write(pieces);
         note_written(self.trace, pieces, &written);
         written
     }
 
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         self.base.flush()
     }
 }
@@ -195,7 +195,7 @@ impl WireLayers {
         })
     }
 
-    pub(crate) fn read(&self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub(crate) fn read(&self, stream: &mut impl Stream, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         let read = match &self.session {
             None => stream.read(buffer),
             Some(session) => lock(session).read(stream, buffer),
@@ -204,7 +204,7 @@ impl WireLayers {
         read
     }
 
-    pub(crate) fn write(&self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    pub(crate) fn write(&self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         let written = match &self.session {
             None => stream.write(pieces),
             Some(session) => lock(session).write(stream, pieces),
@@ -213,7 +213,7 @@ impl WireLayers {
         written
     }
 
-    pub(crate) fn flush(&self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
+    pub(crate) fn flush(&self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         match &self.session {
             None => stream.flush(),
             Some(session) => lock(session).flush(stream),
@@ -226,13 +226,13 @@ fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn note_read(trace: Option<&WireTrace>, buffer: &[u8], read: &io::Result<Progress<usize>>) {
+fn note_read(trace: Option<&WireTrace>, buffer: &[u8], read: &Result<Progress<usize>, StreamError>) {
     if let (Some(trace), Ok(Progress::Done(count))) = (trace, read) {
         trace.received(&buffer[..*count]);
     }
 }
 
-fn note_written(trace: Option<&WireTrace>, pieces: &[IoSlice<'_>], written: &io::Result<Progress<usize>>) {
+fn note_written(trace: Option<&WireTrace>, pieces: &[IoSlice<'_>], written: &Result<Progress<usize>, StreamError>) {
     if let (Some(trace), Ok(Progress::Done(count))) = (trace, written) {
         trace.sent(pieces, *count);
     }

@@ -1,26 +1,26 @@
 //! What stands for TLS where the feature `rustls` is off: a session that nobody can have.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 
-use dugong_net::{Progress, Stream};
+use dugong_net::{Progress, Stream, StreamError};
 
 #[derive(Debug)]
 pub(crate) enum Session {}
 
 impl Session {
-    pub(crate) fn read(&mut self, _: &mut impl Stream, _: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub(crate) fn read(&mut self, _: &mut impl Stream, _: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match *self {}
     }
 
-    pub(crate) fn peek(&mut self, _: &mut impl Stream, _: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub(crate) fn peek(&mut self, _: &mut impl Stream, _: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match *self {}
     }
 
-    pub(crate) fn write(&mut self, _: &mut impl Stream, _: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    pub(crate) fn write(&mut self, _: &mut impl Stream, _: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         match *self {}
     }
 
-    pub(crate) fn flush(&mut self, _: &mut impl Stream) -> io::Result<Progress<()>> {
+    pub(crate) fn flush(&mut self, _: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         match *self {}
     }
 

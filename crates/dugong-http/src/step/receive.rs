@@ -294,7 +294,7 @@ impl Duplex<'_> {
         match receiver.half.take_raw(buffer) {
             0 if receiver.half.is_at_eof() || buffer.is_empty() => Ok(Progress::Done(0)),
             0 => stream.read(buffer).map_err(|error| {
-                let cause = Closed::Incomplete(Incomplete::new(Within::Nothing, 0, None), Some(error));
+                let cause = Closed::Incomplete(Incomplete::new(Within::Nothing, 0, None), Some(error.into()));
                 Error::Closed { cause, requests: shared.requests() }
             }),
             count => Ok(Progress::Done(count)),

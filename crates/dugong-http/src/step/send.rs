@@ -1,8 +1,9 @@
 //! Steps that send.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::time::Instant;
 
+use dugong_net::StreamError;
 use dugong_proto::{Content, Error as CoreError, Fields, HeadKind, Misuse};
 
 use super::sides::Upload;
@@ -434,7 +435,7 @@ fn flush(shared: &Shared, stream: &mut impl Stream) -> Result<Progress<()>, Erro
 }
 
 /// Writes what there is of four pieces; the empty ones are left out, since some streams look at the first one only.
-fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> io::Result<Progress<usize>> {
+fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> Result<Progress<usize>, StreamError> {
     let mut slices = [IoSlice::new(&[]); 4];
     let mut count = 0;
     for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
@@ -446,7 +447,7 @@ fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> 
 
 /// Writes, unless writing has failed before.
 #[inline]
-fn write(shared: &Shared, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+fn write(shared: &Shared, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
     if let Some(&kind) = shared.write_failed.get() {
         return Err(kind.into());
     }

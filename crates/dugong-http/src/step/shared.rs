@@ -4,6 +4,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Outstanding};
 
 use super::Receiving;
@@ -63,7 +64,7 @@ impl Shared {
     }
 
     #[cold]
-    pub(super) fn sending_failed(&self, error: io::Error) -> Error {
+    pub(super) fn sending_failed(&self, error: StreamError) -> Error {
         let queue = self.queue();
         if let Some(known) = queue.failure() {
             // The reader has found the cause, and may have closed the socket because of it.

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use bytes::Bytes;
-use dugong_net::Proxy;
+use dugong_net::{Proxy, StreamError};
 use dugong_proto::{Fields, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 use super::{Shared, SharedRef};
 #[cfg(feature = "async")]
 use crate::buffers::{self, Kind};
 use crate::config::Config;
-use crate::error::{Error, is_of_tls};
+use crate::error::Error;
 use crate::events::{Event, Observer};
 
 /// What the sender of a connection owns.
@@ -138,7 +138,7 @@ pub struct Receiving {
     told: u64,
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
-    pub(super) said: Option<io::Error>,
+    pub(super) said: Option<StreamError>,
     /// As long as there is a buffer.
     #[cfg(feature = "async")]
     pub(super) holder: Option<buffers::Holder>,
@@ -185,8 +185,8 @@ impl Receiving {
 
     /// What was said when reading failed, if TLS said it: then it is the error of whoever comes first, also of a sender. Otherwise
     /// it is for the reader.
-    pub(super) fn said_by_tls(&mut self) -> Option<io::Error> {
-        self.said.take_if(|error| is_of_tls(error))
+    pub(super) fn said_by_tls(&mut self) -> Option<StreamError> {
+        self.said.take_if(|error| !matches!(error, StreamError::Io(_)))
     }
 
     /// Lends its buffer to whoever needs one in this thread, if there is nothing in it; takes one when there is something to do.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dugong_http::step::Progress;
 use dugong_http::transport::Socket;
 use dugong_http::transport::tls::{Session, Tls, TlsError};
+use dugong_net::StreamError;
 
 /// Nothing that a test waits for takes so long, unless something is wrong.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
@@ -40,7 +41,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), StreamError> {
         while !bytes.is_empty() {
             let count = self.step(|session, stream| session.write(stream, &[IoSlice::new(bytes)]))?;
             bytes = &bytes[count..];
@@ -48,11 +49,11 @@ impl Client {
         self.step(|session, stream| session.flush(stream))
     }
 
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
         self.step(|session, stream| session.read(stream, buffer))
     }
 
-    pub(crate) fn read_exact(&mut self, count: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, StreamError> {
         let mut bytes = vec![0; count];
         let mut have = 0;
         while have < count {
@@ -64,7 +65,7 @@ impl Client {
         Ok(bytes)
     }
 
-    pub(crate) fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_to_end(&mut self) -> Result<Vec<u8>, StreamError> {
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; 10_000]);
         loop {
             match self.read(&mut buffer)? {
@@ -75,7 +76,7 @@ impl Client {
     }
 
     /// Asks for a path, and returns the whole answer.
-    pub(crate) fn get(&mut self, path: &str) -> io::Result<String> {
+    pub(crate) fn get(&mut self, path: &str) -> Result<String, StreamError> {
         self.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes())?;
         self.read_to_end().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -87,9 +88,12 @@ pub(crate) fn refusal(address: SocketAddr, tls: &Tls, host: &str) -> TlsError {
 }
 
 /// The TLS error in one of reading or writing.
-pub(crate) fn inner(error: io::Error) -> TlsError {
+pub(crate) fn inner(error: StreamError) -> TlsError {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error:?}");
-    error.downcast().expect("an error of TLS")
+    match error {
+        StreamError::Tls(error) => *error,
+        other => panic!("not an error of TLS: {other:?}"),
+    }
 }
 
 /// Settings that trust the certificates in `pem`.

@@ -38,7 +38,7 @@ fn the_end_is_an_end_with_close_notify_and_an_error_without() {
                 } else {
                     for error in [end.unwrap_err(), peeked.unwrap_err()] {
                         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-                        assert_eq!(error.downcast::<NoCloseNotify>().unwrap(), NoCloseNotify);
+                        assert_eq!(std::io::Error::from(error).downcast::<NoCloseNotify>().unwrap(), NoCloseNotify);
                     }
                 }
             }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use dugong_http::step::{Interest, Progress};
-use dugong_http::transport::Stream;
 use dugong_http::transport::tls::{Session, TlsFailure};
+use dugong_http::transport::{Stream, StreamError};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 
@@ -62,17 +62,17 @@ impl Wire {
 }
 
 impl Stream for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         assert!(!buffer.is_empty(), "a read needs room");
         self.read_paused = !self.read_paused;
         if self.read_paused || self.to_client.is_empty() {
             return Ok(Progress::Needs(Interest::READ));
         }
         let count = buffer.len().min(self.piece);
-        self.to_client.read(&mut buffer[..count]).map(Progress::Done)
+        Ok(Progress::Done(self.to_client.read(&mut buffer[..count])?))
     }
 
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         assert!(!self.broken, "writing has failed already");
         if self.breaks {
             self.broken = true;
@@ -95,7 +95,7 @@ impl Stream for Wire {
         Ok(Progress::Done(bytes.len()))
     }
 
-    fn flush(&mut self) -> io::Result<Progress<()>> {
+    fn flush(&mut self) -> Result<Progress<()>, StreamError> {
         self.flushes += 1;
         self.write_paused = !self.write_paused;
         Ok(if self.write_paused { Progress::Needs(Interest::WRITE) } else { Progress::Done(()) })
@@ -353,7 +353,7 @@ fn one_thread_reads_while_another_writes() {
     let Client { socket, session } = Client::connect(address, &trusting(&authority.pem), "www.example").unwrap();
     let session = Mutex::new(session);
     let content: Vec<u8> = (0..BYTES).map(|index| (index % 251) as u8).collect();
-    let step = |step: &mut dyn FnMut(&mut Session) -> io::Result<Progress<usize>>| loop {
+    let step = |step: &mut dyn FnMut(&mut Session) -> Result<Progress<usize>, StreamError>| loop {
         let progress = step(&mut session.lock().unwrap()).unwrap();
         match progress {
             Progress::Done(count) => return count,

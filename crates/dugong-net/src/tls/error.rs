@@ -84,6 +84,15 @@ impl TlsError {
         TlsError { host: host.into(), what }
     }
 
+    /// The kind of an [`io::Error`] with this inside.
+    pub(crate) fn kind(&self) -> io::ErrorKind {
+        match &self.what {
+            TlsFailure::Transport(error) => error.kind(),
+            TlsFailure::Ended => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        }
+    }
+
     /// Whether the certificate of the server was not accepted.
     #[must_use]
     pub fn is_certificate(&self) -> bool {
@@ -263,8 +272,7 @@ impl From<TlsError> for io::Error {
     fn from(error: TlsError) -> Self {
         match error.what {
             TlsFailure::Transport(error) => error,
-            TlsFailure::Ended => io::Error::new(io::ErrorKind::UnexpectedEof, error),
-            _ => io::Error::new(io::ErrorKind::InvalidData, error),
+            _ => io::Error::new(error.kind(), error),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::error::{Cause, NoCloseNotify, TlsError, TlsFailure};
 use super::verify::{Seen, watch};
 use crate::names::host_name;
 use crate::need::{Interest, Progress};
-use crate::stream::Stream;
+use crate::stream::{Stream, StreamError};
 
 /// A TLS session of a client, over a stream that somebody else owns: each method takes the stream as its argument, never waits, and
 /// says what it needs.
@@ -38,7 +38,7 @@ pub struct Session {
     /// The first bytes that came, in case that they are not TLS.
     began: Vec<u8>,
     /// How writing to the stream failed.
-    lost: Option<io::Error>,
+    lost: Option<StreamError>,
     /// The stream was written to, and not flushed.
     unflushed: bool,
 }
@@ -127,9 +127,9 @@ impl Session {
     /// it has written).
     ///
     /// # Errors
-    /// A [`TlsError`] inside an error of kind `InvalidData`; [`NoCloseNotify`] inside one of kind `UnexpectedEof` if the stream ends
-    /// and nobody said so; or what the stream reports. Nothing more can be read.
-    pub fn read(&mut self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    /// `Tls` if TLS failed, otherwise the error of the stream; [`NoCloseNotify`] inside one of kind `UnexpectedEof` if the stream
+    /// ended unannounced. Nothing more can be read.
+    pub fn read(&mut self, stream: &mut impl Stream, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match self.receive(stream)? {
             Progress::Needs(interest) => return Ok(Progress::Needs(interest)),
             Progress::Done(Ready::End) => return Ok(Progress::Done(0)),
@@ -148,7 +148,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`read`](Session::read).
-    pub fn peek(&mut self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub fn peek(&mut self, stream: &mut impl Stream, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match self.receive(stream)? {
             Progress::Needs(interest) => Ok(Progress::Needs(interest)),
             Progress::Done(Ready::End) => Ok(Progress::Done(0)),
@@ -165,9 +165,9 @@ impl Session {
     /// [`flush`](Session::flush) sends the rest. Takes none before all that was taken earlier is sent.
     ///
     /// # Errors
-    /// A [`TlsError`] inside an error of kind `InvalidData` if TLS failed before, or if the stream is broken and an alert that came
-    /// before says why. Otherwise what the stream reports. Nothing more can be written.
-    pub fn write(&mut self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    /// `Tls` if TLS failed before, or if the stream is broken and an alert that arrived before says why; otherwise the error of the
+    /// stream. Nothing more can be written.
+    pub fn write(&mut self, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         if let Progress::Needs(interest) = self.flush(stream)? {
             return Ok(Progress::Needs(interest));
         }
@@ -180,7 +180,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`write`](Session::write).
-    pub fn flush(&mut self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
+    pub fn flush(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         match self.state {
             // No byte of the caller's goes out before the handshake is finished, not even into a buffer.
             State::Handshake => return Err(io::ErrorKind::NotConnected.into()),
@@ -243,7 +243,7 @@ impl Session {
     }
 
     /// Goes on until there is something for the reader.
-    fn receive(&mut self, stream: &mut impl Stream) -> io::Result<Progress<Ready>> {
+    fn receive(&mut self, stream: &mut impl Stream) -> Result<Progress<Ready>, StreamError> {
         if self.state == State::Handshake {
             return Err(io::ErrorKind::NotConnected.into());
         }
@@ -259,7 +259,7 @@ impl Session {
             }
             if self.unread.is_empty() {
                 match self.fill(stream)? {
-                    Progress::Done(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, NoCloseNotify)),
+                    Progress::Done(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, NoCloseNotify).into()),
                     Progress::Done(_) => {}
                     Progress::Needs(interest) => return Ok(Progress::Needs(self.also_send(stream, interest))),
                 }
@@ -275,7 +275,7 @@ impl Session {
     }
 
     /// Reads from the stream, when all that was read before is given to rustls.
-    fn fill(&mut self, stream: &mut impl Stream) -> io::Result<Progress<usize>> {
+    fn fill(&mut self, stream: &mut impl Stream) -> Result<Progress<usize>, StreamError> {
         debug_assert!(self.unread.is_empty(), "what was read would be lost");
         if self.ended {
             return Ok(Progress::Done(0));
@@ -312,13 +312,18 @@ impl Session {
     }
 
     /// Sends what TLS has to send.
-    fn send(&mut self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
+    fn send(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         while self.connection.wants_write() {
-            let mut outgoing = Outgoing { stream, needs: None };
+            let mut outgoing = Outgoing { stream, needs: None, failed: None };
             match self.connection.write_tls(&mut outgoing) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(_) => self.unflushed = true,
-                Err(error) => return outgoing.needs.map_or(Err(error), |interest| Ok(Progress::Needs(interest))),
+                Err(error) => {
+                    return match (outgoing.needs, outgoing.failed) {
+                        (Some(interest), _) => Ok(Progress::Needs(interest)),
+                        (None, failed) => Err(failed.unwrap_or(error.into())),
+                    };
+                }
             }
         }
         if mem::take(&mut self.unflushed) {
@@ -330,7 +335,7 @@ impl Session {
     }
 
     /// Sends what TLS has to send, for somebody who wants to send.
-    fn push(&mut self, stream: &mut impl Stream) -> io::Result<Progress<()>> {
+    fn push(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         let error = match self.lost.take() {
             Some(error) => error,
             None => match self.send(stream) {
@@ -395,8 +400,11 @@ impl Session {
         Some(TlsError::new(&self.host, what))
     }
 
-    fn as_tls_error(&self, error: io::Error) -> TlsError {
-        error.downcast().unwrap_or_else(|error| TlsError::new(&self.host, TlsFailure::Transport(error)))
+    fn as_tls_error(&self, error: StreamError) -> TlsError {
+        match error {
+            StreamError::Tls(error) => *error,
+            StreamError::Io(error) => TlsError::new(&self.host, TlsFailure::Transport(error)),
+        }
     }
 }
 
@@ -418,6 +426,8 @@ struct Outgoing<'a, S> {
     stream: &'a mut S,
     /// What it needs, if it did not take anything.
     needs: Option<Interest>,
+    /// How it failed, if it did.
+    failed: Option<StreamError>,
 }
 
 impl<S: Stream> Write for Outgoing<'_, S> {
@@ -426,11 +436,16 @@ impl<S: Stream> Write for Outgoing<'_, S> {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.stream.write(pieces)? {
-            Progress::Done(count) => Ok(count),
-            Progress::Needs(interest) => {
+        match self.stream.write(pieces) {
+            Ok(Progress::Done(count)) => Ok(count),
+            Ok(Progress::Needs(interest)) => {
                 self.needs = Some(interest);
                 Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => {
+                let kind = error.kind();
+                self.failed = Some(error);
+                Err(kind.into())
             }
         }
     }
@@ -441,8 +456,9 @@ impl<S: Stream> Write for Outgoing<'_, S> {
 }
 
 /// The same error once more.
-fn same(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+fn same(error: &StreamError) -> StreamError {
+    let number = if let StreamError::Io(error) = error { error.raw_os_error() } else { None };
+    number.map_or_else(|| error.kind().into(), |number| io::Error::from_raw_os_error(number).into())
 }
 
 /// Whether these are the first bytes of a record (RFC 8446 §5.1).
