@@ -99,10 +99,10 @@ python-types: installed
 python-tests: installed target/debug/dugong-origin
 	DUGONG_ORIGIN="$(CURDIR)/target/debug/dugong-origin" crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python
 
-# With the features that `make unit` has built it with.
+# As `make unit` has built it: an example makes Cargo choose the features that tests need, too.
 .PHONY: target/debug/dugong-origin
 target/debug/dugong-origin:
-	$(CARGO) build --quiet --workspace $(ALL_FEATURES) --bin dugong-origin
+	$(CARGO) build --quiet --workspace $(ALL_FEATURES) --bin dugong-origin --example fetch
 
 # The package is checked and tested as it is installed from a wheel, and the wheel is made from the source distribution.
 installed: setup-python target/wheels/ready

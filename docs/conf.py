@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc_annotation, desc_name, desc_sig_keyword, desc_sig_space, desc_signature, pending_xref
 from sphinx.transforms import SphinxTransform
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ author = 'the Dugong developers'
 copyright = author  # noqa: A001  # the name that Sphinx reads
 version = release = dugong.__version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc']
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx_copybutton']
 exclude_patterns = ['_build']
 suppress_warnings = ['myst.header']  # a page may begin with a second-level heading after an include
 
@@ -41,6 +41,11 @@ html_copy_source = False
 html_show_sphinx = False
 
 myst_heading_anchors = 3
+
+# What is copied has no prompts, and of a block with prompts the output stays behind.
+copybutton_prompt_text = r'\$ |>>> |\.\.\. '
+copybutton_prompt_is_regexp = True
+copybutton_selector = 'div.highlight-python pre, div.highlight-console pre, div.highlight-rust pre, div.highlight-pycon pre'
 
 default_role = 'py:obj'
 highlight_language = 'python'
@@ -58,6 +63,7 @@ def setup(app: Sphinx) -> None:
     app.connect('autodoc-process-docstring', mark_code)
     app.connect('autodoc-process-signature', add_types)
     app.connect('missing-reference', find_method)
+    app.connect('object-description-transform', show_await)
     app.add_transform(LinkNames)
 
 
@@ -79,7 +85,7 @@ def mark_code(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: 
 # How types that only the stub knows are shown.
 SHOWN = {
     r' \| _WrapsSockets': '',
-    r'\bOperation\[': 'Generator[PollNeeded, None, ',
+    r'\bOperation\[(.*)\]': r'\1',  # what await gives; see `show_await`
     r'\bWriteableBuffer\b': 'Buffer',
 }
 
@@ -114,6 +120,14 @@ def add_types(app: Sphinx, what: str, name: str, obj: Any, options: Any, signatu
         return None
     arguments, _, result = SIGNATURES[name].rpartition(' -> ')
     return (arguments, result) if arguments and what == 'method' else (SIGNATURES[name].split(' -> ')[0], None)
+
+
+def show_await(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
+    """Write `await` before the methods whose result is awaited."""
+    for signature in content.parent.findall(desc_signature):
+        name = next(iter(signature.findall(desc_name)), None)
+        if name is not None and name.astext().startswith('co_') and name.astext() != 'co_pipeline':
+            signature.insert(0, desc_annotation('', '', desc_sig_keyword('', 'await'), desc_sig_space()))
 
 
 def find_method(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:

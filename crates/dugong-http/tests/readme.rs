@@ -48,20 +48,18 @@ fn the_example_that_recovers_fetches_them_from_servers_that_close_or_do_not_pipe
 }
 
 fn fetches_a_hundred_documents(example: &str, origin: &Origin) {
-    // The features of this test program, so that cargo builds nothing twice.
-    let features = [
-        (cfg!(feature = "socks"), "socks"),
-        (cfg!(feature = "tracing"), "tracing"),
-        (cfg!(feature = "tokio"), "tokio"),
-        (cfg!(feature = "tower"), "tower"),
-    ];
-    let features: Vec<_> = features.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
-    let run = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--features", &features.join(","), "--example", example, "--"])
-        .arg(format!("http://{}", origin.address()))
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    // The features of `make unit`, and the whole workspace as there, so that cargo builds nothing twice.
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--profile", profile, "--workspace", "--example", example, "--features"])
+        .arg("dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
+        .status()
         .expect("cargo runs");
+    assert!(built.success(), "{example} does not build");
+    // cargo puts this test program into the folder deps, beside the folder of the examples.
+    let program = std::env::current_exe().expect("a path").parent().expect("deps").with_file_name("examples").join(example);
+    let run = Command::new(program).arg(format!("http://{}", origin.address())).output().expect("the example runs");
     let printed = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{example}: {}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(printed.lines().count(), 100, "{example}");

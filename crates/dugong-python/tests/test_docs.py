@@ -1,7 +1,8 @@
 """Runs the Python examples of the documentation: what a page shows is what happens.
 
 The blocks of a page share one namespace and run in order. What they print has to be the ```text block that follows
-them. The names that the pages use lead to an origin of this file, whatever the port. A block below
+them. The names that the pages use lead to an origin of this file, whatever the port, and port 8080 of this machine to
+`dugong.testserver`. A block below
 `<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left out if there is no such module.
 """
 
@@ -32,6 +33,7 @@ import pytest
 import trustme
 
 import dugong
+from dugong import testserver
 
 DOCS = Path(__file__).parents[3] / 'docs'
 PAGES = sorted(path for path in DOCS.rglob('*.md') if '_build' not in path.parts and '```python' in path.read_text())
@@ -316,12 +318,14 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
 
     stored: dict[str, bytes] = {}
-    with Listener(encrypted=False) as plain, Listener(encrypted=True) as encrypted:
+    with Listener(encrypted=False) as plain, Listener(encrypted=True) as encrypted, testserver.Server() as own:
         ports = {80: plain, 443: encrypted, 3128: plain}
 
         def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
             if host.endswith('.invalid'):
                 raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+            if (host, port) in (('localhost', 8080), ('127.0.0.1', 8080)):
+                return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, '', own.server_address)]
             known = host.endswith(('.example.org', '.example.net')) or (host, port) in dugong.DNS_TEST_HOSTNAMES
             assert known, f'{host} is not a name for examples'
             address = ports.get(port, plain).server_address
@@ -332,10 +336,11 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         for listener in plain, encrypted:
             listener.stored = stored
             listener.tls = context
+        for listener in plain, encrypted, own:
             threads.append(threading.Thread(target=listener.serve_forever, kwargs={'poll_interval': 0.05}))
             threads[-1].start()
         yield
-        for listener in plain, encrypted:
+        for listener in plain, encrypted, own:
             listener.shutdown()
         for thread in threads:
             thread.join(10)
