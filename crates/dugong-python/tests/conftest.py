@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 import trustme
-from peers import Serve
+from peers import Local, Serve
 
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
@@ -86,3 +86,10 @@ def serve_tls(
     serve = Serve(server_tls, client_tls)
     yield serve
     serve.finish(failed(request))
+
+
+@pytest.fixture
+def local() -> Iterator[Local]:
+    one = Local()
+    yield one
+    one.close()

@@ -431,6 +431,26 @@ class Serve:
                 server.close()
 
 
+class Local:
+    """A connection and the other end of it, in the same thread."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.conn = dugong.HTTPConnection('127.0.0.1', self.listener.getsockname()[1])
+        self.conn.connect()
+        self.peer, _ = self.listener.accept()
+        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.peer.setblocking(False)
+
+    def close(self) -> None:
+        self.conn.disconnect()
+        self.peer.close()
+        self.listener.close()
+
+    def answer(self, body: bytes) -> None:
+        self.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+
+
 #: Peers in a handshake by the identity of their TLS object.
 _peers: dict[int, Peer] = {}
 

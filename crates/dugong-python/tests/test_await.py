@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import trio
 from loops import Asyncio, Counted, Loop, drive, each_loop
-from peers import LIMIT, Peer, Serve
+from peers import LIMIT, Local, Peer, Serve
 
 import dugong
 from dugong import (
@@ -51,33 +51,6 @@ def echo(peer: Peer) -> None:
         except EOFError:
             return
         peer.answer(f'{got.target} {len(got.body)}'.encode())
-
-
-class Local:
-    """A connection and the other end of it, in the same thread."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.conn = HTTPConnection('127.0.0.1', self.listener.getsockname()[1])
-        self.conn.connect()
-        self.peer, _ = self.listener.accept()
-        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.peer.setblocking(False)
-
-    def close(self) -> None:
-        self.conn.disconnect()
-        self.peer.close()
-        self.listener.close()
-
-    def answer(self, body: bytes) -> None:
-        self.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
-
-
-@pytest.fixture
-def local() -> Iterator[Local]:
-    one = Local()
-    yield one
-    one.close()
 
 
 # The same line everywhere
