@@ -30,6 +30,7 @@ mod state;
 mod target;
 mod task;
 mod wait;
+mod watch;
 mod wire;
 mod write;
 

@@ -17,6 +17,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::errors::{self, state_error};
+use crate::watch;
 use crate::wire::Transport;
 
 /// A half that one thread at a time uses. The lock lets the same thread in again, so that code that is called back gets an error
@@ -190,6 +191,10 @@ impl Link {
         if let Some(transport) = transport
             && self.is_of_this_process()
         {
+            if Arc::strong_count(&transport) > 1 {
+                // Without this, the loop lets go a little later.
+                let _ = watch::stop_watching(py, transport.number());
+            }
             transport.shut_down(py);
             if Arc::strong_count(&transport) > 1 {
                 // It is closed when the others let go; until then the peer must not wait for somebody to read.

@@ -8,14 +8,15 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyType
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
 use crate::errors;
-use crate::need::Need;
+use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task, limit};
 use crate::wait::Patience;
+use crate::watch::{Hold, is_loaded};
 
 /// What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
 ///
@@ -229,13 +230,6 @@ impl Operation {
     }
 }
 
-/// Whether somebody has imported a module.
-fn is_loaded(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
-    static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let modules = MODULES.get_or_try_init(py, || py.import("sys")?.getattr("modules").map(Bound::unbind))?;
-    modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy()
-}
-
 impl Running {
     /// What it needs, as a `PollNeeded`; or its value. If it is awaited, None is for a turn of the event loop.
     fn step(&mut self, py: Python<'_>, awaited: bool) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
@@ -281,13 +275,21 @@ impl Running {
 fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static AWAITED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let class = match is_loaded(py, intern!(py, "asyncio"))? && is_in_task(py)? {
+    let is_in_task = is_loaded(py, intern!(py, "asyncio"))? && is_in_task(py)?;
+    let class = match is_in_task {
         true => AWAITED.import(py, "dugong._asyncio", "Awaited")?,
         false => CLASS.import(py, "dugong", "PollNeeded")?,
     };
     let tuple = py.get_type::<PyTuple>();
     // The constructor of the class would only pack the two.
-    tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), need.mask())))
+    let poll_needed = tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), need.mask())))?;
+    if is_in_task
+        && need.interest.reads()
+        && let Waitable::Transport(transport) = &need.on
+    {
+        poll_needed.setattr(intern!(py, "_hold"), Hold::new(transport))?;
+    }
+    Ok(poll_needed)
 }
 
 /// Whether this is the step of a task of asyncio, which is imported.

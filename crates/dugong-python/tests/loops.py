@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Generator
+from select import POLLIN
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -113,7 +114,15 @@ class Asyncio(Loop):
         loop: Any = asyncio.get_running_loop()
         own = loop._ssock.fileno()
         keys = [key for key in loop._selector.get_map().values() if key.fd != own]
-        return sum(bool(key.data[0]) + bool(key.data[1]) for key in keys)
+        return sum(handle is not None and not is_kept(handle) for key in keys for handle in key.data)
+
+
+def is_kept(handle: Any) -> bool:
+    """Whether the loop watches a connection for reading without a waiter, from one wait to the next."""
+    descriptor = handle._callback.__self__
+    writer = descriptor._writer
+    is_awaited = descriptor._reader or (writer and writer.mask & POLLIN)
+    return handle._callback == descriptor._readable and not is_awaited
 
 
 def void(_: object) -> None:

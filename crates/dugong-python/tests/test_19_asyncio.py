@@ -54,7 +54,7 @@ def run(main: Coroutine[Any, Any, T], expect_reports: int = 0) -> T:
         gc.collect()
         await turns()
         assert watched(loop) == {}
-        assert dict(driver._waiting_on(loop)) == {}
+        assert dict(driver._descriptors_of(loop)) == {}
         return result
 
     result = asyncio.run(outer(), debug=True)
@@ -392,7 +392,7 @@ def test_19_3_a_wait_that_failed_leaves_nothing_behind(pair: Pair) -> None:
             delattr(loop, method)
             assert crt.calls == ['next']
             assert watched(loop) == {}
-            assert dict(driver._waiting_on(loop)) == {}
+            assert dict(driver._descriptors_of(loop)) == {}
             await fut
             assert type(crt.calls[1]) is OSError
 
@@ -722,15 +722,21 @@ def test_19_5_two_ready_at_once_where_one_gives_up_reading(pair: Pair) -> None:
 
 def test_19_5_a_callback_that_comes_too_late_does_nothing(pair: Pair) -> None:
     async def main() -> None:
-        needs = [PollNeeded(pair[0].fileno(), POLLIN) for _ in range(2)]
-        crt = Steps(needs[0])
+        need = PollNeeded(pair[0].fileno(), POLLIN)
+        crt = Steps(need, need)
         fut = future(crt)
         await turns()
-        fut._step(needs[1])
-        assert crt.calls == ['next']
+        waits: list[Any] = [fut._wait]
+        pair[1].send(b'x')
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waits.append(fut._wait)
+        assert crt.calls == ['next', 'next']
+        waits[0].wake()
+        assert crt.calls == ['next', 'next']
         fut.cancel()
-        fut._step(needs[0])
-        assert crt.calls == ['next', 'close']
+        waits[1].wake()
+        assert crt.calls == ['next', 'next', 'close']
 
     run(main())
 

@@ -1,21 +1,34 @@
-"""The drivers for asyncio: of tasks that await an iterator, and of futures that run one.
+"""The asyncio drivers: one for tasks that await an iterator, one for futures that run an iterator.
 
-Both take a step, ask the loop to be called when the descriptor is ready, and let go of the descriptor before the next
-step. So the loop never knows a descriptor that nobody waits for, and a step may close it.
+Both make a step, wait until the loop reports the descriptor as ready, and make the next step. The loop watches an
+established connection for reading from one wait of a task to the next, because adding and removing a reader costs
+three times as much as the rest of a wait. Such a connection keeps its descriptor open until the loop has let go of it.
+All other descriptors are watched only during a wait, so a step may close them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ._polling import POLLIN, POLLOUT, PollNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from contextvars import Context
-    from typing import Self
+    from typing import Protocol, Self
+
+    class Waiter(Protocol):
+        """A task or future that waits for a descriptor."""
+
+        @property
+        def mask(self) -> int:
+            """`POLLIN`, `POLLOUT`, or both."""
+
+        def wake(self) -> None:
+            """End the wait. Does nothing if the wait has ended already."""
+
 
 T = TypeVar('T')
 
@@ -33,8 +46,8 @@ class AioFuture(asyncio.Future[T]):
     `PollNeeded`, `TypeError` is thrown into it.
 
     On each descriptor one future or task at a time may wait for reading, and one for writing; `RuntimeError` is thrown
-    into the iterator of a second one. A wait for both counts as one for writing; it is for writing alone while there is
-    one for reading.
+    into the iterator of a second one. A wait for both counts as one for writing; it is for writing alone while another
+    future or task waits for reading.
 
     `cancel` closes *crt*. The state of a connection is then as if its iterator had been closed.
     """
@@ -45,7 +58,7 @@ class AioFuture(asyncio.Future[T]):
         super().__init__(loop=loop)
         self._crt: Generator[PollNeeded, None, T] | None = crt
         self._stepping = False
-        self._watch: _Watch | None = None
+        self._wait: _Wait | None = None
         self.get_loop().call_soon(self._step)
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -56,19 +69,19 @@ class AioFuture(asyncio.Future[T]):
         return True
 
     def set_result(self, result: T, /) -> None:
-        """End the future with a result from elsewhere; as for *crt*, this is like `cancel`."""
+        """End the future with a result from elsewhere. This closes *crt*, as `cancel` does."""
         super().set_result(result)
         self._abandon()
 
     def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
-        """End the future with an exception from elsewhere; as for *crt*, this is like `cancel`."""
+        """End the future with an exception from elsewhere. This closes *crt*, as `cancel` does."""
         super().set_exception(exception)
         self._abandon()
 
-    def _step(self, ready: PollNeeded | None = None, error: Exception | None = None) -> None:
-        """Resume *crt* until it yields or ends: at the start, when *ready* is fulfilled, or with *error*."""
+    def _step(self, error: Exception | None = None) -> None:
+        """Resume *crt*, or throw *error* into it, and wait for the descriptor that it yields."""
         crt = self._crt
-        if crt is None or ready is not self._need:  # the callback comes too late
+        if crt is None:  # closed by `cancel` before this callback ran
             return
         self._stop_waiting()
         self._stepping = True
@@ -84,14 +97,16 @@ class AioFuture(asyncio.Future[T]):
             del crt, error
         self._stepping = False
 
-        if self.done():  # *crt* itself has cancelled us, and could not be closed while it was running
+        if self.done():  # *crt* has cancelled us, and could not be closed while it was running
             self._close()
             return
         try:
-            self._wait(need)
+            if not isinstance(need, PollNeeded):  # pyright: ignore[reportUnnecessaryIsInstance]  # foreign iterators
+                raise TypeError(f'expected a PollNeeded, but found {need!r}')
+            self._wait = _Wait(self.get_loop(), need, self._step)
         except Exception as exc:
-            # Its traceback shows this frame and nothing of interest.
-            self.get_loop().call_soon(self._step, None, exc.with_traceback(None))
+            # Its traceback shows this frame only.
+            self.get_loop().call_soon(self._step, exc.with_traceback(None))
 
     def _end(self, exc: BaseException) -> None:
         """Pass on how *crt* ended."""
@@ -107,27 +122,13 @@ class AioFuture(asyncio.Future[T]):
         if isinstance(exc, (KeyboardInterrupt, SystemExit)):
             raise exc
 
-    def _wait(self, need: PollNeeded) -> None:
-        """Arrange for a call of `_step` when *need* is fulfilled; or raise what is to be thrown into *crt*.
-
-        Also when the connection's timeout has passed: an iterator that is resumed then raises `ConnectionTimedOut`.
-        """
-        if not isinstance(need, PollNeeded):  # pyright: ignore[reportUnnecessaryIsInstance]  # foreign iterators
-            raise TypeError(f'expected a PollNeeded, but found {need!r}')
-        self._watch = _Watch(self.get_loop(), need, self._step)
-
     def _stop_waiting(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch:
-            watch.stop()
-
-    @property
-    def _need(self) -> PollNeeded | None:
-        """What we wait for."""
-        return self._watch.need if self._watch else None
+        wait, self._wait = self._wait, None
+        if wait:
+            wait.stop()
 
     def _abandon(self) -> None:
-        """We are done, but *crt* is not."""
+        """Stop waiting and close *crt*: the future is done."""
         self._stop_waiting()
         if not self._stepping:
             self._close()
@@ -142,9 +143,32 @@ class AioFuture(asyncio.Future[T]):
                 self._report(exc)
 
     def _report(self, exc: BaseException) -> None:
-        """Tell the loop of an exception that has nowhere else to go."""
+        """Report an exception to the loop, because the future is done and cannot carry it."""
         message = f'exception in {type(self).__name__} after it was done'
         self.get_loop().call_exception_handler({'message': message, 'exception': exc, 'future': self})
+
+
+class _Wait:
+    """One wait of an `AioFuture`, which is resumed by *step* in the present context."""
+
+    __slots__ = ('_context', '_descriptor', '_step', '_timer', 'mask')
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, need: PollNeeded, step: Callable[[], None]) -> None:
+        self.mask = need.mask
+        self._context = copy_context()
+        self._step: Callable[[], None] | None = step
+        self._descriptor, self._timer = _watch(loop, need, self)
+
+    def wake(self) -> None:
+        # No variable refers to the future, because the traceback of its exception refers to this frame.
+        if self._step:
+            self._context.run(self._step)
+
+    def stop(self) -> None:
+        self._step = None
+        if self._timer:
+            self._timer.cancel()
+        self._descriptor.leave(self)
 
 
 def _throw(crt: Generator[PollNeeded, None, T], error: Exception) -> PollNeeded:
@@ -159,16 +183,21 @@ def _throw(crt: Generator[PollNeeded, None, T], error: Exception) -> PollNeeded:
 
 
 class Awaited(PollNeeded):
-    """What an iterator yields in a task of asyncio: for the task, it is a future.
+    """The `PollNeeded` that an iterator yields in a task of asyncio, which takes it for a future.
 
     The loop resumes the task as soon as the descriptor is ready, with no turn of the loop in between.
     """
 
-    # As the task sets it to False, it knows that this can be waited for.
+    # The task sets it to False. Its presence tells the task that it can wait for this.
     _asyncio_future_blocking = True
 
-    _resume: Callable[[], object] | None = None
-    _watch: _Watch | None = None
+    # Set by the extension for an established connection: an object that keeps the descriptor open.
+    _hold: object = None
+
+    _callback: Callable[[Any], object] | None = None
+    _context: Context | None = None
+    _descriptor: _Descriptor | None = None
+    _timer: asyncio.TimerHandle | None = None
     _error: BaseException | None = None
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -176,44 +205,50 @@ class Awaited(PollNeeded):
         return asyncio.get_running_loop()
 
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
-        """Have the task resumed when it is time; the task calls this once."""
-        loop = self.get_loop()
-
-        def resume() -> object:
-            return context.run(callback, self) if context else callback(self)
-
-        self._resume = resume
+        """Call *callback* when the wait is over; the task calls this once."""
+        loop = asyncio.get_running_loop()
+        self._callback = callback
+        self._context = context
         try:
-            self._watch = _Watch(loop, self, self._ready)
+            self._descriptor, self._timer = _watch(loop, self, self, self._hold)
+            self._hold = None  # from here on it is the descriptor's
         except Exception as exc:
-            # Its traceback shows this frame and nothing of interest.
+            # Its traceback shows this frame only.
             self._error = exc.with_traceback(None)
-            loop.call_soon(self._taken())
+            loop.call_soon(self._resume)
 
-    def _ready(self, _: PollNeeded) -> None:
-        watch, self._watch = self._watch, None
-        if watch:  # else the callback comes too late
-            watch.stop()
-            self._taken()()
+    def wake(self) -> None:
+        """Resume the task, unless it has been resumed already."""
+        if self._descriptor:
+            self._stop(self._descriptor)
+            self._resume()
 
-    def _taken(self) -> Callable[[], object]:
-        """Return what resumes the task, which refers to us."""
-        resume, self._resume = self._resume, None
-        assert resume
-        return resume
+    def _stop(self, descriptor: _Descriptor) -> None:
+        self._descriptor = None
+        if self._timer:
+            self._timer.cancel()
+        descriptor.leave(self)
+
+    def _resume(self) -> None:
+        callback, self._callback = self._callback, None  # it refers to the task, which refers to us
+        assert callback
+        if self._context:
+            self._context.run(callback, self)
+        else:
+            callback(self)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Stop waiting, and have the task resumed with `CancelledError`; False if it is about to be resumed anyway."""
-        watch, self._watch = self._watch, None
-        if not watch:
+        descriptor = self._descriptor
+        if not descriptor:
             return False
-        watch.stop()
+        self._stop(descriptor)
         self._error = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
-        watch.loop.call_soon(self._taken())
+        descriptor.loop.call_soon(self._resume)
         return True
 
     def result(self) -> None:
-        """Raise what is to be thrown into the task, if anything is."""
+        """Raise the error to be thrown into the task, if any."""
         error, self._error = self._error, None
         try:
             if error:
@@ -222,99 +257,181 @@ class Awaited(PollNeeded):
             del error  # its traceback refers to this frame
 
 
-class _Watch:
-    """Somebody waits for *need*: the loop calls *wake* with it when it is fulfilled, or when its time has passed.
+class _Descriptor:
+    """A descriptor in one loop: the waiters, and the events that the loop watches it for.
 
-    *wake* has to call `stop`, and it may be called once more after that. Whoever waits on the same descriptor for the
-    same gets a `RuntimeError`, see `AioFuture`.
+    `_hold` is set for an established connection. The loop then goes on watching for reading after a wait, until the
+    first event without a waiter: watching on would call us in each turn of the loop. The loop owns us by its
+    callbacks. So a loop that is closed or dropped lets go of the connection.
     """
 
-    __slots__ = ('__weakref__', '_timer', '_wake', '_watched', 'loop', 'need')
+    __slots__ = ('__weakref__', '_hold', '_reader', '_watched', '_writer', 'fd', 'loop')
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, need: PollNeeded, wake: Callable[[PollNeeded], None]) -> None:
-        fd, mask = need
-        role = mask & POLLOUT or mask & POLLIN
-        if not role:
-            raise ValueError(f'cannot wait for anything but POLLIN and POLLOUT: {need!r}')
-        waiting = _waiting_on(loop)
-        if (fd, role) in waiting:
-            doing = 'writing' if role == POLLOUT else 'reading'
-            raise RuntimeError(f'another task or future waits for {doing} on file descriptor {fd}')
-
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         self.loop = loop
-        self.need = need
-        self._wake: Callable[[PollNeeded], None] | None = wake
-        self._timer: asyncio.TimerHandle | None = None
-        self._watched = 0  # for which of POLLIN and POLLOUT the loop has a callback of ours
-        waiting[fd, role] = self
+        self.fd = fd
+        self._hold: object = None
+        self._reader: Waiter | None = None
+        self._writer: Waiter | None = None
+        self._watched = 0
+
+    def enter(self, waiter: Waiter, mask: int, hold: object) -> None:
+        """Wake *waiter* at the next event of *mask*. It has to call `leave` then."""
+        if self._writer if mask & POLLOUT else self._reader:
+            doing = 'writing' if mask & POLLOUT else 'reading'
+            raise RuntimeError(f'another task or future waits for {doing} on file descriptor {self.fd}')
+        if mask & POLLOUT:
+            self._writer = waiter
+        else:
+            self._reader = waiter
         try:
-            if role == POLLIN and (writer := waiting.get((fd, POLLOUT))):
-                writer._unwatch(POLLIN)
-            self._watch(role)
-            if mask & POLLIN and (fd, POLLIN) not in waiting:
-                self._watch(POLLIN)
-            limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
-            if limit:
-                self._timer = loop.call_later(limit, wake, need)
+            if hold:
+                self._hold = hold
+            else:
+                # An event may be on its way for an earlier wait, but a future is resumed for its own events only.
+                self._hold = None
+                if self._watched & mask & POLLIN and not (mask & POLLOUT and self._reader):
+                    self._remove(POLLIN)
+            if missing := mask & ~self._watched:
+                self._add(missing)
         except BaseException:
-            self.stop()
+            self.leave(waiter)
             raise
 
-    def stop(self) -> None:
-        """Make the loop forget us. If we were the reader, a writer that waits for both gets its interest back."""
-        if self._wake is None:
+    def leave(self, waiter: Waiter) -> None:
+        """End the wait of *waiter*."""
+        if waiter is self._writer:
+            self._writer = None
+            self._remove(POLLOUT)
+            if self._reader:
+                return
+        elif waiter is self._reader:
+            self._reader = None
+        else:
             return
-        self._wake = None
-        if self._timer:
-            self._timer.cancel()
-        self._unwatch(POLLIN)
-        self._unwatch(POLLOUT)
-        waiting = _waiting_on(self.loop)
-        fd, mask = self.need
+        if not self._hold:
+            self._remove(POLLIN)
+            if self._writer and self._writer.mask & POLLIN:
+                try:
+                    self._add(POLLIN)
+                except OSError:
+                    self._wake_all()
+        if not self._watched:
+            self._forget_if_idle()
+
+    def release(self) -> None:
+        """Stop watching a connection that is about to be closed, unless a waiter has to be told."""
+        if not (self._reader or self._writer):
+            self._remove(POLLIN)
+            self._forget_if_idle()
+
+    def _readable(self) -> None:
+        waiter = self._reader
+        if not waiter and self._writer and self._writer.mask & POLLIN:
+            waiter = self._writer
+        if waiter:
+            waiter.wake()
+        else:
+            self._remove(POLLIN)
+            self._forget_if_idle()
+
+    def _writable(self) -> None:
+        if self._writer:
+            self._writer.wake()
+
+    def _add(self, mask: int) -> None:
+        # The callbacks stay for long, and must not keep the variables of the present task alive.
+        context = Context()
+        if mask & POLLIN:
+            context.run(self.loop.add_reader, self.fd, self._readable)
+            self._watched |= POLLIN
         if mask & POLLOUT:
-            waiting.pop((fd, POLLOUT), None)
-            return
-        waiting.pop((fd, POLLIN), None)
-        writer = waiting.get((fd, POLLOUT))
-        if writer and writer.need.mask & POLLIN:
-            try:
-                writer._watch(POLLIN)
-            except OSError:
-                self._wake_others()
+            context.run(self.loop.add_writer, self.fd, self._writable)
+            self._watched |= POLLOUT
 
-    def _watch(self, bit: int) -> None:
-        assert self._wake
-        (self.loop.add_writer if bit == POLLOUT else self.loop.add_reader)(self.need.fd, self._wake, self.need)
-        self._watched |= bit
-
-    def _unwatch(self, bit: int) -> None:
+    def _remove(self, bit: int) -> None:
         if not self._watched & bit:
             return
         self._watched &= ~bit
         if self.loop.is_closed():
             return
         try:
-            (self.loop.remove_writer if bit == POLLOUT else self.loop.remove_reader)(self.need.fd)
+            (self.loop.remove_writer if bit == POLLOUT else self.loop.remove_reader)(self.fd)
         except OSError:
-            self._wake_others()
+            self._wake_all()
 
-    def _wake_others(self) -> None:
-        """The descriptor was closed behind our back, and the loop has forgotten whoever waits: let them find out."""
-        for bit in POLLIN, POLLOUT:
-            other = _waiting_on(self.loop).get((self.need.fd, bit))
-            if other and other._wake:
-                self.loop.call_soon(other._wake, other.need)
+    def _wake_all(self) -> None:
+        """Wake all waiters: the descriptor was closed during a wait, and the loop has forgotten it."""
+        self._watched = 0
+        for waiter in self._reader, self._writer:
+            if waiter:
+                self.loop.call_soon(waiter.wake)
+
+    def _forget_if_idle(self) -> None:
+        if self._watched or self._reader or self._writer:
+            return
+        self._hold = None
+        table = _descriptors_of(self.loop)
+        found = table.get(self.fd)
+        if found and found() is self:
+            del table[self.fd]
 
 
-_Waiting = WeakValueDictionary[tuple[int, int], _Watch]
+# The descriptors of each loop by their numbers. The loop keeps them alive.
+_Table = dict[int, ref[_Descriptor]]
+_tables: WeakKeyDictionary[asyncio.AbstractEventLoop, _Table] = WeakKeyDictionary()
 
-# For each loop, by descriptor and POLLIN or POLLOUT: who waits. They are kept alive by the callbacks that the loop
-# has; when a loop is closed and dropped, they go, too.
-_waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
+# The loop that was used last and its table. Most programs have a single loop.
+_latest: tuple[Callable[[], asyncio.AbstractEventLoop | None], _Table] = (lambda: None, {})
 
 
-def _waiting_on(loop: asyncio.AbstractEventLoop) -> _Waiting:
+def _descriptors_of(loop: asyncio.AbstractEventLoop) -> _Table:
+    global _latest
+    known, table = _latest
+    if known() is not loop:
+        table = _tables.setdefault(loop, {})
+        _latest = ref(loop), table
+    return table
+
+
+def _watch(
+    loop: asyncio.AbstractEventLoop, need: PollNeeded, waiter: Waiter, hold: object = None
+) -> tuple[_Descriptor, asyncio.TimerHandle | None]:
+    """Wake *waiter* when *need* is fulfilled or its time has passed. Returns the descriptor to `leave` and the timer.
+
+    An iterator that is resumed after the timeout of its connection raises `ConnectionTimedOut`.
+    """
+    fd, mask = need
+    if not mask & (POLLIN | POLLOUT):
+        raise ValueError(f'cannot wait for anything but POLLIN and POLLOUT: {need!r}')
+    table = _descriptors_of(loop)
+    found = table.get(fd)
+    descriptor = found() if found else None
+    if descriptor is None:
+        descriptor = _Descriptor(loop, fd)
+        table[fd] = ref(descriptor)
+    descriptor.enter(waiter, mask, hold)
+    limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
+    if not limit:
+        return descriptor, None
     try:
-        return _waiting[loop]
-    except KeyError:
-        return _waiting.setdefault(loop, WeakValueDictionary())
+        return descriptor, loop.call_later(limit, waiter.wake)
+    except BaseException:
+        descriptor.leave(waiter)
+        raise
+
+
+def release(fd: int) -> None:
+    """Stop watching the descriptor of a connection that is about to be closed.
+
+    A loop that runs in another thread is left alone: it sees that the connection was shut down, and stops then.
+    """
+    running = asyncio._get_running_loop()
+    for known in _tables.keyrefs():
+        loop = known()
+        if loop is None or (loop is not running and loop.is_running()):
+            continue
+        found = _tables.get(loop, {}).get(fd)
+        descriptor = found() if found else None
+        if descriptor:
+            descriptor.release()
