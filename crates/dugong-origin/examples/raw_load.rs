@@ -1,4 +1,4 @@
-//! How fast the origin is, asked by a client that does nothing but count bytes: an upper bound for every other client.
+//! Measures the origin with a client that only counts bytes: an upper bound for every other client.
 //!
 //! `cargo run --release -p dugong-origin --example raw_load -- [DEPTH] [SECONDS]`
 
@@ -14,7 +14,7 @@ fn main() -> io::Result<()> {
     let time = Duration::from_secs(arguments.next().unwrap_or(2) as u64);
     let origin = Origin::start(Config::default())?;
     small(&origin, depth, &["/small"], time)?;
-    // No two neighbours are alike, so that the origin reads each head by all its rules.
+    // Neighbours differ, so the origin must parse each head completely.
     small(&origin, depth, &["/small?1", "/small?2"], time)?;
     for target in ["/bytes/4000000000", "/chunked/2000000000"] {
         download(&origin, target)?;
@@ -23,14 +23,14 @@ fn main() -> io::Result<()> {
     upload(&origin, "/", 1_000_000_000)
 }
 
-/// Keeps `depth` requests outstanding: for each answer that is complete, a new request. The targets have one length, and
-/// are asked for in turn.
+/// Keeps `depth` requests outstanding: sends a new request for each complete answer. The targets have the same length, and
+/// take turns.
 fn small(origin: &Origin, depth: usize, targets: &[&str], time: Duration) -> io::Result<()> {
     let mut client = connect(origin)?;
     let requests: Vec<String> =
         targets.iter().map(|target| format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")).collect();
     let length = requests[0].len();
-    // Long enough to start at any of the targets.
+    // Long enough to start at any target.
     let requests = requests.concat().repeat(depth + 1);
     let mut buffer = vec![0; 256 * 1024];
     let (started, mut sent, mut bytes) = (Instant::now(), 0, 0);
@@ -88,5 +88,5 @@ fn report(what: &str, bytes: usize, started: Instant) {
     println!("{what}: {:.2} GB/s", bytes as f64 / started.elapsed().as_secs_f64() / 1e9);
 }
 
-/// Bytes of an answer to `/small`, head and content.
+/// The bytes of an answer to `/small`, head and content.
 const ANSWER: usize = 189 + 120;

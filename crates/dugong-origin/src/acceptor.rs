@@ -1,7 +1,7 @@
-//! The listening socket, the threads behind it, and how all of them are told to end.
+//! The listening socket, the threads of its connections, and their end.
 //!
-//! One half of a socket pair is the switch: whoever waits on a connection polls the other half too, and dropping the switch makes
-//! it readable for everybody at once. No thread waits for anything without it.
+//! One half of a socket pair is the switch. Every thread that waits polls the other half, too, so dropping the switch wakes all
+//! threads at once.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-/// Accepts connections on a thread of its own and gives each a thread, until dropped.
+/// Accepts connections in a thread, and starts a thread for each, until dropped.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     address: SocketAddr,
@@ -24,7 +24,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Serves the `k`-th connection by `serve(k, stream, stop)`; the stream is non-blocking and sends without delay.
+    /// Serves the `k`-th connection with `serve(k, stream, stop)`. The stream is non-blocking and sends without delay.
     pub(crate) fn start(
         listen: SocketAddr,
         kernel_buffers: Option<usize>,
@@ -33,7 +33,7 @@ impl Acceptor {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         if let Some(bytes) = kernel_buffers {
-            // Accepted connections inherit both.
+            // Accepted connections inherit both sizes.
             sockopt::set_socket_send_buffer_size(&listener, bytes)?;
             sockopt::set_socket_recv_buffer_size(&listener, bytes)?;
         }
@@ -53,7 +53,7 @@ impl Acceptor {
     pub(crate) fn stop(&mut self) {
         self.switch = None;
         if let Some(thread) = self.thread.take() {
-            // A handler's panic has printed itself; dropping must not panic again.
+            // A panic of a handler has printed its message, and dropping must not panic.
             let _ = thread.join();
         }
     }
@@ -65,11 +65,11 @@ impl Drop for Acceptor {
     }
 }
 
-/// What every waiting thread also waits for.
+/// The signal to end, which every waiting thread polls.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(Arc<UnixStream>);
 
-/// Why a wait ended.
+/// The end of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// The descriptor has these events.
@@ -79,8 +79,8 @@ pub(crate) enum Woken {
 }
 
 impl Stop {
-    /// Waits until `fd` has one of `events` (or an error), until `until`, or until the server stops. Without `events` the
-    /// descriptor is left out: a hang-up that nobody acts on would end each wait at once.
+    /// Waits until `fd` has one of `events` (or an error), until `until`, or until the server stops. With no `events` it does not
+    /// poll the descriptor: after a hang-up, each wait would end at once.
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags, until: Option<Instant>) -> io::Result<Woken> {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN), PollFd::from_borrowed_fd(fd, events)];
         let polled = if events.is_empty() { 1 } else { 2 };
@@ -115,7 +115,7 @@ fn accept(listener: &TcpListener, stop: &Stop, serve: Arc<Serve>) {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => {
-                // Out of descriptors, most likely: it passes when connections end, and poll would return at once until then.
+                // Probably no descriptors are left. Until connections end, poll would return at once.
                 let _ = stop.wait(listener.as_fd(), PollFlags::empty(), Some(Instant::now() + Duration::from_millis(10)));
                 continue;
             }
@@ -137,5 +137,5 @@ fn accept(listener: &TcpListener, stop: &Stop, serve: Arc<Serve>) {
     }
 }
 
-/// Enough for a connection's loop in a debug build; thousands of connections must fit.
+/// Enough for a connection's loop in a debug build, and small enough for thousands of connections.
 const STACK: usize = 512 * 1024;

@@ -1,4 +1,4 @@
-//! One answer: its head, and content that is made while it is sent.
+//! One answer: its head, and its content, which is generated while it is sent.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -11,12 +11,12 @@ use crate::digest;
 use crate::request::Refusal;
 use crate::small;
 
-/// An answer that waits to be sent: a few words, however long its content is.
+/// A queued answer. It is small, however long its content is.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) is_http10: bool,
-    /// A 103 (Early Hints) goes before it.
+    /// A 103 (Early Hints) precedes it.
     pub(crate) hint: bool,
     pub(crate) content: Content,
     pub(crate) framing: Framing,
@@ -25,11 +25,11 @@ pub(crate) struct Answer {
     pub(crate) head_only: bool,
     /// The value of its `Connection` field.
     pub(crate) connection: Option<&'static str>,
-    /// The connection ends after it, whether it says so or not.
+    /// The connection ends after it, announced or not.
     pub(crate) closes: bool,
 }
 
-/// What an answer carries.
+/// The content of an answer.
 #[derive(Debug)]
 pub(crate) enum Content {
     Bytes { bytes: Vec<u8>, media_type: &'static str },
@@ -37,7 +37,7 @@ pub(crate) enum Content {
     Generated { length: u64, seed: u64 },
 }
 
-/// How the content's end is told to the client.
+/// The framing that shows the client the end of the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length,
@@ -48,7 +48,7 @@ pub(crate) enum Framing {
 /// The form of chunked content (RFC 9112 §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunking {
-    /// Bytes of each chunk but the last.
+    /// The bytes of each chunk but the last.
     pub(crate) size: u64,
     pub(crate) extension: bool,
     pub(crate) trailers: bool,
@@ -65,7 +65,7 @@ impl Content {
 }
 
 impl Answer {
-    /// 200, with a length.
+    /// A 200 with a length.
     pub(crate) fn new(content: Content) -> Self {
         Self {
             status: 200,
@@ -85,12 +85,12 @@ impl Answer {
         Self { status, ..Self::new(Content::text(format!("{line}\n").into_bytes())) }
     }
 
-    /// `/small` where the canned bytes do not fit.
+    /// The answer of `/small` for requests that the prepared bytes do not fit.
     pub(crate) fn small() -> Self {
         Self::new(Content::text(small::CONTENT.to_vec()))
     }
 
-    /// Becomes the refusal of a bad query; what was decided about the connection stays.
+    /// Turns into the refusal of a bad query, and keeps the decision about the connection.
     pub(crate) fn replace(&mut self, refusal: Refusal) {
         self.status = refusal.status;
         self.content = Content::text(format!("{}\n", refusal.reason).into_bytes());
@@ -98,13 +98,13 @@ impl Answer {
         self.digest = false;
     }
 
-    /// The connection ends after this answer, and the answer says so.
+    /// Announces that the connection ends after this answer.
     pub(crate) fn say_close(&mut self) {
         self.connection = Some("close");
         self.closes = true;
     }
 
-    /// Writes the head to `out`; what comes after it is the returned body's work.
+    /// Writes the head to `out`, and returns the body, which writes the rest.
     pub(crate) fn start(self, out: &mut Buffer) -> Option<Body> {
         let (length, source, media_type) = match self.content {
             Content::Bytes { bytes, media_type } => (bytes.len() as u64, Source::Bytes(bytes), media_type),
@@ -151,7 +151,7 @@ impl Answer {
     }
 }
 
-/// Content on its way out.
+/// Content that is being sent.
 #[derive(Debug)]
 pub(crate) struct Body {
     source: Source,
@@ -162,9 +162,9 @@ pub(crate) struct Body {
 
 #[derive(Debug)]
 enum Part {
-    /// No framing of its own.
+    /// The content as it is.
     Plain,
-    /// Inside chunked content: `left` bytes of the current chunk are still to come.
+    /// In chunked content, with `left` bytes of the current chunk still to be written.
     Chunk { left: u64, chunking: Chunking, checksum: Option<Sha256> },
 }
 
@@ -177,7 +177,7 @@ impl Body {
         Self { source, length, offset: 0, part }
     }
 
-    /// Writes on until `out` holds about `high_water` bytes; true when all is written.
+    /// Writes until `out` holds about `high_water` bytes. Returns true when all is written.
     pub(crate) fn fill(&mut self, out: &mut Buffer, high_water: usize) -> bool {
         while out.len() < high_water {
             let left = self.length - self.offset;
@@ -226,7 +226,7 @@ enum Source {
 }
 
 impl Source {
-    /// Appends `count` bytes from `offset` on to `out` and returns them.
+    /// Appends `count` bytes from `offset` on to `out`, and returns them.
     fn write<'a>(&self, offset: u64, count: usize, out: &'a mut Buffer) -> &'a [u8] {
         let space = &mut out.spare(count)[..count];
         match self {
@@ -280,5 +280,5 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Bytes made at a time: small enough for the cache.
+/// The bytes generated at a time, few enough for the cache.
 const PIECE: usize = 64 * 1024;

@@ -1,6 +1,6 @@
-//! A byte queue in one piece of memory, for what has been read and for what is to be written.
+//! A byte queue in one piece of memory, for received bytes and for bytes to send.
 
-/// Bytes go in behind and out in front. The memory is never given back, and never zeroed twice.
+/// Appends bytes at the end and removes them at the front. It never returns memory, and never zeroes it twice.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -21,12 +21,12 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// What is in the buffer, oldest byte first.
+    /// The bytes in the buffer, oldest first.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// Forgets the `count` oldest bytes.
+    /// Removes the `count` oldest bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         assert!(self.start <= self.end, "nobody consumes more than unread() showed");
@@ -35,7 +35,7 @@ impl Buffer {
         }
     }
 
-    /// All free space behind the newest byte, at least `least` bytes; `commit` says how much of it was filled.
+    /// Returns all free space after the newest byte, at least `least` bytes. Call `commit` after filling some of it.
     pub(crate) fn spare(&mut self, least: usize) -> &mut [u8] {
         if self.bytes.len() - self.end < least {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -47,7 +47,7 @@ impl Buffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Takes in the first `count` bytes of what `spare` returned.
+    /// Appends the first `count` bytes of the space that `spare` returned.
     pub(crate) fn commit(&mut self, count: usize) {
         self.end += count;
         assert!(self.end <= self.bytes.len(), "nobody commits more than spare() offered");

@@ -1,4 +1,4 @@
-//! A server that does one harm to each connection, for tests of what a client says of its requests.
+//! A server that does one harm to each connection, to test what a client reports about its requests.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,12 +13,12 @@ use fastrand::Rng;
 use memchr::memmem;
 use rustix::net::sockopt::set_socket_linger;
 
-/// Answers requests right up to some point, at which it does harm: one kind for each connection, chosen by a seed.
+/// Answers requests correctly up to some point, and then does harm: one kind for each connection, chosen by a seed.
 ///
-/// A client can notice each harm. In particular, an answer that no request asked for comes only behind the answer to a target that
-/// ends in `?last`, and in one write with it: a client sends nothing behind such a request until it has received some of that
-/// write. The answers to targets that end in `?hold` belong to the same write. All that a connection receives is kept, so that a
-/// test can tell what was sent.
+/// A client can notice each harm. In particular, an unrequested answer comes only after the answer to a target that ends in `?last`,
+/// and in one write with it. After such a request a client must send nothing until it has received some of that write. The answers
+/// to targets that end in `?hold` belong to the same write. The server keeps all bytes that each connection receives, so that a
+/// test can look at them.
 #[derive(Debug)]
 pub struct Chaos {
     address: SocketAddr,
@@ -26,19 +26,19 @@ pub struct Chaos {
     acceptor: JoinHandle<Vec<Vec<u8>>>,
 }
 
-/// What happens to a connection.
+/// The harm done to a connection.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
     None,
-    /// FIN after so many bytes of answers.
+    /// FIN after this many bytes of answers.
     Fin(usize),
-    /// RST after so many bytes of answers.
+    /// RST after this many bytes of answers.
     Reset(usize),
-    /// These bytes behind the answer of this number, or a later one, when all requests that have come are answered.
+    /// These bytes after the answer of this number or a later one, when all requests received so far are answered.
     Behind(usize, &'static [u8]),
-    /// These bytes in place of the answer of this number, and then FIN.
+    /// These bytes instead of the answer of this number, and then FIN.
     Instead(usize, &'static [u8]),
-    /// The connection ends with the answer of this number, which says so; or not; or by a reset with requests unread.
+    /// The end after the answer of this number: announced, unannounced, or by a reset with requests unread.
     CloseAfter(usize, Close),
 }
 
@@ -69,7 +69,7 @@ const INSTEAD: [&[u8]; 6] = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nhello",
 ];
 
-/// Whether bytes could be taken for an answer to the next request.
+/// Tells if a client could take these bytes for an answer to the next request.
 fn is_answer(bytes: &[u8]) -> bool {
     bytes.len() > 20
 }
@@ -89,12 +89,12 @@ impl Harm {
 }
 
 impl Chaos {
-    /// Starts a server on a port of the loopback interface; `seed` decides what harm is done to each of its connections. If a
-    /// `directory` is given, what a connection has received is written to a file in it when the connection ends; its name is the
-    /// number of the connection, counted from 0.
+    /// Starts a server on a port of the loopback interface. `seed` chooses the harm done to each connection. If you pass a
+    /// `directory`, the server writes the bytes that a connection has received to a file in it when the connection ends. The name
+    /// of the file is the number of the connection, counted from 0.
     ///
     /// # Errors
-    /// If the system has no port.
+    /// The system has no port left.
     pub fn start(seed: u64, directory: Option<PathBuf>) -> io::Result<Chaos> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -121,13 +121,13 @@ impl Chaos {
         Ok(Chaos { address, stop, acceptor })
     }
 
-    /// Where it listens.
+    /// The address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until the connections have ended, and returns what each of them has received. The client has to close them first.
+    /// Waits until the connections have ended, and returns the bytes that each has received. The client must close them first.
     #[must_use]
     pub fn finish(self) -> Vec<Vec<u8>> {
         self.stop.store(true, Ordering::Release);
@@ -135,7 +135,7 @@ impl Chaos {
         self.acceptor.join().unwrap_or_default()
     }
 
-    /// The content of the answer to a request for `target`, which ends in digits: a different one for each target.
+    /// The content of the answer for `target`, which ends in digits. Each target has different content.
     #[must_use]
     pub fn content(target: &str) -> Vec<u8> {
         let digits = target.bytes().rev().take_while(u8::is_ascii_digit).count();
@@ -144,7 +144,7 @@ impl Chaos {
     }
 }
 
-/// Written aside and renamed, so that nobody reads half of it.
+/// Renames a complete file, so that readers never see half of it.
 fn keep(directory: &Path, number: usize, received: &[u8]) {
     let aside = directory.join(format!("{number}.new"));
     if let Err(error) = fs::write(&aside, received).and_then(|()| fs::rename(&aside, directory.join(number.to_string()))) {
@@ -152,29 +152,29 @@ fn keep(directory: &Path, number: usize, received: &[u8]) {
     }
 }
 
-/// One connection, and how far it has come.
+/// The state of one connection.
 struct Connection {
     stream: TcpStream,
     rng: Rng,
     harm: Harm,
     received: Vec<u8>,
-    /// How much of it was parsed.
+    /// The number of bytes parsed.
     parsed: usize,
     answered: usize,
-    /// What the client said in the last request that was answered.
+    /// The next step of the client, from the last answered request.
     waits: Waits,
-    /// Answers that were not written yet.
+    /// Answers still to be written.
     out: Vec<u8>,
     sent: usize,
 }
 
-/// What a client waits for after a request.
+/// The next step of a client after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     Nothing,
-    /// It sends more before it wants an answer.
+    /// It sends more before it needs an answer.
     Hold,
-    /// It sends nothing until it is answered.
+    /// It sends nothing until it gets the answer.
     Last,
 }
 
@@ -205,15 +205,15 @@ impl Connection {
         }
     }
 
-    /// Answers until there is nothing left to do; the result is all that was received, up to the client's end.
+    /// Answers until the connection ends, and returns all bytes received, up to the client's end.
     fn serve(mut self) -> Vec<u8> {
         let _ = self.stream.set_read_timeout(Some(PATIENCE)).and_then(|()| self.stream.set_nodelay(true));
         let mut buffer = vec![0; 64 * 1024];
-        // An error of the client's is an end like any other here.
+        // An error means that the client has ended the connection.
         while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
             self.received.extend_from_slice(&buffer[..count]);
             if !self.answer().unwrap_or(false) {
-                // What the client has sent until now and still sends counts as well.
+                // Keep what the client has sent so far and still sends.
                 while let Ok(count @ 1..) = self.stream.read(&mut buffer) {
                     self.received.extend_from_slice(&buffer[..count]);
                 }
@@ -223,7 +223,7 @@ impl Connection {
         self.received
     }
 
-    /// Answers all requests that have come; false if the connection has ended with that.
+    /// Answers all requests received so far. Returns false if that ended the connection.
     fn answer(&mut self) -> io::Result<bool> {
         while let Some((method, target)) = self.next_request() {
             self.answered += 1;
@@ -258,7 +258,7 @@ impl Connection {
         Ok(true)
     }
 
-    /// Whether a client can tell that these bytes are no answer. A request of which a part has come has left, so that it cannot.
+    /// Tells if a client can know that these bytes are no answer. It cannot once it has begun to send the next request.
     fn may_follow(&self, bytes: &[u8]) -> bool {
         self.parsed == self.received.len() && (self.waits == Waits::Last || !is_answer(bytes))
     }
@@ -270,20 +270,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what is left, and ends the direction to the client; or the whole connection by a reset: then nothing more is received.
+    /// Writes the remaining answers, and ends the direction to the client; or resets the connection, and receives no more.
     fn end(&mut self, resets: bool) -> io::Result<bool> {
         self.write()?;
         if !resets {
             self.stream.shutdown(Shutdown::Write)?;
             return Ok(false);
         }
-        // What the client has sent and this has not read is lost, as it is where real servers reset.
+        // Unread requests are lost, as they are when real servers reset.
         set_socket_linger(&self.stream, Some(Duration::ZERO))?;
         rustix::net::connect_unspec(&self.stream)?;
         Ok(false)
     }
 
-    /// Method and target of the next request that has come as a whole.
+    /// Returns method and target of the next complete request.
     fn next_request(&mut self) -> Option<(String, String)> {
         let rest = &self.received[self.parsed..];
         let end = memmem::find(rest, b"\r\n\r\n")? + 4;
@@ -322,5 +322,5 @@ impl Connection {
     }
 }
 
-/// No client is silent for so long, unless it hangs.
+/// A client that is silent for this long hangs.
 const PATIENCE: Duration = Duration::from_secs(20);

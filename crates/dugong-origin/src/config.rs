@@ -1,38 +1,38 @@
-//! What a caller sets, and what a caller may read back.
+//! The configuration of an origin, and its counts.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How an [`Origin`](crate::Origin) behaves on every connection; the URL of a request decides about its own answer.
+/// The behaviour of an [`Origin`](crate::Origin) on every connection. The URL of each request chooses its answer.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen. Default: `127.0.0.1`, on a port that the system chooses.
+    /// The address to listen on. Default: `127.0.0.1` with a port that the system chooses.
     pub listen: SocketAddr,
-    /// How long after a request's arrival its answer is due, unless its query has `delay=MS`. Default: zero.
+    /// The time between a request and its answer, unless the query has `delay=MS`. Default: zero.
     pub delay: Duration,
     /// Read nothing while any answer is queued or unsent, not even within `high_water`. Default: off.
     pub lockstep: bool,
-    /// Unsent bytes at which reading stops; it goes on when all of them are sent. At least 4 KiB. Default: 256 KiB.
+    /// The number of unsent bytes at which reading stops until all are sent. At least 4 KiB. Default: 256 KiB.
     pub high_water: usize,
-    /// Answers that may wait for their time; reading stops at this number. At least one. Default: 10,000.
+    /// The number of answers waiting for their time at which reading stops. At least one. Default: 10,000.
     pub read_ahead: usize,
     /// Close each connection after this many final responses. Default: never.
     pub close_after: Option<usize>,
     /// With `close_after`: the last response does not say `Connection: close`. Default: off.
     pub close_silently: bool,
-    /// With `close_after`: the connection is reset (RST) after the last response, as systems do where a server closes with requests
+    /// With `close_after`: reset the connection (RST) after the last response, as systems do when a server closes with requests
     /// unread. Default: off.
     pub close_with_reset: bool,
-    /// What happens when a request comes before the one ahead of it is answered. Requests with content are not counted. Default:
-    /// they are answered.
+    /// The reaction to a request that comes before the previous one is answered. Requests with content do not count. Default:
+    /// answer it.
     pub when_pipelined: WhenPipelined,
-    /// How long a closed connection goes on discarding what the client sends, so that the system does not reset it and take
-    /// the answers with it. Default: 3 s.
+    /// How long to discard data from the client after closing. Otherwise the system would reset the connection, and answers could
+    /// be lost. Default: 3 s.
     pub linger: Duration,
-    /// Bytes for the system's send and receive buffers of each connection, to make a peer block sooner. Default: the system's
-    /// choice. Linux doubles the number. Less than a segment (64 KiB on the loopback interface) is slow: TCP waits for its
-    /// timers before it fills so small a window.
+    /// The size of the system's send and receive buffers of each connection in bytes; small buffers make a peer block sooner. Linux
+    /// doubles the number. Less than a segment (64 KiB on the loopback interface) is slow: TCP waits for its timers before it fills
+    /// such a small window. Default: the system's choice.
     pub kernel_buffers: Option<usize>,
 }
 
@@ -54,26 +54,26 @@ impl Default for Config {
     }
 }
 
-/// What becomes of requests that come together.
+/// The reaction to requests that come together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenPipelined {
-    /// They are answered in order.
+    /// Answer them in order.
     #[default]
     Answer,
-    /// The connection is closed, and none that is unanswered gets an answer: `Bun.serve`, `php -S`.
+    /// Close the connection without answering the unanswered ones, as `Bun.serve` and `php -S` do.
     Close,
-    /// The first is answered, then nothing more is read or sent until the client closes: cpp-httplib.
+    /// Answer the first, then neither read nor send until the client closes, as cpp-httplib does.
     Stall,
-    /// Nothing more is read or sent until the client closes: proxy.py.
+    /// Neither read nor send until the client closes, as proxy.py does.
     Silence,
 }
 
-/// What an [`Origin`](crate::Origin) has seen so far.
+/// The counts of an [`Origin`](crate::Origin).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Connections accepted.
     pub connections: u64,
-    /// Connections that are still open.
+    /// Connections still open.
     pub open: u64,
     /// Complete and well-formed request heads.
     pub requests: u64,

@@ -1,7 +1,7 @@
 //! The loop of one connection: take requests, fill the outbox, send, wait.
 //!
-//! Answers stand in a queue, each with the time it is due, so a delay of one is not added to that of the next. Reading stops when
-//! the outbox is full and goes on when it is empty: memory stays bounded, and a client that never reads is felt as such.
+//! Each answer in the queue has the time when it is due, so delays do not add up. Reading stops when the outbox is full, and
+//! continues when it is empty. So memory stays bounded, and a client that never reads blocks.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
@@ -24,7 +24,7 @@ use crate::request::{self, Refusal};
 use crate::route::{self, Plan};
 use crate::upload::Upload;
 
-/// One client and everything about it.
+/// A client and the state of its connection.
 pub(crate) struct Connection<'a> {
     stream: TcpStream,
     stop: &'a Stop,
@@ -32,43 +32,43 @@ pub(crate) struct Connection<'a> {
     inbox: Buffer,
     outgoing: Outgoing,
     receiving: Receiving,
-    /// When the bytes in the inbox came.
+    /// The time when the bytes in the inbox came.
     arrived: Instant,
-    /// The inbox may hold a request that there was no room for.
+    /// The inbox may contain a request for which the queue had no room.
     has_more: bool,
     /// Final responses queued or sent.
     answered: usize,
-    /// Bytes of the head at the front of the inbox that hold no end of it.
+    /// The number of bytes in the inbox that were searched for the end of a head.
     scanned: usize,
     repeat: Option<Repeat>,
 }
 
-/// A request for `/small` that has passed all checks. The same bytes again mean the same request, and need no second look.
+/// A request for `/small` that has passed all checks. The same bytes need not be checked again.
 struct Repeat {
     head: Vec<u8>,
     delay: Duration,
 }
 
-/// What the next bytes from the client are.
+/// The meaning of the next bytes from the client.
 enum Receiving {
     Head,
     Content(Box<Upload>),
-    /// Nothing that matters: the last answer is queued.
+    /// None: the last answer is queued.
     Finished(Ending),
 }
 
-/// What follows the last answer.
+/// The end of the connection after the last answer.
 #[derive(Clone, Copy)]
 enum Ending {
-    /// End our side, and discard what the client still sends for a while.
+    /// End our side, and discard data from the client for a while.
     Drain,
     /// Leave the socket alone until the client closes it.
     Ignore,
-    /// The same, however long it takes.
+    /// The same, without a time limit.
     Hold,
     /// Close with a reset.
     Reset,
-    /// The client has ended its side: just close.
+    /// Close, because the client has ended its side.
     Close,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Serves until the connection or the server ends. An error is the client's going away; nobody needs to hear of it.
+    /// Serves until the connection or the server ends. An error means that the client has gone away.
     pub(crate) fn run(mut self) -> io::Result<()> {
         loop {
             self.take_requests();
@@ -110,7 +110,7 @@ impl<'a> Connection<'a> {
             match self.stop.wait(self.stream.as_fd(), events, self.wake_up())? {
                 Woken::Stopped => return Ok(()),
                 Woken::TimedOut => {}
-                // Errors and hang-ups are found by reading or writing.
+                // Reading or writing finds errors and hang-ups.
                 Woken::Ready(_) if events.contains(PollFlags::IN) => self.read()?,
                 Woken::Ready(_) => {}
             }
@@ -121,12 +121,12 @@ impl<'a> Connection<'a> {
         self.outgoing.has_room() && !matches!(self.receiving, Receiving::Finished(_))
     }
 
-    /// What has been read is taken first: reading on would let the inbox grow, and the end of the stream would hide requests.
+    /// Tells if to read. Received requests come first: otherwise the inbox would grow, and the end of the stream would hide them.
     fn may_read(&self) -> bool {
         self.may_take() && !self.has_more && (!self.shared.config.lockstep || self.outgoing.is_done())
     }
 
-    /// When to go on though the socket has no news: an answer's time has come, or there is work left.
+    /// The time to continue even if the socket is not ready: when an answer is due, or at once if requests are left.
     fn wake_up(&self) -> Option<Instant> {
         if self.has_more && self.may_take() && !self.outgoing.is_blocked() {
             return Some(Instant::now());
@@ -136,7 +136,7 @@ impl<'a> Connection<'a> {
 
     fn read(&mut self) -> io::Result<()> {
         match self.stream.read(self.inbox.spare(INBOX / 4)) {
-            // What is left of an unfinished request will never get an answer.
+            // An incomplete request will never get an answer.
             Ok(0) => self.receiving = Receiving::Finished(Ending::Close),
             Ok(count) => {
                 self.inbox.commit(count);
@@ -148,7 +148,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Takes what the inbox holds, as far as there is room for answers.
+    /// Takes requests from the inbox while the queue has room for answers.
     fn take_requests(&mut self) {
         let mut requests = 0;
         self.has_more = true;
@@ -182,7 +182,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Whether a request has come before the one ahead of it was answered, and that is more than this server takes.
+    /// Tells if a request came before the previous one was answered, and the configuration does not allow that.
     fn refuses_pipelining(&self) -> bool {
         let (config, is_done) = (&self.shared.config, self.outgoing.is_done());
         config.when_pipelined != WhenPipelined::Answer
@@ -202,19 +202,19 @@ impl<'a> Connection<'a> {
                 self.outgoing.clear();
                 Ending::Hold
             }
-            // One that is malformed gets its answer as always.
+            // A malformed request gets its usual answer.
             WhenPipelined::Stall if self.outgoing.is_done() && self.take_head(requests).is_err() => return,
             WhenPipelined::Stall => Ending::Hold,
         });
     }
 
-    /// The short way for `/small`: the same bytes as last time, the same answer. False if the next bytes are others.
+    /// Answers `/small` if the next bytes are those of the last request for it. Returns false if they differ.
     fn take_repeats(&mut self, requests: &mut u64) -> bool {
         let config = &self.shared.config;
         let Some(Repeat { head, delay }) = &self.repeat else {
             return false;
         };
-        // The last answer before closing says so, which the canned one does not.
+        // The last answer must announce the close, which the prepared one does not.
         let most = config.close_after.map_or(usize::MAX, |last| last - 1 - self.answered);
         let is_direct = delay.is_zero() && self.outgoing.is_direct();
         let (mut taken, bytes) = (0, self.inbox.unread());
@@ -236,7 +236,7 @@ impl<'a> Connection<'a> {
         taken != 0
     }
 
-    /// Takes one head by all the rules; false if there is no whole one.
+    /// Parses one head with all checks. Returns false if it is incomplete.
     fn take_head(&mut self, requests: &mut u64) -> Result<bool, Refusal> {
         let Some(length) = request::head_length(self.inbox.unread(), &mut self.scanned)? else {
             return Ok(false);
@@ -248,7 +248,7 @@ impl<'a> Connection<'a> {
         let options = parsed.clone().unwrap_or_default();
         let mut plan = route::plan(&head, &options);
         if let Err(refusal) = parsed {
-            // Well-formed as a request, so its content can be read and the connection goes on.
+            // The request is well-formed, so its content can be read and the connection stays usable.
             match &mut plan {
                 Plan::Answer(answer) | Plan::Refuse(answer) | Plan::Ignore(answer) => answer.replace(refusal),
                 Plan::Receive(reception) => {
@@ -265,7 +265,7 @@ impl<'a> Connection<'a> {
         let delay = options.delay.unwrap_or(self.shared.config.delay);
         let is_last = self.shared.config.close_after == Some(self.answered + 1);
         if let (Plan::Small { head_only: false }, false) = (&plan, is_last) {
-            // Clients that vary their heads come here each time, so the memory is used again.
+            // Clients with varying heads get here each time, so reuse the memory.
             let repeat = self.repeat.get_or_insert_with(|| Repeat { head: Vec::new(), delay });
             repeat.head.clear();
             repeat.head.extend_from_slice(bytes);
@@ -300,7 +300,7 @@ impl<'a> Connection<'a> {
         Ok(true)
     }
 
-    /// Takes content from the inbox; false if more must come.
+    /// Takes content from the inbox. Returns false if the content needs more bytes.
     fn take_content(&mut self) -> Result<bool, Refusal> {
         let Receiving::Content(upload) = &mut self.receiving else {
             return Ok(true);
@@ -344,7 +344,7 @@ impl<'a> Connection<'a> {
         let until = Some(Instant::now() + self.shared.config.linger);
         match ending {
             Ending::Close => {}
-            // Closing with no time to linger is what sends RST.
+            // Closing with a linger time of zero sends RST.
             Ending::Reset => sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?,
             Ending::Hold => {
                 self.stop.wait(self.stream.as_fd(), HUNG_UP, None)?;
@@ -368,20 +368,20 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// What follows the last answer that `close_after` allows.
+/// The end of the connection after the last answer that `close_after` allows.
 fn last_ending(config: &Config) -> Ending {
     if config.close_with_reset { Ending::Reset } else { Ending::Drain }
 }
 
-/// Nothing is wrong; the socket is not ready.
+/// Tells if the error only means that the socket is not ready.
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Bytes that are read ahead of the requests they hold.
+/// The bytes to read at a time.
 const INBOX: usize = 256 * 1024;
 
-/// The client has closed. Elsewhere than on Linux that shows only when both sides have.
+/// The client has closed its side. Other systems than Linux show this only when both sides are closed.
 #[cfg(target_os = "linux")]
 const HUNG_UP: PollFlags = PollFlags::RDHUP;
 #[cfg(not(target_os = "linux"))]

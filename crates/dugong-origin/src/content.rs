@@ -1,8 +1,8 @@
-//! Content that both sides can compute: any byte of it from the seed and its offset.
+//! Content that client and server compute alike, each byte from the seed and its offset.
 
 /// Fills `buffer` with the content of `/bytes/N?seed=S` (also `/chunked` and `/close`) from byte `offset` on.
 ///
-/// Each eight bytes are a mix of the seed and their position, so a byte that is lost, doubled or moved shows.
+/// Eight bytes at a time depend on the seed and their position, so a comparison finds lost, doubled and moved bytes.
 ///
 /// ```
 /// let (mut whole, mut part) = ([0; 64], [0; 10]);
@@ -33,7 +33,7 @@ pub fn fill(seed: u64, offset: u64, buffer: &mut [u8]) {
 
 /// The content of `/doc/ID`: text that begins with its ID, of 200 to 4,000 bytes.
 pub fn document(id: &str) -> Vec<u8> {
-    // FNV-1a, to give each ID a size of its own.
+    // FNV-1a gives each ID a size of its own.
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let size = 200 + (mix(hash) % 3801) as usize;
     let mut text = format!("Document {id}\n\n").into_bytes();
@@ -51,7 +51,7 @@ fn word(start: u64, index: u64) -> [u8; 8] {
     mix(start.wrapping_add(index)).to_le_bytes()
 }
 
-/// A bijection of 64 bits in which each bit of the input changes half of the output's (the finisher of SplitMix64).
+/// A bijection of 64 bits. Each bit of the input changes about half of the output bits (the finisher of SplitMix64).
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -82,7 +82,7 @@ mod tests {
         fill(0, 0, &mut one);
         fill(1, 0, &mut other);
         assert_ne!(one, other);
-        // Neighbouring seeds must not give the same content one word apart either.
+        // Nor may the contents of neighbouring seeds be equal with a shift of one word.
         assert_ne!(one[8..], other[..24]);
     }
 

@@ -1,4 +1,4 @@
-//! SHA-256 in the two spellings that answers need, and the date.
+//! SHA-256 in two notations, and the date.
 
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ pub(crate) fn finish(hasher: Sha256) -> [u8; 32] {
 
 /// `when` as an IMF-fixdate (RFC 9110 §5.6.7), always 29 bytes.
 pub(crate) fn http_date(when: SystemTime) -> String {
-    // A clock before 1970 is not worth an error in a test server.
+    // A clock before 1970 needs no error in a test server.
     let seconds = when.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
@@ -37,7 +37,7 @@ pub(crate) fn http_date(when: SystemTime) -> String {
     )
 }
 
-/// Year, month (from 0) and day (from 1) of a day since 1970, counted forward: a date is made once per answer at most.
+/// Year, month (from 0) and day (from 1) of a number of days since 1970. Counting forward is fast enough for one date per answer.
 fn civil(days: u64) -> (u64, usize, u64) {
     let (mut year, mut left) = (1970, days);
     loop {

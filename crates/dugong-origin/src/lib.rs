@@ -1,14 +1,14 @@
 //! An HTTP/1.1 origin server for demos, tests and benchmarks.
 //!
-//! It shares no line with the client: a server that used the client's parser would agree with all of its mistakes. It is strict
-//! with requests, and in its answers it does what the URL asks for, good manners or not (`README.md` lists the URLs).
+//! It shares no code with the client: a server that used the client's parser would agree with all of its mistakes. It is strict
+//! with requests. Its answers do what the URL asks for, even if that violates HTTP (`README.md` lists the URLs).
 //!
-//! Three servers live here:
+//! The crate has three servers:
 //!
-//! - [`Origin`] answers by URL, on any number of connections, one thread each. It stops reading while its own output is not
-//!   taken, as real servers do, so a client that only writes ends in a deadlock here too.
-//! - [`Chaos`] answers right, and does one harm to each connection; it keeps all that it received.
-//! - [`Scripted`] plays one [`Script`] per connection: wait for so many requests, send these bytes, pause, reset.
+//! - [`Origin`] answers by URL, on any number of connections, with one thread for each. Like real servers, it stops reading while
+//!   the client does not read, so a client that only writes ends in a deadlock.
+//! - [`Chaos`] answers correctly, and does one harm to each connection. It keeps all bytes that it receives.
+//! - [`Scripted`] plays one [`Script`] on each connection: wait for a number of requests, send these bytes, pause, reset.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -25,8 +25,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Inside, `acceptor` owns the listening socket and the threads; `connection` is the loop of one connection, `outgoing` its sending half; `request` and
-//! `upload` read what comes in, `route` decides, `answer` writes what goes out.
+//! `acceptor` owns the listening socket and the threads. `connection` is the loop of one connection, and `outgoing` its sending
+//! half. `request` and `upload` parse requests, `route` decides, and `answer` writes responses.
 
 mod acceptor;
 mod answer;

@@ -1,4 +1,4 @@
-//! `dugong-origin`: the origin server as a program.
+//! `dugong-origin`, the program.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use dugong_origin::{Chaos, Config, Origin, WhenPipelined};
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Where to listen; port 0 lets the system choose
+    /// Listen on this address; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How long after its request each answer is due, such as 5ms or 1.5s
+    /// Send each answer this long after its request, such as 5ms or 1.5s
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
     delay: Duration,
     /// Read nothing while any answer is unsent
@@ -26,16 +26,16 @@ struct Flags {
     /// Close each connection after K responses
     #[arg(long, value_name = "K")]
     close_after: Option<usize>,
-    /// With --close-after: close without saying so
+    /// With --close-after: close without announcing it
     #[arg(long, requires = "close_after")]
     close_silently: bool,
-    /// With --close-after: reset the connection then
+    /// With --close-after: reset the connection
     #[arg(long, requires = "close_after")]
     close_with_reset: bool,
-    /// What to do when a request comes before the one ahead of it is answered
+    /// What to do when a request comes before the previous one is answered
     #[arg(long, value_name = "HABIT", default_value = "answer")]
     when_pipelined: Habit,
-    /// Answer right, and do one harm to each connection, of a kind that this number decides; other options do not apply
+    /// Answer correctly, but do one harm to each connection, chosen by this number; other options do not apply
     #[arg(long, value_name = "SEED")]
     chaos: Option<u64>,
     /// With --chaos: when connection N ends, write what it has received to the file N in this directory
@@ -44,20 +44,20 @@ struct Flags {
     /// Write the address to this file once the server listens
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
-    /// End when standard input ends, for callers that may die
+    /// End when standard input ends, so that the server does not outlive its caller
     #[arg(long)]
     until_stdin_closes: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Habit {
-    /// Answer all in order
+    /// Answer all requests in order
     Answer,
     /// Close the connection
     Close,
-    /// Answer the first, then fall silent
+    /// Answer the first request, then stop answering
     Stall,
-    /// Fall silent
+    /// Stop answering
     Silence,
 }
 
@@ -96,13 +96,13 @@ fn run(flags: Flags) -> io::Result<()> {
     Ok(())
 }
 
-/// Says where the server listens, and lets it run as long as it should.
+/// Prints the address, and waits until the server should end.
 fn announce(address: SocketAddr, flags: &Flags) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "listening on {address}")?;
     out.flush()?;
     if let Some(path) = &flags.ready_file {
-        // Written aside and renamed, so that nobody reads half of it.
+        // Renaming a complete file keeps readers from seeing half of it.
         let mut aside = path.clone().into_os_string();
         aside.push(".new");
         std::fs::write(&aside, format!("{address}\n"))?;
@@ -114,7 +114,7 @@ fn announce(address: SocketAddr, flags: &Flags) -> io::Result<()> {
         return Ok(());
     }
     loop {
-        // Until killed.
+        // A signal ends the program.
         thread::park();
     }
 }

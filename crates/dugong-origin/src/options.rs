@@ -1,10 +1,10 @@
-//! The query of a URL: what an answer should be like, whatever its content is.
+//! The query of a URL, which chooses the form of the answer.
 
 use std::time::Duration;
 
 use crate::request::{Refusal, bad, digits};
 
-/// Parsed parameters, with their defaults. Unknown ones are ignored, so that they can make URLs differ.
+/// Parsed parameters with their defaults. Unknown parameters are ignored, so you can use them to make URLs differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// `delay=MS`.
@@ -35,14 +35,14 @@ pub(crate) struct Options {
     pub(crate) early: bool,
 }
 
-/// What an answer says in its `Connection` field.
+/// The `Connection` field of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Persistence {
     Close,
     KeepAlive,
 }
 
-/// What becomes of `Expect: 100-continue`.
+/// The reaction to `Expect: 100-continue`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ExpectPolicy {
     /// Send 100 (Continue), then read the content.
@@ -100,7 +100,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether nothing but the delay was asked for.
+    /// Tells if no option but the delay is set.
     pub(crate) fn are_plain(&self) -> bool {
         *self == Self { delay: self.delay, ..Self::default() }
     }

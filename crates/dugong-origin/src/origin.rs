@@ -17,7 +17,7 @@ pub struct Origin {
     shared: Arc<Shared>,
 }
 
-/// What all connections of an origin have in common.
+/// The state that all connections of an origin share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -26,13 +26,13 @@ pub(crate) struct Shared {
 }
 
 impl Origin {
-    /// Listens and serves, on threads of its own.
+    /// Starts to listen and serve, in threads.
     ///
     /// # Errors
     ///
-    /// The address cannot be listened on, or the system has no thread or descriptor left. Nothing runs then.
+    /// The system refused the address, or has no thread or descriptor left. No server runs then.
     pub fn start(mut config: Config) -> io::Result<Self> {
-        // With no room nothing could ever be answered, and with little each byte would be a call of its own.
+        // Without room, no answer could be sent; with little room, each byte would need a system call.
         config.high_water = config.high_water.max(4096);
         config.read_ahead = config.read_ahead.max(1);
         let (listen, kernel_buffers) = (config.listen, config.kernel_buffers);
@@ -42,17 +42,17 @@ impl Origin {
         Ok(Self { acceptor, shared })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.acceptor.address()
     }
 
-    /// What it has seen so far; also after [`stop`](Self::stop).
+    /// The counts so far; also after [`stop`](Self::stop).
     pub fn counts(&self) -> Counts {
         self.shared.counters.snapshot()
     }
 
-    /// Closes all sockets, also in the middle of an answer, and waits for the threads to end. Dropping does the same.
+    /// Closes all sockets, even in the middle of an answer, and waits for the threads to end. Dropping does the same.
     pub fn stop(&mut self) {
         self.acceptor.stop();
     }
@@ -61,7 +61,7 @@ impl Origin {
 fn serve(stream: TcpStream, stop: &Stop, shared: &Shared) {
     shared.counters.connections.fetch_add(1, Ordering::SeqCst);
     shared.counters.open.fetch_add(1, Ordering::SeqCst);
-    // A client that goes away is its own affair; the connection has ended either way.
+    // The error means that the client has gone away, which ends the connection in any case.
     let _ = Connection::new(stream, stop, shared).run();
     shared.counters.open.fetch_sub(1, Ordering::SeqCst);
 }

@@ -1,4 +1,4 @@
-//! What a connection still has to send: answers that wait for their time, and bytes that wait for the client.
+//! The output of a connection: answers that are not due yet, and bytes that the client has not taken yet.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,19 +9,19 @@ use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::small::Small;
 
-/// The sending half of a connection. Answers leave in the order they were queued, each not before it is due.
+/// The sending half of a connection. It sends answers in order, each when it is due.
 pub(crate) struct Outgoing {
     high_water: usize,
     read_ahead: usize,
     queue: VecDeque<Due>,
-    /// The content that is being sent, if the newest bytes in the outbox are not the end of an answer.
+    /// The content being sent, unless the newest bytes in the outbox end an answer.
     sending: Option<Body>,
     outbox: Buffer,
-    /// The outbox was full and is not empty yet.
+    /// The outbox was full, and is not empty yet.
     is_full: bool,
 }
 
-/// An answer and its time.
+/// An answer and the time when it is due.
 pub(crate) struct Due {
     pub(crate) at: Instant,
     pub(crate) reply: Reply,
@@ -45,22 +45,22 @@ impl Outgoing {
         }
     }
 
-    /// Whether another request may be taken.
+    /// Tells if another request may be taken.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_full && self.queue.len() < self.read_ahead && self.outbox.len() < self.high_water
     }
 
-    /// Whether nothing is queued and nothing unsent.
+    /// Tells if no answer is queued or unsent.
     pub(crate) fn is_done(&self) -> bool {
         self.outbox.is_empty() && self.sending.is_none() && self.queue.is_empty()
     }
 
-    /// Whether bytes wait for the client to take others.
+    /// Tells if unsent bytes wait for the client.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.outbox.is_empty()
     }
 
-    /// Whether an answer pushed now could go out at once, behind bytes only.
+    /// Tells if an answer can go into the outbox at once, without the queue.
     pub(crate) fn is_direct(&self) -> bool {
         self.queue.is_empty() && self.sending.is_none()
     }
@@ -70,20 +70,20 @@ impl Outgoing {
         self.queue.push_back(due);
     }
 
-    /// Appends a whole answer to the outbox, past the queue; only while `is_direct`.
+    /// Appends a whole answer to the outbox without queuing it. Requires `is_direct`.
     pub(crate) fn push_direct(&mut self, answer: &[u8]) {
         debug_assert!(self.is_direct());
         self.outbox.push(answer);
     }
 
-    /// Forgets all that is not sent.
+    /// Discards all unsent output.
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
         self.sending = None;
         self.outbox.consume(self.outbox.len());
     }
 
-    /// When there will be something to do though the client takes nothing and sends nothing.
+    /// The time when there is more to send: at once during an answer, or when the next one is due. `None` while the client must read.
     pub(crate) fn wake_up(&self) -> Option<Instant> {
         if self.is_blocked() {
             return None;
@@ -94,9 +94,9 @@ impl Outgoing {
         }
     }
 
-    /// Moves what is due into the outbox, up to the high-water mark.
+    /// Moves due answers into the outbox, up to the high-water mark.
     pub(crate) fn fill(&mut self, small: &Small) {
-        // The clock is asked once, and only if there is something to ask about.
+        // Ask the clock once, and only if an answer is queued.
         let mut now = None;
         while self.outbox.len() < self.high_water {
             if let Some(body) = &mut self.sending {
@@ -120,7 +120,7 @@ impl Outgoing {
         self.is_full |= self.outbox.len() >= self.high_water;
     }
 
-    /// Offers the outbox to the client once.
+    /// Sends from the outbox once.
     pub(crate) fn send(&mut self, stream: &mut impl Write) -> io::Result<()> {
         if !self.outbox.is_empty() {
             match stream.write(self.outbox.unread()) {

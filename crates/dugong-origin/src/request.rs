@@ -1,22 +1,22 @@
-//! Request heads, read strictly (RFC 9112 §2-§6): what two servers could understand differently is refused.
+//! Parses request heads strictly (RFC 9112 §2-§6), and refuses everything that two servers could understand differently.
 
 use memchr::memchr;
 
-/// What a request says that an answer depends on. Borrows the head's bytes.
+/// The parts of a request that its answer depends on. Borrows the bytes of the head.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) method: &'a [u8],
     pub(crate) path: &'a str,
-    /// What follows the first `?`; empty without one.
+    /// The text after the first `?`; empty without one.
     pub(crate) query: &'a str,
     pub(crate) is_http10: bool,
-    /// `Connection: close` was among the fields.
+    /// The request has `Connection: close`.
     pub(crate) asks_close: bool,
     pub(crate) framing: RequestFraming,
     pub(crate) expectation: Expectation,
 }
 
-/// How the end of a request's content is found (RFC 9112 §6.3).
+/// The framing of a request's content (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestFraming {
     None,
@@ -33,18 +33,18 @@ pub(crate) enum Expectation {
     Unknown,
 }
 
-/// Why a request cannot be taken; the connection ends after this answer.
+/// The refusal of a request. The connection ends after this answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    /// One line, for the content.
+    /// One line for the content.
     pub(crate) reason: &'static str,
 }
 
-/// Searches the end of the head at the front of `bytes`; `scanned` keeps how far earlier calls came.
+/// Finds the end of the head at the front of `bytes`. `scanned` keeps the position between calls.
 ///
-/// Lines are looked at one by one, because a bare LF must be refused when it comes: a peer that ends its lines so would wait
-/// for an answer that never comes.
+/// It checks each line, because a bare LF must be refused as soon as it comes: a client that ends lines with it would wait forever
+/// for an answer.
 pub(crate) fn head_length(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, Refusal> {
     while let Some(at) = memchr(b'\n', &bytes[*scanned..]) {
         let at = *scanned + at;
@@ -66,7 +66,7 @@ pub(crate) fn head_length(bytes: &[u8], scanned: &mut usize) -> Result<Option<us
     Ok(None)
 }
 
-/// Reads a whole head, blank line included.
+/// Parses a whole head, including the blank line.
 pub(crate) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
     let mut lines = Lines { rest: head };
     let request_line = lines.next().ok_or(bad("no request line"))?;
@@ -99,7 +99,7 @@ pub(crate) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
     Ok(Head { method, path, query, is_http10, asks_close: fields.close, framing, expectation })
 }
 
-/// Checks one field line, without its CRLF, and parts it in name and value (RFC 9112 §5). Trailer lines are read by it too.
+/// Checks a field line without its CRLF, and splits it into name and value (RFC 9112 §5). Also used for trailers.
 pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(bad("line folding"));
@@ -115,7 +115,7 @@ pub(crate) fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok((name, trim(value)))
 }
 
-/// A number of one to 19 digits and nothing else.
+/// Parses a number of one to 19 digits.
 pub(crate) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -127,7 +127,7 @@ pub(crate) fn bad(reason: &'static str) -> Refusal {
     Refusal { status: 400, reason }
 }
 
-/// The lines of a head up to its blank line, without CRLF.
+/// Iterates over the lines of a head up to its blank line, without CRLF.
 struct Lines<'a> {
     rest: &'a [u8],
 }
@@ -143,7 +143,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The fields that decide something, while they are collected.
+/// Collects the fields that matter.
 #[derive(Default)]
 struct Fields<'a> {
     hosts: usize,
@@ -156,7 +156,7 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
         let (name, value) = field_line(line)?;
-        // The length tells most names apart before any letter is compared.
+        // Comparing lengths first rules out most names.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
@@ -172,7 +172,7 @@ impl<'a> Fields<'a> {
                 self.close |= value.split(|byte| *byte == b',').any(|option| trim(option).eq_ignore_ascii_case(b"close"));
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                // Equal values may be merged (RFC 9112 §6.3); a client that sends two is wrong all the same.
+                // Servers may merge equal values (RFC 9112 §6.3), but a client that sends two is wrong.
                 once(&mut self.length, value, "more than one Content-Length")?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
@@ -204,7 +204,7 @@ fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], reason: &'static str)
     }
 }
 
-/// Path and query of a target in origin-form or absolute-form (RFC 9112 §3.2).
+/// Splits a target in origin-form or absolute-form into path and query (RFC 9112 §3.2).
 fn origin_form(target: &[u8]) -> Result<(&str, &str), Refusal> {
     let target = std::str::from_utf8(target).map_err(|_| bad("the target is not ASCII"))?;
     if !target.bytes().all(is_target_byte) {
@@ -212,7 +212,7 @@ fn origin_form(target: &[u8]) -> Result<(&str, &str), Refusal> {
     }
     let from_path = match target.strip_prefix("http://").or_else(|| target.strip_prefix("https://")) {
         Some(rest) => &rest[rest.find(['/', '?']).unwrap_or(rest.len())..],
-        // These forms belong to CONNECT and OPTIONS; route says that neither is known here.
+        // These forms belong to CONNECT and OPTIONS; `route` refuses both.
         None if target == "*" || !target.contains('/') => target,
         None if !target.starts_with('/') => {
             return Err(bad("the target is neither a path nor an http URI"));
@@ -241,7 +241,7 @@ fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte)
 }
 
-/// Bytes of request line and field lines together.
+/// The limit for the bytes of request line and field lines together.
 const MAX_HEAD: usize = 64 * 1024;
 
 #[cfg(test)]

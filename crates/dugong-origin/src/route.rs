@@ -1,15 +1,15 @@
-//! From a request to its answer: the table of paths.
+//! Chooses the answer to a request by its path.
 
 use crate::answer::{Answer, Chunking, Content, Framing};
 use crate::options::{ExpectPolicy, Options, Persistence};
 use crate::request::{Expectation, Head, RequestFraming, digits};
 
-/// What the connection does with a request.
+/// The reaction to a request.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// The canned answer of `/small`, or its head alone.
+    /// Send the prepared answer of `/small`, or its head alone.
     Small { head_only: bool },
-    /// Answer at once; any content was read already or is none.
+    /// Answer at once. The request has no content.
     Answer(Box<Answer>),
     /// Read the content first.
     Receive(Box<Reception>),
@@ -19,21 +19,21 @@ pub(crate) enum Plan {
     Ignore(Box<Answer>),
 }
 
-/// The content of a request, before it has come.
+/// The plan for the content of a request.
 #[derive(Debug)]
 pub(crate) struct Reception {
     pub(crate) framing: RequestFraming,
     /// Send 100 (Continue) first.
     pub(crate) says_continue: bool,
-    /// The answer reports what came, with a digest or without.
+    /// The report about the content in the answer.
     pub(crate) report: Report,
     pub(crate) answer: Answer,
 }
 
-/// What the answer to content says about it.
+/// The report about the content in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Nothing: the answer is that of its path.
+    /// No report: the path chooses the answer.
     Nothing,
     Length,
     Digest,
@@ -111,7 +111,7 @@ fn from_path(path: &str, options: &Options) -> Answer {
     answer
 }
 
-/// Makes the answer what the query and the request's version ask for.
+/// Adapts the answer to the query and the version of the request.
 fn adapt(answer: &mut Answer, head: &Head<'_>, options: &Options) {
     answer.head_only = head.method == b"HEAD";
     answer.hint = options.hint && !head.is_http10;
@@ -126,7 +126,7 @@ fn adapt(answer: &mut Answer, head: &Head<'_>, options: &Options) {
     }
     match options.connection {
         Some(Persistence::Close) => answer.say_close(),
-        // Kept open only where the end of the content can be found without closing.
+        // The connection can stay open only if the framing shows the end of the content.
         Some(Persistence::KeepAlive) if answer.framing != Framing::UntilClose => {
             answer.connection = Some("keep-alive");
             answer.closes = false;

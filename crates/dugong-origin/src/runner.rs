@@ -13,13 +13,13 @@ use rustix::net::sockopt;
 use crate::acceptor::{Stop, Woken};
 use crate::script::{Progress, ScriptFault, Stage, Step};
 
-/// A connection and how far its script has come.
+/// A connection and the progress of its script.
 pub(crate) struct Runner<'a> {
     number: usize,
     stream: TcpStream,
     stop: &'a Stop,
     stage: &'a Stage,
-    /// Received and not yet consumed by an expectation.
+    /// Received bytes that no expectation has consumed.
     unread: Vec<u8>,
     reading: Reading,
 }
@@ -32,7 +32,7 @@ enum Reading {
     Ended,
 }
 
-/// Why a step did not get done.
+/// Why a step failed.
 enum Broken {
     Fault(ScriptFault),
     Stopped,
@@ -43,13 +43,13 @@ impl<'a> Runner<'a> {
         Self { number, stream, stop, stage, unread: Vec::new(), reading: Reading::On }
     }
 
-    /// Plays all steps and says how it ended; the socket is closed then.
+    /// Plays all steps, closes the socket and returns the result.
     pub(crate) fn run(mut self, steps: &VecDeque<Step>) -> Progress {
         for (index, step) in steps.iter().enumerate() {
             let at = Progress::At { number: index + 1, step: step.to_string() };
             self.stage.update(self.number, |lane| lane.progress = at.clone());
             if let Step::Reset = step {
-                // Closing with no time to linger is what sends RST. The rest of the script has no connection.
+                // Closing with a linger time of zero sends RST. Later steps have no connection.
                 let outcome = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
                 return match outcome {
                     Ok(()) => Progress::Ended,
@@ -86,7 +86,7 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Step::Fin => match self.stream.shutdown(Shutdown::Write) {
-                // Without a connection there is nobody to tell.
+                // The connection may be gone.
                 Err(error) if error.kind() == ErrorKind::NotConnected => Err(Broken::Fault(ScriptFault::ClientClosed)),
                 outcome => Ok(outcome?),
             },
@@ -117,7 +117,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Waits until `found` sees what it wants among the bytes received.
+    /// Waits until `found` returns true for the bytes received.
     fn expect(&mut self, found: impl Fn(&[u8]) -> Option<usize>) -> Result<usize, Broken> {
         loop {
             if let Some(end) = found(&self.unread) {
@@ -144,7 +144,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Waits for `events`, and takes in what comes meanwhile; false when the time is up.
+    /// Waits for `events`, and receives meanwhile. Returns false when the time is up.
     fn wait(&mut self, events: PollFlags, until: Option<Instant>) -> Result<bool, Broken> {
         let reads = self.reading == Reading::On;
         let all = if reads { events | PollFlags::IN } else { events };
@@ -166,7 +166,7 @@ impl<'a> Runner<'a> {
                 self.stage.update(self.number, |lane| lane.received.extend_from_slice(&buffer[..count]));
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            // Reset, most likely: for a server that is one way of closing.
+            // Probably a reset, which closes the connection, too.
             Err(_) => self.reading = Reading::Ended,
         }
     }

@@ -1,4 +1,4 @@
-//! Servers that do exactly what a test says, byte by byte.
+//! Servers that a test controls byte by byte.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use crate::acceptor::Acceptor;
 use crate::runner::Runner;
 
-/// What one connection does, step by step.
+/// The steps of one connection.
 ///
-/// Reading goes on during every step, from the first on, unless [`stop_reading`](Self::stop_reading) came. The steps that expect
-/// something consume it: after `expect_requests(1)`, `expect_bytes(5)` waits for five bytes behind the first head. After the last
-/// step the socket is closed; the system makes that a reset if bytes are left that nobody read, so a script that wants an
-/// orderly end says `.fin().wait_close()`.
+/// The server reads during every step, until [`stop_reading`](Self::stop_reading). Steps that expect something consume it: after
+/// `expect_requests(1)`, `expect_bytes(5)` waits for five bytes after the first head. After the last step the server closes the
+/// socket. If unread bytes are left, the system resets the connection; for an orderly end, use `.fin().wait_close()`.
 ///
 /// ```
 /// use dugong_origin::{Script, Scripted};
@@ -52,7 +51,7 @@ pub(crate) enum Step {
 }
 
 impl Script {
-    /// A script without steps: it closes the connection at once.
+    /// Makes a script without steps, which closes the connection at once.
     pub fn new() -> Self {
         Self::default()
     }
@@ -67,37 +66,37 @@ impl Script {
         self.then(Step::ExpectBytes(count))
     }
 
-    /// Sends all of `bytes`, waiting for the client to take them as long as it must.
+    /// Sends all of `bytes`, and waits until the client takes them.
     pub fn send(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.then(Step::Send(bytes.into()))
     }
 
-    /// Does nothing for this long.
+    /// Pauses for this long.
     pub fn pause(self, length: Duration) -> Self {
         self.then(Step::Pause(length))
     }
 
-    /// Ends the sending side; reading goes on.
+    /// Ends the sending side, and continues to read.
     pub fn fin(self) -> Self {
         self.then(Step::Fin)
     }
 
-    /// Resets the connection (RST). Nothing can follow it.
+    /// Resets the connection (RST). It must be the last step.
     pub fn reset(self) -> Self {
         self.then(Step::Reset)
     }
 
-    /// Reads until the client closes its side or resets the connection; reads again after `stop_reading`.
+    /// Reads until the client closes its side or resets the connection, even after `stop_reading`.
     pub fn wait_close(self) -> Self {
         self.then(Step::WaitClose)
     }
 
-    /// Reads nothing from here on, so that the client's sends fill the system's buffers.
+    /// Stops reading, so that the client's data fills the system's buffers.
     pub fn stop_reading(self) -> Self {
         self.then(Step::StopReading)
     }
 
-    /// Takes back `stop_reading`.
+    /// Continues to read after `stop_reading`.
     pub fn resume_reading(self) -> Self {
         self.then(Step::ResumeReading)
     }
@@ -124,8 +123,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// A server whose `k`-th connection plays the `k`-th script, each on a thread of its own. Connections beyond the last script
-/// are closed at once. Dropping it ends all of them.
+/// A server whose `k`-th connection plays the `k`-th script, each in a thread of its own. It closes connections beyond the last
+/// script at once. Dropping it ends all connections.
 #[derive(Debug)]
 pub struct Scripted {
     acceptor: Acceptor,
@@ -133,17 +132,17 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Listens on `127.0.0.1`, on a port that the system chooses.
+    /// Starts to listen on `127.0.0.1`, on a port that the system chooses.
     ///
     /// # Errors
     ///
-    /// The system has no port, thread or descriptor left. Nothing runs then.
+    /// The system has no port, thread or descriptor left. No server runs then.
     pub fn start(scripts: Vec<Script>) -> io::Result<Self> {
         Self::start_with(scripts, None)
     }
 
-    /// Like [`start`](Self::start), with `bytes` for the system's send and receive buffers of each connection, so that a client
-    /// blocks sooner when its peer does not read. Linux doubles the number.
+    /// Like [`start`](Self::start), but sets the system's send and receive buffers of each connection to `bytes`, so that a client
+    /// blocks sooner when the server does not read. Linux doubles the number.
     ///
     /// # Errors
     ///
@@ -168,30 +167,30 @@ impl Scripted {
         Ok(Self { acceptor, stage })
     }
 
-    /// Where it listens.
+    /// The address.
     pub fn address(&self) -> SocketAddr {
         self.acceptor.address()
     }
 
-    /// How many connections have come, those beyond the last script included.
+    /// The number of connections so far, including those beyond the last script.
     pub fn connections(&self) -> usize {
         self.stage.lock().connections
     }
 
-    /// All bytes that connection `number` (from 0) has received so far; none if it has not come yet.
+    /// The bytes that connection `number` (from 0) has received so far; none before it is made.
     ///
     /// # Panics
     ///
-    /// There is no script of this number.
+    /// No script has this number.
     pub fn received(&self, number: usize) -> Vec<u8> {
         self.stage.lock().lanes[number].received.clone()
     }
 
-    /// Waits up to 30 seconds until all scripts have ended; returns what each connection received.
+    /// Waits up to 30 seconds until all scripts have ended, and returns the bytes that each connection received.
     ///
     /// # Panics
     ///
-    /// A script failed, or has not ended in time; the message says at which step.
+    /// A script failed or did not end in time. The message names the step.
     pub fn join(self) -> Vec<Vec<u8>> {
         match self.join_within(Duration::from_secs(30)) {
             Ok(received) => received,
@@ -203,7 +202,7 @@ impl Scripted {
     ///
     /// # Errors
     ///
-    /// The first script that failed or did not end, by the number of its connection. The server has been stopped.
+    /// The first script that failed or did not end, by the number of its connection. The server is stopped then.
     pub fn join_within(mut self, limit: Duration) -> Result<Vec<Vec<u8>>, ScriptError> {
         let until = Instant::now() + limit;
         let mut lanes = self.stage.lock();
@@ -219,7 +218,7 @@ impl Scripted {
         let received = lanes.lanes.iter().map(|lane| lane.received.clone()).collect();
         drop(lanes);
         self.acceptor.stop();
-        // A script that failed tells more than one that waits because of it.
+        // A script that failed explains more than one that waits because of it.
         let first = errors.iter().position(|error| !matches!(error.fault, ScriptFault::Hung(_) | ScriptFault::NeverConnected));
         match errors.into_iter().nth(first.unwrap_or(0)) {
             Some(error) => Err(error),
@@ -228,30 +227,30 @@ impl Scripted {
     }
 }
 
-/// What became of a script that did not end well.
+/// The failure of a script.
 #[derive(Clone, Debug)]
 pub struct ScriptError {
     /// The connection's number, from 0.
     pub connection: usize,
-    /// The step, as it was written, and its number from 1; none if the connection never came.
+    /// The step as written, and its number from 1; `None` if no client connected.
     pub step: Option<(usize, String)>,
-    /// What was wrong.
+    /// The reason.
     pub fault: ScriptFault,
-    /// All that the connection had received.
+    /// The bytes that the connection had received.
     pub received: Vec<u8>,
 }
 
-/// Why a script did not end well.
+/// The reason why a script failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScriptFault {
     /// No client connected for this script.
     NeverConnected,
-    /// The step was still waiting after this time.
+    /// The step was not done after this time.
     Hung(Duration),
     /// The client closed or reset the connection before the step was done.
     ClientClosed,
-    /// The system refused.
+    /// The system returned an error.
     Io(io::ErrorKind),
 }
 
@@ -275,7 +274,7 @@ impl fmt::Display for ScriptError {
 
 impl std::error::Error for ScriptError {}
 
-/// What all connections of a scripted server report to.
+/// The state that the connections of a scripted server share.
 #[derive(Debug)]
 pub(crate) struct Stage {
     lanes: Mutex<Lanes>,
@@ -288,7 +287,7 @@ struct Lanes {
     connections: usize,
 }
 
-/// One connection as seen from outside.
+/// The state of one connection, for the test.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) received: Vec<u8>,
@@ -317,7 +316,7 @@ impl Stage {
         self.changed.notify_all();
     }
 
-    // A panic elsewhere leaves the lanes as they were: each change is one assignment or one append.
+    // A panic cannot leave a half-made change, because each change is one assignment or append.
     fn lock(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The canned answer of `/small`: made once, copied ever after.
+//! The prepared answer of `/small`, made once and copied.
 
 use std::time::SystemTime;
 
@@ -35,9 +35,9 @@ impl Small {
     }
 }
 
-/// Bytes of the head, with its blank line.
+/// The bytes of the head, with its blank line.
 const HEAD: usize = 189;
 
-/// 120 bytes.
+/// The content, 120 bytes.
 pub(crate) const CONTENT: &[u8; 120] = b"A small answer for a small question: one hundred and twenty bytes of plain text, \
 sent from memory as often as you like.\n";

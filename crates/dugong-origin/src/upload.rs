@@ -1,4 +1,4 @@
-//! Content on its way in: counted, hashed if that is wanted, never kept.
+//! Receives content: counts it, hashes it on request, and does not keep it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::digest;
 use crate::request::{Refusal, RequestFraming, bad, field_line};
 use crate::route::{Reception, Report};
 
-/// The content of one request while it comes, and the answer it will get.
+/// The content of one request being received, and its answer.
 #[derive(Debug)]
 pub(crate) struct Upload {
     state: State,
@@ -21,7 +21,7 @@ pub(crate) struct Upload {
     delay: Duration,
 }
 
-/// Where in the content the next byte is; the chunked states follow the grammar of RFC 9112 §7.1.
+/// The position of the next byte in the content. The chunked states follow the grammar of RFC 9112 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Counted { left: u64 },
@@ -49,7 +49,7 @@ impl Upload {
         }
     }
 
-    /// How long after its end the answer is due.
+    /// The time between the end of the content and the answer.
     pub(crate) fn delay(&self) -> Duration {
         self.delay
     }
@@ -58,12 +58,12 @@ impl Upload {
         self.state == State::Complete
     }
 
-    /// Bytes of content so far.
+    /// The bytes of content so far.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Reads from the front of `bytes` and says how many it took: all, up to a line that is not whole, or to the end.
+    /// Reads from the front of `bytes`, and returns how many it took: all, those before an incomplete line, or those up to the end.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut at = 0;
         loop {
@@ -99,7 +99,7 @@ impl Upload {
         }
     }
 
-    /// The answer, once the content is complete.
+    /// Returns the answer to the complete content.
     pub(crate) fn finish(self) -> Answer {
         let mut answer = self.answer;
         if self.report != Report::Nothing {
@@ -139,7 +139,7 @@ impl Upload {
     }
 }
 
-/// The line at the front of `bytes` without its CRLF; `None` while it is not whole.
+/// Returns the line at the front of `bytes` without its CRLF; `None` if it is incomplete.
 fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     match memchr(b'\n', &bytes[..bytes.len().min(MAX_LINE)]) {
         Some(end) if end > 0 && bytes[end - 1] == b'\r' => Ok(Some(&bytes[..end - 1])),
@@ -149,7 +149,7 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     }
 }
 
-/// One to 15 hex digits; an extension is allowed and ignored.
+/// Parses one to 15 hex digits, and ignores an extension.
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let end = memchr(b';', line).unwrap_or(line.len());
     let (size, extension) = line.split_at(end);

@@ -1,4 +1,4 @@
-//! What each URL gives.
+//! The answer of each URL.
 
 use sha2::{Digest, Sha256};
 
@@ -112,7 +112,7 @@ fn documents_carry_their_digest() {
 fn digests_are_those_of_the_content() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
-    // Of bytes 0 to 2 of seed 0; the other framings must agree.
+    // The digest of bytes 0 to 2 of seed 0; the other framings must agree.
     let digest = client.get("/bytes/200000?digest=1").field("repr-digest").unwrap().to_owned();
     assert_eq!(digest.len(), "sha-256=::".len() + 44);
     for target in ["/chunked/200000?digest=1", "/chunked/200000?digest=1&trailers=1", "/close/200000?digest=1"] {

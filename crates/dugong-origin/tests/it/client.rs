@@ -1,4 +1,4 @@
-//! A client that is only as clever as these tests need.
+//! A minimal client for these tests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,18 +14,18 @@ pub(crate) fn origin_with(config: Config) -> Origin {
     Origin::start(config).expect("a port on the loopback interface")
 }
 
-/// A connection; every read and write fails after ten seconds instead of hanging.
+/// A connection. Every read and write fails after ten seconds instead of hanging.
 pub(crate) struct Client {
     pub(crate) stream: BufReader<TcpStream>,
 }
 
-/// A response as it came.
+/// A response as received.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) head: String,
     pub(crate) content: Vec<u8>,
     pub(crate) trailers: String,
-    /// Sizes and extensions of the chunks, as written.
+    /// The size lines of the chunks, with extensions.
     pub(crate) chunks: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Client {
         self.response()
     }
 
-    /// Reads one response with content, interim ones apart.
+    /// Reads one response with content, and collects interim responses separately.
     pub(crate) fn response(&mut self) -> Response {
         let head = self.head();
         let mut response = Response { head, content: Vec::new(), trailers: String::new(), chunks: Vec::new() };
@@ -63,7 +63,7 @@ impl Client {
         response
     }
 
-    /// Reads a head alone, as after HEAD.
+    /// Reads a head without content, as after HEAD.
     pub(crate) fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// All that comes until the server ends its side.
+    /// Reads until the server ends its side.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).expect("an orderly end");

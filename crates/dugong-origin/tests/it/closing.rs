@@ -1,4 +1,4 @@
-//! How connections end, and that nothing outlives its server.
+//! The ends of connections, and of servers.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
@@ -82,7 +82,7 @@ fn a_client_that_ends_its_side_gets_more_answers_than_fit_at_once() {
     ] {
         let origin = origin_with(config);
         let mut client = Client::connect(origin.address());
-        // Few enough bytes for the socket buffers: this client reads nothing before it has sent all.
+        // The bytes must fit the socket buffers, because this client reads only after it has sent all.
         client.send((get("/small") + &get("/doc/1")).repeat(2000));
         client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
         for _ in 0..2000 {
@@ -119,7 +119,7 @@ fn stopping_ends_every_connection_whatever_it_does() {
     assert_eq!(origin.counts().open, 0);
     for mut client in clients {
         let mut buffer = [0; 65536];
-        // An end or a reset, but no waiting.
+        // Either an end or a reset, but no wait.
         while !matches!(client.read(&mut buffer), Ok(0) | Err(_)) {}
     }
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);

@@ -1,4 +1,4 @@
-//! The servers, seen through plain sockets: no client library is between.
+//! Tests the servers with plain sockets, without a client library.
 
 mod answers;
 mod client;

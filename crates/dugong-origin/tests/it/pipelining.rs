@@ -1,4 +1,4 @@
-//! Many requests at once: order, time, and what happens when nobody reads.
+//! Many requests at once: their order, their times, and clients that do not read.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ fn thousand_delayed_answers_take_one_delay_not_thousand() {
             assert_eq!(client.response().status(), 200);
         }
         let taken = started.elapsed();
-        // One after the other would be 100 s; the upper bound leaves room for a slow machine.
+        // One after the other would take 100 s. The upper bound leaves room for a slow machine.
         assert!(taken >= Duration::from_millis(100) && taken < Duration::from_secs(9), "{target}: {taken:?}");
     }
 }
@@ -79,12 +79,12 @@ fn reading_stops_when_the_answers_are_not_taken_and_goes_on_when_they_are() {
     for lockstep in [false, true] {
         let origin = origin_with(Config { lockstep, kernel_buffers: Some(BUFFERS), ..Config::default() });
         let mut client = Client::connect(origin.address());
-        // Write without reading until the socket is full on both sides: this client is in a deadlock.
+        // Write without reading until the buffers of both sides are full: the client is in a deadlock.
         client.stream.get_ref().set_nonblocking(true).unwrap();
         let batch = get("/bytes/2000").repeat(100);
         let mut sent = Vec::new();
         let mut idle_since = Instant::now();
-        // Nothing accepted for a while means stuck: nobody else could make room.
+        // If the socket takes no bytes for a while, both sides are stuck.
         while idle_since.elapsed() < Duration::from_millis(300) {
             let at = sent.len() % batch.len();
             match client.stream.get_ref().write(&batch.as_bytes()[at..]) {
@@ -132,14 +132,14 @@ fn read_ahead_is_bounded() {
     while origin.counts().requests == 0 {
         std::thread::yield_now();
     }
-    // All have come at once; the eleventh is taken when the first is answered.
+    // All came at once. The server takes the eleventh when the first is answered.
     assert_eq!(origin.counts().requests, 10);
     for _ in 0..25 {
         assert_eq!(client.response().content, document("1"));
     }
 }
 
-/// Bytes of the system's buffers: little, but more than a segment of the loopback interface. With less, TCP waits for its timers
+/// The size of the system's buffers: small, but larger than a segment of the loopback interface. Otherwise TCP waits for its timers
 /// before it fills a window smaller than a segment.
 const BUFFERS: usize = 128 * 1024;
 
@@ -148,7 +148,7 @@ fn a_server_that_refuses_pipelining_does_so_in_the_way_it_was_told() {
     for (habit, answers) in [(WhenPipelined::Close, 0), (WhenPipelined::Stall, 1), (WhenPipelined::Silence, 0)] {
         let origin = origin_with(Config { when_pipelined: habit, ..Config::default() });
         let mut client = Client::connect(origin.address());
-        // One at a time is fine.
+        // One request at a time is always answered.
         for id in ["1", "2"] {
             assert_eq!(client.get(&format!("/doc/{id}")).content, document(id));
         }

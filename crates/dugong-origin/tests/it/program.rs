@@ -1,4 +1,4 @@
-//! The program around the library.
+//! The program.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ fn the_program_says_where_it_listens_and_ends_with_its_input() {
     let mut client = Client::connect(address);
     assert_eq!(client.get("/small").field("connection"), None);
     assert_eq!(client.get("/small").field("connection"), Some("close"));
-    // Written before the first accept is possible only by chance; it is there once the program ends at the latest.
+    // The file may come after the address was printed, but it must exist when the program has ended.
     drop(program.stdin.take());
     assert!(program.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(&ready).unwrap(), format!("{address}\n"));

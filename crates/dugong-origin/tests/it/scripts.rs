@@ -31,7 +31,7 @@ fn expectations_consume_what_they_waited_for() {
     let server = Scripted::start(vec![script]).unwrap();
     let mut client = TcpStream::connect(server.address()).unwrap();
     let mut answer = [0; 1];
-    // A blank line in the content is not the end of a head.
+    // A blank line in the content does not end a head.
     client.write_all(b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\n\r\n\r\nx").unwrap();
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"1");

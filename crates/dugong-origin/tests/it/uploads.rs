@@ -100,7 +100,7 @@ fn an_expectation_can_be_refused() {
         client.send(expecting(query));
         let response = client.response();
         assert_eq!((response.status(), response.field("connection")), (status, Some("close")), "{query}");
-        // Whoever sends the content all the same is not punished by a reset.
+        // A client that sends the content anyway must not get a reset.
         client.send("hello");
         assert_eq!(client.rest(), b"");
     }
@@ -132,7 +132,7 @@ fn an_early_answer_comes_while_the_content_is_stuck() {
     client.send("PUT /?early=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
     client.stream.get_ref().set_nonblocking(true).unwrap();
     let content = vec![0; 1 << 20];
-    // Sixty-four times that would fit no socket buffer of this configuration.
+    // Sixty-four times as many bytes exceed the socket buffers of this configuration.
     let stuck =
         (0..64).any(|_| matches!(client.stream.get_ref().write(&content), Err(error) if error.kind() == ErrorKind::WouldBlock));
     assert!(stuck, "the server went on reading");
