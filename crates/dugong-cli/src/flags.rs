@@ -1,20 +1,20 @@
-//! The command line as text: what may stand there, and what it means to people.
+//! The command line as text: its options, and their help.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// For the help of all commands.
+/// A part of the help of each command.
 macro_rules! exit_codes {
     () => {
         "\
 Exit status:
-  0    all URLs were answered; also when whoever reads standard output has closed it
-  1    some responses were errors (status 400 and above); get does not write their content
-  2    the command line or the list of URLs is wrong; nothing was requested
-  3    the connection was lost or could not be made; what was complete is kept
-  4    a file could not be written; what was complete is kept
-  130  interrupted (SIGINT, SIGTERM or SIGHUP); no part of a file is left"
+  0    all URLs were answered, or the reader of standard output closed it
+  1    some responses had an error status (400 or above); get does not write their content
+  2    the command line or the list of URLs is wrong; no request was sent
+  3    connecting failed, or the connection was lost; complete files are kept
+  4    a file could not be written; complete files are kept
+  130  interrupted (SIGINT, SIGTERM or SIGHUP); no incomplete file is left"
     };
 }
 
@@ -34,9 +34,8 @@ pub(crate) enum Command {
 
 /// Fetch URLs of one origin, many in flight, and write their content in the order given
 ///
-/// All URLs must be of one origin: the same scheme (http or https), the same host, the same port. Content goes to standard
-/// output, one after the other, or with -o each into a file of its own. Content that is cut short is never passed off as
-/// complete.
+/// All URLs must have one origin: the same scheme (http or https), host and port. Content goes to standard output in the order
+/// of the URLs, or with -o into one file for each URL. A file never has incomplete content.
 #[derive(Debug, Args)]
 #[command(after_long_help = concat!(exit_codes!(), "
 
@@ -48,14 +47,14 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
 
-    /// Write each content into a file in DIR, which is made if it is not there
+    /// Write each content into a file in DIR, which is created if necessary
     ///
-    /// The name is the last part of the URL's path, made harmless; "index" if that is empty. The second file of a name becomes
-    /// "name.1". A file appears under its name only when it is complete.
+    /// The name is the last part of the URL's path, without dangerous characters, or "index" if that is empty. The second file of
+    /// a name is called "name.1". A file gets its name when it is complete.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
 
-    /// With -o: replace files that exist
+    /// With -o: replace existing files
     #[arg(long, requires = "output_dir")]
     pub(crate) force: bool,
 
@@ -63,18 +62,18 @@ pub(crate) struct GetArgs {
     #[arg(long, conflicts_with = "output_dir")]
     pub(crate) include: bool,
 
-    /// Write the content of error responses too
+    /// Write the content of error responses, too
     #[arg(long, conflicts_with = "output_dir")]
     pub(crate) keep_error_bodies: bool,
 
     #[command(flatten)]
-    pub(crate) way: WayArgs,
+    pub(crate) connect: ConnectArgs,
 }
 
-/// Ask what a GET of each URL would be answered, and print the status lines and the fields in the order given
+/// Request the heads of URLs of one origin, and print the status lines and the fields in the order given
 ///
-/// All URLs must be of one origin: the same scheme (http or https), the same host, the same port. The requests are made with the
-/// method HEAD, which has no content in its responses.
+/// All URLs must have one origin: the same scheme (http or https), host and port. The requests use the method HEAD, so the responses
+/// have the heads of a GET, and no content.
 #[derive(Debug, Args)]
 #[command(after_long_help = concat!(exit_codes!(), "
 
@@ -86,25 +85,25 @@ pub(crate) struct HeadArgs {
     pub(crate) requests: RequestArgs,
 
     #[command(flatten)]
-    pub(crate) way: WayArgs,
+    pub(crate) connect: ConnectArgs,
 }
 
-/// What is asked, and how.
+/// The requests.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// What to ask for, in this order
+    /// The URLs to request, in this order
     #[arg(value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
-    /// Add URLs from FILE, one a line, after those given as arguments; - is standard input
+    /// Add the URLs in FILE, one per line, after those given as arguments; - is standard input
     ///
     /// Empty lines, and lines that begin with #, are ignored.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// How many requests may be in flight; 0 is no limit
+    /// How many requests may be in flight; 0 means no limit
     ///
-    /// A server that does not take several is asked one at a time, as with 1.
+    /// A server that does not support several gets one at a time, as with 1.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) depth: usize,
 
@@ -116,100 +115,100 @@ pub(crate) struct RequestArgs {
     #[arg(short, long)]
     pub(crate) fail_early: bool,
 
-    /// Do not connect again when the connection ends between two responses
+    /// Do not reconnect when the connection ends between two responses
     #[arg(long)]
     pub(crate) no_reconnect: bool,
 
-    /// Print what came of each URL as a JSON object: to standard output with -o, otherwise to standard error
+    /// Print a summary with the result of each URL in JSON: to standard output with -o, otherwise to standard error
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Show no progress bar; without this there is one if standard error is a terminal
+    /// Show no progress bar; by default one is shown if standard error is a terminal
     #[arg(short = 'q', long)]
     pub(crate) no_progress: bool,
 
-    /// Tell on standard error what happens: connecting, heads sent (>) and received (<), the end
+    /// Print connecting, heads sent (>) and received (<), and closing to standard error
     ///
-    /// The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are shown as ***.
+    /// *** replaces the values of Authorization, Proxy-Authorization, Cookie and Set-Cookie.
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
-    /// Write all that is sent and received to FILE, as it is inside TLS; % is standard error, - standard output
+    /// Write all bytes sent and received to FILE, without TLS; % is standard error, - standard output
     ///
     /// Lines begin with > or <. Fields are masked as with -v; content and targets are not.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 }
 
-/// Headings in the help.
-const TIME: &str = "Time";
-const WAY: &str = "The way to the server";
+// Headings in the help.
+const TIME: &str = "Time limits";
+const CONNECT: &str = "Connecting";
 
-/// How the server is reached, and how long that may take. Names and meanings are those of curl.
+/// Options about connections and their time limits. curl has the same names with the same meanings.
 #[derive(Debug, Default, Args)]
-pub(crate) struct WayArgs {
-    /// Give up when nothing happens for so long, such as 10 or 0.5; without it never
+pub(crate) struct ConnectArgs {
+    /// Give up when nothing happens for this long, such as 10 or 0.5; no limit by default
     ///
-    /// Each phase of connecting may take so long: the name, all addresses together, tunnel and TLS together.
+    /// It also limits each phase of connecting: the name lookup, all addresses together, and tunnel and TLS together.
     #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) timeout: Option<String>,
 
-    /// How long name, TCP, tunnel and TLS may take together; without it there is no limit
+    /// Limit the name lookup, TCP, tunnel and TLS together; no limit by default
     #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) connect_timeout: Option<String>,
 
-    /// How long everything may take, connecting again included; without it there is no limit
+    /// Limit the whole run, reconnecting included; no limit by default
     #[arg(short, long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) max_time: Option<String>,
 
-    /// Go through this proxy: http://, socks5:// or socks5h://, perhaps USER:PASSWORD@, then HOST:PORT; "" is none
+    /// Use this proxy: http://, socks5:// or socks5h://, optionally USER:PASSWORD@, then HOST:PORT; "" means none
     ///
-    /// Without it the environment is asked: http_proxy, https_proxy, all_proxy, no_proxy.
-    #[arg(short = 'x', long, value_name = "URL", help_heading = WAY, conflicts_with = "unix_socket")]
+    /// By default the environment variables http_proxy, https_proxy, all_proxy and no_proxy decide.
+    #[arg(short = 'x', long, value_name = "URL", help_heading = CONNECT, conflicts_with = "unix_socket")]
     pub(crate) proxy: Option<String>,
 
     /// Credentials for the proxy, unless its URL has some; %XX stands for a byte
-    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = WAY, allow_hyphen_values = true)]
+    #[arg(short = 'U', long, value_name = "USER:PASSWORD", help_heading = CONNECT, allow_hyphen_values = true)]
     pub(crate) proxy_user: Option<String>,
 
-    /// Hosts that are reached without a proxy, with commas between them, in place of no_proxy; * is all
-    #[arg(long, value_name = "LIST", help_heading = WAY)]
+    /// Hosts to reach without a proxy, separated by commas, instead of no_proxy; * means all
+    #[arg(long, value_name = "LIST", help_heading = CONNECT)]
     pub(crate) noproxy: Option<String>,
 
-    /// Trust the certificates in FILE (PEM), and not those that this machine trusts
-    #[arg(long, value_name = "FILE", help_heading = WAY)]
+    /// Trust the certificates in FILE (PEM) instead of those that this machine trusts
+    #[arg(long, value_name = "FILE", help_heading = CONNECT)]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Show the certificate in FILE (PEM) to servers that ask for one; its key may be in the same file
-    #[arg(short = 'E', long, value_name = "FILE", help_heading = WAY)]
+    /// Present the certificate in FILE (PEM) to servers that ask for one; FILE may contain its key, too
+    #[arg(short = 'E', long, value_name = "FILE", help_heading = CONNECT)]
     pub(crate) cert: Option<PathBuf>,
 
     /// The private key of the certificate (PEM, not encrypted)
-    #[arg(long, value_name = "FILE", help_heading = WAY, requires = "cert")]
+    #[arg(long, value_name = "FILE", help_heading = CONNECT, requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// Connect to ADDRESS for HOST and PORT, whatever the name service says; can be given several times
-    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = WAY, allow_hyphen_values = true)]
+    /// Connect to ADDRESS for HOST and PORT, without a name lookup; can be given several times
+    #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", help_heading = CONNECT, allow_hyphen_values = true)]
     pub(crate) resolve: Vec<String>,
 
-    /// Connect to this Unix socket, whatever the host
-    #[arg(long, value_name = "PATH", help_heading = WAY)]
+    /// Connect to this Unix socket instead of the host
+    #[arg(long, value_name = "PATH", help_heading = CONNECT)]
     pub(crate) unix_socket: Option<PathBuf>,
 
-    /// Connect from this network interface or address of this machine
-    #[arg(long, value_name = "NAME", help_heading = WAY)]
+    /// Connect from this network interface, or from this local address
+    #[arg(long, value_name = "NAME", help_heading = CONNECT)]
     pub(crate) interface: Option<String>,
 
     /// Use IPv4 addresses only
-    #[arg(short = '4', long, help_heading = WAY, conflicts_with = "ipv6")]
+    #[arg(short = '4', long, help_heading = CONNECT, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
 
     /// Use IPv6 addresses only
-    #[arg(short = '6', long, help_heading = WAY)]
+    #[arg(short = '6', long, help_heading = CONNECT)]
     pub(crate) ipv6: bool,
 
-    /// Have the system probe the connection when it was idle for so long; without it never
-    #[arg(long, value_name = "SECONDS", help_heading = WAY, value_parser = clap::value_parser!(u16).range(1..=32767))]
+    /// Send TCP keep-alive probes after this much idle time; none by default
+    #[arg(long, value_name = "SECONDS", help_heading = CONNECT, value_parser = clap::value_parser!(u16).range(1..=32767))]
     pub(crate) keepalive_time: Option<u16>,
 }
 

@@ -1,4 +1,4 @@
-//! Signals: the unfinished file is removed before the program ends, however many signals come.
+//! Removes the unfinished file when a signal ends the program, however many signals come.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,29 +10,29 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use crate::Exit;
-use crate::report;
+use crate::outcome::Exit;
+use crate::stderr::say;
 
-/// The file that is being written, under its temporary name. Files are made, renamed and removed under its lock, and the
-/// handler keeps the lock until the program has ended: so nothing can appear behind its back.
+/// The temporary name of the file that is being written. Files are created, renamed and removed under this lock. The handler
+/// keeps the lock until the program ends, so no file can appear after it has looked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unfinished(Arc<Mutex<Option<PathBuf>>>);
 
 impl Unfinished {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Option<PathBuf>> {
-        // Each change is one assignment, so what a panic elsewhere left is good.
+        // Each change is one assignment, so a panic cannot leave a half-made one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on a signal removes the file, and ends the program. Signals that follow wait until the file is gone: some send
-    /// two at once (`timeout` of coreutils, a terminal that closes), and none of them may leave it behind. Only after that does
-    /// one end the program at once, should standard error take nothing more.
+    /// Makes signals remove the file and end the program. Further signals wait until the file is gone, because some senders send
+    /// two at once (`timeout` of coreutils, a terminal that closes). After that, a further signal ends the program at once, in case
+    /// writing to standard error blocks.
     ///
     /// # Errors
-    /// The system refuses to register a handler or to start a thread.
+    /// The system refused to register a handler or to start a thread.
     pub(crate) fn remove_on_signal(&self) -> io::Result<()> {
         let mut handled = vec![SIGINT, SIGTERM];
-        // `nohup` asks for that; a handler would undo it.
+        // `nohup` has it ignored; a handler would undo that.
         if !is_ignored(SIGHUP) {
             handled.push(SIGHUP);
         }
@@ -46,11 +46,11 @@ impl Unfinished {
             if signals.forever().next().is_some() {
                 let file = unfinished.lock();
                 if let Some(path) = &*file {
-                    // No one is left to tell if it cannot be removed.
+                    // The program ends either way.
                     let _ = std::fs::remove_file(path);
                 }
                 removed.store(true, Ordering::SeqCst);
-                report::say(&"interrupted");
+                say(&"interrupted");
                 std::process::exit(Exit::Interrupted as i32);
             }
         })?;
@@ -58,13 +58,13 @@ impl Unfinished {
     }
 }
 
-/// Whether the caller of this program has it ignore a signal. The standard library has no safe call that asks the system;
-/// where it does not list signals in a file either, the answer is no.
+/// Tells if this program inherited that a signal is ignored. No safe call asks the system for that, so this reads a file of
+/// Linux; elsewhere the answer is no.
 fn is_ignored(signal: i32) -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }
 
-/// Reads `SigIgn`, a hexadecimal mask whose lowest bit is signal 1 (proc_pid_status(5)).
+/// Looks a signal up in `SigIgn`, a hexadecimal mask whose lowest bit is signal 1 (proc_pid_status(5)).
 fn ignores(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u128::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)

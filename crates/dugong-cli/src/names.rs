@@ -1,13 +1,13 @@
-//! File names from URLs, which are somebody else's words: harmless in whatever directory they are made.
+//! Makes file names from URLs. A server or a list chooses the URLs, so the names must be harmless in any directory.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::readable::is_visible;
 
-/// Longest name, in bytes: systems allow 255, and the temporary name is longer than the final one.
+/// The longest name in bytes. Systems allow 255, and the temporary name is longer than the final one.
 const MAX_LENGTH: usize = 200;
 
-/// Gives each target a name, and never the same name twice.
+/// Gives each target a name of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     taken: HashSet<String>,
@@ -16,7 +16,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// A name for the content of `target` (path and query).
+    /// Returns a name for the content of `target` (path and query).
     pub(crate) fn name(&mut self, target: &str) -> String {
         let wanted = safe_name(target);
         if self.taken.insert(wanted.clone()) {
@@ -34,7 +34,7 @@ impl Names {
     }
 }
 
-/// The last segment of the path: decoded if the result is harmless, otherwise as it is written, with `_` for what is not.
+/// Returns the last segment of the path: decoded if the result is harmless, otherwise undecoded with `_` for harmful characters.
 fn safe_name(target: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let segment = path.rsplit('/').next().unwrap_or_default();
@@ -42,7 +42,7 @@ fn safe_name(target: &str) -> String {
         Some(name) => name,
         None => {
             let mut name: String = segment.chars().map(|c| if is_harmless_char(c) { c } else { '_' }).collect();
-            // Neither `.` and `..`, nor a hidden file such as `.profile`.
+            // `.`, `..`, or a hidden file such as `.profile`.
             if name.starts_with('.') {
                 name.replace_range(..1, "_");
             }
@@ -52,7 +52,7 @@ fn safe_name(target: &str) -> String {
     if name.is_empty() { "index".to_owned() } else { shortened(&name, MAX_LENGTH).to_owned() }
 }
 
-/// Percent-decoding (RFC 3986 §2.1); `None` if a `%` is not followed by two digits, or the result is not UTF-8.
+/// Percent-decodes (RFC 3986 §2.1). Returns `None` if a `%` is not followed by two digits, or if the result is not UTF-8.
 fn decoded(segment: &str) -> Option<String> {
     let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
     let mut bytes = segment.bytes();
@@ -70,12 +70,12 @@ fn is_harmless(name: &str) -> bool {
     !name.starts_with('.') && name.trim() == name && name.chars().all(is_harmless_char)
 }
 
-/// No separators of any system, no control characters, none that are invisible or turn the direction of text around.
+/// Tells if a character is visible and separates directories on no system.
 fn is_harmless_char(c: char) -> bool {
     is_visible(c) && !matches!(c, '/' | '\\')
 }
 
-/// The beginning of `name`, at most `length` bytes.
+/// Cuts `name` to at most `length` bytes.
 fn shortened(name: &str, length: usize) -> &str {
     let end = (0..=length.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
     &name[..end.unwrap_or(0)]
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_short_and_never_the_same() {
+    fn names_are_short_and_unique() {
         let mut names = Names::default();
         let long = format!("/{}", "x".repeat(300));
         assert_eq!(names.name(&long), "x".repeat(200));

@@ -1,7 +1,6 @@
-//! Where content goes: standard output, or files that appear under their names only when they are complete.
+//! Writes content to standard output, or to files that get their names when they are complete.
 
 use std::collections::hash_map::RandomState;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IsTerminal, Write};
@@ -10,39 +9,12 @@ use std::path::{Path, PathBuf};
 
 use dugong_http::ResponseHead;
 
+use crate::head::{head_bytes, lines};
 use crate::interrupt::Unfinished;
+use crate::outcome::OutputError;
 use crate::readable::Readable;
 
-/// Why content could not be written.
-#[derive(Debug)]
-pub(crate) enum OutputError {
-    /// Whoever reads standard output has closed it, which is no failure.
-    ReaderLeft,
-    /// Standard output takes no more.
-    Stdout(io::Error),
-    /// A file, or the directory.
-    File(PathBuf, io::Error),
-    /// A file stands where a directory is wanted.
-    NotADirectory(PathBuf),
-}
-
-impl fmt::Display for OutputError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OutputError::ReaderLeft => f.write_str("standard output was closed"),
-            OutputError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
-            OutputError::File(path, error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                write!(f, "{} exists; --force replaces it", path.display())
-            }
-            OutputError::NotADirectory(path) => {
-                write!(f, "{} is not a directory, which -o wants; without -o content goes to standard output", path.display())
-            }
-            OutputError::File(path, error) => write!(f, "cannot write {}: {error}", path.display()),
-        }
-    }
-}
-
-/// Standard output without a buffer: content comes in large pieces, and is passed on as it comes.
+/// Standard output without a buffer. Content comes in large pieces, each of which is written at once.
 #[derive(Debug)]
 pub(crate) struct Stdout(File);
 
@@ -52,7 +24,7 @@ impl Stdout {
         Ok(Stdout(File::from(descriptor)))
     }
 
-    /// Writes a head as it is sent; on a terminal, so that it does not act on it.
+    /// Writes a head as the server sent it. For a terminal it is escaped, so that the terminal does not obey it.
     pub(crate) fn write_head(&mut self, head: &ResponseHead) -> Result<(), OutputError> {
         let bytes = head_bytes(head);
         if !self.0.is_terminal() {
@@ -70,26 +42,7 @@ impl Stdout {
     }
 }
 
-/// A head as it is sent.
-pub(crate) fn head_bytes(head: &ResponseHead) -> Vec<u8> {
-    let mut bytes = format!("HTTP/{} {} ", head.version(), head.status()).into_bytes();
-    bytes.extend_from_slice(head.reason());
-    for line in head.fields().iter() {
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(line.name().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(line.value());
-    }
-    bytes.extend_from_slice(b"\r\n\r\n");
-    bytes
-}
-
-/// The lines of a head, without their ends; the last one is empty.
-pub(crate) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    head.split_inclusive(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r\n").unwrap_or(line))
-}
-
-/// A directory that takes files.
+/// A directory for files.
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
@@ -98,7 +51,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The directory, made if it is not there; and nothing stands in the way of `names`, unless it may be replaced.
+    /// Makes the directory if it does not exist, and checks that no file has one of `names`, unless `force` replaces it.
     pub(crate) fn prepare<'a>(
         path: &Path,
         force: bool,
@@ -121,15 +74,15 @@ impl Directory {
         Ok(Directory { path: path.to_owned(), force, unfinished })
     }
 
-    /// Begins a file.
+    /// Opens a file under a temporary name.
     pub(crate) fn create(&self, name: &str) -> Result<PartialFile<'_>, OutputError> {
         let target = self.path.join(name);
-        let mut place = self.unfinished.lock();
+        let mut unfinished = self.unfinished.lock();
         loop {
-            let aside = self.path.join(format!(".{name}.part-{:08x}", random()));
-            match OpenOptions::new().write(true).create_new(true).open(&aside) {
+            let temporary = self.path.join(format!(".{name}.part-{:08x}", random()));
+            match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => {
-                    *place = Some(aside);
+                    *unfinished = Some(temporary);
                     return Ok(PartialFile { file, target, directory: self });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -139,7 +92,7 @@ impl Directory {
     }
 }
 
-/// A file that is not complete yet, under a temporary name; dropping it removes it.
+/// An incomplete file under a temporary name. Dropping it removes the file.
 #[derive(Debug)]
 pub(crate) struct PartialFile<'a> {
     file: File,
@@ -152,19 +105,20 @@ impl PartialFile<'_> {
         self.file.write_all(bytes).map_err(|error| OutputError::File(self.target.clone(), error))
     }
 
-    /// The file is complete, and gets its name.
+    /// Gives the complete file its name.
     pub(crate) fn finish(self) -> Result<PathBuf, OutputError> {
-        let mut place = self.directory.unfinished.lock();
-        let aside = place.as_deref().expect("set when the file was made, and only one is written at a time");
-        let renamed = if self.directory.force { fs::rename(aside, &self.target) } else { rename_new(aside, &self.target) };
+        let mut unfinished = self.directory.unfinished.lock();
+        let temporary = unfinished.as_deref().expect("`create` has set it, and only one file is written at a time");
+        let renamed =
+            if self.directory.force { fs::rename(temporary, &self.target) } else { rename_new(temporary, &self.target) };
         match renamed {
             Ok(()) => {
-                *place = None;
-                drop(place);
+                *unfinished = None;
+                drop(unfinished);
                 Ok(self.target.clone())
             }
             Err(error) => {
-                drop(place);
+                drop(unfinished);
                 Err(OutputError::File(self.target.clone(), error))
             }
         }
@@ -173,20 +127,20 @@ impl PartialFile<'_> {
 
 impl Drop for PartialFile<'_> {
     fn drop(&mut self) {
-        if let Some(aside) = self.directory.unfinished.lock().take() {
-            // What made the file useless has been reported; that it stays is no worse.
-            let _ = fs::remove_file(aside);
+        if let Some(temporary) = self.directory.unfinished.lock().take() {
+            // The caller reports the error that made the file useless. A file that stays is no worse.
+            let _ = fs::remove_file(temporary);
         }
     }
 }
 
-/// Renames unless something has the name already; both in one step, so that nothing is overwritten.
+/// Renames a file unless the name is taken. It is one step, so that no file can be overwritten in between.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems cannot, network ones among them.
+        // Some file systems do not support this, network ones among them.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_new(from, to),
         other => Ok(other?),
     }
@@ -202,7 +156,7 @@ fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// A number that nobody guesses, from the standard library's hash keys.
+/// An unpredictable number, made from the standard library's hash keys.
 fn random() -> u32 {
     let value = RandomState::new().build_hasher().finish();
     (value ^ (value >> 32)) as u32
@@ -241,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_appears_meanwhile_is_not_overwritten() {
+    fn a_file_that_appears_meanwhile_is_not_overwritten() {
         for (force, left) in [(false, "theirs"), (true, "ours")] {
             for rename in [rename_new as fn(&Path, &Path) -> _, link_new] {
                 let scratch = tempfile::tempdir().unwrap();
@@ -249,8 +203,8 @@ mod tests {
                 let mut file = directory.create("a").unwrap();
                 file.write(b"ours").unwrap();
                 fs::write(scratch.path().join("a"), "theirs").unwrap();
-                let aside = directory.unfinished.lock().clone().unwrap();
-                let refused: io::Result<()> = rename(&aside, &scratch.path().join("a"));
+                let temporary = directory.unfinished.lock().clone().unwrap();
+                let refused: io::Result<()> = rename(&temporary, &scratch.path().join("a"));
                 assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
                 assert_eq!(file.finish().is_ok(), force);
                 assert_eq!(contents(scratch.path()), [pair("a", left)]);

@@ -1,4 +1,4 @@
-//! What is to be done, checked: everything that can be wrong with the command line is found here, before a byte is sent.
+//! The checked command line. All mistakes in it are found here, before anything is sent.
 
 use std::fmt;
 use std::fs::File;
@@ -10,25 +10,25 @@ use dugong_http::step::Engine;
 use dugong_http::transport::scripted::Scripted;
 use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
 
-use crate::flags::{Command, RequestArgs, WayArgs};
+use crate::connecting::{self, ConnectOptionError};
+use crate::flags::{Command, ConnectArgs, RequestArgs};
 use crate::names::Names;
 use crate::verbose;
-use crate::way::{self, WayError};
 
-/// A command, ready to be carried out.
+/// A command that is ready to run.
 #[derive(Debug)]
 pub(crate) struct HiArgs {
     method: Method,
     pub(crate) origin: Origin,
     pub(crate) jobs: Vec<Job>,
-    /// Fields of every request.
+    /// The fields of every request.
     fields: Fields,
     pub(crate) destination: Destination,
-    /// Requests in flight; `None` is no limit.
+    /// The number of requests that may be in flight; `None` means no limit.
     pub(crate) depth: Option<usize>,
-    /// The way to the origin.
+    /// The configuration of connections to the origin.
     pub(crate) config: Config,
-    /// How long the server may be silent.
+    /// The limit for silence of the server.
     pub(crate) timeout: Option<Duration>,
     /// The limit of the whole run.
     pub(crate) max_time: Option<Duration>,
@@ -43,38 +43,38 @@ pub(crate) struct HiArgs {
 pub(crate) struct Job {
     pub(crate) url: String,
     target: String,
-    /// The name of its file, if there is a directory.
+    /// The name of its file, if content goes to files.
     pub(crate) name: Option<String>,
 }
 
-/// Where content goes.
+/// The destination of content.
 #[derive(Debug)]
 pub(crate) enum Destination {
     Stdout { include_heads: bool, keep_errors: bool },
     Directory { path: PathBuf, force: bool },
 }
 
-/// What is wrong with the command line.
+/// A mistake on the command line.
 #[derive(Debug)]
 pub(crate) enum UsageError {
     NoUrls,
     Url {
-        place: Place,
+        source: Source,
         error: InvalidUrl,
     },
-    /// A URL in another form than it should have.
+    /// A text that is not a URL, in a way that can be explained.
     Form {
-        place: Place,
+        source: Source,
         url: String,
         fault: Fault,
     },
     Target {
-        place: Place,
+        source: Source,
         url: String,
         misuse: Box<Misuse>,
     },
     OtherOrigin {
-        place: Place,
+        source: Source,
         url: String,
         origin: Origin,
     },
@@ -83,7 +83,7 @@ pub(crate) enum UsageError {
         error: io::Error,
     },
     NotText {
-        place: Place,
+        source: Source,
     },
     HeaderForm {
         header: String,
@@ -98,18 +98,18 @@ pub(crate) enum UsageError {
     Headers {
         misuse: Misuse,
     },
-    /// A directory that was meant to be standard output.
+    /// `-o -`, where the user may have meant standard output.
     Dash,
     Host {
         origin: Origin,
         error: Box<Error>,
     },
-    Way(WayError),
-    /// Two things for standard output or standard error, of which one has to be alone there.
-    Mixed {
+    Connect(ConnectOptionError),
+    /// Two options that write to one stream, which only one of them may do.
+    SameStream {
         option: &'static str,
-        stream: &'static str,
         with: &'static str,
+        stream: &'static str,
     },
     Trace {
         file: PathBuf,
@@ -117,25 +117,25 @@ pub(crate) enum UsageError {
     },
 }
 
-/// What is wrong with the form of a URL.
+/// Why a text is not a URL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// It would be one with a scheme in front of it.
+    /// It lacks the scheme.
     NoScheme,
-    /// A line holds more than one.
+    /// It contains several URLs.
     Several,
     Control(char),
 }
 
-impl From<WayError> for UsageError {
-    fn from(error: WayError) -> Self {
-        UsageError::Way(error)
+impl From<ConnectOptionError> for UsageError {
+    fn from(error: ConnectOptionError) -> Self {
+        UsageError::Connect(error)
     }
 }
 
-/// Where a URL was given.
+/// Where the user gave a URL.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Source {
     Argument,
     Line { file: PathBuf, number: usize },
 }
@@ -149,23 +149,23 @@ impl HiArgs {
                     Some(path) => Destination::Directory { path, force: low.force },
                     None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
                 };
-                HiArgs::with(Method::GET, low.requests, &low.way, destination)
+                HiArgs::with(Method::GET, low.requests, &low.connect, destination)
             }
-            // The heads of errors are what was asked for, too.
+            // The user wants the heads of error responses, too.
             Command::Head(low) => {
                 let destination = Destination::Stdout { include_heads: true, keep_errors: true };
-                HiArgs::with(Method::HEAD, low.requests, &low.way, destination)
+                HiArgs::with(Method::HEAD, low.requests, &low.connect, destination)
             }
         }
     }
 
-    fn with(method: Method, low: RequestArgs, way: &WayArgs, destination: Destination) -> Result<HiArgs, UsageError> {
+    fn with(method: Method, low: RequestArgs, connect: &ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
         let fields = fields(&low.headers)?;
-        let (timeout, max_time) = (way::timeout(way)?, way::max_time(way)?);
+        let (timeout, max_time) = (connecting::timeout(connect)?, connecting::max_time(connect)?);
         let with_names = matches!(destination, Destination::Directory { .. });
         let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
         for url in low.urls {
-            list.add(&url, Place::Argument)?;
+            list.add(&url, Source::Argument)?;
         }
         for file in low.input {
             list.add_file(&file)?;
@@ -174,7 +174,7 @@ impl HiArgs {
         probe(&method, &origin, &fields, &low.headers)?;
         let mut plan = HiArgs {
             method,
-            config: way::config(way, &origin)?,
+            config: connecting::config(connect, &origin)?,
             origin,
             jobs,
             fields,
@@ -187,28 +187,28 @@ impl HiArgs {
             json: low.json,
             progress: !low.no_progress && !low.verbose && low.trace.as_deref() != Some(Path::new("%")),
         };
-        plan.see(low.verbose, low.trace)?;
+        plan.observe(low.verbose, low.trace)?;
         Ok(plan)
     }
 
-    /// Has it shown what happens. A file for that is made last: a command line that is wrong replaces nothing.
-    fn see(&mut self, verbose: bool, trace: Option<PathBuf>) -> Result<(), UsageError> {
+    /// Sets up `--verbose` and `--trace`. The file of a trace is created last, so that a wrong command line replaces no file.
+    fn observe(&mut self, verbose: bool, trace: Option<PathBuf>) -> Result<(), UsageError> {
         if verbose {
             if self.json_on_stderr() {
-                return Err(UsageError::Mixed { option: "--verbose", stream: "standard error", with: "the summary of --json" });
+                return Err(UsageError::SameStream { option: "--verbose", with: "--json", stream: "standard error" });
             }
-            self.config = self.config.clone().observe(verbose::tell);
+            self.config = self.config.clone().observe(verbose::print);
         }
         let Some(file) = trace else { return Ok(()) };
         let config = self.config.clone();
         self.config = match file.to_str() {
             Some("%") if self.json_on_stderr() => {
-                return Err(UsageError::Mixed { option: "--trace %", stream: "standard error", with: "the summary of --json" });
+                return Err(UsageError::SameStream { option: "--trace %", with: "--json", stream: "standard error" });
             }
             Some("%") => config.trace(io::stderr()),
             Some("-") if self.json || matches!(self.destination, Destination::Stdout { .. }) => {
-                let with = if self.json { "the summary of --json" } else { "what is fetched" };
-                return Err(UsageError::Mixed { option: "--trace -", stream: "standard output", with });
+                let with = if self.json { "--json" } else { "content" };
+                return Err(UsageError::SameStream { option: "--trace -", with, stream: "standard output" });
             }
             Some("-") => config.trace(io::stdout()),
             _ => config.trace(File::create(&file).map_err(|error| UsageError::Trace { file, error })?),
@@ -216,12 +216,12 @@ impl HiArgs {
         Ok(())
     }
 
-    /// Whether heads are all that is asked for, so that they need no explanation.
+    /// Tells if the command is `head`, whose output explains error statuses and redirects.
     pub(crate) fn shows_heads(&self) -> bool {
         self.method == Method::HEAD
     }
 
-    /// Whether the summary goes to standard error, where nothing else may stand then.
+    /// Tells if the summary goes to standard error, which then gets no other output.
     pub(crate) fn json_on_stderr(&self) -> bool {
         self.json && matches!(self.destination, Destination::Stdout { .. })
     }
@@ -229,13 +229,13 @@ impl HiArgs {
 
 impl Job {
     pub(crate) fn request(&self, plan: &HiArgs) -> Request {
-        let mut head = RequestHead::new(plan.method.clone(), &*self.target).expect("targets are checked when the plan is made");
+        let mut head = RequestHead::new(plan.method.clone(), &*self.target).expect("`List::add` has checked the target");
         head.fields = plan.fields.clone();
         Request::from(head)
     }
 }
 
-/// The URLs as they are read.
+/// The URLs that have been read so far.
 struct List {
     origin: Option<Origin>,
     jobs: Vec<Job>,
@@ -243,29 +243,29 @@ struct List {
 }
 
 impl List {
-    fn add(&mut self, url: &str, place: Place) -> Result<(), UsageError> {
-        // As browsers do.
+    fn add(&mut self, url: &str, source: Source) -> Result<(), UsageError> {
+        // Browsers trim URLs, too.
         let url = url.trim().to_owned();
         let (origin, target) = match Origin::of_url(&quoted(&url)) {
             Ok(parts) => parts,
-            // The error quotes the URL, which is to be the one that was given.
+            // The error must quote the URL as it was given.
             Err(error) => {
                 return Err(match fault(&url) {
-                    Some(fault) => UsageError::Form { place, url, fault },
-                    None => UsageError::Url { place, error: Origin::of_url(&url).err().unwrap_or(error) },
+                    Some(fault) => UsageError::Form { source, url, fault },
+                    None => UsageError::Url { source, error: Origin::of_url(&url).err().unwrap_or(error) },
                 });
             }
         };
         if let Some(fault) = fault(&url) {
-            return Err(UsageError::Form { place, url, fault });
+            return Err(UsageError::Form { source, url, fault });
         }
         match &self.origin {
-            Some(first) if *first != origin => return Err(UsageError::OtherOrigin { place, url, origin: first.clone() }),
+            Some(first) if *first != origin => return Err(UsageError::OtherOrigin { source, url, origin: first.clone() }),
             Some(_) => {}
             None => self.origin = Some(origin),
         }
         if let Err(misuse) = RequestHead::new(Method::GET, &*target) {
-            return Err(UsageError::Target { place, url, misuse: Box::new(misuse) });
+            return Err(UsageError::Target { source, url, misuse: Box::new(misuse) });
         }
         let name = self.names.as_mut().map(|names| names.name(&target));
         self.jobs.push(Job { url, target, name });
@@ -280,25 +280,25 @@ impl List {
             File::open(file).and_then(|mut opened| opened.read_to_end(&mut text))
         };
         read.map_err(|error| UsageError::Input { file: file.to_owned(), error })?;
-        // Some editors mark text with this character at its beginning; it is not part of the first line.
+        // Some editors begin a text with a byte order mark, which does not belong to the first line.
         let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
         for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let place = Place::Line { file: file.to_owned(), number: index + 1 };
+            let source = Source::Line { file: file.to_owned(), number: index + 1 };
             match std::str::from_utf8(line) {
-                Ok(url) => self.add(url, place)?,
-                Err(_) => return Err(UsageError::NotText { place }),
+                Ok(url) => self.add(url, source)?,
+                Err(_) => return Err(UsageError::NotText { source }),
             }
         }
         Ok(())
     }
 }
 
-/// A URL with its blanks, its letters beyond ASCII and some signs percent-encoded (RFC 3986 §2.1), as curl and browsers do; the
-/// host is not touched, since it is not encoded that way.
+/// Percent-encodes blanks, letters beyond ASCII and some signs in a URL (RFC 3986 §2.1), as curl and browsers do. The host stays
+/// as it is, because hosts have another encoding.
 fn quoted(url: &str) -> String {
     let start = url.find("://").map_or(url.len(), |end| end + 3);
     let path = start + url[start..].find(['/', '?', '#']).unwrap_or(url.len() - start);
@@ -312,9 +312,9 @@ fn quoted(url: &str) -> String {
     quoted
 }
 
-/// What is wrong with the form of a URL, if that can be said better than that it has not that of one.
+/// Explains why a text is not a URL, if it can be explained better than by the error of parsing it.
 fn fault(url: &str) -> Option<Fault> {
-    // What stands before an at-sign may be a password, and is not quoted.
+    // Text before an at-sign may contain a password, which must not be quoted.
     let host = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
     if host.contains('@') {
         return None;
@@ -329,7 +329,7 @@ fn fault(url: &str) -> Option<Fault> {
     (begins_well && !url.contains("://") && !url.contains(char::is_whitespace)).then_some(Fault::NoScheme)
 }
 
-/// The fields of `-H` arguments.
+/// Parses the arguments of `-H`.
 fn fields(headers: &[String]) -> Result<Fields, UsageError> {
     let mut fields = Fields::new();
     for header in headers {
@@ -346,7 +346,8 @@ fn fields(headers: &[String]) -> Result<Fields, UsageError> {
     Ok(fields)
 }
 
-/// Sends a request to nobody, to learn whether its fields can be sent: some fit no request without content, or not each other.
+/// Sends a request to a fake stream, to learn if its fields can be sent. Some cannot be in a request without content, and some
+/// contradict each other.
 fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) -> Result<(), UsageError> {
     let engine = || Engine::new(&origin.host_field(), &Config::new());
     engine().map_err(|error| UsageError::Host { origin: origin.clone(), error: Box::new(error) })?;
@@ -359,11 +360,11 @@ fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) 
         }
     };
     let Some(misuse) = refused(fields) else { return Ok(()) };
-    // The one without which the others can be sent is to blame.
+    // Blame the field without which the others can be sent.
     let guilty = (0..headers.len()).find(|&skip| {
         let mut others = Fields::new();
         let kept = fields.iter().enumerate().filter(|&(index, _)| index != skip);
-        kept.for_each(|(_, line)| others.append(line.name(), line.value()).expect("it was taken before"));
+        kept.for_each(|(_, line)| others.append(line.name(), line.value()).expect("`fields` has accepted it"));
         refused(&others).is_none()
     });
     Err(match guilty.and_then(|index| fields.iter().nth(index)) {
@@ -375,62 +376,62 @@ fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UsageError::NoUrls => f.write_str("no URL was given; --help tells more"),
-            UsageError::Url { place, error } => write!(f, "{place}{error}"),
-            UsageError::Form { place, url, fault } => {
-                write!(f, "{place}{url:?} is not a URL that can be used: ")?;
+            UsageError::NoUrls => f.write_str("no URL was given; see --help"),
+            UsageError::Url { source, error } => write!(f, "{source}{error}"),
+            UsageError::Form { source, url, fault } => {
+                write!(f, "{source}{url:?} is not a URL that can be used: ")?;
                 match fault {
                     Fault::NoScheme => {
                         write!(f, "it has no scheme; write {:?} or {:?}", format!("http://{url}"), format!("https://{url}"))
                     }
-                    Fault::Several => f.write_str("it looks like several; write each by itself, or %20 for the blank"),
+                    Fault::Several => f.write_str("it looks like several; write one per line or argument, or %20 for a blank"),
                     Fault::Control(control) => {
                         write!(f, "it contains the control character {control:?}")?;
                         let bytes =
                             control.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-                        write!(f, "; leave it out, or write {bytes}")
+                        write!(f, "; remove it, or write {bytes}")
                     }
                 }
             }
-            UsageError::Target { place, url, misuse } => write!(f, "{place}{url:?} cannot be requested: {misuse}"),
-            UsageError::OtherOrigin { place, url, origin } => {
-                write!(f, "{place}{url:?} is not of the origin of the first URL, which is {origin}")
+            UsageError::Target { source, url, misuse } => write!(f, "{source}{url:?} cannot be requested: {misuse}"),
+            UsageError::OtherOrigin { source, url, origin } => {
+                write!(f, "{source}{url:?} is not of the same origin as the first URL ({origin})")
             }
             UsageError::Input { file, error } => {
                 write!(f, "cannot read {}: {error}", file.display())?;
                 if file.to_string_lossy().contains("://") {
-                    f.write_str("; -i takes a file with URLs in it, and a URL is given without it")?;
+                    f.write_str("; -i takes a file with a list of URLs; give a URL without -i")?;
                 }
                 Ok(())
             }
-            UsageError::NotText { place } => write!(f, "{place}this is not text in UTF-8; save the list as UTF-8"),
-            // Without a colon it may be a secret from some place on.
+            UsageError::NotText { source } => write!(f, "{source}this is not UTF-8 text; save the list as UTF-8"),
+            // Without a colon, the rest may be a secret.
             UsageError::HeaderForm { header } => {
                 let begin = header.split_whitespace().next().unwrap_or_default();
                 write!(f, "header {begin:?}: expected the form \"Name: value\"")
             }
             UsageError::Header { header, misuse } => write!(f, "header {header:?}: {misuse}"),
-            UsageError::Upgrade { header } => write!(f, "header {header:?}: another protocol is of no use here"),
+            UsageError::Upgrade { header } => write!(f, "header {header:?}: this program cannot switch protocols; leave it out"),
             UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),
-            UsageError::Dash => {
-                f.write_str("-o \"-\": -o wants a directory (./- is one); without it content goes to standard output")
-            }
+            UsageError::Dash => f.write_str(
+                "-o \"-\": -o needs a directory (write ./- for one of this name); without -o, content goes to standard output",
+            ),
             UsageError::Host { origin, error } => write!(f, "{origin}: {error}"),
-            UsageError::Way(error) => error.fmt(f),
-            UsageError::Mixed { option, stream, with } => {
-                write!(f, "{option}: on {stream} stands {with}, and nothing else may stand there")
+            UsageError::Connect(error) => error.fmt(f),
+            UsageError::SameStream { option, with, stream } => {
+                write!(f, "{option} cannot be combined with {with}: both write to {stream}")
             }
             UsageError::Trace { file, error } => write!(f, "--trace: cannot write {}: {error}", file.display()),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Argument => Ok(()),
-            Place::Line { file, number } if file == Path::new("-") => write!(f, "standard input, line {number}: "),
-            Place::Line { file, number } => write!(f, "{}, line {number}: ", file.display()),
+            Source::Argument => Ok(()),
+            Source::Line { file, number } if file == Path::new("-") => write!(f, "standard input, line {number}: "),
+            Source::Line { file, number } => write!(f, "{}, line {number}: ", file.display()),
         }
     }
 }
@@ -440,7 +441,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guilty_header_is_named() {
+    fn the_field_that_cannot_be_sent_is_named() {
         for (headers, name) in [
             (&["Accept: */*", "Content-Length: 5"][..], "Content-Length"),
             (&["Expect: 100-continue", "Accept: */*"], "Expect"),

@@ -1,12 +1,12 @@
-//! A progress bar for people, if there is somebody and something to wait for.
+//! A progress bar for people, shown if there is enough to wait for.
 
 use std::fmt::Write;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressState, ProgressStyle};
 
-/// From so many URLs on there is a bar,
+/// The bar is shown for this many URLs or more,
 const MANY_URLS: usize = 10;
-/// and from so much content in one response.
+/// and for this much content or more in one response.
 const MUCH_CONTENT: u64 = 8 << 20;
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Progress {
         }
     }
 
-    /// A response begins, with content of this length if that is known.
+    /// Notes that a response begins, with content of this length if it is known.
     pub(crate) fn expect(&mut self, length: Option<u64>) {
         if length.is_some_and(|length| length >= MUCH_CONTENT) {
             self.show();
@@ -44,7 +44,7 @@ impl Progress {
 
     pub(crate) fn received(&mut self, count: usize) {
         self.bytes += count as u64;
-        // The text is not made for each small response: the bar is drawn some twenty times a second at most.
+        // The bar is drawn at most twenty times a second, so it does not need a new text for each small response.
         if let Some(bar) = &self.bar
             && (count >= 64 * 1024 || self.answered.is_multiple_of(64))
         {
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Writes something to standard error, where the bar is.
+    /// Hides the bar while `write` writes to standard error.
     pub(crate) fn suspend(&self, write: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -79,7 +79,7 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {rate}/s {eta}").expect("the template is valid").with_key(
         "rate",
         |state: &ProgressState, out: &mut dyn Write| {
-            // A bar has nowhere to report that it cannot be drawn.
+            // A failure only spoils the bar.
             let _ = write!(out, "{:.0}", state.per_sec());
         },
     )

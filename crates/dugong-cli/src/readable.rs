@@ -1,8 +1,8 @@
-//! Text from elsewhere, shown so that no terminal acts on it.
+//! Escapes text from others, so that terminals do not obey it.
 
 use std::fmt::{self, Write};
 
-/// Bytes as text: UTF-8 as it is, but control characters, invisible ones and what is no text as `\x00` to `\xff`.
+/// Displays bytes as text. Control characters, invisible ones, and bytes that are not UTF-8 become `\x00` to `\xff`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Readable<'a>(pub(crate) &'a [u8]);
 
@@ -22,7 +22,7 @@ fn escape(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Neither a control character, nor one that is invisible or turns the direction of text around.
+/// Tells if a character is neither a control character, nor invisible, nor one that changes the direction of text.
 pub(crate) fn is_visible(c: char) -> bool {
     let invisible = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_could_act_on_is_escaped() {
+    fn control_characters_are_escaped() {
         for (bytes, shown) in [
             (&b"a b"[..], "a b"),
             ("\u{e4}\u{20ac}".as_bytes(), "\u{e4}\u{20ac}"),

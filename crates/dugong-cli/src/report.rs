@@ -1,114 +1,21 @@
-//! What came of it: sentences for people, JSON for machines.
+//! The summary: sentences for people, JSON for programs.
 
-use std::fmt;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
-use dugong_http::{ResponseHead, Status};
+use dugong_http::Status;
 use serde_json::json;
 
-use crate::get::Stop;
-use crate::output::OutputError;
+use crate::outcome::{Outcome, OutputError, Record, Stop};
 use crate::plan::HiArgs;
-use crate::readable::Readable;
+use crate::stderr::say;
 
-/// Says something on standard error, in one line. If that is closed, nobody wants to hear it.
-pub(crate) fn say(text: &dyn fmt::Display) {
-    // Servers and files have their words in it. With one write, so that a signal does not cut it in two.
-    let line = format!("dugong: {}\n", Readable(text.to_string().as_bytes()));
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-/// What came of one URL.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) outcome: Outcome,
-    pub(crate) status: Option<Status>,
-    pub(crate) reason: Option<String>,
-    /// Where a redirect leads, as it says.
-    pub(crate) location: Option<String>,
-    /// Bytes of content received.
-    pub(crate) bytes: u64,
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) error: Option<Rc<str>>,
-    /// It has no complete answer, and asking again cannot do harm.
-    pub(crate) safe_to_retry: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Answered, not by an error, and the content is where it belongs.
-    Ok,
-    /// Answered by a redirect, whose content is where it belongs.
-    Redirect,
-    /// Answered by a status of 400 or above.
-    ErrorStatus,
-    /// The response had begun, and was not received or not written to its end.
-    Incomplete,
-    /// Sent, at least partly, and not a byte of a response has come.
-    Unanswered,
-    NotSent,
-}
-
-impl Outcome {
-    fn code(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Redirect => "redirect",
-            Outcome::ErrorStatus => "error-status",
-            Outcome::Incomplete => "incomplete",
-            Outcome::Unanswered => "unanswered",
-            Outcome::NotSent => "not-sent",
-        }
-    }
-
-    fn is_answered(self) -> bool {
-        matches!(self, Outcome::Ok | Outcome::Redirect | Outcome::ErrorStatus)
-    }
-}
-
-impl Record {
-    /// A response has begun.
-    pub(crate) fn begun(head: &ResponseHead) -> Self {
-        Record {
-            outcome: Outcome::Incomplete,
-            status: Some(head.status()),
-            // The reason may contain control characters of the upper half, which some terminals obey.
-            reason: Some(head.reason_text().replace(char::is_control, "\u{fffd}")),
-            location: location(head),
-            bytes: 0,
-            file: None,
-            error: None,
-            safe_to_retry: false,
-        }
-    }
-
-    pub(crate) fn without_answer(outcome: Outcome, safe_to_retry: bool, error: Option<Rc<str>>) -> Self {
-        Record { outcome, status: None, reason: None, location: None, bytes: 0, file: None, error, safe_to_retry }
-    }
-
-    /// Status and reason, for people.
-    pub(crate) fn status_text(&self) -> String {
-        let status = self.status.map(|status| status.to_string()).unwrap_or_default();
-        format!("{status} {}", self.reason.as_deref().unwrap_or_default()).trim_end().to_owned()
-    }
-}
-
-/// Where a redirect leads (RFC 9110 §15.4): a 304, or a choice without a preference, leads nowhere.
-fn location(head: &ResponseHead) -> Option<String> {
-    let is_redirect = matches!(head.status().as_u16(), 300..=303 | 307 | 308);
-    let location = head.fields().get_bytes("location").filter(|_| is_redirect)?;
-    Some(String::from_utf8_lossy(location).replace(char::is_control, "\u{fffd}"))
-}
-
-/// What came of all of it.
+/// The result of the run.
 pub(crate) struct Summary<'a> {
     pub(crate) plan: &'a HiArgs,
     /// One for each job of the plan.
     pub(crate) records: &'a [Record],
-    /// What the user should know about the server.
+    /// Remarks about the server.
     pub(crate) notes: &'a [String],
     pub(crate) connections: u64,
     pub(crate) time: Duration,
@@ -116,12 +23,12 @@ pub(crate) struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    /// Says why not everything was fetched, if that is news.
+    /// Says why the run ended early, unless the user knows.
     pub(crate) fn explain(&self) {
         let Some(stop) = self.stop else { return };
         match stop {
             Stop::ErrorStatus | Stop::Output(OutputError::ReaderLeft) => return,
-            // The error says to where.
+            // The error names the file.
             Stop::Output(_) => say(stop),
             Stop::Lost { .. } if self.connections == 0 => say(stop),
             Stop::Lost { .. } => match self.records.iter().position(|record| !record.outcome.is_answered()) {
@@ -137,10 +44,10 @@ impl Summary<'_> {
         say(&format_args!("{answered} of {total} answered; {safe} safe to send again, {unknown} unknown"));
     }
 
-    /// Prints the summary as JSON; false if that failed, which was reported.
+    /// Prints the summary as JSON. Returns false after a failure, which it reports.
     pub(crate) fn print_json(&self) -> bool {
         if self.plan.json_on_stderr() {
-            // If nobody listens there, there is nobody to tell either.
+            // A failure cannot be reported: standard error is where it would go.
             let _ = self.write_json(&mut BufWriter::new(io::stderr().lock()));
             return true;
         }
@@ -153,7 +60,7 @@ impl Summary<'_> {
         }
     }
 
-    /// One object, with a line for each URL.
+    /// Writes one object, with a line for each URL.
     fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(b"{\"urls\": [")?;
         for (index, (job, record)) in self.plan.jobs.iter().zip(self.records).enumerate() {

@@ -1,19 +1,19 @@
-//! What happens, for people: `-v`, as curl's users know it.
+//! Prints events for `-v`, in curl's format.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use dugong_http::{Event, ResponseHead, without_secrets};
 
-use crate::output::{head_bytes, lines};
+use crate::head::{head_bytes, lines};
 use crate::readable::Readable;
 
-/// Tells of an event on standard error. If that is closed, nobody wants to hear it.
-pub(crate) fn tell(event: &Event<'_>) {
+/// Prints an event on standard error. If that is closed, the event is lost.
+pub(crate) fn print(event: &Event<'_>) {
     let _ = io::stderr().write_all(text(event).as_bytes());
 }
 
-/// `* ` before what happens, `> ` and `< ` before what is sent and received, `{ ` before a note about content.
+/// Lines begin with `* ` for events, `> ` and `< ` for heads sent and received, and `{ ` for content.
 fn text(event: &Event<'_>) -> String {
     match event {
         Event::Resolving { host } => note(&format_args!("Looking up {host}")),
@@ -42,7 +42,7 @@ fn text(event: &Event<'_>) -> String {
             };
             note(&format_args!("Connection closed{reason}{unanswered}"))
         }
-        // The library may learn to tell more.
+        // Later versions of the library may have more events.
         _ => String::new(),
     }
 }
@@ -58,7 +58,7 @@ fn response(head: &ResponseHead) -> String {
 fn message(prefix: &str, head: &[u8]) -> String {
     let mut text = String::with_capacity(head.len() * 2);
     for line in lines(&without_secrets(head)) {
-        writeln!(text, "{prefix}{}", Readable(line)).expect("a string takes everything");
+        writeln!(text, "{prefix}{}", Readable(line)).expect("writing to a string cannot fail");
     }
     text
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_and_what_terminals_act_on_are_not_shown() {
+    fn secrets_and_control_characters_are_not_shown() {
         let head =
             b"GET /\x9b HTTP/1.1\r\nHost: h\r\nauthorization: Basic c2VjcmV0\r\nX: \xc2\x9b31m\r\nCookie: c=secret\r\n\r\n";
         let lines = ["GET /\\x9b HTTP/1.1", "Host: h", "authorization: ***", "X: \\xc2\\x9b31m", "Cookie: ***", ""];
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_told_with_its_reason() {
+    fn the_close_is_printed_with_its_reason() {
         let requests = Requests::default();
         assert_eq!(text(&Event::Closed { reason: None, requests: &requests }), "* Connection closed\n");
         let reason = Some(dugong_http::CloseReason::ServerSaidClose);

@@ -185,7 +185,7 @@ fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() 
     let (file, directory) = (scratch.path().join("file"), scratch.path().join("1"));
     fs::write(&file, "old").unwrap();
     fs::create_dir(&directory).unwrap();
-    let wanted = format!("{} is not a directory, which -o wants; without -o content goes to standard output", file.display());
+    let wanted = format!("{} is not a directory, but -o needs one; without -o, content goes to standard output", file.display());
     for force in [false, true] {
         let options = || force.then(|| "--force".to_owned());
         let ran = get(into(&file, documents(origin.address(), 1)).into_iter().chain(options())).exits_with(4).says(&wanted);
@@ -196,7 +196,7 @@ fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() 
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "old");
     get(into(Path::new("/dev/null"), documents(origin.address(), 1))).exits_with(4).says("/dev/null is not a directory");
-    get(into(Path::new("-"), documents(origin.address(), 1))).exits_with(2).says("without it content goes to standard output");
+    get(into(Path::new("-"), documents(origin.address(), 1))).exits_with(2).says("without -o, content goes to standard output");
     assert!(!Path::new("-").exists());
     assert_eq!(origin.counts().connections, 0);
 }

@@ -26,9 +26,9 @@ fn a_bad_line_is_named_with_file_and_number() {
     for (line, said) in [
         (&b"no url"[..], "\"no url\" is not a URL that can be used"),
         (b"http://127.0.0.1:99999/", "its port is not a number"),
-        (b"https://127.0.0.1/", "is not of the origin of the first URL"),
-        (b"http://other.example/", "\"http://other.example/\" is not of the origin of the first URL"),
-        (b"http://127.0.0.1/\xff", "not text in UTF-8"),
+        (b"https://127.0.0.1/", "is not of the same origin as the first URL"),
+        (b"http://other.example/", "\"http://other.example/\" is not of the same origin as the first URL"),
+        (b"http://127.0.0.1/\xff", "not UTF-8 text"),
     ] {
         let mut text = format!("# list\n{good}\n\n").into_bytes();
         text.extend_from_slice(line);
@@ -55,7 +55,7 @@ fn hosts_are_compared_without_case_and_with_the_default_port() {
     // Wrong only in the last URL, so the others are of one origin.
     get(["http://A.example/", "http://a.EXAMPLE:80/", "HTTP://a.example:/", "http://b.example/"])
         .exits_with(2)
-        .says("\"http://b.example/\" is not of the origin of the first URL, which is http://a.example");
+        .says("\"http://b.example/\" is not of the same origin as the first URL (http://a.example");
 }
 
 #[test]
@@ -151,8 +151,8 @@ fn a_url_of_another_form_is_answered_by_what_to_write() {
         ("127.0.0.1:80", "it has no scheme; write \"http://127.0.0.1:80\""),
         ("[::1]/a", "it has no scheme; write \"http://[::1]/a\""),
         ("b\u{fc}cher.example/a", "it has no scheme; write \"http://b\u{fc}cher.example/a\""),
-        ("http://h.example/a http://h.example/b", "it looks like several; write each by itself"),
-        ("http://h.example/a\tb", "it contains the control character '\\t'; leave it out, or write %09"),
+        ("http://h.example/a http://h.example/b", "it looks like several; write one per line or argument"),
+        ("http://h.example/a\tb", "it contains the control character '\\t'; remove it, or write %09"),
     ] {
         let ran = get([given]).exits_with(2).says(&format!("{given:?} is not a URL that can be used: {said}"));
         assert_eq!(ran.stderr().lines().count(), 1);
@@ -160,7 +160,7 @@ fn a_url_of_another_form_is_answered_by_what_to_write() {
     }
     let ran = get(["user:secret@h.example/a"]).exits_with(2);
     assert!(!ran.stderr().contains("secret"), "{}", ran.stderr());
-    get(["-i", "http://h.example/"]).exits_with(2).says("; -i takes a file with URLs in it");
+    get(["-i", "http://h.example/"]).exits_with(2).says("; -i takes a file with a list of URLs");
 }
 
 #[test]

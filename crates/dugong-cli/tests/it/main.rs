@@ -1,6 +1,7 @@
-//! The program as scripts see it: arguments, standard streams, files, exit codes.
+//! Runs the program as scripts do: arguments, standard streams, files, exit codes.
 
 mod chaos;
+mod connecting;
 mod connections;
 mod corpus;
 mod files;
@@ -15,4 +16,3 @@ mod servers;
 mod stdout;
 mod support;
 mod tls;
-mod way;

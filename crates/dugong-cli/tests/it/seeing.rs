@@ -105,10 +105,10 @@ fn nothing_is_mixed_with_what_programs_read() {
     let directory = scratch.path().join("d");
     let directory = directory.to_str().unwrap();
     for (args, said) in [
-        (&["-v", "--json"][..], "--verbose: on standard error stands the summary of --json, and nothing else may stand there"),
-        (&["--trace", "%", "--json"], "--trace %: on standard error stands the summary of --json"),
-        (&["--trace", "-"], "--trace -: on standard output stands what is fetched"),
-        (&["--trace", "-", "--json", "-o", directory], "--trace -: on standard output stands the summary of --json"),
+        (&["-v", "--json"][..], "--verbose cannot be combined with --json: both write to standard error"),
+        (&["--trace", "%", "--json"], "--trace % cannot be combined with --json: both write to standard error"),
+        (&["--trace", "-"], "--trace - cannot be combined with content: both write to standard output"),
+        (&["--trace", "-", "--json", "-o", directory], "--trace - cannot be combined with --json: both write to standard output"),
     ] {
         get([url].into_iter().chain(args.iter().copied())).exits_with(2).says(said);
     }

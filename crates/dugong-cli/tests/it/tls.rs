@@ -85,7 +85,7 @@ fn schemes_are_not_mixed() {
     let secure = Secure::start("");
     let https = secure.documents(1).remove(0);
     let http = https.replace("https:", "http:");
-    get([&https, &http]).exits_with(2).says(&format!("{http:?} is not of the origin of the first URL, which is https://"));
+    get([&https, &http]).exits_with(2).says(&format!("{http:?} is not of the same origin as the first URL (https://"));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn files_that_cannot_be_used_are_named_with_their_option_before_anything_is_sent
         (&["--cacert", &empty], "--cacert: there is no certificate in the PEM"),
         (&["--cacert", &key], "--cacert: there is no certificate in the PEM"),
         (&["--cert", "/no/such/file"], "--cert: cannot read /no/such/file: No such file"),
-        (&["--cert", &with_password], "a password behind its name"),
+        (&["--cert", &with_password], "a password behind the file name"),
         (&["--cert", &cert], "--cert: there is no private key in the PEM"),
         (&["--cert", &key], "--cert: there is no certificate in the PEM"),
         (&["--cert", &cert, "--key", "/no/such/file"], "--key: cannot read /no/such/file: No such file"),

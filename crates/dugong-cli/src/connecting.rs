@@ -1,4 +1,4 @@
-//! The way to the server: names of curl's, checked, and made a configuration of the library.
+//! Checks the options about connections, which curl has, too, and makes a configuration of the library from them.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,28 +11,28 @@ use dugong_http::transport::tls::TlsSetupError;
 use dugong_http::transport::{InvalidProxy, ProxyFault};
 use dugong_http::{Config, Origin, Proxy, Tls};
 
-use crate::flags::WayArgs;
+use crate::flags::ConnectArgs;
 
-/// What is wrong with an option about the way. None of this has a password in it.
+/// A mistake in an option about connections. None of these contains a password.
 #[derive(Debug)]
-pub(crate) enum WayError {
-    /// Not a time.
+pub(crate) enum ConnectOptionError {
+    /// The value is not a time.
     Seconds {
         option: &'static str,
         text: String,
     },
-    /// `--proxy`, or a variable of the environment, which the error names.
+    /// From `--proxy`, or from the environment variable that the error names.
     Proxy(InvalidProxy),
-    /// `--proxy-user` without a colon.
+    /// The value of `--proxy-user` has no colon.
     ProxyUserForm,
     ProxyUser(ProxyFault),
-    /// A file of certificates or keys.
+    /// A file with certificates or keys cannot be read.
     File {
         option: &'static str,
         path: PathBuf,
         error: io::Error,
     },
-    /// `--cert` with a password behind the file, as curl has it.
+    /// `--cert` has a password behind the file name, as curl allows.
     CertPassword {
         path: String,
     },
@@ -52,67 +52,68 @@ pub(crate) enum WayError {
         name: String,
         error: io::Error,
     },
-    /// `--interface` with an address that is not of the family that was asked for.
+    /// `--interface` has an address that does not belong to the family that `--ipv4` or `--ipv6` selects.
     InterfaceFamily {
         name: String,
         option: &'static str,
     },
-    /// An address of the other family in the place of a host.
+    /// The host is an address that does not belong to that family.
     Family {
         host: String,
         option: &'static str,
     },
 }
 
-/// What is wrong with a `--resolve`.
+/// A mistake in `--resolve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ResolveFault {
-    /// Not three parts.
+    /// The value does not have three parts.
     Form,
-    /// A prefix or wildcard that curl has.
+    /// The value has a prefix or wildcard of curl.
     Unsupported(&'static str),
     Port,
     Address(String),
 }
 
-/// How to reach `origin`. `whole` is not part of it: that is the limit of the run, not of a connection.
-pub(crate) fn config(low: &WayArgs, origin: &Origin) -> Result<Config, WayError> {
+/// Makes the configuration of connections to `origin`. It lacks `--max-time`, which limits the run and not one connection.
+pub(crate) fn config(low: &ConnectArgs, origin: &Origin) -> Result<Config, ConnectOptionError> {
     let mut config = Config::new();
     config = config.timeout(timeout(low)?);
     if let Some(text) = &low.connect_timeout {
         config = config.establish_timeout(seconds("--connect-timeout", text)?);
     }
     if let Some(path) = &low.unix_socket {
-        // Too long, for example; whether there is one is seen when it is connected to.
+        // The path may be too long, for example. If no socket is there, connecting finds out.
         std::os::unix::net::SocketAddr::from_pathname(path)
-            .map_err(|error| WayError::UnixSocket { path: path.clone(), error })?;
+            .map_err(|error| ConnectOptionError::UnixSocket { path: path.clone(), error })?;
         config = config.unix_socket(path);
     }
     let proxy = proxy(low, origin, std::env::var_os)?;
     let next_host = proxy.as_ref().map_or(origin.host(), Proxy::host).to_owned();
     config = config.proxy(proxy).tls(tls(low)?).tcp_keep_alive(low.keepalive_time.map(|time| Duration::from_secs(time.into())));
     for text in &low.resolve {
-        let Resolve { host, port, addresses } = resolve(text).map_err(|fault| WayError::Resolve { text: text.clone(), fault })?;
+        let Resolve { host, port, addresses } =
+            resolve(text).map_err(|fault| ConnectOptionError::Resolve { text: text.clone(), fault })?;
         config = config.addresses(&host, port, addresses.into_iter().map(|address| SocketAddr::new(address, port)));
     }
     socket(low, &next_host, config)
 }
 
-/// The limit of each wait.
-pub(crate) fn timeout(low: &WayArgs) -> Result<Option<Duration>, WayError> {
+/// The limit of each wait, from `--timeout`.
+pub(crate) fn timeout(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOptionError> {
     let Some(text) = &low.timeout else { return Ok(None) };
     let limit = seconds("--timeout", text)?;
-    limit.map(Some).ok_or_else(|| WayError::Seconds { option: "--timeout", text: text.clone() })
+    limit.map(Some).ok_or_else(|| ConnectOptionError::Seconds { option: "--timeout", text: text.clone() })
 }
 
-/// The limit of the run.
-pub(crate) fn max_time(low: &WayArgs) -> Result<Option<Duration>, WayError> {
+/// The limit of the run, from `--max-time`.
+pub(crate) fn max_time(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOptionError> {
     low.max_time.as_deref().map_or(Ok(None), |text| seconds("--max-time", text))
 }
 
-/// A time; 0 is none.
-fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, WayError> {
-    let wrong = || WayError::Seconds { option, text: text.to_owned() };
+/// Parses a time. 0 means no limit.
+fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, ConnectOptionError> {
+    let wrong = || ConnectOptionError::Seconds { option, text: text.to_owned() };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds: f64 = text.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
     match Duration::try_from_secs_f64(seconds) {
@@ -122,15 +123,19 @@ fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, WayErro
     }
 }
 
-/// The proxy, by the options, or by an environment in which `variable` finds the variables.
-fn proxy(low: &WayArgs, origin: &Origin, variable: impl Fn(&'static str) -> Option<OsString>) -> Result<Option<Proxy>, WayError> {
+/// Finds the proxy in the options, or else in the environment, whose variables `variable` returns.
+fn proxy(
+    low: &ConnectArgs,
+    origin: &Origin,
+    variable: impl Fn(&'static str) -> Option<OsString>,
+) -> Result<Option<Proxy>, ConnectOptionError> {
     let user = low.proxy_user.as_deref().map(credentials).transpose()?;
     if low.unix_socket.is_some() || low.proxy.as_deref() == Some("") {
         return Ok(None);
     }
     if let Some(url) = &low.proxy {
-        // By its own name, also if no_proxy has the origin in it.
-        Proxy::new(url).map_err(WayError::Proxy)?;
+        // Checked even if no_proxy covers the origin; and the error must name the option.
+        Proxy::new(url).map_err(ConnectOptionError::Proxy)?;
     }
     let lookup = |name: &'static str| match (name, &low.noproxy, &low.proxy) {
         ("no_proxy", Some(list), _) => Some(list.into()),
@@ -139,24 +144,25 @@ fn proxy(low: &WayArgs, origin: &Origin, variable: impl Fn(&'static str) -> Opti
         ("all_proxy", _, Some(url)) => Some(url.into()),
         (_, _, Some(_)) => None,
     };
-    let found = Proxy::from_variables(origin.is_secure(), origin.host(), origin.port(), lookup).map_err(WayError::Proxy)?;
+    let found =
+        Proxy::from_variables(origin.is_secure(), origin.host(), origin.port(), lookup).map_err(ConnectOptionError::Proxy)?;
     match (found, user) {
         (Some(proxy), Some((user, password))) if !proxy.has_credentials() => {
             let proxy = proxy.with_credentials(&user, &password);
-            Ok(Some(proxy.map_err(|error| WayError::ProxyUser(error.fault()))?))
+            Ok(Some(proxy.map_err(|error| ConnectOptionError::ProxyUser(error.fault()))?))
         }
         (found, _) => Ok(found),
     }
 }
 
-/// User and password of `--proxy-user`.
-fn credentials(text: &str) -> Result<(String, String), WayError> {
-    let (user, password) = text.split_once(':').ok_or(WayError::ProxyUserForm)?;
-    let decoded = |text| String::from_utf8(unquoted(text)).map_err(|_| WayError::ProxyUser(ProxyFault::Credentials));
+/// Parses `--proxy-user` into user and password.
+fn credentials(text: &str) -> Result<(String, String), ConnectOptionError> {
+    let (user, password) = text.split_once(':').ok_or(ConnectOptionError::ProxyUserForm)?;
+    let decoded = |text| String::from_utf8(unquoted(text)).map_err(|_| ConnectOptionError::ProxyUser(ProxyFault::Credentials));
     Ok((decoded(user)?, decoded(password)?))
 }
 
-/// `text` without percent-encoding; a `%` that begins none is one, as for curl.
+/// Decodes percent-encoding. As in curl, a `%` without two digits stays as it is.
 fn unquoted(text: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::with_capacity(text.len());
@@ -177,12 +183,12 @@ fn unquoted(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whom to trust, and who we are.
-fn tls(low: &WayArgs) -> Result<Tls, WayError> {
+/// Makes the configuration of TLS: the roots, and the client's certificate.
+fn tls(low: &ConnectArgs) -> Result<Tls, ConnectOptionError> {
     let mut tls = Tls::new();
     if let Some(path) = &low.cacert {
         let pem = read("--cacert", path)?;
-        tls = tls.roots_pem(&pem).map_err(|error| WayError::Tls { options: "--cacert", error })?;
+        tls = tls.roots_pem(&pem).map_err(|error| ConnectOptionError::Tls { options: "--cacert", error })?;
     }
     let Some(path) = &low.cert else { return Ok(tls) };
     let chain = read("--cert", path).map_err(without_password)?;
@@ -195,20 +201,20 @@ fn tls(low: &WayArgs) -> Result<Tls, WayError> {
             NoKey | KeyEncrypted | BadKey(_) => "--key",
             _ => "--cert and --key",
         };
-        WayError::Tls { options, error }
+        ConnectOptionError::Tls { options, error }
     })
 }
 
-fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, WayError> {
-    std::fs::read(path).map_err(|error| WayError::File { option, path: path.to_owned(), error })
+fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, ConnectOptionError> {
+    std::fs::read(path).map_err(|error| ConnectOptionError::File { option, path: path.to_owned(), error })
 }
 
-/// What stands behind a colon in the name of a file that is not there may be the password of its key, as for curl.
-fn without_password(error: WayError) -> WayError {
+/// Hides the part of a missing file's name after a colon: as in curl, it may be the password of the key.
+fn without_password(error: ConnectOptionError) -> ConnectOptionError {
     match &error {
-        WayError::File { path, error: why, .. } if why.kind() == io::ErrorKind::NotFound => {
+        ConnectOptionError::File { path, error: why, .. } if why.kind() == io::ErrorKind::NotFound => {
             match path.to_string_lossy().split_once(':') {
-                Some((path, _)) => WayError::CertPassword { path: path.to_owned() },
+                Some((path, _)) => ConnectOptionError::CertPassword { path: path.to_owned() },
                 None => error,
             }
         }
@@ -216,7 +222,7 @@ fn without_password(error: WayError) -> WayError {
     }
 }
 
-/// What `--resolve` says.
+/// A parsed `--resolve`.
 #[derive(Debug, PartialEq, Eq)]
 struct Resolve {
     host: String,
@@ -248,9 +254,9 @@ fn resolve(text: &str) -> Result<Resolve, ResolveFault> {
     Ok(Resolve { host: host.to_owned(), port, addresses })
 }
 
-/// Interface, source address and family.
-fn socket(low: &WayArgs, next_host: &str, mut config: Config) -> Result<Config, WayError> {
-    // A socket that is bound to this address is one of its family, and gets the address that the system chooses.
+/// Sets the interface, the source address and the family.
+fn socket(low: &ConnectArgs, next_host: &str, mut config: Config) -> Result<Config, ConnectOptionError> {
+    // Binding to the unspecified address selects the family, and leaves the choice of the address to the system.
     let family = match (low.ipv4, low.ipv6) {
         (true, _) => Some(("--ipv4", IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
         (_, true) => Some(("--ipv6", IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
@@ -259,11 +265,11 @@ fn socket(low: &WayArgs, next_host: &str, mut config: Config) -> Result<Config, 
     if let (Some((option, family)), Ok(host)) = (family, next_host.parse::<IpAddr>())
         && family.is_ipv4() != host.is_ipv4()
     {
-        return Err(WayError::Family { host: next_host.to_owned(), option });
+        return Err(ConnectOptionError::Family { host: next_host.to_owned(), option });
     }
     config = config.source_address(family.map(|(_, address)| address));
     let Some(name) = &low.interface else { return Ok(config) };
-    let wrong = |error| WayError::Interface { name: name.clone(), error };
+    let wrong = |error| ConnectOptionError::Interface { name: name.clone(), error };
     let Ok(address) = name.parse::<IpAddr>() else {
         check_interface(name).map_err(wrong)?;
         return Ok(config.interface(&**name));
@@ -271,14 +277,14 @@ fn socket(low: &WayArgs, next_host: &str, mut config: Config) -> Result<Config, 
     if let Some((option, family)) = family
         && family.is_ipv4() != address.is_ipv4()
     {
-        return Err(WayError::InterfaceFamily { name: name.clone(), option });
+        return Err(ConnectOptionError::InterfaceFamily { name: name.clone(), option });
     }
-    // Nothing is sent by that.
+    // Binding a UDP socket sends nothing.
     UdpSocket::bind((address, 0)).map_err(wrong)?;
     Ok(config.source_address(address))
 }
 
-/// An error if there is no such interface.
+/// Returns an error if this machine has no such interface.
 #[cfg(target_os = "linux")]
 fn check_interface(name: &str) -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
@@ -286,35 +292,39 @@ fn check_interface(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere the library refuses each name.
+/// Refuses each name, as the library does on this system.
 #[cfg(not(target_os = "linux"))]
 fn check_interface(_: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-impl fmt::Display for WayError {
+impl fmt::Display for ConnectOptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WayError::Seconds { option, text } => write!(f, "{option} {text:?}: expected seconds, such as 10 or 0.5"),
-            WayError::Proxy(error) if error.variable().is_some() => write!(f, "the environment: {error}"),
-            WayError::Proxy(error) => write!(f, "--proxy: {error}"),
-            WayError::ProxyUserForm => f.write_str("--proxy-user: expected the form USER:PASSWORD"),
-            WayError::ProxyUser(fault) => write!(f, "--proxy-user: cannot be used: {fault}"),
-            WayError::File { option, path, error } => write!(f, "{option}: cannot read {}: {error}", path.display()),
-            WayError::CertPassword { path } => write!(
+            ConnectOptionError::Seconds { option, text } => write!(f, "{option} {text:?}: expected seconds, such as 10 or 0.5"),
+            ConnectOptionError::Proxy(error) if error.variable().is_some() => write!(f, "the environment: {error}"),
+            ConnectOptionError::Proxy(error) => write!(f, "--proxy: {error}"),
+            ConnectOptionError::ProxyUserForm => f.write_str("--proxy-user: expected the form USER:PASSWORD"),
+            ConnectOptionError::ProxyUser(fault) => write!(f, "--proxy-user: not usable: {fault}"),
+            ConnectOptionError::File { option, path, error } => write!(f, "{option}: cannot read {}: {error}", path.display()),
+            ConnectOptionError::CertPassword { path } => write!(
                 f,
-                "--cert: there is no such file; a password behind its name ({path:?} and a colon) is not supported: decrypt the key \
+                "--cert: no such file; a password behind the file name ({path:?} and a colon) is not supported: decrypt the key \
                  first, for example with `openssl pkey`"
             ),
-            WayError::Tls { options, error } => {
+            ConnectOptionError::Tls { options, error } => {
                 write!(f, "{options}: {error}")?;
                 std::error::Error::source(error).map_or(Ok(()), |cause| write!(f, ": {cause}"))
             }
-            WayError::Resolve { text, fault } => write!(f, "--resolve {text:?}: {fault}"),
-            WayError::UnixSocket { path, error } => write!(f, "--unix-socket {:?}: {error}", path.display().to_string()),
-            WayError::Interface { name, error } => write!(f, "--interface {name:?}: {error}"),
-            WayError::InterfaceFamily { name, option } => write!(f, "--interface {name:?}: not an address of {option}"),
-            WayError::Family { host, option } => write!(f, "{option}: {host} is an address of the other family"),
+            ConnectOptionError::Resolve { text, fault } => write!(f, "--resolve {text:?}: {fault}"),
+            ConnectOptionError::UnixSocket { path, error } => {
+                write!(f, "--unix-socket {:?}: {error}", path.display().to_string())
+            }
+            ConnectOptionError::Interface { name, error } => write!(f, "--interface {name:?}: {error}"),
+            ConnectOptionError::InterfaceFamily { name, option } => {
+                write!(f, "--interface {name:?}: this address does not fit {option}")
+            }
+            ConnectOptionError::Family { host, option } => write!(f, "{option}: {host} belongs to the other family"),
         }
     }
 }
@@ -323,7 +333,7 @@ impl fmt::Display for ResolveFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResolveFault::Form => f.write_str("expected the form HOST:PORT:ADDRESS[,ADDRESS]"),
-            ResolveFault::Unsupported(sign) => write!(f, "{sign:?} at the beginning, as curl has it, is not supported"),
+            ResolveFault::Unsupported(sign) => write!(f, "a leading {sign:?}, as in curl, is not supported"),
             ResolveFault::Port => f.write_str("the port is not a number from 1 to 65535"),
             ResolveFault::Address(text) => write!(f, "{text:?} is not an address"),
         }
@@ -349,14 +359,14 @@ mod tests {
         for text in ["", ".", "-1", "+1", "1e3", "inf", "nan", " 1", "1s", "1.2.3", "99999999999999999999999", "0.0000000001"] {
             assert!(seconds("-m", text).is_err(), "{text}");
         }
-        // Waiting for no time at all would be of no use.
-        let low = WayArgs { timeout: Some("0".to_owned()), ..WayArgs::default() };
+        // A timeout of 0 would fail at once.
+        let low = ConnectArgs { timeout: Some("0".to_owned()), ..ConnectArgs::default() };
         let error = config(&low, &Origin::http("a.example", 80)).unwrap_err();
         assert_eq!(error.to_string(), "--timeout \"0\": expected seconds, such as 10 or 0.5");
     }
 
     #[test]
-    fn addresses_for_a_host_and_a_port() {
+    fn resolve_takes_addresses_for_a_host_and_a_port() {
         for (text, host, port, addresses) in [
             ("a.example:443:127.0.0.1", "a.example", 443, &["127.0.0.1"][..]),
             ("A.example:1:::1", "A.example", 1, &["::1"]),
@@ -386,10 +396,11 @@ mod tests {
         }
     }
 
-    /// The proxy for `http://a.example` with these options, in an environment that is written as in a shell.
+    /// Finds the proxy for `http://a.example` with these options, and an environment in the form `name=value;…`.
     fn found(options: &[(&str, &str)], environment: &str) -> Result<String, String> {
         let option = |name| options.iter().find(|(option, _)| *option == name).map(|(_, value)| value.to_string());
-        let low = WayArgs { proxy: option("-x"), proxy_user: option("-U"), noproxy: option("--noproxy"), ..WayArgs::default() };
+        let low =
+            ConnectArgs { proxy: option("-x"), proxy_user: option("-U"), noproxy: option("--noproxy"), ..ConnectArgs::default() };
         let variable = |name: &str| {
             let set = environment.split(';').filter_map(|one| one.split_once('='));
             set.filter(|(set, _)| *set == name).map(|(_, value)| value.into()).next()
@@ -399,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn options_come_before_the_environment() {
+    fn options_win_over_the_environment() {
         for (options, environment, expected) in [
             (&[][..], "", "none"),
             (&[], "http_proxy=e:1", "Proxy(http://e:1)"),
@@ -407,14 +418,14 @@ mod tests {
             (&[("-x", "o:1")], "", "Proxy(http://o:1)"),
             (&[("-x", "o:1")], "http_proxy=e:1;HTTP_PROXY=e:1;all_proxy=e:1;REQUEST_METHOD=GET", "Proxy(http://o:1)"),
             (&[("-x", "")], "http_proxy=e:1", "none"),
-            // As for curl, the exceptions of the environment are also those of the option.
+            // As in curl, the no_proxy of the environment applies to the option, too.
             (&[("-x", "o:1")], "NO_PROXY=a.example", "none"),
             (&[("-x", "o:1"), ("--noproxy", "")], "NO_PROXY=a.example", "Proxy(http://o:1)"),
             (&[("-x", "o:1"), ("--noproxy", "b.example")], "no_proxy=a.example", "Proxy(http://o:1)"),
             (&[("-x", "o:1"), ("--noproxy", "b.example,a.example")], "", "none"),
             (&[("--noproxy", "*")], "http_proxy=e:1", "none"),
             (&[("--noproxy", "b.example")], "http_proxy=e:1;no_proxy=*;NO_PROXY=*", "Proxy(http://e:1)"),
-            // Credentials in the URL come before the option.
+            // Credentials in the URL win over the option.
             (&[("-x", "o:1"), ("-U", "user:secret")], "", "Proxy(http://o:1, with credentials)"),
             (&[("-U", "user:secret")], "http_proxy=e:1", "Proxy(http://e:1, with credentials)"),
             (&[("-U", "user:secret")], "", "none"),
@@ -424,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_in_no_error() {
+    fn no_error_contains_a_password() {
         for (options, environment, expected) in [
             (
                 &[("-x", "http://u:secret@o:x")][..],
@@ -447,16 +458,16 @@ mod tests {
                 "the environment: all_proxy is not a proxy that can be used: its host is not a name or an address (IPv6 in brackets)",
             ),
             (&[("-U", "secret")], "", "--proxy-user: expected the form USER:PASSWORD"),
-            (&[("-U", "a%3ab:secret"), ("-x", "o")], "", "--proxy-user: cannot be used: its user name has a colon in it"),
+            (&[("-U", "a%3ab:secret"), ("-x", "o")], "", "--proxy-user: not usable: its user name has a colon in it"),
             (
                 &[("-U", "a:secret%ff")],
                 "",
-                "--proxy-user: cannot be used: its credentials are not UTF-8, not quoted properly, or have control characters",
+                "--proxy-user: not usable: its credentials are not UTF-8, not quoted properly, or have control characters",
             ),
             (
                 &[("-U", ":secret"), ("-x", "socks5://o")],
                 "",
-                "--proxy-user: cannot be used: SOCKS needs user name and password of 1 to 255 bytes",
+                "--proxy-user: not usable: SOCKS needs user name and password of 1 to 255 bytes",
             ),
         ] {
             assert_eq!(found(options, environment).unwrap_err(), expected);
@@ -464,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_unquoted_as_far_as_they_are_quoted() {
+    fn credentials_are_percent_decoded_where_they_are_encoded() {
         for (text, user, password) in [
             ("a:b", "a", "b"),
             (":", "", ""),
@@ -478,20 +489,22 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_with_its_option() {
+    fn errors_name_the_option_and_its_value() {
         let origin = Origin::http("127.0.0.1", 80);
-        let error = |low: WayArgs| config(&low, &origin).unwrap_err().to_string();
-        let none = WayArgs::default;
+        let error = |low: ConnectArgs| config(&low, &origin).unwrap_err().to_string();
+        let none = ConnectArgs::default;
         assert_eq!(
-            error(WayArgs { resolve: strings(&["a:1:127.0.0.1", "+a:1:127.0.0.1"]), ..none() }),
-            "--resolve \"+a:1:127.0.0.1\": \"+\" at the beginning, as curl has it, is not supported"
+            error(ConnectArgs { resolve: strings(&["a:1:127.0.0.1", "+a:1:127.0.0.1"]), ..none() }),
+            "--resolve \"+a:1:127.0.0.1\": a leading \"+\", as in curl, is not supported"
         );
-        assert!(error(WayArgs { unix_socket: Some("x".repeat(200).into()), ..none() }).starts_with("--unix-socket \"xxx"));
+        assert!(error(ConnectArgs { unix_socket: Some("x".repeat(200).into()), ..none() }).starts_with("--unix-socket \"xxx"));
         let interface = |name: &str| Some(name.to_owned());
-        assert!(error(WayArgs { interface: interface("no-such-one"), ..none() }).starts_with("--interface \"no-such-one\": "));
-        assert!(error(WayArgs { interface: interface("192.0.2.1"), ..none() }).starts_with("--interface \"192.0.2.1\": "));
-        let error_6 = error(WayArgs { ipv4: true, interface: interface("::1"), ..none() });
-        assert_eq!(error_6, "--interface \"::1\": not an address of --ipv4");
-        assert_eq!(error(WayArgs { ipv6: true, ..none() }), "--ipv6: 127.0.0.1 is an address of the other family");
+        assert!(
+            error(ConnectArgs { interface: interface("no-such-one"), ..none() }).starts_with("--interface \"no-such-one\": ")
+        );
+        assert!(error(ConnectArgs { interface: interface("192.0.2.1"), ..none() }).starts_with("--interface \"192.0.2.1\": "));
+        let error_6 = error(ConnectArgs { ipv4: true, interface: interface("::1"), ..none() });
+        assert_eq!(error_6, "--interface \"::1\": this address does not fit --ipv4");
+        assert_eq!(error(ConnectArgs { ipv6: true, ..none() }), "--ipv6: 127.0.0.1 belongs to the other family");
     }
 }

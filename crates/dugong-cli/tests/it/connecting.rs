@@ -93,11 +93,11 @@ fn what_is_wrong_with_an_option_is_found_before_anything_is_sent() {
     let url = &*documents(origin.address(), 1)[0];
     for (args, said) in [
         (&["--resolve", "a:80"][..], "--resolve \"a:80\": expected the form HOST:PORT:ADDRESS[,ADDRESS]"),
-        (&["--resolve", "-a:80"], "--resolve \"-a:80\": \"-\" at the beginning, as curl has it, is not supported"),
-        (&["--resolve", "*:80:127.0.0.1"], "--resolve \"*:80:127.0.0.1\": \"*\" at the beginning"),
+        (&["--resolve", "-a:80"], "--resolve \"-a:80\": a leading \"-\", as in curl, is not supported"),
+        (&["--resolve", "*:80:127.0.0.1"], "--resolve \"*:80:127.0.0.1\": a leading \"*\""),
         (&["--interface", "no-such-interface"], "--interface \"no-such-interface\": "),
         (&["--interface", "192.0.2.1"], "--interface \"192.0.2.1\": "),
-        (&["-6"], "--ipv6: 127.0.0.1 is an address of the other family"),
+        (&["-6"], "--ipv6: 127.0.0.1 belongs to the other family"),
         (&["-4", "-6"], "--ipv6"),
         (&["--unix-socket", &"x".repeat(200)], "--unix-socket \"xxx"),
         (&["--max-time", "soon"], "--max-time \"soon\": expected seconds, such as 10 or 0.5"),
