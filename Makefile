@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 FEATURES = rustls socks tracing async tokio tower
 ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
 
-.PHONY: help demo quick fmt test gate chaos bench docs wheel package deny manylinux clean \
+.PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
@@ -41,7 +41,7 @@ test: setup ## all checks and tests; on Debian or Ubuntu, root need not install 
 	@tools/stages check unit python
 
 gate: setup ## make test, and everything that is given to others: what .ci/run runs, in less than 20 minutes on two cores
-	@tools/stages check unit python-style python-types python-tests docs wheel
+	@tools/stages check unit python-style python-types python-tests baseline-check docs wheel
 
 # What a machine needs, and how it gets it: tools/setup.
 setup:
@@ -150,6 +150,21 @@ bench: setup installed target/venv-bench/ready target/venv-bench-old/ready ## th
 	$(CARGO) build --release -p dugong-origin -p dugong-bench
 	target/venv-bench/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	target/release/dugong-bench table --instructions
+
+instructions: setup installed target/venv-bench/ready ## what a request costs: instructions, system calls, memory; five minutes
+	$(CARGO) build --release -p dugong-origin -p dugong-bench
+	target/venv-bench/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	target/release/dugong-bench counts
+
+# With other versions of rustc, Python or valgrind than those of the baseline, the check prints the counts and does not fail.
+BASELINE = $(CARGO) build --release --no-default-features -p dugong-origin -p dugong-bench && \
+	target/release/dugong-bench counts --python target/venv/bin/python
+
+baseline-check: setup installed ## part of the gate: fail if a request costs 5 % more instructions than in bench/baseline.json
+	$(BASELINE) --check bench/baseline.json
+
+baseline: setup installed ## write bench/baseline.json anew
+	$(BASELINE) --write bench/baseline.json
 
 target/venv-bench/ready: bench/requirements.txt
 	$(PYTHON) -m venv target/venv-bench

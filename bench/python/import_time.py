@@ -1,4 +1,4 @@
-"""How long a fresh interpreter takes to import a module: `import_time.py MODULE` prints milliseconds and a version."""
+"""Measures an import: `import_time.py MODULE` prints milliseconds and a version."""
 
 import sys
 from time import perf_counter

@@ -1,15 +1,16 @@
-"""Dugong's `HTTPConnection`, or that of the old module: the program does not care."""
+"""Dugong's `HTTPConnection`, of the package or of the old module."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from load import PIECE, Load
 
 from dugong import BodyFollowing, HTTPConnection, PollNeeded
 
-#: Yields `PollNeeded`, or None where it waits for the other coroutine.
+#: Yields `PollNeeded`, or None to wait for the other coroutine.
 Waits: TypeAlias = Generator[Any, None, None]
 
 
@@ -40,7 +41,7 @@ class Coroutines:
         return count
 
     def pipelined(self, load: Load) -> int:
-        # Whenever the reader waits, and half of the window is used, the sender goes on.
+        # The sender continues when the reader waits, and when half of the window is used.
         window = Window(self.conn, load)
         sender = window.send(load.requests)
         wants = next(sender, None)
@@ -72,7 +73,7 @@ class Coroutines:
 
 
 class Headers(Coroutines):
-    """Looks at a header of each answer."""
+    """Looks up a header of each answer."""
 
     def one_by_one(self, load: Load) -> int:
         conn, target, count = self.conn, load.target, 0
@@ -85,7 +86,7 @@ class Headers(Coroutines):
 
 
 class Readinto(Coroutines):
-    """Content goes into a buffer."""
+    """Reads content into a buffer."""
 
     def download(self) -> int:
         readinto, buffer, count = self.conn.readinto, bytearray(PIECE), 0
@@ -95,7 +96,7 @@ class Readinto(Coroutines):
 
 
 class Ahead(Coroutines):
-    """Sends ahead, then reads; sends more when half of the window is used."""
+    """Sends ahead, then reads. Sends more when half of the window is used."""
 
     def pipelined(self, load: Load) -> int:
         conn, target, depth, left = self.conn, load.target, load.depth, load.requests
@@ -114,7 +115,7 @@ class Ahead(Coroutines):
 
 
 class Asyncio(Coroutines):
-    """Two tasks under asyncio, each with a coroutine at a time; the content of a window is one coroutine."""
+    """Two tasks under asyncio, one for each direction. Each runs one coroutine for every window."""
 
     def pipelined(self, load: Load) -> int:
         import asyncio  # noqa: PLC0415
@@ -153,8 +154,91 @@ class Asyncio(Coroutines):
         return asyncio.run(run())
 
 
+class Pipeline(Coroutines):
+    """Uses `pipeline`, which collects the bodies."""
+
+    def pipelined(self, load: Load) -> int:
+        count = 0
+        for _, body in self.conn.pipeline(targets(load), max_requests=load.depth, collect=True):
+            count += len(body)
+        return count
+
+
+class AsyncioPipeline(Coroutines):
+    """Uses `co_pipeline` in a task of asyncio."""
+
+    def pipelined(self, load: Load) -> int:
+        import asyncio  # noqa: PLC0415
+
+        return asyncio.run(collected(self.conn, load))
+
+
+class TrioPipeline(Coroutines):
+    """Uses `co_pipeline` in a task of trio."""
+
+    def pipelined(self, load: Load) -> int:
+        import trio  # noqa: PLC0415
+
+        return trio.run(collected, self.conn, load)
+
+
+class AsyncioOneByOne(Coroutines):
+    """Sends one request at a time in a task of asyncio. The server is slow, so the task waits once for each response."""
+
+    def one_by_one(self, load: Load) -> int:
+        import asyncio  # noqa: PLC0415
+
+        async def run() -> int:
+            conn, count = self.conn, 0
+            for _ in range(load.requests):
+                await conn.co_send_request('GET', SLOW)
+                await conn.co_read_response()
+                count += len(await conn.co_readall())
+            return count
+
+        return asyncio.run(run())
+
+
+class PolledOneByOne(Coroutines):
+    """Does the same without a loop: `poll` waits instead."""
+
+    def one_by_one(self, load: Load) -> int:
+        conn, count = self.conn, 0
+        for _ in range(load.requests):
+            polled(conn.co_send_request('GET', SLOW))
+            polled(conn.co_read_response())
+            count += len(polled(conn.co_readall()))
+        return count
+
+
+#: The server answers after 5 ms. By then the client waits, even under valgrind.
+SLOW = '/small?delay=5'
+
+
+def polled(operation: Generator[PollNeeded, None, Any]) -> Any:
+    """Run *operation*, and wait with `poll`."""
+    try:
+        while True:
+            next(operation).poll()
+    except StopIteration as end:
+        return end.value
+
+
+def targets(load: Load) -> Iterator[str]:
+    """Return the targets of the requests."""
+    return repeat(load.target, load.requests)
+
+
+async def collected(conn: HTTPConnection, load: Load) -> int:
+    """Do *load*, and return the bytes of content received."""
+    count = 0
+    async for _, body in conn.co_pipeline(targets(load), max_requests=load.depth, collect=True):
+        count += len(body)
+    return count
+
+
 class Window:
-    """What two coroutines share, one that sends and one that reads."""
+    """The state that the sending and the reading coroutine share."""
 
     def __init__(self, conn: HTTPConnection, load: Load) -> None:
         self.conn = conn
@@ -162,7 +246,7 @@ class Window:
         self.depth = load.depth
         self.half = load.depth // 2
         self.in_flight = 0
-        #: Bytes of content that were read.
+        #: The bytes of content read.
         self.count = 0
         #: Called when half of the window is used.
         self.on_room: Callable[[], object] = int
@@ -177,7 +261,7 @@ class Window:
             self.in_flight += 1
 
     def read(self, number: int) -> Waits:
-        """Yield None when there is nothing in flight."""
+        """Yield None when no request is in flight."""
         conn, half = self.conn, self.half
         for _ in range(number):
             while not self.in_flight:

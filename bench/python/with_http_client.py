@@ -8,7 +8,7 @@ from load import PIECE, Load
 
 
 class Read:
-    """Content by `read(64 KiB)`."""
+    """Reads content with `read(64 KiB)`."""
 
     def __init__(self, host: str, port: int) -> None:
         self.conn = HTTPConnection(host, port)
@@ -42,7 +42,7 @@ class Read:
 
 
 class Readinto(Read):
-    """Content goes into a buffer."""
+    """Reads content into a buffer."""
 
     def download(self, response: HTTPResponse) -> int:
         readinto, buffer, count = response.readinto, bytearray(PIECE), 0

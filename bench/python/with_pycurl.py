@@ -1,4 +1,4 @@
-"""`pycurl`, with one handle, as its manual does it: a buffer for each answer, a callback for large content."""
+"""`pycurl` with one handle, used as its manual does: a buffer for each answer, a callback for large content."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from urllib3 import HTTPConnectionPool
 
 
 class Urllib3:
-    """Content by `read(64 KiB)`, unless it is small."""
+    """Reads content with `read(64 KiB)`, unless it is small."""
 
     def __init__(self, host: str, port: int) -> None:
         self.pool = HTTPConnectionPool(host, port, maxsize=1)

@@ -1,4 +1,4 @@
-//! The processes that the table needs: the origin, and clients, each on a core of its own.
+//! Runs the processes that are measured: the origin and the clients, each on a core of its own.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use crate::load::Load;
 use crate::python::{self, Interpreters};
 use crate::row::Row;
 
-/// `dugong-origin`, running. It ends when this is dropped, and when this process ends.
+/// A running `dugong-origin`. It ends when this is dropped, or when this process ends.
 pub(crate) struct Origin {
     child: Child,
     address: SocketAddr,
 }
 
 impl Origin {
-    /// Starts the one that was built next to this program, on the first core.
+    /// Starts the origin that was built next to this program, on the first core.
     pub(crate) fn start(cores: &Cores) -> io::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("dugong-origin");
         cores.use_first()?;
@@ -40,7 +40,10 @@ impl Origin {
             None => {
                 child.kill()?;
                 child.wait()?;
-                Err(io::Error::new(io::ErrorKind::InvalidData, format!("dugong-origin said {line:?} instead of its address")))
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("expected the address of dugong-origin, but found {line:?}"),
+                ))
             }
         }
     }
@@ -52,19 +55,20 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        // If it is gone already, so much the better.
+        // Both fail if it has ended already, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The programs that are run as clients: this one, and interpreters of Python.
+/// Runs clients against one origin: this program, or a Python interpreter.
 pub(crate) struct Bench {
     program: PathBuf,
     interpreters: Interpreters,
+    address: SocketAddr,
 }
 
-/// What a client measured, in seconds.
+/// The times that a client measured, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) wall: f64,
@@ -72,40 +76,54 @@ pub(crate) struct Measured {
 }
 
 impl Bench {
-    pub(crate) fn new(interpreters: Interpreters) -> io::Result<Self> {
-        Ok(Bench { program: std::env::current_exe()?, interpreters })
+    pub(crate) fn new(interpreters: Interpreters, address: SocketAddr) -> io::Result<Self> {
+        Ok(Bench { program: std::env::current_exe()?, interpreters, address })
     }
 
     /// Runs a client.
-    pub(crate) fn run(&self, row: Row, load: Load, address: SocketAddr) -> io::Result<Measured> {
-        let output = self.command(&[], row, load, address).output()?;
-        let text = succeeded(&output, row, load)?;
+    pub(crate) fn run(&self, row: Row, load: Load) -> io::Result<Measured> {
+        let output = self.command(&[], row, load).output()?;
+        let text = String::from_utf8_lossy(&succeeded(output, row, load)?.stdout).into_owned();
         let number = |name| number(&text, name).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, text.clone()));
         Ok(Measured { wall: number("wall")?, cpu: number("cpu_user")? + number("cpu_system")? })
     }
 
-    /// Runs a client under callgrind; the result is how many instructions it took in all, `None` if there is no valgrind.
-    pub(crate) fn count_instructions(&self, row: Row, load: Load, address: SocketAddr) -> io::Result<Option<f64>> {
+    /// Runs a client under callgrind, and returns the number of instructions that it took in all.
+    pub(crate) fn count_instructions(&self, row: Row, load: Load) -> io::Result<f64> {
         let valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
-        let output = match self.command(&valgrind, row, load, address).output() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        succeeded(&output, row, load)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let count = said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-        count.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("valgrind counted nothing: {said}")))
+        let output = succeeded(started(self.command(&valgrind, row, load))?, row, load)?;
+        found(&output.stderr, |line| line.split_once("Collected :")?.1.trim().parse().ok())
     }
 
-    /// `wrapper` is a program, with arguments, that runs the client.
-    fn command(&self, wrapper: &[&str], row: Row, load: Load, address: SocketAddr) -> Command {
+    /// Runs a client under strace, and returns how often it made the `named` system calls.
+    pub(crate) fn count_calls(&self, row: Row, load: Load, named: &str) -> io::Result<Calls> {
+        let named = format!("trace={named}");
+        let strace = ["strace", "--follow-forks", "--seccomp-bpf", "--summary-only", "-U", "name,calls,errors", "-e", &named];
+        let output = succeeded(started(self.command(&strace, row, load))?, row, load)?;
+        found(&output.stderr, |line| {
+            let mut words = line.strip_prefix("total ")?.split_whitespace().map(|word| word.parse().ok());
+            Some(Calls { calls: words.next()??, errors: words.next().flatten().unwrap_or(0.0) })
+        })
+    }
+
+    /// Returns the bytes of heap in use while this program holds `count` idle connections.
+    pub(crate) fn count_idle_bytes(&self, count: u64) -> io::Result<f64> {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=memcheck", "--leak-check=no"]).arg(&self.program);
+        command.args(["idle", "--connections", &count.to_string(), "--address", &self.address.to_string()]);
+        let output = started(command)?;
+        found(&output.stderr, |line| line.split_once("in use at exit: ")?.1.split_once(' ')?.0.replace(',', "").parse().ok())
+    }
+
+    /// `wrapper` is the program, with arguments, that runs the client.
+    fn command(&self, wrapper: &[&str], row: Row, load: Load) -> Command {
         let client = match row {
             Row::Rust(_) => vec![self.program.clone(), "load".into()],
             Row::Python(script) => self.interpreters.command(script.module, "load.py").to_vec(),
         };
         let words: Vec<PathBuf> = wrapper.iter().map(PathBuf::from).chain(client).collect();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments(row, load, address));
+        command.args(&words[1..]).args(arguments(row, load, self.address));
         if let Row::Python(script) = row {
             python::prepare(&mut command, script.module);
         }
@@ -119,28 +137,48 @@ fn arguments(row: Row, load: Load, address: SocketAddr) -> [String; 8] {
     ["--client", row.client(), "--work", load.work.name(), "--address", &address, amount, &number].map(str::to_owned)
 }
 
-/// What a client printed, unless it failed.
-fn succeeded(output: &Output, row: Row, load: Load) -> io::Result<String> {
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let (client, work, said) = (row.name(), load.work.name(), String::from_utf8_lossy(&output.stderr));
-    Err(io::Error::other(format!("the client {client} failed in workload {work}: {said}")))
+/// The system calls of a process with all of its threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls {
+    pub(crate) calls: f64,
+    pub(crate) errors: f64,
 }
 
-/// The number called `name` in one line of JSON of ours.
+/// Runs `command`, which may be missing.
+fn started(mut command: Command) -> io::Result<Output> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.output().map_err(|error| io::Error::new(error.kind(), format!("cannot run {program}: {error}")))
+}
+
+/// Returns `output` unless the client failed.
+fn succeeded(output: Output, row: Row, load: Load) -> io::Result<Output> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    let (client, work, printed) = (row.name(), load.work.name(), String::from_utf8_lossy(&output.stderr));
+    Err(io::Error::other(format!("the client {client} failed in workload {work}: {printed}")))
+}
+
+/// Finds the first line that has a value.
+fn found<T>(printed: &[u8], value: impl Fn(&str) -> Option<T>) -> io::Result<T> {
+    let printed = String::from_utf8_lossy(printed);
+    let missing = || io::Error::new(io::ErrorKind::InvalidData, format!("expected a count, but found: {printed}"));
+    printed.lines().find_map(value).ok_or_else(missing)
+}
+
+/// Finds the number `name` in one line of our JSON.
 pub(crate) fn number(json: &str, name: &str) -> Option<f64> {
     let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
     rest.split([',', '}']).next()?.parse().ok()
 }
 
-/// The text called `name` in one line of JSON of ours.
+/// Finds the text `name` in one line of our JSON.
 pub(crate) fn text(json: &str, name: &str) -> Option<String> {
     let (_, rest) = json.split_once(&format!("\"{name}\":\""))?;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// Two cores, if this process may use two. What is started inherits the core of its starter, with all of its threads.
+/// Two cores, if this process may use two. A process inherits the core of the process that starts it, with all of its threads.
 pub(crate) struct Cores {
     pair: Option<[usize; 2]>,
 }

@@ -8,7 +8,7 @@ use dugong_http::{Connection, Misuse, Request, Response};
 use crate::client::Run;
 use crate::load::{Load, PIECE, Work};
 
-/// A connection, and how it reads chunks.
+/// A connection and its way to read chunks.
 #[derive(Debug)]
 pub(crate) struct Dugong {
     connection: Connection,
@@ -16,12 +16,12 @@ pub(crate) struct Dugong {
     buffer: Vec<u8>,
 }
 
-/// How content in chunks is read.
+/// A way to read content in chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// Where it was received.
+    /// Looks at it in the connection's buffer.
     View,
-    /// Into a buffer.
+    /// Copies it into a buffer.
     Copy,
 }
 
@@ -36,7 +36,7 @@ impl Run for Dugong {
         let Dugong { connection, by, buffer } = self;
         match load.work {
             Work::A => one_by_one(connection, &Request::get(load.target()), load.requests(), buffer),
-            Work::B | Work::F => pipelined(connection, &Request::get(load.target()), load, buffer),
+            Work::B | Work::F => pipelined(connection, load, load.depth(), buffer),
             Work::D if *by == By::View => {
                 connection.send_request(Request::get(load.target()))?;
                 view(connection.read_response()?)
@@ -50,6 +50,22 @@ impl Run for Dugong {
     }
 }
 
+/// A connection whose pipeline has no bounds.
+#[derive(Debug)]
+pub(crate) struct Unbounded(Dugong);
+
+impl Unbounded {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        Dugong::connect(address, By::View).map(Unbounded)
+    }
+}
+
+impl Run for Unbounded {
+    fn run(&mut self, load: Load) -> io::Result<u64> {
+        pipelined(&mut self.0.connection, load, usize::MAX, &mut self.0.buffer)
+    }
+}
+
 fn one_by_one(connection: &mut Connection, request: &Request, count: u64, buffer: &mut [u8]) -> io::Result<u64> {
     let mut bytes = 0;
     for _ in 0..count {
@@ -59,9 +75,13 @@ fn one_by_one(connection: &mut Connection, request: &Request, count: u64, buffer
     Ok(bytes)
 }
 
-fn pipelined(connection: &mut Connection, request: &Request, load: Load, buffer: &mut [u8]) -> io::Result<u64> {
-    let requests = (0..load.requests()).map(|_| request);
-    let mut pipeline = connection.pipeline(requests).max_requests(load.depth());
+fn pipelined(connection: &mut Connection, load: Load, depth: usize, buffer: &mut [u8]) -> io::Result<u64> {
+    let request = Request::get(load.target());
+    let requests = (0..load.requests()).map(|_| &request);
+    let mut pipeline = connection.pipeline(requests).max_requests(depth);
+    if depth == usize::MAX {
+        pipeline = pipeline.max_bytes(usize::MAX);
+    }
     let mut bytes = 0;
     while let Some(response) = pipeline.next()? {
         bytes += copy(response, buffer)?;
@@ -85,7 +105,7 @@ fn upload(connection: &mut Connection, load: Load, piece: &[u8]) -> io::Result<u
     Ok(load.content() - left)
 }
 
-/// Content that is copied into a buffer.
+/// Copies content into a buffer.
 fn copy(mut response: Response<'_>, buffer: &mut [u8]) -> io::Result<u64> {
     let mut bytes = 0;
     loop {
@@ -96,7 +116,7 @@ fn copy(mut response: Response<'_>, buffer: &mut [u8]) -> io::Result<u64> {
     }
 }
 
-/// Content that is looked at where it was received.
+/// Looks at content in the connection's buffer.
 fn view(mut response: Response<'_>) -> io::Result<u64> {
     let mut bytes = 0;
     loop {

@@ -1,4 +1,4 @@
-//! The client that parses heads and chunk sizes with httparse, and nothing else.
+//! A client that parses heads and chunk sizes with httparse, and checks nothing else.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use httparse::{EMPTY_HEADER, Response, Status, parse_chunk_size};
 use crate::load::{Load, Work};
 use crate::raw::{Looked, Reader};
 
-/// Parses each head, and finds the length of the content in it.
+/// Parses each head, and finds the length of the content.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     state: State,
-    /// Uploads: the content of the answer is not counted.
+    /// In uploads, the content of the answer is not counted.
     is_upload: bool,
 }
 
@@ -19,11 +19,11 @@ pub(crate) struct Parsed {
 enum State {
     #[default]
     Head,
-    /// So much content is left.
+    /// The remaining bytes of content.
     Length(u64),
-    /// So much of a chunk is left, with its line end.
+    /// The remaining bytes of a chunk and its line end.
     Chunk(u64),
-    /// The end of an empty trailer section is next.
+    /// The end of an empty trailer section.
     Trailers,
 }
 

@@ -1,27 +1,31 @@
-//! The workloads, and who runs them.
+//! The workloads and the clients in Rust.
 
 use clap::ValueEnum;
 
-/// Who asks.
+/// A client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Client {
-    /// Sends prepared bytes, and counts what comes back without looking at it.
+    /// Sends prepared bytes and counts the bytes that come back, without parsing them
     Raw,
-    /// The same, but each head and chunk size goes through httparse.
+    /// Like raw, but parses each head and chunk size with httparse
     Httparse,
-    /// Dugong's blocking client.
+    /// Dugong's blocking client
     Dugong,
-    /// The same, but chunks are copied into a buffer of 64 KiB; differs in the workload d only.
+    /// Like dugong, but copies content in chunks into a buffer of 64 KiB; differs in d only
     DugongRead,
-    /// Dugong's client for tasks, on tokio.
+    /// Dugong's async client on tokio
     DugongTokio,
-    /// hyper, one connection.
+    /// hyper with one connection
     Hyper,
-    /// reqwest.
+    /// reqwest
     Reqwest,
+    /// Like dugong, but its pipeline has no bounds; in b only
+    DugongUnbounded,
+    /// Dugong's split connection, with one thread for each half; in b only
+    DugongSplit,
 }
 
-/// What is asked for. The letters are those of the table.
+/// A kind of workload. The letters are the table's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
     /// GET of 120 bytes, one after the other.
@@ -42,17 +46,18 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) work: Work,
-    /// Requests, or MiB of content.
+    /// In requests or MiB of content.
     pub(crate) amount: u64,
 }
 
-/// Bytes of content that are read or written at once.
+/// The bytes of content in one read or write.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// Bytes of a chunk in the workload d.
+/// The bytes of a chunk in d.
 pub(crate) const CHUNK: u64 = 8192;
 
 impl Client {
+    /// The clients of the table. The others serve the counts alone.
     pub(crate) const ALL: [Client; 7] =
         [Client::Raw, Client::Httparse, Client::Dugong, Client::DugongRead, Client::DugongTokio, Client::Hyper, Client::Reqwest];
 
@@ -66,15 +71,18 @@ impl Client {
             Client::DugongTokio => "dugong-tokio",
             Client::Hyper => "hyper",
             Client::Reqwest => "reqwest",
+            Client::DugongUnbounded => "dugong-unbounded",
+            Client::DugongSplit => "dugong-split",
         }
     }
 
-    /// Whether this client does the work in a way of its own.
+    /// Tells if this client does the work in a way of its own.
     pub(crate) fn does(self, work: Work) -> bool {
         match self {
             Client::Raw | Client::Httparse | Client::Dugong | Client::DugongTokio => true,
             Client::DugongRead => work == Work::D,
-            // They have no pipelining.
+            Client::DugongUnbounded | Client::DugongSplit => work == Work::B,
+            // They do not pipeline.
             Client::Hyper | Client::Reqwest => matches!(work, Work::A | Work::C),
         }
     }
@@ -95,12 +103,12 @@ impl Work {
         }
     }
 
-    /// Whether its amount is in MiB of content; if not, it is in requests.
+    /// Tells if its amount is in MiB of content. Otherwise it is in requests.
     pub(crate) fn is_of_content(self) -> bool {
         matches!(self, Work::C | Work::D | Work::E)
     }
 
-    /// Enough to measure, and little enough to do often.
+    /// An amount that is large enough to measure and small enough to repeat.
     pub(crate) fn default_amount(self) -> u64 {
         match self {
             Work::A => 20_000,
@@ -113,12 +121,12 @@ impl Work {
 }
 
 impl Load {
-    /// How many requests there are.
+    /// The number of requests.
     pub(crate) fn requests(self) -> u64 {
         if self.work.is_of_content() { 1 } else { self.amount }
     }
 
-    /// How many requests may be in flight.
+    /// The number of requests that may be in flight.
     pub(crate) fn depth(self) -> usize {
         match self.work {
             Work::B => 64,
@@ -127,12 +135,12 @@ impl Load {
         }
     }
 
-    /// Bytes of content, of c, d and e.
+    /// The bytes of content in c, d and e.
     pub(crate) fn content(self) -> u64 {
         self.amount << 20
     }
 
-    /// What its requests ask for.
+    /// The target of its requests.
     pub(crate) fn target(self) -> String {
         match self.work {
             Work::A | Work::B => "/small".to_owned(),
@@ -143,7 +151,7 @@ impl Load {
         }
     }
 
-    /// The same work, but little of it, before anything is measured.
+    /// A little of the same work, to be done before measuring.
     pub(crate) fn warm_up(self) -> Load {
         let amount = match self.work {
             Work::A => 100,

@@ -1,15 +1,20 @@
-//! `dugong-bench`: how fast Dugong is, beside clients that do next to nothing. `README.md` says how to read the table.
+//! `dugong-bench` measures Dugong beside minimal clients and other libraries. `README.md` says how to read the tables.
 
+mod baseline;
 mod child;
 mod client;
+mod counts;
 mod dugong;
 mod httparse;
+mod idle;
 mod load;
 mod measure;
+#[cfg(feature = "peers")]
 mod peers;
 mod python;
 mod raw;
 mod row;
+mod split;
 mod table;
 mod tasks;
 mod wanted;
@@ -36,17 +41,21 @@ enum Command {
     Load(LoadFlags),
     /// Runs every client on every workload against an origin of its own, and prints a table in Markdown
     Table(table::Flags),
+    /// Counts instructions, system calls and bytes of memory, and prints a table in Markdown
+    Counts(counts::Flags),
+    /// Makes connections, and ends without closing them; valgrind counts their memory
+    Idle(IdleFlags),
 }
 
 #[derive(Args)]
 struct LoadFlags {
-    /// Who asks
+    /// The client
     #[arg(long)]
     client: Client,
-    /// What is asked for
+    /// The workload
     #[arg(long)]
     work: Work,
-    /// Where `dugong-origin` listens
+    /// The address of `dugong-origin`
     #[arg(long, value_name = "HOST:PORT")]
     address: SocketAddr,
     /// Requests of the workloads a, b and f
@@ -57,10 +66,22 @@ struct LoadFlags {
     megabytes: Option<u64>,
 }
 
+#[derive(Args)]
+struct IdleFlags {
+    /// The number of connections
+    #[arg(long, value_name = "N")]
+    connections: usize,
+    /// The address of `dugong-origin`
+    #[arg(long, value_name = "HOST:PORT")]
+    address: SocketAddr,
+}
+
 fn main() -> ExitCode {
     let done = match Flags::parse().command {
         Command::Load(flags) => load(&flags),
         Command::Table(flags) => table::print(&flags),
+        Command::Counts(flags) => counts::run(&flags),
+        Command::Idle(flags) => idle::hold(flags.connections, flags.address),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What a run cost.
+//! Measures the time of a run.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use nix::sys::time::TimeVal;
 
 use crate::load::{Client, Load};
 
-/// What one client needed for one load.
+/// The times that one client needed for one load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     client: Client,
@@ -33,7 +33,7 @@ impl Start {
         Ok(Start { user, system, wall: Instant::now() })
     }
 
-    /// What has been used since, for `bytes` of content.
+    /// Reports the times since the start, for `bytes` of content.
     pub(crate) fn report(self, client: Client, load: Load, bytes: u64) -> io::Result<Report> {
         let wall = self.wall.elapsed();
         let (user, system) = cpu()?;
@@ -43,7 +43,7 @@ impl Start {
 }
 
 impl Report {
-    /// One line; times are in seconds.
+    /// Prints one line, with times in seconds.
     pub(crate) fn to_json(self) -> String {
         format!(
             r#"{{"client":"{}","work":"{}","operations":{},"bytes":{},"wall":{:.6},"cpu_user":{:.6},"cpu_system":{:.6}}}"#,
@@ -58,7 +58,7 @@ impl Report {
     }
 }
 
-/// User and system time of this process. Linux knows their sum well, and parts it by samples.
+/// The user and system time of this process. On Linux their sum is exact, and the division is sampled.
 fn cpu() -> io::Result<(Duration, Duration)> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     Ok((duration(usage.user_time()), duration(usage.system_time())))

@@ -1,4 +1,4 @@
-//! Other clients for tasks, on a runtime of tokio's with one thread.
+//! Other async clients, on a tokio runtime with one thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::client::Run;
 use crate::load::Load;
 use crate::tasks::runtime;
 
-/// One connection of hyper's: its handle, while a task drives it.
+/// The handle of one hyper connection, which a task drives.
 pub(crate) struct Hyper {
     runtime: Runtime,
     requests: SendRequest<Empty<Bytes>>,

@@ -1,4 +1,4 @@
-//! Clients without a library: blocking calls on a socket. How they tell where an answer ends is up to their [`Reader`].
+//! Clients without a library: blocking calls on a socket, and a [`Reader`] that finds the end of each answer.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,33 +8,33 @@ use memchr::memmem;
 use crate::client::Run;
 use crate::load::{CHUNK, Load, PIECE, Work};
 
-/// A connection, and a way to find the ends of answers.
+/// A connection and its reader.
 #[derive(Debug)]
 pub(crate) struct Raw<R> {
     stream: TcpStream,
     reader: R,
     buffer: Vec<u8>,
-    /// Where `buffer` holds what was received and belongs to an answer that is not complete.
+    /// The end of the bytes in `buffer` that belong to an incomplete answer.
     held: usize,
 }
 
 /// Finds the ends of answers.
 pub(crate) trait Reader {
-    /// The answers to come are those to `load`.
+    /// Prepares for the answers to `load`.
     fn begin(&mut self, load: Load);
 
-    /// Looks at what was received since the last call, and at what was left then; says what is done with.
+    /// Looks at the bytes that the last call left over and those received since.
     fn look(&mut self, received: &[u8]) -> io::Result<Looked>;
 }
 
-/// What was found.
+/// The result of a look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looked {
-    /// This many bytes need not be shown again.
+    /// The number of bytes that need not be passed again.
     pub(crate) done: usize,
-    /// This many answers were completed.
+    /// The number of answers completed.
     pub(crate) answers: u64,
-    /// Bytes of content among them.
+    /// The bytes of content in them.
     pub(crate) content: u64,
 }
 
@@ -45,7 +45,7 @@ impl<R: Reader> Raw<R> {
         Ok(Raw { stream, reader, buffer: vec![0; PIECE], held: 0 })
     }
 
-    /// One read.
+    /// Reads once.
     fn read(&mut self) -> io::Result<Looked> {
         let count = self.stream.read(&mut self.buffer[self.held..])?;
         if count == 0 {
@@ -58,7 +58,7 @@ impl<R: Reader> Raw<R> {
         Ok(looked)
     }
 
-    /// Sends requests, refilling when half of the window is used, and reads all the answers; the result is their content.
+    /// Sends requests, refilling the window when half of it is used, and reads all answers. Returns the bytes of their content.
     fn ask(&mut self, load: Load) -> io::Result<u64> {
         let request = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", load.target());
         let depth = load.depth() as u64;
@@ -99,15 +99,15 @@ impl<R: Reader> Run for Raw<R> {
     }
 }
 
-/// Counts bytes: all answers of a workload have one length, which the first of them tells.
+/// Counts bytes. All answers of a workload have the length of the first.
 #[derive(Debug, Default)]
 pub(crate) struct Unparsed {
-    /// Bytes after the head of each answer, and what of them is content.
+    /// The bytes after the head of each answer, and the bytes of content among them.
     body: u64,
     content: u64,
-    /// Bytes of each answer; 0 as long as it is not known.
+    /// The bytes of each answer; 0 until the first head has come.
     length: u64,
-    /// Bytes received of the answers that are not complete.
+    /// The bytes received of an incomplete answer.
     received: u64,
 }
 
@@ -134,16 +134,16 @@ impl Reader for Unparsed {
     }
 }
 
-/// Bytes of the content of `/small`.
+/// The bytes of content of `/small`.
 const SMALL: u64 = 120;
 
-/// Bytes of the message body for `content` in full chunks, and a last chunk.
+/// The bytes of a body with `content` in full chunks, and the last chunk.
 fn chunked_length(content: u64) -> u64 {
     let chunk = format!("{CHUNK:x}\r\n\r\n").len() as u64 + CHUNK;
     content / CHUNK * chunk + b"0\r\n\r\n".len() as u64
 }
 
-/// Bytes of the content with which the origin answers an upload.
+/// The bytes of content of the answer to an upload.
 fn upload_answer_length(content: u64) -> u64 {
     format!("{{\"length\":{content},\"sha256\":null}}").len() as u64
 }

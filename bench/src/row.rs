@@ -1,9 +1,9 @@
-//! The rows of the table: clients in Rust, which are in this program, and clients in Python, which are beside it.
+//! The rows of the table: clients in Rust, in this program, and clients in Python, in `bench/python`.
 
 use crate::load::{Client, Work};
 use crate::python::Script;
 
-/// Who asks.
+/// A client in either language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Row {
     Rust(Client),
@@ -27,7 +27,7 @@ impl Row {
         }
     }
 
-    /// Whether it does the work in a way of its own.
+    /// Tells if it does the work in a way of its own.
     pub(crate) fn does(self, work: Work) -> bool {
         match self {
             Row::Rust(client) => client.does(work),
@@ -35,7 +35,7 @@ impl Row {
         }
     }
 
-    /// Enough work to measure, and little enough to do often.
+    /// An amount that is large enough to measure and small enough to repeat.
     pub(crate) fn default_amount(self, work: Work) -> u64 {
         match (self, work) {
             (Row::Python(script), Work::A) => script.requests(),
@@ -44,7 +44,7 @@ impl Row {
         }
     }
 
-    /// Two amounts of work. Their difference in instructions repeats well.
+    /// Two amounts of work. The difference between their instruction counts repeats well.
     pub(crate) fn amounts_to_count(self, work: Work) -> [u64; 2] {
         match (self, work) {
             (Row::Rust(_), Work::A) => [500, 1500],

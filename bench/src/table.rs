@@ -1,7 +1,6 @@
-//! The table: every client on every workload, several times in turn, each in a process of its own.
+//! Runs every client on every workload several times, each time in a process of its own, and prints a table.
 
 use std::io;
-use std::net::SocketAddr;
 
 use clap::Args;
 
@@ -11,7 +10,7 @@ use crate::python::{self, Installed, Interpreters, Module, Script};
 use crate::row::Row;
 use crate::wanted;
 
-/// How much is measured.
+/// The extent of the measurement.
 #[derive(Args)]
 pub(crate) struct Flags {
     /// Less of everything, in under a minute
@@ -24,19 +23,19 @@ pub(crate) struct Flags {
     interpreters: python::Paths,
 }
 
-/// All that was measured.
+/// All measurements.
 pub(crate) struct Table {
     installed: Vec<Installed>,
     all: Vec<Series>,
 }
 
-/// What was measured of one client and one workload, round by round.
+/// The measurements of one client and one workload, one for each round.
 pub(crate) struct Series {
     row: Row,
     work: Work,
-    /// CPU time or rate, as a ratio to that of `raw` in the same round.
+    /// CPU time or rate, divided by that of `raw` in the same round.
     ratios: Vec<f64>,
-    /// In the unit that `unit` names.
+    /// The values, in the unit that `unit` names.
     pub(crate) values: Vec<f64>,
     pub(crate) instructions: Option<f64>,
 }
@@ -44,22 +43,22 @@ pub(crate) struct Series {
 /// Measures, and prints the table.
 pub(crate) fn print(flags: &Flags) -> io::Result<()> {
     if cfg!(debug_assertions) {
-        eprintln!("This is a build without optimization; what it measures means nothing.");
+        eprintln!("This is a build without optimization, so the table means nothing; build with --release.");
     }
     let interpreters = Interpreters::find(&flags.interpreters)?;
     let cores = Cores::available()?;
     let origin = Origin::start(&cores)?;
     cores.use_second()?;
     let mut table = Table::new(interpreters.installed());
-    let bench = Bench::new(interpreters)?;
+    let bench = Bench::new(interpreters, origin.address())?;
     let rounds = if flags.quick { 3 } else { 15 };
     for round in 1..=rounds {
         eprint!("\rround {round} of {rounds}");
-        table.measure(round, &bench, origin.address(), flags.quick)?;
+        table.measure(round, &bench, flags.quick)?;
     }
     eprintln!();
     if flags.instructions {
-        table.count_instructions(&bench, origin.address())?;
+        table.count_instructions(&bench)?;
     }
     table.lines(flags.instructions).iter().for_each(|line| println!("{line}"));
     println!("\nMedians of {rounds} rounds, for Python of {}. {}", rounds / PYTHON_EVERY, cores.describe());
@@ -70,11 +69,11 @@ pub(crate) fn print(flags: &Flags) -> io::Result<()> {
     Ok(())
 }
 
-/// Clients in Python run in one round of so many: they take longer, and less would be gained by more rounds.
+/// Clients in Python run in one of so many rounds: they take longer and vary less.
 const PYTHON_EVERY: usize = 3;
 
 impl Table {
-    /// In the order in which they run: for each workload all clients, since they are compared with each other.
+    /// Orders the series as they run: all clients of a workload together, because they are compared with each other.
     fn new(installed: Vec<Installed>) -> Self {
         let mut all = Vec::new();
         for work in Work::ALL {
@@ -89,12 +88,12 @@ impl Table {
         self.all.iter().find(|series| series.row == row && series.work == work)
     }
 
-    /// Milliseconds that it takes to import a module.
+    /// The milliseconds that it takes to import a module.
     pub(crate) fn import(&self, module: Module) -> Option<f64> {
         self.installed.iter().find(|installed| installed.module == module).map(|installed| installed.import)
     }
 
-    fn measure(&mut self, round: usize, bench: &Bench, address: SocketAddr, is_quick: bool) -> io::Result<()> {
+    fn measure(&mut self, round: usize, bench: &Bench, is_quick: bool) -> io::Result<()> {
         let mut raw = 0.0;
         for series in &mut self.all {
             if matches!(series.row, Row::Python(_)) && !round.is_multiple_of(PYTHON_EVERY) {
@@ -103,7 +102,7 @@ impl Table {
             let amount = series.row.default_amount(series.work);
             let amount = if is_quick && series.work != Work::F { amount / 4 } else { amount };
             let load = Load { work: series.work, amount };
-            let measured = bench.run(series.row, load, address)?;
+            let measured = bench.run(series.row, load)?;
             let cost = match series.work {
                 Work::A | Work::C | Work::D | Work::E => measured.cpu / amount as f64,
                 Work::B => measured.wall / amount as f64,
@@ -119,19 +118,20 @@ impl Table {
         Ok(())
     }
 
-    /// Instructions per request, or per MiB: what more work costs more, so that starting and connecting do not count.
-    fn count_instructions(&mut self, bench: &Bench, address: SocketAddr) -> io::Result<()> {
+    /// Counts instructions per request or MiB: the difference for more work, so that starting and connecting do not count.
+    fn count_instructions(&mut self, bench: &Bench) -> io::Result<()> {
         for series in self.all.iter_mut().filter(|series| counts_instructions(series.work)) {
             eprint!("\rinstructions of {} in {}{:20}", series.row.name(), series.work.name(), "");
             let amounts = series.row.amounts_to_count(series.work);
             let mut counts = [0.0; 2];
             for (count, amount) in counts.iter_mut().zip(amounts) {
-                match bench.count_instructions(series.row, Load { work: series.work, amount }, address)? {
-                    Some(counted) => *count = counted,
-                    None => {
-                        eprintln!("\rvalgrind is not installed, so no instructions are counted");
+                match bench.count_instructions(series.row, Load { work: series.work, amount }) {
+                    Ok(counted) => *count = counted,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        eprintln!("\rno instructions are counted: {error}");
                         return Ok(());
                     }
+                    Err(error) => return Err(error),
                 }
             }
             series.instructions = Some((counts[1] - counts[0]) / (amounts[1] - amounts[0]) as f64);
@@ -164,10 +164,12 @@ impl Table {
     }
 }
 
-/// From top to bottom.
+/// The rows from top to bottom.
 fn rows(installed: &[Installed]) -> impl Iterator<Item = Row> {
     let is_installed = |script: &Script| installed.iter().any(|installed| installed.module == script.module);
-    Client::ALL.into_iter().map(Row::Rust).chain(Script::ALL.into_iter().filter(is_installed).map(Row::Python))
+    let has_peers = cfg!(feature = "peers");
+    let clients = Client::ALL.into_iter().filter(move |client| has_peers || !matches!(client, Client::Hyper | Client::Reqwest));
+    clients.map(Row::Rust).chain(Script::ALL.into_iter().filter(is_installed).map(Row::Python))
 }
 
 impl Series {
@@ -210,7 +212,7 @@ fn cell(series: &Series) -> String {
     }
 }
 
-/// What the ratios of a workload are ratios to.
+/// The value of `raw` that the ratios refer to.
 fn unit(work: Work, value: f64) -> String {
     match work {
         Work::A => format!("{:.1} us", value * 1e6),
@@ -220,7 +222,7 @@ fn unit(work: Work, value: f64) -> String {
     }
 }
 
-/// `None` if there are none.
+/// The median; `None` of no values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     if values.is_empty() {
         return None;

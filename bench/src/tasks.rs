@@ -1,4 +1,4 @@
-//! Dugong's client for tasks, on a runtime of tokio's with one thread.
+//! Dugong's async client, on a tokio runtime with one thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use tokio::runtime::{Builder, Runtime};
 use crate::client::Run;
 use crate::load::{Load, PIECE, Work};
 
-/// A connection, and what runs it.
+/// A connection and its runtime.
 pub(crate) struct Tasks {
     runtime: Runtime,
     connection: Connection,
     buffer: Vec<u8>,
 }
 
-/// A runtime with one thread, which is the one that calls it.
+/// Makes a runtime that uses the calling thread alone.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
@@ -82,7 +82,7 @@ async fn upload(connection: &mut Connection, load: Load, piece: &[u8]) -> io::Re
     Ok(load.content() - left)
 }
 
-/// Content that is copied into a buffer.
+/// Copies content into a buffer.
 async fn copy(mut response: Response<'_>, buffer: &mut [u8]) -> io::Result<u64> {
     let mut bytes = 0;
     loop {
@@ -93,7 +93,7 @@ async fn copy(mut response: Response<'_>, buffer: &mut [u8]) -> io::Result<u64> 
     }
 }
 
-/// Content that is looked at where it was received.
+/// Looks at content in the connection's buffer.
 async fn view(mut response: Response<'_>) -> io::Result<u64> {
     let mut bytes = 0;
     while let Some(piece) = response.fill().await? {

@@ -1,11 +1,11 @@
-//! What is wanted of the package for Python, beside what was measured.
+//! The goals for the Python package, beside the measurements.
 
 use crate::load::Work;
 use crate::python::{DUGONG, DUGONG_AHEAD, DUGONG_READINTO, Module, OLD_DUGONG, PYCURL};
 use crate::row::Row;
 use crate::table::{Series, Table};
 
-/// A table of its own, in Markdown.
+/// Prints a table in Markdown.
 pub(crate) fn print(table: &Table) {
     println!("\n| wanted of the Python package | at most | measured | |\n|---|---:|---:|---|");
     let of = |script, work| table.find(Row::Python(script), work);
@@ -17,7 +17,7 @@ pub(crate) fn print(table: &Table) {
     line("b with `send_request` ahead: Ir/request", 30_000.0, instructions(DUGONG_AHEAD, Work::B));
     line("c by `read(64 KiB)`: CPU x raw", 1.3, times_raw(DUGONG, Work::C));
     line("c by `readinto`: CPU x raw", 1.3, times_raw(DUGONG_READINTO, Work::C));
-    // Both read the same from the kernel, which may take more than that by itself.
+    // Both read the same bytes from the kernel, which alone may take more time than the goal.
     let raw =
         of(OLD_DUGONG, Work::D).and_then(Series::ratio).map_or(String::new(), |ratio| format!(" (raw: {:.2})", 1.0 / ratio));
     line(&format!("d: CPU x dugong 3.8.2{raw}"), 0.15, ratio(of(DUGONG, Work::D), of(OLD_DUGONG, Work::D)));
@@ -33,7 +33,7 @@ fn line(what: &str, limit: f64, measured: Option<f64>) {
     println!("| {what} | {limit} | {number} | {verdict} |");
 }
 
-/// The median of what two clients cost in the same rounds, one divided by the other.
+/// The median of the ratios of two clients' costs in the same rounds.
 fn ratio(one: Option<&Series>, other: Option<&Series>) -> Option<f64> {
     let ratios: Vec<f64> = one?.values.iter().zip(&other?.values).map(|(one, other)| one / other).collect();
     crate::table::median(&ratios)

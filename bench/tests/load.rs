@@ -1,4 +1,4 @@
-//! Each client does each workload, so that a change that breaks the benchmark is noticed.
+//! Runs each client on each workload, so that a change cannot break the benchmark unnoticed.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,11 @@ use dugong_origin::{Config, Origin};
 
 const CLIENTS: [&str; 5] = ["raw", "httparse", "dugong", "dugong-read", "dugong-tokio"];
 
-/// Those that do a and c only.
+/// They do a and c only.
 const WITHOUT_PIPELINING: [&str; 2] = ["hyper", "reqwest"];
+
+/// They do b only.
+const PIPELINING_ONLY: [&str; 2] = ["dugong-unbounded", "dugong-split"];
 
 #[test]
 fn every_client_does_every_workload() {
@@ -23,7 +26,11 @@ fn every_client_does_every_workload() {
         ("e", "--megabytes=3", 1, 3 << 20),
         ("f", "--requests=100", 100, 100 * 120),
     ] {
-        let others = WITHOUT_PIPELINING.iter().filter(|_| matches!(work, "a" | "c"));
+        let others: &[&str] = match work {
+            "a" | "c" if cfg!(feature = "peers") => &WITHOUT_PIPELINING,
+            "b" => &PIPELINING_ONLY,
+            _ => &[],
+        };
         for client in CLIENTS.iter().chain(others) {
             let mut command = Command::new(env!("CARGO_BIN_EXE_dugong-bench"));
             command.args(["load", "--client", client, "--work", work, "--address", &origin.address().to_string(), amount]);
