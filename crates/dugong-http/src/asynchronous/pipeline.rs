@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::runtime::Runtime;
 use super::{Connection, Response};
 use crate::error::Error;
-use crate::pipeline::Window;
+use crate::pipeline::Feed;
 use crate::request::Request;
 use crate::transport::WaitingFor;
 
@@ -20,7 +20,7 @@ use crate::transport::WaitingFor;
 #[derive(Debug)]
 pub struct Pipeline<'a, R: Runtime, I: Iterator> {
     connection: &'a mut Connection<R>,
-    window: Window<I>,
+    feed: Feed<I>,
 }
 
 impl<'a, R, I> Pipeline<'a, R, I>
@@ -31,34 +31,34 @@ where
 {
     pub(super) fn new(connection: &'a mut Connection<R>, requests: I) -> Self {
         connection.waiting.begin();
-        let window = Window::new(&mut connection.engine.duplex(), requests);
-        Pipeline { connection, window }
+        let feed = Feed::new(&mut connection.engine.duplex(), requests);
+        Pipeline { connection, feed }
     }
 
     /// How many requests may be in flight; see [the blocking one](crate::Pipeline::max_requests). Default: 64. At least 1.
     #[must_use]
     pub fn max_requests(mut self, count: usize) -> Self {
-        self.window.max_requests = count.max(1);
+        self.feed.window.set_max_requests(count);
         self
     }
 
     /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.window.max_bytes = bytes;
+        self.feed.window.set_max_bytes(bytes);
         self
     }
 
     /// How many requests were taken from the iterator.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.window.taken
+        self.feed.taken
     }
 
     /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
     #[must_use]
     pub fn into_rest(self) -> (Option<I::Item>, I) {
-        self.window.into_rest()
+        self.feed.into_rest()
     }
 
     /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
@@ -83,8 +83,8 @@ where
         if access.duplex.shared.queue().is_empty() {
             access = access.looking();
         }
-        let window = &mut self.window;
-        access.poll(cx, WaitingFor::Response, |duplex, stream| window.step(duplex, stream))
+        let feed = &mut self.feed;
+        access.poll(cx, WaitingFor::Response, |duplex, stream| feed.step(duplex, stream))
     }
 
     /// The responses as a [`Stream`], each with its whole content, which may be of at most `limit` bytes.

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::{Connection, Response};
 use crate::error::Error;
-use crate::pipeline::Window;
+use crate::pipeline::Feed;
 use crate::request::Request;
 use crate::transport::WaitingFor;
 
@@ -38,7 +38,7 @@ use crate::transport::WaitingFor;
 #[derive(Debug)]
 pub struct Pipeline<'a, I: Iterator> {
     connection: &'a mut Connection,
-    window: Window<I>,
+    feed: Feed<I>,
 }
 
 impl<'a, I> Pipeline<'a, I>
@@ -47,35 +47,35 @@ where
     I::Item: Borrow<Request>,
 {
     pub(super) fn new(connection: &'a mut Connection, requests: I) -> Self {
-        let window = Window::new(&mut connection.engine.duplex(), requests);
-        Pipeline { connection, window }
+        let feed = Feed::new(&mut connection.engine.duplex(), requests);
+        Pipeline { connection, feed }
     }
 
     /// How many requests may be in flight. Default: 64, which hides a round trip of 64 times the time that the server takes for
     /// one; few servers read further ahead. At least 1.
     #[must_use]
     pub fn max_requests(mut self, count: usize) -> Self {
-        self.window.max_requests = count.max(1);
+        self.feed.window.set_max_requests(count);
         self
     }
 
     /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.window.max_bytes = bytes;
+        self.feed.window.set_max_bytes(bytes);
         self
     }
 
     /// How many requests were taken from the iterator.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.window.taken
+        self.feed.taken
     }
 
     /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
     #[must_use]
     pub fn into_rest(self) -> (Option<I::Item>, I) {
-        self.window.into_rest()
+        self.feed.into_rest()
     }
 
     /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
@@ -90,8 +90,8 @@ where
         if let Some(rest) = self.connection.current_response() {
             rest.discard()?;
         }
-        let window = &mut self.window;
-        let found = self.connection.drive(WaitingFor::Response, |duplex, stream| window.step(duplex, stream))?;
+        let feed = &mut self.feed;
+        let found = self.connection.drive(WaitingFor::Response, |duplex, stream| feed.step(duplex, stream))?;
         Ok(found.then(|| self.connection.access().into_response()))
     }
 }

@@ -44,6 +44,7 @@ mod receive;
 mod send;
 mod shared;
 mod sides;
+mod window;
 
 pub use dugong_net::{Interest, Progress};
 pub use dugong_proto::HeadKind;
@@ -52,6 +53,7 @@ pub use receive::BYPASS_MIN;
 pub use send::Continue;
 pub use shared::{Queue, Shared, SharedRef};
 pub use sides::{Receiving, Sending};
+pub use window::{Anything, Offer, Policy, Wants, Window, WindowWants};
 
 /// A whole connection without its stream: both sides, and what they share. It takes no locks.
 #[derive(Debug)]
