@@ -1,13 +1,14 @@
 //! Settings of a connection, with the reason for each default.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dugong_net::{Proxy, SocketOptions, Timeouts, host_name};
+use dugong_net::{Connector, Proxy, Resolve, SocketOptions, SystemResolver, Timeouts, host_name};
 use dugong_proto::Limits;
 
 use crate::events::{Event, Observer};
@@ -50,11 +51,28 @@ pub struct Config {
     pub(crate) proxy: ProxyChoice,
     pub(crate) addresses: HashMap<(String, u16), Vec<SocketAddr>>,
     pub(crate) unix_socket: Option<Arc<Path>>,
+    pub(crate) resolver: Shown<dyn Resolve>,
+    pub(crate) connector: Option<Shown<dyn Connector>>,
     pub(crate) socket: SocketOptions,
     #[cfg(feature = "rustls")]
     pub(crate) tls: dugong_net::tls::Tls,
     pub(crate) observer: Option<Observer>,
     pub(crate) trace: Option<TraceWriter>,
+}
+
+/// A value of the caller's, shown by its name only.
+pub(crate) struct Shown<T: ?Sized>(&'static str, pub(crate) Arc<T>);
+
+impl<T: ?Sized> Clone for Shown<T> {
+    fn clone(&self) -> Self {
+        Shown(self.0, self.1.clone())
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
 
 /// Through which proxy.
@@ -78,6 +96,8 @@ impl Default for Config {
             proxy: ProxyChoice::None,
             addresses: HashMap::new(),
             unix_socket: None,
+            resolver: Shown("resolver", Arc::new(SystemResolver::shared())),
+            connector: None,
             socket: SocketOptions::default(),
             #[cfg(feature = "rustls")]
             tls: dugong_net::tls::Tls::new(),
@@ -213,6 +233,59 @@ impl Config {
     pub fn addresses(mut self, host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let host = host_name::normal_if_valid(host).to_ascii_lowercase();
         self.addresses.insert((host, port), addresses.into_iter().collect());
+        self
+    }
+
+    /// Looks up host names with `resolver` instead of the system's, which is the default. [Given addresses](Config::addresses) are
+    /// not looked up.
+    ///
+    /// ```
+    /// # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;
+    /// # let address = server.address();
+    /// use dugong_http::{Config, Origin, Request};
+    ///
+    /// let config = Config::new().resolver(move |host: &str, _port: u16| {
+    ///     assert_eq!(host, "www.test"); // a name that only this resolver knows
+    ///     Ok(vec![address])
+    /// });
+    /// let mut connection = config.connect("http://www.test/")?;
+    /// connection.send_request(Request::get("/doc/1"))?;
+    /// assert_eq!(connection.read_response()?.status(), 200);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Shown("resolver", Arc::new(resolver));
+        self
+    }
+
+    /// Makes the stream below a connection with `connector`, in place of name lookup and TCP; the options for sockets, addresses
+    /// and Unix sockets are not used then. A proxy's tunnel and TLS follow, unless the stream
+    /// [has both](dugong_net::PendingStream::is_secure). Connections of tasks need a connector that makes sockets.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::os::unix::net::UnixStream;
+    /// use dugong_http::{Config, Request};
+    /// use dugong_net::{BaseStream, Destination, Socket};
+    ///
+    /// let config = Config::new().connector(|to: &Destination<'_>| {
+    ///     assert_eq!((to.host, to.port), ("in.memory", 80));
+    ///     let (ours, mut theirs) = UnixStream::pair()?;
+    ///     std::thread::spawn(move || {
+    ///         theirs.read(&mut [0; 1000]).unwrap();
+    ///         theirs.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    ///     });
+    ///     Ok(BaseStream::from(Socket::new(ours)?))
+    /// });
+    /// let mut connection = config.connect("http://in.memory/")?;
+    /// connection.send_request(Request::get("/"))?;
+    /// assert_eq!(connection.read_response()?.status(), 204);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn connector(mut self, connector: impl Connector + 'static) -> Self {
+        self.connector = Some(Shown("connector", Arc::new(connector)));
         self
     }
 

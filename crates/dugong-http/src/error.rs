@@ -211,7 +211,7 @@ impl Error {
             Error::Resolve(source) => {
                 matches!(**source, ResolveError::Unavailable { .. } | ResolveError::NotAsked { .. } | ResolveError::System { .. })
             }
-            Error::Connect { source, .. } => source.attempts().iter().any(|(_, error)| is_temporary(error)),
+            Error::Connect { source, .. } => source.errors().any(is_temporary),
             Error::Socket(error) => is_temporary(error),
             Error::Tunnel { source, .. } => match &**source {
                 TunnelError::Refused(refusal) => {
@@ -459,7 +459,7 @@ impl From<Error> for io::Error {
             Error::Closed { .. } => io::ErrorKind::BrokenPipe,
             Error::TimedOut { .. } => io::ErrorKind::TimedOut,
             Error::Socket(source) => source.kind(),
-            Error::Connect { source, .. } => source.attempts().last().map_or(io::ErrorKind::NotFound, |(_, error)| error.kind()),
+            Error::Connect { source, .. } => source.errors().last().map_or(io::ErrorKind::NotFound, io::Error::kind),
             Error::Resolve(_) => io::ErrorKind::NotFound,
             Error::Tunnel { .. } => io::ErrorKind::ConnectionRefused,
             #[cfg(feature = "socks")]

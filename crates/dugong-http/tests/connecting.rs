@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Address, Connect, PollSet};
+use dugong_http::step::Progress;
+use dugong_http::transport::{Address, Connect};
 use dugong_http::{Config, Connection, Error, Event, Origin, Proxy, Request, TimeLimit, WaitingFor};
 use network::{LIMIT, in_a_network_of_its_own, must};
 
@@ -114,10 +114,9 @@ fn the_next_address_is_tried_after_250_ms_beside_the_first() {
         let start = Instant::now();
         let mut connect = Connect::new(&config, &www(), start).unwrap();
         for (ms, attempts) in [(0, 1), (249, 1), (250, 2), (400, 2), (499, 2), (500, 3), (750, 3), (60_000, 3)] {
-            assert!(connect.step(start + Duration::from_millis(ms)).unwrap().is_pending());
+            assert!(matches!(connect.step(start + Duration::from_millis(ms)).unwrap(), Progress::Needs(_)));
             assert_eq!(*began.lock().unwrap(), [first, second, third][..attempts], "after {ms} ms");
-            let mut waits = PollSet::default();
-            connect.waits(&mut waits);
+            let waits = connect.poll_set();
             assert_eq!(waits.descriptors().len(), attempts);
             assert_eq!(waits.deadline().is_some(), attempts < 3);
         }
@@ -136,10 +135,9 @@ fn two_hundred_connections_to_nowhere_end_when_they_have_to_and_leave_nothing_be
         let config = Config::new().connect_timeout(Duration::from_secs(1)).addresses("www.example", 80, [dead]);
         let mut connects: Vec<_> = (0..200).map(|_| Connect::new(&config, &www(), start).unwrap()).collect();
         for connect in &mut connects {
-            assert!(connect.step(start).unwrap().is_pending());
-            assert!(connect.step(start + Duration::from_millis(999)).unwrap().is_pending());
-            let mut waits = PollSet::default();
-            connect.waits(&mut waits);
+            assert!(matches!(connect.step(start).unwrap(), Progress::Needs(_)));
+            assert!(matches!(connect.step(start + Duration::from_millis(999)).unwrap(), Progress::Needs(_)));
+            let waits = connect.poll_set();
             assert_eq!(waits.deadline(), Some(start + Duration::from_secs(1)));
         }
         assert!(open() >= before + 200);
@@ -478,8 +476,8 @@ fn the_limits_of_connecting_count_from_its_beginning() {
             (config.clone().timeout(2 * second).establish_timeout(second), WaitingFor::Connection, TimeLimit::Connecting(second)),
         ] {
             let mut connect = Connect::new(&config, &www(), start).unwrap();
-            assert!(connect.step(start).unwrap().is_pending());
-            assert!(connect.step(start + second - SHORT).unwrap().is_pending());
+            assert!(matches!(connect.step(start).unwrap(), Progress::Needs(_)));
+            assert!(matches!(connect.step(start + second - SHORT).unwrap(), Progress::Needs(_)));
             let error = connect.step(start + second).map(drop).unwrap_err();
             assert_eq!(limit_of(&error), (waiting_for, limit));
         }
@@ -597,11 +595,10 @@ fn connecting_by_hand_never_waits_for_what_is_ready() {
     let established = loop {
         steps += 1;
         assert!(steps < 10, "it spins");
-        if let Poll::Ready(established) = connect.step(Instant::now()).unwrap() {
+        if let Progress::Done(established) = connect.step(Instant::now()).unwrap() {
             break established;
         }
-        let mut waits = PollSet::default();
-        connect.waits(&mut waits);
+        let waits = connect.poll_set();
         assert!(dugong_http::transport::wait_any(&waits).unwrap());
     };
     drop(established);

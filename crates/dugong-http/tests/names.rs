@@ -452,7 +452,7 @@ fn finish(resolving: &mut Resolving) -> Result<Vec<SocketAddr>, ResolveError> {
     }
 }
 
-/// PollSet for what it waits for, and for nothing else.
+/// Waits for what it waits for, and for nothing else.
 fn wait(resolving: &Resolving, deadline: Instant) {
     let mut waits = PollSet::default();
     resolving.waits(&mut waits);

@@ -12,6 +12,7 @@
 //!   tries them.
 
 mod base_stream;
+mod connector;
 pub mod host_name {
     //! Host names and addresses as text.
     pub use crate::names::host_name::{in_authority, is_address, normal, normal_if_valid, without_zone};
@@ -31,10 +32,13 @@ mod stream;
 pub mod tls;
 
 pub use base_stream::{BaseStream, CallerStream, PollableStream};
+pub use connector::{Connector, Destination, PendingStream};
 pub use limits::{Expiry, TimeLimit, Timeouts, TransferTimeouts};
 pub use names::host_name::NotAName;
 pub use names::question::ServerFailure;
 pub use names::resolve::{Existence, Inquiry, ResolveError, Resolving};
+pub use names::resolver::{Lookup, Resolve};
+pub use names::system_resolver::SystemResolver;
 pub use need::{Interest, Need, Progress, Step, WaitingFor};
 pub use origin::{InvalidUrl, Origin};
 pub use poll_set::{PollSet, wait, wait_any, wait_uninterrupted};

@@ -71,6 +71,8 @@ impl fmt::Debug for Observe {
 #[derive(Debug)]
 pub struct ConnectError {
     failed: Vec<(Address, io::Error)>,
+    /// The error of a connector.
+    other: Option<io::Error>,
 }
 
 impl Connecting {
@@ -152,7 +154,7 @@ impl Connecting {
             self.next = None;
             let Some(address) = self.addresses.pop_front() else {
                 if self.attempts.is_empty() {
-                    return Err(ConnectError { failed: std::mem::take(&mut self.failed) });
+                    return Err(ConnectError { failed: std::mem::take(&mut self.failed), other: None });
                 }
                 return Ok(Poll::Pending);
             };
@@ -251,16 +253,31 @@ impl ConnectError {
         &self.failed
     }
 
+    /// The errors of the system: one for each attempt, or that of a [`Connector`](crate::Connector).
+    pub fn errors(&self) -> impl DoubleEndedIterator<Item = &io::Error> {
+        self.failed.iter().map(|(_, error)| error).chain(&self.other)
+    }
+
     /// The error of the attempt that failed last.
     #[must_use]
     pub fn into_last(mut self) -> io::Error {
         let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
-        self.failed.pop().map_or_else(none, |(_, error)| error)
+        self.other.or_else(|| self.failed.pop().map(|(_, error)| error)).unwrap_or_else(none)
+    }
+}
+
+/// The error of a [`Connector`](crate::Connector), which has tried no addresses, or does not tell which.
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        ConnectError { failed: Vec::new(), other: Some(error) }
     }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.other {
+            return error.fmt(f);
+        }
         if self.failed.is_empty() {
             return f.write_str("there is no address to connect to");
         }

@@ -19,7 +19,7 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Engine, Interest, Progress};
-use crate::transport::{Connect, Established, Origin, PollSet, Socket, WaitingFor};
+use crate::transport::{Connect, Established, Origin, Socket, WaitingFor};
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
 ///
@@ -49,7 +49,7 @@ impl<R: Runtime> Connection<R> {
     /// # Errors
     /// As for [`Config::connect_to`].
     pub async fn connect_with(config: &Config, origin: &Origin) -> Result<Self, Error> {
-        establish(Connect::new(config, origin, Instant::now())?.never_blocking(), config).await
+        establish(Connect::new(config, origin, Instant::now())?.never_blocking().only_sockets(), config).await
     }
 
     /// Uses a stream socket that is connected already, TCP or Unix. What is at its other end speaks for `origin`, over TLS if
@@ -291,7 +291,7 @@ pub(super) fn later(time: Duration) -> Instant {
 /// Connects: step, then wait.
 async fn establish<R: Runtime>(mut connect: Connect, config: &Config) -> Result<Connection<R>, Error> {
     loop {
-        if let Poll::Ready(established) = connect.step(Instant::now())? {
+        if let Progress::Done(established) = connect.step(Instant::now())? {
             return Connection::new(established, Transport::socket, config);
         }
         Ready::<R>::any(&connect).map_err(Error::Socket)?.await.map_err(Error::Socket)?;
@@ -309,12 +309,11 @@ async fn establish_over<R: Runtime>(
     let mut timer = None;
     let established = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(established) = connect.step_over(&mut plain.polled(cx, None, Asks::Runtime), Instant::now())? {
-                return Poll::Ready(Ok::<_, Error>(established));
-            }
-            let mut waits = PollSet::default();
-            connect.waits(&mut waits);
-            let Some(at) = waits.deadline() else { return Poll::Pending };
+            let need = match connect.step_over(&mut plain.polled(cx, None, Asks::Runtime), Instant::now())? {
+                Progress::Done(established) => return Poll::Ready(Ok::<_, Error>(established)),
+                Progress::Needs(need) => need,
+            };
+            let Some(at) = need.until else { return Poll::Pending };
             std::task::ready!(timer.get_or_insert_with(|| Box::pin(R::timer(at))).as_mut().poll(cx));
             timer = None;
         }
@@ -332,8 +331,7 @@ struct Ready<R: Runtime> {
 
 impl<R: Runtime> Ready<R> {
     fn any(connect: &Connect) -> io::Result<impl Future<Output = io::Result<()>> + Send + use<R>> {
-        let mut waits = PollSet::default();
-        connect.waits(&mut waits);
+        let waits = connect.poll_set();
         let register = |(descriptor, interest): &(std::os::fd::BorrowedFd<'_>, _)| {
             Ok((R::register(descriptor.try_clone_to_owned()?)?, *interest))
         };

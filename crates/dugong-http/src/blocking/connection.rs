@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use dugong_net::{BaseStream, CallerStream, PollableStream, TransferTimeouts};
@@ -18,7 +17,7 @@ use crate::error::{Error, Requests};
 use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Engine, Interest, Progress};
-use crate::transport::{Connect, Established, Origin, PollSet, Socket, Transport, WaitingFor, wait_any};
+use crate::transport::{Connect, Established, Origin, Socket, Transport, WaitingFor, wait_any};
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -99,12 +98,10 @@ impl Config {
 /// Connects: step, then wait.
 fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error> {
     loop {
-        if let Poll::Ready(established) = connect.step(Instant::now())? {
+        if let Progress::Done(established) = connect.step(Instant::now())? {
             return Ok(Connection::new(established, config));
         }
-        let mut waits = PollSet::default();
-        connect.waits(&mut waits);
-        match wait_any(&waits) {
+        match wait_any(&connect.poll_set()) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(Error::Socket(error)),
             _ => {}
         }

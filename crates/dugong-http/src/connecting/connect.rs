@@ -3,15 +3,15 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 #[cfg(feature = "rustls")]
 use dugong_net::tls::Session;
 use dugong_net::{
-    AttemptEvent, BaseStream, Connecting, Expiry, Interest, InvalidUrl, Origin, PollSet, Progress, Proxy, ProxyKind,
-    ResolveError, Resolving, Socket, Stream, StreamError, TimeLimit, WaitingFor, host_name,
+    AttemptEvent, BaseStream, ConnectError, Connecting, Destination, Expiry, Interest, InvalidUrl, Lookup, Need, Origin,
+    PendingStream, PollSet, Progress, Proxy, ProxyKind, ResolveError, Resolving, Step, Stream, StreamError, TimeLimit,
+    WaitingFor, host_name,
 };
 
 #[cfg(feature = "socks")]
@@ -36,19 +36,17 @@ use crate::trace::{TraceWriter, WireTrace};
 /// ```
 /// # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;
 /// # let port = server.address().port();
-/// use std::task::Poll;
 /// use std::time::Instant;
-/// use dugong_http::transport::{Connect, Origin, PollSet, wait_any};
 /// use dugong_http::Config;
+/// use dugong_http::step::Progress;
+/// use dugong_http::transport::{Connect, Origin, wait_any};
 ///
 /// let mut connect = Connect::new(&Config::new(), &Origin::http("127.0.0.1", port), Instant::now())?;
 /// let established = loop {
-///     if let Poll::Ready(established) = connect.step(Instant::now())? {
-///         break established;
-///     }
-///     let mut waits = PollSet::default();
-///     connect.waits(&mut waits);
-///     wait_any(&waits)?; // or however else
+///     match connect.step(Instant::now())? {
+///         Progress::Done(established) => break established,
+///         Progress::Needs(_) => wait_any(&connect.poll_set())?, // or however else
+///     };
 /// };
 /// assert_eq!(established.transport.peer_address().unwrap().port(), port);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -68,9 +66,11 @@ pub struct Connect {
     needs: Interest,
     /// When the current phase has taken too long.
     phase: Option<Expiry>,
-    /// When all of connecting has, and the whole connection.
-    sums: [Option<Expiry>; 2],
+    /// The limits of connecting as a whole, and of the whole connection.
+    overall_limits: [Option<Expiry>; 2],
     off_thread: bool,
+    /// The stream has to be a socket.
+    only_sockets: bool,
 }
 
 /// What connecting comes to.
@@ -93,12 +93,14 @@ struct Pieces {
 
 enum Stage {
     Begin,
-    Name(Resolving),
+    Name(Box<dyn Lookup>),
     Tcp(Connecting),
+    /// The stream is made by the connector of the configuration.
+    Connector(Box<dyn PendingStream>),
     Tunnel(Box<Tunnel>, BaseStream),
     /// The addresses of the origin, for a SOCKS proxy that resolves no names.
     #[cfg(feature = "socks")]
-    SocksName(Resolving, BaseStream),
+    SocksName(Box<dyn Lookup>, BaseStream),
     #[cfg(feature = "socks")]
     Socks(Box<Socks>, BaseStream),
     /// Without a base, the stream is an argument of each step.
@@ -160,7 +162,7 @@ impl Connect {
             sending.through_proxy(proxy);
         }
         let timeouts = &config.timeouts;
-        let sums = [
+        let overall_limits = [
             Expiry::after(now, timeouts.establish, TimeLimit::Connecting),
             Expiry::after(now, timeouts.whole, |_| TimeLimit::Deadline),
         ];
@@ -174,8 +176,9 @@ impl Connect {
             stage: Stage::Begin,
             needs: Interest::READ,
             phase: None,
-            sums,
+            overall_limits,
             off_thread: timeouts.limit_names(),
+            only_sockets: false,
         })
     }
 
@@ -187,7 +190,14 @@ impl Connect {
         self
     }
 
-    /// Goes on; after `Pending`, [`waits`](Connect::waits) says when to do so again.
+    /// Fails if a connector makes a stream that is not a socket.
+    #[cfg(feature = "async")]
+    pub(crate) fn only_sockets(mut self) -> Self {
+        self.only_sockets = true;
+        self
+    }
+
+    /// Goes on. `Needs` says until when to wait, and for what; [`poll_set`](Connect::poll_set) has the descriptors.
     ///
     /// # Errors
     /// There is no connection, and nothing is left of the attempt. What was wrong with the name, each address, the proxy or TLS
@@ -195,7 +205,7 @@ impl Connect {
     ///
     /// # Panics
     /// If it was at its end before.
-    pub fn step(&mut self, now: Instant) -> Result<Poll<Established>, Error> {
+    pub fn step(&mut self, now: Instant) -> Result<Step<Established>, Error> {
         let ready = self.checked(&mut Nothing, now)?;
         Ok(ready.map(|Pieces { base, session }| {
             let base = base.expect("the stream is not an argument");
@@ -211,7 +221,7 @@ impl Connect {
         &mut self,
         stream: &mut impl Stream,
         now: Instant,
-    ) -> Result<Poll<Established<Option<Box<WireLayers>>>>, Error> {
+    ) -> Result<Step<Established<Option<Box<WireLayers>>>>, Error> {
         let ready = self.checked(stream, now)?;
         Ok(ready.map(|Pieces { session, .. }| {
             let layers = WireLayers::of(session, self.trace.take());
@@ -220,25 +230,47 @@ impl Connect {
     }
 
     /// A step within its limits of time.
-    fn checked(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Poll<Pieces>, Error> {
-        let mut progress = self.advance(stream, now);
-        if let Ok(Poll::Pending) = progress {
-            let expiry = Expiry::earliest([self.phase, self.sums[0], self.sums[1]]);
-            let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) else { return Ok(Poll::Pending) };
-            progress = Err(self.timed_out(expiry.limit));
-        }
+    fn checked(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Step<Pieces>, Error> {
+        let ended = match self.advance(stream, now) {
+            Ok(Poll::Ready(pieces)) => Ok(Progress::Done(pieces)),
+            Ok(Poll::Pending) => {
+                let expiry = Expiry::earliest([self.phase, self.overall_limits[0], self.overall_limits[1]]);
+                match expiry.filter(|expiry| expiry.at <= now) {
+                    None => return Ok(Progress::Needs(self.need())),
+                    Some(expiry) => Err(self.timed_out(expiry.limit)),
+                }
+            }
+            Err(error) => Err(error),
+        };
         self.stage = Stage::Over;
-        if let Err(error) = &progress {
+        if let Err(error) = &ended {
             self.tell(&Event::Failed { error });
         }
-        progress
+        ended
+    }
+
+    /// The need of the current stage, when it cannot go on.
+    fn need(&self) -> Need {
+        let (interest, phase) = match &self.stage {
+            Stage::Tunnel(..) => (self.needs, WaitingFor::Tunnel),
+            #[cfg(feature = "socks")]
+            Stage::Socks(..) => (self.needs, WaitingFor::Tunnel),
+            #[cfg(feature = "rustls")]
+            Stage::Handshake(..) => (self.needs, WaitingFor::Handshake),
+            #[cfg(feature = "socks")]
+            Stage::SocksName(..) => (Interest::READ, WaitingFor::Name),
+            Stage::Name(_) => (Interest::READ, WaitingFor::Name),
+            Stage::Tcp(_) | Stage::Connector(_) => (Interest::WRITE, WaitingFor::Connection),
+            Stage::Begin | Stage::Ready(_) | Stage::Over => unreachable!("these do not wait"),
+        };
+        Need::new(interest, phase).until(self.poll_set().deadline())
     }
 
     #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only TLS speaks before HTTP does"))]
     fn advance(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Poll<Pieces>, Error> {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Begin => self.first_stage(now),
+                Stage::Begin => self.first_stage(now)?,
                 Stage::Name(mut resolving) => match resolving.step(now)? {
                     Poll::Pending => return self.pending(Stage::Name(resolving)),
                     Poll::Ready(addresses) => {
@@ -251,8 +283,13 @@ impl Connect {
                 },
                 Stage::Tcp(mut connecting) => match connecting.step(now) {
                     Ok(Poll::Pending) => return self.pending(Stage::Tcp(connecting)),
-                    Ok(Poll::Ready(socket)) => self.after_tcp(socket, now)?,
+                    Ok(Poll::Ready(socket)) => self.after_tcp(BaseStream::Socket(socket), now)?,
                     Err(source) => return Err(Error::Connect { to: self.target().into(), source }),
+                },
+                Stage::Connector(mut pending) => match pending.step(now) {
+                    Ok(Poll::Pending) => return self.pending(Stage::Connector(pending)),
+                    Ok(Poll::Ready(base)) => self.after_connector(base, pending.is_secure(), now)?,
+                    Err(error) => return Err(self.connect_error(error)),
                 },
                 Stage::Tunnel(mut tunnel, base) => match tunnel.step(&mut Traced { base: &base, trace: self.trace.as_ref() }) {
                     Ok(Progress::Needs(interest)) => {
@@ -328,22 +365,34 @@ impl Connect {
         }
     }
 
-    fn first_stage(&mut self, now: Instant) -> Stage {
+    fn first_stage(&mut self, now: Instant) -> Result<Stage, Error> {
         if let Some(path) = &self.config.unix_socket {
             let path = path.clone();
-            return self.tcp(Connecting::unix(path), now);
+            return Ok(self.tcp(Connecting::unix(path), now));
         }
         let (host, port) = self.next_host();
+        if let Some(connector) = &self.config.connector {
+            let pending = connector.1.connect(&Destination::new(host, port, &self.origin));
+            let pending = pending.map_err(|error| self.connect_error(error))?;
+            self.enter(WaitingFor::Connection, now);
+            return Ok(Stage::Connector(pending));
+        }
         if let Some(addresses) = self.config.addresses.get(&(host.to_ascii_lowercase(), port)) {
             let addresses = addresses.clone();
-            return self.tcp(Connecting::new(addresses), now);
+            return Ok(self.tcp(Connecting::new(addresses), now));
         }
-        if !host_name::is_address(host) {
-            self.tell(&Event::Resolving { host });
-        }
-        let resolving = Resolving::new(host, port, self.off_thread);
+        let lookup = self.look_up(host, port);
         self.enter(WaitingFor::Name, now);
-        Stage::Name(resolving)
+        Ok(Stage::Name(lookup))
+    }
+
+    /// Begins to look up a host. An address needs no resolver but the system's, which knows its zones.
+    fn look_up(&self, host: &str, port: u16) -> Box<dyn Lookup> {
+        if host_name::is_address(host) {
+            return Box::new(Resolving::new(host, port, self.off_thread));
+        }
+        self.tell(&Event::Resolving { host });
+        self.config.resolver.1.resolve(host, port, !self.off_thread)
     }
 
     fn tcp(&mut self, connecting: Connecting, now: Instant) -> Stage {
@@ -359,11 +408,27 @@ impl Connect {
         Stage::Tcp(connecting)
     }
 
-    /// The socket is connected: a tunnel, TLS, or nothing more.
-    fn after_tcp(&mut self, socket: Arc<Socket>, now: Instant) -> Result<Stage, Error> {
-        self.tell(&Event::Connected { peer: socket.peer_address().ok().flatten(), local: socket.local_address().ok().flatten() });
+    /// The connector made the stream: a tunnel, TLS, or nothing more.
+    fn after_connector(&mut self, base: BaseStream, is_secure: bool, now: Instant) -> Result<Stage, Error> {
+        if self.only_sockets && base.socket().is_none() {
+            return Err(self.connect_error(io::Error::new(io::ErrorKind::Unsupported, "tasks wait for sockets only")));
+        }
+        if is_secure {
+            self.tell(&Event::Connected { peer: base.peer_address(), local: base.local_address() });
+            return Ok(Stage::Ready(Some(base)));
+        }
+        self.after_tcp(base, now)
+    }
+
+    /// The error of a connector.
+    fn connect_error(&self, error: io::Error) -> Error {
+        Error::Connect { to: self.target().into(), source: ConnectError::from(error) }
+    }
+
+    /// The stream is connected: a tunnel, TLS, or nothing more.
+    fn after_tcp(&mut self, base: BaseStream, now: Instant) -> Result<Stage, Error> {
+        self.tell(&Event::Connected { peer: base.peer_address(), local: base.local_address() });
         self.enter(WaitingFor::Handshake, now);
-        let base = BaseStream::Socket(socket);
         let Some(proxy) = &self.proxy else { return self.secure(Some(base), now) };
         let (host, port) = (self.origin.host(), self.origin.port());
         match proxy.kind() {
@@ -390,10 +455,9 @@ impl Connect {
             };
             return self.ask_socks(&first.ip().to_string(), base);
         }
-        self.tell(&Event::Resolving { host });
-        let resolving = Resolving::new(host, port, self.off_thread);
+        let lookup = self.look_up(host, port);
         self.enter(WaitingFor::Name, now);
-        Ok(Stage::SocksName(resolving, base))
+        Ok(Stage::SocksName(lookup, base))
     }
 
     #[cfg(feature = "socks")]
@@ -433,7 +497,7 @@ impl Connect {
                 receiving: Receiving::new(&self.config),
                 shared: Shared::observed(self.observer.take()),
             },
-            deadline: self.sums[1].map(|expiry| expiry.at),
+            deadline: self.overall_limits[1].map(|expiry| expiry.at),
         }
     }
 
@@ -441,13 +505,17 @@ impl Connect {
         self.phase = Expiry::after(now, self.config.timeouts.of(phase), TimeLimit::Phase);
     }
 
-    /// What it waits for after `Pending`.
-    pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
+    /// The descriptors to wait for after `Needs`, and the time to call [`step`](Connect::step) again even if none is ready.
+    #[must_use]
+    pub fn poll_set(&self) -> PollSet<'_> {
+        let mut set = PollSet::default();
+        let waits = &mut set;
         match &self.stage {
-            Stage::Name(resolving) => resolving.waits(waits),
+            Stage::Name(lookup) => lookup.waits(waits),
             Stage::Tcp(connecting) => connecting.waits(waits),
+            Stage::Connector(pending) => pending.waits(waits),
             #[cfg(feature = "socks")]
-            Stage::SocksName(resolving, _) => resolving.waits(waits),
+            Stage::SocksName(lookup, _) => lookup.waits(waits),
             Stage::Tunnel(_, base) => waits.on(base.as_fd(), self.needs),
             #[cfg(feature = "socks")]
             Stage::Socks(_, base) => waits.on(base.as_fd(), self.needs),
@@ -459,9 +527,10 @@ impl Connect {
             // It can go on at once.
             Stage::Begin | Stage::Ready(_) | Stage::Over => waits.until(Instant::now()),
         }
-        for expiry in [self.phase, self.sums[0], self.sums[1]] {
+        for expiry in [self.phase, self.overall_limits[0], self.overall_limits[1]] {
             waits.until(expiry.map(|expiry| expiry.at));
         }
+        set
     }
 
     fn timed_out(&self, limit: TimeLimit) -> Error {
@@ -470,6 +539,7 @@ impl Connect {
             #[cfg(feature = "socks")]
             Stage::SocksName(..) => (WaitingFor::Name, self.origin.host().to_owned()),
             Stage::Tcp(connecting) => (WaitingFor::Connection, format!("{} ({})", self.target(), Attempts(connecting))),
+            Stage::Connector(_) => (WaitingFor::Connection, self.target()),
             Stage::Tunnel(..) => (WaitingFor::Tunnel, format!("{} ({})", self.origin_name(), self.proxy_name())),
             #[cfg(feature = "socks")]
             Stage::Socks(..) => (WaitingFor::Tunnel, format!("{} ({})", self.origin_name(), self.proxy_name())),
@@ -556,6 +626,7 @@ impl fmt::Debug for Stage {
             Stage::Begin => "Begin",
             Stage::Name(_) => "Name",
             Stage::Tcp(_) => "Tcp",
+            Stage::Connector(_) => "Connector",
             Stage::Tunnel(..) => "Tunnel",
             #[cfg(feature = "socks")]
             Stage::SocksName(..) => "SocksName",

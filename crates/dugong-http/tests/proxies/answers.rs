@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Connect, PollSet, Proxy, TunnelError, wait_any};
+use dugong_http::step::Progress;
+use dugong_http::transport::{Connect, Proxy, TunnelError, wait_any};
 use dugong_http::{Config, Error, Origin, Request, TimeLimit, WaitingFor};
 
 use crate::tls::client::trusting;
@@ -18,7 +19,7 @@ use crate::{GUARD, Shown, client, exchange, hides_credentials};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// It waits for the client to close.
-    PollSet,
+    Waits,
     /// It closes its direction.
     Closes,
 }
@@ -138,7 +139,7 @@ fn answers_that_refuse_the_tunnel_are_in_the_error() {
             "the proxy takes other credentials than Basic (it takes Negotiate): 407 Who is it",
         ),
     ] {
-        for then in [Then::PollSet, Then::Closes] {
+        for then in [Then::Waits, Then::Closes] {
             let answer = format!("HTTP/1.1 {answer}\r\nX-Why: because\r\n\r\ncontent");
             let (error, why) = failed(answer.as_bytes(), then);
             assert_eq!((&*why, error.is_temporary()), (message, is_temporary));
@@ -159,7 +160,7 @@ fn bytes_behind_the_answer_are_the_tunnels_and_came_too_early() {
         b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         &flood,
     ] {
-        for then in [Then::PollSet, Then::Closes] {
+        for then in [Then::Waits, Then::Closes] {
             let (error, why) = failed(answer, then);
             assert_eq!(why, "the proxy sent bytes through the tunnel before it was used");
             assert!(!error.is_temporary());
@@ -282,7 +283,7 @@ fn what_comes_through_the_tunnel_and_is_not_tls_ends_the_handshake() {
 #[test]
 fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
     let limit = Duration::from_millis(20);
-    let (address, received) = proxy(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: ", Then::PollSet);
+    let (address, received) = proxy(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: ", Then::Waits);
     let shown = Shown::default();
     let error = shown.of(through(address)).handshake_timeout(limit).connect(ORIGIN).map(drop).unwrap_err();
     assert!(error.is_timeout() && error.is_temporary() && !error.is_closed());
@@ -305,7 +306,7 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
             (TimeLimit::Connecting(HOUR), "no connection after 3600s"),
             (TimeLimit::Deadline, "the deadline has passed"),
         ] {
-            let (address, received) = proxy(answer.as_bytes(), Then::PollSet);
+            let (address, received) = proxy(answer.as_bytes(), Then::Waits);
             let (shown, begin) = (Shown::default(), Instant::now());
             let config = shown.of(through(address)).timeout(None);
             let config = match limit {
@@ -315,16 +316,14 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
             };
             let mut connect = Connect::new(&config, &Origin::https("origin.example", 443), begin).unwrap();
             while !shown.events().ends_with(last_event) {
-                assert!(connect.step(begin).unwrap().is_pending());
-                let mut waits = PollSet::default();
-                connect.waits(&mut waits);
+                assert!(matches!(connect.step(begin).unwrap(), Progress::Needs(_)));
+                let mut waits = connect.poll_set();
                 waits.until(begin + GUARD);
                 assert!(shown.events().ends_with(last_event) || wait_any(&waits).unwrap(), "{}", shown.events());
             }
-            assert!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap().is_pending());
+            assert!(matches!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap(), Progress::Needs(_)));
             // It waits: nothing of what it needs is there already.
-            let mut waits = PollSet::default();
-            connect.waits(&mut waits);
+            let mut waits = connect.poll_set();
             waits.until(begin);
             assert!(!wait_any(&waits).unwrap(), "{connect:?}");
             hides_credentials(&format!("{connect:?}"));
@@ -360,7 +359,7 @@ fn a_proxy_that_breaks_the_connection_has_closed_it() {
 
 #[test]
 fn an_ipv6_address_is_in_brackets() {
-    let (address, received) = proxy(b"HTTP/1.1 403 No\r\n\r\n", Then::PollSet);
+    let (address, received) = proxy(b"HTTP/1.1 403 No\r\n\r\n", Then::Waits);
     let error = through(address).connect("https://[2001:db8::1]:8443").map(drop).unwrap_err();
     assert!(matches!(error, Error::Tunnel { .. }));
     let received = received.join().unwrap();
@@ -374,7 +373,7 @@ fn attempts_that_fail() {
     let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
     let attempts = || {
         for answer in ["HTTP/1.1 407 No\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello", "hello\r\n", "HTTP/1.1 200 OK\r\n\r\n", ""] {
-            let (address, received) = proxy(answer.as_bytes(), Then::PollSet);
+            let (address, received) = proxy(answer.as_bytes(), Then::Waits);
             through(address).handshake_timeout(Duration::from_millis(5)).connect(ORIGIN).map(drop).unwrap_err();
             received.join().unwrap();
         }

@@ -2,11 +2,10 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::task::Poll;
 use std::time::Instant;
 
 use dugong_http::step::Progress;
-use dugong_http::transport::{Connect, PollSet, Proxy, SocksError, SocksReply, Stream, Transport, wait, wait_any};
+use dugong_http::transport::{Connect, Proxy, SocksError, SocksReply, Stream, Transport, wait, wait_any};
 use dugong_http::{Connection, Error, Request};
 use dugong_origin::{Origin, document};
 
@@ -180,11 +179,10 @@ fn what_the_origin_says_first_is_not_lost() {
     let origin = dugong_http::Origin::http("origin.test", port);
     let mut connect = Connect::new(&client(server.proxy()), &origin, Instant::now()).unwrap();
     let transport = loop {
-        if let Poll::Ready(established) = connect.step(Instant::now()).unwrap() {
+        if let Progress::Done(established) = connect.step(Instant::now()).unwrap() {
             break established.transport;
         }
-        let mut waits = PollSet::default();
-        connect.waits(&mut waits);
+        let waits = connect.poll_set();
         wait_any(&waits).unwrap();
     };
     speaker.join().unwrap();

@@ -4,4 +4,5 @@ pub(crate) mod host_name;
 mod name_servers;
 pub(crate) mod question;
 pub(crate) mod resolve;
-mod system_resolver;
+pub(crate) mod resolver;
+pub(crate) mod system_resolver;

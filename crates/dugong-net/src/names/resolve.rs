@@ -12,7 +12,7 @@ use std::{fmt, io};
 use super::host_name::{Kind, NotAName, literal, normal, normal_if_valid};
 use super::name_servers::{Asking, Verdict};
 use super::question::ServerFailure;
-use super::system_resolver::{Asked, Refusal, ask};
+use super::system_resolver::{Asked, Refusal, SystemResolver, ask};
 use crate::need::Interest;
 use crate::poll_set::PollSet;
 
@@ -35,6 +35,7 @@ use crate::poll_set::PollSet;
 /// ```
 #[derive(Debug)]
 pub struct Resolving {
+    system: SystemResolver,
     host: String,
     port: u16,
     off_thread: bool,
@@ -131,7 +132,12 @@ impl Resolving {
     /// step never blocks; without, a step lasts as long as it does. An address needs neither a thread nor a resolver.
     #[must_use]
     pub fn new(host: &str, port: u16, off_thread: bool) -> Self {
-        Resolving { host: normal_if_valid(host).into(), port, off_thread, state: State::Begin }
+        Resolving::with(SystemResolver::shared(), host, port, off_thread)
+    }
+
+    /// The same, by a resolver of the system that shares its threads with others.
+    pub(super) fn with(system: SystemResolver, host: &str, port: u16, off_thread: bool) -> Self {
+        Resolving { system, host: normal_if_valid(host).into(), port, off_thread, state: State::Begin }
     }
 
     /// Goes on: the addresses, in the order in which the system prefers them, each once. A step after that gives them again, and
@@ -209,7 +215,7 @@ impl Resolving {
     /// Asks the system's resolver, here or in another thread.
     fn ask_system(&mut self, again: bool) -> Result<(), ResolveError> {
         self.state = if self.off_thread {
-            let asked = Asked::new(self.host.clone(), self.port);
+            let asked = Asked::new(&self.system, self.host.clone(), self.port);
             let asked = asked.map_err(|source| ResolveError::NotAsked { name: self.host.clone(), source })?;
             State::System { asked, again }
         } else {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
@@ -85,11 +85,36 @@ struct Shared {
 /// What is asked for: host and port.
 type Question = (String, u16);
 
-/// The questions that threads are busy with, and who waits for each.
-static UNDER_WAY: Mutex<BTreeMap<Question, Vec<Arc<Mutex<Shared>>>>> = Mutex::new(BTreeMap::new());
+/// The questions that threads are busy with, and the waiters for each.
+type UnderWay = BTreeMap<Question, Vec<Arc<Mutex<Shared>>>>;
 
-/// A thread's question. However the thread ends, nobody goes on waiting for it.
+/// The resolver of the system: `getaddrinfo` of the C library, and where its answer is ambiguous, the configured name servers.
+///
+/// Clones share the lookups under way: a host that is looked up again while a thread still waits for it costs no second thread.
+#[derive(Clone, Debug, Default)]
+pub struct SystemResolver {
+    under_way: Arc<Mutex<UnderWay>>,
+}
+
+impl SystemResolver {
+    /// A resolver that shares its threads with its clones only.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The resolver of the program, which connections use unless they are given another one.
+    #[must_use]
+    pub fn shared() -> Self {
+        // The C library's resolver is one for the whole process, so a dead name service costs one thread for all connections.
+        static SHARED: OnceLock<SystemResolver> = OnceLock::new();
+        SHARED.get_or_init(Self::new).clone()
+    }
+}
+
+/// A thread's question. However the thread ends, its waiters are told.
 struct Lookup {
+    resolver: SystemResolver,
     question: Question,
     answer: Option<Result<Vec<SocketAddr>, Refusal>>,
 }
@@ -99,12 +124,12 @@ impl Asked {
     ///
     /// # Errors
     /// The system has no thread or no descriptor left.
-    pub(super) fn new(host: String, port: u16) -> io::Result<Self> {
+    pub(super) fn new(resolver: &SystemResolver, host: String, port: u16) -> io::Result<Self> {
         let (end, other_end) = UnixStream::pair()?;
         let shared = Arc::new(Mutex::new(Shared { answer: None, other_end: Some(other_end) }));
         let question = (host, port);
         let is_first = {
-            let mut under_way = lock(&UNDER_WAY);
+            let mut under_way = lock(&resolver.under_way);
             let is_first = !under_way.contains_key(&question);
             let waiting = under_way.entry(question.clone()).or_default();
             // Not those who have given up.
@@ -113,7 +138,7 @@ impl Asked {
             is_first
         };
         if is_first {
-            let lookup = Lookup { question, answer: None };
+            let lookup = Lookup { resolver: resolver.clone(), question, answer: None };
             thread::Builder::new().name("resolver".into()).spawn(|| lookup.run())?;
         }
         Ok(Asked { end, shared })
@@ -150,7 +175,7 @@ impl Lookup {
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        let waiting = lock(&UNDER_WAY).remove(&self.question).unwrap_or_default();
+        let waiting = lock(&self.resolver.under_way).remove(&self.question).unwrap_or_default();
         for shared in waiting {
             let mut shared = lock(&shared);
             shared.answer.clone_from(&self.answer);
