@@ -135,6 +135,32 @@ target/venv-docs/ready: docs/requirements.txt
 	target/venv-docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
 	touch target/venv-docs/ready
 
+# Each is built from its package, with those before it in place of a registry's.
+PUBLISHED = dugong-proto dugong-net dugong-http dugong-cli
+
+package: setup-rust ## the crates as they are published, in target/package
+	$(CARGO) package $(addprefix -p ,$(PUBLISHED))
+
+deny: setup-rust target/tools/bin/cargo-deny ## licences, sources and duplicates of all dependencies; advisories need a network: see RELEASING.md
+	target/tools/bin/cargo-deny --all-features check --hide-inclusion-graph bans licenses sources
+
+target/tools/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --root target/tools --version 0.18.9 cargo-deny
+
+manylinux: setup-python target/venv-wheel/ready ## a wheel for any Linux with glibc 2.17 or newer, in dist
+	rm -rf target/manylinux
+	PATH="$(CURDIR)/target/venv-wheel/bin:$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target" target/venv-wheel/bin/maturin build --locked --release --zig \
+		--compatibility manylinux2014 --interpreter target/venv-wheel/bin/python --out target/manylinux
+	target/venv-wheel/bin/auditwheel show target/manylinux/*.whl
+	target/venv-wheel/bin/abi3audit --strict --report target/manylinux/*.whl
+	mkdir -p dist
+	cp target/manylinux/*.whl dist
+
+target/venv-wheel/ready: tools/requirements-wheel.txt
+	$(PYTHON) -m venv target/venv-wheel
+	target/venv-wheel/bin/python -m pip install --quiet --requirement tools/requirements-wheel.txt
+	touch target/venv-wheel/ready
+
 chaos: export DUGONG_CHAOS_SECONDS ?= 150
 chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
 chaos: setup installed ## every way to use a connection against a server that does harm, for ten minutes; DUGONG_CHAOS_SEED repeats a run
