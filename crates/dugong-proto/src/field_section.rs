@@ -1,13 +1,16 @@
 //! Incremental reader of field lines (RFC 9112 §5), for header and trailer sections.
 //!
-//! It is fed whatever has arrived, keeps what it has seen in the [`Fields`] that it fills, and never looks at a byte twice,
-//! however the section is cut. A folded line (obs-fold) is joined to its predecessor with one space, as a user agent must
+//! It is fed the bytes as they arrive, and keeps them in the [`Fields`] that it fills. Lines that are complete and have nothing
+//! unusual are read in one go. The others are read by a state machine that goes on at any byte, so that no byte is read more than
+//! twice, however the section is cut. A folded line (obs-fold) is joined to its predecessor with one space, as a user agent must
 //! (RFC 9112 §5.2), when the section is complete.
+
+use memchr::memchr;
 
 use crate::error::Malformed;
 use crate::excerpt::Excerpt;
-use crate::fields::{Fields, Line};
-use crate::grammar::{CR, HTAB, LF, SP, is_ows, is_tchar, text_run, token_run};
+use crate::fields::{Fields, Line, Mark};
+use crate::grammar::{CR, DEL, HTAB, LF, SP, is_ows, is_tchar, printable_run, text_run, token_run};
 
 /// A fault, and the index into the input at which it stands. It is negative if the fault shows only after the byte that is
 /// wrong, and that was in an earlier input.
@@ -40,11 +43,15 @@ pub(crate) enum Fed {
 pub(crate) struct SectionReader {
     state: State,
     line: Line,
-    /// A value may have blanks at its end, or was folded.
+    /// A line was not read as a whole: it has no mark, its value may have blanks at its end, and may be folded.
     untidy: bool,
+    /// The last section was untidy, so that its bytes have changed.
+    is_changed: bool,
     limit: usize,
     max_fields: usize,
     too_long: Malformed,
+    /// The last section, if its lines are as they arrived. Servers send most lines again, which comparing shows sooner than reading.
+    last: Fields,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +76,26 @@ impl SectionReader {
             state: State::LineStart,
             line: Line::default(),
             untidy: false,
+            is_changed: false,
             // Positions are kept as u32; no sane limit comes near.
             limit: limit.min(u32::MAX as usize / 2),
             max_fields,
             too_long,
+            last: Fields::new(),
         }
+    }
+
+    /// Clears `fields` for a new section. If they hold the last one, it is kept to compare with.
+    pub(crate) fn begin(&mut self, fields: &mut Fields) {
+        if fields.received && !self.is_changed {
+            std::mem::swap(&mut self.last, fields);
+        }
+        fields.clear();
+    }
+
+    /// Gives up the memory that it can do without.
+    pub(crate) fn shrink(&mut self) {
+        self.last = Fields::new();
     }
 
     /// Reads on in `input`, adding to `fields`, which must be empty when a section begins, and are after a fault.
@@ -91,9 +113,17 @@ impl SectionReader {
         // What lies beyond the limit is only looked at to see whether the section has ended there.
         let end = input.len().min(self.limit.saturating_sub(base));
         let mut at = 0;
+        let mut reads_whole_lines = true;
         loop {
             match self.state {
                 State::LineStart => {
+                    if reads_whole_lines {
+                        match self.whole_lines(&input[at..end], position(at), fields) {
+                            Some(read) => at += read,
+                            // Trying again at each line would take a time that grows with the square of their number.
+                            None => reads_whole_lines = false,
+                        }
+                    }
                     let Some(&byte) = input.get(at) else { break };
                     if byte == CR {
                         self.state = State::EndLf;
@@ -107,7 +137,6 @@ impl SectionReader {
                         SP | HTAB => {
                             let folded = fields.lines.pop().ok_or((Malformed::LeadingWhitespace, at as isize))?;
                             self.line = Line { folded: true, ..folded };
-                            self.untidy = true;
                             self.state = State::Value;
                         }
                         _ => {
@@ -168,7 +197,6 @@ impl SectionReader {
                     match input[at] {
                         CR => {
                             self.line.value_end = position(at);
-                            self.untidy |= at == 0 || is_ows(input[at - 1]);
                             self.state = State::LineLf;
                             at += 1;
                         }
@@ -185,6 +213,7 @@ impl SectionReader {
                     }
                     at += 1;
                     fields.lines.push(self.line);
+                    self.untidy = true;
                     self.state = State::LineStart;
                 }
                 State::EndLf => {
@@ -194,7 +223,8 @@ impl SectionReader {
                     }
                     at += 1;
                     fields.bytes.extend_from_slice(&input[..at]);
-                    if std::mem::take(&mut self.untidy) {
+                    self.is_changed = std::mem::take(&mut self.untidy);
+                    if self.is_changed {
                         tidy(fields);
                     }
                     self.state = State::LineStart;
@@ -208,6 +238,63 @@ impl SectionReader {
         fields.bytes.extend_from_slice(input);
         Ok(Fed::More)
     }
+
+    /// Reads the lines at the start of `input`, up to the first one that is incomplete or unusual, and returns where that begins;
+    /// `None` if a byte in them is wrong. `position` is the place of `input` in the section.
+    fn whole_lines(&self, input: &[u8], position: u32, fields: &mut Fields) -> Option<usize> {
+        let before = fields.lines.len();
+        let mut has_read = false;
+        let mut at = 0;
+        while fields.lines.len() < self.max_fields && input.get(at).is_some_and(|&byte| byte != CR) {
+            if let Some(line) = self.last.lines.get(fields.lines.len())
+                && let text = self.last.whole_line(line)
+                && input[at..].starts_with(text)
+            {
+                at += text.len();
+                fields.push(line.moved(position.wrapping_add((at - text.len()) as u32).wrapping_sub(line.name_start)));
+                continue;
+            }
+            let Some((line, length)) = whole_line(&input[at..]) else { break };
+            fields.push(line.moved(position + at as u32));
+            at += length;
+            has_read = true;
+        }
+        if has_read && memchr(DEL, &input[..at]).is_some() {
+            // The states find it, and say where.
+            fields.lines.truncate(before);
+            return None;
+        }
+        Some(at)
+    }
+}
+
+/// The line at the start of `input`, and its length, if it is complete and usual. It may have a DEL in its value.
+#[inline(never)]
+fn whole_line(input: &[u8]) -> Option<(Line, usize)> {
+    let name_end = token_run(input);
+    let (name, after_name) = input.split_at_checked(name_end)?;
+    let mut value = match after_name {
+        [b':', SP, value @ ..] | [b':', value @ ..] if !name.is_empty() => value,
+        _ => return None,
+    };
+    while let [SP | HTAB, after @ ..] = value {
+        value = after;
+    }
+    let length = printable_run(value);
+    let is_tidy = length == 0 || value.get(length - 1).is_some_and(|&byte| !is_ows(byte));
+    if !is_tidy || !value.get(length..)?.starts_with(b"\r\n") {
+        return None;
+    }
+    let value_start = input.len() - value.len();
+    let line = Line {
+        name_start: 0,
+        name_end: name_end as u32,
+        value_start: value_start as u32,
+        value_end: (value_start + length) as u32,
+        folded: false,
+        mark: Mark::of(name),
+    };
+    Some((line, value_start + length + 2))
 }
 
 /// A fault, with the line in which it stands.
@@ -230,9 +317,11 @@ fn line_at(before: &[u8], input: &[u8], at: isize) -> Excerpt {
     Excerpt::of_line(before, input, fault - start).of_field_line()
 }
 
-/// Cuts blanks off the ends of values, and unfolds what was folded.
+/// Marks lines, cuts blanks off the ends of their values, and unfolds them.
 fn tidy(fields: &mut Fields) {
     for line in &mut fields.lines {
+        line.mark = Mark::of(&fields.bytes[line.name_start as usize..line.name_end as usize]);
+        fields.marks |= line.mark;
         if line.folded {
             unfold(&mut fields.bytes, line);
         }
@@ -340,5 +429,27 @@ mod tests {
             reader.feed(b"a:\r\nb:\r\nc:\r\n\r\n", &mut fields),
             Err(Fault { what: Malformed::TooManyFields, at: 8, found: Excerpt::of(b"c:") })
         );
+    }
+    #[test]
+    fn lines_that_come_again_are_read_like_the_first_time() {
+        let sections: [&[u8]; 6] = [
+            b"Date: now\r\nServer: x\r\nContent-Length: 10\r\n\r\n",
+            b"Date: later\r\nServer: x\r\nContent-Length: 10\r\nETag: a\r\n\r\n",
+            b"Date: later\r\nServer: x\r\n folded \r\nContent-Length: 10\r\n\r\n",
+            b"Date: later\r\nServer: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\n",
+            b"\r\n",
+            b"Date: later\r\nServer: x\r\n\r\n",
+        ];
+        let mut reader = SectionReader::new(65_535, 1_000, Malformed::HeaderSectionTooLong);
+        let mut fields = Fields::new();
+        for section in sections.iter().chain(sections.iter().rev()) {
+            reader.begin(&mut fields);
+            assert_eq!(reader.feed(section, &mut fields), Ok(Fed::End(section.len())));
+            let first = read(&[section]).unwrap();
+            assert_eq!((&fields, fields.marks), (&first, first.marks), "{}", section.escape_ascii());
+        }
+        reader.begin(&mut fields);
+        let fault = reader.feed(b"Date: later\r\nServer: x\x7f\r\n\r\n", &mut fields).unwrap_err();
+        assert_eq!((fault.what, fault.at), (Malformed::FieldValue, 22));
     }
 }

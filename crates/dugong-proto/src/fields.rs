@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::ops::Index;
+use std::ops::{BitOrAssign, Index};
 use std::slice;
 
 use crate::error::Misuse;
@@ -36,6 +36,8 @@ pub struct Fields {
     pub(crate) lines: Vec<Line>,
     /// The bytes are as a peer sent them, which is not how they would be sent: blanks, folds, an empty line.
     pub(crate) received: bool,
+    /// The marks of all lines together.
+    pub(crate) marks: Mark,
 }
 
 /// Where a field line's parts are in `Fields::bytes`; `u32` because limits keep sections far below 4 GiB.
@@ -47,6 +49,72 @@ pub(crate) struct Line {
     pub(crate) value_end: u32,
     /// The value was continued on further lines (obs-fold).
     pub(crate) folded: bool,
+    /// Which of the fields that this crate acts on it is, if it is one.
+    pub(crate) mark: Mark,
+}
+
+/// A set of the fields that decide how a message is framed, sent or understood. A line is marked when it is read or appended,
+/// so that nothing compares names again to find it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark(u8);
+
+impl Mark {
+    pub(crate) const NONE: Mark = Mark(0);
+    pub(crate) const TE: Mark = Mark(1);
+    pub(crate) const HOST: Mark = Mark(1 << 1);
+    pub(crate) const EXPECT: Mark = Mark(1 << 2);
+    pub(crate) const UPGRADE: Mark = Mark(1 << 3);
+    pub(crate) const CONNECTION: Mark = Mark(1 << 4);
+    pub(crate) const CONTENT_LENGTH: Mark = Mark(1 << 5);
+    pub(crate) const TRANSFER_ENCODING: Mark = Mark(1 << 6);
+    pub(crate) const PROXY_AUTHORIZATION: Mark = Mark(1 << 7);
+
+    /// The mark of a field called `name`.
+    #[inline]
+    pub(crate) fn of(name: &[u8]) -> Mark {
+        const LENGTHS: u32 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 17 | 1 << 19;
+        // Most names are ruled out by their length.
+        if name.len() < 20 && LENGTHS >> name.len() & 1 != 0 { Mark::of_some(name) } else { Mark::NONE }
+    }
+
+    fn of_some(name: &[u8]) -> Mark {
+        let (mark, known) = match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
+            (2, b't') => (Mark::TE, "TE"),
+            (4, b'h') => (Mark::HOST, "Host"),
+            (6, b'e') => (Mark::EXPECT, "Expect"),
+            (7, b'u') => (Mark::UPGRADE, "Upgrade"),
+            (10, b'c') => (Mark::CONNECTION, "Connection"),
+            (14, b'c') => (Mark::CONTENT_LENGTH, "Content-Length"),
+            (17, b't') => (Mark::TRANSFER_ENCODING, "Transfer-Encoding"),
+            (19, b'p') => (Mark::PROXY_AUTHORIZATION, "Proxy-Authorization"),
+            _ => return Mark::NONE,
+        };
+        // Most names are spelled as in the standard, and that is quicker to see.
+        if name == known.as_bytes() || name.eq_ignore_ascii_case(known.as_bytes()) { mark } else { Mark::NONE }
+    }
+
+    pub(crate) fn contains(self, other: Mark) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOrAssign for Mark {
+    fn bitor_assign(&mut self, other: Mark) {
+        self.0 |= other.0;
+    }
+}
+
+impl Line {
+    /// The same line `bytes` further, which may be a negative number.
+    pub(crate) fn moved(&self, bytes: u32) -> Line {
+        Line {
+            name_start: self.name_start.wrapping_add(bytes),
+            name_end: self.name_end.wrapping_add(bytes),
+            value_start: self.value_start.wrapping_add(bytes),
+            value_end: self.value_end.wrapping_add(bytes),
+            ..*self
+        }
+    }
 }
 
 /// One field line.
@@ -99,7 +167,7 @@ const CREDENTIALS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie"
 
 impl Fields {
     /// No fields, for whoever wants to look at none.
-    pub(crate) const NONE: &'static Fields = &Fields { bytes: Vec::new(), lines: Vec::new(), received: false };
+    pub(crate) const NONE: &'static Fields = &Fields { bytes: Vec::new(), lines: Vec::new(), received: false, marks: Mark::NONE };
 
     /// No fields.
     #[must_use]
@@ -138,8 +206,35 @@ impl Fields {
         let value_start = name_end + 2;
         let value_end = value_start + value.len() as u32;
         push_field(&mut self.bytes, name, value);
-        self.lines.push(Line { name_start, name_end, value_start, value_end, folded: false });
+        self.push(Line { name_start, name_end, value_start, value_end, folded: false, mark: Mark::of(name) });
         Ok(())
+    }
+
+    /// Appends all lines of `others`. They were checked when they were appended there, so this copies bytes and cannot fail:
+    /// fields that many requests share need to be checked only once.
+    ///
+    /// # Panics
+    /// If more than 4 GiB of fields come together.
+    pub fn append_all(&mut self, others: &Fields) {
+        let start = self.bytes.len();
+        if others.received {
+            for line in others {
+                self.append(line.name(), line.value()).expect("fields that were received can be sent");
+            }
+            return;
+        }
+        self.bytes.extend_from_slice(&others.bytes);
+        assert!(u32::try_from(self.bytes.len()).is_ok(), "more than 4 GiB of fields");
+        for line in &others.lines {
+            self.push(line.moved(start as u32));
+        }
+    }
+
+    /// Notes a line whose bytes are there, or will be.
+    #[inline]
+    pub(crate) fn push(&mut self, line: Line) {
+        self.marks |= line.mark;
+        self.lines.push(line);
     }
 
     /// How many field lines there are.
@@ -206,15 +301,37 @@ impl Fields {
         self.bytes.clear();
         self.lines.clear();
         self.received = false;
+        self.marks = Mark::NONE;
     }
 
     /// Appends all field lines as they are sent.
     pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
         if self.received {
             self.lines.iter().for_each(|line| push_field(out, self.name(line), self.value(line)));
-        } else {
+        } else if !self.bytes.is_empty() {
             out.extend_from_slice(&self.bytes);
         }
+    }
+
+    /// Appends all field lines but those with this mark, as they are sent.
+    pub(crate) fn push_others_to(&self, out: &mut Vec<u8>, mark: Mark) {
+        if self.received {
+            let others = self.lines.iter().filter(|line| !line.mark.contains(mark));
+            others.for_each(|line| push_field(out, self.name(line), self.value(line)));
+            return;
+        }
+        // All lines between two of those go out in one piece.
+        let mut start = 0;
+        for line in self.lines.iter().filter(|line| line.mark.contains(mark)) {
+            out.extend_from_slice(&self.bytes[start..line.name_start as usize]);
+            start = line.value_end as usize + 2;
+        }
+        out.extend_from_slice(&self.bytes[start..]);
+    }
+
+    /// A line with its CRLF, if it was neither folded nor has blanks at its end.
+    pub(crate) fn whole_line(&self, line: &Line) -> &[u8] {
+        &self.bytes[line.name_start as usize..line.value_end as usize + 2]
     }
 
     pub(crate) fn name(&self, line: &Line) -> &[u8] {

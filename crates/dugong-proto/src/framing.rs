@@ -1,7 +1,7 @@
 //! Where the content of a response ends: one function, with the rules of RFC 9112 §6.3 in their order.
 
 use crate::error::{CloseReason, Malformed};
-use crate::fields::Line;
+use crate::fields::{Line, Mark};
 use crate::grammar::{decimal, is_ows, list, trim_ows};
 use crate::response::{ResponseHead, Version};
 
@@ -58,12 +58,12 @@ enum Coding {
 impl Statements {
     pub(crate) fn of(head: &ResponseHead) -> Self {
         let mut said = Statements::default();
-        for line in &head.fields.lines {
-            // Most fields are ruled out by their length alone.
-            match line.name_end - line.name_start {
-                10 if head.fields.is_named(line, "Connection") => said.connection(head.fields.value(line)),
-                14 if head.fields.is_named(line, "Content-Length") => said.content_length(line, head.fields.value(line)),
-                17 if head.fields.is_named(line, "Transfer-Encoding") => said.coding(line, head.fields.value(line)),
+        let fields = &head.fields;
+        for line in fields.lines.iter().filter(|line| line.mark != Mark::NONE) {
+            match line.mark {
+                Mark::CONNECTION => said.connection(fields.value(line)),
+                Mark::CONTENT_LENGTH => said.content_length(line, fields.value(line)),
+                Mark::TRANSFER_ENCODING => said.coding(line, fields.value(line)),
                 _ => {}
             }
         }
@@ -81,6 +81,14 @@ impl Statements {
     fn content_length(&mut self, line: &Line, value: &[u8]) {
         self.folded(line);
         self.length_line_at = line.value_start;
+        // The usual case.
+        if self.length.is_none()
+            && let Some(length) = decimal(value)
+        {
+            self.length = Some(Ok(length));
+            self.length_at = line.value_start;
+            return;
+        }
         let mut at = line.value_start as usize;
         for member in value.split(|&b| b == b',') {
             if let Some(Err(_)) = self.length {

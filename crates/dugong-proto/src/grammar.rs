@@ -6,6 +6,7 @@ pub(crate) const CR: u8 = b'\r';
 pub(crate) const LF: u8 = b'\n';
 pub(crate) const SP: u8 = b' ';
 pub(crate) const HTAB: u8 = b'\t';
+pub(crate) const DEL: u8 = 0x7f;
 
 /// `tchar`: what tokens (methods, field names) are made of (RFC 9110 §5.6.2).
 pub(crate) const fn is_tchar(byte: u8) -> bool {
@@ -34,25 +35,82 @@ pub(crate) const fn is_ows(byte: u8) -> bool {
 
 /// What a field value, a reason phrase or a chunk extension may hold: HTAB, SP, VCHAR and obs-text.
 pub(crate) const fn is_text(byte: u8) -> bool {
-    (byte >= SP && byte != 0x7f) || byte == HTAB
+    (byte >= SP && byte != DEL) || byte == HTAB
 }
 
-/// How many bytes at the start of `bytes` are token characters.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = ONES * 0x80;
+
+/// Eight bytes from `at`, the first of them in the lowest bits.
+fn eight_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let eight = bytes.get(at..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*eight))
+}
+
+/// How many bytes at the start of `bytes` are token characters. Field names consist of letters and hyphens, which it reads eight
+/// at a time.
+#[inline]
 pub(crate) fn token_run(bytes: &[u8]) -> usize {
-    bytes.iter().position(|&b| !is_tchar(b)).unwrap_or(bytes.len())
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        // Sums of two numbers below 128 do not carry into the next byte.
+        let low = word & !HIGH_BITS;
+        let folded = low | (ONES * 0x20);
+        let is_letter = (folded + ONES * (0x80 - b'a' as u64)) ^ (folded + ONES * (0x7f - b'z' as u64));
+        let is_no_hyphen = (low ^ (ONES * b'-' as u64)) + ONES * 0x7f;
+        let others = ((!is_letter & is_no_hyphen) | word) & HIGH_BITS;
+        if others == 0 {
+            rest = after;
+            continue;
+        }
+        let letters = (others.trailing_zeros() / 8) as usize;
+        if !is_tchar(eight[letters]) {
+            return bytes.len() - rest.len() + letters;
+        }
+        rest = &rest[letters + 1..];
+    }
+    while let [first, after @ ..] = rest
+        && is_tchar(*first)
+    {
+        rest = after;
+    }
+    bytes.len() - rest.len()
 }
 
-/// How many bytes at the start of `bytes` are text; eight at a time, since this looks at nearly every byte of a head.
+/// How many bytes at the start of `bytes` are text or DEL: [`text_run`] for those who look for DEL in all of it at once.
+#[inline]
+pub(crate) fn printable_run(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        // A borrow can only raise false hits above the first one, so the first one is right.
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
+        if below_space == 0 {
+            rest = after;
+            continue;
+        }
+        let run = (below_space.trailing_zeros() / 8) as usize;
+        if eight[run] != HTAB {
+            return bytes.len() - rest.len() + run;
+        }
+        rest = &rest[run + 1..];
+    }
+    while let [first, after @ ..] = rest
+        && (*first >= SP || *first == HTAB)
+    {
+        rest = after;
+    }
+    bytes.len() - rest.len()
+}
+
+/// How many bytes at the start of `bytes` are text. It reads eight at a time, because nearly every byte of a head passes here.
 pub(crate) fn text_run(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut at = 0;
-    while let Some(eight) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(eight.try_into().expect("eight bytes were asked for"));
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let delete = word ^ (ONES * 0x7f);
-        let is_delete = delete.wrapping_sub(ONES) & !delete;
-        let hits = (below_space | is_delete) & HIGH;
+    while let Some(word) = eight_at(bytes, at) {
+        let below_space = word.wrapping_sub(ONES * 0x20);
+        let is_delete = (word ^ (ONES * DEL as u64)).wrapping_sub(ONES);
+        let hits = (below_space | is_delete) & !word & HIGH_BITS;
         if hits == 0 {
             at += 8;
             continue;
@@ -94,6 +152,18 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
+    }
+    if digits.len() < 20 {
+        // Too few to overflow.
+        let mut value = 0;
+        for &byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            value = value * 10 + u64::from(digit);
+        }
+        return Some(value);
     }
     digits.iter().try_fold(0u64, |value, &b| {
         let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
@@ -138,9 +208,21 @@ mod tests {
                 bytes[..at].iter_mut().enumerate().for_each(|(i, b)| *b = [b'x', HTAB, 0xff, SP, 0x80][i % 5]);
                 bytes[at] = bad;
                 assert_eq!(text_run(&bytes), at, "byte {bad:#x}");
+                assert_eq!(printable_run(&bytes), if bad == DEL { 40 } else { at }, "byte {bad:#x}");
             }
         }
         assert_eq!(text_run(&[0xff; 100]), 100);
+    }
+
+    #[test]
+    fn token_run_finds_the_first_byte_that_is_no_token_character_wherever_it_stands() {
+        for byte in 0u8..=255 {
+            for at in 0..24 {
+                let mut bytes = *b"Aa-Zz_9mM-xY!tag~Content";
+                bytes[at] = byte;
+                assert_eq!(token_run(&bytes), if is_tchar(byte) { 24 } else { at }, "byte {byte:#x}");
+            }
+        }
     }
 
     #[test]

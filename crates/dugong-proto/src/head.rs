@@ -45,9 +45,15 @@ impl HeadReader {
 
     /// A head begins at `start` of the connection's bytes.
     pub(crate) fn begin(&mut self, start: u64) {
-        self.head.clear();
+        self.head.reason.clear();
+        self.section.begin(&mut self.head.fields);
         self.part = Part::StatusLine;
         self.start = start;
+    }
+
+    /// Gives up the memory that it can do without.
+    pub(crate) fn shrink(&mut self) {
+        self.section.shrink();
     }
 
     /// Reads on in `input`, which begins at `offset` of the connection's bytes.

@@ -22,14 +22,24 @@ pub struct Method(Inner);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Inner {
-    Known(&'static str),
+    Known(Known),
     Other(Box<str>),
 }
 
 macro_rules! known {
     ($($name:ident)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(clippy::upper_case_acronyms, reason = "methods are spelled like this")]
+        enum Known { $($name),* }
+
+        impl Known {
+            fn as_str(self) -> &'static str {
+                match self { $(Known::$name => stringify!($name)),* }
+            }
+        }
+
         impl Method {
-            $(#[doc = concat!("The method ", stringify!($name), ".")] pub const $name: Method = Method(Inner::Known(stringify!($name)));)*
+            $(#[doc = concat!("The method ", stringify!($name), ".")] pub const $name: Method = Method(Inner::Known(Known::$name));)*
 
             fn known(name: &str) -> Option<Method> {
                 match name { $(stringify!($name) => Some(Method::$name),)* _ => None }
@@ -60,7 +70,7 @@ impl Method {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Inner::Known(name) => name,
+            Inner::Known(known) => known.as_str(),
             Inner::Other(name) => name,
         }
     }
@@ -69,13 +79,22 @@ impl Method {
     /// sent again. Unknown methods are not.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
-        matches!(self.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+        use Known::{DELETE, GET, HEAD, OPTIONS, PUT, TRACE};
+        matches!(self.0, Inner::Known(GET | HEAD | PUT | DELETE | OPTIONS | TRACE))
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        *self == Method::HEAD
+    }
+
+    pub(crate) fn is_connect(&self) -> bool {
+        *self == Method::CONNECT
     }
 
     /// Whether requests without content say `Content-Length: 0`: the methods that expect content (RFC 9110 §8.6).
     #[must_use]
     pub fn expects_content(&self) -> bool {
-        matches!(self.as_str(), "POST" | "PUT" | "PATCH")
+        matches!(self.0, Inner::Known(Known::POST | Known::PUT | Known::PATCH))
     }
 }
 

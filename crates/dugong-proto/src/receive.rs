@@ -188,6 +188,7 @@ impl ReceiveHalf {
     /// The memory of the buffer, if there is nothing in it: for whoever has many connections, of which few have something to do
     /// at a time. It is allocated again when it is needed, or [lent](ReceiveHalf::lend_buffer).
     pub fn release_buffer(&mut self) -> Option<Vec<u8>> {
+        self.heads.shrink();
         self.buffer.release()
     }
 
@@ -462,7 +463,22 @@ impl ReceiveHalf {
     ///
     /// # Errors
     /// `Remote` and `Unsupported` if the framing is faulty, `Incomplete` if the peer stopped inside the content. They stay.
+    #[inline]
     pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
+        let available = self.content_available();
+        if available > 0 { Ok(Content::Bytes(&self.buffer.bytes()[..available])) } else { self.more_content(queue) }
+    }
+
+    /// How much content is in the buffer, up to what frames it.
+    #[inline]
+    fn content_available(&self) -> usize {
+        match self.content_due() {
+            Some(due) => self.buffer.bytes().len().min(usize::try_from(due).unwrap_or(usize::MAX)),
+            None => 0,
+        }
+    }
+
+    fn more_content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         match self.state {
             Receiving::Content | Receiving::Tunnel => {}
             Receiving::Faulty => {
@@ -476,10 +492,11 @@ impl ReceiveHalf {
                 return Ok(Content::End);
             }
         }
-        let limit = loop {
+        loop {
             match self.body.next() {
-                Next::Content(limit) => break limit,
+                Next::Content(_) => break,
                 Next::End => return Ok(self.content_ends(queue)),
+                Next::Framing if self.buffer.bytes().is_empty() => break,
                 Next::Framing => match self.body.read_framing(self.buffer.bytes()) {
                     Ok(Framed::Data(at)) => self.advance(at),
                     Ok(Framed::End(at)) => {
@@ -488,7 +505,7 @@ impl ReceiveHalf {
                     }
                     Ok(Framed::More) => {
                         self.advance(self.buffer.bytes().len());
-                        break 0;
+                        break;
                     }
                     Err(Fault { what, at, found }) => {
                         let at = self.offset.wrapping_add_signed(at as i64);
@@ -496,8 +513,8 @@ impl ReceiveHalf {
                     }
                 },
             }
-        };
-        let available = self.buffer.bytes().len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        let available = self.content_available();
         match self.end {
             _ if available > 0 => Ok(Content::Bytes(&self.buffer.bytes()[..available])),
             StreamEnd::Open => Ok(Content::NeedsInput),

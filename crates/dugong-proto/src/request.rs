@@ -2,7 +2,7 @@
 
 use crate::error::Misuse;
 use crate::excerpt::Argument;
-use crate::fields::Fields;
+use crate::fields::{Fields, Mark};
 use crate::grammar::{decimal, list};
 use crate::method::Method;
 
@@ -116,7 +116,7 @@ impl RequestHead {
     pub(crate) fn authority(&self) -> Option<&str> {
         match &*self.target {
             target if target.starts_with('/') => None,
-            target if self.method == Method::CONNECT => Some(target),
+            target if self.method.is_connect() => Some(target),
             target => authority_of_uri(target),
         }
     }
@@ -135,24 +135,26 @@ impl RequestHead {
     ///
     /// # Errors
     /// What in them contradicts the announced content, or RFC 9110.
+    #[inline]
     pub(crate) fn check(&self) -> Result<Checked<'_>, Misuse> {
+        let is_plain = self.content == Announced::Nothing && !self.expect_continue && self.fields.marks == Mark::NONE;
+        if is_plain { Ok(Checked::default()) } else { self.check_marked() }
+    }
+
+    fn check_marked(&self) -> Result<Checked<'_>, Misuse> {
         if self.expect_continue && self.content == Announced::Nothing {
             return Err(Misuse::Expect(Argument::new(b"", None)));
         }
         let mut checked = Checked::default();
-        let mut te = false;
-        let mut upgrade = false;
-        for line in &self.fields.lines {
+        let marks = self.fields.marks;
+        let (te, upgrade) = (marks.contains(Mark::TE), marks.contains(Mark::UPGRADE));
+        for line in self.fields.lines.iter().filter(|line| line.mark != Mark::NONE) {
             let value = self.fields.value(line);
-            // As for responses: most fields are ruled out by their length alone.
-            match line.name_end - line.name_start {
-                2 if self.fields.is_named(line, "TE") => {
-                    te = true;
-                    if !self.verbatim && self.fields.list_contains("TE", "chunked") {
-                        return Err(Misuse::Te(Argument::new(value, None)));
-                    }
+            match line.mark {
+                Mark::TE if !self.verbatim && self.fields.list_contains("TE", "chunked") => {
+                    return Err(Misuse::Te(Argument::new(value, None)));
                 }
-                4 if self.fields.is_named(line, "Host") => {
+                Mark::HOST => {
                     if checked.host.replace(value).is_some() {
                         return Err(Misuse::Host(Argument::new(value, None).named(b"Host")));
                     }
@@ -160,7 +162,7 @@ impl RequestHead {
                         return Err(Misuse::Host(Argument::new(value, None)));
                     }
                 }
-                6 if self.fields.is_named(line, "Expect") => {
+                Mark::EXPECT => {
                     if self.verbatim && !self.expects() {
                         continue;
                     }
@@ -170,11 +172,10 @@ impl RequestHead {
                     }
                     checked.has_expect = true;
                 }
-                7 if self.fields.is_named(line, "Upgrade") => upgrade = true,
-                10 if self.fields.is_named(line, "Connection") => {
+                Mark::CONNECTION => {
                     checked.says_close |= list(value).any(|option| option.eq_ignore_ascii_case(b"close"));
                 }
-                14 if self.fields.is_named(line, "Content-Length") => {
+                Mark::CONTENT_LENGTH => {
                     let announced = match self.content {
                         Announced::Nothing => 0,
                         Announced::Length(length) => length,
@@ -185,7 +186,7 @@ impl RequestHead {
                     }
                     checked.has_framing = true;
                 }
-                17 if self.fields.is_named(line, "Transfer-Encoding") => {
+                Mark::TRANSFER_ENCODING => {
                     let agrees = self.content == Announced::Chunked && value.eq_ignore_ascii_case(b"chunked");
                     if checked.has_framing || !agrees {
                         return Err(Misuse::TransferEncoding(Argument::new(value, None)));
@@ -205,12 +206,12 @@ impl RequestHead {
             }
         }
         checked.asks_upgrade = upgrade;
-        let content = self.content != Announced::Nothing;
-        let allowed = match self.method.as_str() {
-            "TRACE" | "CONNECT" => !content,
-            "OPTIONS" => !content || self.fields.contains("Content-Type"),
-            _ => true,
-        };
+        let allowed = self.content == Announced::Nothing
+            || match self.method {
+                Method::TRACE | Method::CONNECT => false,
+                Method::OPTIONS => self.fields.contains("Content-Type"),
+                _ => true,
+            };
         if allowed { Ok(checked) } else { Err(Misuse::ContentNotAllowed(Argument::new(self.method.as_str().as_bytes(), None))) }
     }
 }

@@ -43,11 +43,6 @@ impl ResponseHead {
         ResponseHead { version: Version::Http11, status: Status(0), reason: Vec::new(), fields: Fields::new() }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.reason.clear();
-        self.fields.clear();
-    }
-
     /// The version of HTTP that the server speaks.
     #[must_use]
     pub fn version(&self) -> Version {
@@ -142,6 +137,9 @@ impl StatusLineReader {
 
     /// Reads on in `input` and fills in `head`. The result is the index after the line, or `None` if more is needed.
     pub(crate) fn feed(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Fault<BadLine>> {
+        if let Some(end) = self.whole_line(input, head) {
+            return Ok(Some(end));
+        }
         let end = self.read(input, head).map_err(|(what, at)| {
             let found = Excerpt::of_line(self.kept.as_bytes(), input, self.read.wrapping_add_signed(at));
             Fault { what, at, found }
@@ -154,7 +152,7 @@ impl StatusLineReader {
     }
 
     fn read(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Place> {
-        let mut at = self.usual_start(input, head);
+        let mut at = 0;
         while let Some(&byte) = input.get(at) {
             match self.state {
                 State::Fixed => {
@@ -189,18 +187,23 @@ impl StatusLineReader {
         Ok(None)
     }
 
-    /// What nearly every status line begins with, if it is there in one piece: the number of bytes that were read.
-    fn usual_start(&mut self, input: &[u8], head: &mut ResponseHead) -> usize {
-        let Some(start) = input.first_chunk::<{ FIXED + 1 }>().filter(|_| self.read == 0) else { return 0 };
-        let (version, digits) = (&start[..9], &start[9..FIXED]);
-        let known = version == b"HTTP/1.1 " && matches!(digits[0], b'1'..=b'9') && start[FIXED] == SP;
-        if !known || !digits[1].is_ascii_digit() || !digits[2].is_ascii_digit() {
-            return 0;
+    /// Reads the line if all of it is in `input` and begins like nearly every status line.
+    fn whole_line(&self, input: &[u8], head: &mut ResponseHead) -> Option<usize> {
+        let start = input.first_chunk::<{ FIXED + 1 }>().filter(|_| self.read == 0)?;
+        let digits = [start[9], start[10], start[11]].map(|byte| byte.wrapping_sub(b'0'));
+        let is_status = digits[0].wrapping_sub(1) < 9 && digits[1] <= 9 && digits[2] <= 9;
+        if &start[..9] != b"HTTP/1.1 " || !is_status || start[FIXED] != SP {
+            return None;
+        }
+        let rest = &input[FIXED + 1..];
+        let run = text_run(rest);
+        if FIXED + 1 + run > self.limit || rest.get(run..run + 2) != Some(b"\r\n") {
+            return None;
         }
         head.version = Version::Http11;
-        self.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
-        self.state = State::Reason;
-        FIXED + 1
+        head.status = Status(u16::from(digits[0]) * 100 + u16::from(digits[1]) * 10 + u16::from(digits[2]));
+        head.reason.extend_from_slice(&rest[..run]);
+        Some(FIXED + 1 + run + 2)
     }
 
     /// One byte of `HTTP/1.x SSS` and the byte after it.
@@ -253,7 +256,7 @@ mod tests {
         let mut reader = StatusLineReader::new(16);
         let mut head = ResponseHead::empty();
         assert_eq!(reader.feed(b"HTTP/1.1 200 abc\r\n", &mut head), Ok(Some(18)));
-        head.clear();
+        head = ResponseHead::empty();
         let fault = reader.feed(b"HTTP/1.1 200 abcd\r\n", &mut head).unwrap_err();
         assert_eq!((fault.what, fault.at), malformed(Malformed::StatusLineTooLong, 16));
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::chunked::push_last_chunk;
 use crate::error::{CloseReason, Error, Misuse};
 use crate::excerpt::Argument;
-use crate::fields::{Fields, Line, push_field};
+use crate::fields::{Fields, Line, Mark, push_field};
 use crate::framing::Asked;
 use crate::grammar::push_decimal;
 use crate::outstanding::{Expectation, Outstanding};
@@ -137,10 +137,56 @@ impl SendHalf {
     /// either case there is nothing new to send.
     pub fn request(&mut self, request: &RequestHead, more: &Fields, queue: &mut Outstanding) -> Result<u64, Error> {
         let checked = request.check()?;
-        let path = if self.to_proxy { path_of(request.target()) } else { None };
+        self.admit(request, &checked, more, queue)?;
+        let before = self.buffer.len() - self.start;
+        self.render(request, &checked, more);
+
+        let number = self.push(request, &checked, queue);
+        self.position += (self.buffer.len() - self.start - before) as u64;
+        self.content = match request.content {
+            Announced::Nothing => Remaining::Nothing,
+            Announced::Length(length) => Remaining::Length(length),
+            Announced::Chunked => Remaining::Chunks,
+        };
+        if request.owes_content() {
+            self.owing = number;
+            self.step(SendInput::RequestOwingContent);
+        } else {
+            queue.complete(number, self.position);
+            self.step(SendInput::Request);
+        }
+        if checked.says_close {
+            queue.close(CloseReason::ClientSaidClose);
+        }
+        Ok(number)
+    }
+
+    /// Whether the state of the connection allows this request.
+    #[inline]
+    fn admit(
+        &mut self,
+        request: &RequestHead,
+        checked: &Checked<'_>,
+        more: &Fields,
+        queue: &mut Outstanding,
+    ) -> Result<(), Error> {
+        let is_usual = self.state == Sending::Ready && !self.to_proxy && queue.close_reason().is_none();
+        if !is_usual || request.content == Announced::Chunked {
+            self.admit_unusual(request, checked, more, queue)?;
+        }
+        if queue.may_pipeline(request.is_verbatim()) { Ok(()) } else { Err(Misuse::ReadFirst.into()) }
+    }
+
+    fn admit_unusual(
+        &mut self,
+        request: &RequestHead,
+        checked: &Checked<'_>,
+        more: &Fields,
+        queue: &mut Outstanding,
+    ) -> Result<(), Error> {
         // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
         let host = checked.host.unwrap_or(&self.host);
-        if path.is_some() && !is_uri_authority(host) {
+        if self.path_for_proxy(request).is_some() && !is_uri_authority(host) {
             return Err(Misuse::Host(Argument::new(host, None)).into());
         }
         if let Some(error) = queue.verdict() {
@@ -160,8 +206,9 @@ impl SendHalf {
             return Err(Misuse::ContentRefused.into());
         }
         if self.to_proxy && !queue.is_unused() && !queue.said_keep_alive {
-            let has_credentials = |fields: &Fields| fields.contains("Proxy-Authorization");
-            if has_credentials(&request.fields) || has_credentials(more) {
+            let mut marks = request.fields.marks;
+            marks |= more.marks;
+            if marks.contains(Mark::PROXY_AUTHORIZATION) {
                 if !queue.is_empty() {
                     return Err(Misuse::ReadFirst.into());
                 }
@@ -172,42 +219,41 @@ impl SendHalf {
         if request.content == Announced::Chunked && queue.server_is_http10() {
             return Err(Misuse::ChunkedToHttp10.into());
         }
-        if !queue.may_pipeline(request.is_verbatim()) {
-            return Err(Misuse::ReadFirst.into());
-        }
-        let size = request.method().as_str().len() + request.target().len() + request.fields.size() + more.size();
-        let host_size = self.host.len().max(request.target().len());
-        self.make_room(size + host_size + if path.is_some() { host_size + request.fields.size() } else { 0 } + 160);
-        let before = self.buffer.len();
-        let out = &mut self.buffer;
+        Ok(())
+    }
+
+    /// The path of a target that has to become a URI, because the peer is a proxy.
+    fn path_for_proxy<'a>(&self, request: &'a RequestHead) -> Option<&'a str> {
+        if self.to_proxy { path_of(request.target()) } else { None }
+    }
+
+    /// Appends the head to the buffer.
+    fn render(&mut self, request: &RequestHead, checked: &Checked<'_>, more: &Fields) {
+        let path = self.path_for_proxy(request);
+        let (method, target) = (request.method().as_str().as_bytes(), request.target().as_bytes());
         let own_host = match checked.host {
-            None if request.target().starts_with('/') => None,
+            None if target.starts_with(b"/") => None,
             None => request.authority().map(str::as_bytes),
             own => own,
         };
+        let host_size = own_host.map_or(self.end_of_line.len(), <[u8]>::len);
+        let size = method.len() + target.len() + request.fields.size() + more.size() + 2 * host_size;
+        self.make_room(size + 160);
         let host = own_host.unwrap_or(&self.host);
-        let (method, target) = (request.method().as_str().as_bytes(), request.target().as_bytes());
-        let parts: &[&[u8]] = match (path, own_host) {
+        let out = &mut self.buffer;
+        out.extend_from_slice(method);
+        match (path, own_host) {
             // What is the same for all requests is there in one piece.
-            (None, None) => &[method, b" ", target, &self.end_of_line],
-            (None, Some(host)) => &[method, b" ", target, END_OF_LINE, host, b"\r\n"],
-            (Some(path), _) => &[method, b" http://", host, path.as_bytes(), END_OF_LINE, host, b"\r\n"],
-        };
-        for part in parts {
-            out.extend_from_slice(part);
+            (None, None) => extend(out, [b" ", target, &self.end_of_line]),
+            (None, Some(host)) => extend(out, [b" ", target, END_OF_LINE, host, b"\r\n"]),
+            (Some(path), _) => extend(out, [b" http://", host, path.as_bytes(), END_OF_LINE, host, b"\r\n"]),
         }
         match checked.host {
             None => request.fields.push_to(out),
-            Some(_) => {
-                let others = request.fields.iter().filter(|line| !line.name().eq_ignore_ascii_case("host"));
-                others.for_each(|line| push_field(out, line.name().as_bytes(), line.value()));
-            }
+            Some(_) => request.fields.push_others_to(out, Mark::HOST),
         }
-        let given = |line: &Line| {
-            request.fields.lines.iter().any(|theirs| request.fields.name(theirs).eq_ignore_ascii_case(more.name(line)))
-        };
-        for line in more.lines.iter().filter(|line| !given(line)) {
-            push_field(out, more.name(line), more.value(line));
+        if !more.is_empty() {
+            push_missing(out, more, &request.fields);
         }
         if request.expects() && !checked.has_expect {
             out.extend_from_slice(b"Expect: 100-continue\r\n");
@@ -221,31 +267,11 @@ impl SendHalf {
             }
         }
         out.extend_from_slice(b"\r\n");
-
-        let number = self.push(request, &checked, queue);
-        self.position += (self.buffer.len() - before) as u64;
-        self.content = match request.content {
-            Announced::Nothing => Remaining::Nothing,
-            Announced::Length(length) => Remaining::Length(length),
-            Announced::Chunked => Remaining::Chunks,
-        };
-        if request.owes_content() {
-            self.owing = number;
-            self.step(SendInput::RequestOwingContent);
-        } else {
-            queue.complete(number, self.position);
-            self.step(SendInput::Request);
-        }
-        if checked.says_close {
-            queue.close(CloseReason::ClientSaidClose);
-        }
-        Ok(number)
     }
 
     fn push(&self, request: &RequestHead, checked: &Checked<'_>, queue: &mut Outstanding) -> u64 {
         let method = request.method();
-        let asked =
-            Asked { head: method.as_str() == "HEAD", connect: method.as_str() == "CONNECT", upgrade: checked.asks_upgrade };
+        let asked = Asked { head: method.is_head(), connect: method.is_connect(), upgrade: checked.asks_upgrade };
         let expectation = if request.expects() { Expectation::Waiting } else { Expectation::Met };
         queue.push(method.is_idempotent(), asked, checked.says_close, expectation, self.position)
     }
@@ -563,6 +589,23 @@ fn path_of(target: &str) -> Option<&str> {
         "*" => Some(""),
         path if path.starts_with('/') => Some(path),
         _ => None,
+    }
+}
+
+/// Appends some parts; a short list is cheaper unrolled.
+#[inline]
+fn extend<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+    parts.into_iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// Appends those of `more` whose name is not among `fields`: all of them in one piece, if none is.
+fn push_missing(out: &mut Vec<u8>, more: &Fields, fields: &Fields) {
+    let given = |line: &Line| fields.lines.iter().any(|theirs| fields.name(theirs).eq_ignore_ascii_case(more.name(line)));
+    if !more.lines.iter().any(given) {
+        return more.push_to(out);
+    }
+    for line in more.lines.iter().filter(|line| !given(line)) {
+        push_field(out, more.name(line), more.value(line));
     }
 }
 
