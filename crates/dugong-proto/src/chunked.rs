@@ -115,6 +115,9 @@ impl ChunkedReader {
 
     /// Reads framing from `input`, and puts trailer fields into `trailers`.
     pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
+        if let Some(framed) = self.usual_lines(input) {
+            return Ok(framed);
+        }
         let mut at = 0;
         if self.state != State::Trailers {
             let mut line = 0;
@@ -139,6 +142,32 @@ impl ChunkedReader {
             Ok(Fed::End(end)) => Ok(Framed::End(at + end)),
             Err(fault) => Err(Fault { at: at as isize + fault.at, ..fault }),
         }
+    }
+
+    /// Reads the usual lines: CRLF after the data of a chunk, and a size without extension and padding. They have to be in `input` as
+    /// a whole; `None` leaves the rest to the states.
+    fn usual_lines(&mut self, input: &[u8]) -> Option<Framed> {
+        let begin = match self.state {
+            State::Size { digits: 0 } if self.before == 0 => 0,
+            State::DataCr if input == b"\r\n" => {
+                self.state = State::Size { digits: 0 };
+                return Some(Framed::More);
+            }
+            State::DataCr if input.starts_with(b"\r\n") => 2,
+            _ => return None,
+        };
+        let (mut size, mut at) = (0, begin);
+        while let Some(digit) = input.get(at).and_then(|&byte| hex_digit(byte)) {
+            size = size << 4 | digit;
+            at += 1;
+        }
+        if size == 0 || at - begin > usize::from(MAX_SIZE_DIGITS) || input.get(at..at + 2) != Some(b"\r\n") {
+            return None;
+        }
+        self.left = size;
+        self.grant();
+        self.state = State::Data;
+        Some(Framed::Data(at + 2))
     }
 
     /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. `line` becomes the place
