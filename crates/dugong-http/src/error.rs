@@ -262,25 +262,6 @@ impl Error {
         }
     }
 
-    /// The same once more, for another request of the connection; without what the system or TLS said, which is told once.
-    #[cfg(feature = "tower")]
-    pub(crate) fn again(&self) -> Self {
-        let requests = self.requests().cloned().unwrap_or_default();
-        match self {
-            Error::Remote { what, at, found, .. } => Error::Remote { what: *what, at: *at, found: *found, requests },
-            Error::Unsupported { what, at, found, .. } => Error::Unsupported { what: *what, at: *at, found: *found, requests },
-            Error::Closed { cause, .. } => {
-                let cause = match cause {
-                    Closed::Incomplete(incomplete, _) => Closed::Incomplete(*incomplete, None),
-                    Closed::InOrder(reason) => Closed::InOrder(*reason),
-                    Closed::Sending(error) => Closed::Sending(error.kind().into()),
-                };
-                Error::Closed { cause, requests }
-            }
-            _ => Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests },
-        }
-    }
-
     /// An error of sending.
     pub(crate) fn of_sending(error: StreamError, queue: &Outstanding) -> Self {
         match of_tls(error) {

@@ -95,6 +95,7 @@ mod connecting;
 mod error;
 mod events;
 mod halves;
+mod outcome;
 mod patience;
 mod pipeline;
 mod request;
@@ -107,6 +108,7 @@ pub use blocking::{Connection, ContentWriter, Pipeline, RequestHalf, Response, R
 pub use config::Config;
 pub use error::{Closed, Error, Requests};
 pub use events::Event;
+pub use outcome::Outcome;
 pub use request::Request;
 pub use step::Continue;
 pub use trace::without_secrets;

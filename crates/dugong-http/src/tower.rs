@@ -30,18 +30,21 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use dugong_proto::{Announced, CloseReason, Fields};
+use dugong_proto::{Announced, CloseReason, Fields, Method, Sent};
 use http_body::{Body, Frame};
 use tower_service::Service;
 
 use crate::asynchronous::{Connection, RequestHalf, Response, ResponseHalf, Runtime};
 use crate::convert::{request_head, to_fields, to_header_map, to_response};
 use crate::error::{Closed, Error, Requests};
+use crate::outcome::Outcome;
 use crate::request::Request;
+use crate::step::Window;
 use crate::transport::{TimeLimit, WaitingFor};
 
 /// Makes a service of a connection, and the driver without which nothing happens. The driver ends when all handles are dropped and
@@ -54,7 +57,7 @@ where
 {
     let state = State {
         queue: VecDeque::new(),
-        in_flight: VecDeque::new(),
+        in_flight: Window::after(connection.outstanding().unanswered.len()),
         handles: 1,
         is_over: false,
         end: None,
@@ -93,9 +96,11 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// The connection, or the request.
+    /// The request was refused, and nothing of it was sent.
     Http(Error),
-    /// The content of the request could not be had. The connection ends, since it cannot be completed.
+    /// The connection ended before the response was complete. The outcome says why, and whether the request may be sent again.
+    Ended(Outcome),
+    /// Reading the body of the request failed. The connection ends, since the request cannot be completed.
     Content(BoxError),
 }
 
@@ -103,7 +108,9 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServiceError::Http(error) => error.fmt(f),
-            ServiceError::Content(_) => f.write_str("the content of the request could not be had"),
+            ServiceError::Ended(Outcome { error: Some(error), .. }) => error.fmt(f),
+            ServiceError::Ended(_) => f.write_str("the connection ended"),
+            ServiceError::Content(_) => f.write_str("reading the request body failed"),
         }
     }
 }
@@ -112,6 +119,7 @@ impl StdError for ServiceError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             ServiceError::Http(error) => error.source(),
+            ServiceError::Ended(outcome) => outcome.error.as_ref()?.source(),
             ServiceError::Content(error) => Some(&**error),
         }
     }
@@ -122,7 +130,7 @@ struct EndOnDrop<B>(Arc<Shared<B>>);
 
 impl<B> Drop for EndOnDrop<B> {
     fn drop(&mut self) {
-        self.0.end(None, &Requests::default());
+        self.0.end(driver_dropped(), None, 0);
     }
 }
 
@@ -132,10 +140,14 @@ struct Delivering<'a>(&'a Exchange);
 impl Drop for Delivering<'_> {
     fn drop(&mut self) {
         if !self.0.delivery().has_ended {
-            let cause = Closed::InOrder(CloseReason::Broken);
-            self.0.fail(ServiceError::Http(Error::Closed { cause, requests: Requests::default() }));
+            self.0.end(driver_dropped());
         }
     }
+}
+
+/// The error of calls whose driver is gone.
+fn driver_dropped() -> Arc<Error> {
+    Arc::new(Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: Requests::default() })
 }
 
 /// The handle of a connection.
@@ -154,12 +166,12 @@ struct State<B> {
     /// Those that are to be sent.
     queue: VecDeque<(http::Request<B>, Arc<Exchange>)>,
     /// Those whose responses are due.
-    in_flight: VecDeque<Arc<Exchange>>,
+    in_flight: Window<Arc<Exchange>>,
     handles: usize,
     /// No more is sent.
     is_over: bool,
-    /// The error that ended it, for calls that come later.
-    end: Option<Error>,
+    /// The error that ended the connection, for later calls.
+    end: Option<Arc<Error>>,
     driver: Option<Waker>,
     /// Handles that wait for room.
     waiting: Vec<Waker>,
@@ -175,7 +187,8 @@ impl<B> Shared<B> {
         let mut state = self.state();
         match state.queue.pop_front() {
             Some((request, exchange)) => {
-                state.in_flight.push_back(exchange.clone());
+                // Requests count, and bytes do not: the size of a body need not be known.
+                state.in_flight.taken(exchange.clone(), 0);
                 Poll::Ready(Some((request, exchange)))
             }
             None if state.is_over || state.handles == 0 => Poll::Ready(None),
@@ -187,7 +200,7 @@ impl<B> Shared<B> {
     fn answered(&self) -> Option<Arc<Exchange>> {
         let mut state = self.state();
         state.waiting.drain(..).for_each(Waker::wake);
-        state.in_flight.pop_front()
+        state.in_flight.answered()
     }
 
     /// One that will have no answer, because of `error`.
@@ -199,21 +212,28 @@ impl<B> Shared<B> {
         exchange.fail(error);
     }
 
-    /// There is an end to it: all that is not answered never will be.
-    fn end(&self, first: Option<Error>, requests: &Requests) {
+    /// Ends the service because of `error`: tells every call that has no answer, and later ones. `requests` is what the
+    /// connection knew of them, if it is known; the first `skip` unanswered ones have been told.
+    fn end(&self, error: Arc<Error>, requests: Option<&Requests>, skip: u64) {
         let mut state = self.state();
         state.is_over = true;
         state.waiting.drain(..).for_each(Waker::wake);
-        let broken = || Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: requests.clone() };
-        let again = state.end.get_or_insert_with(|| first.as_ref().map_or_else(broken, Error::again)).again();
-        let mut error = first;
-        let in_flight = std::mem::take(&mut state.in_flight);
+        let error = state.end.get_or_insert(error).clone();
+        let in_flight: Vec<_> = state.in_flight.drain().collect();
         let queue = std::mem::take(&mut state.queue);
-        // What is dropped then belongs to the caller, and may own a handle.
+        // Requests that are dropped belong to the caller, and may own a handle: not under the lock.
         drop(state);
-        let unsent = queue.into_iter().map(|(_, exchange)| exchange);
-        for exchange in in_flight.into_iter().chain(unsent) {
-            exchange.fail(ServiceError::Http(error.take().unwrap_or_else(|| again.again())));
+        for (exchange, index) in in_flight.into_iter().zip(skip..) {
+            match requests {
+                Some(requests) => {
+                    let outcome = Outcome::of(requests.answered + index, requests, error.clone());
+                    exchange.fail(ServiceError::Ended(outcome));
+                }
+                None => exchange.end(error.clone()),
+            }
+        }
+        for (_, exchange) in queue {
+            exchange.fail(ServiceError::Ended(Outcome::unsent(error.clone())));
         }
     }
 }
@@ -272,11 +292,11 @@ impl<B> Service<http::Request<B>> for Handle<B> {
     }
 
     fn call(&mut self, request: http::Request<B>) -> Answer {
-        let exchange = Arc::new(Exchange::default());
+        let exchange = Arc::new(Exchange::new(is_idempotent(request.method())));
         let mut state = self.shared.state();
         if state.is_over {
-            let broken = || Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: Requests::default() };
-            exchange.fail(ServiceError::Http(state.end.as_ref().map_or_else(broken, Error::again)));
+            let error = state.end.clone().unwrap_or_else(driver_dropped);
+            exchange.fail(ServiceError::Ended(Outcome::unsent(error)));
         } else {
             state.queue.push_back((request, exchange.clone()));
             state.driver.take().into_iter().for_each(Waker::wake);
@@ -287,13 +307,22 @@ impl<B> Service<http::Request<B>> for Handle<B> {
 
 /// A response on its way from the driver to whoever asked.
 #[derive(Default)]
-struct Exchange(Mutex<Delivery>);
+struct Exchange {
+    is_idempotent: bool,
+    /// How much of the request was sent, as far as its sender knows.
+    sent: AtomicU8,
+    delivery: Mutex<Delivery>,
+}
+
+const TAKEN: u8 = 1;
+const SENT: u8 = 2;
 
 #[derive(Default)]
 struct Delivery {
     head: Option<http::Response<()>>,
     /// At most one piece at a time.
     piece: Option<Result<Frame<Bytes>, ServiceError>>,
+    has_begun: bool,
     has_ended: bool,
     reader: Option<Waker>,
     driver: Option<Waker>,
@@ -302,8 +331,24 @@ struct Delivery {
 }
 
 impl Exchange {
+    fn new(is_idempotent: bool) -> Self {
+        Exchange { is_idempotent, ..Exchange::default() }
+    }
+
+    /// Fails because of `error`, when the connection cannot be asked any more what became of the request.
+    fn end(&self, error: Arc<Error>) {
+        let sent = match self.sent.load(Ordering::Acquire) {
+            0 => Sent::Nothing,
+            SENT => Sent::Whole,
+            _ => Sent::Partly,
+        };
+        let safe_to_retry = sent == Sent::Nothing || self.is_idempotent;
+        let answer_begun = self.delivery().has_begun;
+        self.fail(ServiceError::Ended(Outcome { sent, answer_begun, safe_to_retry, error: Some(error) }));
+    }
+
     fn delivery(&self) -> MutexGuard<'_, Delivery> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn give(&self, give: impl FnOnce(&mut Delivery)) {
@@ -404,6 +449,10 @@ impl Drop for Incoming {
     }
 }
 
+fn is_idempotent(method: &http::Method) -> bool {
+    Method::try_from(method.as_str()).is_ok_and(|method| method.is_idempotent())
+}
+
 /// Sends all requests that are asked for.
 async fn send<R: Runtime, B>(mut requests: RequestHalf<R>, shared: &Shared<B>)
 where
@@ -411,13 +460,14 @@ where
     B::Error: Into<BoxError>,
 {
     while let Some((request, exchange)) = poll_fn(|_| shared.poll_next()).await {
-        let mut was_taken = false;
-        match send_one(&mut requests, request, &mut was_taken).await {
-            Ok(()) => {}
-            // Nothing of it was sent.
-            Err(error @ ServiceError::Http(Error::Local(_))) if !was_taken => shared.withdraw(&exchange, error),
-            // What the other half reads says what became of it: an answer may have come before all of it was sent.
-            Err(ServiceError::Http(_)) => break,
+        match send_one(&mut requests, request, &exchange.sent).await {
+            Ok(()) => exchange.sent.store(SENT, Ordering::Release),
+            // No byte of it was sent.
+            Err(error @ ServiceError::Http(Error::Local(_))) if exchange.sent.load(Ordering::Acquire) == 0 => {
+                shared.withdraw(&exchange, error);
+            }
+            // The other half reads what became of it: an answer may have come before all of it was sent.
+            Err(ServiceError::Http(_) | ServiceError::Ended(_)) => break,
             Err(error @ ServiceError::Content(_)) => {
                 shared.withdraw(&exchange, error);
                 break;
@@ -427,11 +477,11 @@ where
     shared.state().is_over = true;
 }
 
-/// Sends a request and its content, and notes when the request itself was taken.
+/// Sends a request and its content, and notes in `sent` when the connection has taken the request itself.
 async fn send_one<R: Runtime, B>(
     requests: &mut RequestHalf<R>,
     request: http::Request<B>,
-    was_taken: &mut bool,
+    sent: &AtomicU8,
 ) -> Result<(), ServiceError>
 where
     B: Body,
@@ -449,7 +499,7 @@ where
     };
     let is_chunked = head.content == Announced::Chunked;
     requests.send_request(Request::from(head)).await.map_err(ServiceError::Http)?;
-    *was_taken = true;
+    sent.store(TAKEN, Ordering::Release);
     if !has_content {
         return Ok(());
     }
@@ -480,31 +530,45 @@ where
 /// Reads all responses, and hands them to whoever asked.
 async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<B>) {
     loop {
-        let outcome = match responses.read_response().await {
-            Ok(Some(response)) => match shared.answered() {
-                Some(exchange) => deliver(response, &exchange).await,
-                None => Ok(()),
-            },
-            Ok(None) => return shared.end(None, &responses.outstanding()),
-            // Nobody has asked for anything for that long.
-            Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit: TimeLimit::Phase(_), .. }) => Ok(()),
-            Err(error) => Err(Some(error)),
+        let (error, skip) = match responses.read_response().await {
+            Ok(Some(response)) => {
+                let delivered = match shared.answered() {
+                    Some(exchange) => deliver(response, &exchange).await,
+                    None => response.discard().await.map_err(Arc::new),
+                };
+                match delivered {
+                    Ok(()) => continue,
+                    Err(error) => (error, 1),
+                }
+            }
+            Ok(None) => {
+                let requests = responses.outstanding();
+                let cause = Closed::InOrder(responses.close_reason().unwrap_or(CloseReason::Broken));
+                (Arc::new(Error::Closed { cause, requests }), 0)
+            }
+            // No request was made for that long.
+            Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit: TimeLimit::Phase(_), .. }) => continue,
+            Err(error) => (Arc::new(error), 0),
         };
-        if let Err(error) = outcome {
-            return shared.end(error, &responses.outstanding());
-        }
+        return shared.end(error, Some(&responses.outstanding()), skip);
     }
 }
 
-/// Hands a response on, piece by piece; an error if the connection ends with it, and the error itself if nobody was told of it.
-async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange) -> Result<(), Option<Error>> {
-    // Should this be dropped in the middle, nobody else knows of the exchange.
+/// Hands a response on, piece by piece.
+///
+/// # Errors
+/// The connection has ended inside the response; the call was told.
+async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange) -> Result<(), Arc<Error>> {
+    // If this future is dropped in the middle, no one else knows of the exchange.
     let _unless_complete = Delivering(exchange);
     let head = to_response(response.head(), ());
-    exchange.give(|delivery| delivery.head = Some(head));
+    exchange.give(|delivery| {
+        delivery.head = Some(head);
+        delivery.has_begun = true;
+    });
     loop {
         if !poll_fn(|cx| exchange.poll_room(cx)).await {
-            return response.discard().await.map_err(Some);
+            return response.discard().await.map_err(Arc::new);
         }
         match response.fill().await {
             Ok(Some(bytes)) => {
@@ -522,8 +586,12 @@ async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange)
                 return Ok(());
             }
             Err(error) => {
-                exchange.fail(ServiceError::Http(error));
-                return Err(None);
+                let (number, error) = (response.number(), Arc::new(error));
+                match error.requests() {
+                    Some(requests) => exchange.fail(ServiceError::Ended(Outcome::of(number, requests, error.clone()))),
+                    None => exchange.end(error.clone()),
+                }
+                return Err(error);
             }
         }
     }

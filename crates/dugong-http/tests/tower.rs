@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dugong_http::Error;
 use dugong_http::asynchronous::PollStream;
 use dugong_http::tokio::Connection;
 use dugong_http::tower::{Handle, Incoming, ServiceError, service};
+use dugong_http::{Closed, Error, Sent};
 use dugong_origin::{Config, Origin, document};
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -149,7 +149,8 @@ fn a_failing_request_body_ends_the_connection_and_its_error_is_reported() {
         driver.await.unwrap();
         let after = Request::get("/").body(Pieces(VecDeque::new())).unwrap();
         let error = call(&mut service, after).await.map(drop).unwrap_err();
-        assert!(matches!(error, ServiceError::Http(Error::Closed { .. })), "{error:?}");
+        let ServiceError::Ended(outcome) = &error else { panic!("{error:?}") };
+        assert!(outcome.error.as_ref().unwrap().is_closed() && outcome.safe_to_retry, "{error:?}");
     });
 }
 
@@ -172,9 +173,55 @@ fn when_the_connection_ends_every_call_fails() {
         drop(far);
         for call in [second, third] {
             let error = call.await.map(drop).unwrap_err();
-            assert!(matches!(error, ServiceError::Http(Error::Closed { .. })), "{error:?}");
+            let ServiceError::Ended(outcome) = &error else { panic!("{error:?}") };
+            assert!(outcome.error.as_ref().unwrap().is_closed(), "{error:?}");
+            assert_eq!((outcome.sent, outcome.answer_begun, outcome.safe_to_retry), (Sent::Whole, false, true));
         }
         driver.await.unwrap();
+    });
+}
+
+#[test]
+fn every_call_ends_with_an_outcome_of_its_own() {
+    let (near, mut far) = tokio::io::duplex(100_000);
+    run(async {
+        let config = dugong_http::Config::new();
+        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
+        let (mut service, driver) = service::<_, String>(connection);
+        let driver = tokio::spawn(driver);
+        let requests = ["GET", "POST", "GET"].map(|method| {
+            let body = if method == "POST" { "x".repeat(10) } else { String::new() };
+            Request::builder().method(method).uri("/").body(body).unwrap()
+        });
+        let calls = requests.map(|request| service.call(request));
+        // The server reads the requests, and stops inside the first response.
+        let mut taken = Vec::new();
+        while !taken.ends_with(b"\r\n\r\n") || !taken.windows(10).any(|bytes| bytes == b"xxxxxxxxxx") {
+            tokio::io::AsyncReadExt::read_buf(&mut far, &mut taken).await.unwrap();
+        }
+        tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh").await.unwrap();
+        drop(far);
+        let mut outcomes = Vec::new();
+        let mut calls = calls.into_iter();
+        let begun = calls.next().unwrap().await.unwrap();
+        let mut errors = vec![whole(begun.into_body()).await.unwrap_err()];
+        for call in calls {
+            errors.push(call.await.map(drop).unwrap_err());
+        }
+        driver.await.unwrap();
+        errors.push(service.call(get("/later")).await.map(drop).unwrap_err());
+        for error in errors {
+            let ServiceError::Ended(outcome) = error else { panic!("{error:?}") };
+            assert!(matches!(outcome.error.as_deref(), Some(Error::Closed { cause: Closed::Incomplete(..), .. })), "{outcome:?}");
+            outcomes.push((outcome.sent, outcome.answer_begun, outcome.safe_to_retry));
+        }
+        let expected = [
+            (Sent::Whole, true, true),
+            (Sent::Whole, false, false), // the POST may have had its effect
+            (Sent::Whole, false, true),
+            (Sent::Nothing, false, true), // called after the end
+        ];
+        assert_eq!(outcomes, expected);
     });
 }
 
@@ -252,7 +299,9 @@ fn a_driver_that_is_dropped_ends_all_calls() {
             .unwrap()
             .unwrap();
         driver.abort();
-        assert!(answer.await.is_err());
+        let error = answer.await.unwrap_err();
+        let ServiceError::Ended(outcome) = &error else { panic!("{error:?}") };
+        assert_eq!((outcome.sent, outcome.answer_begun, outcome.safe_to_retry), (Sent::Whole, false, true));
         assert!(call(&mut service, get("/")).await.is_err());
     });
 }

@@ -253,6 +253,12 @@ impl<R: Runtime> ResponseHalf<R> {
         self.ends.ends.shared.requests()
     }
 
+    /// Why the connection carries no further request; `None` while it does, as far as is known.
+    #[cfg(feature = "tower")]
+    pub(crate) fn close_reason(&self) -> Option<dugong_proto::CloseReason> {
+        self.ends.ends.shared.queue().close_reason()
+    }
+
     /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
     pub fn close(self) {
         self.ends.close();
