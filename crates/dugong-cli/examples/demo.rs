@@ -1,6 +1,7 @@
-//! What pipelining saves: 2,000 documents from a server that takes 5 ms for each, one at a time, pipelined, and with `dugong get`.
+//! Shows what pipelining saves: fetches 2,000 documents from a server that takes 5 ms for each, one at a time, pipelined, and with
+//! `dugong get`.
 //!
-//! `make demo` runs it. Every document is checked against its digest and against what the server must have sent.
+//! `make demo` runs it. It compares every document with its digest and with the expected content.
 
 use std::error::Error;
 use std::fmt;
@@ -57,7 +58,7 @@ fn show(way: &str, time: Duration) {
     println!("{way:<16}{:>10.2}{:>15}", time.as_secs_f64(), grouped(rate.round() as usize));
 }
 
-/// Asks for a document when the one before has come.
+/// Requests each document after the previous one has come.
 fn one_at_a_time(url: &str) -> Outcome<Duration> {
     let start = Instant::now();
     let mut connection = Connection::connect(url)?;
@@ -68,7 +69,7 @@ fn one_at_a_time(url: &str) -> Outcome<Duration> {
     Ok(start.elapsed())
 }
 
-/// Asks for many documents before the first has come.
+/// Requests many documents before the first has come.
 fn pipelined(url: &str) -> Outcome<Duration> {
     let start = Instant::now();
     let mut connection = Connection::connect(url)?;
@@ -82,7 +83,7 @@ fn pipelined(url: &str) -> Outcome<Duration> {
     if id == DOCUMENTS { Ok(time) } else { Err(Wrong::Count(id).into()) }
 }
 
-/// Has the program fetch them into files.
+/// Fetches the documents into files with the program.
 fn dugong_get(program: &Path, url: &str) -> Outcome<Duration> {
     let scratch = tempfile::tempdir()?;
     let (list, directory) = (scratch.path().join("list"), scratch.path().join("documents"));
@@ -105,7 +106,7 @@ fn dugong_get(program: &Path, url: &str) -> Outcome<Duration> {
     Ok(Duration::try_from_secs_f64(seconds)?)
 }
 
-/// Reads a response to its end, and checks it against its `Repr-Digest` (RFC 9530) and against what was asked for.
+/// Reads a response, and compares it with its `Repr-Digest` (RFC 9530) and with the document.
 fn check_response(response: Response<'_>, id: usize) -> Outcome<()> {
     if response.status() != 200 {
         return Err(Wrong::Status(id, response.status().as_u16()).into());
@@ -123,7 +124,7 @@ fn check_content(content: &[u8], id: usize) -> Outcome<()> {
     if content == dugong_origin::document(&id.to_string()) { Ok(()) } else { Err(Wrong::Content(id).into()) }
 }
 
-/// The program, which cargo puts next to the directory of this example.
+/// Finds the program. cargo puts it into the parent of the directory of this example.
 fn program() -> Outcome<PathBuf> {
     let example = std::env::current_exe()?;
     let target = example.parent().and_then(Path::parent).ok_or(Wrong::NotBuilt)?;
@@ -131,7 +132,7 @@ fn program() -> Outcome<PathBuf> {
     if program.is_file() { Ok(program) } else { Err(Wrong::NotBuilt.into()) }
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -144,7 +145,7 @@ fn grouped(number: usize) -> String {
     out
 }
 
-/// What must not happen.
+/// The failures of the demo.
 #[derive(Debug)]
 enum Wrong {
     Status(usize, u16),
@@ -162,8 +163,8 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wrong::Status(id, status) => write!(f, "document {id} was answered with status {status}"),
-            Wrong::Digest(id) => write!(f, "document {id} does not fit its Repr-Digest"),
-            Wrong::Content(id) => write!(f, "document {id} is not what the server sent"),
+            Wrong::Digest(id) => write!(f, "document {id} does not match its Repr-Digest"),
+            Wrong::Content(id) => write!(f, "document {id} differs from what the server sent"),
             Wrong::Count(count) => write!(f, "{count} documents came instead of {DOCUMENTS}"),
             Wrong::Program(said) => write!(f, "dugong get failed: {}", said.trim_end()),
             Wrong::Summary => f.write_str("the summary of dugong get has no time"),

@@ -1,10 +1,10 @@
-//! Names the option of this program for each option of curl that people try.
+//! Advises users of curl: for each option that this program lacks, names the replacement.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::readable::Readable;
 
-/// Says what to write instead, if the command line has an option that curl has, or no command; otherwise clap's error is better.
+/// Returns advice if the command line has an option of curl, or a URL without a command. Otherwise clap's error is better.
 pub(crate) fn advice(error: &clap::Error) -> Option<String> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -14,7 +14,7 @@ pub(crate) fn advice(error: &clap::Error) -> Option<String> {
         ErrorKind::UnknownArgument => {
             let option = context(ContextKind::InvalidArg)?;
             let (.., instead) = OPTIONS.iter().find(|(short, long, _)| option == *short || option == *long)?;
-            Some(format!("there is no option '{option}' as curl has it: {instead}"))
+            Some(format!("the option '{option}' of curl does not exist here: {instead}"))
         }
         ErrorKind::InvalidSubcommand => {
             let url = context(ContextKind::InvalidSubcommand).filter(|word| word.contains("://"))?;
@@ -24,36 +24,36 @@ pub(crate) fn advice(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The options of curl that this program lacks under that name: the short form, the long form, and the text that names the
-/// replacement. Digits are left out, because they are negative numbers: values of the option before them.
+/// The options of curl that this program lacks: the short form, the long form, and the replacement. Options that are digits are
+/// missing, because clap takes them for negative numbers.
 const OPTIONS: &[(&str, &str, &str)] = &[
-    ("-L", "--location", "redirects are not followed; standard error says where they lead, and you can ask for that"),
-    ("", "--location-trusted", "redirects are not followed; standard error says where they lead, and you can ask for that"),
-    ("", "--max-redirs", "redirects are not followed; standard error says where they lead, and you can ask for that"),
+    ("-L", "--location", "redirects are not followed; request the location that standard error shows"),
+    ("", "--location-trusted", "redirects are not followed; request the location that standard error shows"),
+    ("", "--max-redirs", "redirects are not followed; request the location that standard error shows"),
     ("-k", "--insecure", "certificates are always verified; --cacert FILE trusts one of your own, or its issuer"),
-    ("-O", "--remote-name", "-o DIR writes each content into a file in DIR, under the name that its URL ends with"),
-    ("", "--remote-name-all", "-o DIR writes each content into a file in DIR, under the name that its URL ends with"),
-    ("-J", "--remote-header-name", "-o DIR takes the names of files from the URLs"),
+    ("-O", "--remote-name", "-o DIR writes each content into a file in DIR, named after the last part of its URL"),
+    ("", "--remote-name-all", "-o DIR writes each content into a file in DIR, named after the last part of its URL"),
+    ("-J", "--remote-header-name", "-o DIR names files after their URLs"),
     ("-o", "--output", "dugong get -o DIR writes each content into a file in DIR; for a single file use > FILE"),
-    ("", "--create-dirs", "-o DIR makes DIR if it is not there"),
-    ("", "--compressed", "content is written as it is sent; leave this out, and servers send it without compression"),
-    ("-X", "--request", "there are dugong get and dugong head, for the methods GET and HEAD"),
-    ("-I", "--head", "use dugong head, which asks for status lines and fields alone"),
-    ("-d", "--data", "requests have no content; there is only GET and HEAD"),
-    ("", "--data-raw", "requests have no content; there is only GET and HEAD"),
-    ("", "--data-binary", "requests have no content; there is only GET and HEAD"),
-    ("", "--data-urlencode", "requests have no content; write the query into the URL, behind a ?"),
-    ("-G", "--get", "dugong get always uses GET; write the query into the URL, behind a ?"),
-    ("", "--url-query", "write the query into the URL, behind a ?"),
-    ("-F", "--form", "requests have no content; there is only GET and HEAD"),
-    ("-T", "--upload-file", "requests have no content; there is only GET and HEAD"),
-    ("-s", "--silent", "nothing but errors and notes is said, and -q leaves the progress bar out"),
-    ("-S", "--show-error", "errors are always shown"),
-    ("-#", "--progress-bar", "there is a progress bar where it makes sense; -q leaves it out"),
-    ("", "--no-progress-meter", "-q leaves the progress bar out"),
-    ("", "--fail", "the content of errors is not written anyway, and the exit code is 1; -f stops at the first error"),
-    ("", "--fail-with-body", "--keep-error-bodies writes the content of errors too; the exit code is 1"),
-    ("-D", "--dump-header", "--include writes status line and fields before each content; dugong head writes nothing else"),
+    ("", "--create-dirs", "-o DIR creates DIR"),
+    ("", "--compressed", "content is written as the server sends it; without this option, servers do not compress it"),
+    ("-X", "--request", "use dugong get or dugong head; other methods are not supported"),
+    ("-I", "--head", "use dugong head, which prints status lines and fields only"),
+    ("-d", "--data", "requests have no content; only GET and HEAD are supported"),
+    ("", "--data-raw", "requests have no content; only GET and HEAD are supported"),
+    ("", "--data-binary", "requests have no content; only GET and HEAD are supported"),
+    ("", "--data-urlencode", "requests have no content; write the query into the URL, after a ?"),
+    ("-G", "--get", "dugong get always uses GET; write the query into the URL, after a ?"),
+    ("", "--url-query", "write the query into the URL, after a ?"),
+    ("-F", "--form", "requests have no content; only GET and HEAD are supported"),
+    ("-T", "--upload-file", "requests have no content; only GET and HEAD are supported"),
+    ("-s", "--silent", "only errors and notes are printed; -q hides the progress bar"),
+    ("-S", "--show-error", "errors are always printed"),
+    ("-#", "--progress-bar", "a progress bar is shown where it makes sense; -q hides it"),
+    ("", "--no-progress-meter", "-q hides the progress bar"),
+    ("", "--fail", "the content of error responses is not written, and the exit code is 1; -f stops at the first error"),
+    ("", "--fail-with-body", "--keep-error-bodies writes the content of error responses, too; the exit code is 1"),
+    ("-D", "--dump-header", "--include writes status line and fields before each content; dugong head writes only them"),
     ("", "--show-headers", "--include writes status line and fields before each content"),
     ("-u", "--user", "give credentials as a field: -H 'Authorization: Basic ...', with user:password in base64"),
     ("", "--oauth2-bearer", "give the token as a field: -H 'Authorization: Bearer ...'"),
@@ -61,37 +61,37 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("-A", "--user-agent", "give it as a field: -H 'User-Agent: ...'"),
     ("-e", "--referer", "give it as a field: -H 'Referer: ...'"),
     ("-b", "--cookie", "give it as a field: -H 'Cookie: ...'"),
-    ("-c", "--cookie-jar", "cookies are not kept; -H 'Cookie: ...' sends some"),
+    ("-c", "--cookie-jar", "cookies are not kept; send them with -H 'Cookie: ...'"),
     ("-r", "--range", "give it as a field: -H 'Range: bytes=0-99'"),
-    ("-C", "--continue-at", "content is fetched from its beginning; give -H 'Range: bytes=N-' to leave that out"),
+    ("-C", "--continue-at", "content is fetched from its beginning; give -H 'Range: bytes=N-' to skip N bytes"),
     ("-z", "--time-cond", "give it as a field: -H 'If-Modified-Since: ...'"),
-    ("-w", "--write-out", "--json tells what came of each URL"),
-    ("", "--retry", "when a connection ends between responses, dugong connects again; --json says what else to send again"),
-    ("-Z", "--parallel", "many requests are in flight anyway; --depth says how many"),
+    ("-w", "--write-out", "--json prints the result of each URL"),
+    ("", "--retry", "dugong reconnects when a connection ends between responses; --json says which other URLs are safe to retry"),
+    ("-Z", "--parallel", "many requests are in flight by default; --depth says how many"),
     ("", "--parallel-max", "--depth says how many requests may be in flight"),
     ("-K", "--config", "-i FILE reads URLs from a file"),
     ("", "--url", "give URLs as arguments, or one a line in a file with -i FILE"),
-    ("-g", "--globoff", "URLs are taken as they are: braces and brackets mean nothing in them"),
-    ("", "--path-as-is", "URLs are taken as they are"),
+    ("-g", "--globoff", "URLs are used as they are; braces and brackets have no meaning"),
+    ("", "--path-as-is", "URLs are used as they are"),
     ("", "--http1.0", "requests are always HTTP/1.1"),
     ("", "--http1.1", "requests are always HTTP/1.1"),
-    ("", "--http2", "HTTP/1.1 is spoken, and nothing else"),
-    ("", "--http3", "HTTP/1.1 is spoken, and nothing else"),
-    ("", "--tlsv1", "TLS 1.2 and 1.3 are spoken; the server decides which"),
-    ("", "--tlsv1.2", "TLS 1.2 and 1.3 are spoken; the server decides which"),
-    ("", "--tlsv1.3", "TLS 1.2 and 1.3 are spoken; the server decides which"),
-    ("", "--trace-ascii", "--trace FILE writes down all that is sent and received"),
+    ("", "--http2", "only HTTP/1.1 is supported"),
+    ("", "--http3", "only HTTP/1.1 is supported"),
+    ("", "--tlsv1", "TLS 1.2 and 1.3 are supported; the server decides which"),
+    ("", "--tlsv1.2", "TLS 1.2 and 1.3 are supported; the server decides which"),
+    ("", "--tlsv1.3", "TLS 1.2 and 1.3 are supported; the server decides which"),
+    ("", "--trace-ascii", "--trace FILE writes all bytes sent and received"),
     ("", "--socks5", "use --proxy socks5://HOST:PORT"),
     ("", "--socks5-hostname", "use --proxy socks5h://HOST:PORT"),
     ("", "--connect-to", "use --resolve HOST:PORT:ADDRESS"),
-    ("-y", "--speed-time", "use --timeout SECONDS, which gives up when nothing happens for so long"),
-    ("-Y", "--speed-limit", "use --timeout SECONDS, which gives up when nothing happens for so long"),
-    ("", "--limit-rate", "there is no limit of speed"),
-    ("-N", "--no-buffer", "content is written as it comes"),
+    ("-y", "--speed-time", "use --timeout SECONDS, which gives up when nothing happens for this long"),
+    ("-Y", "--speed-limit", "use --timeout SECONDS, which gives up when nothing happens for this long"),
+    ("", "--limit-rate", "a speed limit is not supported"),
+    ("-N", "--no-buffer", "content is written as it arrives"),
     ("-a", "--append", "content is written to standard output; use >> FILE"),
 ];
 
-/// That no option of the program has an entry: then the entry would lie.
+/// Returns the options of the program that have an entry. Such an entry would be wrong.
 #[cfg(test)]
 fn entries_of(command: &clap::Command) -> Vec<String> {
     let names = command.get_arguments().flat_map(|argument| {
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn options_of_curl_are_answered_by_what_there_is_instead() {
+    fn the_error_for_an_option_of_curl_names_the_replacement() {
         for (arguments, said) in [
-            (&["get", "-L", "http://h/"][..], "there is no option '-L' as curl has it: redirects are not followed"),
-            (&["get", "http://h/", "-fsSL"], "'-s' as curl has it: nothing but errors"),
-            (&["get", "--compressed", "http://h/"], "content is written as it is sent"),
-            (&["get", "--retry=3", "http://h/"], "there is no option '--retry'"),
-            (&["head", "-X", "POST", "http://h/"], "there is no option '-X'"),
+            (&["get", "-L", "http://h/"][..], "the option '-L' of curl does not exist here: redirects are not followed"),
+            (&["get", "http://h/", "-fsSL"], "'-s' of curl does not exist here: only errors"),
+            (&["get", "--compressed", "http://h/"], "content is written as the server sends it"),
+            (&["get", "--retry=3", "http://h/"], "the option '--retry'"),
+            (&["head", "-X", "POST", "http://h/"], "the option '-X'"),
             (&["head", "-o", "x", "http://h/"], "dugong get -o DIR"),
             (&["http://h/"], "write: dugong get http://h/"),
         ] {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_advice_is_about_an_option_that_there_is() {
+    fn no_advice_is_about_an_existing_option() {
         let program = LowArgs::command();
         assert_eq!(entries_of(program.find_subcommand("get").unwrap()), ["-o"]);
         assert!(entries_of(program.find_subcommand("head").unwrap()).is_empty());

@@ -1,5 +1,5 @@
-//! A server that does one harm to each connection: no file has the content of another, each URL is accounted for, and the exit code
-//! says whether all is there.
+//! A server that does one harm to each connection: no file gets wrong content, the summary accounts for each URL, and the exit code
+//! says if all files are complete.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn files_are_right_or_missing_and_each_url_is_accounted_for() {
         assert_eq!(outcomes.len(), targets.len(), "{seen}");
         for (target, outcome) in targets.iter().zip(&outcomes) {
             let file = fs::read(scratch.path().join(target.trim_start_matches("/get/"))).ok();
-            // What is there is right. What was answered is there.
+            // Each file is right, and each answered URL has a file.
             assert!(file.as_ref().is_none_or(|content| *content == Chaos::content(target)), "{target}: {seen}");
             assert_eq!(file.is_some(), outcome == "ok", "{target}: {seen}");
         }

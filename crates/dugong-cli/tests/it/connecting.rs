@@ -1,4 +1,4 @@
-//! Other ways to a server, and how long they may take.
+//! The options about connections, and the time limits.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ fn a_unix_socket_is_used_whatever_the_host() {
     });
     let mut command = command();
     command.args(["http://no.such.example/1", "http://no.such.example/2", "-v", "--unix-socket"]).arg(&path);
-    // A proxy would be of no use there.
+    // A proxy for the socket makes no sense.
     let ran = Ran(command.env("http_proxy", "127.0.0.9:9").output().unwrap()).exits_with(0);
     assert_eq!(ran.stdout(), b"ab");
     assert!(ran.stderr().starts_with(&format!("* Trying {}\n* Connected\n", path.display())), "{}", ran.stderr());
@@ -88,7 +88,7 @@ fn addresses_of_the_other_family_are_not_used() {
 }
 
 #[test]
-fn what_is_wrong_with_an_option_is_found_before_anything_is_sent() {
+fn mistakes_in_options_are_found_before_anything_is_sent() {
     let origin = origin();
     let url = &*documents(origin.address(), 1)[0];
     for (args, said) in [
@@ -112,7 +112,7 @@ fn what_is_wrong_with_an_option_is_found_before_anything_is_sent() {
 
 #[test]
 fn connecting_ends_with_its_limit() {
-    // A connection that nobody accepts; what TLS sends waits for an answer for ever.
+    // The server never accepts the connection, so the TLS handshake gets no answer.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let ran = get([&*url, "--connect-timeout", "0.5"]).exits_with(3);
@@ -131,7 +131,7 @@ fn everything_ends_with_the_limit_of_the_run() {
     ran.says("/2: timed out waiting for the server to answer: the deadline has passed (--max-time)\n")
         .says("1 of 2 answered; 1 safe to send again, 0 unknown");
 
-    // Also if there is something to read all the time.
+    // The same while data arrives all the time.
     let origin = origin();
     let url = format!("http://{}/bytes/1000000000000", origin.address());
     let output = command().args([&*url, "--max-time=0.3"]).stdout(Stdio::null()).output().unwrap();
@@ -139,7 +139,7 @@ fn everything_ends_with_the_limit_of_the_run() {
 }
 
 #[test]
-fn connecting_again_does_not_begin_the_limit_anew() {
+fn reconnecting_does_not_restart_the_limit() {
     let slow = |count| Script::new().expect_requests(count).pause(Duration::from_millis(100)).send(closing()).wait_close();
     fn closing() -> &'static str {
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
@@ -153,7 +153,7 @@ fn connecting_again_does_not_begin_the_limit_anew() {
 }
 
 #[test]
-fn no_limit_is_a_limit_of_0() {
+fn a_limit_of_0_means_no_limit() {
     let origin = origin();
     let url = &*documents(origin.address(), 1)[0];
     assert_eq!(get([url, "--max-time", "0", "--connect-timeout", "0"]).succeeds().stdout(), all_documents(1));

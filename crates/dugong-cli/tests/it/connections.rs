@@ -43,14 +43,14 @@ fn an_http_1_0_server_gets_a_connection_for_each_request() {
     let args = urls(origin.address(), (1..=5).map(|id| format!("/doc/{id}?http10=1")));
     assert_eq!(get(args).succeeds().stdout(), all_documents(5));
     assert_eq!(origin.counts().connections, 5);
-    // One that keeps the connection gets one request at a time.
+    // A server that keeps the connection gets one request at a time.
     let args = urls(origin.address(), (1..=5).map(|id| format!("/doc/{id}?http10=1&connection=keep-alive")));
     assert_eq!(get(args).succeeds().stdout(), all_documents(5));
     assert_eq!(origin.counts().connections, 6);
 }
 
 #[test]
-fn no_reconnect_leaves_it_at_one_connection() {
+fn no_reconnect_allows_one_connection_only() {
     let origin = origin_with(Config { close_after: Some(3), ..Config::default() });
     let mut args = documents(origin.address(), 10);
     args.push("--no-reconnect".to_owned());
@@ -75,11 +75,11 @@ fn a_new_connection_without_an_answer_is_the_last() {
 }
 
 #[test]
-fn a_broken_connection_is_not_tried_again() {
+fn a_request_on_a_broken_connection_is_not_sent_again() {
     let server =
         scripted([Script::new().expect_requests(3).send(ok("1") + "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome").reset()]);
     let ran = get(urls(server.address(), ["/1", "/2", "/3"])).exits_with(3);
-    // What the reset overtook is lost; nothing comes twice.
+    // The reset may overtake data, but no content comes twice.
     assert!(["1some", "1", ""].contains(&str::from_utf8(ran.stdout()).unwrap()), "{:?}", ran.stdout());
     assert_eq!(server.connections(), 1);
     ran.says("safe to send again, 0 unknown");
@@ -117,7 +117,7 @@ fn a_reset_between_responses_is_a_loss_like_any_other() {
 }
 
 #[test]
-fn what_comes_behind_the_last_answer_changes_nothing() {
+fn bytes_after_the_last_answer_change_nothing() {
     for paths in [&["/1"][..], &["/1", "/2"]] {
         let answers: String = paths.iter().map(|path| ok(path)).collect();
         let together = Script::new().expect_requests(paths.len()).send(answers.clone() + "EXCESS").wait_close();
@@ -137,8 +137,8 @@ fn what_comes_behind_the_last_answer_changes_nothing() {
 }
 
 #[test]
-fn an_answer_that_came_before_its_question_is_nowhere() {
-    // One answer too many behind the first four, in the same segment: it must not be that to the fifth request.
+fn an_answer_that_came_before_its_request_is_discarded() {
+    // An unrequested answer follows the first four in one segment. It must not become the answer to the fifth request.
     let serve = |listener: TcpListener| {
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -146,7 +146,7 @@ fn an_answer_that_came_before_its_question_is_nowhere() {
             read_exactly(&mut stream, next);
             let answers: String = (0..next).map(|id| ok(&format!("answer {id}"))).collect();
             stream.write_all((answers + &ok("an evil answer")).as_bytes()).unwrap();
-            // What comes after that is answered as it should be.
+            // The remaining requests get their answers.
             let mut buffer = [0; 65536];
             while let Ok(count @ 1..) = stream.read(&mut buffer) {
                 for _ in buffer[..count].windows(4).filter(|window| window == b"\r\n\r\n") {
@@ -198,8 +198,8 @@ fn content_that_ends_with_the_connection_is_complete_and_the_rest_is_fetched() {
 }
 
 #[test]
-fn an_answer_that_had_begun_is_not_asked_for_again() {
-    // An interim response is the beginning of an answer too.
+fn a_request_whose_answer_had_begun_is_not_sent_again() {
+    // An interim response begins an answer, too.
     let server =
         scripted([Script::new().expect_requests(2).send(ok("1") + "HTTP/1.1 103 Early Hints\r\n\r\n").fin().wait_close()]);
     get(urls(server.address(), ["/1", "/2"])).exits_with(3).says("1 of 2 answered");
@@ -214,13 +214,13 @@ fn a_server_of_another_protocol_is_quoted() {
 }
 
 #[test]
-fn a_408_behind_an_answer_is_followed_by_another_connection_however_it_is_cut() {
+fn a_408_after_an_answer_is_followed_by_another_connection_however_it_is_cut() {
     let timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     for length in [1, 9, 11, 12, timeout.len()] {
         let answers = |range: std::ops::Range<usize>| range.map(|number| ok(&number.to_string())).collect::<String>();
         let server = scripted([
             Script::new().expect_requests(2).send(answers(0..2) + &timeout[..length]).fin().wait_close(),
-            // After a loss the first goes alone.
+            // After a loss the first request goes alone.
             Script::new().expect_requests(1).send(answers(2..3)).expect_requests(1).send(answers(3..4)).wait_close(),
         ]);
         let paths = (0..4).map(|number| format!("/{number}"));

@@ -1,11 +1,11 @@
-//! The wire transcripts of one request, as a script sees them: by the exit code.
+//! The wire transcripts of one request, checked by the exit code.
 
 use dugong_corpus::{After, Case, Step, cases};
 use dugong_origin::Script;
 
 use crate::support::{get, scripted, urls};
 
-/// The exit code that the first table of `docs/faces.md` gives to a case, if the case says how it ends.
+/// The exit code for a case in the first table of `docs/faces.md`; `None` if the case does not say how it ends.
 fn expected(case: &Case) -> Option<i32> {
     let lines = case.steps.iter().flat_map(|step| match step {
         Step::Events { lines, .. } => &lines[..],
@@ -16,7 +16,7 @@ fn expected(case: &Case) -> Option<i32> {
         match line.split_once(' ') {
             Some(("response", code)) => status = code.parse().expect("a status is a number"),
             Some(("error", _)) => return Some(3),
-            // What follows a complete response changes nothing.
+            // Bytes after a complete response change nothing.
             None if line == "end" => return Some(i32::from(status >= 400)),
             _ => {}
         }
@@ -24,7 +24,7 @@ fn expected(case: &Case) -> Option<i32> {
     None
 }
 
-/// Whether all that the client does is to send one GET, before anything comes.
+/// Tells if the client only sends one GET, before it receives anything.
 fn is_one_get(case: &Case) -> bool {
     let calls = |step: &&Step| matches!(step, Step::Request(_) | Step::Write(_) | Step::Finish(_));
     case.steps.iter().filter(calls).count() == 1
@@ -47,7 +47,7 @@ fn the_exit_code_says_what_the_transcripts_say() {
         script = match last {
             After::Open => script.wait_close(),
             After::Eof => script.fin().wait_close(),
-            // A reset can overtake what was sent, so a complete response may be lost here.
+            // A reset can overtake data, so the client may lose a complete response.
             After::Reset if code != 3 => continue,
             After::Reset => script.reset(),
         };

@@ -115,7 +115,7 @@ fn errors_leave_no_file() {
 }
 
 #[test]
-fn a_connection_lost_in_the_middle_keeps_what_was_complete() {
+fn complete_files_stay_when_the_connection_is_lost() {
     let answers = ok("one") + &ok("two") + "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nonly so much";
     let lost = [
         (
@@ -148,7 +148,7 @@ fn a_connection_lost_in_the_middle_keeps_what_was_complete() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_reported_before_anything_is_requested() {
+fn a_directory_that_cannot_be_created_is_reported_before_anything_is_requested() {
     let origin = origin();
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("file");
@@ -159,7 +159,7 @@ fn a_directory_that_cannot_be_made_is_reported_before_anything_is_requested() {
 
 #[test]
 fn a_file_that_appears_meanwhile_is_kept_and_nothing_unfinished_stays() {
-    // The answers come when the file is there.
+    // The answers come after the file has appeared.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn a_file_that_appears_meanwhile_is_kept_and_nothing_unfinished_stays() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() {
+fn a_file_instead_of_the_directory_has_its_own_message() {
     let origin = origin();
     let scratch = tempfile::tempdir().unwrap();
     let (file, directory) = (scratch.path().join("file"), scratch.path().join("1"));
@@ -190,7 +190,7 @@ fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() 
         let options = || force.then(|| "--force".to_owned());
         let ran = get(into(&file, documents(origin.address(), 1)).into_iter().chain(options())).exits_with(4).says(&wanted);
         assert!(!ran.stderr().contains("--force"), "{}", ran.stderr());
-        // Replacing does not help against a directory in the place of a file either.
+        // Nor can --force replace a directory by a file.
         let ran = get(into(scratch.path(), documents(origin.address(), 1)).into_iter().chain(options())).exits_with(4);
         ran.says(&format!("cannot write {}: is a directory", directory.display()));
     }
@@ -202,7 +202,7 @@ fn a_file_in_the_place_of_the_directory_is_told_from_one_that_can_be_replaced() 
 }
 
 #[test]
-fn a_redirect_is_told_with_the_place_that_it_leads_to() {
+fn a_redirect_is_reported_with_its_location() {
     let redirect = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n{more}\r\nhere");
     let answers =
         redirect("302 Found", "Location: https://other.example/\u{9b}\u{e4}\r\n") + &redirect("308 ", "location: /b\r\n");

@@ -12,7 +12,7 @@ fn head<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
 }
 
 #[test]
-fn heads_come_in_the_order_of_the_urls_with_those_of_errors() {
+fn heads_come_in_the_order_of_the_urls_including_error_responses() {
     let heads = [
         "HTTP/1.1 200 Fine\r\nContent-Length: 1000\r\nX-One: 1\r\nX-One: \u{e4}\r\n\r\n",
         "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -42,7 +42,7 @@ fn heads_are_those_of_a_get() {
         heads.extend_from_slice(&rest[..end]);
         rest = &rest[end + content.len()..];
     }
-    // The clock may have gone on between them.
+    // The dates may differ by a second.
     let without_date = |heads: &[u8]| -> Vec<String> {
         String::from_utf8_lossy(heads).lines().filter(|line| !line.starts_with("Date: ")).map(str::to_owned).collect()
     };
@@ -73,7 +73,7 @@ fn lists_summaries_and_exit_codes_are_those_of_get() {
 }
 
 #[test]
-fn a_connection_that_is_lost_in_a_head_is_told() {
+fn a_connection_that_is_lost_in_a_head_is_reported() {
     let server = scripted([Script::new().expect_requests(2).send("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 2").fin().wait_close()]);
     let ran = head(urls(server.address(), ["/1", "/2"])).exits_with(3);
     assert_eq!(ran.stdout(), b"HTTP/1.1 200 OK\r\n\r\n");
@@ -81,7 +81,7 @@ fn a_connection_that_is_lost_in_a_head_is_told() {
 }
 
 #[test]
-fn a_terminal_does_not_act_on_what_a_server_says() {
+fn a_terminal_does_not_obey_control_characters_of_a_server() {
     let answer = "HTTP/1.1 200 \u{9b}2J\r\nX: \u{9d}0;title\r\nY: \u{e4}\r\n\r\n";
     let server = scripted([Script::new().expect_requests(1).send(answer).wait_close()]);
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -91,7 +91,7 @@ fn a_terminal_does_not_act_on_what_a_server_says() {
     let ours = File::options().read(true).write(true).open(name).unwrap();
     let output = program("head").args(urls(server.address(), ["/"])).stdout(ours).output().unwrap();
     Ran(output).succeeds();
-    // At the end of what was written there is no more.
+    // Reading the terminal fails at the end of the output.
     let mut shown = Vec::new();
     let _ = File::from(terminal).read_to_end(&mut shown);
     let shown = String::from_utf8(shown).unwrap().replace("\r\r\n", "\r\n");

@@ -14,7 +14,7 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Waits until some content of the unfinished file has been written.
+/// Waits until the unfinished file has some content.
 fn wait_for_part(directory: &Path) {
     let until = Instant::now() + Duration::from_secs(20);
     let begun = || {
@@ -29,7 +29,7 @@ fn wait_for_part(directory: &Path) {
     }
 }
 
-/// `dugong get`, as a caller starts it that has decided about a signal; the tests themselves may run where SIGHUP is ignored.
+/// Makes a `dugong get` that inherits a signal disposition. The tests themselves may run with SIGHUP ignored.
 fn command_with(disposition: &str) -> Command {
     let mut command = Command::new("env");
     command.arg(disposition).arg(env!("CARGO_BIN_EXE_dugong")).args(["get", "--timeout=20", "--noproxy=*"]);
@@ -37,7 +37,7 @@ fn command_with(disposition: &str) -> Command {
     command
 }
 
-/// Begins a download into `directory` that never ends.
+/// Starts an endless download into `directory`.
 fn endless(directory: &Path) -> (Child, dugong_origin::Scripted) {
     let answers = ok("complete") + "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nslowly";
     let server = scripted([Script::new().expect_requests(2).send(answers).wait_close()]);
@@ -47,7 +47,7 @@ fn endless(directory: &Path) -> (Child, dugong_origin::Scripted) {
 }
 
 #[test]
-fn an_interrupt_leaves_no_part_of_a_file() {
+fn an_interrupt_leaves_no_incomplete_file() {
     for which in [Signal::INT, Signal::TERM, Signal::HUP] {
         let scratch = tempfile::tempdir().unwrap();
         let (child, _server) = endless(scratch.path());
@@ -60,12 +60,12 @@ fn an_interrupt_leaves_no_part_of_a_file() {
 }
 
 #[test]
-fn several_signals_at_once_leave_no_part_of_a_file() {
+fn several_signals_at_once_leave_no_incomplete_file() {
     const INT: Signal = Signal::INT;
     const TERM: Signal = Signal::TERM;
     const HUP: Signal = Signal::HUP;
     for all in [&[INT, INT][..], &[TERM, TERM], &[HUP, HUP], &[HUP, TERM], &[INT, TERM, INT], &[TERM, HUP, INT, INT, TERM, HUP]] {
-        // A signal that ended the program at once would leave a part in about half of the runs.
+        // If a signal ended the program at once, about half of the runs would leave an incomplete file.
         for _ in 0..8 {
             let scratch = tempfile::tempdir().unwrap();
             let (child, _server) = endless(scratch.path());
@@ -79,7 +79,7 @@ fn several_signals_at_once_leave_no_part_of_a_file() {
 }
 
 #[test]
-fn signals_between_files_leave_whole_files_only() {
+fn signals_between_files_leave_complete_files_only() {
     let origin = origin();
     for (run, all) in [[Signal::INT, Signal::TERM], [Signal::HUP, Signal::TERM], [Signal::TERM, Signal::TERM]]
         .iter()
@@ -88,7 +88,7 @@ fn signals_between_files_leave_whole_files_only() {
         .enumerate()
     {
         let scratch = tempfile::tempdir().unwrap();
-        // With a delay each, so that there is no end before the signal.
+        // Each answer is delayed, so that the signal comes before the end.
         let args = urls(origin.address(), (1..=10_000).map(|id| format!("/doc/{id}?delay={}", id / 50)));
         let child = command_with("--default-signal=HUP").args(args).arg("-o").arg(scratch.path()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);
@@ -106,7 +106,7 @@ fn signals_between_files_leave_whole_files_only() {
 }
 
 #[test]
-fn a_hangup_that_is_ignored_ends_nothing() {
+fn an_ignored_hangup_does_not_end_the_program() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let child = command_with("--ignore-signal=HUP").args(urls(listener.local_addr().unwrap(), ["/"])).spawn().unwrap();
     let (mut stream, _) = listener.accept().unwrap();

@@ -1,4 +1,4 @@
-//! The summary for machines.
+//! The summary in JSON.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ fn with_files_the_summary_is_on_standard_output() {
 }
 
 #[test]
-fn without_files_the_summary_is_all_that_is_on_standard_error() {
+fn without_files_only_the_summary_goes_to_standard_error() {
     let origin = origin();
     let ran = get(urls(origin.address(), ["/doc/1", "/nothing"]).into_iter().chain(["--json".to_owned()])).exits_with(1);
     assert_eq!(ran.stdout(), all_documents(1));
@@ -63,7 +63,7 @@ fn each_url_has_exactly_one_outcome_when_the_connection_is_lost() {
     assert_eq!(ran.stdout(), b"onehello");
     let summary = json(ran.stderr().as_bytes());
     let outcomes = each(&summary, "outcome");
-    // How many more were sent after the first answers depends on how the bytes came.
+    // How the bytes arrived decides how many more requests were sent after the first answers.
     assert_eq!(outcomes[..4], ["ok", "error-status", "incomplete", "unanswered"]);
     assert!(outcomes[4..].iter().all(|outcome| outcome == "unanswered" || outcome == "not-sent"), "{outcomes:?}");
     assert_eq!(each(&summary, "safe_to_retry"), [false, false, true, true, true, true, true, true]);
@@ -74,7 +74,7 @@ fn each_url_has_exactly_one_outcome_when_the_connection_is_lost() {
 }
 
 #[test]
-fn what_fail_early_leaves_is_safe_to_retry() {
+fn urls_that_fail_early_leaves_out_are_safe_to_retry() {
     let server = scripted([Script::new().expect_requests(2).send("HTTP/1.1 500 \r\nContent-Length: 9\r\n\r\n").wait_close()]);
     let list = urls(server.address(), ["/0", "/1", "/2", "/3"]);
     let ran = get(list.into_iter().chain(["--json", "--depth=2", "-f"].map(str::to_owned))).exits_with(1);
@@ -85,7 +85,7 @@ fn what_fail_early_leaves_is_safe_to_retry() {
 }
 
 #[test]
-fn a_refused_connection_has_a_summary_too() {
+fn a_refused_connection_has_a_summary() {
     let address = std::net::TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap(); // no other test listens there
     let ran = get(urls(address, ["/1", "/2"]).into_iter().chain(["--json".to_owned()])).exits_with(3);
     let summary = json(ran.stderr().as_bytes());

@@ -1,4 +1,4 @@
-//! URLs from the command line and from lists; what is wrong is found before anything is requested.
+//! URLs from arguments and from lists. Mistakes are found before anything is requested.
 
 use std::fs;
 
@@ -52,7 +52,7 @@ fn urls_of_another_origin_are_refused_by_name() {
 
 #[test]
 fn hosts_are_compared_without_case_and_with_the_default_port() {
-    // Wrong only in the last URL, so the others are of one origin.
+    // Only the last URL is refused, so the others have one origin.
     get(["http://A.example/", "http://a.EXAMPLE:80/", "HTTP://a.example:/", "http://b.example/"])
         .exits_with(2)
         .says("\"http://b.example/\" is not of the same origin as the first URL (http://a.example");
@@ -135,7 +135,7 @@ fn a_host_beyond_ascii_is_a_name_and_not_encoded() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_first_url() {
+fn a_byte_order_mark_does_not_belong_to_the_first_url() {
     let origin = origin();
     let list = documents(origin.address(), 2).join("\r\n");
     let ran = get_with_input(["-i", "-"], &format!("\u{feff}{list}")).succeeds();
@@ -144,7 +144,7 @@ fn a_byte_order_mark_is_no_part_of_the_first_url() {
 }
 
 #[test]
-fn a_url_of_another_form_is_answered_by_what_to_write() {
+fn the_error_for_a_malformed_url_says_what_to_write() {
     for (given, said) in [
         ("example.org", "it has no scheme; write \"http://example.org\" or \"https://example.org\""),
         ("localhost:8080/a", "it has no scheme; write \"http://localhost:8080/a\""),
@@ -164,15 +164,15 @@ fn a_url_of_another_form_is_answered_by_what_to_write() {
 }
 
 #[test]
-fn options_of_curl_are_answered_by_what_there_is_instead() {
+fn the_error_for_an_option_of_curl_names_the_replacement() {
     for (arguments, said) in [
-        (&["-L"][..], "dugong: there is no option '-L' as curl has it: redirects are not followed"),
+        (&["-L"][..], "dugong: the option '-L' of curl does not exist here: redirects are not followed"),
         (&["-k"], "--cacert FILE"),
         (&["-O"], "-o DIR"),
-        (&["--compressed"], "content is written as it is sent"),
-        (&["-X", "POST"], "dugong get and dugong head"),
+        (&["--compressed"], "content is written as the server sends it"),
+        (&["-X", "POST"], "use dugong get or dugong head"),
         (&["-d", "a=b"], "requests have no content"),
-        (&["-sS"], "nothing but errors and notes is said"),
+        (&["-sS"], "only errors and notes are printed"),
         (&["-I"], "use dugong head"),
         (&["--user=a:b"], "Authorization: Basic"),
     ] {

@@ -1,4 +1,4 @@
-//! Servers that do not take requests that come together, each with its own habit; and those that only seem to.
+//! Servers that refuse pipelined requests, each in its own way, and servers that only seem to.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ fn refusing(habit: WhenPipelined) -> Origin {
     origin_with(Config { when_pipelined: habit, ..Config::default() })
 }
 
-/// `dugong get`, which gives pipelining up after a second of silence.
+/// Runs `dugong get` so that it gives up pipelining after a second of silence.
 fn get_soon(args: impl IntoIterator<Item = String>) -> Ran {
     Ran(program("get").arg("--timeout=2").args(args).output().unwrap())
 }
 
 #[test]
-fn a_server_that_does_not_pipeline_is_asked_one_at_a_time() {
+fn a_server_that_does_not_pipeline_gets_one_request_at_a_time() {
     for (habit, note) in HABITS {
         let origin = refusing(habit);
         let ran = get_soon(documents(origin.address(), 40)).exits_with(0);
@@ -48,7 +48,7 @@ fn the_summary_says_that_requests_go_one_at_a_time() {
 }
 
 #[test]
-fn a_server_that_is_asked_one_at_a_time_anyway_has_nothing_to_refuse() {
+fn a_server_that_gets_one_request_at_a_time_refuses_none() {
     for (habit, _) in HABITS {
         let origin = refusing(habit);
         let mut args = documents(origin.address(), 5);
@@ -69,8 +69,8 @@ fn without_reconnecting_a_server_that_does_not_pipeline_is_an_error() {
 }
 
 #[test]
-fn a_slow_server_is_not_taken_for_one_that_does_not_pipeline() {
-    // Patience with pipelining is half of the timeout, and the answers come after that.
+fn a_slow_server_is_not_mistaken_for_one_that_does_not_pipeline() {
+    // The patience with pipelining is half of the timeout, and the answers come after that.
     let origin = origin_with(Config { delay: Duration::from_millis(2200), ..Config::default() });
     let ran = Ran(program("get").arg("--timeout=4").args(documents(origin.address(), 4)).output().unwrap()).succeeds();
     assert!(ran.stdout() == all_documents(4));
@@ -89,7 +89,7 @@ fn a_server_that_resets_the_connection_after_k_responses_is_asked_again_for_the_
 }
 
 #[test]
-fn an_answer_whose_end_a_reset_has_overtaken_is_fetched_again_into_its_file() {
+fn an_answer_whose_end_a_reset_overtook_is_fetched_again_into_its_file() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome";
     let server = scripted([
         Script::new().expect_requests(3).send(ok("1") + cut).reset(),
@@ -123,7 +123,7 @@ fn an_answer_that_is_always_cut_is_fetched_again_only_once() {
 }
 
 #[test]
-fn a_head_whose_end_a_reset_has_overtaken_is_asked_for_again() {
+fn a_head_whose_end_a_reset_overtook_is_requested_again() {
     let server = scripted([
         Script::new().expect_requests(3).send(ok("1") + "HTTP/1.1 200 OK\r\nContent-").reset(),
         Script::new().expect_requests(1).send(ok("2")).expect_requests(1).send(ok("3")).wait_close(),
@@ -133,7 +133,7 @@ fn a_head_whose_end_a_reset_has_overtaken_is_asked_for_again() {
 }
 
 #[test]
-fn a_slow_answer_behind_an_interim_one_is_waited_for() {
+fn a_slow_answer_after_an_interim_one_gets_more_time() {
     let pause = Duration::from_millis(1500);
     let script = Script::new()
         .expect_requests(2)
@@ -148,11 +148,11 @@ fn a_slow_answer_behind_an_interim_one_is_waited_for() {
 }
 
 #[test]
-fn the_timeout_of_the_user_is_final() {
+fn the_user_s_timeout_is_final() {
     for urls_in_flight in [1, 3] {
         let server = scripted([Script::new().expect_requests(urls_in_flight).wait_close()]);
         let list = documents(server.address(), urls_in_flight);
-        // As long as the least patience with pipelining.
+        // The shortest patience with pipelining.
         let ran = Ran(program("get").arg("--timeout=1").args(list).output().unwrap()).exits_with(3);
         ran.says("/doc/1: timed out waiting for the server to answer: no progress for 1s");
         assert_eq!(server.connections(), 1);
@@ -160,7 +160,7 @@ fn the_timeout_of_the_user_is_final() {
 }
 
 #[test]
-fn heads_are_asked_for_one_at_a_time_too() {
+fn heads_are_requested_one_at_a_time_too() {
     let origin = refusing(WhenPipelined::Close);
     let ran = Ran(program("head").args(documents(origin.address(), 5)).output().unwrap()).exits_with(0);
     ran.says("so they go one at a time");
@@ -177,14 +177,14 @@ fn a_server_that_closes_after_each_response_gets_a_connection_for_each_request()
     }
 }
 
-/// Forty URLs, whose answers are their paths.
+/// Forty URLs. The answer to each is its path.
 fn forty(server: &Server) -> (Vec<String>, String) {
     let paths: Vec<_> = (0..40).map(|id| format!("/{id}")).collect();
     (urls(server.address, &paths), paths.iter().map(|path| format!("at {path}")).collect())
 }
 
 #[test]
-fn php_is_asked_one_at_a_time() {
+fn php_gets_one_request_at_a_time() {
     let server = Server::php();
     let (urls, wanted) = forty(&server);
     let ran = get(urls).exits_with(0).says("so they go one at a time");
@@ -192,7 +192,7 @@ fn php_is_asked_one_at_a_time() {
 }
 
 #[test]
-fn bun_is_asked_one_at_a_time() {
+fn bun_gets_one_request_at_a_time() {
     let server = Server::bun();
     let (urls, wanted) = forty(&server);
     let ran = get(urls).exits_with(0).says("so they go one at a time");
@@ -200,7 +200,7 @@ fn bun_is_asked_one_at_a_time() {
 }
 
 #[test]
-fn cpp_httplib_is_asked_one_at_a_time() {
+fn cpp_httplib_gets_one_request_at_a_time() {
     let server = Server::httplib();
     let (urls, wanted) = forty(&server);
     let ran = get(urls).exits_with(0).says("so they go one at a time");
@@ -208,7 +208,7 @@ fn cpp_httplib_is_asked_one_at_a_time() {
 }
 
 #[test]
-fn proxy_py_is_asked_one_at_a_time() {
+fn proxy_py_gets_one_request_at_a_time() {
     let (origin, proxy) = (origin(), Server::proxy_py());
     let mut args = documents(origin.address(), 40);
     args.extend(["--proxy".to_owned(), format!("http://{}", proxy.address)]);

@@ -1,10 +1,10 @@
-//! Through a proxy, which options or the environment name.
+//! Proxies from options and from the environment.
 
 use crate::servers::{Authority, PASSWORD, Server, USER};
 use crate::support::*;
 use dugong_origin::Config;
 
-/// It was the proxy that was connected to.
+/// Checks that the program connected to the proxy.
 #[track_caller]
 fn went_through(ran: &Ran, proxy: &Server) {
     assert!(ran.stderr().contains(&format!("* Connected to {} from", proxy.address)), "{}", ran.stderr());
@@ -18,7 +18,7 @@ fn is_silent_about_the_password(ran: &Ran) {
 }
 
 #[test]
-fn requests_go_through_the_proxy_that_an_option_or_the_environment_names() {
+fn requests_go_through_the_proxy_of_the_option_or_the_environment() {
     let origin = origin_with(Config { close_after: Some(7), ..Config::default() });
     let proxy = Server::tinyproxy(origin.address(), false);
     let urls = documents(origin.address(), 20);
@@ -30,7 +30,7 @@ fn requests_go_through_the_proxy_that_an_option_or_the_environment_names() {
         went_through(&ran, &proxy);
         ran.says(&format!("> GET http://{}/doc/20 HTTP/1.1\n", origin.address()));
     }
-    // The variable would lead nowhere.
+    // The proxy of the variable does not exist.
     for args in [&["--noproxy", "*"][..], &["--noproxy", "127.0.0.0/8"], &["-x", ""]] {
         let output = command().args(&urls).args(args).env("http_proxy", "127.0.0.9:9").output().unwrap();
         assert!(Ran(output).succeeds().stdout() == all_documents(20));
@@ -62,7 +62,7 @@ fn https_goes_through_a_tunnel() {
 }
 
 #[test]
-fn a_proxy_gets_its_credentials_and_nobody_else_sees_them() {
+fn only_the_proxy_gets_its_credentials() {
     let origin = origin();
     let proxy = Server::tinyproxy(origin.address(), true);
     let urls = documents(origin.address(), 5);
@@ -84,7 +84,7 @@ fn a_proxy_gets_its_credentials_and_nobody_else_sees_them() {
 }
 
 #[test]
-fn a_tunnel_that_is_refused_is_told_with_the_status_and_without_the_password() {
+fn a_refused_tunnel_is_reported_with_the_status_and_without_the_password() {
     let (origin, authority) = (origin(), Authority::new());
     let server = Server::stunnel(origin.address(), &authority, "");
     let url = documents(server.address, 1)[0].replace("http:", "https:");
@@ -101,7 +101,7 @@ fn a_tunnel_that_is_refused_is_told_with_the_status_and_without_the_password() {
 }
 
 #[test]
-fn what_is_no_proxy_is_found_before_anything_is_sent() {
+fn a_wrong_proxy_is_found_before_anything_is_sent() {
     let origin = origin();
     let url = &*documents(origin.address(), 1)[0];
     for args in [&["-x", "ftp://user:sesame@h"][..], &["-x", "http://user:sesame@h:x"], &["-x", "https://user:sesame@h"]] {

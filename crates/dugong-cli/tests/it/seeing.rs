@@ -1,4 +1,4 @@
-//! What `-v` and `--trace` show, and what they do not.
+//! The output of `-v` and `--trace`.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn server() -> dugong_origin::Scripted {
 const SECRETS: [&str; 5] = ["-v", "-H", "Authorization: Bearer sesame", "-H", "cookie: id=sesame"];
 
 #[test]
-fn verbose_tells_what_happens_and_shows_heads_without_secrets() {
+fn verbose_prints_events_and_heads_without_secrets() {
     let server = server();
     let address = server.address();
     let list = urls(address, ["/1", "/2"]);
@@ -45,8 +45,8 @@ fn a_trace_has_all_bytes_but_secrets() {
     let scratch = tempfile::tempdir().unwrap();
     let (directory, file) = (scratch.path().join("d"), scratch.path().join("trace"));
     let (directory, file) = (directory.to_str().unwrap(), file.to_str().unwrap());
-    fs::write(file, "what was there before").unwrap();
-    // To a file, to standard error, and to standard output where nothing else goes.
+    fs::write(file, "before").unwrap();
+    // To a file, to standard error, and to standard output if no content goes there.
     for (target, args) in [(file, &[][..]), ("%", &["-q"]), ("-", &["-o", directory])] {
         let server = server();
         let list = urls(server.address(), ["/1", "/2"]);
@@ -81,7 +81,7 @@ fn a_trace_has_all_bytes_but_secrets() {
 }
 
 #[test]
-fn verbose_tells_of_failed_attempts_and_of_tls() {
+fn verbose_prints_failed_attempts_and_tls() {
     use crate::servers::{Authority, Server};
     let (origin, authority, scratch) = (origin(), Authority::new(), tempfile::tempdir().unwrap());
     let server = Server::stunnel(origin.address(), &authority, "sslVersion = TLSv1.2");
@@ -98,7 +98,7 @@ fn verbose_tells_of_failed_attempts_and_of_tls() {
 }
 
 #[test]
-fn nothing_is_mixed_with_what_programs_read() {
+fn streams_that_programs_read_get_no_other_output() {
     let origin = origin();
     let url = &*documents(origin.address(), 1)[0];
     let scratch = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Servers as others ship them. What is between the program and an origin: stunnel for TLS, tinyproxy, proxy.py. Origins that do
-//! not pipeline: PHP's own, Bun, cpp-httplib.
+//! Servers of other projects: stunnel for TLS, the proxies tinyproxy and proxy.py, and origins that do not pipeline (PHP's own, Bun,
+//! cpp-httplib).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,14 +13,14 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-/// Nothing that a test waits for takes so long, unless something is wrong.
+/// A wait that takes this long fails the test.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
-/// The credentials of the proxy that wants some.
+/// The credentials of the proxy.
 pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "sesame-open";
 
-/// A server that runs, in a directory that goes with it.
+/// A running server and its temporary directory.
 pub(crate) struct Server {
     child: Child,
     has_children: bool,
@@ -29,8 +29,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// stunnel in front of a server without TLS, with a certificate for `www.example` and its own address, and with more lines for
-    /// its service. `ca.pem` in its directory is the authority.
+    /// Starts stunnel in front of a server without TLS, with a certificate for `www.example` and its own address. `service` adds lines
+    /// to its configuration. `ca.pem` in its directory is the authority.
     pub(crate) fn stunnel(behind: SocketAddr, authority: &Authority, service: &str) -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let identity = authority.issue(&["www.example", &address.ip().to_string()]);
@@ -44,7 +44,7 @@ impl Server {
         Server::started(command, dir, address)
     }
 
-    /// tinyproxy that makes tunnels to the port of `origin` only.
+    /// Starts tinyproxy, which makes tunnels to the port of `origin` only.
     pub(crate) fn tinyproxy(origin: SocketAddr, with_password: bool) -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let access = if with_password { format!("BasicAuth {USER} {PASSWORD}") } else { String::new() };
@@ -60,7 +60,7 @@ impl Server {
         Server::started(command, dir, address)
     }
 
-    /// PHP's own server, which answers with the path.
+    /// Starts PHP's own server, which answers with the path.
     pub(crate) fn php() -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let mut command = Command::new(program("php", "php-cli"));
@@ -68,7 +68,7 @@ impl Server {
         Server::started(command, dir, address)
     }
 
-    /// Bun's server, which answers with the path.
+    /// Starts Bun's server, which answers with the path.
     pub(crate) fn bun() -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let mut command = Command::new(fetched("bun"));
@@ -76,7 +76,7 @@ impl Server {
         Server::started(command, dir, address)
     }
 
-    /// A server with cpp-httplib, which answers with the path.
+    /// Starts a server with cpp-httplib, which answers with the path.
     pub(crate) fn httplib() -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let compiled = dir.path().join("server");
@@ -92,13 +92,13 @@ impl Server {
         Server::started(command, dir, address)
     }
 
-    /// proxy.py, a proxy in Python.
+    /// Starts proxy.py, a proxy in Python.
     pub(crate) fn proxy_py() -> Server {
         let (dir, address) = (TempDir::new().unwrap(), free_address());
         let mut command = Command::new(fetched("venv/bin/proxy"));
         let (host, port) = (address.ip().to_string(), address.port().to_string());
         command.args(["--hostname", &host, "--port", &port, "--num-workers", "1", "--num-acceptors", "1"]);
-        // It makes directories where it is at home; its processes end with their group.
+        // It creates directories in its home, and its processes form a group.
         command.env("HOME", dir.path()).process_group(0);
         let mut server = Server::started(command, dir, address);
         server.has_children = true;
@@ -121,7 +121,7 @@ impl Server {
         server
     }
 
-    /// A file of its directory.
+    /// Reads a file of its directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -132,14 +132,14 @@ impl Drop for Server {
         if self.has_children {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
-        // It may have ended on its own, which another check will tell.
+        // It may have ended already, which other checks find.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// An address of a host that is this server's alone: between the choice of a port and its use, a socket of another test could take
-/// it on a host that all share.
+/// Returns an address of a host that only this server uses. On a shared host, a socket of another test could take the port before
+/// this server does.
 fn free_address() -> SocketAddr {
     static STARTED: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -147,7 +147,7 @@ fn free_address() -> SocketAddr {
     TcpListener::bind((IpAddr::V4(host), 0)).unwrap().local_addr().unwrap()
 }
 
-/// A program that is there, or the test fails and says where to get it.
+/// Finds a program, or fails the test and says where to get it.
 fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
@@ -155,14 +155,14 @@ fn program(name: &str, package: &str) -> PathBuf {
     programs.next().unwrap_or_else(|| panic!("{name} is not installed; on Debian: apt-get install {package}"))
 }
 
-/// A program that `make peers` fetches, or the test fails and says so.
+/// Finds a program that `make peers` fetches, or fails the test and says so.
 fn fetched(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers").join(name);
     assert!(path.exists(), "{name} is not in target/peers; `make peers` fetches it");
     path
 }
 
-/// A file of those that tell a server what to answer.
+/// The path of a file with the program of a server.
 fn peer(name: &str) -> String {
     format!("{}/tests/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
@@ -188,7 +188,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate for these hosts, or for a client.
+    /// Makes a certificate for these hosts, or for a client.
     pub(crate) fn issue(&self, hosts: &[&str]) -> Identity {
         let mut params = CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -196,7 +196,7 @@ impl Authority {
         Identity { certificate: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
-    /// Its own certificate as a file in `directory`.
+    /// Writes its own certificate into `directory`, and returns the path.
     pub(crate) fn file(&self, directory: &Path) -> String {
         file(directory, "ca.pem", &self.pem)
     }
@@ -209,7 +209,7 @@ impl Identity {
     }
 }
 
-/// A file with this content; its path as text.
+/// Writes a file with this content, and returns its path.
 pub(crate) fn file(directory: &Path, name: &str, content: &str) -> String {
     let path = directory.join(name);
     fs::write(&path, content).unwrap();

@@ -55,7 +55,7 @@ fn no_more_requests_are_in_flight_than_the_depth_says() {
 
 #[test]
 fn depth_0_sends_everything_before_any_answer() {
-    // More than the megabyte that may be in flight otherwise.
+    // More than the megabyte that may be in flight with other depths.
     let (count, padding) = (3000, "x".repeat(500));
     let script = Script::new().expect_requests(count).send(ok("x").repeat(count)).wait_close();
     let server = scripted([script]);
@@ -66,7 +66,7 @@ fn depth_0_sends_everything_before_any_answer() {
 }
 
 #[test]
-fn errors_are_reported_and_their_content_is_kept_out() {
+fn errors_are_reported_and_their_content_is_not_written() {
     let origin = origin();
     let mut args = urls(origin.address(), ["/doc/1", "/nothing", "/doc/2", "/doc/3?status=503"]);
     let ran = get(&args).exits_with(1);
@@ -87,7 +87,7 @@ fn fail_early_ends_with_the_first_error() {
     let ran = get(&args).exits_with(1);
     assert_eq!(ran.stdout(), dugong_origin::document("1"));
     assert_eq!(ran.stderr(), format!("dugong: {}: 404 Not Found\n", args[1]));
-    // Without reading content that may have no end.
+    // It does not read the content, which may be endless.
     let endless = Script::new().expect_requests(1).send("HTTP/1.1 500 No\r\nContent-Length: 9999999\r\n\r\nx").wait_close();
     let server = scripted([endless]);
     get([format!("http://{}/", server.address()), "--fail-early".to_owned()]).exits_with(1);
@@ -161,7 +161,7 @@ fn memory_does_not_grow_with_the_content() {
         urls(origin.address(), [format!("/bytes/{size}"), format!("/chunked/{size}?chunk=16000000"), "/bytes/9".to_owned()]);
     let mut child = command().args(args).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
-    // What is left is more than a pipe holds, so the program is still there.
+    // The remaining content exceeds the buffer of a pipe, so the program still runs.
     let rest = 1 << 20;
     io::copy(&mut (&mut stdout).take(2 * size - rest), &mut io::sink()).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
@@ -172,7 +172,7 @@ fn memory_does_not_grow_with_the_content() {
 }
 
 #[test]
-fn there_is_no_progress_bar_in_a_pipe() {
+fn a_pipe_gets_no_progress_bar() {
     let origin = origin();
     get(documents(origin.address(), 50)).succeeds();
 }

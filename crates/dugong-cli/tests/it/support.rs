@@ -1,4 +1,4 @@
-//! Running the program, and servers for it.
+//! Runs the program, and servers for it.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -21,29 +21,29 @@ pub(crate) fn scripted(scripts: impl IntoIterator<Item = Script>) -> Scripted {
     Scripted::start(scripts.into_iter().collect()).expect("a port on the loopback interface")
 }
 
-/// URLs of `paths`.
+/// The URLs of `paths`.
 pub(crate) fn urls<P: AsRef<str>>(address: SocketAddr, paths: impl IntoIterator<Item = P>) -> Vec<String> {
     paths.into_iter().map(|path| format!("http://{address}{}", path.as_ref())).collect()
 }
 
-/// URLs of the documents 1 to `count`.
+/// The URLs of the documents 1 to `count`.
 pub(crate) fn documents(address: SocketAddr, count: usize) -> Vec<String> {
     urls(address, (1..=count).map(|id| format!("/doc/{id}")))
 }
 
-/// The content of the documents 1 to `count`, one after the other.
+/// The contents of the documents 1 to `count`, concatenated.
 pub(crate) fn all_documents(count: usize) -> Vec<u8> {
     (1..=count).flat_map(|id| dugong_origin::document(&id.to_string())).collect()
 }
 
-/// `dugong get`, with a timeout, so that a test that goes wrong ends.
+/// Runs `dugong get` with a timeout, so that a failing test ends.
 pub(crate) fn command() -> Command {
     let mut command = program("get");
     command.arg("--timeout=20");
     command
 }
 
-/// A command of `dugong`, without proxies in its environment.
+/// Makes a command of `dugong` without proxies in its environment.
 pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dugong"));
     command.arg(name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -63,7 +63,7 @@ pub(crate) fn get_with_input<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>,
     Ran(child.wait_with_output().unwrap())
 }
 
-/// What came of running the program.
+/// The result of running the program.
 pub(crate) struct Ran(pub(crate) Output);
 
 impl Ran {
@@ -79,14 +79,14 @@ impl Ran {
         self.0.status.code()
     }
 
-    /// The exit code, with what was said if it is another.
+    /// Checks the exit code. The failure shows standard error.
     #[track_caller]
     pub(crate) fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code(), Some(code), "stderr: {}", self.stderr());
         self
     }
 
-    /// It says nothing, and exits with 0.
+    /// Checks that standard error is empty and the exit code 0.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         let ran = self.exits_with(0);
@@ -101,7 +101,7 @@ impl Ran {
     }
 }
 
-/// The names in a directory, sorted.
+/// The sorted names in a directory.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -118,12 +118,12 @@ pub(crate) fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)))
 }
 
-/// One field of each URL in a summary.
+/// One member of each URL in a summary.
 pub(crate) fn each(summary: &Value, field: &str) -> Vec<Value> {
     summary["urls"].as_array().unwrap().iter().map(|url| url[field].clone()).collect()
 }
 
-/// Reads until so many requests have come; more is a failure. Whoever pipelines sends them with one write.
+/// Reads `requests` requests, and fails if more come. A client that pipelines sends them with one write.
 #[track_caller]
 pub(crate) fn read_exactly(stream: &mut impl Read, requests: usize) -> Vec<u8> {
     let mut received = Vec::new();

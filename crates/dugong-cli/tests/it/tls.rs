@@ -1,4 +1,4 @@
-//! https: whom to trust, who we are, and what can be wrong with that.
+//! https: trusted certificates, client certificates, and their errors.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
@@ -18,7 +18,7 @@ struct Secure {
     origin: Origin,
     server: Server,
     scratch: tempfile::TempDir,
-    /// What trusts it.
+    /// The arguments that make the program trust it.
     cacert: String,
     authority: Authority,
 }
@@ -35,7 +35,7 @@ impl Secure {
         Secure { origin, server, scratch, cacert, authority }
     }
 
-    /// URLs of the documents 1 to `count`.
+    /// The URLs of the documents 1 to `count`.
     fn documents(&self, count: usize) -> Vec<String> {
         documents(self.server.address, count).iter().map(|url| url.replace("http:", "https:")).collect()
     }
@@ -62,7 +62,7 @@ fn a_certificate_that_is_not_trusted_is_refused_in_one_line() {
     assert_eq!(ran.stderr().lines().count(), 2);
     let ran = ran.says("give its certificate as a root (--cacert FILE)");
     ran.says("0 of 2 answered; 2 safe to send again, 0 unknown");
-    // Nor is one of another host, if its issuer is.
+    // Nor is a certificate of another host, even from a trusted issuer.
     let url = format!("https://other.example:{}/doc/1", secure.server.address.port());
     let elsewhere = format!("other.example:{}:{}", secure.server.address.port(), secure.server.address.ip());
     get([&*url, "--cacert", &secure.cacert, "--resolve", &elsewhere]).exits_with(3).says("is not for it, but for www.example");
@@ -74,7 +74,7 @@ fn a_name_that_is_resolved_on_the_command_line_is_the_name_in_the_certificate() 
     let secure = Secure::start("");
     let (host, port) = (secure.server.address.ip(), secure.server.address.port());
     let urls = [1, 2].map(|id| format!("https://WWW.example:{port}/doc/{id}"));
-    // The first address does not answer, and the last of two for the same host and port counts.
+    // The first address does not answer, and the last of two options for the same host and port counts.
     let resolve = [format!("www.example:{port}:127.0.0.9"), format!("www.example:{port}:[::1],{host}")];
     let args = [&*urls[0], &urls[1], "--cacert", &secure.cacert, "--resolve", &resolve[0], "--resolve", &resolve[1]];
     assert_eq!(get(args).succeeds().stdout(), all_documents(2));
@@ -89,7 +89,7 @@ fn schemes_are_not_mixed() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_to_servers_that_ask_for_one() {
+fn a_client_certificate_is_presented_to_servers_that_ask_for_one() {
     let secure = Secure::start("verifyChain = yes\nCAfile = ca.pem");
     let client = secure.authority.issue(&["client"]);
     let both = secure.file("both.pem", &client.both());
@@ -103,7 +103,7 @@ fn a_client_certificate_is_shown_to_servers_that_ask_for_one() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_with_their_option_before_anything_is_sent() {
+fn unusable_files_are_named_with_their_option_before_anything_is_sent() {
     let secure = Secure::start("");
     let (client, other) = (secure.authority.issue(&["client"]), secure.authority.issue(&["other"]));
     let (cert, key) = (secure.file("cert.pem", &client.certificate), secure.file("key.pem", &client.key));
