@@ -183,7 +183,7 @@ class TrioPipeline(Coroutines):
 
 
 class AsyncioOneByOne(Coroutines):
-    """Sends one request at a time in a task of asyncio. The server is slow, so the task waits once for each response."""
+    """Sends one request at a time in a task of asyncio. The server is slow, so the task waits once for each."""
 
     def one_by_one(self, load: Load) -> int:
         import asyncio  # noqa: PLC0415

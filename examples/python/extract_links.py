@@ -1,6 +1,6 @@
-"""Print the links of a page while it is being received.
+"""Print the links of a page while you receive it.
 
-The connection is used as the binary file below a text file, so that a page of any size takes little memory.
+The connection serves as the binary file of a text file, so a page of any size takes little memory.
 
     $ python extract_links.py http://localhost:8000/start.html
     http://localhost:8000/poem.txt
@@ -18,7 +18,7 @@ from dugong import HTTPConnection
 
 
 class LinkPrinter(HTMLParser):
-    """Prints where the <a> elements of a page lead to."""
+    """Prints the targets of the <a> elements of a page."""
 
     def __init__(self, base: str) -> None:
         super().__init__()

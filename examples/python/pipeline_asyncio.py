@@ -1,6 +1,6 @@
 """Fetch many documents over one connection with asyncio: one task sends the requests, another reads the responses.
 
-What the `co_` methods return can be awaited. For requests that are all known at once, `conn.co_pipeline` does the same.
+You can await the results of the `co_` methods. If you know all requests in advance, `conn.co_pipeline` does the same.
 
     $ python pipeline_asyncio.py http://localhost:8000/doc/ 3
     /doc/1: 200, 20 bytes
@@ -18,10 +18,10 @@ from dugong import ConnectionClosed, HTTPConnection
 
 
 async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Queue[bool]) -> ConnectionClosed | None:
-    """Send the requests. For each of them put True into the queue, and False at the end.
+    """Send the requests. Put True into the queue for each of them, and False at the end.
 
-    If the connection is lost, the exception is returned, and not raised: responses that have arrived are still to be
-    read.
+    If the connection is lost, return the exception instead of raising it, so that the other task reads the responses
+    that have arrived.
     """
     lost = None
     try:
@@ -35,7 +35,7 @@ async def send_all(conn: HTTPConnection, paths: Iterable[str], sent: asyncio.Que
 
 
 async def read_all(conn: HTTPConnection, sent: asyncio.Queue[bool]) -> None:
-    """Read the responses, none before its request has been sent."""
+    """Read the responses, each after its request has been sent."""
     while await sent.get():
         resp = await conn.co_read_response()
         body = await conn.co_readall()

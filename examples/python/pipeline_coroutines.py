@@ -1,7 +1,7 @@
-"""Fetch many documents over one connection in one thread, and without an event loop.
+"""Fetch many documents over one connection in one thread, without an event loop.
 
-A `co_` method yields where the regular method would wait. If a request cannot be sent because the server wants its
-responses to be read first, this is the moment to read one.
+A `co_` method yields where the regular method would wait. When the server takes no more requests until you read its
+responses, that is the moment to read one.
 
     $ python pipeline_coroutines.py http://localhost:8000/doc/ 3
     /doc/1: 200, 20 bytes
@@ -36,7 +36,7 @@ def main(url: str, count: str) -> None:
                     else:
                         need.poll()  # a `PollNeeded` knows how to wait
         except ConnectionClosed:
-            # If sending has failed, responses that have arrived can still be read; if reading has, this ends at once.
+            # If sending failed, you can still read responses that have arrived. If reading failed, this ends at once.
             with contextlib.suppress(ConnectionClosed, StateError):
                 while conn.response_pending():
                     print_response(conn)

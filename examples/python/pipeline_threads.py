@@ -1,7 +1,7 @@
 """Fetch many documents over one connection: one thread sends the requests, another reads the responses.
 
-No request waits for the response before it, and the two threads cannot block each other, whatever the size and the
-number of documents.
+No request waits for the previous response, and the threads cannot block each other, however many and large the
+documents are.
 
     $ python pipeline_threads.py http://localhost:8000/doc/ 3
     /doc/1: 200, 20 bytes
@@ -21,7 +21,7 @@ from dugong import HTTPConnection
 
 
 def send_all(conn: HTTPConnection, paths: Iterable[str], sent: SimpleQueue[bool], stop: threading.Event) -> None:
-    """Send the requests, until told to stop. For each of them put True into the queue, and False at the end."""
+    """Send the requests until *stop* is set. Put True into the queue for each of them, and False at the end."""
     try:
         for path in paths:
             if stop.is_set():
@@ -39,18 +39,18 @@ def main(url: str, count: str) -> None:
     sent: SimpleQueue[bool] = SimpleQueue()
     stop = threading.Event()
 
-    # If reading fails, the connection is left first: that wakes the other thread. It has been told to stop, since its
-    # next request would open a new connection. Then the pool is left.
+    # If reading fails, the `with` statement closes the connection first, which wakes the other thread. `stop` keeps
+    # that thread from opening a new connection with its next request. Then the pool ends.
     with ThreadPoolExecutor(1) as pool, HTTPConnection(parts.hostname or '', parts.port, context) as conn:
         sender = pool.submit(send_all, conn, paths, sent, stop)
         try:
-            while sent.get():  # no response may be read before its request has been sent
+            while sent.get():  # read a response only after its request has been sent
                 resp = conn.read_response()
                 body = conn.readall()
                 print(f'{resp.path}: {resp.status}, {len(body)} bytes')
         finally:
             stop.set()
-        sender.result()  # raises what went wrong there
+        sender.result()  # raises the exception of the thread
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """Print a document, decoded with the charset that the server names.
 
-If it names none, UTF-8 is assumed. A URL may have characters that have to be quoted in a request.
+Without a charset it assumes UTF-8. The URL may have characters that a request must quote.
 
     $ python print_url.py http://localhost:8000/poem.txt
     200 OK, text/plain, iso-8859-1, 42 bytes
@@ -24,7 +24,7 @@ def main(url: str) -> None:
         resp = conn.read_response()
         body = conn.readall()
 
-    # `headers` is an `email.message.Message`, which knows how to read this one.
+    # `headers` is an `email.message.Message`, which parses this header.
     charset = resp.headers.get_content_charset('utf-8')
     print(f'{resp.status} {resp.reason}, {resp.headers.get_content_type()}, {charset}, {len(body)} bytes')
     print(body.decode(charset, 'replace'), end='')

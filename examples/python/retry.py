@@ -1,7 +1,7 @@
 """Try again when the network fails, and only then.
 
-A lost connection, a timeout or a network that cannot be reached is worth another try. A name that does not exist or a
-certificate that is not valid is not: such errors are raised at once.
+A lost connection, a timeout or an unreachable network is worth another try. A name that does not exist or an invalid
+certificate is not, so these errors are raised at once.
 
     $ python retry.py http://localhost:8000/flaky
     ConnectionClosed, trying again in 0.1 seconds
@@ -18,7 +18,7 @@ from dugong import HTTPConnection, HTTPResponse, is_temp_network_error
 
 
 def fetch(conn: HTTPConnection, path: str, attempts: int = 5) -> tuple[HTTPResponse, bytes]:
-    """Get a document. GET may be repeated without harm; do not do this with requests that may not."""
+    """Get a document. Repeating a GET does no harm; do not repeat requests that might."""
     delay = 0.1
     while True:
         try:
@@ -39,7 +39,7 @@ def main(url: str) -> None:
     parts = urlsplit(url)
     context = ssl.create_default_context() if parts.scheme == 'https' else None
     with HTTPConnection(parts.hostname or '', parts.port, context) as conn:
-        conn.timeout = 30  # without it, a server that says nothing is waited for without end
+        conn.timeout = 30  # without it, you would wait forever for a silent server
         resp, body = fetch(conn, parts.path or '/')
     print(f'{resp.status} {resp.reason}, {len(body)} bytes')
 

@@ -1,6 +1,6 @@
-"""Print the end of a download of any size, with a buffer of just the size of that end.
+"""Print the end of a download of any size, with a buffer of the size of that end.
 
-`readinto` receives into a buffer of the caller: here one that is filled in a circle, so that nothing is copied.
+`readinto` receives into your buffer. This program fills it in a circle, so nothing is copied.
 
     $ python tail.py 50 http://localhost:8000/log
     00998 something happened
@@ -33,7 +33,7 @@ def main(size: str, url: str) -> None:
             position = (position + count) % len(buffer)
             total += count
 
-    # What was received last ends at the position; what comes after it is older, if it was received at all.
+    # The newest bytes end at the position. The bytes after it are older, once the buffer has been full.
     older = buffer[position:] if total >= len(buffer) else b''
     print((older + buffer[:position]).decode(errors='replace'), end='')
     print(f'of {total} bytes')

@@ -1,7 +1,7 @@
 """Upload a file, but only if the server wants it.
 
-The request asks for consent with `Expect: 100-continue`. A server that refuses says so at once, and not when it has
-received the whole file.
+The request asks for consent with `Expect: 100-continue`. If the server refuses, it says so at once, before you send the
+file.
 
     $ python upload.py letter.txt http://localhost:8000/inbox/letter.txt
     the server wants 31 bytes
@@ -33,7 +33,7 @@ def main(filename: str, url: str) -> None:
         resp = conn.read_response()
         if resp.status == 100:
             print(f'the server wants {size} bytes')
-            # If it closes the connection while we send, the response, if there is one, says why.
+            # If the server closes the connection while you send, its response may say why.
             with contextlib.suppress(ConnectionClosed):
                 shutil.copyfileobj(file, conn)
             resp = conn.read_response()
