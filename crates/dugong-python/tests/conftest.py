@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import gc
+import socket
 import ssl
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, cast
 
 import pytest
 import trustme
-from peers import Local, Serve
+from futures import Pair
+from httpio_log import Connect
+from peers import LIMIT, Local, Peer, Script, Serve
+from recorder import Recorder
+from tunnels import Tunnel
+
+from dugong import httpio
 
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
@@ -93,3 +103,65 @@ def local() -> Iterator[Local]:
     one = Local()
     yield one
     one.close()
+
+
+@pytest.fixture
+def refused() -> tuple[str, int]:
+    """An address that refuses connections."""
+    with socket.create_server(('127.0.0.1', 0)) as sock:
+        return sock.getsockname()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def tunnel(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> Tunnel:
+    return Tunnel(server_tls, client_tls)
+
+
+@pytest.fixture
+def record() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Names are resolved as soon as the event is set, and `slow.test` is 127.0.0.1."""
+    go_on = threading.Event()
+    usual = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+        threads.append(threading.get_ident())
+        if host[0].isdigit():
+            return usual(host, *args, **kwargs)
+        assert go_on.wait(LIMIT)
+        if host != 'slow.test':
+            raise socket.gaierror(socket.EAI_NONAME, 'no such name')
+        return usual('127.0.0.1', *args, **kwargs)
+
+    threads: list[int] = []
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    monkeypatch.setattr(go_on, 'threads', threads, raising=False)
+    yield go_on
+    go_on.set()
+
+
+@pytest.fixture
+def connect(serve: Serve) -> Iterator[Connect]:
+    """Start a server for scripts, and give a connection to it; plain and with TLS."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*scripts: Callable[[Peer], object]) -> httpio.HTTPConnection:
+            serve(*cast('tuple[Script, ...]', scripts))
+            conn = httpio.HTTPConnection('localhost', serve.server.port, serve.client_tls)
+            conn.timeout = LIMIT
+            return stack.enter_context(conn)
+
+        yield make
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    a, b = socket.socketpair()
+    with a, b:
+        a.setblocking(False)
+        b.setblocking(False)
+        yield a, b
