@@ -7,14 +7,13 @@ use dugong_http::step::{BYPASS_MIN, Progress};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::gc::PyVisit;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::buffer::{Buffer, NewBytes, fresh_bytes, new_bytearray};
 use crate::errors::{self, state_error};
 use crate::guard::{Grip, Role};
-use crate::headers::Lines;
+use crate::head::HTTPResponse;
 use crate::link::{Link, Receiver, Sender};
 use crate::need::Need;
 use crate::state::HTTPConnection;
@@ -91,15 +90,14 @@ impl BodyReader {
                 receiver.current = None;
                 grip.link.answered();
                 let received = receiver.receiving.half().trailers();
-                trailers = (!received.is_empty()).then(|| Lines::new(received, false));
+                trailers = (!received.is_empty()).then(|| received.clone());
             }
             Ok(progressed)
         })?;
         if let Progressed::End = progressed {
             let response = grip.link.set_response(None);
             if let Some((trailers, response)) = trailers.zip(response) {
-                let lines = Py::new(py, trailers)?;
-                response.bind(py).call_method1(intern!(py, "_set_trailers"), (lines,))?;
+                HTTPResponse::set_trailers(response.bind(py), &trailers)?;
             }
         }
         Ok(progressed)

@@ -34,7 +34,9 @@ const GIVEN_UP: &str = "the connection was closed by disconnect(), or another on
 pub(crate) struct Connect {
     stage: Stage,
     resolver: Resolver,
-    target: Option<Target>,
+    target: Option<Arc<Target>>,
+    /// What secures the connection.
+    context: Option<Py<PyAny>>,
     attempt: Arc<Attempt>,
     /// Whether it has got on since it last had to wait.
     moved: Cell<bool>,
@@ -74,7 +76,14 @@ struct Lookup {
 
 impl Connect {
     pub(crate) fn new(resolver: Resolver) -> Self {
-        Connect { stage: Stage::Begin, resolver, target: None, attempt: Arc::new(Attempt::new()), moved: Cell::new(false) }
+        Connect {
+            stage: Stage::Begin,
+            resolver,
+            target: None,
+            context: None,
+            attempt: Arc::new(Attempt::new()),
+            moved: Cell::new(false),
+        }
     }
 
     fn advance(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Progress<()>> {
@@ -87,6 +96,7 @@ impl Connect {
                 Stage::Begin => {
                     connection.get().forget(py);
                     connection.get().begin_attempt(&self.attempt);
+                    self.context = connection.get().secure_context(py)?;
                     let target = connection.get().target(py)?;
                     let dns = py.import(intern!(py, "dugong._dns"))?;
                     let maker = dns.call_method0(intern!(py, "maker"))?;
@@ -218,7 +228,7 @@ impl Connect {
     /// The socket is connected: a tunnel, TLS, or nothing more.
     fn after_tcp(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let target = self.target.as_ref().expect("set before the first address was tried");
-        if target.ssl_context.is_none() {
+        if self.context.is_none() {
             self.install(connection, transport)?;
             return Ok(Stage::Over);
         }
@@ -234,7 +244,7 @@ impl Connect {
     fn start_tls(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let py = connection.py();
         let target = self.target.as_ref().expect("set before the first address was tried");
-        let context = target.ssl_context.as_ref().expect("only called with one").bind(py);
+        let context = self.context.as_ref().expect("only called with one").bind(py);
         let ssl = py.import(intern!(py, "ssl"))?;
         let plain = match transport {
             Transport::Plain(socket) => {
@@ -288,19 +298,19 @@ impl Connect {
         if self.attempt.is_given_up() {
             return Err(ConnectionClosed::new_err(GIVEN_UP));
         }
+        let target = self.target.as_ref().expect("set before anything was tried");
         let mut limits = Limits::default();
         limits.fields = usize::MAX; // limited by their bytes alone (statement 11.6)
         limits.interim_responses = 1024; // some servers say that they are still working, for hours
         let config = Config::new().user_agent(None).limits(limits);
-        let sending = Sending::new("", &config).map_err(|error| errors::system_error(error.into()))?;
-        let link = Link::new(transport, sending, Receiving::new(&config), log::is_enabled(connection.py())?);
+        let sending = Sending::new(&target.host, &config).map_err(|error| errors::system_error(error.into()))?;
+        let link = Link::new(transport, target.clone(), sending, Receiving::new(&config), log::is_enabled(connection.py())?);
         let is_logged = link.is_logged;
         connection.get().install(link);
         // From now on the connection is closed by its own means.
         self.attempt.wait_for_nothing();
         self.stage = Stage::Over;
         if is_logged {
-            let target = self.target.as_ref().expect("it has led here");
             log::connected(connection.py(), &target.hostname, target.origin.port())?;
         }
         Ok(Progress::Done(()))

@@ -21,10 +21,16 @@ pub(crate) struct Generated<'a> {
 }
 
 /// The fields of a request: `Host`, the caller's, and the generated ones, which take the place of the caller's.
-pub(crate) fn request_fields(host: &str, given: Option<&Bound<'_, PyAny>>, generated: &[Generated<'_>]) -> PyResult<Fields> {
+pub(crate) fn request_fields(
+    host: Option<&str>,
+    given: Option<&Bound<'_, PyAny>>,
+    generated: &[Generated<'_>],
+) -> PyResult<Fields> {
     let mut fields = Fields::new();
     let append = |fields: &mut Fields, name: &str, value: &str| fields.append(name, value).map_err(misuse);
-    append(&mut fields, "Host", host)?;
+    if let Some(host) = host {
+        append(&mut fields, "Host", host)?;
+    }
     let mut placed = 0u32;
     if let Some(given) = given {
         for_each_pair(given, |name, value| {
@@ -139,12 +145,15 @@ fn pairs_of_dict<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
     Ok(None)
 }
 
+/// Text that is ASCII.
+pub(crate) fn ascii<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a str> {
+    text.to_str().ok().filter(|text| text.is_ascii())
+}
+
 /// Text as it is sent.
 pub(crate) fn latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
-    if let Ok(utf8) = text.to_str()
-        && utf8.is_ascii()
-    {
-        return Ok(Cow::Borrowed(utf8.as_bytes()));
+    if let Some(ascii) = ascii(text) {
+        return Ok(Cow::Borrowed(ascii.as_bytes()));
     }
     let bytes = text.call_method1(intern!(text.py(), "encode"), (intern!(text.py(), "latin-1"),))?;
     Ok(Cow::Owned(bytes.extract()?))
@@ -172,15 +181,20 @@ pub(crate) struct Lines {
     closing: bool,
 }
 
+#[pymethods]
+impl Lines {
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.pairs(py)?.try_iter()?.into_any())
+    }
+}
+
 impl Lines {
     pub(crate) fn new(fields: &Fields, closing: bool) -> Self {
         Lines { fields: fields.clone(), closing }
     }
-}
 
-#[pymethods]
-impl Lines {
-    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// The lines as pairs of name and value.
+    pub(crate) fn pairs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for line in self.fields.iter() {
             if !self.closing || !line.name().eq_ignore_ascii_case("connection") {
@@ -190,6 +204,6 @@ impl Lines {
         if self.closing {
             list.append(("Connection", "close"))?;
         }
-        Ok(list.try_iter()?.into_any())
+        Ok(list)
     }
 }

@@ -15,6 +15,7 @@ mod connection;
 mod errors;
 mod flush;
 mod guard;
+mod head;
 mod headers;
 mod link;
 mod log;
@@ -49,6 +50,8 @@ mod _dugong {
         }
     }
 
+    #[pymodule_export]
+    use super::head::HTTPResponse;
     #[pymodule_export]
     use super::names::{ask_name_servers, normal_host};
     #[pymodule_export]

@@ -17,6 +17,8 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::errors::{self, state_error};
+use crate::head::HTTPResponse;
+use crate::target::Target;
 use crate::watch;
 use crate::wire::Transport;
 
@@ -26,6 +28,8 @@ type Half<T> = ReentrantMutex<RefCell<T>>;
 
 /// One connection. It outlives its transport: after `disconnect` it says what had been going on.
 pub(crate) struct Link {
+    /// What it leads to: `Host` is left to the engine in requests for that.
+    pub(crate) target: Arc<Target>,
     /// Gone after `disconnect`; the descriptor is closed when the last one that waits for it has let go.
     transport: Mutex<Option<Arc<Transport>>>,
     closed: AtomicBool,
@@ -52,7 +56,7 @@ pub(crate) struct Link {
     /// The caller was told that what the peer sent cannot be read.
     unreadable: AtomicBool,
     /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
-    response: Mutex<Option<Py<PyAny>>>,
+    response: Mutex<Option<Py<HTTPResponse>>>,
     /// How many steps have transferred something since anybody had to wait.
     spree: AtomicU32,
     /// The process that it belongs to: a child has but a copy of the descriptor.
@@ -112,8 +116,15 @@ impl Asked {
 }
 
 impl Link {
-    pub(crate) fn new(transport: Transport, sending: Sending, receiving: Receiving, is_logged: bool) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        target: Arc<Target>,
+        sending: Sending,
+        receiving: Receiving,
+        is_logged: bool,
+    ) -> Self {
         Link {
+            target,
             transport: Mutex::new(Some(Arc::new(transport))),
             closed: AtomicBool::new(false),
             shared: Shared::default(),
@@ -168,7 +179,7 @@ impl Link {
     }
 
     /// Remembers the response whose body is being read, or forgets it.
-    pub(crate) fn set_response(&self, response: Option<Py<PyAny>>) -> Option<Py<PyAny>> {
+    pub(crate) fn set_response(&self, response: Option<Py<HTTPResponse>>) -> Option<Py<HTTPResponse>> {
         std::mem::replace(&mut *self.response.lock(), response)
     }
 

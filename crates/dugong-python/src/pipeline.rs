@@ -58,7 +58,7 @@ pub(crate) struct AsyncPipeline {
 #[derive(Default)]
 struct State {
     /// The connection that it has begun on, and what requests are made for.
-    begun: Option<(Arc<Link>, Target)>,
+    begun: Option<(Arc<Link>, Arc<Target>)>,
     in_flight: InFlight,
     exhausted: bool,
     taken: u64,
@@ -249,9 +249,6 @@ impl AsyncPipeline {
 
 impl State {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some((_, Target { ssl_context: Some(context), .. })) = &self.begun {
-            visit.call(context)?;
-        }
         if let Some(current) = &self.current {
             visit.call(&current.given)?;
             current.prepared.traverse(visit)?;
@@ -471,7 +468,8 @@ impl State {
 
     /// Has the connection take the current request, if there is room for it.
     fn send_current(&mut self, py: Python<'_>, grip: &Grip, pipeline: &Pipeline) -> PyResult<Sent> {
-        let Some(current) = &self.current else { return Ok(Sent::All) };
+        let Some(current) = &mut self.current else { return Ok(Sent::All) };
+        current.prepared.settle_host(&grip.link);
         if !self.in_flight.has_room(current.size, pipeline.max_bytes) {
             return Ok(Sent::UntilRead);
         }

@@ -1,8 +1,11 @@
 //! What `send_request` was given, and the request that is made of it (statements 8).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use base64::Engine;
 use bytes::Bytes;
-use dugong_http::{Announced, Argument, Method, Misuse, Request, RequestHead};
+use dugong_http::{Announced, Argument, Fields, Method, Misuse, Request, RequestHead};
 use md5::{Digest, Md5};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -14,7 +17,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
 
 use crate::errors;
-use crate::headers::{Generated, latin1, request_fields};
+use crate::headers::{Generated, ascii, latin1, request_fields};
+use crate::link::Link;
 use crate::target::Target;
 
 /// As they were passed: what is wrong with them is told by the first step.
@@ -33,6 +37,8 @@ pub(crate) struct Prepared {
     pub(crate) request: Request,
     pub(crate) content: Announced,
     pub(crate) given: bool,
+    /// Where it is to go, as long as it has no `Host` of its own.
+    unhosted: Option<Arc<Target>>,
 }
 
 impl Arguments {
@@ -50,13 +56,13 @@ impl Arguments {
     }
 
     /// Checks everything that can be checked without a connection.
-    pub(crate) fn prepare(&self, py: Python<'_>, target: &Target) -> PyResult<Prepared> {
+    pub(crate) fn prepare(&self, py: Python<'_>, target: &Arc<Target>) -> PyResult<Prepared> {
         let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
             Ok(string) => Ok(string.clone()),
             Err(_) => Err(PyTypeError::new_err(format!("{what} has to be a str, not {}", object.bind(py).get_type().name()?))),
         };
         let (asked, path_asked) = (&string(&self.method, "method")?, &string(&self.path, "path")?);
-        let method = Method::new(&text(asked)?).map_err(errors::misuse)?;
+        let method = Method::new(text(asked)?).map_err(errors::misuse)?;
         if method.as_str() == "CONNECT" {
             return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
         }
@@ -68,31 +74,12 @@ impl Arguments {
         }
         let content = body.announced();
         let expects = expect100 && content.is_some();
-        let host = target.origin.host_field();
-
-        let mut generated = Vec::with_capacity(5);
-        let mut generate = |name, value: String, caller_wins| {
-            generated.push(Generated { name, value: value.into(), caller_wins });
+        let fields = match (&self.headers, content) {
+            (None, Announced::Nothing) => None,
+            _ => Some(generated(py, &body, expects)),
         };
-        if expects {
-            generate("Expect", "100-continue".into(), false);
-        }
-        match content {
-            Announced::Nothing => generate("Content-Length", "0".into(), false),
-            Announced::Length(length) => generate("Content-Length", length.to_string(), false),
-            Announced::Chunked => generate("Transfer-Encoding", "chunked".into(), false),
-            _ => unreachable!("bodies announce nothing else"),
-        }
-        if let Body::Given(bytes) = &body {
-            // As long as this takes for a large body, other threads run.
-            let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
-            let digest = base64::engine::general_purpose::STANDARD.encode(digest);
-            generate("Content-MD5", digest, true);
-        }
-        generate("Accept-Encoding", "identity".into(), false);
-        generate("Connection", "keep-alive".into(), true);
 
-        let absolute = target.proxy.is_some() && target.ssl_context.is_none();
+        let absolute = target.is_absolute();
         // An empty path is refused, also where a host precedes it.
         if path.is_empty() {
             return Err(errors::misuse(Misuse::Target(Argument::new(b"", None))));
@@ -101,14 +88,20 @@ impl Arguments {
             // It would become a part of the name of the host.
             return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
         }
-        if !has_form_of_target(&path) {
+        if !has_form_of_target(path) {
             let text = path_asked.repr()?.to_string();
             let text = if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text };
             return Err(PyValueError::new_err(format!("a path has to begin with '/', or be '*' or an absolute URL, not {text}")));
         }
-        let line = if absolute { format!("http://{host}{path}") } else { path.into_owned() };
+        let line: Box<str> = if absolute { format!("http://{}{path}", target.host).into() } else { path.into() };
+        // Of a target that names a host, the engine would take that.
+        let host = (!line.starts_with('/')).then_some(&*target.host);
         let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
-        head.fields = request_fields(&host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?;
+        head.fields = match fields {
+            None if host.is_none() => target.bare.clone(),
+            None => hosted(&target.host, &target.bare),
+            Some(generated) => request_fields(host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?,
+        };
         // `Content-Length: 0` alone announces nothing.
         head.content = content;
         head.expect_continue = expects;
@@ -118,8 +111,42 @@ impl Arguments {
             request = request.body(bytes);
         }
         let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
-        Ok(Prepared { method, path, request, content, given })
+        let unhosted = host.is_none().then(|| target.clone());
+        Ok(Prepared { method, path, request, content, given, unhosted })
     }
+}
+
+/// The fields that are made for a request, in their order (statement 8.8).
+fn generated(py: Python<'_>, body: &Body, expects: bool) -> Vec<Generated<'static>> {
+    let mut generated = Vec::with_capacity(5);
+    let mut generate = |name, value: Cow<'static, str>, caller_wins| generated.push(Generated { name, value, caller_wins });
+    if expects {
+        generate("Expect", "100-continue".into(), false);
+    }
+    match body {
+        Body::None => generate("Content-Length", "0".into(), false),
+        Body::Given(bytes) => generate("Content-Length", bytes.len().to_string().into(), false),
+        Body::Following(Some(length)) => generate("Content-Length", length.to_string().into(), false),
+        Body::Following(None) => generate("Transfer-Encoding", "chunked".into(), false),
+    }
+    if let Body::Given(bytes) = body {
+        // As long as this takes for a large body, other threads run.
+        let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
+        generate("Content-MD5", base64::engine::general_purpose::STANDARD.encode(digest).into(), true);
+    }
+    generate("Accept-Encoding", "identity".into(), false);
+    generate("Connection", "keep-alive".into(), true);
+    generated
+}
+
+/// The same fields behind `Host`.
+fn hosted(host: &str, fields: &Fields) -> Fields {
+    let mut hosted = Fields::new();
+    hosted.append("Host", host).expect("the name of a host is a field value");
+    for line in fields.iter() {
+        hosted.append(line.name(), line.value()).expect("it was a field line there");
+    }
+    hosted
 }
 
 /// Whether a path is one, or `*`, or an absolute URL (statement 8.10).
@@ -133,20 +160,17 @@ fn has_form_of_target(path: &str) -> bool {
 }
 
 /// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.
-fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<std::borrow::Cow<'a, str>> {
-    match latin1(text)? {
-        std::borrow::Cow::Borrowed(ascii) => Ok(String::from_utf8_lossy(ascii)),
-        std::borrow::Cow::Owned(_) => {
-            let text = text.to_string_lossy();
-            // As much as the engine quotes.
-            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
-            let more = if end < text.len() { "..." } else { "" };
-            Err(PyValueError::new_err(format!(
-                "method and path have to be ASCII; percent-encode what is not: {:?}{more}",
-                &text[..end]
-            )))
-        }
+fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    if let Some(ascii) = ascii(text) {
+        return Ok(ascii);
     }
+    latin1(text)?;
+    let text = text.to_string_lossy();
+    // As much as the engine quotes.
+    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
+    let more = if end < text.len() { "..." } else { "" };
+    let quoted = &text[..end];
+    Err(PyValueError::new_err(format!("method and path have to be ASCII; percent-encode what is not: {quoted:?}{more}")))
 }
 
 /// The body that was passed.
@@ -194,6 +218,22 @@ impl Body {
 }
 
 impl Prepared {
+    /// Gives it a `Host` of its own if it is not for what the connection leads to: `hostname` or `port` may have been assigned to.
+    pub(crate) fn settle_host(&mut self, link: &Link) {
+        let Some(target) = self.unhosted.take() else { return };
+        if Arc::ptr_eq(&target, &link.target) || target.host == link.target.host {
+            self.unhosted = Some(target);
+            return;
+        }
+        let mut head = self.request.as_head().expect("checked when it was prepared").clone();
+        head.fields = hosted(&target.host, &head.fields);
+        let body = self.request.content().cloned();
+        self.request = Request::from(head);
+        if let Some(body) = body {
+            self.request = std::mem::replace(&mut self.request, Request::get("/")).body(body);
+        }
+    }
+
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.method)?;
         visit.call(&self.path)

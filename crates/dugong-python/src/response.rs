@@ -9,12 +9,12 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use crate::attempt::Arrival;
 use crate::errors::{self, state_error};
 use crate::guard::{Grip, Role};
+use crate::head::{HTTPResponse, Received};
 use crate::headers::Lines;
 use crate::link::{Link, Receiver};
 use crate::log;
@@ -139,12 +139,8 @@ fn check_coming(py: Python<'_>, link: &Link) -> PyResult<()> {
 
 /// What a head said.
 struct Head {
-    method: Py<PyString>,
-    path: Py<PyString>,
+    received: Received,
     status: u16,
-    reason: Py<PyString>,
-    length: Option<u64>,
-    lines: Lines,
     /// Whether the response has neither a length nor `Connection: close`, and nobody minds.
     is_closing: bool,
     /// Whether it has a transfer coding that cannot be read.
@@ -173,16 +169,20 @@ fn take_head(
         })
     );
     let (method, path) = grip.link.oldest(py).expect("the engine reads responses to requests that were taken");
+    let status = head.status().as_u16();
     let reason = head.reason_text();
     let reason = if reason == "OK" { intern!(py, "OK").clone() } else { PyString::new(py, reason.trim()) };
     let has_body = kind == HeadKind::Final && half.is_in_content();
     let taken = Head {
-        method,
-        path,
-        status: head.status().as_u16(),
-        reason: reason.unbind(),
-        length: if kind == HeadKind::Interim { Some(0) } else { half.content_length() },
-        lines: Lines::new(head.fields(), is_closing),
+        received: Received {
+            method,
+            path,
+            status: status.into_pyobject(py)?.into_any().unbind(),
+            reason: reason.unbind(),
+            length: if kind == HeadKind::Interim { Some(0) } else { half.content_length() },
+            lines: Lines::new(head.fields(), is_closing),
+        },
+        status,
         is_closing,
         is_coded,
         has_body,
@@ -201,7 +201,6 @@ fn take_head(
 impl Head {
     /// As an `HTTPResponse`.
     fn response(self, py: Python<'_>, grip: &Grip) -> PyResult<Py<PyAny>> {
-        static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         if self.is_closing {
             log::warn(py, "the response has no length and does not say that the connection closes; reading up to its end")?;
         }
@@ -209,17 +208,12 @@ impl Head {
             log::warn(py, "the response has a transfer coding that cannot be read")?;
         }
         if grip.link.is_logged {
-            log::received(py, self.status, &self.method, &self.path)?;
+            log::received(py, self.status, &self.received.method, &self.received.path)?;
         }
-        let lines = Py::new(py, self.lines)?;
-        let make = MAKE.get_or_try_init(py, || {
-            let class = py.import(intern!(py, "dugong"))?.getattr(intern!(py, "HTTPResponse"))?;
-            class.getattr(intern!(py, "_lazy")).map(Bound::unbind)
-        })?;
-        let response = make.bind(py).call1((self.method, self.path, self.status, self.reason, lines, self.length))?.unbind();
+        let response = HTTPResponse::new(py, self.received)?;
         if self.has_body {
             drop(grip.link.set_response(Some(response.clone_ref(py))));
         }
-        Ok(response)
+        Ok(response.into_any())
     }
 }

@@ -167,7 +167,8 @@ pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResu
 
 impl Prepared {
     /// Gives the request to the engine: its number, if it is to be sent and not taken in vain; or what is needed first.
-    fn hand_over(&self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
+    fn hand_over(&mut self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
+        self.settle_host(&grip.link);
         grip.send(py, |sender, receiver, wire| {
             if grip.link.is_closed() {
                 return Err(grip.link.gone(py));

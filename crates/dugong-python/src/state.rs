@@ -16,7 +16,7 @@ use crate::guard::{Grip, Role};
 use crate::link::Link;
 use crate::log;
 use crate::names;
-use crate::target::{Target, port_of, proxy_of};
+use crate::target::{Target, is_constant, port_of, proxy_of};
 
 /// A connection to an HTTP/1.1 server.
 ///
@@ -74,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) trace_fh: Option<Py<PyAny>>,
     /// Whether we have opened `trace_fh`.
     pub(crate) is_trace_ours: bool,
+    /// What the first four attributes mean, if that cannot change unless they are assigned to.
+    pub(crate) target: Option<Arc<Target>>,
 }
 
 impl HTTPConnection {
@@ -88,21 +90,37 @@ impl HTTPConnection {
         self.tolerate_missing_length.load(Ordering::Relaxed)
     }
 
-    /// What the attributes say now.
-    pub(crate) fn target(&self, py: Python<'_>) -> PyResult<Target> {
+    /// The TLS context, unless it is an object that is false.
+    pub(crate) fn secure_context(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let context = self.settings.lock().ssl_context.as_ref().map(|context| context.clone_ref(py));
+        match context {
+            Some(context) if context.is_truthy(py)? => Ok(Some(context)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The server and the proxy that the attributes name now.
+    pub(crate) fn target(&self, py: Python<'_>) -> PyResult<Arc<Target>> {
+        let is_secure = self.secure_context(py)?.is_some();
+        let known = self.settings.lock().target.clone();
+        if let Some(target) = known.filter(|target| target.origin.is_secure() == is_secure) {
+            return Ok(target);
+        }
         let read = |choose: fn(&Settings) -> &Option<Py<PyAny>>| self.attribute(py, choose).into_bound(py);
-        let context = read(|settings| &settings.ssl_context);
-        let ssl_context = if context.is_truthy()? { Some(context.unbind()) } else { None };
-        let port = read(|settings| &settings.port);
-        let port = match port.is_none() {
-            true if ssl_context.is_some() => 443,
+        let (given_port, given_proxy) = (read(|settings| &settings.port), read(|settings| &settings.proxy));
+        let port = match given_port.is_none() {
+            true if is_secure => 443,
             true => 80,
-            false => port_of(&port)?,
+            false => port_of(&given_port)?,
         };
-        let proxy = proxy_of(&read(|settings| &settings.proxy))?;
+        let proxy = proxy_of(&given_proxy)?;
         let hostname: String = read(|settings| &settings.hostname).extract()?;
-        let origin = names::origin(ssl_context.is_some(), &hostname, port)?;
-        Ok(Target { hostname, origin, ssl_context, proxy })
+        let origin = names::origin(is_secure, &hostname, port)?;
+        let target = Arc::new(Target::new(hostname, origin, proxy));
+        if is_constant(&given_port) && is_constant(&given_proxy) {
+            self.settings.lock().target = Some(target.clone());
+        }
+        Ok(target)
     }
 
     /// How long a wait while connecting may last: as long as `timeout` says, or `socket.setdefaulttimeout` if that is not set.
@@ -250,7 +268,7 @@ impl HTTPConnection {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // If it is being used, it is reachable anyway.
         let Some(settings) = self.settings.try_lock() else { return Ok(()) };
-        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours } = &*settings;
+        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours, target: _ } = &*settings;
         // A file of ours refers to nothing; if the collector saw it, it could end it before we have closed it.
         let trace_fh = if *is_trace_ours { &None } else { trace_fh };
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
@@ -331,7 +349,9 @@ impl HTTPConnection {
     pub(crate) fn set(&self, value: Bound<'_, PyAny>, choose: fn(&mut Settings) -> &mut Option<Py<PyAny>>) {
         let value = if value.is_none() { None } else { Some(value.unbind()) };
         // What was there before may call Python when it goes.
-        let before = std::mem::replace(choose(&mut self.settings.lock()), value);
+        let mut settings = self.settings.lock();
+        let before = (std::mem::replace(choose(&mut settings), value), settings.target.take());
+        drop(settings);
         drop(before);
     }
 }

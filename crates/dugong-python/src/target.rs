@@ -1,23 +1,39 @@
 //! Where to connect to, and what callers give for that.
 
-use dugong_http::Origin;
+use dugong_http::{Fields, Origin};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::names;
 
-/// Where to connect to, and how.
+/// Where to connect to and how, and the parts of requests that depend on nothing else.
 pub(crate) struct Target {
     /// The host as the caller gave it.
     pub(crate) hostname: String,
     pub(crate) origin: Origin,
-    pub(crate) ssl_context: Option<Py<PyAny>>,
     /// The host as the caller gave it, and its origin.
     pub(crate) proxy: Option<(String, Origin)>,
+    /// The value of `Host`.
+    pub(crate) host: String,
+    /// The fields of a request that has neither headers of the caller nor a body, without `Host`.
+    pub(crate) bare: Fields,
 }
 
 impl Target {
+    pub(crate) fn new(hostname: String, origin: Origin, proxy: Option<(String, Origin)>) -> Self {
+        let mut bare = Fields::new();
+        for (name, value) in [("Content-Length", "0"), ("Accept-Encoding", "identity"), ("Connection", "keep-alive")] {
+            bare.append(name, value).expect("these are field lines");
+        }
+        Target { host: origin.host_field(), hostname, origin, proxy, bare }
+    }
+
+    /// Whether the peer is a proxy that is sent the absolute URL.
+    pub(crate) fn is_absolute(&self) -> bool {
+        self.proxy.is_some() && !self.origin.is_secure()
+    }
+
     /// Host and port of the first peer.
     pub(crate) fn address(&self) -> (&str, u16) {
         let origin = self.proxy.as_ref().map_or(&self.origin, |(_, origin)| origin);
@@ -70,6 +86,14 @@ pub(crate) fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
             false => error,
         }),
     }
+}
+
+/// Whether a port or a proxy stays what it is: an object of the program's own may become another number.
+pub(crate) fn is_constant(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.cast_exact::<PyTuple>().is_ok_and(|pair| pair.iter().all(|part| is_constant(&part)))
 }
 
 /// A proxy, as its host was given and as an origin; `None` for an object that is false.

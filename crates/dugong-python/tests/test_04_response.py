@@ -27,16 +27,11 @@ LINES = [
 ]
 
 
-def lazy(**changes: Any) -> HTTPResponse:
-    args: dict[str, Any] = {
-        'method': 'GET',
-        'path': '/',
-        'status': 200,
-        'reason': 'OK',
-        'lines': LINES,
-        'length': 5,
-    }
-    return HTTPResponse._lazy(**{**args, **changes})
+def lazy(lines: Any = LINES) -> HTTPResponse:
+    """Return a response whose headers are made of *lines* when they are first asked for."""
+    resp = HTTPResponse.__new__(HTTPResponse)
+    vars(resp).update(method='GET', path='/', status=200, reason='OK', length=5, _header_lines=lines)
+    return resp
 
 
 def says(*answers: bytes) -> Script:
@@ -96,6 +91,44 @@ def test_4_1_headers_of_a_lazy_response_can_be_assigned_before_they_are_made() -
     resp = lazy(lines=None)
     resp.headers = make_message([('a', 'b')])
     assert resp.headers['A'] == 'b'
+
+
+def test_4_1_attributes_of_a_received_response_are_writable(serve: Serve) -> None:
+    conn = serve(says(b'HTTP/1.1 404 Gone Fishing\r\nContent-Length: 0\r\nA: b\r\n\r\n'))
+    conn.send_request('GET', '/a')
+    resp = conn.read_response()
+    assert vars(resp) == {}
+    assert (resp.method, resp.path, resp.status, resp.reason, resp.length) == ('GET', '/a', 404, 'Gone Fishing', 0)
+    assert resp.headers is resp.headers
+    assert repr(resp) == '<HTTPResponse GET /a 404 Gone Fishing>'
+    for name in 'method', 'path', 'status', 'reason', 'headers', 'length', 'trailers':
+        value = object()
+        setattr(resp, name, value)
+        assert getattr(resp, name) is value
+        assert vars(resp)[name] is value
+
+
+@pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
+def test_4_1_received_responses_can_be_pickled_and_copied(serve: Serve, protocol: int) -> None:
+    conn = serve(says(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nSum: 1\r\n\r\n'))
+    conn.send_request('GET', '/a')
+    resp: Any = conn.read_response()
+    conn.discard()
+    resp.extra = 1
+    copies: list[Any] = [pickle.loads(pickle.dumps(resp, protocol)), copy.copy(resp), copy.deepcopy(resp)]
+    for got in copies:
+        assert type(got) is HTTPResponse
+        assert (got.method, got.path, got.status, got.reason, got.length, got.extra) == ('GET', '/a', 200, 'OK', None, 1)
+        assert got.headers.items() == [('Transfer-Encoding', 'chunked')]
+        assert got.trailers.items() == [('Sum', '1')]
+
+
+def test_4_1_a_response_without_attributes_has_none() -> None:
+    resp = HTTPResponse.__new__(HTTPResponse)
+    with pytest.raises(AttributeError, match="'HTTPResponse' object has no attribute 'status'"):
+        _ = resp.status
+    assert resp.headers.items() == resp.trailers.items() == []
+    assert HTTPResponse.status.__doc__ == 'The status code.'
 
 
 def test_4_1_method_and_path_are_what_was_passed(serve: Serve) -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 # Before whatever needs the extension.
 from . import _main_only  # noqa: F401  # pyright: ignore[reportPrivateUsage, reportUnusedImport]
+from ._body import BodyFollowing
 from ._dns import create_socket
-from ._dugong import AsyncPipeline, HTTPConnection, Pipeline
+from ._dugong import AsyncPipeline, HTTPConnection, HTTPResponse, Pipeline
 from ._exceptions import (
     ConnectionClosed,
     ConnectionTimedOut,
@@ -29,7 +30,6 @@ from ._exceptions import (
 )
 from ._headers import CaseInsensitiveDict
 from ._polling import POLLIN, POLLOUT, PollNeeded, eval_coroutine
-from ._response import BodyFollowing, HTTPResponse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +171,6 @@ for _public in (
     DNSUnavailable,
     Error,
     ExcessBodyData,
-    HTTPResponse,
     HostnameNotResolvable,
     HostnameNotResolvableOrDNSUnavailable,
     InvalidResponse,

@@ -1,4 +1,5 @@
 from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
+from email.message import Message
 from socket import socket
 from ssl import SSLContext
 from types import GenericAlias, TracebackType
@@ -7,10 +8,10 @@ from typing import Any, BinaryIO, Generic, Literal, Never, Protocol, Self, TypeV
 from _typeshed import WriteableBuffer
 from typing_extensions import disjoint_base
 
+from ._body import BodyFollowing
 from ._polling import PollNeeded
-from ._response import BodyFollowing, HTTPResponse
 
-__all__ = ['AsyncPipeline', 'HTTPConnection', 'Operation', 'Pipeline', 'ask_name_servers', 'normal_host']
+__all__ = ['AsyncPipeline', 'HTTPConnection', 'HTTPResponse', 'Operation', 'Pipeline', 'ask_name_servers', 'normal_host']
 
 _T_co = TypeVar('_T_co', covariant=True)
 
@@ -28,6 +29,37 @@ class _WrapsSockets(Protocol):
 
 def normal_host(host: str) -> str: ...
 def ask_name_servers(host: str) -> str | None: ...
+
+@disjoint_base
+class HTTPResponse:
+    """The head of a response. You can assign to all attributes.
+
+    `method` and `path` are those of the request, just as you passed them to `send_request`. `status` is an int, `reason` a str
+    that may be empty. `length` is the size in bytes of the body as transmitted: 0 if the response has none, None if the size is
+    not known in advance.
+
+    `headers` is the header section, as an `email.message.Message`. Names are case-insensitive: `headers['x']` is None if no line
+    has that name, and `headers.get_all('x')` gives all lines of a name that is repeated. Values are as sent, decoded as latin-1.
+    `trailers` is the trailer section of a chunked body in the same form. It is empty until you have read the body to its end.
+    """
+
+    method: str
+    path: str
+    status: int
+    reason: str
+    headers: Message
+    length: int | None
+    trailers: Message
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        reason: str,
+        headers: Message,
+        length: int | None = None,
+    ) -> None: ...
+    def __getstate__(self) -> dict[str, Any]: ...
 
 @final
 class Operation(Generator[PollNeeded, None, _T_co], Awaitable[_T_co], Generic[_T_co]):

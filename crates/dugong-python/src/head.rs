@@ -1,0 +1,269 @@
+//! `HTTPResponse`: the head of a response, as programs see it.
+
+use dugong_http::Fields;
+use pyo3::exceptions::PyAttributeError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, intern};
+
+use crate::headers::Lines;
+
+/// The head of a response. You can assign to all attributes.
+///
+/// `method` and `path` are those of the request, just as you passed them to `send_request`. `status` is an int, `reason` a str
+/// that may be empty. `length` is the size in bytes of the body as transmitted: 0 if the response has none, None if the size is
+/// not known in advance.
+///
+/// `headers` is the header section, as an `email.message.Message`. Names are case-insensitive: `headers['x']` is None if no line
+/// has that name, and `headers.get_all('x')` gives all lines of a name that is repeated. Values are as sent, decoded as latin-1.
+/// `trailers` is the trailer section of a chunked body in the same form. It is empty until you have read the body to its end.
+#[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
+pub(crate) struct HTTPResponse {
+    /// `None` if the program has made it: then all attributes are in its `__dict__`.
+    received: Option<Received>,
+}
+
+/// The head as it was received. An attribute that the program assigns to is in the `__dict__`, and wins.
+pub(crate) struct Received {
+    pub(crate) method: Py<PyString>,
+    pub(crate) path: Py<PyString>,
+    pub(crate) status: Py<PyAny>,
+    pub(crate) reason: Py<PyString>,
+    pub(crate) length: Option<u64>,
+    pub(crate) lines: Lines,
+}
+
+impl HTTPResponse {
+    pub(crate) fn new(py: Python<'_>, received: Received) -> PyResult<Py<Self>> {
+        Py::new(py, HTTPResponse { received: Some(received) })
+    }
+
+    /// Lets `trailers` be made of these lines from now on.
+    pub(crate) fn set_trailers(slf: &Bound<'_, Self>, trailers: &Fields) -> PyResult<()> {
+        Self::_set_trailers(slf, Py::new(slf.py(), Lines::new(trailers, false))?.bind(slf.py()))
+    }
+
+    /// A message made of the lines in the attribute `lines`, or of those that were received.
+    fn message<'py>(
+        slf: &Bound<'py, Self>,
+        lines: &Bound<'py, PyString>,
+        received: Option<&Lines>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let make = MAKE.import(py, "dugong._headers", "make_message")?;
+        match (slf.getattr_opt(lines)?, received) {
+            (Some(lines), _) => make.call1((lines,)),
+            (None, Some(received)) => make.call1((received.pairs(py)?,)),
+            (None, None) => make.call1((PyTuple::empty(py),)),
+        }
+    }
+}
+
+#[pymethods]
+impl HTTPResponse {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(method, path, status, reason, headers, length=None)"
+    )]
+    fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        HTTPResponse { received: None }
+    }
+
+    #[pyo3(signature = (method, path, status, reason, headers, length=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        method: Bound<'_, PyAny>,
+        path: Bound<'_, PyAny>,
+        status: Bound<'_, PyAny>,
+        reason: Bound<'_, PyAny>,
+        headers: Bound<'_, PyAny>,
+        length: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.setattr(intern!(py, "method"), method)?;
+        slf.setattr(intern!(py, "path"), path)?;
+        slf.setattr(intern!(py, "status"), status)?;
+        slf.setattr(intern!(py, "reason"), reason)?;
+        slf.setattr(intern!(py, "headers"), headers)?;
+        slf.setattr(intern!(py, "length"), length)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // They may be of the program's own classes, and have attributes.
+        if let Some(Received { method, path, .. }) = &self.received {
+            visit.call(method)?;
+            visit.call(path)?;
+        }
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let text = |name| slf.getattr(name)?.str().map(|text| text.to_string());
+        let (method, path) = (text(intern!(py, "method"))?, text(intern!(py, "path"))?);
+        let (status, reason) = (text(intern!(py, "status"))?, text(intern!(py, "reason"))?);
+        Ok(format!("<{} {method} {path} {status} {reason}>", slf.get_type().name()?))
+    }
+
+    /// Returns all attributes, for pickle and copy.
+    fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let state = slf.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?.copy()?;
+        for attribute in Attribute::ALL {
+            if let Some(value) = slf.getattr_opt(attribute.name())? {
+                state.set_item(attribute.name(), value)?;
+            }
+        }
+        for lines in [HEADER_LINES, TRAILER_LINES] {
+            state.call_method1(intern!(py, "pop"), (lines, py.None()))?;
+        }
+        Ok(state)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let make = py.import(intern!(py, "copyreg"))?.getattr(intern!(py, "__newobj__"))?;
+        let state = slf.call_method0(intern!(py, "__getstate__"))?;
+        (make, (slf.get_type(),), state).into_pyobject(py)
+    }
+
+    fn _set_trailers(slf: &Bound<'_, Self>, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        slf.setattr(intern!(py, TRAILER_LINES), lines)?;
+        let attributes = slf.getattr(intern!(py, "__dict__"))?;
+        attributes.call_method1(intern!(py, "pop"), (intern!(py, "trailers"), py.None())).map(drop)
+    }
+
+    #[classattr]
+    fn method() -> Attribute {
+        Attribute::Method
+    }
+
+    #[classattr]
+    fn path() -> Attribute {
+        Attribute::Path
+    }
+
+    #[classattr]
+    fn status() -> Attribute {
+        Attribute::Status
+    }
+
+    #[classattr]
+    fn reason() -> Attribute {
+        Attribute::Reason
+    }
+
+    #[classattr]
+    fn length() -> Attribute {
+        Attribute::Length
+    }
+
+    #[classattr]
+    fn headers() -> Attribute {
+        Attribute::Headers
+    }
+
+    #[classattr]
+    fn trailers() -> Attribute {
+        Attribute::Trailers
+    }
+}
+
+/// Where a program's own lines are, of which `headers` and `trailers` are made.
+const HEADER_LINES: &str = "_header_lines";
+const TRAILER_LINES: &str = "_trailer_lines";
+
+/// An attribute of a response. It has no `__set__`: an assigned value goes into the `__dict__` of the response, and is found there
+/// first. So a response that nobody assigns to needs no `__dict__`.
+#[pyclass(frozen, module = "dugong._dugong")]
+#[derive(Clone, Copy)]
+pub(crate) enum Attribute {
+    Method,
+    Path,
+    Status,
+    Reason,
+    Length,
+    Headers,
+    Trailers,
+}
+
+impl Attribute {
+    const ALL: [Attribute; 7] = [
+        Attribute::Method,
+        Attribute::Path,
+        Attribute::Status,
+        Attribute::Reason,
+        Attribute::Length,
+        Attribute::Headers,
+        Attribute::Trailers,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Attribute::Method => "method",
+            Attribute::Path => "path",
+            Attribute::Status => "status",
+            Attribute::Reason => "reason",
+            Attribute::Length => "length",
+            Attribute::Headers => "headers",
+            Attribute::Trailers => "trailers",
+        }
+    }
+}
+
+#[pymethods]
+impl Attribute {
+    fn __get__<'py>(
+        slf: Bound<'py, Self>,
+        object: &Bound<'py, PyAny>,
+        _class: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if object.is_none() {
+            return Ok(slf.into_any());
+        }
+        let response = object.cast::<HTTPResponse>()?;
+        let received = response.get().received.as_ref();
+        let attribute = *slf.get();
+        Ok(match (attribute, received) {
+            (Attribute::Headers, _) => {
+                let lines = received.map(|received| &received.lines);
+                let message = HTTPResponse::message(response, intern!(py, HEADER_LINES), lines)?;
+                response.setattr(intern!(py, "headers"), &message)?;
+                message
+            }
+            (Attribute::Trailers, _) => {
+                let message = HTTPResponse::message(response, intern!(py, TRAILER_LINES), None)?;
+                response.setattr(intern!(py, "trailers"), &message)?;
+                message
+            }
+            (Attribute::Method, Some(received)) => received.method.bind(py).clone().into_any(),
+            (Attribute::Path, Some(received)) => received.path.bind(py).clone().into_any(),
+            (Attribute::Status, Some(received)) => received.status.bind(py).clone(),
+            (Attribute::Reason, Some(received)) => received.reason.bind(py).clone().into_any(),
+            (Attribute::Length, Some(received)) => received.length.into_pyobject(py)?,
+            (_, None) => {
+                let (class, name) = (response.get_type().name()?, attribute.name());
+                return Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'")));
+            }
+        })
+    }
+
+    #[getter]
+    fn __doc__(&self) -> &'static str {
+        match self {
+            Attribute::Method => "The method of the request, as it was passed.",
+            Attribute::Path => "The path of the request, as it was passed.",
+            Attribute::Status => "The status code.",
+            Attribute::Reason => "The reason phrase, which may be empty.",
+            Attribute::Length => "The size in bytes of the body as transmitted; None if it is not known in advance.",
+            Attribute::Headers => "The header section, as an `email.message.Message`.",
+            Attribute::Trailers => "The trailer section of a chunked body, once the body has been read to its end.",
+        }
+    }
+}
