@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dugong_net::{Connector, Proxy, Resolve, SocketOptions, SystemResolver, Timeouts, host_name};
+use dugong_net::{Connector, Origin, Proxy, Resolve, SocketOptions, SystemResolver, Timeouts, host_name};
 use dugong_proto::Limits;
 
 use crate::events::{Event, Observer};
@@ -356,5 +356,16 @@ impl Config {
     pub fn trace(mut self, writer: impl Write + Send + 'static) -> Self {
         self.trace = Some(TraceWriter::new(writer));
         self
+    }
+}
+
+impl Config {
+    /// The observer of a connection to `origin`.
+    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans name the origin"))]
+    pub(crate) fn observer_for(&self, origin: &Origin) -> Option<Observer> {
+        #[cfg(feature = "tracing")]
+        return Some(crate::tracing::observer(origin, self.observer.clone()));
+        #[cfg(not(feature = "tracing"))]
+        self.observer.clone()
     }
 }

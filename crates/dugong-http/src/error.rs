@@ -3,15 +3,15 @@
 use std::fmt::{self, Display};
 use std::io;
 
-use dugong_net::StreamError;
+#[cfg(feature = "rustls")]
+use dugong_net::tls::{TlsError, TlsFailure};
+use dugong_net::{ConnectError, InvalidProxy, InvalidUrl, ResolveError, StreamError, TimeLimit, WaitingFor};
 use dugong_proto::{CloseReason, Excerpt, Incomplete, Malformed, Misuse, Outstanding, Unanswered, Unsupported};
 use rustix::io::Errno;
 
+use crate::connecting::refusal::Refusal;
 #[cfg(feature = "socks")]
-use crate::transport::SocksError;
-#[cfg(feature = "rustls")]
-use crate::transport::tls::{TlsError, TlsFailure};
-use crate::transport::{ConnectError, InvalidProxy, InvalidUrl, ResolveError, TimeLimit, TunnelError, WaitingFor};
+use crate::connecting::socks::SocksError;
 
 /// An error of a connection, or of making one.
 ///
@@ -125,6 +125,19 @@ pub enum Closed {
     InOrder(CloseReason),
     /// A request could not be sent; responses that arrived before can be read.
     Sending(io::Error),
+}
+
+/// Why there is no tunnel. Nothing else may be sent over the stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TunnelError {
+    /// The proxy refused, by an answer with another status than 2xx.
+    Refused(Box<Refusal>),
+    /// Bytes came behind the answer that should open the tunnel. They would be the tunnel's, whatever the fields of the answer
+    /// say of its content; but in TLS it is the client that speaks first, so they are not what the tunnel is for.
+    SpokeFirst,
+    /// There was no proper answer: the proxy closed the connection, or sent what is not HTTP.
+    Failed(Error),
 }
 
 /// What became of the requests of a connection; numbers are those that sending returned, counted from 0.
@@ -449,5 +462,34 @@ impl From<Error> for io::Error {
             Error::Tls { .. } => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)
+    }
+}
+
+impl From<Error> for TunnelError {
+    fn from(error: Error) -> Self {
+        TunnelError::Failed(error)
+    }
+}
+
+impl fmt::Display for TunnelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TunnelError::Refused(refusal) => refusal.fmt(f),
+            TunnelError::SpokeFirst => f.write_str("the proxy sent bytes through the tunnel before it was used"),
+            TunnelError::Failed(Error::Closed { .. }) => f.write_str("the proxy closed the connection before it had answered"),
+            TunnelError::Failed(Error::Remote { .. } | Error::Unsupported { .. }) => {
+                f.write_str("the proxy answered with something that is not proper HTTP")
+            }
+            TunnelError::Failed(_) => f.write_str("the proxy could not be asked for a tunnel"),
+        }
+    }
+}
+
+impl std::error::Error for TunnelError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TunnelError::Failed(error) => Some(error),
+            TunnelError::Refused(_) | TunnelError::SpokeFirst => None,
+        }
     }
 }

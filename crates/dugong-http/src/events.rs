@@ -5,10 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dugong_net::{Address, Origin};
+use dugong_net::Address;
 use dugong_proto::{CloseReason, ResponseHead};
 
-use crate::config::Config;
 use crate::error::{Error, Requests};
 
 /// Something that happened on a connection, told in the order in which it happened.
@@ -130,25 +129,16 @@ impl fmt::Debug for Observer {
     }
 }
 
-impl Config {
-    /// Whoever is told of what happens on a connection to `origin`.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans name the origin"))]
-    pub(crate) fn observer_for(&self, origin: &Origin) -> Option<Observer> {
-        #[cfg(feature = "tracing")]
-        return Some(crate::tracing::observer(origin, self.observer.clone()));
-        #[cfg(not(feature = "tracing"))]
-        self.observer.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
 
+    use dugong_net::Origin;
+
     use super::*;
-    use crate::Request;
+    use crate::{Config, Request};
 
     /// What is told of a connection with `requests` requests, on which `act` does what a client and its server do.
     fn told(requests: usize, act: impl FnOnce(&mut crate::Connection, &mut UnixStream)) -> Vec<String> {

@@ -15,4 +15,5 @@ pub use crate::connecting::socks::{Socks, SocksError, SocksReply};
 #[cfg(feature = "rustls")]
 pub use crate::connecting::transport::TlsInfo;
 pub use crate::connecting::transport::Transport;
-pub use crate::connecting::tunnel::{Tunnel, TunnelError};
+pub use crate::connecting::tunnel::Tunnel;
+pub use crate::error::TunnelError;

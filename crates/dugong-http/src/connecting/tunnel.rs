@@ -7,7 +7,7 @@ use dugong_proto::{Fields, Method, Misuse, RequestHead};
 
 use super::refusal::Refusal;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, TunnelError};
 use crate::request::Request;
 use crate::step::Engine;
 
@@ -31,19 +31,6 @@ pub struct Tunnel {
     /// What is to be asked; `None` when it was.
     request: Option<Request>,
     has_credentials: bool,
-}
-
-/// Why there is no tunnel. Nothing else may be sent over the stream.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TunnelError {
-    /// The proxy refused, by an answer with another status than 2xx.
-    Refused(Box<Refusal>),
-    /// Bytes came behind the answer that should open the tunnel. They would be the tunnel's, whatever the fields of the answer
-    /// say of its content; but in TLS it is the client that speaks first, so they are not what the tunnel is for.
-    SpokeFirst,
-    /// There was no proper answer: the proxy closed the connection, or sent what is not HTTP.
-    Failed(Error),
 }
 
 impl Tunnel {
@@ -119,35 +106,6 @@ impl fmt::Debug for Tunnel {
         let mut shown = f.debug_struct("Tunnel");
         shown.field("to", &self.engine.sending().half().host()).field("has_credentials", &self.has_credentials);
         shown.field("is_asked", &self.request.is_none()).finish_non_exhaustive()
-    }
-}
-
-impl From<Error> for TunnelError {
-    fn from(error: Error) -> Self {
-        TunnelError::Failed(error)
-    }
-}
-
-impl fmt::Display for TunnelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TunnelError::Refused(refusal) => refusal.fmt(f),
-            TunnelError::SpokeFirst => f.write_str("the proxy sent bytes through the tunnel before it was used"),
-            TunnelError::Failed(Error::Closed { .. }) => f.write_str("the proxy closed the connection before it had answered"),
-            TunnelError::Failed(Error::Remote { .. } | Error::Unsupported { .. }) => {
-                f.write_str("the proxy answered with something that is not proper HTTP")
-            }
-            TunnelError::Failed(_) => f.write_str("the proxy could not be asked for a tunnel"),
-        }
-    }
-}
-
-impl std::error::Error for TunnelError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            TunnelError::Failed(error) => Some(error),
-            TunnelError::Refused(_) | TunnelError::SpokeFirst => None,
-        }
     }
 }
 
