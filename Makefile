@@ -145,13 +145,13 @@ deny: setup-rust target/tools/bin/cargo-deny ## licences, sources and duplicates
 	target/tools/bin/cargo-deny --all-features check --hide-inclusion-graph bans licenses sources
 
 target/tools/bin/cargo-deny:
-	$(CARGO) install --quiet --locked --root target/tools --version 0.18.9 cargo-deny
+	$(CARGO) install --quiet --locked --root target/tools --debug --version 0.20.2 cargo-deny
 
 manylinux: setup-python target/venv-wheel/ready ## a wheel for any Linux with glibc 2.17 or newer, in dist
 	rm -rf target/manylinux
 	PATH="$(CURDIR)/target/venv-wheel/bin:$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target" target/venv-wheel/bin/maturin build --locked --release --zig \
 		--compatibility manylinux2014 --interpreter target/venv-wheel/bin/python --out target/manylinux
-	target/venv-wheel/bin/auditwheel show target/manylinux/*.whl
+	target/venv-wheel/bin/auditwheel show target/manylinux/*.whl | grep -A1 consistent | grep '^"manylinux_2_17_$(shell uname -m)"'
 	target/venv-wheel/bin/abi3audit --strict --report target/manylinux/*.whl
 	mkdir -p dist
 	cp target/manylinux/*.whl dist
