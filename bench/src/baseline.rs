@@ -43,6 +43,11 @@ impl Baseline {
         count.ok_or_else(|| invalid(format!("the baseline has no count of {name:?}; run make baseline")))
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.counts.len()
+    }
+
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()));
         fs::read_to_string(path).and_then(|text| Baseline::parse(&text)).map_err(named)

@@ -238,3 +238,25 @@ const WRITES: &str = "write,writev,sendto,sendmsg,sendmmsg";
 fn per_unit([few, many]: [u64; 2], count: impl Fn(u64) -> io::Result<f64>) -> io::Result<f64> {
     Ok((count(many)? - count(few)?) / (many - few) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_baseline_has_the_counts_that_are_checked() {
+        let baseline = Baseline::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.json")).unwrap();
+        let checked: Vec<_> = COUNTS.iter().filter(|count| count.in_baseline).collect();
+        for count in &checked {
+            assert!(baseline.get(count.name).unwrap() > 0.0, "{}", count.name);
+        }
+        assert_eq!(baseline.len(), checked.len());
+    }
+
+    #[test]
+    fn a_count_is_the_cost_of_more_work_divided_by_the_work() {
+        assert_eq!(per_unit([100, 300], |amount| Ok(1000.0 + 7.0 * amount as f64)).unwrap(), 7.0);
+    }
+}

@@ -83,3 +83,20 @@ fn a_table_needs_the_origin_next_to_it_or_says_how_to_build_it() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release -p dugong-origin"));
 }
+
+#[test]
+fn idle_connections_are_made_and_not_closed() {
+    let origin = Origin::start(Config::default()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dugong-bench"));
+    let status = command.args(["idle", "--connections=3", "--address", &origin.address().to_string()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!((origin.counts().connections, origin.counts().requests), (3, 3));
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn counts_of_a_build_without_optimization_are_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_dugong-bench")).arg("counts").output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("build with --release"));
+}
