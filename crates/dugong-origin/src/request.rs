@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_says_what_it_says() {
+    fn a_head_is_parsed_into_its_parts() {
         let head = read(
             "PUT /a/b?x=1&y=?2 HTTP/1.1\r\nhOsT:  [::1]:80 \r\nConnection: x , Close\r\nExpect: 100-Continue\r\n\
              Content-Length: 007\r\n\r\n",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_servers_could_read_differently_is_refused() {
+    fn ambiguous_requests_are_refused() {
         for (status, head) in [
             (400, "\r\n"),
             (400, "GET / HTTP/1.1\nHost: a\r\n\r\n"),

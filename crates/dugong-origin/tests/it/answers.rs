@@ -18,7 +18,7 @@ fn small_has_a_head_of_189_bytes_with_six_fields_and_120_bytes_of_content() {
 }
 
 #[test]
-fn small_by_the_short_way_is_as_strict_as_by_the_long_one() {
+fn the_fast_path_of_small_is_as_strict_as_the_parser() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     for target in ["/small", "/small", "/doc/1", "/small", "/smaller", "/small"] {
@@ -33,7 +33,7 @@ fn small_by_the_short_way_is_as_strict_as_by_the_long_one() {
 }
 
 #[test]
-fn bytes_are_the_seeds_own_and_counted() {
+fn bytes_depend_on_the_seed_and_have_a_length() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     for (target, seed, length) in
@@ -90,7 +90,7 @@ fn close_delimited_content_ends_with_the_connection() {
 }
 
 #[test]
-fn a_length_may_be_left_out_without_a_word() {
+fn a_length_can_be_omitted() {
     let origin = origin();
     let response = Client::connect(origin.address()).get("/bytes/100?length=none");
     assert_eq!((response.field("content-length"), response.field("connection")), (None, None));
@@ -199,7 +199,7 @@ fn malformed_requests_get_400_with_a_reason_and_the_end() {
 }
 
 #[test]
-fn counts_tell_what_has_come() {
+fn the_counts_include_all_requests() {
     let origin = origin_with(Config::default());
     let (mut one, mut other) = (Client::connect(origin.address()), Client::connect(origin.address()));
     one.get("/small");

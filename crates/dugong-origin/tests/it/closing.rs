@@ -8,7 +8,7 @@ use crate::client::{Client, get, origin, origin_with};
 use dugong_origin::{Config, document};
 
 #[test]
-fn close_after_says_so_with_the_last_response() {
+fn close_after_announces_the_close_with_the_last_response() {
     let origin = origin_with(Config { close_after: Some(3), ..Config::default() });
     for target in ["/small", "/doc/1", "/bytes/10"] {
         let mut client = Client::connect(origin.address());

@@ -18,7 +18,7 @@ fn answers_come_in_the_order_of_requests() {
 }
 
 #[test]
-fn thousand_delayed_answers_take_one_delay_not_thousand() {
+fn a_thousand_delayed_answers_take_one_delay() {
     let origin = origin_with(Config { delay: Duration::from_millis(100), ..Config::default() });
     for target in ["/small", "/doc/1"] {
         let mut client = Client::connect(origin.address());
@@ -169,7 +169,7 @@ fn a_server_that_refuses_pipelining_does_so_in_the_way_it_was_told() {
 }
 
 #[test]
-fn a_request_behind_one_that_waits_for_its_answer_is_pipelined_too() {
+fn a_request_after_an_unanswered_one_is_pipelined_too() {
     for (habit, answers) in [(WhenPipelined::Close, 0), (WhenPipelined::Stall, 1), (WhenPipelined::Silence, 0)] {
         let origin = origin_with(Config { when_pipelined: habit, delay: Duration::from_millis(200), ..Config::default() });
         let mut client = Client::connect(origin.address());

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::client::Client;
 
 #[test]
-fn the_program_says_where_it_listens_and_ends_with_its_input() {
+fn the_program_prints_its_address_and_ends_with_its_input() {
     let ready = std::env::temp_dir().join(format!("dugong-origin-ready-{}", std::process::id()));
     let mut program = Command::new(env!("CARGO_BIN_EXE_dugong-origin"))
         .args(["--until-stdin-closes", "--delay", "1ms", "--close-after", "2", "--ready-file"])

@@ -88,7 +88,7 @@ fn a_hung_step_is_named() {
 }
 
 #[test]
-fn a_client_that_leaves_too_early_is_told_from_one_that_never_came() {
+fn a_client_that_leaves_early_and_one_that_never_comes_are_different_failures() {
     let server = Scripted::start(vec![Script::new().expect_requests(1), Script::new()]).unwrap();
     drop(Client::connect(server.address()));
     let error = server.join_within(Duration::from_secs(10)).unwrap_err();

@@ -44,7 +44,7 @@ fn hashing_can_be_left_out() {
 }
 
 #[test]
-fn content_behind_pipelined_requests_waits_for_its_turn() {
+fn content_after_pipelined_requests_waits_for_its_turn() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     let put = "PUT /?delay=20 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned();
@@ -56,7 +56,7 @@ fn content_behind_pipelined_requests_waits_for_its_turn() {
 }
 
 #[test]
-fn get_with_content_is_read_over_it() {
+fn the_content_of_a_get_is_discarded() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     client.send("GET /bytes/3 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
@@ -70,7 +70,7 @@ fn expecting(query: &str) -> String {
 }
 
 #[test]
-fn an_expectation_is_met_before_the_content() {
+fn an_expectation_is_answered_before_the_content() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     for query in ["", "?expect=yes"] {
@@ -82,7 +82,7 @@ fn an_expectation_is_met_before_the_content() {
 }
 
 #[test]
-fn a_100_comes_behind_the_answers_before_it() {
+fn a_100_comes_after_earlier_answers() {
     let origin = origin();
     let mut client = Client::connect(origin.address());
     client.send(get("/doc/1?delay=30") + &expecting(""));
