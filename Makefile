@@ -8,8 +8,8 @@ export PYTHON
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # All features of the client, and each alone.
-FEATURES = rustls socks tracing async tokio tower
-ALL_FEATURES = --features dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
+FEATURES = rustls socks tracing async tokio tower test-util
+ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
 
 .PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
@@ -61,6 +61,9 @@ check: setup-lints ## part of make test: formatting, clippy with each feature al
 	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
+	done
+	for feature in "" rustls socks test-util; do \
+		$(CARGO) clippy --quiet -p dugong-net --features "$$feature" -- -D warnings || exit 1; \
 	done
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 

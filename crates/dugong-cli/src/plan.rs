@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::IoSlice;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dugong_http::step::Engine;
-use dugong_http::transport::scripted::Scripted;
+use dugong_http::step::{Engine, Interest, Progress};
+use dugong_http::transport::{Stream, StreamError};
 use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
 
 use crate::connecting::{self, ConnectOptionError};
@@ -354,7 +355,7 @@ fn probe(method: &Method, origin: &Origin, fields: &Fields, headers: &[String]) 
     let refused = |fields: &Fields| {
         let mut head = RequestHead::new(method.clone(), "/").expect("/ is a target");
         head.fields = fields.clone();
-        match engine().ok()?.duplex().send_request(&Request::from(head), &mut Scripted::default()) {
+        match engine().ok()?.duplex().send_request(&Request::from(head), &mut Discard) {
             Err(Error::Local(misuse)) => Some(misuse),
             _ => None,
         }
@@ -433,6 +434,19 @@ impl fmt::Display for Source {
             Source::Line { file, number } if file == Path::new("-") => write!(f, "standard input, line {number}: "),
             Source::Line { file, number } => write!(f, "{}, line {number}: ", file.display()),
         }
+    }
+}
+
+/// A stream that takes everything and never gives anything: a request that is sent over it is only checked.
+struct Discard;
+
+impl Stream for Discard {
+    fn read(&mut self, _: &mut [u8]) -> Result<Progress<usize>, StreamError> {
+        Ok(Progress::Needs(Interest::READ))
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
+        Ok(Progress::Done(pieces.iter().map(|piece| piece.len()).sum()))
     }
 }
 

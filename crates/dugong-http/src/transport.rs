@@ -1,11 +1,13 @@
 //! Streams, and connecting them: the [streams](dugong_net) below the protocol, and how a connection is made of them.
 
+#[cfg(feature = "test-util")]
+pub use dugong_net::scripted;
 #[cfg(feature = "rustls")]
 pub use dugong_net::tls;
 pub use dugong_net::{
     Address, ConnectError, Connecting, Existence, Inquiry, InvalidProxy, InvalidUrl, NotAName, Origin, PollSet, PollableStream,
     Proxy, ProxyFault, ProxyKind, ResolveError, Resolving, ServerFailure, Socket, Stream, StreamError, TimeLimit, WaitingFor,
-    scripted, wait, wait_any,
+    wait, wait_any,
 };
 
 pub use crate::connecting::connect::{Connect, Established};

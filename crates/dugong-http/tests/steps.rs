@@ -4,8 +4,8 @@
 use std::io::ErrorKind;
 
 use dugong_http::step::{Continue, Duplex, Engine, Interest, Progress, Receiving, Sending, Shared};
-use dugong_http::transport::scripted::{Cue, Scripted};
 use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent, Within};
+use dugong_net::scripted::{Cue, Scripted};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 

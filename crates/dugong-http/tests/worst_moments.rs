@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use dugong_http::step::*;
 use dugong_http::transport::Stream;
-use dugong_http::transport::scripted::{Cue, Scripted};
 use dugong_http::*;
+use dugong_net::scripted::{Cue, Scripted};
 use support::{HELLO, config, connected, connected_with, eventually};
 
 fn engine() -> (Sending, Receiving, Shared) {

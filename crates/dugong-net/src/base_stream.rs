@@ -13,7 +13,6 @@ use crate::stream::{Stream, StreamError};
 /// The stream at the bottom of a connection, below TLS and HTTP: a socket, or a stream of the caller's.
 ///
 /// Two threads may use it, each for its own direction.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum BaseStream {
     /// A socket.
@@ -56,6 +55,15 @@ impl CallerStream {
 impl fmt::Debug for CallerStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallerStream").field("descriptor", &self.descriptor).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BaseStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BaseStream::Socket(socket) => socket.fmt(f),
+            BaseStream::Caller(caller) => caller.fmt(f),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::names::resolve::ResolveError;
 /// assert!(Origin::of_url("ftp://example.org/").is_err());
 /// # Ok::<(), dugong_net::InvalidUrl>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     secure: bool,
     host: String,
@@ -168,6 +168,12 @@ impl TryFrom<&Uri> for Origin {
 
     fn try_from(uri: &Uri) -> Result<Self, InvalidUrl> {
         Ok(Origin::of_url(&uri.to_string())?.0)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({self})")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +17,26 @@ use crate::poll_set::wait_uninterrupted;
 use crate::stream::{Stream, StreamError};
 
 /// A non-blocking stream socket, TCP or Unix.
-#[derive(Debug)]
 pub struct Socket {
     socket: socket2::Socket,
 }
 
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Socket");
+        shown.field("descriptor", &self.socket.as_raw_fd());
+        for (name, address) in [("local", self.local_address()), ("peer", self.peer_address())] {
+            if let Ok(Some(address)) = address {
+                shown.field(name, &address);
+            }
+        }
+        shown.finish()
+    }
+}
+
 /// Where a socket connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// Address and port, by TCP.
     Ip(SocketAddr),

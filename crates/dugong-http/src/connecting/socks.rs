@@ -23,7 +23,7 @@ use tokio_socks::tcp::Socks5Stream;
 ///
 /// ```
 /// use dugong_http::step::Progress;
-/// use dugong_http::transport::scripted::{Cue, Scripted};
+/// use dugong_net::scripted::{Cue, Scripted};
 /// use dugong_http::transport::{Proxy, Socks};
 ///
 /// let mut socks = Socks::new(&Proxy::new("socks5h://proxy.example")?, "example.org", 443)?;

@@ -1,5 +1,6 @@
 //! What carries the bytes of a connection, once there is one.
 
+use std::fmt;
 use std::io::IoSlice;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +17,6 @@ use crate::trace::WireTrace;
 /// A connection on which HTTP can be spoken: a socket or a stream of the caller's, and TLS over it if the server wants that.
 ///
 /// Two threads may use it, each for its own direction.
-#[derive(Debug)]
 pub struct Transport {
     base: BaseStream,
     /// What is between the base stream and the bytes of HTTP; `None` is nothing.
@@ -32,7 +32,7 @@ pub(crate) struct WireLayers {
 
 /// What TLS has agreed on.
 #[cfg(feature = "rustls")]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsInfo {
     /// The version of the protocol, such as `TLSv1.3`.
@@ -41,6 +41,31 @@ pub struct TlsInfo {
     pub cipher_suite: &'static str,
     /// The certificates of the server in DER, its own first, as it sent them.
     pub certificates: Vec<Box<[u8]>>,
+}
+
+/// Without the bytes of the certificates, which only programs can read.
+#[cfg(feature = "rustls")]
+impl fmt::Debug for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes = self.certificates.iter().map(|certificate| format!("{} bytes", certificate.len()));
+        f.debug_struct("TlsInfo")
+            .field("version", &self.version)
+            .field("cipher_suite", &self.cipher_suite)
+            .field("certificates", &format_args!("[{}]", sizes.collect::<Vec<_>>().join(", ")))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Transport");
+        shown.field("stream", &self.base);
+        #[cfg(feature = "rustls")]
+        if let Some(tls) = self.tls() {
+            shown.field("tls", &tls);
+        }
+        shown.finish()
+    }
 }
 
 impl Transport {
@@ -235,5 +260,30 @@ fn note_read(trace: Option<&WireTrace>, buffer: &[u8], read: &Result<Progress<us
 fn note_written(trace: Option<&WireTrace>, pieces: &[IoSlice<'_>], written: &Result<Progress<usize>, StreamError>) {
     if let (Some(trace), Ok(Progress::Done(count))) = (trace, written) {
         trace.sent(pieces, *count);
+    }
+}
+
+#[cfg(all(test, feature = "rustls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_shown_by_their_size() {
+        let certificates = vec![[7; 900].into(), [8; 1200].into()];
+        let info = TlsInfo { version: "TLSv1.3", cipher_suite: "TLS_AES_128_GCM_SHA256", certificates };
+        assert_eq!(
+            format!("{info:?}"),
+            "TlsInfo { version: \"TLSv1.3\", cipher_suite: \"TLS_AES_128_GCM_SHA256\", certificates: [900 bytes, 1200 bytes] }"
+        );
+    }
+
+    #[test]
+    fn a_transport_is_shown_by_its_addresses() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = dugong_net::Socket::new(std::net::TcpStream::connect(address).unwrap()).unwrap();
+        let shown = format!("{:?}", Transport::new(socket.into(), None, None));
+        assert!(shown.starts_with("Transport { stream: Socket { descriptor: "), "{shown}");
+        assert!(shown.ends_with(&format!("peer: {address} }} }}")), "{shown}");
     }
 }

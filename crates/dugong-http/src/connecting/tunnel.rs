@@ -17,7 +17,7 @@ use crate::step::Engine;
 /// ```
 /// use dugong_http::step::Progress;
 /// use dugong_http::transport::Tunnel;
-/// use dugong_http::transport::scripted::{Cue, Scripted};
+/// use dugong_net::scripted::{Cue, Scripted};
 ///
 /// let mut tunnel = Tunnel::new("example.org", 443)?;
 /// let mut stream = Scripted::default();

@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use dugong_http::step::{Engine, Progress};
-//! use dugong_http::transport::scripted::{Cue, Scripted};
+//! use dugong_net::scripted::{Cue, Scripted};
 //! use dugong_http::{Config, Request};
 //!
 //! let mut engine = Engine::new("example.org", &Config::new().user_agent(None))?;

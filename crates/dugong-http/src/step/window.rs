@@ -20,7 +20,7 @@ use crate::request::Request;
 ///
 /// ```
 /// use dugong_http::step::{Engine, Offer, Window, WindowWants};
-/// use dugong_http::transport::scripted::{Cue, Scripted};
+/// use dugong_net::scripted::{Cue, Scripted};
 /// use dugong_http::{Config, Request};
 ///
 /// let mut engine = Engine::new("example.org", &Config::new())?;
