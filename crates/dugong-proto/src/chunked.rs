@@ -12,7 +12,7 @@ use crate::limits::Limits;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedReader {
-    state: State,
+    state: ChunkState,
     /// The size as read so far, then what is left of the chunk's data.
     left: u64,
     /// What is left for chunk extensions in this message, up to the current chunk.
@@ -26,7 +26,7 @@ pub(crate) struct ChunkedReader {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     /// In the size, after so many digits.
     Size {
         digits: u8,
@@ -67,7 +67,7 @@ const EXTENSIONS_PER_CHUNK: u64 = 256;
 impl ChunkedReader {
     pub(crate) fn new(limits: Limits) -> Self {
         ChunkedReader {
-            state: State::Size { digits: 0 },
+            state: ChunkState::Size { digits: 0 },
             left: 0,
             extension_budget: limits.chunk_extensions,
             limits,
@@ -79,7 +79,7 @@ impl ChunkedReader {
 
     /// Makes ready for another message.
     pub(crate) fn restart(&mut self) {
-        self.state = State::Size { digits: 0 };
+        self.state = ChunkState::Size { digits: 0 };
         self.left = 0;
         self.extension_budget = self.limits.chunk_extensions;
         self.line_begins();
@@ -92,23 +92,23 @@ impl ChunkedReader {
 
     /// Bytes left of the data of the current chunk; 0 if the framing has to be read first.
     pub(crate) fn left(&self) -> u64 {
-        if self.state == State::Data { self.left } else { 0 }
+        if self.state == ChunkState::Data { self.left } else { 0 }
     }
 
     /// `count` bytes of the current chunk's data were taken.
     pub(crate) fn taken(&mut self, count: u64) {
-        debug_assert!(self.state == State::Data && count <= self.left, "only the data of a chunk can be taken");
+        debug_assert!(self.state == ChunkState::Data && count <= self.left, "only the data of a chunk can be taken");
         self.left -= count;
         if self.left == 0 {
-            self.state = State::DataCr;
+            self.state = ChunkState::DataCr;
         }
     }
 
     /// Where a message that stops now is cut.
     pub(crate) fn within(&self) -> Within {
         match self.state {
-            State::Data => Within::Content,
-            State::Trailers => Within::Trailers,
+            ChunkState::Data => Within::Content,
+            ChunkState::Trailers => Within::Trailers,
             _ => Within::ChunkLine,
         }
     }
@@ -119,7 +119,7 @@ impl ChunkedReader {
             return Ok(framed);
         }
         let mut at = 0;
-        if self.state != State::Trailers {
+        if self.state != ChunkState::Trailers {
             let mut line = 0;
             let next = self.lines(input, &mut line).map_err(|(what, at)| {
                 let fault = self.before.wrapping_add_signed(at - line as isize);
@@ -134,7 +134,7 @@ impl ChunkedReader {
             self.line_begins();
             at = next;
         }
-        if self.state == State::Data {
+        if self.state == ChunkState::Data {
             return Ok(Framed::Data(at));
         }
         match self.section.feed(&input[at..], trailers) {
@@ -148,12 +148,12 @@ impl ChunkedReader {
     /// a whole; `None` leaves the rest to the states.
     fn usual_lines(&mut self, input: &[u8]) -> Option<Framed> {
         let begin = match self.state {
-            State::Size { digits: 0 } if self.before == 0 => 0,
-            State::DataCr if input == b"\r\n" => {
-                self.state = State::Size { digits: 0 };
+            ChunkState::Size { digits: 0 } if self.before == 0 => 0,
+            ChunkState::DataCr if input == b"\r\n" => {
+                self.state = ChunkState::Size { digits: 0 };
                 return Some(Framed::More);
             }
-            State::DataCr if input.starts_with(b"\r\n") => 2,
+            ChunkState::DataCr if input.starts_with(b"\r\n") => 2,
             _ => return None,
         };
         let (mut size, mut at) = (0, begin);
@@ -166,7 +166,7 @@ impl ChunkedReader {
         }
         self.left = size;
         self.grant();
-        self.state = State::Data;
+        self.state = ChunkState::Data;
         Some(Framed::Data(at + 2))
     }
 
@@ -176,31 +176,31 @@ impl ChunkedReader {
         let fault = |what, at: usize| Err((what, at as isize));
         let mut at = 0;
         loop {
-            if matches!(self.state, State::Data | State::Trailers) {
+            if matches!(self.state, ChunkState::Data | ChunkState::Trailers) {
                 return Ok(Some(at));
             }
             let Some(&byte) = input.get(at) else { return Ok(None) };
             match self.state {
-                State::Size { digits } => match (byte, hex_digit(byte)) {
+                ChunkState::Size { digits } => match (byte, hex_digit(byte)) {
                     (_, Some(_)) if digits == MAX_SIZE_DIGITS => return fault(Malformed::ChunkSizeOverflow, at),
                     (_, Some(digit)) => {
                         self.left = self.left << 4 | digit;
-                        self.state = State::Size { digits: digits + 1 };
+                        self.state = ChunkState::Size { digits: digits + 1 };
                     }
                     (LF, _) => return fault(Malformed::BareLf, at),
                     (_, None) if digits == 0 => return fault(Malformed::ChunkSize, at),
                     (CR, _) => {
                         self.grant();
-                        self.state = State::SizeLf;
+                        self.state = ChunkState::SizeLf;
                     }
                     _ if byte == b';' || is_ows(byte) => {
                         self.grant();
-                        self.state = State::Padding { count: 0 };
+                        self.state = ChunkState::Padding { count: 0 };
                         continue;
                     }
                     (_, None) => return fault(Malformed::ChunkSize, at),
                 },
-                State::Padding { count } => {
+                ChunkState::Padding { count } => {
                     let first = at as isize - count as isize;
                     let beyond = |allowed: usize, what| Err((what, first + allowed as isize));
                     let budget = self.extension_budget;
@@ -209,43 +209,43 @@ impl ChunkedReader {
                         SP | HTAB if count >= budget.max(MAX_PADDING) => {
                             return beyond(budget, Malformed::ChunkExtensionsTooLong);
                         }
-                        SP | HTAB => self.state = State::Padding { count: count + 1 },
+                        SP | HTAB => self.state = ChunkState::Padding { count: count + 1 },
                         b';' if count > budget => return beyond(budget, Malformed::ChunkExtensionsTooLong),
                         b';' => {
                             self.extension_budget -= count;
-                            self.state = State::Extension;
+                            self.state = ChunkState::Extension;
                             continue;
                         }
                         CR if count > MAX_PADDING => return beyond(MAX_PADDING, Malformed::ChunkSize),
-                        CR => self.state = State::SizeLf,
+                        CR => self.state = ChunkState::SizeLf,
                         LF => return fault(Malformed::BareLf, at),
                         _ => return fault(Malformed::ChunkSize, at),
                     }
                 }
-                State::Extension => {
+                ChunkState::Extension => {
                     let run = text_run(&input[at..]);
                     let budget = self.extension_budget;
                     self.spend(run).map_err(|what| (what, (at + budget) as isize))?;
                     at += run;
                     match input.get(at) {
                         None => return Ok(None),
-                        Some(&CR) => self.state = State::SizeLf,
+                        Some(&CR) => self.state = ChunkState::SizeLf,
                         Some(&LF) => return fault(Malformed::BareLf, at),
                         Some(_) => return fault(Malformed::ChunkExtension, at),
                     }
                 }
-                State::SizeLf if byte != LF => return fault(Malformed::BareCr, at),
-                State::SizeLf if self.left == 0 => self.state = State::Trailers,
-                State::SizeLf => self.state = State::Data,
-                State::DataCr if byte == CR => self.state = State::DataLf,
-                State::DataLf if byte == LF => {
+                ChunkState::SizeLf if byte != LF => return fault(Malformed::BareCr, at),
+                ChunkState::SizeLf if self.left == 0 => self.state = ChunkState::Trailers,
+                ChunkState::SizeLf => self.state = ChunkState::Data,
+                ChunkState::DataCr if byte == CR => self.state = ChunkState::DataLf,
+                ChunkState::DataLf if byte == LF => {
                     self.left = 0;
-                    self.state = State::Size { digits: 0 };
+                    self.state = ChunkState::Size { digits: 0 };
                     self.line_begins();
                     *line = at + 1;
                 }
-                State::DataCr | State::DataLf => return fault(Malformed::ChunkEnd, at),
-                State::Data | State::Trailers => unreachable!("these are where lines end"),
+                ChunkState::DataCr | ChunkState::DataLf => return fault(Malformed::ChunkEnd, at),
+                ChunkState::Data | ChunkState::Trailers => unreachable!("these are where lines end"),
             }
             at += 1;
         }

@@ -323,6 +323,8 @@ pub enum Misuse {
     AwaitContinue,
     /// A final response has come, so the content is not wanted any more.
     ContentRefused,
+    /// A write of the content was interrupted, so that nothing can follow it.
+    ContentInterrupted,
     /// Responses have to be read before this can be sent.
     ReadFirst,
     /// The content of the current response is not at its end.
@@ -355,6 +357,7 @@ impl Misuse {
             Misuse::NoContentDue => "no-content-due",
             Misuse::AwaitContinue => "await-continue",
             Misuse::ContentRefused => "content-refused",
+            Misuse::ContentInterrupted => "content-interrupted",
             Misuse::ReadFirst => "read-first",
             Misuse::ContentUnread => "content-unread",
             Misuse::NothingOutstanding => "nothing-outstanding",
@@ -401,6 +404,9 @@ impl fmt::Display for Misuse {
             Misuse::AwaitContinue => f.write_str("the server has not yet answered Expect: 100-continue"),
             Misuse::ContentRefused => {
                 f.write_str("a final response has come before the content was sent; it is not wanted any more")
+            }
+            Misuse::ContentInterrupted => {
+                f.write_str("writing the content was interrupted, so that nothing can be sent after it; close the connection")
             }
             Misuse::ReadFirst => f.write_str("responses have to be read before more can be sent"),
             Misuse::ContentUnread => f.write_str("the content of the previous response has not been read to its end"),

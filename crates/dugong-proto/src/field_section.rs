@@ -41,7 +41,7 @@ pub(crate) enum Fed {
 /// Reads one section after another.
 #[derive(Clone, Debug)]
 pub(crate) struct SectionReader {
-    state: State,
+    state: SectionState,
     line: Line,
     /// A line was not read as a whole: it has no mark, its value may have blanks at its end, and may be folded.
     untidy: bool,
@@ -55,7 +55,7 @@ pub(crate) struct SectionReader {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum SectionState {
     /// At the start of a line: a field line, a fold, or the empty line.
     LineStart,
     Name,
@@ -73,7 +73,7 @@ impl SectionReader {
     /// A reader of sections of at most `limit` bytes and `max_fields` lines; `too_long` says which limit was passed.
     pub(crate) fn new(limit: usize, max_fields: usize, too_long: Malformed) -> Self {
         SectionReader {
-            state: State::LineStart,
+            state: SectionState::LineStart,
             line: Line::default(),
             untidy: false,
             is_changed: false,
@@ -116,7 +116,7 @@ impl SectionReader {
         let mut reads_whole_lines = true;
         loop {
             match self.state {
-                State::LineStart => {
+                SectionState::LineStart => {
                     if reads_whole_lines {
                         match self.whole_lines(&input[at..end], position(at), fields) {
                             Some(read) => at += read,
@@ -126,7 +126,7 @@ impl SectionReader {
                     }
                     let Some(&byte) = input.get(at) else { break };
                     if byte == CR {
-                        self.state = State::EndLf;
+                        self.state = SectionState::EndLf;
                         at += 1;
                         continue;
                     }
@@ -137,18 +137,18 @@ impl SectionReader {
                         SP | HTAB => {
                             let folded = fields.lines.pop().ok_or((Malformed::LeadingWhitespace, at as isize))?;
                             self.line = Line { folded: true, ..folded };
-                            self.state = State::Value;
+                            self.state = SectionState::Value;
                         }
                         _ => {
                             if is_tchar(byte) && fields.lines.len() == self.max_fields {
                                 return fault(Malformed::TooManyFields, at);
                             }
                             self.line = Line { name_start: position(at), ..Line::default() };
-                            self.state = State::Name;
+                            self.state = SectionState::Name;
                         }
                     }
                 }
-                State::Name => {
+                SectionState::Name => {
                     at += token_run(&input[at..end]);
                     if at == end {
                         break;
@@ -157,19 +157,19 @@ impl SectionReader {
                     match input[at] {
                         b':' if !empty => {
                             self.line.name_end = position(at);
-                            self.state = State::BeforeValue;
+                            self.state = SectionState::BeforeValue;
                             at += 1;
                         }
                         SP | HTAB if !empty => return fault(Malformed::SpaceBeforeColon, at),
                         CR if !empty => {
-                            self.state = State::NameLf;
+                            self.state = SectionState::NameLf;
                             at += 1;
                         }
                         LF => return fault(Malformed::BareLf, at),
                         _ => return fault(Malformed::FieldName, at),
                     }
                 }
-                State::NameLf => {
+                SectionState::NameLf => {
                     if at == end {
                         break;
                     }
@@ -179,7 +179,7 @@ impl SectionReader {
                         fault(Malformed::BareCr, at)
                     };
                 }
-                State::BeforeValue => {
+                SectionState::BeforeValue => {
                     while at < end && is_ows(input[at]) {
                         at += 1;
                     }
@@ -187,9 +187,9 @@ impl SectionReader {
                         break;
                     }
                     self.line.value_start = position(at);
-                    self.state = State::Value;
+                    self.state = SectionState::Value;
                 }
-                State::Value => {
+                SectionState::Value => {
                     at += text_run(&input[at..end]);
                     if at == end {
                         break;
@@ -197,14 +197,14 @@ impl SectionReader {
                     match input[at] {
                         CR => {
                             self.line.value_end = position(at);
-                            self.state = State::LineLf;
+                            self.state = SectionState::LineLf;
                             at += 1;
                         }
                         LF => return fault(Malformed::BareLf, at),
                         _ => return fault(Malformed::FieldValue, at),
                     }
                 }
-                State::LineLf => {
+                SectionState::LineLf => {
                     if at == end {
                         break;
                     }
@@ -214,9 +214,9 @@ impl SectionReader {
                     at += 1;
                     fields.lines.push(self.line);
                     self.untidy = true;
-                    self.state = State::LineStart;
+                    self.state = SectionState::LineStart;
                 }
-                State::EndLf => {
+                SectionState::EndLf => {
                     let Some(&byte) = input.get(at) else { break };
                     if byte != LF {
                         return fault(Malformed::BareCr, at);
@@ -227,7 +227,7 @@ impl SectionReader {
                     if self.is_changed {
                         tidy(fields);
                     }
-                    self.state = State::LineStart;
+                    self.state = SectionState::LineStart;
                     return Ok(Fed::End(at));
                 }
             }

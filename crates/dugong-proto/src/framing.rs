@@ -27,9 +27,9 @@ pub(crate) struct Faulty {
     pub(crate) at: u32,
 }
 
-/// What was asked, as far as it decides how the answer is framed.
+/// What a request asks for, as far as that decides how its response is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RequestKind {
     pub(crate) head: bool,
     pub(crate) connect: bool,
     pub(crate) upgrade: bool,
@@ -134,14 +134,14 @@ impl Statements {
     }
 
     /// The message body length of a response (RFC 9112 §6.3; the numbers are its rules).
-    pub(crate) fn framing(&self, head: &ResponseHead, asked: Asked) -> Result<Framing, Faulty> {
-        if head.status == 101 && asked.upgrade {
+    pub(crate) fn framing(&self, head: &ResponseHead, kind: RequestKind) -> Result<Framing, Faulty> {
+        if head.status == 101 && kind.upgrade {
             return Ok(Framing::Tunnel);
         }
-        if asked.connect && head.status.is_success() {
+        if kind.connect && head.status.is_success() {
             return Ok(Framing::Tunnel); // 2, before 1: a 204 has no content, and opens the tunnel like any other 2xx
         }
-        if asked.head || head.status.never_has_content() {
+        if kind.head || head.status.never_has_content() {
             return Ok(Framing::Empty); // 1
         }
         if let Some(at) = self.folded_at {

@@ -4,15 +4,17 @@
 //! and keep the queue behind a lock.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::error::{CloseReason, Error, Malformed};
 use crate::excerpt::Excerpt;
-use crate::framing::Asked;
+use crate::framing::RequestKind;
 use crate::receive::{Unasked, judge_unasked};
 use crate::response::Version;
+use crate::states::{CloseInput, CloseState, ContentInput, ContentState};
 
 /// The queue of outstanding requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Outstanding {
     exchanges: VecDeque<Exchange>,
     /// Requests accepted so far; the number of the next one.
@@ -27,47 +29,47 @@ pub struct Outstanding {
     touched: u64,
     /// Bytes that were received on the connection, as far as the receive half has said.
     received: u64,
+    state: CloseState,
+    /// Why the connection carries no further request, unless it is `Open`.
     closing: Option<CloseReason>,
-    /// The error that ended sending. No byte leaves after it, because it tells the caller which requests were not sent.
+    /// The error that ended sending, if it is `Stopped` or `Failed`. No byte leaves after it, because it tells the caller which
+    /// requests were not sent.
     failure: Option<Box<Error>>,
-    /// The last response that this connection will deliver is complete.
-    ended: bool,
     server: Option<Version>,
     /// A final response had `Connection: keep-alive`, which the peer itself has to have said: proxies do not forward that field.
-    pub(crate) said_keep_alive: bool,
+    said_keep_alive: bool,
+    /// What became of the content of the last request, when its response was complete.
+    last_content: ContentState,
+}
+
+impl Default for Outstanding {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A request and what has become of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Exchange {
+struct Exchange {
     idempotent: bool,
-    pub(crate) asked: Asked,
+    kind: RequestKind,
     /// The connection ends with the response to it, because one of the two said so.
     is_last: bool,
     /// Where the request begins in the bytes of the connection.
     start: u64,
-    /// Where it ends; `None` while content is owed.
-    end: Option<u64>,
+    /// Where it ends, if its content is `Complete`.
+    end: u64,
     /// How many bytes had been received when its first byte was given to the transport: its response begins behind them. It is
     /// counted anew by each write, until the byte has left.
     asked_from: u64,
-    /// The last of its content is being given to the transport: the response may come before that is noted.
-    pub(crate) ending: bool,
-    /// The rest of it will not be sent.
-    pub(crate) given_up: bool,
-    pub(crate) expectation: Expectation,
-    pub(crate) answer_begun: bool,
+    content: ContentState,
+    answer_begun: bool,
 }
 
-/// The wait for 100 (Continue) (RFC 9110 §10.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expectation {
-    /// None was sent, or the wait for its answer is over: content may be sent.
-    Met,
-    /// The server has not answered it yet.
-    Waiting,
-    /// A final response came instead of 100: the content must not be sent.
-    Refused,
+impl Exchange {
+    fn step(&mut self, input: ContentInput) {
+        self.content = self.content.after(input).expect("the halves only ask for moves that the state of the content allows");
+    }
 }
 
 /// What is known about a request that got no complete response.
@@ -109,7 +111,21 @@ impl Outstanding {
     /// No requests yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Outstanding {
+            exchanges: VecDeque::new(),
+            accepted: 0,
+            transmitted: 0,
+            attempted: 0,
+            departed: 0,
+            touched: 0,
+            received: 0,
+            state: CloseState::Open,
+            closing: None,
+            failure: None,
+            server: None,
+            said_keep_alive: false,
+            last_content: ContentState::Complete,
+        }
     }
 
     /// Gives memory that it does not need now back to the system.
@@ -137,31 +153,76 @@ impl Outstanding {
 
     /// The requests without a complete response, oldest first.
     pub fn unanswered(&self) -> impl ExactSizeIterator<Item = Unanswered> + '_ {
-        self.exchanges.iter().enumerate().map(|(index, exchange)| Unanswered {
-            number: self.answered() + index as u64,
-            sent: match exchange.end {
+        let first = self.answered();
+        self.exchanges.iter().enumerate().map(move |(index, exchange)| self.describe(first + index as u64, exchange))
+    }
+
+    /// The request `number`, if its response is not complete.
+    #[must_use]
+    pub fn unanswered_request(&self, number: u64) -> Option<Unanswered> {
+        let index = usize::try_from(number.checked_sub(self.answered())?).ok()?;
+        self.exchanges.get(index).map(|exchange| self.describe(number, exchange))
+    }
+
+    fn describe(&self, number: u64, exchange: &Exchange) -> Unanswered {
+        Unanswered {
+            number,
+            sent: match exchange.content {
                 _ if self.transmitted.max(self.attempted) <= exchange.start => Sent::Nothing,
-                Some(end) if self.transmitted >= end => Sent::Whole,
+                ContentState::Complete if self.transmitted >= exchange.end => Sent::Whole,
                 _ => Sent::Partly,
             },
             answer_begun: exchange.answer_begun,
             idempotent: exchange.idempotent,
-        })
+        }
     }
 
     /// Whether the oldest outstanding request waits for an answer to its expectation.
     #[must_use]
     pub fn is_waiting_for_continue(&self) -> bool {
-        self.exchanges.front().is_some_and(|exchange| exchange.expectation == Expectation::Waiting)
+        self.exchanges.front().is_some_and(|exchange| exchange.content == ContentState::Waiting)
     }
 
-    /// Whether there is nothing more to send before the response to the oldest outstanding request: it was given to the
-    /// transport or to the send buffer as a whole, or waits for the answer to its expectation, or was given up.
+    /// Stops waiting for the answer to the expectation of the last request: its content may be sent now (RFC 9110 §10.1.1). Changes
+    /// nothing if it does not wait.
+    pub fn proceed_without_continue(&mut self) {
+        if let Some(exchange) = self.exchanges.back_mut().filter(|exchange| exchange.content == ContentState::Waiting) {
+            exchange.step(ContentInput::TimedOut);
+        }
+    }
+
+    /// Whether a final response came in place of 100 (Continue), before any content of the last request was sent.
+    #[must_use]
+    pub fn is_content_refused(&self) -> bool {
+        matches!(self.content_of_last(), ContentState::Refused | ContentState::Answered)
+    }
+
+    /// A write of the last request's content was interrupted, and the caller does not know how much of it was taken. From now on
+    /// nothing can be sent: more content would be taken for the rest. Changes nothing if no content is owed.
+    pub fn interrupt_content(&mut self) {
+        let Some(exchange) = self.exchanges.back_mut() else { return };
+        if let Some(state) = exchange.content.after(ContentInput::Interrupted) {
+            exchange.content = state;
+        }
+    }
+
+    /// Whether a write of the last request's content was interrupted.
+    #[must_use]
+    pub fn is_content_interrupted(&self) -> bool {
+        self.content_of_last() == ContentState::Interrupted
+    }
+
+    fn content_of_last(&self) -> ContentState {
+        self.exchanges.back().map_or(self.last_content, |exchange| exchange.content)
+    }
+
+    /// Whether the response to the oldest outstanding request can come now: the request is in the send buffer or sent as a whole, or
+    /// waits for the answer to its expectation, or the rest of it was given up.
     #[must_use]
     pub fn is_response_due(&self) -> bool {
-        self.exchanges.front().is_some_and(|exchange| {
-            exchange.end.is_some() || exchange.ending || exchange.given_up || exchange.expectation == Expectation::Waiting
-        })
+        use ContentState::{Complete, Ending, GivenUp, Silent, Waiting};
+        let is_due = |exchange: &Exchange| matches!(exchange.content, Complete | Ending | GivenUp | Silent | Waiting);
+        self.exchanges.front().is_some_and(is_due)
     }
 
     /// Why the connection carries no further request; `None` as long as it does.
@@ -176,7 +237,7 @@ impl Outstanding {
     pub fn may_pipeline(&self, to_http10: bool) -> bool {
         match self.exchanges.back() {
             None => true,
-            Some(last) => (to_http10 || !self.server_is_http10()) && !last.asked.connect && !last.asked.upgrade,
+            Some(last) => (to_http10 || !self.server_is_http10()) && !last.kind.connect && !last.kind.upgrade,
         }
     }
 
@@ -231,19 +292,25 @@ impl Outstanding {
     /// No further request can be sent, for this reason unless another was given before.
     pub fn close(&mut self, reason: CloseReason) {
         self.closing.get_or_insert(reason);
+        self.step(CloseInput::Announced);
     }
 
     /// A final response says that the connection ends with it, which is a better reason than any that was known before.
     pub(crate) fn close_by_response(&mut self, reason: CloseReason) {
-        self.closing = Some(reason);
-        if let Some(exchange) = self.front() {
+        self.close_anew(reason);
+        if let Some(exchange) = self.exchanges.front_mut() {
             exchange.is_last = true;
         }
     }
 
-    /// The same, when it is known better now why.
-    pub(crate) fn close_anew(&mut self, reason: CloseReason) {
+    /// The same as [`close`](Outstanding::close), when the reason is known better now.
+    fn close_anew(&mut self, reason: CloseReason) {
         self.closing = Some(reason);
+        self.step(CloseInput::Announced);
+    }
+
+    fn step(&mut self, input: CloseInput) {
+        self.state = self.state.after(input);
     }
 
     /// Whether this is the first request of the connection.
@@ -253,33 +320,35 @@ impl Outstanding {
 
     /// Why no response is to come any more to requests that wait for one.
     pub(crate) fn ended(&self) -> Option<CloseReason> {
-        self.closing.filter(|_| self.ended)
+        self.closing.filter(|_| self.is_over())
     }
 
     pub(crate) fn server_is(&mut self, version: Version) {
         self.server = Some(version);
     }
 
+    /// Whether the server has said `Connection: keep-alive`.
+    pub(crate) fn said_keep_alive(&self) -> bool {
+        self.said_keep_alive
+    }
+
     pub(crate) fn server_is_http10(&self) -> bool {
         self.server == Some(Version::Http10)
     }
 
-    /// Takes in a request that begins at `start` of the connection's bytes, and returns its number.
-    pub(crate) fn push(&mut self, idempotent: bool, asked: Asked, is_last: bool, expectation: Expectation, start: u64) -> u64 {
+    /// Takes in a request that takes this `extent` of the connection's bytes, if its content is complete, and returns its number.
+    pub(crate) fn push(
+        &mut self,
+        idempotent: bool,
+        kind: RequestKind,
+        is_last: bool,
+        content: ContentState,
+        extent: Range<u64>,
+    ) -> u64 {
         let number = self.accepted;
         self.accepted += 1;
-        let exchange = Exchange {
-            idempotent,
-            asked,
-            is_last,
-            start,
-            end: None,
-            asked_from: 0,
-            ending: false,
-            given_up: false,
-            expectation,
-            answer_begun: false,
-        };
+        let Range { start, end } = extent;
+        let exchange = Exchange { idempotent, kind, is_last, start, end, asked_from: 0, content, answer_begun: false };
         self.exchanges.push_back(exchange);
         number
     }
@@ -293,15 +362,45 @@ impl Outstanding {
         }
     }
 
+    /// What becomes of the content of request `number`, if it is the last one and its response is not complete.
+    pub(crate) fn content_of(&mut self, number: u64) -> Option<ContentState> {
+        self.owing(number).map(|exchange| exchange.content)
+    }
+
+    /// Some content of request `number` is given to the transport, or was: the last of it, if `is_last`.
+    pub(crate) fn content_offered(&mut self, number: u64, is_last: bool) {
+        if let Some(exchange) = self.owing(number) {
+            exchange.step(if is_last { ContentInput::Last } else { ContentInput::Part });
+        }
+    }
+
+    /// Not all content of request `number` was sent yet. If its response is complete, it never will be.
+    pub(crate) fn content_continues(&mut self, number: u64) {
+        match self.owing(number) {
+            Some(exchange) => exchange.step(ContentInput::Part),
+            // The response came while the last of the content seemed to be on its way, and then it was not.
+            None => self.content_not_sent(),
+        }
+    }
+
     /// The request `number`, which is the last one, is complete and ends at `end` of the connection's bytes.
     pub(crate) fn complete(&mut self, number: u64, end: u64) {
         if let Some(exchange) = self.owing(number) {
-            exchange.end = Some(end);
+            exchange.step(ContentInput::Completed);
+            exchange.end = end;
+        }
+    }
+
+    /// The rest of the content of request `number` will not be sent.
+    pub(crate) fn give_up_content(&mut self, number: u64) {
+        self.close(CloseReason::ContentNotSent);
+        if let Some(exchange) = self.owing(number) {
+            exchange.step(ContentInput::GivenUp);
         }
     }
 
     /// The last request, if it is number `number` and still unanswered.
-    pub(crate) fn owing(&mut self, number: u64) -> Option<&mut Exchange> {
+    fn owing(&mut self, number: u64) -> Option<&mut Exchange> {
         let is_last = number + 1 == self.accepted;
         self.exchanges.back_mut().filter(|_| is_last)
     }
@@ -329,30 +428,56 @@ impl Outstanding {
         }
     }
 
-    pub(crate) fn front(&mut self) -> Option<&mut Exchange> {
-        self.exchanges.front_mut()
+    /// The first byte of a response has come.
+    pub(crate) fn answer_begins(&mut self) {
+        if let Some(exchange) = self.exchanges.front_mut() {
+            exchange.answer_begun = true;
+        }
+    }
+
+    /// The kind of the oldest request, which decides what its response may be.
+    pub(crate) fn kind_of_oldest(&self) -> RequestKind {
+        self.exchanges.front().map_or(RequestKind::default(), |exchange| exchange.kind)
+    }
+
+    /// The oldest request was answered with 100 (Continue).
+    pub(crate) fn continue_came(&mut self) {
+        if let Some(exchange) = self.exchanges.front_mut() {
+            exchange.step(ContentInput::Continue);
+        }
+    }
+
+    /// The oldest request has the head of its final response, with or without `Connection: keep-alive`.
+    pub(crate) fn final_head_came(&mut self, says_keep_alive: bool) {
+        self.said_keep_alive |= says_keep_alive;
+        if let Some(exchange) = self.exchanges.front_mut() {
+            exchange.step(ContentInput::FinalHead);
+        }
     }
 
     /// The oldest request has its final response, the content included.
     pub(crate) fn pop(&mut self) {
         let exchange = self.exchanges.pop_front().expect("only an outstanding request gets a response");
-        self.ended |= exchange.is_last;
-        if exchange.end.is_none() && !exchange.ending {
+        self.last_content = exchange.content;
+        if exchange.is_last {
+            self.step(CloseInput::LastResponse);
+        }
+        if !matches!(exchange.content, ContentState::Complete | ContentState::Ending) {
             self.content_not_sent();
         }
     }
 
     /// A response is complete, and the content of its request never will be.
-    pub(crate) fn content_not_sent(&mut self) {
+    fn content_not_sent(&mut self) {
         self.close(CloseReason::ContentNotSent);
-        self.ended = true;
+        self.step(CloseInput::LastResponse);
     }
 
     /// Nothing that is received from now on can be understood.
     pub(crate) fn fail(&mut self, error: Error) {
         self.close(CloseReason::Broken);
         self.failure.get_or_insert_with(|| Box::new(error));
-        self.ended = true;
+        self.step(CloseInput::Fault);
     }
 
     /// Sending has failed, or must not go on: from now on it is refused, with this reason unless another was given before.
@@ -360,6 +485,7 @@ impl Outstanding {
     pub fn stop_sending(&mut self, reason: CloseReason) {
         self.close(reason);
         self.failure.get_or_insert_with(|| Box::new(Error::Closed(reason)));
+        self.step(CloseInput::SendingStopped);
     }
 
     /// These bytes arrived that no request asked for, at `offset` of the received ones: no request can be sent any more. The result is
@@ -399,9 +525,12 @@ impl Outstanding {
     /// Why no byte may leave any more: the [`failure`](Outstanding::failure), or the end of the connection before the responses
     /// that are due. Both are reported with the requests that were not sent.
     pub(crate) fn verdict(&self) -> Option<Error> {
-        // The usual case. An error sets a reason, too.
-        let reason = self.closing?;
-        self.failure().or_else(|| (self.ended && !self.is_empty()).then_some(Error::Closed(reason)))
+        match self.state {
+            CloseState::Open | CloseState::Closing => None,
+            CloseState::Over if self.is_empty() => None,
+            CloseState::Over => self.closing.map(Error::Closed),
+            CloseState::Stopped | CloseState::Failed => self.failure(),
+        }
     }
 
     /// Why sending what waits to be sent makes no sense any more: the connection failed or ended, or a response has said that it
@@ -417,6 +546,6 @@ impl Outstanding {
     /// Whether no response is to come any more, because the last one is complete, or reading failed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.ended
+        matches!(self.state, CloseState::Over | CloseState::Failed)
     }
 }

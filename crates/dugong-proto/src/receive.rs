@@ -9,13 +9,13 @@ use crate::error::{CloseReason, Error, Incomplete, Malformed, Unsupported, Withi
 use crate::excerpt::Excerpt;
 use crate::field_section::Fault;
 use crate::fields::Fields;
-use crate::framing::{Asked, Faulty, Framing, Statements};
+use crate::framing::{Faulty, Framing, Statements};
 use crate::grammar::{CR, LF};
 use crate::head::{HeadFed, HeadReader};
 use crate::limits::Limits;
-use crate::outstanding::{Expectation, Outstanding};
+use crate::outstanding::Outstanding;
 use crate::response::ResponseHead;
-use crate::states::{ReceiveInput, Receiving};
+use crate::states::{ReceiveInput, ReceiveState};
 
 /// Turns bytes into responses.
 ///
@@ -29,7 +29,7 @@ pub struct ReceiveHalf {
     /// How many bytes of the connection lie before the ones in `buffer`.
     offset: u64,
     end: StreamEnd,
-    state: Receiving,
+    state: ReceiveState,
     /// What went wrong, in the states `Faulty`, `ContentFailed` and `Failed`.
     error: Option<Box<Error>>,
     heads: HeadReader,
@@ -86,7 +86,7 @@ impl ReceiveHalf {
             buffer: Buffer::new(capacity),
             offset: 0,
             end: StreamEnd::Open,
-            state: Receiving::Between,
+            state: ReceiveState::Between,
             error: None,
             heads: HeadReader::new(limits),
             interim_seen: 0,
@@ -200,19 +200,19 @@ impl ReceiveHalf {
     /// Whether the content of a response is being read, or was when an error ended it: then reading on reports the error.
     #[must_use]
     pub fn is_in_content(&self) -> bool {
-        matches!(self.state, Receiving::Content | Receiving::Faulty | Receiving::Tunnel | Receiving::ContentFailed)
+        matches!(self.state, ReceiveState::Content | ReceiveState::Faulty | ReceiveState::Tunnel | ReceiveState::ContentFailed)
     }
 
     /// Whether something has come of a response, final or interim, that is not read to its end.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.state != Receiving::Between || !self.unconsumed().is_empty()
+        self.state != ReceiveState::Between || !self.unconsumed().is_empty()
     }
 
     /// Whether the connection turned into a tunnel: content is what it carries, in this direction, up to its end.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
-        self.state == Receiving::Tunnel
+        self.state == ReceiveState::Tunnel
     }
 
     /// Reads on until a head is ready; the result is `None` if more must be received first. Calling it again changes nothing.
@@ -228,7 +228,7 @@ impl ReceiveHalf {
     pub fn poll_head(&mut self, queue: &mut Outstanding) -> Result<Option<HeadKind>, Error> {
         loop {
             match self.state {
-                Receiving::Between => {
+                ReceiveState::Between => {
                     if let Some(reason) = queue.ended() {
                         return if queue.is_empty() { Ok(None) } else { Err(Error::Closed(reason)) };
                     }
@@ -236,23 +236,23 @@ impl ReceiveHalf {
                         return Ok(None);
                     }
                 }
-                Receiving::Head => {
+                ReceiveState::Head => {
                     if !self.read_head(queue)? {
                         return Ok(None);
                     }
                 }
-                Receiving::HeadReady if self.heads.head.status.precedes_final() => {
+                ReceiveState::HeadReady if self.heads.head.status.precedes_final() => {
                     return Ok(Some(HeadKind::Interim));
                 }
-                Receiving::HeadReady => return Ok(Some(HeadKind::Final)),
-                Receiving::Unasked => {
+                ReceiveState::HeadReady => return Ok(Some(HeadKind::Final)),
+                ReceiveState::Unasked => {
                     if !self.judge_unasked(queue)? {
                         return Ok(None);
                     }
                 }
-                Receiving::Ended => return self.ended(queue),
-                Receiving::Failed => return Err(self.known_error()),
-                Receiving::Content | Receiving::Faulty | Receiving::Tunnel | Receiving::ContentFailed => {
+                ReceiveState::Ended => return self.ended(queue),
+                ReceiveState::Failed => return Err(self.known_error()),
+                ReceiveState::Content | ReceiveState::Faulty | ReceiveState::Tunnel | ReceiveState::ContentFailed => {
                     panic!("a head was asked for before the content of the last response was at its end")
                 }
             }
@@ -288,9 +288,7 @@ impl ReceiveHalf {
         }
         self.heads.begin(self.offset);
         self.line_skipped = false;
-        if let Some(exchange) = queue.front() {
-            exchange.answer_begun = true;
-        }
+        queue.answer_begins();
         self.step(ReceiveInput::FirstByte);
         Ok(true)
     }
@@ -318,7 +316,7 @@ impl ReceiveHalf {
         queue.note_received(self.total_received());
         queue.pop();
         self.completed += 1;
-        if queue.is_empty() && !queue.is_over() && self.state == Receiving::Between {
+        if queue.is_empty() && !queue.is_over() && self.state == ReceiveState::Between {
             // What is found is reported when the next response is asked for.
             let _ = self.begin_head(queue);
         }
@@ -338,8 +336,7 @@ impl ReceiveHalf {
             Err(error) => return Err(self.fail(error, queue)),
         }
         let status = self.heads.head.status;
-        let asked = queue.front().map_or(Asked::default(), |exchange| exchange.asked);
-        let refused = if status == 101 && !asked.upgrade {
+        let refused = if status == 101 && !queue.kind_of_oldest().upgrade {
             Some(Malformed::UnaskedSwitch)
         } else if status.precedes_final() && self.interim_seen == self.limits.interim_responses {
             Some(Malformed::TooManyInterim)
@@ -366,27 +363,22 @@ impl ReceiveHalf {
     /// # Panics
     /// If no head is ready.
     pub fn take_head(&mut self, queue: &mut Outstanding) {
-        assert_eq!(self.state, Receiving::HeadReady, "no head is ready to be taken");
+        assert_eq!(self.state, ReceiveState::HeadReady, "no head is ready to be taken");
         let head = &self.heads.head;
         let status = head.status;
         queue.server_is(head.version);
-        let exchange = queue.front().expect("a head is only read for an outstanding request");
         if status.precedes_final() {
             self.interim_seen += 1;
-            if status == 100 && exchange.expectation == Expectation::Waiting {
-                exchange.expectation = Expectation::Met;
+            if status == 100 {
+                queue.continue_came();
             }
             self.step(ReceiveInput::Interim);
             return;
         }
-        let asked = exchange.asked;
-        if exchange.expectation == Expectation::Waiting {
-            exchange.expectation = Expectation::Refused;
-        }
         self.interim_seen = 0;
         let said = Statements::of(head);
-        queue.said_keep_alive |= said.says_keep_alive;
-        let framing = said.framing(head, asked);
+        queue.final_head_came(said.says_keep_alive);
+        let framing = said.framing(head, queue.kind_of_oldest());
         if let Some(reason) = said.close_reason(head.version, framing) {
             queue.close_by_response(reason);
         }
@@ -433,7 +425,7 @@ impl ReceiveHalf {
     /// What is wrong with the framing of the current response: reading its content fails with this.
     #[must_use]
     pub fn framing_fault(&self) -> Option<Error> {
-        self.error.as_deref().copied().filter(|_| self.state == Receiving::Faulty)
+        self.error.as_deref().copied().filter(|_| self.state == ReceiveState::Faulty)
     }
 
     /// Whether the content of the current response ends with the connection, though the response announced neither that nor a
@@ -447,8 +439,8 @@ impl ReceiveHalf {
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         match self.state {
-            Receiving::Content | Receiving::ContentFailed => self.body.length(),
-            Receiving::Faulty | Receiving::Tunnel => None,
+            ReceiveState::Content | ReceiveState::ContentFailed => self.body.length(),
+            ReceiveState::Faulty | ReceiveState::Tunnel => None,
             _ => Some(0),
         }
     }
@@ -480,15 +472,19 @@ impl ReceiveHalf {
 
     fn more_content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         match self.state {
-            Receiving::Content | Receiving::Tunnel => {}
-            Receiving::Faulty => {
+            ReceiveState::Content | ReceiveState::Tunnel => {}
+            ReceiveState::Faulty => {
                 // The head was good; from now on nothing is.
                 let error = self.known_error();
                 queue.fail(error);
                 return Err(error);
             }
-            Receiving::ContentFailed | Receiving::Failed => return Err(self.known_error()),
-            Receiving::Between | Receiving::Head | Receiving::HeadReady | Receiving::Unasked | Receiving::Ended => {
+            ReceiveState::ContentFailed | ReceiveState::Failed => return Err(self.known_error()),
+            ReceiveState::Between
+            | ReceiveState::Head
+            | ReceiveState::HeadReady
+            | ReceiveState::Unasked
+            | ReceiveState::Ended => {
                 return Ok(Content::End);
             }
         }
@@ -542,7 +538,7 @@ impl ReceiveHalf {
 
     /// Completes the current response, if all of it was received and all of its content taken.
     pub fn settle(&mut self, queue: &mut Outstanding) {
-        if self.state == Receiving::Content && !matches!(self.body.next(), Next::Content(_)) {
+        if self.state == ReceiveState::Content && !matches!(self.body.next(), Next::Content(_)) {
             // An error stays, with the state `ContentFailed`: whoever looks next gets it.
             let _ = self.content(queue);
         }
@@ -551,7 +547,7 @@ impl ReceiveHalf {
     /// Whether all content that has been announced so far was taken, and what follows it has not been received.
     #[must_use]
     pub fn awaits_framing(&self) -> bool {
-        self.state == Receiving::Content && self.body.next() == Next::Framing && self.buffer.bytes().is_empty()
+        self.state == ReceiveState::Content && self.body.next() == Next::Framing && self.buffer.bytes().is_empty()
     }
 
     /// How many responses are complete: the number of the request whose response is read, or is due.
@@ -603,7 +599,7 @@ impl ReceiveHalf {
     /// How many of the next bytes are content, if they are.
     fn content_due(&self) -> Option<u64> {
         match (self.state, self.body.next()) {
-            (Receiving::Content | Receiving::Tunnel, Next::Content(limit)) => Some(limit),
+            (ReceiveState::Content | ReceiveState::Tunnel, Next::Content(limit)) => Some(limit),
             _ => None,
         }
     }
@@ -619,7 +615,7 @@ impl ReceiveHalf {
     }
 
     fn content_ends(&mut self, queue: &mut Outstanding) -> Content<'static> {
-        if self.state == Receiving::Tunnel {
+        if self.state == ReceiveState::Tunnel {
             self.step(ReceiveInput::Eof);
         } else {
             self.step(ReceiveInput::ContentEnd);
@@ -633,7 +629,7 @@ impl ReceiveHalf {
     pub fn trailers(&self) -> &Fields {
         match self.state {
             // As long as the section is not complete, its values are as they came: folds and all.
-            Receiving::Content | Receiving::ContentFailed | Receiving::Failed => Fields::NONE,
+            ReceiveState::Content | ReceiveState::ContentFailed | ReceiveState::Failed => Fields::NONE,
             _ => self.body.trailers(),
         }
     }

@@ -107,7 +107,7 @@ type Place = (BadLine, isize);
 pub(crate) struct StatusLineReader {
     /// Bytes of the line read so far.
     read: usize,
-    state: State,
+    state: StatusLineState,
     status: u16,
     limit: usize,
     /// The beginning of a line that came in pieces, for the error that it may become.
@@ -115,7 +115,7 @@ pub(crate) struct StatusLineReader {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum StatusLineState {
     /// `HTTP/1.x SSS`: each place knows what it wants.
     Fixed,
     Reason,
@@ -132,7 +132,7 @@ const TLS_ALERT: u8 = 21;
 
 impl StatusLineReader {
     pub(crate) fn new(limit: usize) -> Self {
-        StatusLineReader { read: 0, state: State::Fixed, status: 0, limit, kept: Excerpt::EMPTY }
+        StatusLineReader { read: 0, state: StatusLineState::Fixed, status: 0, limit, kept: Excerpt::EMPTY }
     }
 
     /// Reads on in `input` and fills in `head`. The result is the index after the line, or `None` if more is needed.
@@ -155,33 +155,33 @@ impl StatusLineReader {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             match self.state {
-                State::Fixed => {
+                StatusLineState::Fixed => {
                     self.state = self.fixed(self.read + at, byte, head).map_err(|what| (what, at as isize))?;
                     at += 1;
                 }
-                State::Reason => {
+                StatusLineState::Reason => {
                     let allowed = self.limit.saturating_sub(self.read).clamp(at, input.len());
                     let run = text_run(&input[at..allowed]);
                     head.reason.extend_from_slice(&input[at..at + run]);
                     at += run;
                     match input.get(at) {
                         None => break,
-                        Some(&CR) => self.state = State::LineLf,
+                        Some(&CR) => self.state = StatusLineState::LineLf,
                         Some(_) if at == allowed => return Err(malformed(Malformed::StatusLineTooLong, at)),
                         Some(&LF) => return Err(malformed(Malformed::BareLf, at)),
                         Some(_) => return Err(malformed(Malformed::ReasonPhrase, at)),
                     }
                     at += 1;
                 }
-                State::LineLf if byte == LF => {
+                StatusLineState::LineLf if byte == LF => {
                     head.status = Status(self.status);
                     *self = StatusLineReader::new(self.limit);
                     return Ok(Some(at + 1));
                 }
-                State::NoStatusLf if byte == LF => {
+                StatusLineState::NoStatusLf if byte == LF => {
                     return Err((BadLine::Unsupported(Unsupported::NoStatus), at as isize - 1));
                 }
-                State::LineLf | State::NoStatusLf => return Err(malformed(Malformed::BareCr, at)),
+                StatusLineState::LineLf | StatusLineState::NoStatusLf => return Err(malformed(Malformed::BareCr, at)),
             }
         }
         Ok(None)
@@ -207,7 +207,7 @@ impl StatusLineReader {
     }
 
     /// One byte of `HTTP/1.x SSS` and the byte after it.
-    fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<State, BadLine> {
+    fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<StatusLineState, BadLine> {
         match (place, byte) {
             (0..=4, _) if byte == b"HTTP/"[place] => {}
             (0, TLS_ALERT) => return Err(BadLine::Unsupported(Unsupported::Tls)),
@@ -216,17 +216,17 @@ impl StatusLineReader {
             (7, b'0') => head.version = Version::Http10,
             (7, b'1'..=b'9') => head.version = Version::Http11,
             (8, SP) => {}
-            (8 | 9, CR) => return Ok(State::NoStatusLf),
+            (8 | 9, CR) => return Ok(StatusLineState::NoStatusLf),
             (8..=FIXED, LF) => return Err(BadLine::Malformed(Malformed::BareLf)),
             (5..=7, _) | (8, _) => return Err(BadLine::Unsupported(Unsupported::Version)),
             (9, b'1'..=b'9') => self.status = u16::from(byte - b'0'),
             (10 | 11, b'0'..=b'9') => self.status = self.status * 10 + u16::from(byte - b'0'),
             (9..=11, _) => return Err(BadLine::Malformed(Malformed::StatusCode)),
-            (FIXED, SP) => return Ok(State::Reason),
-            (FIXED, CR) => return Ok(State::LineLf),
+            (FIXED, SP) => return Ok(StatusLineState::Reason),
+            (FIXED, CR) => return Ok(StatusLineState::LineLf),
             (_, _) => return Err(BadLine::Malformed(Malformed::StatusLine)),
         }
-        Ok(State::Fixed)
+        Ok(StatusLineState::Fixed)
     }
 }
 

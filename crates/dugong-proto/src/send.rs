@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::io::Write;
+use std::ops::Range;
 
 use crate::chunked::push_last_chunk;
 use crate::error::{CloseReason, Error, Misuse};
 use crate::excerpt::Argument;
 use crate::fields::{Fields, Line, Mark, push_field};
-use crate::framing::Asked;
+use crate::framing::RequestKind;
 use crate::grammar::push_decimal;
-use crate::outstanding::{Expectation, Outstanding};
+use crate::outstanding::Outstanding;
 use crate::request::{Announced, Checked, RequestHead, is_host, is_uri_authority};
-use crate::states::{SendInput, Sending};
+use crate::states::{ContentState, SendInput, SendState};
 
 /// Turns requests and their content into bytes.
 ///
@@ -29,7 +30,7 @@ pub struct SendHalf {
     start: usize,
     /// All bytes that were made or passed, sent or not: the position in the connection at which the next ones will be.
     position: u64,
-    state: Sending,
+    state: SendState,
     /// The request whose content is owed; meaningless unless `state` is `Owing`.
     owing: u64,
     content: Remaining,
@@ -43,6 +44,16 @@ enum Remaining {
     /// So many bytes; 0 when all of it was sent.
     Length(u64),
     Chunks,
+}
+
+impl Remaining {
+    fn of(announced: Announced) -> Self {
+        match announced {
+            Announced::Nothing => Remaining::Nothing,
+            Announced::Length(length) => Remaining::Length(length),
+            Announced::Chunked => Remaining::Chunks,
+        }
+    }
 }
 
 /// Content that may be sent from where it is: `prefix`, then the first `take` bytes of it, then `suffix`.
@@ -103,7 +114,7 @@ impl SendHalf {
             buffer: Vec::new(),
             start: 0,
             position: 0,
-            state: Sending::Ready,
+            state: SendState::Ready,
             owing: 0,
             content: Remaining::Nothing,
         })
@@ -141,18 +152,19 @@ impl SendHalf {
         let before = self.buffer.len() - self.start;
         self.render(request, &checked, more);
 
-        let number = self.push(request, &checked, queue);
+        let start = self.position;
         self.position += (self.buffer.len() - self.start - before) as u64;
-        self.content = match request.content {
-            Announced::Nothing => Remaining::Nothing,
-            Announced::Length(length) => Remaining::Length(length),
-            Announced::Chunked => Remaining::Chunks,
+        let content = match request.owes_content() {
+            true if request.expects() => ContentState::Waiting,
+            true => ContentState::Due,
+            false => ContentState::Complete,
         };
+        let number = push(request, &checked, content, start..self.position, queue);
+        self.content = Remaining::of(request.content);
         if request.owes_content() {
             self.owing = number;
             self.step(SendInput::RequestOwingContent);
         } else {
-            queue.complete(number, self.position);
             self.step(SendInput::Request);
         }
         if checked.says_close {
@@ -170,7 +182,7 @@ impl SendHalf {
         more: &Fields,
         queue: &mut Outstanding,
     ) -> Result<(), Error> {
-        let is_usual = self.state == Sending::Ready && !self.to_proxy && queue.close_reason().is_none();
+        let is_usual = self.state == SendState::Ready && !self.to_proxy && queue.close_reason().is_none();
         if !is_usual || request.content == Announced::Chunked {
             self.admit_unusual(request, checked, more, queue)?;
         }
@@ -192,7 +204,7 @@ impl SendHalf {
         if let Some(error) = queue.verdict() {
             return Err(error);
         }
-        if self.state == Sending::Owing && self.content_error(queue) != Some(Misuse::ContentRefused.into()) {
+        if self.state == SendState::Owing && self.content_error(queue) != Some(Misuse::ContentRefused.into()) {
             return Err(Misuse::ContentOwed.into());
         }
         if let Some(reason) = queue.close_reason() {
@@ -202,10 +214,10 @@ impl SendHalf {
             }
             return Err(Error::Closed(reason));
         }
-        if self.state == Sending::Stopped {
+        if self.state == SendState::Stopped {
             return Err(Misuse::ContentRefused.into());
         }
-        if self.to_proxy && !queue.is_unused() && !queue.said_keep_alive {
+        if self.to_proxy && !queue.is_unused() && !queue.said_keep_alive() {
             let mut marks = request.fields.marks;
             marks |= more.marks;
             if marks.contains(Mark::PROXY_AUTHORIZATION) {
@@ -269,22 +281,26 @@ impl SendHalf {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn push(&self, request: &RequestHead, checked: &Checked<'_>, queue: &mut Outstanding) -> u64 {
-        let method = request.method();
-        let asked = Asked { head: method.is_head(), connect: method.is_connect(), upgrade: checked.asks_upgrade };
-        let expectation = if request.expects() { Expectation::Waiting } else { Expectation::Met };
-        queue.push(method.is_idempotent(), asked, checked.says_close, expectation, self.position)
-    }
-
-    /// Takes in a request of which nothing will be sent, because the connection carries no further one: so that whoever asks
-    /// for its response is told, in its turn. Its content, if it has some, must not be given to this half.
+    /// Queues a request that can no longer be sent, because the connection carries no further one: reading its response reports
+    /// why, in its turn. If `content_follows`, the caller will hand over the announced content, which goes to
+    /// [`discard`](SendHalf::discard).
     ///
     /// # Errors
-    /// If it is not one that may be sent.
-    pub fn take_in_vain(&mut self, request: &RequestHead, queue: &mut Outstanding) -> Result<u64, Misuse> {
+    /// If the request is not valid.
+    pub fn accept_unsendable(
+        &mut self,
+        request: &RequestHead,
+        content_follows: bool,
+        queue: &mut Outstanding,
+    ) -> Result<u64, Misuse> {
         let checked = request.check()?;
-        let number = self.push(request, &checked, queue);
-        queue.complete(number, self.position);
+        let number = push(request, &checked, ContentState::Complete, self.position..self.position, queue);
+        if content_follows && request.owes_content() {
+            queue.close(CloseReason::ContentNotSent);
+            self.content = Remaining::of(request.content);
+            self.owing = number;
+            self.step(SendInput::Discarded);
+        }
         Ok(number)
     }
 
@@ -344,16 +360,56 @@ impl SendHalf {
     /// Whether content was announced that is not complete.
     #[must_use]
     pub fn owes_content(&self) -> bool {
-        self.state == Sending::Owing
+        self.state == SendState::Owing
     }
 
-    /// How much content is still owed; `None` if none is, or if it is not known (chunked).
+    /// How much content is still owed, or to be [discarded](SendHalf::discard); `None` if none is, or if the length is not known
+    /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
         match (self.state, self.content) {
-            (Sending::Owing, Remaining::Length(left)) => Some(left),
+            (SendState::Owing | SendState::Discarding, Remaining::Length(left)) => Some(left),
             _ => None,
         }
+    }
+
+    /// Whether content is still to be [discarded](SendHalf::discard).
+    #[must_use]
+    pub fn is_discarding(&self) -> bool {
+        self.state == SendState::Discarding
+    }
+
+    /// Gives up the rest of the content that is owed, like [`give_up_content`](SendHalf::give_up_content), for a caller who hands it
+    /// over nevertheless: to [`discard`](SendHalf::discard).
+    ///
+    /// # Errors
+    /// [`Misuse::NoContentDue`] if no content is owed.
+    pub fn discard_content(&mut self, queue: &mut Outstanding) -> Result<(), Misuse> {
+        if self.state != SendState::Owing {
+            return Err(Misuse::NoContentDue);
+        }
+        self.drop_unsent();
+        queue.give_up_content(self.owing);
+        self.step(SendInput::Discarded);
+        Ok(())
+    }
+
+    /// Counts `count` bytes of content that will not be sent.
+    ///
+    /// # Errors
+    /// [`Misuse::NoContentDue`] if no content is to be [discarded](SendHalf::is_discarding), [`Misuse::ExcessContent`] if it is more
+    /// than was announced. Nothing has changed then.
+    pub fn discard(&mut self, count: u64) -> Result<(), Misuse> {
+        if self.state != SendState::Discarding {
+            return Err(Misuse::NoContentDue);
+        }
+        if let Remaining::Length(left) = &mut self.content {
+            *left = left.checked_sub(count).ok_or(Misuse::ExcessContent)?;
+            if *left == 0 {
+                self.step(SendInput::LastContent);
+            }
+        }
+        Ok(())
     }
 
     /// Which part of `available` bytes of content may be sent now. Nothing changes: say what was sent with
@@ -367,11 +423,15 @@ impl SendHalf {
             return Err(error);
         }
         match self.state {
-            Sending::Owing => {}
-            Sending::Ready => return Err(Misuse::NoContentDue.into()),
+            SendState::Owing => {}
+            SendState::Ready => return Err(Misuse::NoContentDue.into()),
             // If no response says what became of the request, the end of the connection does.
-            Sending::Stopped if queue.is_last_answered() => return Err(Misuse::ContentRefused.into()),
-            Sending::Stopped => return Err(queue.sending_is_over().unwrap_or(Misuse::ContentRefused.into())),
+            SendState::Stopped | SendState::Discarding if queue.is_last_answered() => {
+                return Err(Misuse::ContentRefused.into());
+            }
+            SendState::Stopped | SendState::Discarding => {
+                return Err(queue.sending_is_over().unwrap_or(Misuse::ContentRefused.into()));
+            }
         }
         if let Some(error) = self.content_error(queue) {
             return Err(error);
@@ -389,10 +449,8 @@ impl SendHalf {
                 offer.prefix_len = 12 - room.len();
             }
         }
-        if let Remaining::Length(left) = self.content
-            && let Some(exchange) = queue.owing(self.owing)
-        {
-            exchange.ending = available as u64 == left;
+        if available > 0 {
+            queue.content_offered(self.owing, self.content == Remaining::Length(available as u64));
         }
         if offer.take > 0 {
             let framing = offer.prefix().len() + offer.suffix().len();
@@ -410,7 +468,7 @@ impl SendHalf {
     pub fn sent_offer(&mut self, offer: &Offer, content: &[u8], count: usize, queue: &mut Outstanding) -> usize {
         let pending = self.to_send().len();
         let most = pending + offer.prefix_len + offer.take + offer.suffix().len();
-        assert!(self.state == Sending::Owing && count <= most, "more was sent than was offered");
+        assert!(self.state == SendState::Owing && count <= most, "more was sent than was offered");
         self.sent(count.min(pending), queue);
         let rest = count.saturating_sub(pending);
         if rest == 0 {
@@ -462,9 +520,14 @@ impl SendHalf {
     /// content than announced. Nothing has changed then.
     pub fn finish(&mut self, trailers: &Fields, queue: &mut Outstanding) -> Result<(), Error> {
         match (self.state, self.content) {
-            (Sending::Ready, Remaining::Length(0)) if trailers.is_empty() => return Ok(()),
-            (Sending::Owing, Remaining::Length(_)) if self.content_error(queue).is_none() => {
+            (SendState::Ready, Remaining::Length(0)) if trailers.is_empty() => return Ok(()),
+            (SendState::Owing, Remaining::Length(_)) if self.content_error(queue).is_none() => {
                 return Err(Misuse::ContentShort.into());
+            }
+            (SendState::Discarding, Remaining::Length(_)) => return Err(Misuse::ContentShort.into()),
+            (SendState::Discarding, _) => {
+                self.step(SendInput::LastContent);
+                return Ok(());
             }
             _ => {}
         }
@@ -486,47 +549,46 @@ impl SendHalf {
     /// Gives up all that is still to be sent: the server has said that the connection ends with a response that has come, so
     /// that nothing more may be sent (RFC 9112 §9.6).
     pub fn give_up(&mut self) {
-        self.buffer.clear();
-        self.start = 0;
-        if self.state == Sending::Owing {
+        self.drop_unsent();
+        if self.state == SendState::Owing {
             self.step(SendInput::GivenUp);
         }
+    }
+
+    fn drop_unsent(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
     }
 
     /// The rest of the content that is owed will never be sent, and the connection ends with the response. If there is one
     /// already, it can be read.
     pub fn give_up_content(&mut self, queue: &mut Outstanding) {
-        queue.close(CloseReason::ContentNotSent);
-        if let Some(exchange) = queue.owing(self.owing) {
-            exchange.given_up = true;
-        }
+        queue.give_up_content(self.owing);
         self.give_up();
     }
 
     /// The server did not answer the expectation for long enough: the content may be sent now (RFC 9110 §10.1.1).
     pub fn proceed_without_continue(&mut self, queue: &mut Outstanding) {
-        if let Some(exchange) = queue.owing(self.owing)
-            && self.state == Sending::Owing
-            && exchange.expectation == Expectation::Waiting
-        {
-            exchange.expectation = Expectation::Met;
+        if self.state == SendState::Owing {
+            queue.proceed_without_continue();
         }
     }
 
     /// Why content may not be sent now, if so.
     fn content_error(&mut self, queue: &mut Outstanding) -> Option<Error> {
         let verdict = queue.verdict();
-        match queue.owing(self.owing).map(|exchange| exchange.expectation) {
+        match queue.content_of(self.owing) {
             _ if queue.failure().is_some() => verdict,
-            Some(Expectation::Refused) | None => {
-                if self.state == Sending::Owing {
+            Some(ContentState::Refused) | None => {
+                if self.state == SendState::Owing {
                     self.step(SendInput::GivenUp);
                 }
                 Some(Misuse::ContentRefused.into())
             }
             Some(_) if verdict.is_some() => verdict,
-            Some(Expectation::Waiting) => Some(Misuse::AwaitContinue.into()),
-            Some(Expectation::Met) => None,
+            Some(ContentState::Waiting) => Some(Misuse::AwaitContinue.into()),
+            Some(ContentState::Interrupted) => Some(Misuse::ContentInterrupted.into()),
+            Some(_) => None,
         }
     }
 
@@ -536,12 +598,8 @@ impl SendHalf {
         if *left == 0 && count > 0 {
             queue.complete(self.owing, self.position);
             self.step(SendInput::LastContent);
-            return;
-        }
-        match queue.owing(self.owing) {
-            Some(exchange) => exchange.ending = false,
-            // The response came while the last of the content seemed to be on its way, and then it was not.
-            None => queue.content_not_sent(),
+        } else {
+            queue.content_continues(self.owing);
         }
     }
 
@@ -582,6 +640,13 @@ const NO_TRAILERS: [&str; 11] = [
 
 /// The end of the request line, and the name of the field that is always the first (RFC 9110 §7.2).
 const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
+
+/// Queues a request that takes this `extent` of the connection's bytes, as far as it is known.
+fn push(request: &RequestHead, checked: &Checked<'_>, content: ContentState, extent: Range<u64>, queue: &mut Outstanding) -> u64 {
+    let method = request.method();
+    let kind = RequestKind { head: method.is_head(), connect: method.is_connect(), upgrade: checked.asks_upgrade };
+    queue.push(method.is_idempotent(), kind, checked.says_close, content, extent)
+}
 
 /// The path and query of a target that has no authority, if it is one: none for `*`, which is about the server itself.
 fn path_of(target: &str) -> Option<&str> {

@@ -1,9 +1,30 @@
-//! Every move that the two halves of a connection can make, in two tables.
+//! Every move that a connection can make, in four tables.
 //!
-//! The halves keep what they count (bytes left, the head that was read) beside these states; *whether* something may happen
-//! next is decided here and nowhere else. Each table names every pair, so that a new state or input does not compile until
-//! somebody has thought about all its pairs. `None` is "cannot happen". The picture in the crate's documentation is printed
-//! from these tables by a test.
+//! # Theory
+//!
+//! A connection has two halves, which may live in two threads, and a queue between them. Each half has a state of its own: the send
+//! half knows what may be sent ([`SendState`]), the receive half what the next byte is ([`ReceiveState`]). What one half has to
+//! learn from the other stands in the queue, behind its lock: for each outstanding request, what becomes of its content
+//! ([`ContentState`]); and for the connection, whether it carries further requests and responses ([`CloseState`]).
+//!
+//! The states decide *whether* something may happen next; nothing else does. Counts and bytes stay with the halves and the
+//! queue. Each table names every pair, so a new state or input does not compile until all its pairs have an answer; `None` means
+//! "cannot happen". A test prints the tables into the crate's documentation.
+//!
+//! # Joint rules
+//!
+//! The tables meet in these rules, and only in these:
+//!
+//! - Only the last request can owe content. While it does, the send half is `Owing`, and the content's state is one of `Waiting`,
+//!   `Silent`, `Due`, `Ending`, `Interrupted` and `Answered`.
+//! - 100 (Continue), a final response and the caller's patience move the content's state; the send half asks for it when content is
+//!   offered. If it finds `Refused`, or the exchange gone, it moves to `Stopped`.
+//! - When a response is complete, its exchange leaves the queue. If its content is neither `Complete` nor `Ending`, the rest will
+//!   never be sent and no request can follow it: the connection gets `LastResponse`, with the reason `ContentNotSent`.
+//! - A response that says `close`, and a request that said it, make the connection `Closing` at once and `Over` with that
+//!   response.
+//! - A fault on the receive half makes the connection `Failed`. No byte leaves a connection that is `Over` or `Failed` while a
+//!   request is outstanding: the caller was told which requests were not sent.
 
 /// Declares an enum without data, and the list of its variants.
 macro_rules! kinds {
@@ -20,19 +41,21 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Where the send half is.
-    Sending {
+    /// What the send half may do next.
+    SendState {
         /// Between requests: the next one may be sent.
         Ready,
         /// Content was announced, and some of it is still to come.
         Owing,
         /// The content of the last request was given up: nothing more can be sent.
         Stopped,
+        /// The same, and the caller still hands over the rest of the content: it is counted and dropped.
+        Discarding,
     }
 }
 
 kinds! {
-    /// What happens to the send half.
+    /// Calls that move the send half.
     SendInput {
         /// A request that is complete with its head.
         Request,
@@ -40,30 +63,41 @@ kinds! {
         RequestOwingContent,
         /// The last byte of content, or the last chunk.
         LastContent,
-        /// The final response came instead.
+        /// The rest of the content will not be sent.
         GivenUp,
+        /// The same, and the caller will hand it over nevertheless.
+        Discarded,
     }
 }
 
-impl Sending {
-    pub(crate) fn after(self, input: SendInput) -> Option<Sending> {
+impl SendState {
+    pub(crate) fn after(self, input: SendInput) -> Option<SendState> {
         use SendInput as I;
-        use Sending as S;
+        use SendState as S;
         match (self, input) {
             (S::Ready, I::Request) => Some(S::Ready),
             (S::Ready, I::RequestOwingContent) => Some(S::Owing),
+            (S::Ready, I::Discarded) => Some(S::Discarding),
             (S::Ready, I::LastContent | I::GivenUp) => None,
+
             (S::Owing, I::LastContent) => Some(S::Ready),
             (S::Owing, I::GivenUp) => Some(S::Stopped),
+            (S::Owing, I::Discarded) => Some(S::Discarding),
             (S::Owing, I::Request | I::RequestOwingContent) => None,
+
+            (S::Stopped, I::Discarded) => Some(S::Discarding),
             (S::Stopped, I::Request | I::RequestOwingContent | I::LastContent | I::GivenUp) => None,
+
+            (S::Discarding, I::LastContent) => Some(S::Stopped),
+            (S::Discarding, I::Discarded) => Some(S::Discarding),
+            (S::Discarding, I::Request | I::RequestOwingContent | I::GivenUp) => None,
         }
     }
 }
 
 kinds! {
-    /// Where the receive half is.
-    Receiving {
+    /// Where in the stream of responses the receive half is.
+    ReceiveState {
         /// Between responses: the next byte begins a head.
         Between,
         /// In a status line or header section.
@@ -88,7 +122,7 @@ kinds! {
 }
 
 kinds! {
-    /// What happens to the receive half.
+    /// Bytes and calls that move the receive half.
     ReceiveInput {
         /// The first byte of a head.
         FirstByte,
@@ -115,10 +149,10 @@ kinds! {
     }
 }
 
-impl Receiving {
-    pub(crate) fn after(self, input: ReceiveInput) -> Option<Receiving> {
+impl ReceiveState {
+    pub(crate) fn after(self, input: ReceiveInput) -> Option<ReceiveState> {
         use ReceiveInput as I;
-        use Receiving as R;
+        use ReceiveState as R;
         match (self, input) {
             (R::Between, I::FirstByte) => Some(R::Head),
             (R::Between, I::UnaskedByte) => Some(R::Unasked),
@@ -170,6 +204,158 @@ impl Receiving {
     }
 }
 
+kinds! {
+    /// What becomes of the content of an outstanding request (RFC 9110 §10.1.1).
+    ContentState {
+        /// All of it was sent or is in the send buffer, or there is none.
+        Complete,
+        /// The server has not yet answered the expectation.
+        Waiting,
+        /// The caller stopped waiting for that answer, and has not sent content since.
+        Silent,
+        /// Content may be sent.
+        Due,
+        /// The last of it is being given to the transport: the response may come before that is noted.
+        Ending,
+        /// A write of it was interrupted, and nobody knows where: nothing may follow it.
+        Interrupted,
+        /// A final response came instead of 100 (Continue): the content must not be sent.
+        Refused,
+        /// A final response came when the caller had stopped waiting, but before content was sent: it may be sent still.
+        Answered,
+        /// The caller gave up the rest.
+        GivenUp,
+    }
+}
+
+kinds! {
+    /// What happens to the content of an outstanding request.
+    ContentInput {
+        /// 100 (Continue).
+        Continue,
+        /// The head of the final response.
+        FinalHead,
+        /// The caller has waited for 100 (Continue) for long enough.
+        TimedOut,
+        /// Some content is given to the transport, or was, and more is owed.
+        Part,
+        /// The last of it is given to the transport.
+        Last,
+        /// All of it is sent or in the send buffer.
+        Completed,
+        /// The caller lost track of what a write has sent.
+        Interrupted,
+        /// The caller will not send the rest.
+        GivenUp,
+    }
+}
+
+impl ContentState {
+    pub(crate) fn after(self, input: ContentInput) -> Option<ContentState> {
+        use ContentInput as I;
+        use ContentState as C;
+        match (self, input) {
+            // 100 (Continue) may come after the content, if the caller did not wait for it.
+            (C::Complete, I::Continue | I::FinalHead | I::GivenUp) => Some(C::Complete),
+            (C::Complete, I::TimedOut | I::Part | I::Last | I::Completed | I::Interrupted) => None,
+
+            (C::Waiting, I::Continue) => Some(C::Due),
+            (C::Waiting, I::FinalHead) => Some(C::Refused),
+            (C::Waiting, I::TimedOut) => Some(C::Silent),
+            (C::Waiting, I::GivenUp) => Some(C::GivenUp),
+            (C::Waiting, I::Part | I::Last | I::Completed | I::Interrupted) => None,
+
+            (C::Silent, I::Continue | I::Part) => Some(C::Due),
+            (C::Silent, I::FinalHead) => Some(C::Answered),
+            (C::Silent, I::TimedOut) => Some(C::Silent),
+            (C::Silent, I::Last) => Some(C::Ending),
+            (C::Silent, I::Completed) => Some(C::Complete),
+            (C::Silent, I::Interrupted) => Some(C::Interrupted),
+            (C::Silent, I::GivenUp) => Some(C::GivenUp),
+
+            (C::Due, I::Continue | I::FinalHead | I::TimedOut | I::Part) => Some(C::Due),
+            (C::Due, I::Last) => Some(C::Ending),
+            (C::Due, I::Completed) => Some(C::Complete),
+            (C::Due, I::Interrupted) => Some(C::Interrupted),
+            (C::Due, I::GivenUp) => Some(C::GivenUp),
+
+            (C::Ending, I::Continue | I::FinalHead | I::TimedOut | I::Last) => Some(C::Ending),
+            (C::Ending, I::Part) => Some(C::Due),
+            (C::Ending, I::Completed) => Some(C::Complete),
+            (C::Ending, I::Interrupted) => Some(C::Interrupted),
+            (C::Ending, I::GivenUp) => Some(C::GivenUp),
+
+            (C::Interrupted, I::Continue | I::FinalHead | I::TimedOut | I::Interrupted) => Some(C::Interrupted),
+            (C::Interrupted, I::Part | I::Last | I::Completed | I::GivenUp) => Some(C::Interrupted),
+
+            (C::Refused, I::TimedOut | I::Interrupted | I::GivenUp) => Some(C::Refused),
+            (C::Refused, I::Continue | I::FinalHead | I::Part | I::Last | I::Completed) => None,
+
+            (C::Answered, I::Part) => Some(C::Due),
+            (C::Answered, I::Last) => Some(C::Ending),
+            (C::Answered, I::Completed) => Some(C::Complete),
+            (C::Answered, I::Interrupted) => Some(C::Interrupted),
+            (C::Answered, I::TimedOut | I::GivenUp) => Some(C::Answered),
+            (C::Answered, I::Continue | I::FinalHead) => None,
+
+            (C::GivenUp, I::Continue | I::FinalHead | I::TimedOut | I::Interrupted | I::GivenUp) => Some(C::GivenUp),
+            (C::GivenUp, I::Part | I::Last | I::Completed) => None,
+        }
+    }
+}
+
+kinds! {
+    /// Whether the connection carries further requests and responses.
+    CloseState {
+        /// Both.
+        Open,
+        /// No further requests, but the responses that are due.
+        Closing,
+        /// Sending was stopped with an error. Responses that are due may still come.
+        Stopped,
+        /// Neither: the last response is complete.
+        Over,
+        /// Neither: what arrives cannot be understood, or nothing arrives any more.
+        Failed,
+    }
+}
+
+kinds! {
+    /// What ends the connection.
+    CloseInput {
+        /// The server or the client says that no further request can follow.
+        Announced,
+        /// Sending failed, or must not go on.
+        SendingStopped,
+        /// The last response that will come is complete.
+        LastResponse,
+        /// Receiving failed.
+        Fault,
+    }
+}
+
+impl CloseState {
+    /// The only table without "cannot happen": the connection can end in several ways at once, in any order.
+    pub(crate) fn after(self, input: CloseInput) -> CloseState {
+        use CloseInput as I;
+        use CloseState as C;
+        match (self, input) {
+            (C::Open, I::Announced) => C::Closing,
+            (C::Closing | C::Stopped | C::Over | C::Failed, I::Announced) => self,
+
+            (C::Open | C::Closing, I::SendingStopped) => C::Stopped,
+            (C::Over, I::SendingStopped) => C::Failed,
+            (C::Stopped | C::Failed, I::SendingStopped) => self,
+
+            (C::Open | C::Closing, I::LastResponse) => C::Over,
+            (C::Stopped, I::LastResponse) => C::Failed,
+            (C::Over | C::Failed, I::LastResponse) => self,
+
+            (C::Open | C::Closing | C::Stopped | C::Over | C::Failed, I::Fault) => C::Failed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,9 +381,11 @@ mod tests {
     #[test]
     fn the_documentation_shows_the_tables_as_they_are() {
         let picture = format!(
-            "{}\n{}",
-            table("The send half:", Sending::ALL, SendInput::ALL, Sending::after),
-            table("The receive half:", Receiving::ALL, ReceiveInput::ALL, Receiving::after),
+            "{}\n{}\n{}\n{}",
+            table("The send half:", SendState::ALL, SendInput::ALL, SendState::after),
+            table("The receive half:", ReceiveState::ALL, ReceiveInput::ALL, ReceiveState::after),
+            table("The content of an outstanding request:", ContentState::ALL, ContentInput::ALL, ContentState::after),
+            table("The connection:", CloseState::ALL, CloseInput::ALL, |state, input| Some(state.after(input))),
         );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/states.md");
         if std::env::var_os("DUGONG_UPDATE").is_some() {

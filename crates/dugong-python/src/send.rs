@@ -241,7 +241,7 @@ impl Prepared {
 
     /// Takes the request, of which nothing will be sent: reading its response says why.
     fn take_in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<()> {
-        let taken = grip.duplex(Some(sender), None).take_in_vain(&self.request);
+        let taken = grip.duplex(Some(sender), None).accept_unsendable(&self.request, false);
         taken.map_err(|error| grip.exception(py, error))?;
         self.taken(py, &grip.link);
         sender.in_vain = match self.content {

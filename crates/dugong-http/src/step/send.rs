@@ -99,15 +99,15 @@ impl Duplex<'_> {
         Ok(Progress::Done(number))
     }
 
-    /// Takes in a request of which nothing will be sent, because the connection carries no further one: so that whoever asks
-    /// for its response is told, in its turn. No content may be written for it.
+    /// Queues a request that can no longer be sent, because the connection carries no further one: reading its response reports
+    /// why, in its turn. If `content_follows`, its content goes to [`SendHalf::discard`](dugong_proto::SendHalf::discard).
     ///
     /// # Errors
     /// `Local` if the request is not valid.
-    pub fn take_in_vain(&mut self, request: &Request) -> Result<u64, Error> {
+    pub fn accept_unsendable(&mut self, request: &Request, content_follows: bool) -> Result<u64, Error> {
         let head = request.as_head()?;
         let sender = self.sending.as_mut().expect(SENDS);
-        Ok(sender.half.take_in_vain(head, &mut self.shared.queue())?)
+        Ok(sender.half.accept_unsendable(head, content_follows, &mut self.shared.queue())?)
     }
 
     /// Whether nothing more may be sent: the connection has failed, or a response has come that says that it ends with it
