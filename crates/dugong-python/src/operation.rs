@@ -294,9 +294,13 @@ fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>>
 
 /// Whether this is the step of a task of asyncio, which is imported.
 fn is_in_task(py: Python<'_>) -> PyResult<bool> {
+    static ASYNCIO: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let asyncio = || py.import(intern!(py, "asyncio"));
-    let running = RUNNING_LOOP.get_or_try_init(py, || asyncio()?.getattr("_get_running_loop").map(Bound::unbind))?;
-    let running = running.bind(py).call0()?;
-    Ok(!running.is_none() && !asyncio()?.call_method1(intern!(py, "current_task"), (running,))?.is_none())
+    let running = RUNNING_LOOP.import(py, "asyncio", "_get_running_loop")?.call0()?;
+    if running.is_none() {
+        return Ok(false);
+    }
+    // A program may have replaced this function, so it is looked up each time.
+    let asyncio = ASYNCIO.get_or_try_init(py, || py.import("asyncio").map(Bound::unbind))?.bind(py);
+    Ok(!asyncio.call_method1(intern!(py, "current_task"), (running,))?.is_none())
 }

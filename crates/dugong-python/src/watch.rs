@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use crate::wire::Transport;
 
@@ -37,5 +37,8 @@ pub(crate) fn stop_watching(py: Python<'_>, number: RawFd) -> PyResult<()> {
 pub(crate) fn is_loaded(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
     static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let modules = MODULES.get_or_try_init(py, || py.import("sys")?.getattr("modules").map(Bound::unbind))?;
-    modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy()
+    match modules.bind(py).cast::<PyDict>() {
+        Ok(modules) => Ok(modules.get_item(name)?.is_some_and(|module| !module.is_none())),
+        Err(_) => modules.bind(py).call_method1(intern!(py, "get"), (name,))?.is_truthy(),
+    }
 }
