@@ -395,6 +395,21 @@ def test_a_watch_does_not_keep_the_variables_of_a_task(local: Local, loop: Async
 
 
 @each_loop
+def test_a_task_keeps_its_variables_over_a_wait(local: Local, loop: Asyncio) -> None:
+    async def main() -> None:
+        await begin_body(local)
+        await wait_once(local)
+        variable.set('value')
+        await wait_once(local)
+        await asyncio.sleep(0)
+        assert variable.get(None) == 'value'
+
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar('variable')
+    # A context without any variables is false.
+    contextvars.Context().run(run, loop, main)
+
+
+@each_loop
 def test_a_sender_waits_beside_a_watch(local: Local, loop: Asyncio) -> None:
     async def main() -> None:
         watched = Watched()

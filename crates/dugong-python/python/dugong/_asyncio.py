@@ -200,9 +200,8 @@ class Awaited(PollNeeded):
     _timer: asyncio.TimerHandle | None = None
     _error: BaseException | None = None
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop of the task."""
-        return asyncio.get_running_loop()
+    # The task asks for its own loop.
+    get_loop = staticmethod(asyncio.get_running_loop)
 
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
         """Call *callback* when the wait is over; the task calls this once."""
@@ -232,10 +231,10 @@ class Awaited(PollNeeded):
     def _resume(self) -> None:
         callback, self._callback = self._callback, None  # it refers to the task, which refers to us
         assert callback
-        if self._context:
-            self._context.run(callback, self)
-        else:
+        if self._context is None:
             callback(self)
+        else:  # an empty one is false, but the task's all the same
+            self._context.run(callback, self)
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Stop waiting, and have the task resumed with `CancelledError`; False if it is about to be resumed anyway."""
