@@ -12,6 +12,7 @@ import pytest
 import trustme
 from futures import Pair
 from httpio_log import Connect
+from interop_support import Origin
 from peers import LIMIT, Local, Peer, Script, Serve
 from recorder import Recorder
 from tunnels import Tunnel
@@ -110,6 +111,30 @@ def refused() -> tuple[str, int]:
     """An address that refuses connections."""
     with socket.create_server(('127.0.0.1', 0)) as sock:
         return sock.getsockname()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def full() -> Iterator[tuple[str, int]]:
+    """An address that does not answer: the queue of the listening socket is full."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        sock.listen(0)
+        clients: list[socket.socket] = []
+        for _ in range(8):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(sock.getsockname())
+            clients.append(client)
+        yield sock.getsockname()
+        for client in clients:
+            client.close()
+
+
+@pytest.fixture(params=['plain', 'tls'], scope='module')
+def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
+    """A server in a process of its own."""
+    with Origin(tls=request.param == 'tls') as server:
+        yield server
 
 
 @pytest.fixture

@@ -35,18 +35,6 @@ HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 HEAD = HELLO[:-5]
 
 
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
-
-
 def stepwise(go_on: threading.Semaphore, *parts: bytes) -> Script:
     """Answer one request with these parts, each when the client has yielded."""
 
@@ -112,12 +100,6 @@ def drive_both(first: Crt[Any], second: Crt[Any]) -> tuple[Any, Any]:
             if events.get(need.fd, 0) & (need.mask | select.POLLHUP | select.POLLERR)
         ]
     raise AssertionError('goes on for ever')
-
-
-def get(conn: HTTPConnection, path: str = '/') -> bytes:
-    conn.send_request('GET', path)
-    assert conn.read_response().path == path
-    return conn.readall()
 
 
 READING: dict[str, Make] = {

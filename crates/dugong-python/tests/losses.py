@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peers import Peer, Script
 
 import dugong
 
@@ -19,18 +18,6 @@ LIMIT = 10
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
 CHUNKS = b'3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n'
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
 
 
 def ask(conn: dugong.HTTPConnection, method: str = 'GET') -> dugong.HTTPResponse:

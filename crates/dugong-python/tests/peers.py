@@ -431,6 +431,54 @@ class Serve:
                 server.close()
 
 
+# Scripts
+
+
+def says(*answers: bytes) -> Script:
+    """Send one of these for each request, then wait until the client closes."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            peer.request()
+            peer.send(answer)
+        peer.rest()
+
+    return script
+
+
+def silent(peer: Peer) -> None:
+    """Send nothing, and wait until the client closes."""
+    peer.rest()
+
+
+def answer_all(peer: Peer) -> None:
+    """Answer each request with its target, until the client closes."""
+    while True:
+        try:
+            got = peer.request()
+        except EOFError:
+            return
+        peer.answer(got.target.encode())
+
+
+# Clients
+
+
+def get(conn: dugong.HTTPConnection, path: str = '/') -> bytes:
+    """Return the body of a successful response."""
+    conn.send_request('GET', path)
+    response = conn.read_response()
+    assert (response.status, response.path) == (200, path)
+    return conn.readall()
+
+
+def ask(conn: dugong.HTTPConnection, times: int = 1) -> dugong.HTTPResponse:
+    """Send so many requests, and return the first response."""
+    for number in range(times):
+        conn.send_request('GET', f'/{number}')
+    return conn.read_response()
+
+
 class Local:
     """A connection and the other end of it, in the same thread."""
 

@@ -8,25 +8,9 @@ import threading
 from typing import Any
 
 import pytest
-from peers import Peer, Serve, Server
+from peers import Peer, Serve, Server, answer_all, get
 
 from dugong import BodyFollowing, ConnectionClosed, ConnectionTimedOut, HTTPConnection, StateError, UnsupportedResponse
-
-
-def answer_all(peer: Peer) -> None:
-    """Answer with the target of the request, until the client has gone."""
-    while True:
-        try:
-            got = peer.request()
-        except EOFError:
-            return
-        peer.answer(got.target.encode())
-
-
-def get(conn: HTTPConnection, path: str) -> bytes:
-    conn.send_request('GET', path)
-    assert conn.read_response().status == 200
-    return bytes(conn.readall())
 
 
 def test_6_1_arguments() -> None:

@@ -20,29 +20,6 @@ from dugong import POLLOUT, AioFuture, ConnectionClosed, ConnectionTimedOut, HTT
 Place = tuple[str, int]
 
 
-@pytest.fixture
-def full() -> Iterator[Place]:
-    """An address where nobody answers: the queue of the listening socket is full."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        sock.listen(0)
-        clients: list[socket.socket] = []
-        for _ in range(8):
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(sock.getsockname())
-            clients.append(client)
-        yield sock.getsockname()
-        for client in clients:
-            client.close()
-
-
-@pytest.fixture
-def refused() -> Place:
-    with socket.create_server(('127.0.0.1', 0)) as sock:
-        return sock.getsockname()  # type: ignore[no-any-return]
-
-
 Named = Callable[..., HTTPConnection]
 
 

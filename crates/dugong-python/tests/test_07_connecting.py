@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from interop_support import Worker
-from peers import LIMIT, Peer, Serve, Server
-from tunnels import Plain, Table, Tunnel, Wrapping, answer_all, get, resolve, silent
+from peers import LIMIT, Peer, Serve, Server, answer_all, get, silent
+from tunnels import Plain, Table, Tunnel, Wrapping, resolve
 
 import dugong
 import dugong.httpio

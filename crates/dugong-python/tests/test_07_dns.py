@@ -43,30 +43,6 @@ def server() -> Iterator[socket.socket]:
         yield sock
 
 
-@pytest.fixture
-def full() -> Iterator[tuple[str, int]]:
-    """An address where nobody answers: the queue of the listening socket is full."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        sock.listen(0)
-        clients: list[socket.socket] = []
-        for _ in range(8):
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(sock.getsockname())
-            clients.append(client)
-        yield sock.getsockname()
-        for client in clients:
-            client.close()
-
-
-@pytest.fixture
-def closed() -> tuple[str, int]:
-    """An address that refuses connections."""
-    with socket.create_server(('127.0.0.1', 0)) as sock:
-        return sock.getsockname()  # type: ignore[no-any-return]
-
-
 def use(monkeypatch: pytest.MonkeyPatch, **answers: list[Any]) -> Resolver:
     resolver = Resolver(**answers)
     monkeypatch.setattr(socket, 'getaddrinfo', resolver)
@@ -95,25 +71,25 @@ def test_7_sockets_wait_as_long_as_those_of_the_program(server: socket.socket) -
         socket.setdefaulttimeout(None)
 
 
-def test_2_3_refused_connections_are_passed_on(closed: tuple[str, int]) -> None:
+def test_2_3_refused_connections_are_passed_on(refused: tuple[str, int]) -> None:
     with pytest.raises(ConnectionRefusedError):
-        create_socket(closed)
+        create_socket(refused)
     with pytest.raises(ConnectionRefusedError):
-        create_socket(closed, timeout=5)
+        create_socket(refused, timeout=5)
 
 
 def test_7_5_all_addresses_are_tried(
-    monkeypatch: pytest.MonkeyPatch, server: socket.socket, closed: tuple[str, int], full: tuple[str, int]
+    monkeypatch: pytest.MonkeyPatch, server: socket.socket, refused: tuple[str, int], full: tuple[str, int]
 ) -> None:
-    use(monkeypatch, host=[at(closed, full, closed, server.getsockname(), closed)])
+    use(monkeypatch, host=[at(refused, full, refused, server.getsockname(), refused)])
     with create_socket(('host', 80), timeout=0.05) as sock:
         assert sock.getpeername() == server.getsockname()
 
 
 def test_7_5_the_last_error_is_raised(
-    monkeypatch: pytest.MonkeyPatch, closed: tuple[str, int], full: tuple[str, int]
+    monkeypatch: pytest.MonkeyPatch, refused: tuple[str, int], full: tuple[str, int]
 ) -> None:
-    use(monkeypatch, host=[at(full, closed)], other=[at(closed, full)])
+    use(monkeypatch, host=[at(full, refused)], other=[at(refused, full)])
     with pytest.raises(ConnectionRefusedError):
         create_socket(('host', 80), timeout=0.05)
     with pytest.raises(ConnectionTimedOut):
@@ -133,7 +109,7 @@ def test_7_5_no_address_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_7_4_a_socket_that_could_not_be_connected_is_closed(
-    monkeypatch: pytest.MonkeyPatch, closed: tuple[str, int], full: tuple[str, int]
+    monkeypatch: pytest.MonkeyPatch, refused: tuple[str, int], full: tuple[str, int]
 ) -> None:
     made: list[socket.socket] = []
 
@@ -142,7 +118,7 @@ def test_7_4_a_socket_that_could_not_be_connected_is_closed(
             super().__init__(*args)
             made.append(self)
 
-    use(monkeypatch, host=[at(closed, full)], other=[at(full)])
+    use(monkeypatch, host=[at(refused, full)], other=[at(full)])
     monkeypatch.setattr(socket, 'socket', Recorded)
     with pytest.raises(ConnectionTimedOut):
         create_socket(('host', 80), timeout=0.05)

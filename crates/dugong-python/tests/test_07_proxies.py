@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 import trustme
-from peers import LIMIT, Peer, Serve, Server
-from tunnels import Tunnel, answer_all, get, resolve
+from peers import LIMIT, Peer, Serve, Server, answer_all, get
+from tunnels import Tunnel, resolve
 
 from dugong import (
     BodyFollowing,

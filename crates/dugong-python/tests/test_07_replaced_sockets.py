@@ -13,19 +13,10 @@ from typing import Any
 import pytest
 import pytest_socket
 import socks  # type: ignore[import-untyped]
-from peers import LIMIT, Peer, Serve
+from peers import LIMIT, Serve, answer_all
 
 import dugong
 from dugong import ConnectionTimedOut, HTTPConnection, eval_coroutine
-
-
-def answer_all(peer: Peer) -> None:
-    while True:
-        try:
-            got = peer.request()
-        except EOFError:
-            return
-        peer.answer(got.target.encode())
 
 
 def regular(conn: HTTPConnection) -> None:

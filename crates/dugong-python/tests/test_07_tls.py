@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import trustme
-from peers import LIMIT, Peer, Serve, Server
-from tunnels import Only, Plain, Tunnel, Wrapping, answer_all, drive, get
+from peers import LIMIT, Peer, Serve, Server, answer_all, get
+from tunnels import Only, Plain, Tunnel, Wrapping, drive
 
 from dugong import (
     POLLIN,

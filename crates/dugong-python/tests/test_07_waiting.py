@@ -6,12 +6,12 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
-from peers import LIMIT, Peer, Serve, Server
-from tunnels import Tunnel, answer_all, drive, get, resolve, silent
+from peers import LIMIT, Peer, Serve, Server, answer_all, get, silent
+from tunnels import Tunnel, drive, resolve
 
 from dugong import (
     POLLIN,
@@ -25,23 +25,6 @@ from dugong import (
     PollNeeded,
     StateError,
 )
-
-
-@pytest.fixture
-def full() -> Iterator[tuple[str, int]]:
-    """An address where nobody answers: the queue of the listening socket is full."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        sock.listen(0)
-        clients: list[socket.socket] = []
-        for _ in range(8):
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(sock.getsockname())
-            clients.append(client)
-        yield sock.getsockname()
-        for client in clients:
-            client.close()
 
 
 @pytest.mark.parametrize('good', [0, 1, 2])

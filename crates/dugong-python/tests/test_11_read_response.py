@@ -3,25 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from peers import Peer, Script, Serve
+from peers import Peer, Serve, says
 
 import dugong
 from dugong import BodyFollowing, HTTPResponse, InvalidResponse, StateError, UnsupportedResponse
 
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 EMPTY = b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
 
 
 def by_read(conn: dugong.HTTPConnection) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from peers import Peer, Script, Serve
+from peers import Peer, Script, Serve, says
 
 import dugong
 from dugong import ConnectionClosed, InvalidResponse, StateError, UnsupportedResponse
@@ -41,18 +41,6 @@ def by_discard(conn: dugong.HTTPConnection) -> bytes:
 Reader = Callable[[dugong.HTTPConnection], bytes]
 READERS: list[Reader] = [by_read, by_read_of_one, by_readinto, by_readall, by_discard]
 every_reader = pytest.mark.parametrize('reader', READERS)
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
 
 
 def ends(answer: bytes) -> Script:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peers import Peer, Script, Serve
+from peers import Peer, Script, Serve, ask
 
 import dugong
 from dugong import (
@@ -41,12 +41,6 @@ def says(*answers: bytes) -> Script:
         peer.rest()
 
     return script
-
-
-def ask(conn: dugong.HTTPConnection, times: int = 1) -> dugong.HTTPResponse:
-    for number in range(times):
-        conn.send_request('GET', f'/{number}')
-    return conn.read_response()
 
 
 # Calls that read nothing if there is nothing, and what they return then.

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from losses import CHUNKS, HELLO, LIMIT, OTHER, Context, ask, says
-from peers import Peer, Serve
+from losses import CHUNKS, HELLO, LIMIT, OTHER, Context, ask
+from peers import Peer, Serve, says
 
 import dugong
 from dugong import (

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from losses import GONE, HELLO, LIMIT, Context, ask, says
-from peers import Peer, Serve
+from losses import GONE, HELLO, LIMIT, Context, ask
+from peers import Peer, Serve, says
 
 import dugong
 from dugong import (

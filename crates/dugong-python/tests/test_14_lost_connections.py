@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from losses import CHUNKS, GONE, HELLO, LIMIT, OTHER, Context, ask, no, says
-from peers import Peer, Serve
+from losses import CHUNKS, GONE, HELLO, LIMIT, OTHER, Context, ask, no
+from peers import Peer, Serve, says
 
 from dugong import (
     BodyFollowing,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Peer, Script, Serve
+from peers import Peer, Serve, says, silent
 
 import dugong
 from dugong import BodyFollowing, ConnectionClosed, InvalidResponse, StateError
@@ -22,23 +22,6 @@ LIMIT = 10
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
 every_name = pytest.mark.parametrize('name', ['disconnect', 'reset'])
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
-
-
-def nothing(peer: Peer) -> None:
-    """Wait until the client closes."""
-    peer.rest()
 
 
 def ask(conn: dugong.HTTPConnection) -> dugong.HTTPResponse:
@@ -212,7 +195,7 @@ def test_15_1_never_raises_whatever_the_socket_does(serve_plain: Serve, error: E
             self.wrapped = Wrapped(sock)
             return self.wrapped
 
-    conn = serve_plain(nothing, says(HELLO))
+    conn = serve_plain(silent, says(HELLO))
     context = Context()
     conn.ssl_context = context
     conn.connect()
@@ -323,7 +306,7 @@ def test_15_1_gives_back_all_descriptors(serve: Serve, name: str) -> None:
 def test_15_2_ready_for_use_and_not_connected(
     serve: Serve, name: str, state: Callable[[dugong.HTTPConnection], object]
 ) -> None:
-    conn = serve(*[nothing] * 2)
+    conn = serve(*[silent] * 2)
     state(conn)
     getattr(conn, name)()
     assert not conn.response_pending()
@@ -415,7 +398,7 @@ def test_15_3_dropping_the_object_closes_the_socket(serve: Serve, read: bool, cy
 
 @pytest.mark.parametrize('cycle', [False, True])
 def test_15_3_dropping_an_open_connection_gives_a_warning(serve: Serve, cycle: bool) -> None:
-    serve(nothing)
+    serve(silent)
     conn: Any = make(serve)
     conn.connect()
     if cycle:
@@ -435,7 +418,7 @@ def test_15_3_dropping_an_open_connection_gives_a_warning(serve: Serve, cycle: b
 @pytest.mark.parametrize('cycle', [False, True])
 @pytest.mark.parametrize('how', ['never connected', 'disconnected', 'with', 'refused'])
 def test_15_3_dropping_another_connection_gives_none(serve: Serve, how: str, cycle: bool) -> None:
-    serve(nothing)
+    serve(silent)
     conn: Any = make(serve)
     if cycle:
         conn.itself = conn

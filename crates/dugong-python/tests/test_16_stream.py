@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peers import Peer, Script, Serve
+from peers import Peer, Serve, ask, says
 
 import dugong
 from dugong import BodyFollowing, ConnectionClosed, StateError
@@ -37,24 +37,6 @@ WRAPPERS: dict[str, Wrapper] = {
     'both': lambda conn: io.TextIOWrapper(io.BufferedReader(conn), encoding='utf-8'),
 }
 every_wrapper = pytest.mark.parametrize('wrap', WRAPPERS.values(), ids=WRAPPERS.keys())
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
-
-
-def ask(conn: dugong.HTTPConnection, times: int = 1) -> dugong.HTTPResponse:
-    for number in range(times):
-        conn.send_request('GET', f'/{number}')
-    return conn.read_response()
 
 
 def text(conn: Any, **args: Any) -> io.TextIOWrapper:

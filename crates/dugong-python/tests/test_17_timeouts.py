@@ -6,11 +6,11 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 import pytest
-from peers import Peer, Serve
+from peers import Peer, Serve, silent
 
 import dugong
 from dugong import AioFuture, BodyFollowing, ConnectionTimedOut, PollNeeded
@@ -19,11 +19,6 @@ T = TypeVar('T')
 LIMIT = 15
 HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n'
 never = threading.Event()
-
-
-def silent(peer: Peer) -> None:
-    """Read, and say nothing."""
-    peer.rest()
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -263,23 +258,6 @@ every_way_to_connect = pytest.mark.parametrize(
 
 async def in_a_future(conn: dugong.HTTPConnection) -> None:
     await AioFuture(conn.co_send_request('GET', '/'))
-
-
-@pytest.fixture
-def full() -> Iterator[tuple[str, int]]:
-    """An address where nobody answers: the queue of the listening socket is full."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        sock.listen(0)
-        clients: list[socket.socket] = []
-        for _ in range(8):
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(sock.getsockname())
-            clients.append(client)
-        yield sock.getsockname()
-        for client in clients:
-            client.close()
 
 
 def no_connection_is_left(conn: dugong.HTTPConnection) -> None:

@@ -10,18 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from iterators import (
-    HEAD,
-    HELLO,
-    LIMIT,
-    Crt,
-    Make,
-    drive,
-    get,
-    says,
-    stepwise,
-)
-from peers import Peer, Serve
+from iterators import HEAD, HELLO, LIMIT, Crt, Make, drive, stepwise
+from peers import Peer, Serve, get, says
 
 from dugong import (
     BodyFollowing,

@@ -24,10 +24,9 @@ from iterators import (
     drive_both,
     every_framing,
     every_reading,
-    says,
     stepwise,
 )
-from peers import Peer, Script, Serve
+from peers import Peer, Script, Serve, says
 
 from dugong import (
     POLLIN,

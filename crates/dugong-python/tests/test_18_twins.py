@@ -8,20 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from iterators import (
-    BIG,
-    HEAD,
-    HELLO,
-    LIMIT,
-    READING,
-    Crt,
-    T,
-    deliver,
-    drive,
-    every_framing,
-    says,
-)
-from peers import Peer, Serve
+from iterators import BIG, HEAD, HELLO, LIMIT, READING, Crt, T, deliver, drive, every_framing
+from peers import Peer, Serve, says
 
 from dugong import (
     POLLIN,

@@ -7,21 +7,8 @@ import ssl
 import threading
 
 import pytest
-from iterators import (
-    BIG,
-    HEAD,
-    HELLO,
-    LIMIT,
-    SENDING,
-    Crt,
-    Make,
-    drive,
-    drive_both,
-    every_reading,
-    get,
-    says,
-)
-from peers import Peer, Serve
+from iterators import BIG, HEAD, HELLO, LIMIT, SENDING, Crt, Make, drive, drive_both, every_reading
+from peers import Peer, Serve, get, says, silent
 
 from dugong import (
     POLLOUT,
@@ -30,11 +17,6 @@ from dugong import (
     PollNeeded,
     eval_coroutine,
 )
-
-
-def silent(peer: Peer) -> None:
-    """Read, and say nothing."""
-    peer.rest()
 
 
 def test_18_5_one_sends_while_the_other_reads(serve: Serve) -> None:

@@ -24,18 +24,12 @@ from interop_support import (
     python_environment,
     wait_until_blocked,
 )
-from peers import Peer, Serve, Server
+from peers import Peer, Serve, Server, silent
 
 import dugong
 from dugong import BodyFollowing, HTTPConnection
 
 LARGE = 64 << 20
-
-
-@pytest.fixture(params=['plain', 'tls'], scope='module')
-def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
-    with Origin(tls=request.param == 'tls') as server:
-        yield server
 
 
 # A process that is interrupted in the situation it is told to get into. ARGS: situation, port, authority, other host
@@ -133,10 +127,6 @@ def test_20_2_ctrl_c_while_connecting(origin: Origin) -> None:
 def test_20_2_ctrl_c_while_the_connection_is_prepared(situation: str) -> None:
     with Origin(tls=True) as origin, Server(silent) as server:
         interrupt(situation, origin, '127.0.0.1', server.port)
-
-
-def silent(peer: Peer) -> None:
-    peer.rest()
 
 
 def new(peer: Peer) -> None:

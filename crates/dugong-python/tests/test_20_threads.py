@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from interop_support import (
     python_environment,
     wait_until_blocked,
 )
-from peers import Peer, Serve
+from peers import Peer, Serve, get
 
 import dugong
 from dugong import BodyFollowing, ConnectionClosed, HTTPConnection, StateError
@@ -40,18 +40,6 @@ ROUNDS = int(os.environ.get('DUGONG_TEST_ROUNDS', '60'))
 
 #: More than all buffers between a client and a server that does not read can take.
 LARGE = 64 << 20
-
-
-@pytest.fixture(params=['plain', 'tls'], scope='module')
-def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
-    with Origin(tls=request.param == 'tls') as server:
-        yield server
-
-
-def get(conn: HTTPConnection, path: str) -> bytes:
-    conn.send_request('GET', path)
-    conn.read_response()
-    return conn.readall()
 
 
 def number_of(conn: HTTPConnection) -> int:

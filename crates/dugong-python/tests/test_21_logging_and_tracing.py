@@ -10,14 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from peers import LIMIT, Peer, Serve, Server
+from peers import LIMIT, Peer, Serve, Server, get
 
 import dugong
 from dugong import (
     BodyFollowing,
     ConnectionClosed,
     ConnectionTimedOut,
-    HTTPConnection,
     InvalidResponse,
     StateError,
     UnsupportedResponse,
@@ -47,12 +46,6 @@ class Wire:
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
-
-
-def get(conn: HTTPConnection, path: str) -> bytes:
-    conn.send_request('GET', path)
-    assert conn.read_response().status == 200
-    return bytes(conn.readall())
 
 
 # 21.1

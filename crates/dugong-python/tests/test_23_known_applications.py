@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
 import pytest
-from peers import Peer, Received, Script, Serve, Server
+from peers import Peer, Received, Serve, Server, says
 
 import dugong
 from dugong import (
@@ -36,18 +36,6 @@ BUFFER_SIZE = 16 * 1024
 BIG = 16 << 20  # more than the systems of both sides take from one who sends to nobody
 DATA = bytes(range(256)) * 1000
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
-
-
-def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes. Without any, say nothing."""
-
-    def script(peer: Peer) -> None:
-        for answer in answers:
-            peer.request()
-            peer.send(answer)
-        peer.rest()
-
-    return script
 
 
 class Store:

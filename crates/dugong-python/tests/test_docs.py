@@ -303,11 +303,6 @@ class Listener(socketserver.ThreadingTCPServer):
             self.failures.append(exc)
 
 
-@pytest.fixture(scope='module')
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
 def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Serve the hosts of the examples, and let their names lead to us; trust our certificates, as the system would."""
@@ -336,12 +331,12 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         for listener in plain, encrypted:
             listener.stored = stored
             listener.tls = context
-        for listener in plain, encrypted, own:
-            threads.append(threading.Thread(target=listener.serve_forever, kwargs={'poll_interval': 0.05}))
+        for server in plain, encrypted, own:
+            threads.append(threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.05}))
             threads[-1].start()
         yield
-        for listener in plain, encrypted, own:
-            listener.shutdown()
+        for server in plain, encrypted, own:
+            server.shutdown()
         for thread in threads:
             thread.join(10)
         failures = plain.failures + encrypted.failures

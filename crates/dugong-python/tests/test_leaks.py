@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from interop_support import PATIENCE, Origin, Worker, authority_file, python_environment, wait_until_blocked
-from peers import Peer, Serve, Server
+from peers import Peer, Serve, Server, get, silent
 
 import dugong
 from dugong import BodyFollowing, CaseInsensitiveDict, ConnectionClosed, HTTPConnection
@@ -28,19 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore:unclosed HTTPConnection:ResourceWarning'),
     pytest.mark.filterwarnings('ignore:.* was never awaited, iterated or closed:RuntimeWarning'),
 ]
-
-
-@pytest.fixture(params=['plain', 'tls'], scope='module')
-def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
-    with Origin(tls=request.param == 'tls') as server:
-        yield server
-
-
-def get(conn: HTTPConnection, path: str = '/n/1') -> bytes:
-    conn.send_request('GET', path)
-    conn.read_response()
-    body: bytes = conn.readall()
-    return body
 
 
 def descriptors() -> list[str]:
@@ -66,22 +53,22 @@ def no_new_descriptors() -> Iterator[None]:
 
 
 def use_and_disconnect(conn: HTTPConnection) -> None:
-    get(conn)
+    get(conn, '/n/1')
     conn.disconnect()
 
 
 def use_and_close(conn: HTTPConnection) -> None:
-    get(conn)
+    get(conn, '/n/1')
     conn.close()
 
 
 def use_as_context(conn: HTTPConnection) -> None:
     with conn:
-        get(conn)
+        get(conn, '/n/1')
 
 
 def drop(conn: HTTPConnection) -> None:
-    get(conn)
+    get(conn, '/n/1')
 
 
 def drop_in_a_response(conn: HTTPConnection) -> None:
@@ -97,7 +84,7 @@ def drop_in_a_request(conn: HTTPConnection) -> None:
 
 def drop_in_a_cycle(conn: HTTPConnection) -> None:
     vars(conn)['myself'] = conn
-    get(conn)
+    get(conn, '/n/1')
 
 
 def drop_with_an_iterator(conn: HTTPConnection) -> None:
@@ -110,7 +97,7 @@ def connect_twice(conn: HTTPConnection) -> None:
     """7.3"""
     conn.connect()
     conn.connect()
-    get(conn)
+    get(conn, '/n/1')
     conn.connect()
 
 
@@ -140,7 +127,7 @@ def test_15_3_a_dropped_connection_is_closed_at_once(origin: Origin) -> None:
     try:
         before = len(descriptors())
         conn = origin.connection()
-        get(conn)
+        get(conn, '/n/1')
         assert len(descriptors()) > before
         del conn
         assert len(descriptors()) == before
@@ -159,7 +146,7 @@ def test_15_1_the_server_sees_every_end(serve: Serve) -> None:
 
     conn = serve(*[script] * 4, silent)
     for end in (conn.disconnect, conn.reset, conn.close, conn.connect):
-        assert get(conn) == b'x'
+        assert get(conn, '/n/1') == b'x'
         end()
         assert ended.acquire(timeout=PATIENCE)
 
@@ -235,7 +222,7 @@ def test_1_5_weak_references(origin: Origin) -> None:
     called: list[object] = []
     ref = weakref.ref(conn, called.append)
     assert ref() is conn
-    get(conn)
+    get(conn, '/n/1')
     del conn
     assert ref() is None
     assert called == [ref]
@@ -421,7 +408,7 @@ def test_1_5_subclass_with_its_own_init(origin: Origin) -> None:
         conn = Mine(origin, 'hello')
         conn.timeout = PATIENCE
         with conn:
-            assert get(conn)
+            assert get(conn, '/n/1')
         assert (conn.note, conn.disconnected) == ('hello', 1)
         ref = weakref.ref(conn)
         del conn
@@ -448,11 +435,11 @@ def test_1_5_subclass_that_forgets_init() -> None:
 def test_init_again_does_no_harm(origin: Origin) -> None:
     with no_new_descriptors():
         conn = origin.connection()
-        get(conn)
+        get(conn, '/n/1')
         conn.__init__(origin.host, origin.port, ssl_context=origin.context)  # type: ignore[misc]
         conn.disconnect()
         conn.timeout = PATIENCE
-        assert get(conn)
+        assert get(conn, '/n/1')
         conn.disconnect()
 
 
@@ -464,10 +451,6 @@ def test_connections_are_not_copied(origin: Origin) -> None:
 
 
 # Iterators
-
-
-def silent(peer: Peer) -> None:
-    peer.rest()
 
 
 def new(peer: Peer) -> None:
@@ -505,7 +488,7 @@ def test_18_1_an_abandoned_iterator_leaves_the_connection_usable(serve: Serve) -
     go.set()
     assert conn.read_response().path == '/a'
     assert conn.readall() == b'hello'
-    assert get(conn) == b'world'
+    assert get(conn, '/n/1') == b'world'
 
 
 def test_18_1_an_abandoned_read_loses_nothing(serve: Serve) -> None:
@@ -536,7 +519,7 @@ def test_18_1_an_iterator_that_was_never_started(origin: Origin) -> None:
             conn.co_send_request('GET', '/n/1')
             conn.co_send_request('GET', '/n/1').close()
         assert not conn.response_pending()
-        assert get(conn)
+        assert get(conn, '/n/1')
 
 
 def test_18_1_an_abandoned_write_closes_or_can_go_on(serve: Serve) -> None:
@@ -547,7 +530,7 @@ def test_18_1_an_abandoned_write_closes_or_can_go_on(serve: Serve) -> None:
     next(stuck)
     stuck.close()
     conn.disconnect()
-    assert get(conn) == b'x'
+    assert get(conn, '/n/1') == b'x'
 
 
 def test_iterators_dropped_after_disconnect(origin: Origin) -> None:
@@ -560,7 +543,7 @@ def test_iterators_dropped_after_disconnect(origin: Origin) -> None:
         next(writing)
         conn.disconnect()
         # Neither dropping nor resuming does anything to the connection that exists by then (18.5).
-        assert get(conn)
+        assert get(conn, '/n/1')
         conn.send_request('GET', '/n/2')
         del writing
         with pytest.raises(ConnectionClosed):
@@ -736,7 +719,7 @@ def test_memory_does_not_grow_with_connections(origin: Origin) -> None:
 
     def use(times: int) -> None:
         for _ in range(times):
-            get(conn)
+            get(conn, '/n/1')
             conn.send_request('GET', '/silent')
             conn.disconnect()
 

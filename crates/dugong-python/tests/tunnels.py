@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peers import LIMIT, Peer, Server
+from peers import LIMIT, Peer, Server, answer_all
 
 import dugong
 import dugong.httpio
@@ -19,27 +19,6 @@ from dugong import (
     POLLOUT,
     HTTPConnection,
 )
-
-
-def answer_all(peer: Peer) -> None:
-    """Answer with the target of the request, until the client has gone."""
-    while True:
-        try:
-            got = peer.request()
-        except EOFError:
-            return
-        peer.answer(got.target.encode())
-
-
-def get(conn: HTTPConnection, path: str) -> bytes:
-    conn.send_request('GET', path)
-    assert conn.read_response().status == 200
-    return bytes(conn.readall())
-
-
-def silent(peer: Peer) -> None:
-    peer.rest()
-
 
 Table = dict[str, list[tuple[str, int]] | OSError]
 

@@ -11,7 +11,15 @@ from typing_extensions import disjoint_base
 from ._body import BodyFollowing
 from ._polling import PollNeeded
 
-__all__ = ['AsyncPipeline', 'HTTPConnection', 'HTTPResponse', 'Operation', 'Pipeline', 'ask_name_servers', 'normal_host']
+__all__ = [
+    'AsyncPipeline',
+    'HTTPConnection',
+    'HTTPResponse',
+    'Operation',
+    'Pipeline',
+    'ask_name_servers',
+    'normal_host',
+]
 
 _T_co = TypeVar('_T_co', covariant=True)
 
