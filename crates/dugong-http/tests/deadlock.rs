@@ -63,19 +63,23 @@ fn a_pipeline_of_large_requests_and_answers_ends_on_one_thread() {
     assert!(info.bytes_max <= bound as u64, "{} bytes were held, more than {bound}", info.bytes_max);
 }
 
+/// Sends a request again and again until that fails. Returns how many requests the connection has taken in all, and the error.
+fn send_until_refused(connection: &mut Connection, request: &Request, mut accepted: u64) -> (u64, Error) {
+    loop {
+        match connection.send_request(request) {
+            Ok(number) => assert_eq!(number, accepted),
+            Err(error) => return (accepted, error),
+        }
+        accepted += 1;
+        assert!(accepted < 100_000, "the system takes everything");
+    }
+}
+
 #[test]
 fn requests_to_a_server_that_reads_nothing_time_out_and_none_is_cut() {
     let (mut connection, server) = connected_with(&config().timeout(SHORT));
     let request = large_head("/");
-    let mut accepted = 0;
-    let error = loop {
-        match connection.send_request(&request) {
-            Ok(number) => assert_eq!(number, accepted),
-            Err(error) => break error,
-        }
-        accepted += 1;
-        assert!(accepted < 100_000, "the system takes everything");
-    };
+    let (accepted, error) = send_until_refused(&mut connection, &request, 0);
     assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
     assert_eq!(connection.outstanding().unanswered.len() as u64, accepted);
     let head = "GET / HTTP/1.1\r\nHost: origin\r\nX-Filler: ".len() + 4000 + 4;
@@ -110,14 +114,8 @@ fn requests_with_too_many_unread_answers_are_refused_whole_and_all_answers_can_b
     let mut accepted = 0;
     let mut read = 0;
     for _ in 0..3 {
-        let error = loop {
-            match connection.send_request(&request) {
-                Ok(number) => assert_eq!(number, accepted),
-                Err(error) => break error,
-            }
-            accepted += 1;
-            assert!(accepted < 100_000, "the system takes everything");
-        };
+        let error;
+        (accepted, error) = send_until_refused(&mut connection, &request, accepted);
         assert!(matches!(error, Error::Local(Misuse::ReadFirst)), "{error:?}");
         while read < accepted {
             let response = connection.read_response().unwrap();

@@ -36,6 +36,19 @@ where
     (service, tokio::spawn(driver))
 }
 
+/// A service over a stream in memory, its driver in a task, and the server's end of the stream.
+async fn connected_in_memory<B>() -> (Handle<B>, tokio::task::JoinHandle<()>, tokio::io::DuplexStream)
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<dugong_http::tower::BoxError> + Send,
+{
+    let (near, far) = tokio::io::duplex(100_000);
+    let connection = dugong_http::Config::new().over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
+    let (service, driver) = service(connection);
+    (service, tokio::spawn(driver), far)
+}
+
 async fn call<B>(service: &mut Handle<B>, request: Request<B>) -> Result<Response<Incoming>, ServiceError> {
     poll_fn(|cx| service.poll_ready(cx)).await?;
     service.call(request).await
@@ -156,12 +169,8 @@ fn a_failing_request_body_ends_the_connection_and_its_error_is_reported() {
 
 #[test]
 fn when_the_connection_ends_every_call_fails() {
-    let (near, mut far) = tokio::io::duplex(100_000);
     run(async {
-        let config = dugong_http::Config::new();
-        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
-        let (mut service, driver) = service::<_, String>(connection);
-        let driver = tokio::spawn(driver);
+        let (mut service, driver, mut far) = connected_in_memory::<String>().await;
         let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
         tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
         let [first, second, third] = calls;
@@ -183,12 +192,8 @@ fn when_the_connection_ends_every_call_fails() {
 
 #[test]
 fn every_call_ends_with_an_outcome_of_its_own() {
-    let (near, mut far) = tokio::io::duplex(100_000);
     run(async {
-        let config = dugong_http::Config::new();
-        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
-        let (mut service, driver) = service::<_, String>(connection);
-        let driver = tokio::spawn(driver);
+        let (mut service, driver, mut far) = connected_in_memory::<String>().await;
         let requests = ["GET", "POST", "GET"].map(|method| {
             let body = if method == "POST" { "x".repeat(10) } else { String::new() };
             Request::builder().method(method).uri("/").body(body).unwrap()
@@ -345,12 +350,8 @@ fn an_answer_before_the_content_is_delivered() {
 
 #[test]
 fn every_call_reports_the_servers_fault_also_later_ones() {
-    let (near, mut far) = tokio::io::duplex(100_000);
     run(async {
-        let config = dugong_http::Config::new();
-        let connection = config.over_io(near, &dugong_http::Origin::http("origin", 80)).await.unwrap();
-        let (mut service, driver) = service::<_, String>(connection);
-        let driver = tokio::spawn(driver);
+        let (mut service, driver, mut far) = connected_in_memory::<String>().await;
         let calls = ["/1", "/2", "/3"].map(|target| service.call(get(target)));
         // The server answers only after it got the request.
         let mut taken = vec![0; 200];
