@@ -1,84 +1,142 @@
 //! Buffers that no connection needs now, kept for the next one that does.
-//!
-//! Each thread keeps a few of its own, so that neither a lock nor a clock is needed: a connection lends its buffers as soon as
-//! there is nothing in them and it has to wait, and takes one when it has something to do. However many connections wait in a
-//! thread, there are as many buffers as are in use, and these few. Where there are only a few connections in the first place,
-//! they keep their buffers, since lending takes time.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What for.
+/// The buffers that connections share while they are idle.
+///
+/// A connection takes its buffers from the pool when it has something to do. As long as only a few connections hold buffers they
+/// keep them, since lending takes time. Beyond that, a connection gives them back as soon as they are empty and it waits or has
+/// nothing to do: then there are as many buffers as are in use, however many connections there are.
+///
+/// The connections of a [`Config`](crate::Config) share a pool. Each configuration has the pool of the thread that made it,
+/// unless you [set another](crate::Config::buffer_pool). Clones are the same pool.
+#[derive(Clone, Debug, Default)]
+pub struct BufferPool(Arc<Pool>);
+
+#[derive(Debug, Default)]
+struct Pool {
+    /// How many connections hold a buffer to receive into, empty or not.
+    holders: AtomicUsize,
+    kept: Mutex<[Vec<Vec<u8>>; 2]>,
+}
+
+/// What a buffer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// All bytes of it were written to, so that it need not be cleared.
+    /// Every byte of it was written, so that it need not be cleared.
     Receive,
     /// Empty.
     Send,
 }
 
-/// Of each kind.
+/// How many buffers of each kind a pool keeps, and how many connections keep theirs.
 const KEPT: usize = 4;
 
-/// A larger one is not kept.
+/// A larger buffer is not kept.
 const LARGEST: usize = 256 * 1024;
 
-/// How many connections of the program hold a buffer to receive into, whether there is something in it or not.
-static HOLDERS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static OF_THREAD: BufferPool = BufferPool::new();
+}
 
-/// A connection that holds a buffer to receive into.
+impl BufferPool {
+    /// A pool of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The pool of this thread.
+    pub(crate) fn of_thread() -> Self {
+        // A thread that ends has none any more.
+        OF_THREAD.try_with(BufferPool::clone).unwrap_or_default()
+    }
+
+    /// Gives the memory that the pool keeps back to the system.
+    pub fn clear(&self) {
+        self.kept().iter_mut().for_each(Vec::clear);
+    }
+
+    /// Whether so many connections hold buffers that one that needs none now had better give them back.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.holders.load(Ordering::Relaxed) > KEPT
+    }
+
+    /// Takes a buffer out, if there is one.
+    pub(crate) fn take(&self, kind: Kind) -> Option<Vec<u8>> {
+        self.kept()[kind as usize].pop()
+    }
+
+    /// Keeps a buffer, or gives it back to the system.
+    pub(crate) fn put(&self, kind: Kind, buffer: Vec<u8>) {
+        let kept = &mut self.kept()[kind as usize];
+        if kept.len() < KEPT && buffer.capacity() <= LARGEST {
+            kept.push(buffer);
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, [Vec<Vec<u8>>; 2]> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in a pool, which counts while it holds a buffer to receive into.
 #[derive(Debug)]
-pub(crate) struct Holder(());
+pub(crate) struct Holder {
+    pub(crate) pool: BufferPool,
+    holds: bool,
+}
 
 impl Holder {
-    pub(crate) fn new() -> Self {
-        HOLDERS.fetch_add(1, Ordering::Relaxed);
-        Holder(())
+    pub(crate) fn new(pool: &BufferPool) -> Self {
+        Holder { pool: pool.clone(), holds: false }
+    }
+
+    /// The connection holds a buffer from now on, or holds none.
+    pub(crate) fn set(&mut self, holds: bool) {
+        if std::mem::replace(&mut self.holds, holds) != holds {
+            let holders = &self.pool.0.holders;
+            if holds {
+                holders.fetch_add(1, Ordering::Relaxed)
+            } else {
+                holders.fetch_sub(1, Ordering::Relaxed)
+            };
+        }
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        HOLDERS.fetch_sub(1, Ordering::Relaxed);
+        self.set(false);
     }
 }
 
-/// Whether so many connections hold buffers that one that needs none now had better lend it.
-#[inline]
-pub(crate) fn are_wanted() -> bool {
-    HOLDERS.load(Ordering::Relaxed) > KEPT
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-type Kept = [Vec<Vec<u8>>; 2];
-
-thread_local! {
-    static BUFFERS: RefCell<Kept> = const { RefCell::new([Vec::new(), Vec::new()]) };
-}
-
-/// Calls `take` with a buffer, if there is one.
-#[inline]
-pub(crate) fn lend(kind: Kind, take: impl FnOnce(Vec<u8>)) {
-    // Where the thread is at its end, there is none.
-    let buffer = BUFFERS.try_with(|kept| kept.borrow_mut()[kind as usize].pop());
-    if let Ok(Some(buffer)) = buffer {
-        take(buffer);
+    #[test]
+    fn a_pool_is_short_when_more_connections_hold_buffers_than_it_keeps() {
+        let pool = BufferPool::new();
+        let mut holders: Vec<_> = (0..=KEPT).map(|_| Holder::new(&pool)).collect();
+        holders.iter_mut().for_each(|holder| holder.set(true));
+        assert!(pool.is_short());
+        holders[0].set(false);
+        holders[0].set(false);
+        assert!(!pool.is_short());
+        drop(holders);
+        assert_eq!(pool.0.holders.load(Ordering::Relaxed), 0);
     }
-}
 
-/// Keeps a buffer, or gives it back to the system.
-pub(crate) fn keep(kind: Kind, buffer: Vec<u8>) {
-    let _ = BUFFERS.try_with(|kept| {
-        let kept = &mut kept.borrow_mut()[kind as usize];
-        if kept.len() < KEPT && buffer.capacity() <= LARGEST {
-            if kept.capacity() == 0 {
-                kept.reserve_exact(KEPT);
-            }
-            kept.push(buffer);
-        }
-    });
-}
-
-/// Gives all that this thread keeps back to the system.
-pub(crate) fn release() {
-    let _ = BUFFERS.try_with(|kept| kept.borrow_mut().iter_mut().for_each(Vec::clear));
+    #[test]
+    fn a_pool_keeps_a_few_buffers_and_none_that_are_large() {
+        let pool = BufferPool::new();
+        pool.put(Kind::Send, Vec::with_capacity(LARGEST + 1));
+        assert!(pool.take(Kind::Send).is_none());
+        (0..10).for_each(|_| pool.put(Kind::Send, Vec::with_capacity(10)));
+        assert!(pool.take(Kind::Receive).is_none());
+        assert_eq!(std::iter::from_fn(|| pool.take(Kind::Send)).count(), KEPT);
+    }
 }

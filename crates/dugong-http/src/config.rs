@@ -11,6 +11,7 @@ use std::time::Duration;
 use dugong_net::{Connector, Origin, Proxy, Resolve, SocketOptions, SystemResolver, Timeouts, host_name};
 use dugong_proto::Limits;
 
+use crate::buffers::BufferPool;
 use crate::events::{Event, Observer};
 use crate::trace::TraceWriter;
 
@@ -56,6 +57,7 @@ pub struct Config {
     pub(crate) socket: SocketOptions,
     #[cfg(feature = "rustls")]
     pub(crate) tls: dugong_net::tls::Tls,
+    pub(crate) buffers: BufferPool,
     pub(crate) observer: Option<Observer>,
     pub(crate) trace: Option<TraceWriter>,
 }
@@ -101,6 +103,7 @@ impl Default for Config {
             socket: SocketOptions::default(),
             #[cfg(feature = "rustls")]
             tls: dugong_net::tls::Tls::new(),
+            buffers: BufferPool::of_thread(),
             observer: None,
             trace: None,
         }
@@ -197,6 +200,14 @@ impl Config {
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = bytes;
+        self
+    }
+
+    /// Shares idle buffers with the connections of another configuration. Default: the pool of the thread that makes the
+    /// configuration, so that many idle connections need little memory however they are made.
+    #[must_use]
+    pub fn buffer_pool(mut self, pool: BufferPool) -> Self {
+        self.buffers = pool;
         self
     }
 

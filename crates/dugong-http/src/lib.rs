@@ -88,7 +88,6 @@ pub mod tower;
 pub mod transport;
 
 mod blocking;
-#[cfg(feature = "async")]
 mod buffers;
 mod config;
 mod connecting;
@@ -105,6 +104,7 @@ mod trace;
 mod tracing;
 
 pub use blocking::{Connection, ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
+pub use buffers::BufferPool;
 pub use config::Config;
 pub use error::{Closed, Error, Requests};
 pub use events::Event;

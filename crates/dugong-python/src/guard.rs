@@ -18,12 +18,12 @@ use crate::wire::{Transport, Wire};
 /// What has nothing to send, and is between two responses, needs no buffers: of many connections, most only wait.
 fn rest(sender: Option<&mut Sender>, receiver: Option<&mut Receiver>) {
     if let Some(sender) = sender {
-        sender.sending.rest();
+        sender.sending.release_idle_buffer();
     }
     if let Some(receiver) = receiver {
         let half = receiver.receiving.half();
         if half.unconsumed().is_empty() && !half.is_in_content() {
-            receiver.receiving.rest();
+            receiver.receiving.release_idle_buffer();
         }
     }
 }

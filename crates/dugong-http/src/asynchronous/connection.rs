@@ -253,13 +253,10 @@ impl<R: Runtime> Connection<R> {
         self.engine.shared.queue().close_reason()
     }
 
-    /// Gives the memory of buffers that hold nothing now back to the system: those of this connection, and those that this thread
-    /// keeps for the next connection that needs one.
+    /// Gives the memory of empty buffers back to the system: those of this connection, and those that its
+    /// [pool](crate::BufferPool) keeps for the next connection that needs one.
     pub fn release_buffers(&mut self) {
-        self.engine.receiving.release_buffer();
-        drop(self.engine.sending.half.release_buffer());
-        self.engine.shared.queue().shrink();
-        crate::buffers::release();
+        self.engine.free_buffers();
     }
 
     /// Closes the connection, whatever is outstanding, and says what that was. It waits only for a stream that the caller has

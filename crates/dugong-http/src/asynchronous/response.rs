@@ -145,7 +145,7 @@ impl<'a, R: Runtime> Response<'a, R> {
             return;
         }
         self.access.duplex.consume(count);
-        self.access.duplex.rest_between();
+        self.access.duplex.release_buffers_between();
         if let Some(half) = &self.access.half {
             half.something_was_read::<()>(&Ok(()));
         }

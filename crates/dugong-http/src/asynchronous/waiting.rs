@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use super::runtime::Runtime;
 use super::transport::{Asks, Crossing, Polled, Transport};
-use crate::buffers;
 use crate::error::Error;
 use crate::halves::{Ending, Ends, Side};
 use crate::patience::{Patience, more_exactly};
@@ -223,7 +222,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         let result = ready!(self.poll_unnoticed(cx, waiting_for, step));
         self.waiting.begin();
         self.duplex.tell_complete();
-        self.duplex.rest_between();
+        self.duplex.release_buffers_between();
         if let Some(half) = &self.half {
             match half.side {
                 Side::Responses => half.something_was_read(&result),
@@ -247,7 +246,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         let mut system = self.transport.as_system()?;
         let read = done(self.duplex.read_content(buffer, &mut system))?;
         self.duplex.tell_complete();
-        self.duplex.rest_between();
+        self.duplex.release_buffers_between();
         Some(read)
     }
 
@@ -269,13 +268,13 @@ impl<'a, R: Runtime> Access<'a, R> {
             let is_endless = self.waiting.is_endless();
             let duplex = &self.duplex;
             if is_endless && duplex.until().is_none() {
-                self.rest();
+                self.duplex.release_idle_buffers();
                 return Poll::Pending;
             }
             let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
             let until = duplex.until();
             let Poll::Ready(waited) = self.waiting.poll(cx, waiting_for, until, has_moved) else {
-                self.rest();
+                self.duplex.release_idle_buffers();
                 return Poll::Pending;
             };
             if let Err(timed_out) = waited {
@@ -286,13 +285,6 @@ impl<'a, R: Runtime> Access<'a, R> {
                     None => return Poll::Ready(Err(timed_out)),
                 }
             }
-        }
-    }
-
-    /// Nothing is under way that needs buffers: whoever needs some can have them.
-    fn rest(&mut self) {
-        if buffers::are_wanted() {
-            self.duplex.rest();
         }
     }
 

@@ -272,11 +272,10 @@ impl Connection {
         self.engine.shared.queue().close_reason()
     }
 
-    /// Gives the memory of buffers that hold nothing now back to the system; they are allocated again when they are needed.
+    /// Gives the memory of empty buffers back to the system: those of this connection, and those that its
+    /// [pool](crate::BufferPool) keeps for the next connection that needs one.
     pub fn release_buffers(&mut self) {
-        self.engine.receiving.release_buffer();
-        drop(self.engine.sending.half.release_buffer());
-        self.engine.shared.queue().shrink();
+        self.engine.free_buffers();
     }
 
     /// Closes the connection, whatever is outstanding, and says what that was.

@@ -63,6 +63,7 @@ impl Access<'_> {
     ) -> Result<T, Error> {
         let result = self.drive(WaitingFor::Response, step);
         self.duplex.tell_complete();
+        self.duplex.release_buffers_between();
         if let Some(ends) = self.ends {
             ends.something_was_read(&result);
         }

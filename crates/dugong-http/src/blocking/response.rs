@@ -100,6 +100,7 @@ impl Response<'_> {
     /// `count` bytes of that were used.
     fn used(&mut self, count: usize) {
         self.access.duplex.consume(count);
+        self.access.duplex.release_buffers_between();
         if let Some(ends) = self.access.ends {
             ends.something_was_read::<()>(&Ok(()));
         }

@@ -94,6 +94,14 @@ impl Engine {
         &self.receiving
     }
 
+    /// Gives the memory of empty buffers back to the system, those of the pool included.
+    pub(crate) fn free_buffers(&mut self) {
+        self.receiving.free_buffer();
+        drop(self.sending.half.release_buffer());
+        self.duplex().shared.queue().shrink();
+        self.receiving.holder.pool.clear();
+    }
+
     /// Splits the engine, for two threads or tasks that each have a side and share the rest.
     #[must_use]
     pub fn into_halves(self) -> (Sending, Receiving, Shared) {
@@ -147,23 +155,24 @@ impl Duplex<'_> {
         self.receiving.as_ref().is_some_and(|receiver| receiver.half.is_in_content())
     }
 
-    /// Lends buffers that hold nothing now to whoever needs some.
-    #[cfg(feature = "async")]
-    pub(crate) fn rest(&mut self) {
-        if let Some(receiver) = &mut self.receiving {
-            receiver.rest();
-        }
+    /// Gives empty buffers to the pool, if many connections hold some.
+    #[inline]
+    pub(crate) fn release_idle_buffers(&mut self) {
         if let Some(sender) = &mut self.sending {
-            sender.rest();
+            sender.release_idle_buffer();
+        }
+        if let Some(receiver) = &mut self.receiving {
+            receiver.release_idle_buffer();
         }
     }
 
-    /// The same for the receive buffer, if no response is due and many connections have buffers.
-    #[cfg(feature = "async")]
+    /// The same when no response is due.
     #[inline]
-    pub(crate) fn rest_between(&mut self) {
-        if let Some(receiver) = &mut self.receiving {
-            receiver.rest_between(&mut self.shared);
+    pub(crate) fn release_buffers_between(&mut self) {
+        if let Some(receiver) = &mut self.receiving
+            && receiver.is_idle_and_short(&mut self.shared)
+        {
+            self.release_idle_buffers();
         }
     }
 

@@ -5,8 +5,7 @@ use std::io;
 use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
 
 use super::{Duplex, Progress, RECEIVES, Receiving, SharedRef, refused};
-#[cfg(feature = "async")]
-use crate::buffers::{self, Kind};
+use crate::buffers::Kind;
 use crate::error::{Closed, Error};
 use crate::transport::Stream;
 
@@ -31,23 +30,23 @@ impl Receiving {
     /// Where the next bytes are to be put.
     #[inline]
     pub(super) fn room(&mut self) -> &mut [u8] {
-        #[cfg(feature = "async")]
         if self.half.buffer_capacity() == 0 {
-            self.borrow_buffer();
+            self.take_buffer();
         }
         self.half.space()
     }
 
-    #[cfg(feature = "async")]
+    #[cold]
     #[inline(never)]
-    fn borrow_buffer(&mut self) {
-        self.holder = Some(buffers::Holder::new());
-        buffers::lend(Kind::Receive, |buffer| self.half.lend_buffer(buffer));
+    fn take_buffer(&mut self) {
+        self.holder.set(true);
+        if let Some(buffer) = self.holder.pool.take(Kind::Receive) {
+            self.half.lend_buffer(buffer);
+        }
     }
 
     /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has. True if something has come.
     pub(super) fn look(&mut self, shared: &mut SharedRef<'_>, stream: &mut impl Stream) -> bool {
-        #[cfg(feature = "async")]
         if self.half.buffer_capacity() == 0 {
             let mut few = [0; 64];
             match stream.read(&mut few) {

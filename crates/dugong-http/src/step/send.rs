@@ -74,9 +74,8 @@ impl Duplex<'_> {
             }
         }
         let sender = self.sending.as_mut().expect(SENDS);
-        #[cfg(feature = "async")]
         if sender.half.buffer_capacity() == 0 {
-            sender.borrow_buffer();
+            sender.take_buffer();
         }
         let pending = sender.half.to_send().len();
         let taken = sender.half.request(head, &sender.defaults, &mut self.shared.queue());

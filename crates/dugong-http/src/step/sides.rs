@@ -8,8 +8,7 @@ use dugong_net::{Proxy, StreamError};
 use dugong_proto::{Fields, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 use super::{Shared, SharedRef};
-#[cfg(feature = "async")]
-use crate::buffers::{self, Kind};
+use crate::buffers::{BufferPool, Holder, Kind};
 use crate::config::Config;
 use crate::error::Error;
 use crate::events::{Event, Observer};
@@ -26,6 +25,7 @@ pub struct Sending {
     pub(super) upload: Option<Upload>,
     /// Some of what was taken was given up.
     pub(super) gave_up: bool,
+    pool: BufferPool,
 }
 
 /// Content that was given with a request, on its way.
@@ -54,6 +54,7 @@ impl Sending {
             expect_timeout: config.expect_timeout,
             upload: None,
             gave_up: false,
+            pool: config.buffers.clone(),
         })
     }
 
@@ -94,20 +95,23 @@ impl Sending {
         self.half.give_up();
     }
 
-    #[cfg(feature = "async")]
+    #[cold]
     #[inline(never)]
-    pub(super) fn borrow_buffer(&mut self) {
-        buffers::lend(Kind::Send, |buffer| self.half.lend_buffer(buffer));
+    pub(super) fn take_buffer(&mut self) {
+        if let Some(buffer) = self.pool.take(Kind::Send) {
+            self.half.lend_buffer(buffer);
+        }
     }
 
-    /// Lends its buffer to whoever needs one, if there is nothing in it, and if it is worth while.
-    #[cfg(feature = "async")]
-    pub fn rest(&mut self) {
-        if self.half.buffer_capacity() > SMALL
+    /// Gives its buffer to the pool, if many connections hold buffers and this one is empty and worth it.
+    #[inline]
+    pub fn release_idle_buffer(&mut self) {
+        if self.pool.is_short()
+            && self.half.buffer_capacity() > SMALL
             && !self.half.owes_content()
             && let Some(buffer) = self.half.release_buffer()
         {
-            buffers::keep(Kind::Send, buffer);
+            self.pool.put(Kind::Send, buffer);
         }
     }
 
@@ -124,8 +128,7 @@ impl Sending {
     }
 }
 
-/// A buffer of so many bytes is not worth lending.
-#[cfg(feature = "async")]
+/// A buffer of so many bytes is not worth giving back.
 const SMALL: usize = 512;
 
 /// Called with each interim response.
@@ -139,9 +142,7 @@ pub struct Receiving {
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
     pub(super) said: Option<StreamError>,
-    /// As long as there is a buffer.
-    #[cfg(feature = "async")]
-    pub(super) holder: Option<buffers::Holder>,
+    pub(super) holder: Holder,
 }
 
 impl Receiving {
@@ -150,14 +151,7 @@ impl Receiving {
     pub fn new(config: &Config) -> Self {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
         half.require_length(config.require_length);
-        Receiving {
-            half,
-            told: 0,
-            on_interim: None,
-            said: None,
-            #[cfg(feature = "async")]
-            holder: None,
-        }
+        Receiving { half, told: 0, on_interim: None, said: None, holder: Holder::new(&config.buffers) }
     }
 
     /// The core's half, to look at.
@@ -189,34 +183,31 @@ impl Receiving {
         self.said.take_if(|error| !matches!(error, StreamError::Io(_)))
     }
 
-    /// Lends its buffer to whoever needs one in this thread, if there is nothing in it; takes one when there is something to do.
-    #[cfg(feature = "async")]
-    pub fn rest(&mut self) {
-        if let Some(buffer) = self.half.release_buffer() {
-            self.holder = None;
-            buffers::keep(Kind::Receive, buffer);
-        }
-    }
-
-    /// Gives the memory of its buffer back to the system, if there is nothing in it.
-    pub(crate) fn release_buffer(&mut self) {
-        if self.half.release_buffer().is_some() {
-            #[cfg(feature = "async")]
-            drop(self.holder.take());
-        }
-    }
-
-    /// Lends its buffer to whoever needs one, if no response is due and if many have one.
-    #[cfg(feature = "async")]
+    /// Gives its buffer to the pool, if many connections hold buffers and this one is empty.
     #[inline]
-    pub(crate) fn rest_between(&mut self, shared: &mut SharedRef<'_>) {
-        if !buffers::are_wanted() {
-            return;
+    pub fn release_idle_buffer(&mut self) {
+        if self.holder.pool.is_short()
+            && let Some(buffer) = self.half.release_buffer()
+        {
+            self.holder.set(false);
+            self.holder.pool.put(Kind::Receive, buffer);
         }
-        let is_unused = self.half.buffer_capacity() > 0 && self.half.unconsumed().is_empty() && !self.half.is_in_content();
-        if is_unused && shared.queue().is_empty() {
-            self.rest();
+    }
+
+    /// Gives the memory of its buffer back to the system, if the buffer is empty.
+    pub(crate) fn free_buffer(&mut self) {
+        if self.half.release_buffer().is_some() {
+            self.holder.set(false);
         }
+    }
+
+    /// Whether no response is due, and many connections hold buffers.
+    #[inline]
+    pub(super) fn is_idle_and_short(&self, shared: &mut SharedRef<'_>) -> bool {
+        self.holder.pool.is_short()
+            && self.half.unconsumed().is_empty()
+            && !self.half.is_in_content()
+            && shared.queue().is_empty()
     }
 
     /// Takes the final head that is ready.
