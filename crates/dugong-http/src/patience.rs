@@ -36,7 +36,6 @@ impl Patience {
     }
 
     /// Whether no wait for a connection that stands has an end.
-    #[cfg(feature = "async")]
     pub(crate) fn is_endless(&self) -> bool {
         self.deadline.is_none() && self.timeouts == TransferTimeouts::NONE
     }

@@ -41,7 +41,7 @@ pub use names::resolver::{Lookup, Resolve};
 pub use names::system_resolver::SystemResolver;
 pub use need::{Interest, Need, Progress, Step, WaitingFor};
 pub use origin::{InvalidUrl, Origin};
-pub use poll_set::{PollSet, wait, wait_any, wait_uninterrupted};
+pub use poll_set::{PollSet, wait, wait_any, wait_ready, wait_uninterrupted};
 pub use proxy::{InvalidProxy, Proxy, ProxyFault, ProxyKind};
 pub use race::{AttemptEvent, ConnectError, Connecting};
 pub use socket::{Address, Socket, SocketOptions};

@@ -78,6 +78,31 @@ pub fn wait_uninterrupted(socket: impl AsFd, interest: Interest, deadline: Optio
     }
 }
 
+/// Waits like [`wait_uninterrupted`], and returns what the socket is ready for; `None` if the deadline passed. An error of the
+/// socket counts as ready for everything.
+///
+/// # Errors
+/// An error of the system while waiting.
+#[inline]
+pub fn wait_ready(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<Option<Interest>> {
+    loop {
+        let mut descriptors = [PollFd::new(&socket, flags(interest))];
+        match poll_all(&mut descriptors, deadline) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {
+                let ready = descriptors[0].revents();
+                return Ok(Some(match (ready == PollFlags::IN, ready == PollFlags::OUT) {
+                    (true, _) => Interest::READ,
+                    (_, true) => Interest::WRITE,
+                    _ => Interest::READ | Interest::WRITE,
+                }));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 #[inline]
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
     let Some(deadline) = deadline else { return Ok(poll(descriptors, None)? > 0) };

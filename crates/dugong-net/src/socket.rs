@@ -151,7 +151,7 @@ impl Socket {
     /// # Errors
     /// What the system reports.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
-        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK)?.0))
+        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0))
     }
 
     /// Reads once into `buffer`; `Done(0)` is the end.
@@ -160,6 +160,24 @@ impl Socket {
     /// An error of the system.
     #[inline]
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+        attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT)?.0))
+    }
+
+    /// Lets [`read_waiting`](Socket::read_waiting) wait. All other calls still return at once.
+    ///
+    /// # Errors
+    /// An error of the system.
+    pub fn allow_waiting(&self) -> io::Result<()> {
+        self.socket.set_nonblocking(false)
+    }
+
+    /// Reads once into `buffer`, and waits until there is something to read, if that is [allowed](Socket::allow_waiting). One
+    /// system call instead of two.
+    ///
+    /// # Errors
+    /// An error of the system.
+    #[inline]
+    pub fn read_waiting(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::empty())?.0))
     }
 
@@ -170,9 +188,10 @@ impl Socket {
     #[inline]
     pub fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         // Without a signal: not every program has switched SIGPIPE off.
+        const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
         attempt(Interest::WRITE, || match pieces {
-            [piece] => send(&self.socket, piece, SendFlags::NOSIGNAL),
-            pieces => sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
+            [piece] => send(&self.socket, piece, FLAGS),
+            pieces => sendmsg(&self.socket, pieces, &mut SendAncillaryBuffer::default(), FLAGS),
         })
     }
 

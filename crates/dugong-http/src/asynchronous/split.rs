@@ -81,16 +81,26 @@ impl<R: Runtime> RequestHalf<R> {
     /// # Errors
     /// As for [the blocking one](crate::RequestHalf::send_request).
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
+        let number = self.queue_request(request).await?;
+        let flushed = self.flush().await;
+        self.ends.ends.is_sent(number, flushed)
+    }
+
+    /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
+    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
+    ///
+    /// # Errors
+    /// As for [the blocking one](crate::RequestHalf::queue_request).
+    pub async fn queue_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         if self.sending.upload_left() > 0 {
             self.flush().await?;
         }
         self.ends.ends.refuse_unasked()?;
-        let number = self.drive(|duplex, stream| duplex.send_request(request, stream)).await?;
+        let number = self.drive(|duplex, stream| duplex.take_request(request, stream)).await?;
         self.waiting.forget_continue();
         self.ends.ends.shared.changed.tell();
-        let flushed = self.flush().await;
-        self.ends.ends.is_sent(number, flushed)
+        Ok(number)
     }
 
     /// Sends all that is left of what was taken: a request, or content that was given with it.

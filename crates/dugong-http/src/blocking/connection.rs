@@ -1,6 +1,7 @@
 //! A connection that one thread uses.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -11,7 +12,7 @@ use dugong_proto::{CloseReason, ResponseHead};
 
 use super::Pipeline;
 use super::split::{RequestHalf, ResponseHalf};
-use super::{Access, ContentWriter, Response};
+use super::{Access, Channel, ContentWriter, Response};
 use crate::config::Config;
 use crate::error::{Error, Requests};
 use crate::patience::Patience;
@@ -50,6 +51,7 @@ pub struct Connection {
     pub(crate) patience: Patience,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a read would be in vain.
     quiet: bool,
+    is_full: Cell<bool>,
 }
 
 impl Config {
@@ -111,8 +113,12 @@ fn establish(mut connect: Connect, config: &Config) -> Result<Connection, Error>
 impl Connection {
     fn new(established: Established, config: &Config) -> Self {
         let Established { transport, engine, deadline } = established;
+        if let Some(socket) = transport.bare_socket() {
+            // If this fails, reading waits by poll(2).
+            let _ = socket.allow_waiting();
+        }
         let patience = Patience { timeouts: config.timeouts.transfer, deadline };
-        Connection { engine, transport, patience, quiet: false }
+        Connection { engine, transport, patience, quiet: false, is_full: Cell::new(false) }
     }
 
     /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
@@ -207,16 +213,15 @@ impl Connection {
         let until = Instant::now().checked_add(self.engine.sending.expect_timeout);
         let deadline_only = self.patience.deadline_only();
         let mut access = self.access();
-        let mut transport = access.transport;
         loop {
-            let step = access.duplex.await_continue(&mut transport);
+            let step = access.duplex.await_continue(&mut access.channel);
             access.close_if_final(&step);
             match step? {
                 Progress::Done(came) => return Ok(came),
                 Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => break,
                 // However often something comes that is no answer.
                 Progress::Needs(interest) => {
-                    super::wait(transport, interest, &deadline_only, WaitingFor::Response, until)?;
+                    super::wait(&access.channel, interest, &deadline_only, WaitingFor::Response, until)?;
                 }
             };
         }
@@ -231,7 +236,7 @@ impl Connection {
     /// see [`current_response`](Connection::current_response). `TimedOut`: can be called again. Otherwise the connection is
     /// done for.
     pub fn read_response(&mut self) -> Result<Response<'_>, Error> {
-        if std::mem::take(&mut self.quiet) {
+        if std::mem::take(&mut self.quiet) && !(self.patience.is_endless() && self.transport.bare_socket().is_some()) {
             wait_quietly(self)?;
         }
         self.access().read(|duplex, stream| duplex.read_head(stream))?;
@@ -288,24 +293,25 @@ impl Connection {
     pub(crate) fn drive<T>(
         &mut self,
         waiting_for: WaitingFor,
-        step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>,
+        step: impl FnMut(&mut Duplex<'_>, &mut Channel<'_>) -> Result<Progress<T>, Error>,
     ) -> Result<T, Error> {
         self.access().drive(waiting_for, step)
     }
 
     #[inline]
     pub(crate) fn access(&mut self) -> Access<'_> {
-        Access { duplex: self.engine.duplex(), transport: &self.transport, patience: &self.patience, ends: None }
+        let channel = Channel { transport: &self.transport, is_full: Some(&self.is_full), waits: false };
+        Access { duplex: self.engine.duplex(), channel, patience: &self.patience, ends: None }
     }
 }
 
 /// Waits for the first response after a pause without trying to read it first.
 fn wait_quietly(connection: &mut Connection) -> Result<(), Error> {
-    let Access { mut duplex, mut transport, patience, .. } = connection.access();
-    let waited = match duplex.write_pending(&mut transport) {
+    let Access { mut duplex, mut channel, patience, .. } = connection.access();
+    let waited = match duplex.write_pending(&mut channel) {
         // What is left is sent while reading; an error of sending does not keep anybody from reading.
         Ok(Progress::Needs(_)) | Err(_) => Ok(()),
-        Ok(Progress::Done(())) => super::wait(transport, Interest::READ, patience, WaitingFor::Response, None),
+        Ok(Progress::Done(())) => super::wait(&channel, Interest::READ, patience, WaitingFor::Response, None),
     };
     connection.quiet = waited.is_err();
     waited

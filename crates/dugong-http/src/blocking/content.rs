@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use dugong_proto::{Fields, Misuse};
 
-use super::{Access, Connection};
+use super::{Channel, Connection};
 use crate::error::Error;
 use crate::step::Continue;
 use crate::transport::WaitingFor;
@@ -83,7 +83,8 @@ impl<'a> ContentWriter<'a> {
     /// # Errors
     /// As for [`finish`](ContentWriter::finish); `Local(NoContentDue)` or `Local(ContentShort)` if the content is not chunked.
     pub fn finish_with_trailers(self, trailers: &Fields) -> Result<(), Error> {
-        let Access { mut duplex, transport: mut stream, .. } = self.connection.access();
+        let mut stream = Channel::new(&self.connection.transport);
+        let mut duplex = self.connection.engine.duplex();
         match duplex.finish_content(trailers, &mut stream) {
             Err(Error::Local(Misuse::AwaitContinue)) => {}
             other => return other,
@@ -102,7 +103,8 @@ impl Write for ContentWriter<'_> {
 
     /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
     fn flush(&mut self) -> io::Result<()> {
-        let Access { mut duplex, transport: mut stream, .. } = self.connection.access();
+        let mut stream = Channel::new(&self.connection.transport);
+        let mut duplex = self.connection.engine.duplex();
         duplex.write_pending(&mut stream)?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use dugong_net::{Expiry, StreamError};
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
-use super::{Access, Connection, Response};
+use super::{Access, Channel, Connection, Response};
 use crate::error::{Error, Requests};
 use crate::halves::{Ending, Ends};
 use crate::patience::Patience;
@@ -87,15 +87,26 @@ impl RequestHalf {
     /// that is no error here: [`flush`](RequestHalf::flush), or the next call, goes on with it. Otherwise nothing more can be
     /// sent, but responses may have arrived.
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
+        let number = self.queue_request(request)?;
+        let flushed = self.flush();
+        self.ends.is_sent(number, flushed)
+    }
+
+    /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
+    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
+    ///
+    /// # Errors
+    /// `Local` or `TimedOut`: nothing of the request was or will be sent. Otherwise nothing more can be sent, but responses may
+    /// have arrived.
+    pub fn queue_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         if self.sending.upload_left() > 0 {
             self.flush()?;
         }
         self.ends.refuse_unasked()?;
-        let number = self.step(|duplex, stream| duplex.send_request(request, stream))?;
+        let number = self.step(|duplex, stream| duplex.take_request(request, stream))?;
         self.ends.shared.changed.tell();
-        let flushed = self.flush();
-        self.ends.is_sent(number, flushed)
+        Ok(number)
     }
 
     /// Sends all that is left of what was taken: a request, or content that was given with it.
@@ -187,9 +198,10 @@ impl RequestHalf {
         Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared)
     }
 
-    fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut &Transport) -> Result<Progress<T>, Error>) -> Result<T, Error> {
+    fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut Channel<'_>) -> Result<Progress<T>, Error>) -> Result<T, Error> {
         let duplex = Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared);
-        let mut access = Access { duplex, transport: &self.ends.transport, patience: &self.patience, ends: Some(&self.ends) };
+        let channel = Channel::new(&self.ends.transport);
+        let mut access = Access { duplex, channel, patience: &self.patience, ends: Some(&self.ends) };
         let result = access.drive(WaitingFor::Sending, step);
         if result.is_err() {
             // It may be that there is nothing to wait for any more.
@@ -266,7 +278,7 @@ impl ResponseHalf {
     fn access(&mut self) -> Access<'_> {
         Access {
             duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.ends.shared),
-            transport: &self.ends.transport,
+            channel: Channel::new(&self.ends.transport),
             patience: &self.patience,
             ends: Some(&self.ends),
         }
@@ -277,5 +289,61 @@ impl Drop for ResponseHalf {
     fn drop(&mut self) {
         // Nobody reads any more, so whoever waits to send would wait for ever.
         self.ends.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::transport::Origin;
+
+    #[test]
+    fn queued_requests_go_out_with_one_write() {
+        /// A stream that counts the writes.
+        struct Counting(UnixStream, Arc<AtomicUsize>);
+
+        impl Read for Counting {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.0.read(buffer)
+            }
+        }
+
+        impl Write for Counting {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.1.fetch_add(1, Ordering::SeqCst);
+                self.0.write(bytes)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl AsFd for Counting {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let writes = Arc::new(AtomicUsize::new(0));
+        let connection = Config::new().over_stream(Counting(near, writes.clone()), &Origin::http("origin", 80)).unwrap();
+        let (mut requests, mut responses) = connection.split();
+        for number in 0..64 {
+            assert_eq!(requests.queue_request(Request::get("/")).unwrap(), number);
+        }
+        assert_eq!(writes.load(Ordering::SeqCst), 0);
+        requests.flush().unwrap();
+        assert_eq!(writes.load(Ordering::SeqCst), 1);
+        far.write_all(&b"HTTP/1.1 204 No Content\r\n\r\n".repeat(64)).unwrap();
+        for number in 0..64 {
+            assert_eq!(responses.read_response().unwrap().expect("a request").number(), number);
+        }
     }
 }

@@ -86,6 +86,12 @@ impl Transport {
         self.base.socket()
     }
 
+    /// The socket, if it carries the bytes of HTTP as they are.
+    #[inline]
+    pub(crate) fn bare_socket(&self) -> Option<&dugong_net::Socket> {
+        if self.layers.is_none() { self.base.socket() } else { None }
+    }
+
     fn session(&self) -> Option<MutexGuard<'_, Session>> {
         self.layers.as_ref()?.session()
     }

@@ -176,6 +176,12 @@ impl Duplex<'_> {
         }
     }
 
+    /// Whether bytes wait to be sent.
+    #[inline]
+    pub(crate) fn has_to_send(&self) -> bool {
+        self.sending.as_ref().is_some_and(|sender| sender.upload.is_some() || !sender.half.to_send().is_empty())
+    }
+
     /// How many requests are outstanding whose final response's head was not taken.
     pub(crate) fn requests_without_head(&mut self) -> usize {
         let in_content = self.is_in_content();
