@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-if not importlib.util.find_spec('dugong'):  # not installed: take what was built in place
+if not importlib.util.find_spec('dugong'):  # not installed: use the build in place
     sys.path.insert(0, str(Path(__file__).parent.parent / 'crates' / 'dugong-python' / 'python'))
 
 import dugong
@@ -42,7 +42,7 @@ html_show_sphinx = False
 
 myst_heading_anchors = 3
 
-# What is copied has no prompts, and of a block with prompts the output stays behind.
+# Copies leave out prompts, and the output of blocks with prompts.
 copybutton_prompt_text = r'\$ |>>> |\.\.\. '
 copybutton_prompt_is_regexp = True
 copybutton_selector = 'div.highlight-python pre, div.highlight-console pre, div.highlight-rust pre, div.highlight-pycon pre'
@@ -59,7 +59,7 @@ autodoc_class_signature = 'mixed'
 
 
 def setup(app: Sphinx) -> None:
-    """Add what is our own."""
+    """Connect the functions of this file to Sphinx."""
     app.connect('autodoc-process-docstring', mark_code)
     app.connect('autodoc-process-signature', add_types)
     app.connect('missing-reference', find_method)
@@ -162,7 +162,7 @@ class LinkNames(SphinxTransform):
             xref += literal
 
     def target(self, name: str, *, called: bool) -> str | None:
-        """Return the full name of what is documented under *name*."""
+        """Return the full name of the documented object that *name* means."""
         first, dot, rest = name.partition('.')
         module = 'dugong.httpio' if self.env.current_document.docname == 'httpio' else 'dugong'
         connection = importlib.import_module(module).HTTPConnection
