@@ -440,29 +440,29 @@ mod tests {
             (
                 &[("-x", "http://u:secret@o:x")][..],
                 "",
-                "--proxy: this is not a proxy that can be used: its port is not a number from 1 to 65535",
+                "--proxy: this is not a usable proxy: its port is not a number from 1 to 65535",
             ),
             (
                 &[("-x", "https://u:secret@o")],
                 "",
-                "--proxy: this is not a proxy that can be used: TLS to the proxy itself is not supported",
+                "--proxy: this is not a usable proxy: TLS to the proxy itself is not supported",
             ),
             (
                 &[("-x", "secret://o")],
                 "no_proxy=*",
-                "--proxy: this is not a proxy that can be used: its scheme is not http, socks5 or socks5h",
+                "--proxy: this is not a usable proxy: its scheme is not http, socks5 or socks5h",
             ),
             (
                 &[],
                 "all_proxy=u:secret@",
-                "the environment: all_proxy is not a proxy that can be used: its host is not a name or an address (IPv6 in brackets)",
+                "the environment: all_proxy is not a usable proxy: its host is not a name or an address (IPv6 in brackets)",
             ),
             (&[("-U", "secret")], "", "--proxy-user: expected the form USER:PASSWORD"),
-            (&[("-U", "a%3ab:secret"), ("-x", "o")], "", "--proxy-user: not usable: its user name has a colon in it"),
+            (&[("-U", "a%3ab:secret"), ("-x", "o")], "", "--proxy-user: not usable: its user name contains a colon"),
             (
                 &[("-U", "a:secret%ff")],
                 "",
-                "--proxy-user: not usable: its credentials are not UTF-8, not quoted properly, or have control characters",
+                "--proxy-user: not usable: its credentials are not UTF-8, not properly quoted, or contain control characters",
             ),
             (
                 &[("-U", ":secret"), ("-x", "socks5://o")],

@@ -380,7 +380,7 @@ impl fmt::Display for UsageError {
             UsageError::NoUrls => f.write_str("no URL was given; see --help"),
             UsageError::Url { source, error } => write!(f, "{source}{error}"),
             UsageError::Form { source, url, fault } => {
-                write!(f, "{source}{url:?} is not a URL that can be used: ")?;
+                write!(f, "{source}{url:?} is not a usable URL: ")?;
                 match fault {
                     Fault::NoScheme => {
                         write!(f, "it has no scheme; write {:?} or {:?}", format!("http://{url}"), format!("https://{url}"))

@@ -27,8 +27,8 @@ use crate::trace::TraceWriter;
 ///
 /// # Time
 ///
-/// Unless they are set there are no limits, since only the caller knows how long the server may think. Each phase can have its
-/// own, and whichever passes first is [named in the error](crate::Error::TimedOut):
+/// There are no time limits by default, because only you know how long the server may think. Each phase can have its own. The
+/// first limit that passes is [named in the error](crate::Error::TimedOut):
 ///
 /// | limit | of |
 /// | --- | --- |
@@ -36,7 +36,7 @@ use crate::trace::TraceWriter;
 /// | [`connect_timeout`](Config::connect_timeout) | TCP, all addresses together |
 /// | [`handshake_timeout`](Config::handshake_timeout) | the tunnel through a proxy and TLS, together |
 /// | [`establish_timeout`](Config::establish_timeout) | all of these |
-/// | [`send_timeout`](Config::send_timeout) | one wait for the server to take more of what is sent |
+/// | [`send_timeout`](Config::send_timeout) | one wait for the server to take more |
 /// | [`response_timeout`](Config::response_timeout) | the wait for the first byte of a response |
 /// | [`content_timeout`](Config::content_timeout) | one wait for more of a response that has begun |
 /// | [`deadline`](Config::deadline) | everything, from the beginning of connecting to the last byte |
@@ -62,7 +62,7 @@ pub struct Config {
     pub(crate) trace: Option<TraceWriter>,
 }
 
-/// A value of the caller's, shown by its name only.
+/// A value of the caller's, shown by its name.
 pub(crate) struct Shown<T: ?Sized>(&'static str, pub(crate) Arc<T>);
 
 impl<T: ?Sized> Clone for Shown<T> {
@@ -77,7 +77,7 @@ impl<T: ?Sized> fmt::Debug for Shown<T> {
     }
 }
 
-/// Through which proxy.
+/// The proxy to go through.
 #[derive(Clone, Debug)]
 pub(crate) enum ProxyChoice {
     None,
@@ -123,9 +123,9 @@ macro_rules! timeouts {
     };
 }
 
-/// Time.
+/// Time limits.
 impl Config {
-    /// The same limit for each phase, except for the sums [`establish_timeout`](Config::establish_timeout) and
+    /// Sets the same limit for each phase, but not for the overall limits [`establish_timeout`](Config::establish_timeout) and
     /// [`deadline`](Config::deadline). Default: none.
     #[must_use]
     pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
@@ -134,30 +134,29 @@ impl Config {
     }
 
     timeouts! {
-        /// How long looking up the name may take. With any limit on it the system's resolver, which cannot be interrupted, is
-        /// asked in a thread of its own. Default: none; the resolver has its own, usually some 10 seconds.
+        /// Limits the name lookup. With any limit on it, the system's resolver runs in a thread of its own, because it cannot
+        /// be interrupted. Default: none; the resolver has its own, usually some 10 seconds.
         resolve_timeout sets resolve;
-        /// How long TCP connections to the addresses of the host may take, together. Default: none; systems give up after one
-        /// or two minutes.
+        /// Limits TCP, for all addresses of the host together. Default: none; systems give up after one or two minutes.
         connect_timeout sets connect;
-        /// How long the tunnel through a proxy and the TLS handshake may take, together. Default: none.
+        /// Limits the tunnel through a proxy and the TLS handshake, together. Default: none.
         handshake_timeout sets handshake;
-        /// How long connecting may take as a whole: name, TCP, tunnel and TLS. Default: none.
+        /// Limits connecting as a whole: name, TCP, tunnel and TLS. Default: none.
         establish_timeout sets establish;
-        /// How long the server may refuse to take more of what is sent. Default: none.
+        /// Limits each wait for the server to take more of the bytes that you send. Default: none.
         send_timeout sets transfer.send;
-        /// How long the server may take for the first byte of a response. Default: none.
+        /// Limits the wait for the first byte of a response. Default: none.
         response_timeout sets transfer.response;
-        /// How long the server may pause within a response. Default: none.
+        /// Limits each pause of the server within a response. Default: none.
         content_timeout sets transfer.content;
-        /// How long everything may take, from the beginning of connecting on; see also
+        /// Limits everything, from the beginning of connecting; see also
         /// [`Connection::set_deadline`](crate::Connection::set_deadline). Default: none.
         deadline sets whole;
     }
 
-    /// How long to wait for the answer to `Expect: 100-continue` before the content is sent without it; only a
-    /// [`deadline`](Config::deadline) ends that wait before. Default: one second,
-    /// since a client must not wait for ever (RFC 9110 §10.1.1), and servers that know the field answer at once.
+    /// Sets how long to wait for the answer to `Expect: 100-continue`. After that the content is sent without it; only a
+    /// [`deadline`](Config::deadline) ends the wait earlier. Default: one second, because a client must not wait forever (RFC
+    /// 9110 §10.1.1), and servers that know the field answer at once.
     #[must_use]
     pub fn expect_timeout(mut self, timeout: Duration) -> Self {
         self.expect_timeout = timeout;
@@ -167,36 +166,35 @@ impl Config {
 
 /// Messages.
 impl Config {
-    /// The defaults.
+    /// Makes a configuration with the defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Limits on what is read.
+    /// Sets the size limits of received messages.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The `User-Agent` field of requests that have none; `None` leaves it out. Default: `dugong/` and the version, since a
-    /// client ought to say what it is (RFC 9110 §10.1.5).
+    /// Sets the `User-Agent` field of requests that have none; `None` leaves it out. Default: `dugong/` and the version,
+    /// because a client ought to identify itself (RFC 9110 §10.1.5).
     #[must_use]
     pub fn user_agent<'a>(mut self, name: impl Into<Option<&'a str>>) -> Self {
         self.user_agent = name.into().map(Into::into);
         self
     }
 
-    /// Bytes that may have been received and not yet read. Default: 64 KiB, which is as much as a read of a socket usually
-    /// gives. At least 1 KiB.
+    /// Sets the size of the receive buffer, at least 1 KiB. Default: 64 KiB, as much as one read of a socket usually gives.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes.max(1024);
         self
     }
 
-    /// Bytes of requests that may wait to be sent; a single request may be larger. Default: 64 KiB.
+    /// Sets how many bytes of requests may wait to be sent; a single request may be larger. Default: 64 KiB.
     #[must_use]
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = bytes;
@@ -211,8 +209,8 @@ impl Config {
         self
     }
 
-    /// Refuse content that ends with the connection unless the response says `Connection: close`. Default: off, as RFC 9112
-    /// §6.3 has it.
+    /// Refuses content that ends with the connection unless the response says `Connection: close`. Default: off, as in RFC 9112
+    /// §6.3.
     #[must_use]
     pub fn require_length(mut self, required: bool) -> Self {
         self.require_length = required;
@@ -222,8 +220,8 @@ impl Config {
 
 /// The way to the server.
 impl Config {
-    /// Goes through a proxy, whatever the origin. Default: none, since a library that followed the environment unasked would
-    /// hand requests to whoever can set it.
+    /// Goes through a proxy, for any origin. Default: none. A library that followed the environment by default would hand your
+    /// requests to any program that can set it.
     #[must_use]
     pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
         self.proxy = proxy.into().map_or(ProxyChoice::None, ProxyChoice::This);
@@ -238,8 +236,8 @@ impl Config {
         self
     }
 
-    /// Connects to these addresses instead of those that the name of `host` has; certificates and
-    /// `Host` still are those of the name. `port` is the one of the origin, or of the proxy.
+    /// Connects to these addresses instead of looking up `host`. Certificates and the `Host` field still use the name. `port`
+    /// is the port of the origin, or of the proxy.
     #[must_use]
     pub fn addresses(mut self, host: &str, port: u16, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let host = host_name::normal_if_valid(host).to_ascii_lowercase();
@@ -300,45 +298,45 @@ impl Config {
         self
     }
 
-    /// Connects to this Unix socket, whatever the origin; proxies and names are left out of it.
+    /// Connects to this Unix socket, for any origin, without a proxy or name lookup.
     #[must_use]
     pub fn unix_socket(mut self, path: impl AsRef<Path>) -> Self {
         self.unix_socket = Some(path.as_ref().into());
         self
     }
 
-    /// Has the system probe the connection when nothing came for `time`, and again each `time`, so that a peer that has
-    /// vanished is found. Default: off; it is of use to connections that wait for very long.
+    /// Has the system probe the connection when no bytes arrived for `time`, and again each `time`, to find out that the peer
+    /// has vanished. Default: off; it helps connections that wait for very long.
     #[must_use]
     pub fn tcp_keep_alive(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.socket.keep_alive = time.into();
         self
     }
 
-    /// The address to connect from; addresses of the other family are not tried then. Default: the system's choice.
+    /// Sets the address to connect from. Addresses of the other family are not tried then. Default: the system's choice.
     #[must_use]
     pub fn source_address(mut self, address: impl Into<Option<IpAddr>>) -> Self {
         self.socket.source = address.into();
         self
     }
 
-    /// The network interface to connect through, by its name, such as `eth0` (Linux). Default: the system's choice.
+    /// Sets the network interface to connect through, by its name, such as `eth0` (Linux). Default: the system's choice.
     #[must_use]
     pub fn interface<'a>(mut self, name: impl Into<Option<&'a str>>) -> Self {
         self.socket.interface = name.into().map(Into::into);
         self
     }
 
-    /// The sizes of the system's buffers for the socket, in bytes, receiving and sending. Default: the system's, which adapt to
-    /// the connection; a fixed size switches that off.
+    /// Sets the sizes of the system's buffers for the socket, in bytes, receiving and sending. Default: the system's, which
+    /// adapt to the connection; a fixed size switches that off.
     #[must_use]
     pub fn socket_buffers(mut self, receive: impl Into<Option<usize>>, send: impl Into<Option<usize>>) -> Self {
         (self.socket.receive_buffer, self.socket.send_buffer) = (receive.into(), send.into());
         self
     }
 
-    /// How TLS is spoken for `https` origins. Default: the platform's certificate authorities are trusted, and there is no
-    /// client certificate.
+    /// Sets the TLS settings for `https` origins. Default: the certificates that the platform trusts, and no client
+    /// certificate.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, tls: dugong_net::tls::Tls) -> Self {
@@ -347,22 +345,21 @@ impl Config {
     }
 }
 
-/// Seeing what happens.
+/// Observation.
 impl Config {
-    /// Has `observe` called with everything that happens, in the thread in which it happens.
+    /// Calls `observe` with every event, in the thread in which it happens.
     #[must_use]
     pub fn observe(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Observer::new(observe));
         self
     }
 
-    /// Writes all bytes of HTTP on a connection down for people, also those that TLS hides, and what is said to a proxy to open a
-    /// tunnel: each line in a line, with `> ` before what is sent and `< ` before what is received, `\r\n` where it stands, and
-    /// `\x00` to `\xff` for bytes that are no text. The bytes of TLS and of SOCKS are left out.
+    /// Writes a readable trace of all HTTP bytes on a connection, without TLS, and of the requests for a tunnel. Each line of
+    /// the wire becomes a line, with `> ` before sent bytes and `< ` before received ones; line ends show as `\r\n`, and bytes
+    /// that are not text as `\x00` to `\xff`. The bytes of TLS and of SOCKS are left out.
     ///
-    /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`, in content too if
-    /// it looks like these fields. Nothing else is: content and targets may hold secrets as well. Errors of the writer are
-    /// ignored.
+    /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` become `***`, also in content that looks
+    /// like these fields. Other content and targets stay, and may contain secrets. Errors of the writer are ignored.
     #[must_use]
     pub fn trace(mut self, writer: impl Write + Send + 'static) -> Self {
         self.trace = Some(TraceWriter::new(writer));
@@ -371,7 +368,7 @@ impl Config {
 }
 
 impl Config {
-    /// The observer of a connection to `origin`.
+    /// Returns the observer of a connection to `origin`.
     #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans name the origin"))]
     pub(crate) fn observer_for(&self, origin: &Origin) -> Option<Observer> {
         #[cfg(feature = "tracing")]

@@ -1,4 +1,4 @@
-//! What happens on a connection, for whoever wants to see it.
+//! Events of a connection, for an observer.
 
 use std::fmt;
 use std::io;
@@ -10,19 +10,19 @@ use dugong_proto::{CloseReason, ResponseHead};
 
 use crate::error::{Error, Requests};
 
-/// Something that happened on a connection, told in the order in which it happened.
+/// An event of a connection. Events arrive in the order in which they happen.
 ///
-/// It shows requests and responses as they are, with credentials: whoever writes it down has to leave them out, as
-/// [`without_secrets`](crate::without_secrets) does.
+/// Requests and responses are shown as they are, with credentials. If you write them down, remove those with
+/// [`without_secrets`](crate::without_secrets).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The addresses of a name are asked for.
+    /// A name lookup begins.
     Resolving {
         /// The name.
         host: &'a str,
     },
-    /// The addresses of a name are known.
+    /// A name lookup has found addresses.
     Resolved {
         /// The name.
         host: &'a str,
@@ -31,14 +31,14 @@ pub enum Event<'a> {
     },
     /// An attempt to connect begins; others may be under way.
     Connecting {
-        /// To where.
+        /// The address.
         address: &'a Address,
     },
     /// An attempt to connect has failed; others may be under way.
     ConnectFailed {
-        /// To where.
+        /// The address.
         address: &'a Address,
-        /// Why.
+        /// The reason.
         error: &'a io::Error,
     },
     /// A socket is connected.
@@ -48,18 +48,18 @@ pub enum Event<'a> {
         /// The address of this end, if it has one.
         local: Option<SocketAddr>,
     },
-    /// A proxy is asked for a tunnel.
+    /// The client asks a proxy for a tunnel.
     Tunneling {
         /// The proxy: scheme, host and port.
         proxy: &'a str,
-        /// To where: host and port.
+        /// The destination: host and port.
         to: &'a str,
     },
     /// The tunnel is open.
     Tunneled,
     /// A TLS handshake begins.
     Handshaking {
-        /// The name or address that the certificate has to be for.
+        /// The name or address for which the certificate must be valid.
         host: &'a str,
     },
     /// The TLS handshake is finished, and the certificate is good.
@@ -69,16 +69,16 @@ pub enum Event<'a> {
         /// The cipher suite.
         cipher_suite: &'a str,
     },
-    /// There is no connection: nothing is left of the attempt.
+    /// Connecting failed, and leaves nothing behind.
     Failed {
-        /// Why.
+        /// The reason.
         error: &'a Error,
     },
-    /// A request was taken to be sent.
+    /// A request was accepted for sending.
     Request {
         /// Its number.
         number: u64,
-        /// The head, as it goes out.
+        /// The head, as it is sent.
         head: &'a [u8],
     },
     /// The head of an interim response was read.
@@ -102,14 +102,14 @@ pub enum Event<'a> {
     },
     /// The connection is over.
     Closed {
-        /// Why it carries no further request; `None` if its user had no more.
+        /// Why the connection carries no further request; `None` if you had no more.
         reason: Option<CloseReason>,
-        /// What became of the requests.
+        /// The fate of the requests.
         requests: &'a Requests,
     },
 }
 
-/// Whoever is told.
+/// The observer of a connection.
 #[derive(Clone)]
 pub(crate) struct Observer(Arc<dyn Fn(&Event<'_>) + Send + Sync>);
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{Config, Request};
 
-    /// What is told of a connection with `requests` requests, on which `act` does what a client and its server do.
+    /// Returns the events of a connection with `requests` requests. `act` plays the client and the server.
     fn told(requests: usize, act: impl FnOnce(&mut crate::Connection, &mut UnixStream)) -> Vec<String> {
         let (socket, mut server) = UnixStream::pair().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -159,7 +159,7 @@ mod tests {
         for _ in 0..requests {
             connection.send_request(Request::get("/")).unwrap();
         }
-        // The end of the content comes later than the content.
+        // The end of the content arrives after the content.
         server.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello").unwrap();
         connection.read_response().unwrap().read_exact(&mut [0; 5]).unwrap();
         server.write_all(b"\r\n0\r\n\r\n").unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_whose_end_was_not_looked_for_is_complete_before_the_next_begins() {
+    fn a_response_whose_end_was_not_read_is_complete_before_the_next_begins() {
         let told = told(2, |connection, server| {
             server.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").unwrap();
             assert_eq!(connection.read_response().unwrap().status(), 204);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_whose_end_was_not_looked_for_is_complete_before_the_next_request() {
+    fn a_response_whose_end_was_not_read_is_complete_before_the_next_request() {
         let told = told(1, |connection, _| {
             connection.send_request(Request::get("/")).unwrap();
         });

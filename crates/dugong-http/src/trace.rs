@@ -1,16 +1,16 @@
-//! The bytes of a connection, written down for people.
+//! A readable trace of the bytes of a connection.
 
 use std::fmt;
 use std::io::{IoSlice, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Fields whose values are nobody's business (RFC 9110 §17.16.3, RFC 6265 §8): not even in a trace that is sent to a colleague.
+/// Fields whose values are secret (RFC 9110 §17.16.3, RFC 6265 §8): people send traces to colleagues.
 const SECRETS: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"];
 
-/// So many characters stand in one line of a trace.
+/// The width of a line of a trace.
 const WIDTH: usize = 120;
 
-/// Where connections are written down: one after the other, or several at once.
+/// The writer of the traces of one or several connections.
 #[derive(Clone)]
 pub(crate) struct TraceWriter(Arc<Mutex<Box<dyn Write + Send>>>);
 
@@ -25,17 +25,17 @@ impl TraceWriter {
         TraceWriter(Arc::new(Mutex::new(Box::new(writer))))
     }
 
-    /// For one connection: what is secret on it is known by what came before on it.
+    /// Makes the trace of one connection. Each has its own state, because earlier bytes decide what is secret.
     pub(crate) fn connection(&self) -> WireTrace {
         WireTrace { writer: self.clone(), sent: Mutex::default(), received: Mutex::default() }
     }
 }
 
-/// Writes down all that goes over a connection, as plain text also with TLS: each line of the wire in a line, with `> ` before
-/// what is sent and `< ` before what is received, and `\r\n` where it stands. Bytes that are no text are `\x00` to `\xff`.
+/// Traces all bytes of a connection, without TLS: each line of the wire becomes a line, with `> ` before sent bytes and `< `
+/// before received ones; line ends show as `\r\n`, and bytes that are not text as `\x00` to `\xff`.
 ///
-/// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` are replaced by `***`: also in content, and
-/// in whatever else looks like these fields.
+/// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` become `***`, also in content that looks
+/// like these fields.
 #[derive(Debug)]
 pub(crate) struct WireTrace {
     writer: TraceWriter,
@@ -44,7 +44,7 @@ pub(crate) struct WireTrace {
 }
 
 impl WireTrace {
-    /// The first `count` bytes of `pieces` were sent.
+    /// Traces the first `count` bytes of `pieces`, which were sent.
     pub(crate) fn sent(&self, pieces: &[IoSlice<'_>], count: usize) {
         let mut left = count;
         let mut bytes = Vec::with_capacity(count);
@@ -69,7 +69,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A trace that cannot be written is no reason for a connection to fail.
+/// Writes lines. A connection must not fail because its trace cannot be written.
 fn write_lines(writer: &mut dyn Write, prefix: &str, bytes: &[u8]) {
     let mut text = String::with_capacity(bytes.len() + 64);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -77,7 +77,7 @@ fn write_lines(writer: &mut dyn Write, prefix: &str, bytes: &[u8]) {
             text.push_str(prefix);
             for &byte in part {
                 match byte {
-                    // Quotes are escaped by the library, but need not be.
+                    // The library escapes quotes, but they need no escape here.
                     b'"' | b'\'' => text.push(char::from(byte)),
                     _ => text.extend(byte.escape_ascii().map(char::from)),
                 }
@@ -89,20 +89,20 @@ fn write_lines(writer: &mut dyn Write, prefix: &str, bytes: &[u8]) {
     let _ = writer.flush();
 }
 
-/// A message head, or a part of one that begins with a line, with `***` in the place of the values of `Authorization`,
-/// `Proxy-Authorization`, `Cookie` and `Set-Cookie`: for whoever shows the heads of an [`Event`](crate::Event) to people.
+/// Replaces the values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` in a message head by `***`. A part
+/// of a head has to begin with a line. Use it before you show the heads of an [`Event`](crate::Event) to people.
 #[must_use]
 pub fn without_secrets(head: &[u8]) -> Vec<u8> {
     Mask::default().masked(head)
 }
 
-/// Replaces the values of secret fields in a stream of bytes, however it is cut: all that follows the name and a colon, up to the
-/// end of the line and of those folded to it. It errs on the safe side, since traces are made of servers that are broken: the name
-/// may stand anywhere in a line, and blanks, also the end of the line, before the colon.
+/// Replaces the values of secret fields in a stream of bytes, however it is cut: everything from the colon behind the name to
+/// the end of the line, and lines folded to it. It errs on the safe side, because people trace broken servers: the name may
+/// stand anywhere in a line, with blanks and even a line end before the colon.
 #[derive(Debug, Default)]
 pub(crate) struct Mask {
     place: Place,
-    /// The last token, in lower case, as far as it can be the name of a secret field.
+    /// The last token in lower case, as long as it can be the name of a secret field.
     token: Vec<u8>,
 }
 
@@ -117,12 +117,12 @@ enum Place {
     Secret,
     /// Behind the end of its line: a folded line belongs to it (RFC 9112 §5.2).
     Ended,
-    /// In such a line, of which nothing is shown.
+    /// In a folded line, which is not shown.
     Folded,
 }
 
 impl Mask {
-    /// `bytes` without secrets.
+    /// Returns `bytes` without secrets.
     pub(crate) fn masked(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         for &byte in bytes {
@@ -152,9 +152,9 @@ impl Mask {
         };
     }
 
-    /// Follows what is no secret.
+    /// Follows bytes that are not secret.
     fn follow(&mut self, byte: u8) -> Place {
-        // Longer than any of the names, it is none of them.
+        // A longer token is none of the names.
         const ENOUGH: usize = 32;
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => Place::Blank,
@@ -179,7 +179,7 @@ impl Mask {
 mod tests {
     use super::*;
 
-    /// A place that the test can look into.
+    /// A buffer that the test can read.
     #[derive(Clone, Default)]
     struct Shelf(Arc<Mutex<Vec<u8>>>);
 
@@ -197,7 +197,7 @@ mod tests {
         b"GET / HTTP/1.1\r\nHost: h\r\nAUTHORIZATION: Basic c2VjcmV0\r\nCookie: secret\r\n\tsecret\r\nCookies: 1\r\n\r\n";
 
     #[test]
-    fn secrets_are_masked_in_heads_that_are_not_as_they_should_be() {
+    fn secrets_are_masked_in_malformed_heads() {
         for head in [
             "Set-Cookie : SECRET\r\n",
             " Set-Cookie: SECRET\r\n",
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_has_a_line_for_each_line_and_says_who_sent_it() {
+    fn a_trace_has_a_line_for_each_line_and_its_direction() {
         let shelf = Shelf::default();
         let trace = TraceWriter::new(shelf.clone()).connection();
         trace.sent(&[IoSlice::new(b"GET / HTTP/1.1\r\n"), IoSlice::new(b"\r\nnot yet")], 18);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_also_when_two_connections_are_written_down_at_once() {
+    fn secrets_are_masked_when_two_connections_are_traced_at_once() {
         let shelf = Shelf::default();
         let writer = TraceWriter::new(shelf.clone());
         let (one, other) = (writer.connection(), writer.connection());
@@ -248,7 +248,7 @@ mod tests {
         one.received(b"Set-Cookie: secr");
         other.sent(&[IoSlice::new(b"GET / HTTP/1.1\r\n")], 16);
         other.received(b"HTTP/1.1 200 OK\r\n");
-        // One that begins now is no reason to forget it either.
+        // A connection that begins now must not clear the state of another.
         writer.connection().sent(&[IoSlice::new(b"\r\n")], 2);
         one.sent(&[IoSlice::new(b"jcmV0\r\n")], 7);
         one.received(b"et\r\n");

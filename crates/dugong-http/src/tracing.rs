@@ -1,7 +1,7 @@
-//! What happens on a connection, as spans and events of the crate `tracing`.
+//! Reports the events of a connection as spans and events of the crate `tracing`.
 //!
-//! A span `connection` for each, with spans `resolve`, `connect`, `tunnel` and `handshake` in it. Requests and responses are
-//! events with the number of the request; targets and fields are not shown, since they may hold secrets.
+//! Each connection is a span `connection`, with spans `resolve`, `connect`, `tunnel` and `handshake` in it. Requests and
+//! responses are events with the number of the request. Targets and fields are left out, because they may contain secrets.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use tracing::{Span, debug, debug_span, trace};
 
 use crate::events::{Event, Observer};
 
-/// Reports all events, and then tells `next`.
+/// Reports each event, and then passes it on to `next`.
 pub(crate) fn observer(origin: &Origin, next: Option<Observer>) -> Observer {
     let connection = debug_span!(target: "dugong", "connection", %origin);
-    // The phase of connecting that is under way; its span ends with the next.
+    // The current phase of connecting. Its span ends with the next one.
     let phase = Mutex::new(None::<Span>);
     Observer::new(move |event| {
         report(&connection, &mut phase.lock().unwrap_or_else(PoisonError::into_inner), event);

@@ -1,4 +1,4 @@
-//! Streams, and connecting them: the [streams](dugong_net) below the protocol, and how a connection is made of them.
+//! Streams, and connecting them.
 
 #[cfg(feature = "test-util")]
 pub use dugong_net::scripted;

@@ -861,7 +861,7 @@ fn a_bad_user_agent_or_host_is_refused_before_anything_is_connected() {
     let (origin, url) = origin();
     assert_eq!(misuse(config().user_agent("a\r\nX: y").connect(&url)).code(), "field-value");
     let error = config().connect_to(&dugong_http::Origin::http("a b", 80)).unwrap_err();
-    assert_eq!(error.to_string(), r#""a b" is not the name of a host: it contains ' '"#);
+    assert_eq!(error.to_string(), r#""a b" is not a host name: it contains ' '"#);
     assert_eq!(origin.counts().connections, 0);
 }
 
@@ -877,7 +877,7 @@ fn an_error_of_connecting_names_host_and_port() {
     assert!(error.is_temporary() && !error.is_timeout() && !error.is_closed());
     let error = Connection::connect("ftp://127.0.0.1/").unwrap_err();
     assert!(matches!(error, Error::Url(_)) && std::error::Error::source(&error).is_none(), "{error:?}");
-    let text = r#""ftp://127.0.0.1/" is not a URL that can be used: its scheme is neither http nor https"#;
+    let text = r#""ftp://127.0.0.1/" is not a usable URL: its scheme is neither http nor https"#;
     assert_eq!((error.to_string().as_str(), format!("{error:#}").as_str()), (text, text));
 }
 

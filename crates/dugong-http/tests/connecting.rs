@@ -174,7 +174,7 @@ fn when_all_addresses_fail_each_is_named_with_its_reason() {
     assert!(dead.iter().all(|address| text.contains(&format!("{address}: "))), "{text}");
     assert!(!text.contains('\n') && error.is_temporary());
     let nobody = config().addresses("www.example", 80, []).connect("http://www.example").map(drop).unwrap_err();
-    assert_eq!(format!("{nobody:#}"), "cannot connect to www.example port 80: there is no address to connect to");
+    assert_eq!(format!("{nobody:#}"), "cannot connect to www.example port 80: no address to connect to");
 }
 
 #[test]
@@ -249,8 +249,8 @@ fn options_that_cannot_be_had_are_errors_of_connecting() {
     let (address, _server) = server("127.0.0.1:0");
     let url = format!("http://{address}");
     for (config, reason) in [
-        (config().source_address(IpAddr::from(Ipv6Addr::LOCALHOST)), "it cannot be reached from ::1, which is of IPv6"),
-        (config().source_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)), "it is no address of IPv6"),
+        (config().source_address(IpAddr::from(Ipv6Addr::LOCALHOST)), "not reachable from ::1, which is an IPv6 address"),
+        (config().source_address(IpAddr::from(Ipv6Addr::UNSPECIFIED)), "not an IPv6 address"),
         (config().source_address(IpAddr::from([192, 0, 2, 77])), "source address 192.0.2.77: Cannot assign requested address"),
         (config().interface("nowhere0"), "interface \"nowhere0\": No such device"),
         (config().tcp_keep_alive(Duration::ZERO), "keep-alive after 0ns: Invalid argument"),

@@ -88,7 +88,7 @@ fn a_server_that_refuses_or_fails_says_nothing_about_the_name() {
         let _failing = network.start("127.0.0.2", FAILING);
         let _other = network.start("127.0.0.9", RECORDS);
         let error = resolve("nobody.example", true).unwrap_err();
-        let text = "no name server could tell about the name \"nobody.example\": \
+        let text = "no name server gave an answer about the name \"nobody.example\": \
             127.0.0.1 answered REFUSED; 127.0.0.2 answered SERVFAIL";
         assert_eq!(error.to_string(), text);
         let ResolveError::Unavailable { servers, .. } = error else { panic!("{error:?}") };
@@ -109,7 +109,7 @@ fn while_servers_are_silent_no_step_waits() {
         assert_eq!((waits.descriptors().len(), waits.deadline()), (1, None));
 
         let error = finish(&mut resolving).unwrap_err();
-        let text = r#"no name server could tell about the name "four.example": 127.0.0.1 was silent"#;
+        let text = r#"no name server gave an answer about the name "four.example": 127.0.0.1 was silent"#;
         assert_eq!(error.to_string(), text);
         let ResolveError::Unavailable { servers, .. } = error else { panic!("{error:?}") };
         assert!(matches!(servers[..], [(_, ServerFailure::TimedOut)]), "{servers:?}");
@@ -358,10 +358,10 @@ fn without_a_descriptor_left_nobody_can_be_asked_and_the_error_says_so() {
 #[test]
 fn hosts_that_cannot_be_names_are_refused_with_the_reason() {
     for (host, text) in [
-        ("", r#""" is not the name of a host: it is empty"#),
-        ("a..example", r#""a..example" is not the name of a host: there is nothing before or between its dots"#),
-        ("a\0.example", r#""a\0.example" is not the name of a host: it contains '\0'"#),
-        ("a b", r#""a b" is not the name of a host: it contains ' '"#),
+        ("", r#""" is not a host name: it is empty"#),
+        ("a..example", r#""a..example" is not a host name: a part of it between dots is empty"#),
+        ("a\0.example", r#""a\0.example" is not a host name: it contains '\0'"#),
+        ("a b", r#""a b" is not a host name: it contains ' '"#),
     ] {
         let error = resolve(host, true).unwrap_err();
         assert_eq!(error.to_string(), text);
@@ -369,7 +369,7 @@ fn hosts_that_cannot_be_names_are_refused_with_the_reason() {
     let error = resolve(&"a.".repeat(200), true).unwrap_err();
     assert!(matches!(error, ResolveError::NotAName { why: NotAName::TooLong, .. }), "{error:?}");
     let error = resolve("fe80::1%nowhere", true).unwrap_err();
-    assert_eq!(error.to_string(), r#"the address "fe80::1%nowhere" is in a zone that this system does not have"#);
+    assert_eq!(error.to_string(), r#"the address "fe80::1%nowhere" has a zone that this system does not have"#);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who makes the stream at the bottom of a connection, where it is not a socket to one of the addresses of a name.
+//! Makes the stream at the bottom of a connection in a way of your own.
 
 use std::io;
 use std::task::Poll;
@@ -39,7 +39,7 @@ pub trait Connector: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Destination<'a> {
-    /// The host to connect to: that of the proxy, if there is one, otherwise that of the origin.
+    /// The host to connect to: the proxy's, or the origin's without a proxy.
     pub host: &'a str,
     /// The port to connect to.
     pub port: u16,
@@ -63,10 +63,10 @@ pub trait PendingStream: Send {
     /// There will be no stream.
     fn step(&mut self, now: Instant) -> io::Result<Poll<BaseStream>>;
 
-    /// Adds what the stream waits for after `Pending`.
+    /// Adds the descriptors and the time to wait for after `Pending`.
     fn waits<'a>(&'a self, set: &mut PollSet<'a>);
 
-    /// Whether the stream, once it is there, leads to the origin itself and speaks TLS if the origin is `https`. Then no tunnel is
+    /// Whether the stream, once made, leads to the origin itself and speaks TLS if the origin is `https`. Then no tunnel is
     /// opened over it, and no handshake is made. Connectors that use another TLS library say so.
     fn is_secure(&self) -> bool {
         false
@@ -79,7 +79,7 @@ impl<F: Fn(&Destination<'_>) -> io::Result<BaseStream> + Send + Sync> Connector 
     }
 }
 
-/// A stream that is there already.
+/// A stream that the closure has made.
 struct Made(Option<BaseStream>);
 
 impl PendingStream for Made {

@@ -1,12 +1,12 @@
-//! Streams for an HTTP client: sockets, host names, TLS, and what each of them needs before it can go on.
+//! Streams for an HTTP client: sockets, host names, TLS, and the needs of each before it can go on.
 //!
-//! This crate speaks no HTTP. It has two rules. No call waits, except those that say so: an operation is [done](Progress::Done), or
+//! This crate speaks no HTTP. It has two rules. Only calls that say so wait: an operation is [done](Progress::Done), or
 //! [says](Progress::Needs) which I/O it needs, and you decide how to wait for that. And no threads or tasks are spawned, except one
 //! short-lived thread per name lookup that must not block.
 //!
 //! - [`Stream`] is a two-way stream of bytes; [`Socket`] and [`BaseStream`] are streams, and [`tls::Session`] speaks TLS over any of
 //!   them.
-//! - [`Progress`], [`Interest`] and [`Need`] say what a step came to; a [`PollSet`] collects descriptors for steps that wait for
+//! - [`Progress`], [`Interest`] and [`Need`] are the outcome of a step; a [`PollSet`] collects descriptors for steps that wait for
 //!   several at once.
 //! - [`Origin`], [`Proxy`] and [`Address`] say where to connect; [`Resolving`] finds the addresses of a name, [`Connecting`]
 //!   tries them.

@@ -1,23 +1,23 @@
-//! How long things may take.
+//! Time limits of a connection, and which of them has passed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::need::WaitingFor;
 
-/// The limit that has passed.
+/// The time limit that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeLimit {
-    /// That of the phase.
+    /// The limit of one phase.
     Phase(Duration),
-    /// That of connecting as a whole.
+    /// The limit of connecting as a whole.
     Connecting(Duration),
     /// The deadline of the whole connection.
     Deadline,
 }
 
-/// The limits of all phases; `None` is no limit.
+/// The limits of all phases. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timeouts {
     /// Looking up a name.
@@ -45,7 +45,7 @@ pub struct TransferTimeouts {
     pub content: Option<Duration>,
 }
 
-/// When patience ends, and by which limit.
+/// The end of a wait, and the limit that sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// When the wait ends.
@@ -55,13 +55,13 @@ pub struct Expiry {
 }
 
 impl Timeouts {
-    /// All phases get the same limit.
+    /// Sets the same limit for each phase.
     pub fn set_all(&mut self, limit: Option<Duration>) {
         (self.resolve, self.connect, self.handshake) = (limit, limit, limit);
         self.transfer = TransferTimeouts::all(limit);
     }
 
-    /// The limit of a phase of connecting.
+    /// The limit of a phase.
     #[must_use]
     pub fn of(&self, phase: WaitingFor) -> Option<Duration> {
         match phase {
@@ -72,7 +72,7 @@ impl Timeouts {
         }
     }
 
-    /// Whether anything about connecting is limited, so that it must not block.
+    /// Whether a name lookup is limited, so that it must not block.
     #[must_use]
     pub fn limit_names(&self) -> bool {
         self.resolve.is_some() || self.establish.is_some() || self.whole.is_some()
@@ -102,13 +102,13 @@ impl TransferTimeouts {
 }
 
 impl Expiry {
-    /// `limit` from `now` on. A time beyond what the clock can express is as good as none.
+    /// Ends a wait `duration` after `now`. Returns `None` if the clock cannot express that time.
     pub fn after(now: Instant, duration: Option<Duration>, limit: impl FnOnce(Duration) -> TimeLimit) -> Option<Self> {
         let duration = duration?;
         Some(Expiry { at: now.checked_add(duration)?, limit: limit(duration) })
     }
 
-    /// The one that comes first.
+    /// Returns the end that comes first.
     pub fn earliest(expiries: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         expiries.into_iter().flatten().min_by_key(|expiry| expiry.at)
     }

@@ -1,4 +1,4 @@
-//! What a step came to, and what it needs before it can go on.
+//! The outcome of a step, and its need if it cannot go on.
 
 use std::ops::BitOr;
 use std::time::Instant;
@@ -12,7 +12,7 @@ pub enum Progress<T, N = Interest> {
     Needs(N),
 }
 
-/// The outcome of a step that also says how long to wait, and for what.
+/// The outcome of a step that also says how long to wait, and the purpose of the wait.
 pub type Step<T> = Progress<T, Need>;
 
 impl<T, N> Progress<T, N> {
@@ -25,7 +25,7 @@ impl<T, N> Progress<T, N> {
     }
 }
 
-/// What a step waits for: the I/O, until when, and what the wait is about.
+/// The need of a step: the I/O, the end of the wait, and its purpose.
 ///
 /// Wait until the stream is ready for `interest`, or until `until`, whichever comes first; then call the step again. A step that is
 /// called at or after `until` does not ask for the same wait again: it goes on without, or fails because its time is over.
@@ -42,11 +42,11 @@ impl<T, N> Progress<T, N> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Need {
-    /// What the stream has to be ready for.
+    /// The readiness that the stream needs.
     pub interest: Interest,
     /// When to call the step again even if the stream is not ready; `None` means no limit.
     pub until: Option<Instant>,
-    /// What the wait is about; an error that says that it took too long names it.
+    /// The purpose of the wait. A timeout error names it.
     pub phase: WaitingFor,
 }
 
@@ -69,7 +69,7 @@ impl Need {
     }
 }
 
-/// What a wait is for.
+/// The purpose of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitingFor {
@@ -91,7 +91,7 @@ pub enum WaitingFor {
     Request,
 }
 
-/// What a stream has to be ready for: reading, writing, or either of them.
+/// The readiness of a stream: for reading, writing, or either of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest(u8);
 

@@ -26,7 +26,7 @@ pub struct Origin {
     port: u16,
 }
 
-/// A URL that cannot be used, and why. What may be a password in it is not kept.
+/// A URL that cannot be used, and the reason. It does not keep anything that may be a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl {
     url: String,
@@ -34,7 +34,7 @@ pub struct InvalidUrl {
 }
 
 impl InvalidUrl {
-    /// Says of `url` why it cannot be used.
+    /// Makes an error about `url`. The message ends with `why`.
     #[must_use]
     pub fn new(url: &str, why: &'static str) -> Self {
         InvalidUrl { url: without_user_information(url), why }
@@ -43,7 +43,7 @@ impl InvalidUrl {
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a URL that can be used: {}", self.url, self.why)?;
+        write!(f, "{:?} is not a usable URL: {}", self.url, self.why)?;
         match self.why {
             NO_SCHEME if !self.url.is_empty() && !self.url.starts_with(['/', ':']) => {
                 write!(f, "; write {:?} or {:?}", format!("http://{}", self.url), format!("https://{}", self.url))
@@ -56,14 +56,14 @@ impl fmt::Display for InvalidUrl {
 impl std::error::Error for InvalidUrl {}
 
 impl Origin {
-    /// The `http` origin at a host (a name, or an address) and a port. Connecting to what can be neither is an error; use
-    /// [`new`](Origin::new) to know it before.
+    /// Makes an `http` origin from a host (a name or an address) and a port. An invalid host is an error when you connect; use
+    /// [`new`](Origin::new) to find out before.
     #[must_use]
     pub fn http(host: impl Into<String>, port: u16) -> Self {
         Origin::unchecked(false, host.into(), port)
     }
 
-    /// The `https` origin at a host and a port.
+    /// Makes an `https` origin from a host and a port.
     #[must_use]
     pub fn https(host: impl Into<String>, port: u16) -> Self {
         Origin::unchecked(true, host.into(), port)
@@ -73,7 +73,7 @@ impl Origin {
         Origin { secure, host: host_name::normal_if_valid(&host).into_owned(), port }
     }
 
-    /// The origin at a host and a port, `https` if it is `secure`.
+    /// Makes an origin from a host and a port, `https` if it is `secure`.
     ///
     /// ```
     /// use dugong_net::Origin;
@@ -81,13 +81,13 @@ impl Origin {
     /// let error = Origin::new(false, "example.org:80", 80).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     r#""example.org:80" is not the name of a host: a port stands behind it; give the port by itself"#
+    ///     r#""example.org:80" is not a host name: it ends with a port; give the port by itself"#
     /// );
     /// # Ok::<(), dugong_net::ResolveError>(())
     /// ```
     ///
     /// # Errors
-    /// [`NotAName`](ResolveError::NotAName) if the host can be neither a name nor an address.
+    /// [`NotAName`](ResolveError::NotAName) if the host is neither a name nor an address.
     pub fn new(secure: bool, host: &str, port: u16) -> Result<Self, ResolveError> {
         match host_name::normal(host) {
             Ok(normal) => Ok(Origin { secure, host: normal.into_owned(), port }),
@@ -95,12 +95,13 @@ impl Origin {
         }
     }
 
-    /// The origin of an absolute `http` or `https` URL, and the target to ask it for: path and query. A fragment is left out, since it is
-    /// never sent (RFC 9110 §4.2.5). The host may be a name beyond ASCII, as it is or percent-encoded (RFC 3986 §3.2.2).
+    /// Splits an absolute `http` or `https` URL into the origin and the request target: path and query. A fragment is dropped,
+    /// because clients never send it (RFC 9110 §4.2.5). The host may be a name beyond ASCII, as it is or percent-encoded (RFC
+    /// 3986 §3.2.2).
     ///
     /// # Errors
-    /// If it is not a valid URL, has another scheme, no host, or user information, which has no place in a request
-    /// (RFC 9110 §4.2.4).
+    /// The URL is invalid, has another scheme or no host, or contains user information, which has no place in a request (RFC
+    /// 9110 §4.2.4).
     pub fn of_url(url: &str) -> Result<(Self, String), InvalidUrl> {
         let invalid = |why| InvalidUrl::new(url, why);
         let without_fragment = url.split('#').next().unwrap_or(url);
@@ -109,9 +110,9 @@ impl Origin {
         }
         let ascii = with_a_labels(without_fragment).map_err(invalid)?;
         if !ascii.is_ascii() {
-            return Err(invalid("it contains characters beyond ASCII, which have to be quoted"));
+            return Err(invalid("it contains characters beyond ASCII; percent-encode them"));
         }
-        let uri: Uri = ascii.parse().map_err(|_| invalid("it does not have the form of one"))?;
+        let uri: Uri = ascii.parse().map_err(|_| invalid("it is malformed"))?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -129,13 +130,13 @@ impl Origin {
         Ok((Origin { secure, host, port }, target))
     }
 
-    /// Whether it is reached by TLS: its scheme is `https`.
+    /// Whether the scheme is `https`.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host: a name, as A-labels if it is one beyond ASCII (`xn--bcher-kva.example`), or an address, IPv6 without brackets.
+    /// The host: a name, with A-labels if it is beyond ASCII (`xn--bcher-kva.example`), or an address, IPv6 without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -147,8 +148,8 @@ impl Origin {
         self.port
     }
 
-    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is that of the scheme (RFC 9110 §7.2). The zone of an
-    /// IPv6 address is left out, since it is a matter of this machine (RFC 6874 §4).
+    /// The value of the `Host` field: IPv6 in brackets, and the port unless it is the default of the scheme (RFC 9110 §7.2).
+    /// The zone of an IPv6 address is left out, because it has a meaning on this machine only (RFC 6874 §4).
     #[must_use]
     pub fn host_field(&self) -> String {
         let port = if self.port == default_port(self.secure) { String::new() } else { format!(":{}", self.port) };
@@ -177,13 +178,13 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// A URL with its host in ASCII, if the host is beyond it; the rest is as it was.
+/// Writes the host of a URL in ASCII; the rest stays as it is.
 fn with_a_labels(url: &str) -> Result<Cow<'_, str>, &'static str> {
     let start = url.find("://").map_or(0, |end| end + 3);
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
     let authority = &url[start..end];
     let is_plain = authority.is_ascii() && !authority.contains('%');
-    // User information is refused, and addresses have no letters beyond ASCII, but zones with a percent sign.
+    // User information is refused later. Addresses are ASCII, and a percent sign in brackets begins a zone.
     if start == 0 || is_plain || authority.contains(['@', '[']) {
         return Ok(url.into());
     }
@@ -194,7 +195,7 @@ fn with_a_labels(url: &str) -> Result<Cow<'_, str>, &'static str> {
     Ok(format!("{}{name}{port}{}", &url[..start], &url[end..]).into())
 }
 
-/// `None` if a percent sign stands without two digits, or if it is not UTF-8.
+/// Decodes percent-encoding. Returns `None` if a percent sign lacks its two digits, or if the result is not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -205,8 +206,8 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Host and port of an authority without user information (RFC 3986 §3.2.2): an address of IPv6 in brackets, and nothing else in
-/// them or behind them, or a name, or an address of IPv4.
+/// Splits an authority without user information into host and port (RFC 3986 §3.2.2): a name, an IPv4 address, or an IPv6
+/// address in brackets.
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(literal) => {
@@ -235,11 +236,11 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str>
     }
 }
 
-/// A URL with `***` in place of user information, also where that is not quoted as it ought to be.
+/// Replaces user information by `***`, even where it is not quoted properly.
 fn without_user_information(url: &str) -> String {
     let (before, rest) = url.split_at(url.find("://").map_or(0, |end| end + 3));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    // What stands where a port would be, and is none, may be the begin of a password.
+    // Text in the place of a port that is not a number may be the beginning of a password.
     let may_go_on = authority.split_once(':').is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit()));
     match if may_go_on { rest.rfind('@') } else { authority.rfind('@') } {
         Some(end) => format!("{before}***{}", &rest[end..]),
@@ -338,23 +339,23 @@ mod tests {
             "http://h/\u{e4}",
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{url:?} is not a URL that can be used: ")), "{error}");
+            assert!(error.starts_with(&format!("{url:?} is not a usable URL: ")), "{error}");
         }
     }
 
     #[test]
     fn user_information_is_not_shown() {
         for (url, shown) in [
-            ("http://somebody:secret@h/x", "http://***@h/x"),
-            ("http://somebody@h", "http://***@h"),
-            ("http://somebody:se@cret@h:1/", "http://***@h:1/"),
-            ("http://somebody:secret/@h/", "http://***@h/"),
-            ("http://somebody:x?secret#@h/", "http://***@h/"),
-            ("somebody:secret@h", "***@h"),
-            ("ftp://somebody:secret@h", "ftp://***@h"),
+            ("http://alice:secret@h/x", "http://***@h/x"),
+            ("http://alice@h", "http://***@h"),
+            ("http://alice:se@cret@h:1/", "http://***@h:1/"),
+            ("http://alice:secret/@h/", "http://***@h/"),
+            ("http://alice:x?secret#@h/", "http://***@h/"),
+            ("alice:secret@h", "***@h"),
+            ("ftp://alice:secret@h", "ftp://***@h"),
         ] {
             let error = Origin::of_url(url).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("{shown:?} is not a URL")), "{error}");
+            assert!(error.to_string().starts_with(&format!("{shown:?} is not a usable URL")), "{error}");
             assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a connection that is being made waits for, which can be more than one thing at a time.
+//! Waiting for several descriptors at once, and for a time.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,10 +8,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::need::Interest;
 
-/// What something waits for: until one of these descriptors is ready, or the time has come, whichever is first.
+/// The descriptors and the time that a step waits for: any of the descriptors, or the time, whichever comes first.
 ///
-/// Steps that have one stream at hand say what they need by [`Progress::Needs`](crate::Progress::Needs); those that make a
-/// connection have several sockets, or none yet, and say it with this.
+/// Steps over one stream say what they need by [`Progress::Needs`](crate::Progress::Needs). Steps that make a connection have
+/// several sockets, or none yet, so they fill one of these. Wait for it with [`wait_any`], or in your own event loop.
 #[derive(Debug, Default)]
 pub struct PollSet<'a> {
     descriptors: Vec<(BorrowedFd<'a>, Interest)>,
@@ -19,52 +19,52 @@ pub struct PollSet<'a> {
 }
 
 impl<'a> PollSet<'a> {
-    /// Until `descriptor` is ready for `interest`, too.
+    /// Adds a descriptor, to be ready for `interest`.
     pub fn on(&mut self, descriptor: BorrowedFd<'a>, interest: Interest) {
         self.descriptors.push((descriptor, interest));
     }
 
-    /// Until `time` at the latest; the earliest of all that were given counts.
+    /// Ends the wait at `time` at the latest. The earliest time counts, and `None` changes nothing.
     pub fn until(&mut self, time: impl Into<Option<Instant>>) {
         if let Some(time) = time.into() {
             self.until = Some(self.until.map_or(time, |before| before.min(time)));
         }
     }
 
-    /// The descriptors, each with what it has to be ready for.
+    /// The descriptors, each with the readiness to wait for.
     #[must_use]
     pub fn descriptors(&self) -> &[(BorrowedFd<'a>, Interest)] {
         &self.descriptors
     }
 
-    /// When to go on even if none of them is ready.
+    /// When to call the step again even if no descriptor is ready.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.until
     }
 }
 
-/// Waits until `socket` is ready for `interest`, at most until `deadline`; false if it passed. An error of the socket counts as
-/// ready.
+/// Waits until `socket` is ready for `interest`, or until `deadline`; returns false at the deadline. A socket with an error
+/// counts as ready.
 ///
 /// # Errors
-/// `Interrupted` if a signal was handled meanwhile; whatever else the system reports of the waiting itself.
+/// `Interrupted` if a signal was handled meanwhile, or another error of the system.
 #[inline]
 pub fn wait(socket: impl AsFd, interest: Interest, deadline: Option<Instant>) -> io::Result<bool> {
     poll_all(&mut [PollFd::new(&socket, flags(interest))], deadline)
 }
 
-/// Waits for any of what `waits` says; false if its time came first.
+/// Waits for any of the descriptors in a set; returns false if its time came first.
 ///
 /// # Errors
 /// As for [`wait`].
-pub fn wait_any(waits: &PollSet<'_>) -> io::Result<bool> {
+pub fn wait_any(set: &PollSet<'_>) -> io::Result<bool> {
     let mut descriptors: Vec<_> =
-        waits.descriptors().iter().map(|(descriptor, interest)| PollFd::new(descriptor, flags(*interest))).collect();
-    poll_all(&mut descriptors, waits.deadline())
+        set.descriptors().iter().map(|(descriptor, interest)| PollFd::new(descriptor, flags(*interest))).collect();
+    poll_all(&mut descriptors, set.deadline())
 }
 
-/// The same as [`wait`], going on after signals.
+/// Waits like [`wait`], and goes on after signals.
 ///
 /// # Errors
 /// An error of the system while waiting.
@@ -106,7 +106,7 @@ pub fn wait_ready(socket: impl AsFd, interest: Interest, deadline: Option<Instan
 #[inline]
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<bool> {
     let Some(deadline) = deadline else { return Ok(poll(descriptors, None)? > 0) };
-    // A time too long for the system's clock is as good as none.
+    // A time that the system cannot express is no limit in practice.
     let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
     Ok(poll(descriptors, left.as_ref())? > 0)
 }

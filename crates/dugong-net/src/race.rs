@@ -16,27 +16,27 @@ use crate::socket::{Address, Socket, SocketOptions};
 /// How long an attempt is alone before the next one begins beside it (RFC 8305 §5, Connection Attempt Delay).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How often a Unix socket is tried whose queue of connections is full: the system has no event for that.
+/// How often to retry a Unix socket whose queue is full: the system has no event for that.
 const QUEUE_DELAY: Duration = Duration::from_millis(10);
 
-/// A connection that is being made: to the addresses of a name, the next one when the last has failed or is slow, until one
-/// answers. The others are closed then.
+/// Connects to one of several addresses: it tries the next one when the last has failed or is slow, until one answers, and then
+/// closes the others.
 #[derive(Debug)]
 pub struct Connecting {
-    /// Those that are still to be tried.
+    /// The addresses that are still to be tried.
     addresses: VecDeque<Address>,
-    /// Those that are under way, oldest first.
+    /// The attempts under way, oldest first.
     attempts: Vec<(Address, Arc<Socket>)>,
     failed: Vec<(Address, io::Error)>,
     options: SocketOptions,
     observer: Option<Observe>,
-    /// After how long the next attempt begins beside the others; `None` is when they have failed.
+    /// How long to wait before the next attempt begins beside the others; `None` waits until they have failed.
     delay: Option<Duration>,
     /// When the next attempt begins.
     next: Option<Instant>,
-    /// An attempt has failed, so that the next one begins at once, also beside older ones.
+    /// An attempt has failed, so the next one begins at once, also beside older ones.
     is_due: bool,
-    /// The next attempt is the last one again: the queue of a Unix socket was full.
+    /// The next attempt repeats the last one: the queue of a Unix socket was full.
     is_queued: bool,
 }
 
@@ -76,8 +76,8 @@ pub struct ConnectError {
 }
 
 impl Connecting {
-    /// Tries all `addresses`, the families in turn (RFC 8305 §4) and each with a small lead over the next, so that one that
-    /// does not answer costs little.
+    /// Tries all `addresses`, alternating between families (RFC 8305 §4). Each has a small lead over the next, so one that does
+    /// not answer costs little.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let (first, others): (Vec<_>, Vec<_>) = split_by_family(addresses);
@@ -92,8 +92,8 @@ impl Connecting {
         }
     }
 
-    /// Tries one of `addresses` after the other, in their order, and each for as long as the caller likes: then there is only
-    /// one [attempt](Connecting::current) at a time.
+    /// Tries the `addresses` one after the other, in their order. There is a single [attempt](Connecting::current) at a time,
+    /// and you decide how long it may take.
     #[must_use]
     pub fn one_by_one(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let addresses = addresses.into_iter().map(Address::Ip).collect();
@@ -119,7 +119,7 @@ impl Connecting {
     /// Sets the options of the sockets.
     #[must_use]
     pub fn options(mut self, options: SocketOptions) -> Self {
-        // Those of the other family are only named if there are none that can be tried.
+        // Keep addresses of the other family only if there are no others, so that the error names them.
         if self.addresses.iter().any(|address| options.allow(address)) {
             self.addresses.retain(|address| options.allow(address));
         }
@@ -133,10 +133,10 @@ impl Connecting {
         self
     }
 
-    /// Goes on; after `Pending`, [`waits`](Connecting::waits) says when to do so again.
+    /// Goes on. After `Pending`, wait for [`waits`](Connecting::waits) and call it again.
     ///
     /// # Errors
-    /// No address is left.
+    /// All addresses have failed.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Arc<Socket>>, ConnectError> {
         loop {
             let mut index = 0;
@@ -181,7 +181,7 @@ impl Connecting {
     fn note_failure(&mut self, address: Address, error: io::Error) {
         self.tell(AttemptEvent::Failed { address: &address, error: &error });
         self.failed.push((address, error));
-        // There is nothing to have a lead over any more.
+        // The failed attempt needs no lead over the next one.
         (self.is_due, self.next) = (true, None);
     }
 
@@ -191,7 +191,7 @@ impl Connecting {
         }
     }
 
-    /// The first attempt that has got through; the others are closed.
+    /// Returns the first attempt that succeeded, and closes the others.
     fn won(&mut self, index: usize) -> Arc<Socket> {
         let (_, socket) = self.attempts.swap_remove(index);
         self.attempts.clear();
@@ -205,7 +205,7 @@ impl Connecting {
         self.note_failure(address, error);
     }
 
-    /// What it waits for after `Pending`.
+    /// Adds the descriptors and the time to wait for after `Pending`.
     pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         for (_, socket) in &self.attempts {
             waits.on(socket.as_fd(), Interest::WRITE);
@@ -213,7 +213,7 @@ impl Connecting {
         waits.until(self.next);
     }
 
-    /// The socket of the last attempt; to be waited for, or to be shut down by somebody who does not want it any more.
+    /// The socket of the last attempt, to wait for it, or to shut it down if you no longer want it.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Socket>> {
         self.attempts.last().map(|(_, socket)| socket)
@@ -225,13 +225,13 @@ impl Connecting {
         self.attempts.iter().map(|(address, _)| address).chain(queued)
     }
 
-    /// The attempts that have failed so far, and why.
+    /// The attempts that have failed so far, and their errors.
     #[must_use]
     pub fn failed(&self) -> &[(Address, io::Error)] {
         &self.failed
     }
 
-    /// Gives up the last attempt, because of `error`; the next step goes on with the next address.
+    /// Gives up the last attempt with `error`. The next step goes on with the next address.
     pub fn give_up(&mut self, error: io::Error) {
         if let Some(last) = self.attempts.len().checked_sub(1) {
             self.lost(last, error);
@@ -239,7 +239,7 @@ impl Connecting {
     }
 }
 
-/// The addresses of the family that comes first, and those of the other one.
+/// Parts the addresses of the family that comes first from those of the other.
 fn split_by_family(addresses: impl IntoIterator<Item = SocketAddr>) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     let mut addresses = addresses.into_iter().peekable();
     let first_is_v4 = addresses.peek().is_some_and(SocketAddr::is_ipv4);
@@ -247,13 +247,13 @@ fn split_by_family(addresses: impl IntoIterator<Item = SocketAddr>) -> (Vec<Sock
 }
 
 impl ConnectError {
-    /// Each address that was tried, and what came of it, in the order in which they failed; empty if there was none to try.
+    /// Each address that was tried, and its error, in the order in which they failed. Empty if there were no addresses.
     #[must_use]
     pub fn attempts(&self) -> &[(Address, io::Error)] {
         &self.failed
     }
 
-    /// The errors of the system: one for each attempt, or that of a [`Connector`](crate::Connector).
+    /// The errors of the system: one for each attempt, or the one of a [`Connector`](crate::Connector).
     pub fn errors(&self) -> impl DoubleEndedIterator<Item = &io::Error> {
         self.failed.iter().map(|(_, error)| error).chain(&self.other)
     }
@@ -266,7 +266,7 @@ impl ConnectError {
     }
 }
 
-/// The error of a [`Connector`](crate::Connector), which has tried no addresses, or does not tell which.
+/// An error of a [`Connector`](crate::Connector), which tries no addresses, or does not say which.
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         ConnectError { failed: Vec::new(), other: Some(error) }
@@ -279,7 +279,7 @@ impl fmt::Display for ConnectError {
             return error.fmt(f);
         }
         if self.failed.is_empty() {
-            return f.write_str("there is no address to connect to");
+            return f.write_str("no address to connect to");
         }
         for (index, (address, error)) in self.failed.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };

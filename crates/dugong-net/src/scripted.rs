@@ -1,4 +1,4 @@
-//! A stream for tests: it gives what a script says, one piece a read, and says "not now" where the script says so.
+//! A stream for tests that follows a script: one piece per read, and "not now" where the script says so.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -6,37 +6,37 @@ use std::io::{self, IoSlice};
 use crate::need::{Interest, Progress};
 use crate::stream::{Stream, StreamError};
 
-/// What the next read, or the next write, comes to.
+/// The outcome of one read or write.
 #[derive(Clone, Debug)]
 pub enum Cue {
-    /// A read gives these bytes, as many as it has room for; the rest is for the next one.
+    /// A read gives these bytes. Bytes that do not fit stay for the next read.
     Give(Vec<u8>),
     /// A write takes this many bytes at most.
     Take(usize),
-    /// Nothing now: wait for this.
+    /// The operation needs this first.
     Wait(Interest),
     /// The end of the stream (reads only).
     Eof,
-    /// An error.
+    /// The operation fails.
     Fail(io::ErrorKind),
 }
 
-/// A stream that follows two lists of cues, one for reads and one for writes. At the end of the list reads wait, and writes take
-/// everything.
+/// A stream that follows two lists of cues, one for reads and one for writes. At the end of the lists, reads wait and writes
+/// take everything.
 #[derive(Debug, Default)]
 pub struct Scripted {
-    /// What reads come to.
+    /// The outcomes of reads.
     pub reads: VecDeque<Cue>,
-    /// What writes come to.
+    /// The outcomes of writes.
     pub writes: VecDeque<Cue>,
-    /// Everything that was written.
+    /// All bytes written so far.
     pub written: Vec<u8>,
-    /// How many reads and writes were made.
+    /// The number of reads and writes so far.
     pub calls: usize,
 }
 
 impl Scripted {
-    /// A stream that gives `cues` to its reads, and takes all that is written.
+    /// Makes a stream that gives `cues` to its reads, and takes all writes.
     #[must_use]
     pub fn reading(cues: impl IntoIterator<Item = Cue>) -> Self {
         Scripted { reads: cues.into_iter().collect(), ..Self::default() }

@@ -34,7 +34,7 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// Where a socket connects to.
+/// The address that a socket connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
@@ -59,8 +59,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is asked of the system for each TCP socket. Nagle's algorithm is always off: it would hold back the end of a request
-/// until the server has acknowledged what went before.
+/// Options of TCP sockets. Nagle's algorithm is always off: it would hold back the end of a request until the server has
+/// acknowledged the bytes before it.
 #[derive(Clone, Debug, Default)]
 pub struct SocketOptions {
     /// How long the connection may be idle before the system probes it, and the time between probes.
@@ -76,16 +76,16 @@ pub struct SocketOptions {
 }
 
 impl Socket {
-    /// Takes over a connected socket: makes it non-blocking, and turns Nagle's algorithm off where there is such.
+    /// Takes over a connected socket: makes it non-blocking, and turns Nagle's algorithm off for TCP.
     ///
     /// # Errors
-    /// What the system reports.
+    /// An error of the system.
     pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let socket = socket2::Socket::from(socket.into());
         if socket.r#type()? != Type::STREAM {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no stream socket"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket"));
         }
-        // One that listens, or that was never connected, has no peer.
+        // A listening or unconnected socket has no peer.
         socket.peer_addr()?;
         socket.set_nonblocking(true)?;
         if matches!(socket.local_addr()?.domain(), Domain::IPV4 | Domain::IPV6) {
@@ -100,7 +100,7 @@ impl Socket {
             Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
             Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
         };
-        // Close-on-exec is set where the system can.
+        // The library sets close-on-exec.
         let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         if let Address::Ip(ip) = address {
@@ -113,7 +113,7 @@ impl Socket {
         }
     }
 
-    /// Whether a connection that was begun is there; an error if it will not be.
+    /// Whether a connection that was begun is established; an error if it failed.
     pub(crate) fn is_connected(&self) -> io::Result<bool> {
         if !self.wait(Interest::WRITE, Some(Duration::ZERO))? {
             return Ok(false);
@@ -121,40 +121,40 @@ impl Socket {
         self.socket.take_error()?.map_or(Ok(true), Err)
     }
 
-    /// The address of the peer, if it has one (Unix sockets have none).
+    /// The address of the peer. Unix sockets have none.
     ///
     /// # Errors
-    /// What the system reports, if the connection is gone.
+    /// An error of the system, if the connection is gone.
     pub fn peer_address(&self) -> io::Result<Option<SocketAddr>> {
         Ok(self.socket.peer_addr()?.as_socket())
     }
 
-    /// The address of this end, if it has one.
+    /// The address of this end. Unix sockets have none.
     ///
     /// # Errors
-    /// What the system reports.
+    /// An error of the system.
     pub fn local_address(&self) -> io::Result<Option<SocketAddr>> {
         Ok(self.socket.local_addr()?.as_socket())
     }
 
-    /// Waits until the socket is ready for `interest`, at most `timeout`; false if it passed. An error of the socket counts as
-    /// ready: the next operation will report it.
+    /// Waits until the socket is ready for `interest`, at most `timeout`; returns false if that passed. A socket with an error
+    /// counts as ready: the next operation reports it.
     ///
     /// # Errors
-    /// What the system reports of the waiting itself.
+    /// An error of the system while waiting.
     pub fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
         wait_uninterrupted(self, interest, timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// Reads without taking anything: the next read gives the same.
+    /// Reads without consuming: the next read gives the same bytes.
     ///
     /// # Errors
-    /// What the system reports.
+    /// An error of the system.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         attempt(Interest::READ, || Ok(recv(&self.socket, &mut *buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0))
     }
 
-    /// Reads once into `buffer`; `Done(0)` is the end.
+    /// Reads once into `buffer`. `Done(0)` is the end of the stream.
     ///
     /// # Errors
     /// An error of the system.
@@ -187,7 +187,7 @@ impl Socket {
     /// An error of the system.
     #[inline]
     pub fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
-        // Without a signal: not every program has switched SIGPIPE off.
+        // Without SIGPIPE: not every program ignores it.
         const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
         attempt(Interest::WRITE, || match pieces {
             [piece] => send(&self.socket, piece, FLAGS),
@@ -195,15 +195,15 @@ impl Socket {
         })
     }
 
-    /// Closes one direction or both; whoever waits for the socket wakes up.
+    /// Closes one direction or both, and wakes the threads that wait for them.
     pub fn shutdown(&self, how: Shutdown) {
-        // The only error is that the connection is gone already.
+        // This fails only if the connection is gone already.
         let _ = self.socket.shutdown(how);
     }
 }
 
 impl SocketOptions {
-    /// Whether an address can be connected to from the [source](SocketOptions::source), if there is one.
+    /// Whether an address is of the family of the [source](SocketOptions::source), if you set one.
     pub(crate) fn allow(&self, address: &Address) -> bool {
         match (self.source, address) {
             (Some(source), Address::Ip(target)) => source.is_ipv4() == target.is_ipv4(),
@@ -216,7 +216,7 @@ impl SocketOptions {
             let options = TcpKeepalive::new().with_time(time).with_interval(time);
             socket.set_tcp_keepalive(&options).map_err(of_option(|| format!("keep-alive after {time:?}")))?;
         }
-        // Before connecting, since the window that is announced then depends on them.
+        // Before connecting, because the TCP window that is announced depends on them.
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes).map_err(of_option(|| format!("a buffer of {bytes} bytes")))?;
         }
@@ -231,8 +231,8 @@ impl SocketOptions {
             Some(source) if source.is_ipv4() != target.is_ipv4() => {
                 let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
                 let why = match source.is_unspecified() {
-                    true => format!("it is no address of {family}"),
-                    false => format!("it cannot be reached from {source}, which is of {family}"),
+                    true => format!("not an {family} address"),
+                    false => format!("not reachable from {source}, which is an {family} address"),
                 };
                 Err(io::Error::new(io::ErrorKind::AddrNotAvailable, why))
             }
@@ -243,7 +243,7 @@ impl SocketOptions {
     }
 }
 
-/// An error that names the option that the system does not take.
+/// Adds the option that the system refused to an error.
 fn of_option<S: FnOnce() -> String>(option: S) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", option()))
 }
@@ -281,7 +281,7 @@ impl Stream for &Socket {
     }
 }
 
-/// An operation that is tried until it has come to something.
+/// Repeats an operation after signals.
 #[inline]
 fn attempt(needs: Interest, mut operation: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Progress<usize>> {
     loop {

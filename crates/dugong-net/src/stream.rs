@@ -13,7 +13,7 @@ use crate::tls::TlsError;
 /// interpreter.
 pub trait Stream {
     /// Reads into `buffer`, which is not empty. `Done(0)` is the end of the stream, announced by the peer; a stream that was
-    /// cut off is an error. `Needs` says what has to happen before it is worth trying again, which need not be reading.
+    /// cut off is an error. `Needs` is the readiness to wait for before you try again, which need not be reading.
     ///
     /// # Errors
     /// An error of the system or of TLS; the stream is not used again for reading.

@@ -217,7 +217,7 @@ def test_7_5b_what_can_be_no_host_is_refused_at_once(host: str) -> None:
         lambda: httpio.HTTPConnection('localhost', proxy=(host, 80)),
         lambda: dugong.create_socket((host, 80)),
     ):
-        with pytest.raises(ValueError, match='is not the name of a host') as caught:
+        with pytest.raises(ValueError, match='is not a host name') as caught:
             make()
         assert not dugong.is_temp_network_error(caught.value)
 

@@ -83,7 +83,7 @@ fn addresses_of_the_other_family_are_not_used() {
     assert!(ran.stderr().contains("[::1]:") && !ran.stderr().contains("127.0.0.1:"), "{}", ran.stderr());
     let resolve = format!("a.example:{port}:127.0.0.1");
     let ran = get([&*url, "--resolve", &resolve, "-6"]).exits_with(3);
-    ran.says(&format!("127.0.0.1:{port}: it is no address of IPv6"));
+    ran.says(&format!("127.0.0.1:{port}: not an IPv6 address"));
     assert_eq!(origin.counts().connections, 1);
 }
 

@@ -24,7 +24,7 @@ fn a_bad_line_is_named_with_file_and_number() {
     let list = scratch.path().join("list");
     let good = &documents(origin.address(), 1)[0];
     for (line, said) in [
-        (&b"no url"[..], "\"no url\" is not a URL that can be used"),
+        (&b"no url"[..], "\"no url\" is not a usable URL"),
         (b"http://127.0.0.1:99999/", "its port is not a number"),
         (b"https://127.0.0.1/", "is not of the same origin as the first URL"),
         (b"http://other.example/", "\"http://other.example/\" is not of the same origin as the first URL"),
@@ -154,7 +154,7 @@ fn the_error_for_a_malformed_url_says_what_to_write() {
         ("http://h.example/a http://h.example/b", "it looks like several; write one per line or argument"),
         ("http://h.example/a\tb", "it contains the control character '\\t'; remove it, or write %09"),
     ] {
-        let ran = get([given]).exits_with(2).says(&format!("{given:?} is not a URL that can be used: {said}"));
+        let ran = get([given]).exits_with(2).says(&format!("{given:?} is not a usable URL: {said}"));
         assert_eq!(ran.stderr().lines().count(), 1);
         get_with_input(["-i", "-"], given).exits_with(2).says("standard input, line 1: ").says(said);
     }

@@ -105,12 +105,12 @@ fn a_wrong_proxy_is_found_before_anything_is_sent() {
     let origin = origin();
     let url = &*documents(origin.address(), 1)[0];
     for args in [&["-x", "ftp://user:sesame@h"][..], &["-x", "http://user:sesame@h:x"], &["-x", "https://user:sesame@h"]] {
-        let ran = get([url].into_iter().chain(args.iter().copied())).exits_with(2).says("--proxy: this is not a proxy");
+        let ran = get([url].into_iter().chain(args.iter().copied())).exits_with(2).says("--proxy: this is not a usable proxy");
         assert!(!ran.stderr().contains("sesame"), "{}", ran.stderr());
     }
     get([url, "-x", "h", "-U", "-sesame"]).exits_with(2).says("--proxy-user: expected the form USER:PASSWORD\n");
     get([url, "-x", "h", "--unix-socket", "s"]).exits_with(2).says("--unix-socket");
     let output = command().arg(url).env("ALL_PROXY", "socks4://user:sesame@h").output().unwrap();
-    Ran(output).exits_with(2).says("the environment: ALL_PROXY is not a proxy that can be used: its scheme is not http");
+    Ran(output).exits_with(2).says("the environment: ALL_PROXY is not a usable proxy: its scheme is not http");
     assert_eq!(origin.counts().connections, 0);
 }

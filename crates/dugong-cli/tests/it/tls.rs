@@ -56,7 +56,7 @@ fn many_documents_come_through_one_connection() {
 #[test]
 fn a_certificate_that_is_not_trusted_is_refused_in_one_line() {
     let secure = Secure::start("");
-    let ran = get(secure.documents(2)).exits_with(3).says("was issued by somebody who is not trusted");
+    let ran = get(secure.documents(2)).exits_with(3).says("was issued by an authority that is not trusted");
     let wanted = format!("dugong: the certificate of {} was issued by", secure.server.address.ip());
     assert!(ran.stderr().starts_with(&wanted), "{}", ran.stderr());
     assert_eq!(ran.stderr().lines().count(), 2);
@@ -99,7 +99,7 @@ fn a_client_certificate_is_presented_to_servers_that_ask_for_one() {
     for args in [&["--cert", &*both][..], &["-E", &cert, "--key", &key]] {
         assert_eq!(with(args).succeeds().stdout(), all_documents(1));
     }
-    with(&[]).exits_with(3).says("wants a certificate of the client, and none was given");
+    with(&[]).exits_with(3).says("requires a client certificate, and none was given");
 }
 
 #[test]
@@ -114,16 +114,16 @@ fn unusable_files_are_named_with_their_option_before_anything_is_sent() {
     let url = &secure.documents(1)[0];
     for (args, said) in [
         (&["--cacert", "/no/such/file"][..], "--cacert: cannot read /no/such/file: No such file"),
-        (&["--cacert", &empty], "--cacert: there is no certificate in the PEM"),
-        (&["--cacert", &key], "--cacert: there is no certificate in the PEM"),
+        (&["--cacert", &empty], "--cacert: the PEM contains no certificate"),
+        (&["--cacert", &key], "--cacert: the PEM contains no certificate"),
         (&["--cert", "/no/such/file"], "--cert: cannot read /no/such/file: No such file"),
         (&["--cert", &with_password], "a password behind the file name"),
-        (&["--cert", &cert], "--cert: there is no private key in the PEM"),
-        (&["--cert", &key], "--cert: there is no certificate in the PEM"),
+        (&["--cert", &cert], "--cert: the PEM contains no private key"),
+        (&["--cert", &key], "--cert: the PEM contains no certificate"),
         (&["--cert", &cert, "--key", "/no/such/file"], "--key: cannot read /no/such/file: No such file"),
-        (&["--cert", &cert, "--key", &empty], "--key: there is no private key in the PEM"),
+        (&["--cert", &cert, "--key", &empty], "--key: the PEM contains no private key"),
         (&["--cert", &cert, "--key", &encrypted], "--key: the private key is encrypted"),
-        (&["--cert", &cert, "--key", &other], "--cert and --key: the private key is not that of the certificate"),
+        (&["--cert", &cert, "--key", &other], "--cert and --key: the private key does not belong to the certificate"),
         (&["--key", &key], "--cert"),
     ] {
         let ran = get([&**url].into_iter().chain(args.iter().copied())).exits_with(2).says(said);

@@ -1,4 +1,4 @@
-//! Making a connection: name, TCP, tunnel, TLS.
+//! Makes a connection: name, TCP, tunnel, TLS.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -28,10 +28,10 @@ use crate::events::{Event, Observer};
 use crate::step::{Engine, Receiving, Sending, Shared};
 use crate::trace::{TraceWriter, WireTrace};
 
-/// A connection that is being made, step by step.
+/// Makes a connection, step by step.
 ///
-/// Nothing of a request is sent before it is finished: over TLS not before the handshake is (RFC 9112 §9.7), and through a
-/// proxy not before the tunnel is open. Its limits of time are its own: a step after one has passed says so.
+/// No byte of a request is sent before the connection is complete: the TLS handshake done (RFC 9112 §9.7), and the tunnel
+/// through a proxy open. It enforces its own time limits: a step after one has passed fails.
 ///
 /// ```
 /// # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -45,7 +45,7 @@ use crate::trace::{TraceWriter, WireTrace};
 /// let established = loop {
 ///     match connect.step(Instant::now())? {
 ///         Progress::Done(established) => break established,
-///         Progress::Needs(_) => wait_any(&connect.poll_set())?, // or however else
+///         Progress::Needs(_) => wait_any(&connect.poll_set())?, // or in your own event loop
 ///     };
 /// };
 /// assert_eq!(established.transport.peer_address().unwrap().port(), port);
@@ -55,25 +55,25 @@ use crate::trace::{TraceWriter, WireTrace};
 pub struct Connect {
     config: Config,
     origin: Origin,
-    /// The one that is used.
+    /// The proxy to go through.
     proxy: Option<Proxy>,
-    /// What is given away when the connection is there.
+    /// The sending side. It is taken when the connection is complete.
     sending: Option<Sending>,
     observer: Option<Observer>,
     trace: Option<WireTrace>,
     stage: Stage,
-    /// What the stream of the current stage has to be ready for.
+    /// The readiness that the stream of the current stage needs.
     needs: Interest,
-    /// When the current phase has taken too long.
+    /// The end of the current phase, if it is limited.
     phase: Option<Expiry>,
     /// The limits of connecting as a whole, and of the whole connection.
     overall_limits: [Option<Expiry>; 2],
     off_thread: bool,
-    /// The stream has to be a socket.
+    /// Whether streams other than sockets are refused.
     only_sockets: bool,
 }
 
-/// What connecting comes to.
+/// A connection that is ready for HTTP.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Established<T = Transport> {
@@ -81,11 +81,11 @@ pub struct Established<T = Transport> {
     pub transport: T,
     /// The engine for it.
     pub engine: Engine,
-    /// When the whole connection has to be at its end, if there is a limit.
+    /// The deadline of the whole connection, if it has one.
     pub deadline: Option<Instant>,
 }
 
-/// What there is at the end.
+/// The result of the last stage.
 struct Pieces {
     base: Option<BaseStream>,
     session: Option<Session>,
@@ -95,7 +95,7 @@ enum Stage {
     Begin,
     Name(Box<dyn Lookup>),
     Tcp(Connecting),
-    /// The stream is made by the connector of the configuration.
+    /// The connector of the configuration makes the stream.
     Connector(Box<dyn PendingStream>),
     Tunnel(Box<Tunnel>, BaseStream),
     /// The addresses of the origin, for a SOCKS proxy that resolves no names.
@@ -103,20 +103,20 @@ enum Stage {
     SocksName(Box<dyn Lookup>, BaseStream),
     #[cfg(feature = "socks")]
     Socks(Box<Socks>, BaseStream),
-    /// Without a base, the stream is an argument of each step.
+    /// `None` if the stream is an argument of each step.
     #[cfg(feature = "rustls")]
     Handshake(Box<Session>, Option<BaseStream>),
-    /// The stream is there, and nothing is to be done on it before HTTP is spoken.
+    /// The stream is ready for HTTP.
     Ready(Option<BaseStream>),
     Over,
 }
 
 impl Connect {
-    /// Will connect to `origin`, on the way that `config` says. Limits of time count from `now`.
+    /// Prepares a connection to `origin`. Time limits count from `now`.
     ///
     /// # Errors
-    /// `Resolve` if the host can be neither a name nor an address, `Local` if the user agent is not valid, `Proxy` if the environment's proxy is not, `Url` for an `https`
-    /// origin if TLS was left out when this crate was built.
+    /// `Resolve` if the host is neither a name nor an address, `Local` if the user agent is invalid, `Proxy` if the environment
+    /// names an invalid proxy, `Url` for an `https` origin in a build without TLS.
     pub fn new(config: &Config, origin: &Origin, now: Instant) -> Result<Self, Error> {
         let proxy = match &config.proxy {
             _ if config.unix_socket.is_some() => None,
@@ -127,7 +127,7 @@ impl Connect {
         Connect::begin(config, origin, proxy, now)
     }
 
-    /// Will speak to `origin` over a stream that exists already; what is between is the caller's business.
+    /// Prepares a connection to `origin` over a stream that leads there.
     ///
     /// # Errors
     /// As for [`new`](Connect::new).
@@ -137,7 +137,7 @@ impl Connect {
         Ok(connect)
     }
 
-    /// Will speak to `origin` over a stream that is an argument of each [step](Connect::step_over).
+    /// Prepares a connection to `origin` over a stream that is an argument of each [step](Connect::step_over).
     ///
     /// # Errors
     /// As for [`new`](Connect::new).
@@ -182,8 +182,7 @@ impl Connect {
         })
     }
 
-    /// Never blocks in a step, also where no limit of time asks for that: the system's resolver always is in a thread of its
-    /// own.
+    /// Never blocks in a step: the system's resolver runs in a thread of its own, even without a time limit.
     #[must_use]
     pub fn never_blocking(mut self) -> Self {
         self.off_thread = true;
@@ -197,25 +196,24 @@ impl Connect {
         self
     }
 
-    /// Goes on. `Needs` says until when to wait, and for what; [`poll_set`](Connect::poll_set) has the descriptors.
+    /// Goes on. `Needs` says until when to wait, and for what. The descriptors are in [`poll_set`](Connect::poll_set).
     ///
     /// # Errors
-    /// There is no connection, and nothing is left of the attempt. What was wrong with the name, each address, the proxy or TLS
-    /// is in the error; `TimedOut` names the phase.
+    /// Connecting failed, and leaves nothing behind. The error names the fault of the name, each address, the proxy or TLS;
+    /// `TimedOut` names the phase.
     ///
     /// # Panics
-    /// If it was at its end before.
+    /// If it has returned a connection or an error before.
     pub fn step(&mut self, now: Instant) -> Result<Step<Established>, Error> {
         let ready = self.checked(&mut Nothing, now)?;
         Ok(ready.map(|Pieces { base, session }| {
-            let base = base.expect("the stream is not an argument");
+            let base = base.expect("only step_over gets its stream as an argument");
             let transport = Transport::new(base, session, self.trace.take());
             self.established(transport)
         }))
     }
 
-    /// Goes on over a stream of the caller's. What the connection consists of is found in an [`Established`] with `transport`
-    /// made of what is between the stream and the bytes of HTTP.
+    /// Goes on over a stream of the caller's. `transport` of the [`Established`] has the layers between that stream and HTTP.
     #[cfg(feature = "async")]
     pub(crate) fn step_over(
         &mut self,
@@ -229,7 +227,7 @@ impl Connect {
         }))
     }
 
-    /// A step within its limits of time.
+    /// Takes a step and checks the time limits.
     fn checked(&mut self, stream: &mut impl Stream, now: Instant) -> Result<Step<Pieces>, Error> {
         let ended = match self.advance(stream, now) {
             Ok(Poll::Ready(pieces)) => Ok(Progress::Done(pieces)),
@@ -249,7 +247,7 @@ impl Connect {
         ended
     }
 
-    /// The need of the current stage, when it cannot go on.
+    /// Returns the need of the current stage.
     fn need(&self) -> Need {
         let (interest, phase) = match &self.stage {
             Stage::Tunnel(..) => (self.needs, WaitingFor::Tunnel),
@@ -347,7 +345,7 @@ impl Connect {
                     Err(source) => return Err(Error::Tls { source: Box::new(source), requests: None }),
                 },
                 Stage::Ready(base) => return Ok(Poll::Ready(Pieces { base, session: None })),
-                Stage::Over => panic!("connecting has come to its end before"),
+                Stage::Over => panic!("connecting has ended before"),
             };
         }
     }
@@ -357,7 +355,7 @@ impl Connect {
         Ok(Poll::Pending)
     }
 
-    /// Whom to connect to: the proxy or the origin.
+    /// The host to connect to: the proxy's or the origin's.
     fn next_host(&self) -> (&str, u16) {
         match &self.proxy {
             Some(proxy) => (proxy.host(), proxy.port()),
@@ -386,7 +384,7 @@ impl Connect {
         Ok(Stage::Name(lookup))
     }
 
-    /// Begins to look up a host. An address needs no resolver but the system's, which knows its zones.
+    /// Begins to look up a host. Addresses go to the system's resolver, which knows their zones.
     fn look_up(&self, host: &str, port: u16) -> Box<dyn Lookup> {
         if host_name::is_address(host) {
             return Box::new(Resolving::new(host, port, self.off_thread));
@@ -408,7 +406,7 @@ impl Connect {
         Stage::Tcp(connecting)
     }
 
-    /// The connector made the stream: a tunnel, TLS, or nothing more.
+    /// Goes on after the connector made the stream: a tunnel, TLS, or neither.
     fn after_connector(&mut self, base: BaseStream, is_secure: bool, now: Instant) -> Result<Stage, Error> {
         if self.only_sockets && base.socket().is_none() {
             return Err(self.connect_error(io::Error::new(io::ErrorKind::Unsupported, "tasks wait for sockets only")));
@@ -420,12 +418,12 @@ impl Connect {
         self.after_tcp(base, now)
     }
 
-    /// The error of a connector.
+    /// Makes the error of a connector that failed.
     fn connect_error(&self, error: io::Error) -> Error {
         Error::Connect { to: self.target().into(), source: ConnectError::from(error) }
     }
 
-    /// The stream is connected: a tunnel, TLS, or nothing more.
+    /// Goes on after the stream is connected: a tunnel, TLS, or neither.
     fn after_tcp(&mut self, base: BaseStream, now: Instant) -> Result<Stage, Error> {
         self.tell(&Event::Connected { peer: base.peer_address(), local: base.local_address() });
         self.enter(WaitingFor::Handshake, now);
@@ -442,7 +440,7 @@ impl Connect {
         }
     }
 
-    /// The socket leads to a SOCKS proxy, which is told a name or an address.
+    /// Goes on at a SOCKS proxy, which gets a name or an address.
     #[cfg(feature = "socks")]
     fn socks(&mut self, remote_names: bool, base: BaseStream, now: Instant) -> Result<Stage, Error> {
         let (host, port) = (self.origin.host(), self.origin.port());
@@ -462,17 +460,17 @@ impl Connect {
 
     #[cfg(feature = "socks")]
     fn ask_socks(&self, host: &str, base: BaseStream) -> Result<Stage, Error> {
-        let proxy = self.proxy.as_ref().expect("it is what the socket leads to");
+        let proxy = self.proxy.as_ref().expect("the socket leads to it");
         self.tell(&Event::Tunneling { proxy: &self.proxy_name(), to: &self.origin_name() });
         Ok(Stage::Socks(Box::new(Socks::new(proxy, host, self.origin.port())?), base))
     }
 
     #[cfg(not(feature = "socks"))]
     fn socks(&mut self, _: bool, _: BaseStream, _: Instant) -> Result<Stage, Error> {
-        unreachable!("there are no such proxies without the feature")
+        unreachable!("these proxies need the feature socks")
     }
 
-    /// The stream leads to the origin.
+    /// Goes on when the stream leads to the origin.
     #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "only a handshake takes time"))]
     fn secure(&mut self, base: Option<BaseStream>, now: Instant) -> Result<Stage, Error> {
         #[cfg(feature = "rustls")]
@@ -493,7 +491,7 @@ impl Connect {
         Established {
             transport,
             engine: Engine {
-                sending: self.sending.take().expect("it is given away once"),
+                sending: self.sending.take().expect("a connection is established once"),
                 receiving: Receiving::new(&self.config),
                 shared: Shared::observed(self.observer.take()),
             },
@@ -521,10 +519,10 @@ impl Connect {
             Stage::Socks(_, base) => waits.on(base.as_fd(), self.needs),
             #[cfg(feature = "rustls")]
             Stage::Handshake(_, Some(base)) => waits.on(base.as_fd(), self.needs),
-            // The stream itself knows who waits for it.
+            // The stream itself wakes the task.
             #[cfg(feature = "rustls")]
             Stage::Handshake(_, None) => {}
-            // It can go on at once.
+            // It can go on immediately.
             Stage::Begin | Stage::Ready(_) | Stage::Over => waits.until(Instant::now()),
         }
         for expiry in [self.phase, self.overall_limits[0], self.overall_limits[1]] {
@@ -550,7 +548,7 @@ impl Connect {
         Error::TimedOut { waiting_for, limit, to: Some(to.into()) }
     }
 
-    /// Whom the socket is for, for people.
+    /// The host that the socket is for, for people.
     fn target(&self) -> String {
         match &self.config.unix_socket {
             Some(path) => path.display().to_string(),
@@ -589,7 +587,7 @@ fn shake_hands(
     }
 }
 
-/// The stream of whoever has none.
+/// The stream argument of a step that needs none.
 struct Nothing;
 
 impl Stream for Nothing {
@@ -602,7 +600,7 @@ impl Stream for Nothing {
     }
 }
 
-/// What has come of the attempts so far, for people.
+/// The attempts so far, for people.
 struct Attempts<'a>(&'a Connecting);
 
 impl fmt::Display for Attempts<'_> {
@@ -645,10 +643,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_no_host_is_refused_when_connecting() {
+    fn an_invalid_host_is_refused_when_connecting() {
         for (host, why) in [("a b", "it contains ' '"), ("", "it is empty"), ("http://h", "it is a URL; give the host alone")] {
             let error = crate::Config::new().connect_to(&Origin::http(host, 80)).unwrap_err();
-            assert_eq!(error.to_string(), format!("{host:?} is not the name of a host: {why}"));
+            assert_eq!(error.to_string(), format!("{host:?} is not a host name: {why}"));
             assert!(!error.is_temporary());
         }
     }
@@ -658,7 +656,7 @@ mod tests {
         for url in ["example.org", "example.org/a b", "localhost:8080/x", "b\u{fc}cher.example", "mailto:x"] {
             let error = crate::Connection::connect(url).unwrap_err();
             let text = format!(
-                "{url:?} is not a URL that can be used: it does not begin with http:// or https://; \
+                "{url:?} is not a usable URL: it does not begin with http:// or https://; \
                  write \"http://{url}\" or \"https://{url}\""
             );
             assert_eq!((error.to_string(), format!("{error:#}")), (text.clone(), text));
@@ -666,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zone_of_an_address_is_nothing_for_the_server() {
+    fn the_zone_of_an_address_is_not_sent() {
         let (socket, _server) = std::os::unix::net::UnixStream::pair().unwrap();
         Config::new().over(socket, &Origin::http("fe80::1%eth0", 80)).unwrap();
     }

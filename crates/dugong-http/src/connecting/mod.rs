@@ -1,4 +1,4 @@
-//! Making a connection: name, TCP, tunnel, TLS. Tunnels need the engine, so this stands above it.
+//! Makes connections: name, TCP, tunnel, TLS. Tunnels need the engine, so this stands above it.
 
 pub(crate) mod connect;
 pub(crate) mod refusal;

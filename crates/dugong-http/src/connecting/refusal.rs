@@ -4,7 +4,7 @@ use std::fmt;
 
 use dugong_proto::ResponseHead;
 
-/// A proxy's answer to CONNECT with another status than 2xx.
+/// The answer of a proxy to CONNECT with a status other than 2xx.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     head: ResponseHead,
@@ -16,20 +16,20 @@ impl Refusal {
         Refusal { head, had_credentials }
     }
 
-    /// The answer: its status and its fields. Content that it may have is not read.
+    /// The answer: its status and its fields. Its content is not read.
     #[must_use]
     pub fn head(&self) -> &ResponseHead {
         &self.head
     }
 
-    /// Whether it is a matter of credentials (RFC 9110 §15.5.8): they are missing, or [those given](Refusal::had_credentials) are
-    /// not right. The status is 407 then, or 401, which tinyproxy says to wrong ones.
+    /// Whether the proxy wants credentials (RFC 9110 §15.5.8): they are missing, or [those you gave](Refusal::had_credentials)
+    /// are wrong. The status is 407, or 401, which tinyproxy sends for wrong ones.
     #[must_use]
     pub fn wants_credentials(&self) -> bool {
         self.head.status() == 407 || self.head.status() == 401
     }
 
-    /// Whether credentials were sent.
+    /// Whether you sent credentials.
     #[must_use]
     pub fn had_credentials(&self) -> bool {
         self.had_credentials
@@ -52,7 +52,7 @@ impl Refusal {
     }
 }
 
-/// The elements of a list; a comma in a quoted string is none between elements (RFC 9110 §5.6).
+/// Splits a list. A comma in a quoted string separates no elements (RFC 9110 §5.6).
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     value.split(move |&byte| {
@@ -63,8 +63,7 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The scheme with which a challenge begins, if one does: parameters of a challenge stand between the same commas
-/// (RFC 9110 §11.3).
+/// Returns the scheme if a challenge begins here. Parameters of a challenge stand between the same commas (RFC 9110 §11.3).
 fn scheme_of(element: &[u8]) -> Option<&str> {
     let element = element.trim_ascii();
     let is_token = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -73,7 +72,7 @@ fn scheme_of(element: &[u8]) -> Option<&str> {
     if begins { std::str::from_utf8(token).ok().filter(|token| !token.is_empty()) } else { None }
 }
 
-/// In one line, whatever the proxy sent.
+/// Prints one line, even if the proxy sent several.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut schemes = self.schemes();
@@ -91,7 +90,7 @@ impl fmt::Display for Refusal {
         }
         write!(f, ": {}", self.head.status())?;
         let reason = self.head.reason_text();
-        // It may have whatever a terminal acts on, and be of any length.
+        // The reason may be of any length, and contain commands for a terminal.
         let is_cut = reason.chars().count() > LONGEST_REASON;
         let shown: String = reason.chars().take(LONGEST_REASON).map(|c| if c.is_control() { '?' } else { c }).collect();
         match (&*shown, is_cut) {
@@ -166,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_line_whatever_the_proxy_sent() {
-        // 0x85 and 0x9b are a line end and the begin of a command for terminals.
+    fn it_prints_one_line_without_terminal_commands() {
+        // 0x85 ends a line and 0x9b begins a command on terminals.
         assert_eq!(refusal(b"403 a\x85b\x9b2Jc\td", &[], false).to_string(), "the proxy refused the tunnel: 403 a?b?2Jc?d");
         let long = [b"403 ", &[b'x'; 5000][..]].concat();
         let challenges: Vec<String> = (0..100).map(|i| format!("Scheme{i}")).collect();

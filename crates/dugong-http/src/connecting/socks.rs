@@ -1,7 +1,7 @@
 //! SOCKS version 5 (RFC 1928), with user name and password (RFC 1929).
 //!
-//! The protocol is the library's. It wants to read and write on its own, and wait by a runtime; here it talks to two buffers, which
-//! each step empties into the stream and fills from it, and its future is polled by hand.
+//! The library tokio-socks speaks the protocol. It wants to read and write on its own, and wait by a runtime. Here it talks to
+//! two buffers, which each step empties into the stream and fills from it, and each step polls its future.
 
 use std::fmt;
 use std::future::Future;
@@ -18,8 +18,8 @@ use tokio_socks::TargetAddr;
 use tokio_socks::io::Compat;
 use tokio_socks::tcp::Socks5Stream;
 
-/// A connection through a SOCKS5 proxy that is being opened. What the stream carries afterwards is between the two ends: not a
-/// byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
+/// Opens a connection through a SOCKS5 proxy. Afterwards the stream leads to the host, and no byte of it has been read here. A
+/// silent proxy is waited for; you decide how long.
 ///
 /// ```
 /// use dugong_http::step::Progress;
@@ -37,34 +37,34 @@ use tokio_socks::tcp::Socks5Stream;
 /// ```
 pub struct Socks {
     opening: Pin<Box<dyn Future<Output = tokio_socks::Result<()>> + Send>>,
-    /// What `opening` reads and writes.
+    /// The bytes that `opening` reads and writes.
     buffers: Buffers,
     target: String,
     has_credentials: bool,
 }
 
-/// Why there is no connection through a SOCKS5 proxy. Nothing else may be sent over the stream.
+/// Why a SOCKS5 proxy made no connection. Send nothing else over the stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SocksError {
-    /// The proxy did not connect: its reply.
+    /// The proxy refused, with this reply.
     Refused(SocksReply),
-    /// The proxy wants credentials, or a kind of them that is not user name and password.
+    /// The proxy wants credentials, perhaps others than user name and password.
     WantsCredentials {
         /// Whether user name and password were offered.
         had_credentials: bool,
     },
-    /// The proxy did not accept user name and password (RFC 1929 §2).
+    /// The proxy refused user name and password (RFC 1929 §2).
     CredentialsRefused,
-    /// The proxy answered with something that is not proper SOCKS5.
+    /// The proxy broke the rules of SOCKS5.
     NotSocks,
-    /// The proxy closed the connection before it had answered.
+    /// The proxy closed the connection before it answered.
     Closed,
     /// The stream failed.
     Io(io::Error),
 }
 
-/// What a SOCKS5 proxy says of a connection that it did not make (RFC 1928 §6).
+/// The reply of a SOCKS5 proxy that made no connection (RFC 1928 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocksReply {
@@ -84,12 +84,12 @@ pub enum SocksReply {
     CommandNotSupported,
     /// Address type not supported.
     AddressTypeNotSupported,
-    /// A reply that has no meaning.
+    /// A reply without a meaning.
     Unassigned,
 }
 
 impl SocksReply {
-    /// Whether it may go well next time.
+    /// Whether another try may succeed.
     pub(crate) fn is_temporary(self) -> bool {
         use SocksReply::{ConnectionRefused, GeneralFailure, HostUnreachable, NetworkUnreachable, TtlExpired};
         matches!(self, GeneralFailure | NetworkUnreachable | HostUnreachable | ConnectionRefused | TtlExpired)
@@ -97,15 +97,15 @@ impl SocksReply {
 }
 
 impl Socks {
-    /// A connection to `host` (a name or an address) and `port`. The proxy gets names beyond ASCII as A-labels, and addresses without
-    /// their zone.
+    /// Prepares a connection to `host` (a name or an address) and `port`. The proxy gets A-labels instead of letters beyond
+    /// ASCII, and addresses without their zone.
     ///
     /// # Errors
-    /// [`Misuse::Host`] if the host is empty, longer than 255 bytes or neither a name nor an address; or a name, and names are not for this proxy to
-    /// resolve.
+    /// [`Misuse::Host`] if the host is empty, longer than 255 bytes, or neither a name nor an address; or if it is a name and
+    /// the proxy is not to resolve names.
     ///
     /// # Panics
-    /// If the proxy is of another kind.
+    /// If the proxy does not speak SOCKS.
     pub fn new(proxy: &Proxy, host: &str, port: u16) -> Result<Self, Misuse> {
         let ProxyKind::Socks5 { remote_names } = proxy.kind() else { panic!("{proxy} does not speak SOCKS") };
         let host = &*host_name::normal_if_valid(host);
@@ -129,10 +129,10 @@ impl Socks {
         Ok(Socks { opening, buffers, target: shown, has_credentials })
     }
 
-    /// Goes on; when it is done, the stream leads to the host. It is not to be called again after that, or after an error.
+    /// Goes on. When it is done, the stream leads to the host. Do not call it again after that, or after an error.
     ///
     /// # Errors
-    /// There is no connection, and the stream is of no use.
+    /// The proxy made no connection, and the stream is useless.
     pub fn step(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, SocksError> {
         loop {
             if let Progress::Needs(interest) = self.write(stream)? {
@@ -141,7 +141,7 @@ impl Socks {
             match self.opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Ok(())) => return Ok(Progress::Done(())),
                 Poll::Ready(Err(error)) => return Err(self.error(error)),
-                // It waits for something to be read, unless it has just written.
+                // The future waits to read, unless it has just written.
                 Poll::Pending if !self.buffers.lock().outgoing.is_empty() => {}
                 Poll::Pending => {
                     if let Progress::Needs(interest) = self.read(stream)? {
@@ -152,7 +152,7 @@ impl Socks {
         }
     }
 
-    /// Sends what there is to send.
+    /// Sends the bytes that the library wrote.
     fn write(&self, stream: &mut impl Stream) -> Result<Progress<()>, SocksError> {
         let mut buffers = self.buffers.lock();
         while !buffers.outgoing.is_empty() {
@@ -164,7 +164,7 @@ impl Socks {
         stream.flush().map_err(io_error)
     }
 
-    /// Reads no more than what is waited for: what follows it is not SOCKS.
+    /// Reads no more than the library waits for: the bytes behind it are not SOCKS.
     fn read(&self, stream: &mut impl Stream) -> Result<Progress<()>, SocksError> {
         let mut buffers = self.buffers.lock();
         let mut buffer = [0; LONGEST_READ];
@@ -209,10 +209,10 @@ fn is_name(host: &str) -> bool {
     (1..=255).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
-/// The longest that the library reads at once: the rest of a reply with a domain name.
+/// The longest read of the library: the rest of a reply with a domain name.
 const LONGEST_READ: usize = 512;
 
-/// Both directions between the library and the steps; both ends have them.
+/// Both directions between the library and the steps, shared by both.
 #[derive(Clone, Default)]
 struct Buffers(Arc<Mutex<Both>>);
 
@@ -220,14 +220,14 @@ struct Buffers(Arc<Mutex<Both>>);
 struct Both {
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
-    /// How many bytes the library waits for.
+    /// The number of bytes that the library waits for.
     wanted: usize,
-    /// How many bytes were received in all.
+    /// The number of bytes received so far.
     received: usize,
 }
 
 impl Buffers {
-    /// Never waits: a step polls the library, and both run in its thread.
+    /// Never waits: a step polls the library, so both run in one thread.
     fn lock(&self) -> MutexGuard<'_, Both> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,7 +262,7 @@ impl AsyncWrite for Buffers {
     }
 }
 
-/// Without what is sent: there may be credentials in it.
+/// Without the bytes that are sent: they may contain credentials.
 impl fmt::Debug for Socks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Socks");
@@ -311,7 +311,7 @@ impl std::error::Error for SocksError {
     }
 }
 
-/// The stream below SOCKS is a socket, or one of the caller's.
+/// Takes the error of the stream below SOCKS.
 fn io_error(error: StreamError) -> SocksError {
     SocksError::Io(error.into())
 }
@@ -331,7 +331,7 @@ mod tests {
         Socks::new(&Proxy::new(url).unwrap(), host, 443)
     }
 
-    /// What comes of an answer; the steps end when nothing more would happen.
+    /// Takes steps until nothing more happens, and returns the outcome.
     fn open(url: &str, stream: &mut Scripted) -> Result<Progress<()>, SocksError> {
         let mut socks = socks(url, "a.example").unwrap();
         let mut step = || socks.step(stream);
@@ -457,13 +457,13 @@ mod tests {
 
     #[test]
     fn credentials_are_not_shown_and_not_sent_unasked() {
-        let mut socks = socks("socks5h://somebody:secret@p", "a.example").unwrap();
+        let mut socks = socks("socks5h://alice:secret@p", "a.example").unwrap();
         let mut stream = Scripted::reading([Cue::Give([NO_AUTH, CONNECTED].concat())]);
         assert!(format!("{socks:?}").contains("a.example:443"));
         assert_eq!(socks.step(&mut stream).unwrap(), Progress::Done(()));
         let sent = String::from_utf8_lossy(&stream.written).into_owned();
         let shown = format!("{sent} {socks:?} {socks:#?}");
-        assert!(!shown.contains("somebody") && !shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("alice") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

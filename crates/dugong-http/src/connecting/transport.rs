@@ -1,4 +1,4 @@
-//! What carries the bytes of a connection, once there is one.
+//! The stream of a connection that stands: a base stream, TLS and the trace.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -14,23 +14,23 @@ use dugong_net::{BaseStream, Progress, Stream, StreamError};
 use super::without_tls::Session;
 use crate::trace::WireTrace;
 
-/// A connection on which HTTP can be spoken: a socket or a stream of the caller's, and TLS over it if the server wants that.
+/// A connection that is ready for HTTP: a socket or a stream of the caller's, with TLS if the origin needs it.
 ///
 /// Two threads may use it, each for its own direction.
 pub struct Transport {
     base: BaseStream,
-    /// What is between the base stream and the bytes of HTTP; `None` is nothing.
+    /// The layers between the base stream and HTTP.
     layers: Option<Box<WireLayers>>,
 }
 
-/// What is between a stream of bytes and those of HTTP, whoever owns the stream.
+/// The layers between a stream of bytes and HTTP.
 #[derive(Debug)]
 pub(crate) struct WireLayers {
     session: Option<Mutex<Session>>,
     trace: Option<WireTrace>,
 }
 
-/// What TLS has agreed on.
+/// The negotiated parameters of TLS.
 #[cfg(feature = "rustls")]
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,7 +73,7 @@ impl Transport {
         Transport { base, layers: WireLayers::of(session, trace) }
     }
 
-    /// What is between the socket and the bytes of HTTP, if anything is.
+    /// The layers between the socket and HTTP, if it has any.
     #[cfg(feature = "async")]
     pub(crate) fn layers(&self) -> Option<&WireLayers> {
         self.layers.as_deref()
@@ -96,26 +96,26 @@ impl Transport {
         self.layers.as_ref()?.session()
     }
 
-    /// What TLS has agreed on, if it is spoken.
+    /// The parameters of TLS, if the connection uses it.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(&self) -> Option<TlsInfo> {
         self.layers.as_ref()?.tls()
     }
 
-    /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
+    /// The address of the peer. Unix sockets and streams of yours have none.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.base.peer_address()
     }
 
-    /// The address of this end, if it has one.
+    /// The address of this end. Unix sockets and streams of yours have none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.base.local_address()
     }
 
-    /// Reads without taking anything, if that is possible; otherwise it seems that nothing has come.
+    /// Reads without consuming. Streams that cannot do that say that no bytes have arrived.
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         if let Some(mut session) = self.session() {
             return session.peek(&mut &self.base, buffer);
@@ -123,8 +123,8 @@ impl Transport {
         Ok(self.base.peek(buffer)?)
     }
 
-    /// Closes one direction or both; whoever waits for them wakes up. With TLS, the end of what is sent is announced, as far
-    /// as that is possible without waiting (RFC 9112 §9.8).
+    /// Closes one direction or both, and wakes the threads that wait for them. TLS announces the end of sending, as far as that
+    /// is possible without waiting (RFC 9112 §9.8).
     pub(crate) fn shutdown(&self, how: Shutdown) {
         if how != Shutdown::Read
             && let Some(mut session) = self.session()
@@ -135,7 +135,7 @@ impl Transport {
     }
 }
 
-/// The end of TLS is announced by whoever drops the connection, too.
+/// Announces the end of TLS, too.
 impl Drop for Transport {
     fn drop(&mut self) {
         if let Some(mut session) = self.session() {
@@ -150,7 +150,7 @@ impl AsFd for Transport {
     }
 }
 
-/// The usual case, a socket and nothing over it, takes no detour.
+/// The usual case, a socket without layers, takes no detour.
 impl Stream for &Transport {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
@@ -178,7 +178,7 @@ impl Stream for &Transport {
     }
 }
 
-/// A base stream whose bytes are written down.
+/// A base stream with a trace of its bytes.
 pub(super) struct Traced<'a> {
     pub(super) base: &'a BaseStream,
     pub(super) trace: Option<&'a WireTrace>,
@@ -203,7 +203,7 @@ impl Stream for Traced<'_> {
 }
 
 impl WireLayers {
-    /// `None` if there is nothing.
+    /// Returns `None` without any layer.
     pub(super) fn of(session: Option<Session>, trace: Option<WireTrace>) -> Option<Box<Self>> {
         let layers = WireLayers { session: session.map(Mutex::new), trace };
         let is_plain = layers.session.is_none() && layers.trace.is_none();
@@ -215,7 +215,7 @@ impl WireLayers {
         Some(lock(self.session.as_ref()?))
     }
 
-    /// What TLS has agreed on, if it is spoken.
+    /// The parameters of TLS, if the connection uses it.
     #[cfg(feature = "rustls")]
     pub(crate) fn tls(&self) -> Option<TlsInfo> {
         let session = self.session()?;
@@ -252,7 +252,7 @@ impl WireLayers {
     }
 }
 
-/// The session. What a panic has left of it is for TLS to say, which checks everything.
+/// Locks the session. rustls checks everything, so it reports a state that a panic left.
 fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, TunnelError};
 use crate::request::Request;
 use crate::step::Engine;
 
-/// A tunnel that is being opened: CONNECT is sent, and the head of the answer read. What the stream carries afterwards is
-/// between the two ends: not a byte of it is read here. A proxy that is silent is waited for; how long is for the caller to say.
+/// Opens a tunnel: sends CONNECT, and reads the head of the answer. Afterwards the stream leads to the other end, and no byte
+/// of it has been read here. A silent proxy is waited for; you decide how long.
 ///
 /// ```
 /// use dugong_http::step::Progress;
@@ -28,25 +28,25 @@ use crate::step::Engine;
 /// ```
 pub struct Tunnel {
     engine: Engine,
-    /// What is to be asked; `None` when it was.
+    /// The request; `None` once it is sent.
     request: Option<Request>,
     has_credentials: bool,
 }
 
 impl Tunnel {
-    /// A tunnel to `host` and `port`. The proxy is asked for A-labels instead of letters beyond ASCII, and is not told the zone of an
-    /// IPv6 address.
+    /// Prepares a tunnel to `host` and `port`. The proxy gets A-labels instead of letters beyond ASCII, and addresses without
+    /// their zone.
     ///
     /// # Errors
-    /// [`Misuse::Target`] or [`Misuse::Host`] if the host cannot be one.
+    /// [`Misuse::Target`] or [`Misuse::Host`] if the host is invalid.
     pub fn new(host: &str, port: u16) -> Result<Self, Misuse> {
         Tunnel::with_fields(host, port, Fields::new())
     }
 
-    /// The same through this proxy: with its credentials, if it has any.
+    /// Prepares a tunnel through this proxy, with its credentials, if it has any.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`new`](Tunnel::new).
     pub fn through(proxy: &Proxy, host: &str, port: u16) -> Result<Self, Misuse> {
         let mut fields = Fields::new();
         if let Some(authorization) = proxy.authorization() {
@@ -55,16 +55,16 @@ impl Tunnel {
         Tunnel::with_fields(host, port, fields)
     }
 
-    /// The same, with fields for the proxy.
+    /// Prepares a tunnel with these fields for the proxy.
     ///
     /// # Errors
-    /// The same, or what is wrong with the fields.
+    /// As for [`new`](Tunnel::new), or the fault of the fields.
     pub fn with_fields(host: &str, port: u16, fields: Fields) -> Result<Self, Misuse> {
         let authority = format!("{}:{port}", host_name::in_authority(&host_name::normal_if_valid(host)));
         let mut head = RequestHead::new(Method::CONNECT, authority.clone())?;
         let has_credentials = fields.contains("Proxy-Authorization");
         head.fields = fields;
-        // What comes behind the head of the answer is not HTTP: no need for a large buffer.
+        // The bytes behind the head of the answer are not HTTP, so a small buffer is enough.
         let config = Config::new().user_agent(None).receive_buffer(4096);
         let engine = match Engine::new(&authority, &config) {
             Ok(engine) => engine,
@@ -74,10 +74,10 @@ impl Tunnel {
         Ok(Tunnel { engine, request: Some(head.into()), has_credentials })
     }
 
-    /// Goes on; when it is done, the stream is the tunnel.
+    /// Goes on. When it is done, the stream is the tunnel.
     ///
     /// # Errors
-    /// There is no tunnel, and the stream is of no use.
+    /// The tunnel did not open, and the stream is useless.
     pub fn step(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, TunnelError> {
         let mut duplex = self.engine.duplex();
         if let Some(request) = &self.request {
@@ -100,7 +100,7 @@ impl Tunnel {
     }
 }
 
-/// Without what is sent: there may be credentials in it.
+/// Without the bytes that are sent: they may contain credentials.
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Tunnel");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn any_success_opens_the_tunnel_whatever_its_fields_say() {
+    fn any_success_opens_the_tunnel_and_its_fields_do_not_matter() {
         for answer in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 204 x\r\n\r\n", "HTTP/1.1 299 x\r\nContent-Length: 5\r\n\r\n"] {
             assert_eq!(open(answer.as_bytes()).0.unwrap(), Progress::Done(()), "{answer}");
         }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn credentials_go_to_the_proxy_and_are_not_shown() {
         let mut stream = Scripted::default();
-        let proxy = Proxy::new("http://somebody:secret@proxy").unwrap();
+        let proxy = Proxy::new("http://alice:secret@proxy").unwrap();
         let mut tunnel = Tunnel::through(&proxy, "a.example", 443).unwrap();
         let before = format!("{tunnel:?}");
         // Before it is sent, half sent, and sent.
@@ -176,14 +176,14 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8_lossy(&stream.written),
-            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic c29tZWJvZHk6c2VjcmV0\r\n\r\n"
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nProxy-Authorization: Basic YWxpY2U6c2VjcmV0\r\n\r\n"
         );
         stream.reads.push_back(Cue::Give(b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n".into()));
         let error = tunnel.step(&mut stream).unwrap_err();
         assert_eq!(error.to_string(), "the proxy refused the credentials (it takes Basic): 407 No");
         shown.push(format!("{error:?} {tunnel:?}"));
         for shown in shown {
-            assert!(!["somebody", "secret", "c29tZWJvZHk6c2VjcmV0"].iter().any(|part| shown.contains(part)), "{shown}");
+            assert!(!["alice", "secret", "YWxpY2U6c2VjcmV0"].iter().any(|part| shown.contains(part)), "{shown}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What stands for TLS where the feature `rustls` is off: a session that nobody can have.
+//! Stands in for TLS in builds without the feature `rustls`: a session that cannot be made.
 
 use std::io::IoSlice;
 

@@ -112,7 +112,7 @@ fn tunnels_go_through_the_proxy_that_the_environment_names() {
 fn a_variable_that_is_no_proxy_is_named_without_its_value() {
     for (variable, value) in [("http_proxy", "http://tester:pass-word@h:port"), ("ALL_PROXY", "ftp://tester:pass-word@h")] {
         let said = client_says("http://127.0.0.1:1", &[(variable, value)]);
-        assert!(said.starts_with(&format!("cannot connect: {variable} is not a proxy that can be used: its ")), "{said}");
+        assert!(said.starts_with(&format!("cannot connect: {variable} is not a usable proxy: its ")), "{said}");
         crate::hides_credentials(&said);
     }
 }

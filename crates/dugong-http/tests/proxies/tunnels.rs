@@ -164,7 +164,10 @@ fn the_certificate_has_to_be_for_the_origin_and_not_for_the_proxy() {
                     assert_eq!(text, format!("the certificate of localhost is not for it, but for {proxy_host}"));
                 }
                 TlsFailure::UnknownIssuer if !trusted => {
-                    assert!(text.starts_with("the certificate of localhost was issued by somebody who is not trusted"), "{text}");
+                    assert!(
+                        text.starts_with("the certificate of localhost was issued by an authority that is not trusted"),
+                        "{text}"
+                    );
                 }
                 other => panic!("{other:?}"),
             }

@@ -50,7 +50,7 @@ fn client_of_a_platform_without_certificates() {
     let error = Session::new(&Tls::new(), "www.example").unwrap_err();
     assert!(matches!(error.what, TlsFailure::NoRoots(_)) && !error.is_certificate(), "{error:?}");
     let text = error.to_string();
-    assert_eq!(text, "cannot check the certificate of www.example: the certificates that this machine trusts are not to be had");
+    assert_eq!(text, "cannot check the certificate of www.example: the certificates that this machine trusts could not be read");
     // With roots of its own a client needs none of the platform.
     Session::new(&trusting(&Authority::new("root").pem), "www.example").unwrap();
 }

@@ -46,7 +46,7 @@ impl Parties {
 fn assert_required(error: &TlsError) {
     assert!(matches!(error.what, TlsFailure::ClientCertificateRequired), "{error:?}");
     assert!(!error.is_certificate());
-    assert_eq!(error.to_string(), "www.example wants a certificate of the client, and none was given");
+    assert_eq!(error.to_string(), "www.example requires a client certificate, and none was given");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_client_without_certificate_is_refused_in_the_handshake_of_tls_1_2() {
     let server = openssl(&parties.server, &["-tls1_2", "-Verify", "3", "-verify_return_error", "-CAfile", "ca.pem"], &files);
     let error = refusal(server.address, &parties.with_bad(), "www.example");
     assert!(matches!(error.what, TlsFailure::ClientCertificateRefused(Alert(48))), "{error:?}");
-    assert_eq!(error.to_string(), "www.example does not accept the certificate of the client (TLS alert unknown_ca)");
+    assert_eq!(error.to_string(), "www.example refused the client certificate (TLS alert unknown_ca)");
     assert!(
         Client::connect(server.address, &parties.with_good(), "www.example")
             .unwrap()
@@ -292,7 +292,7 @@ fn a_server_that_breaks_the_rules_is_told_so() {
     });
     let error = refusal(address, &parties.without(), "www.example");
     assert!(matches!(error.what, TlsFailure::Protocol(_)), "{error:?}");
-    assert_eq!(error.to_string(), "www.example does not keep to the rules of TLS");
+    assert_eq!(error.to_string(), "www.example broke the rules of TLS");
     assert!(std::error::Error::source(&error).is_some());
     let received = server.join().unwrap();
     // The last record is a fatal alert: unexpected_message.

@@ -52,19 +52,19 @@ fn what_cannot_be_used_is_named() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AA\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     for (error, text) in [
-        (roots(""), "there is no certificate in the PEM"),
-        (roots(&mine.key), "there is no certificate in the PEM"),
+        (roots(""), "the PEM contains no certificate"),
+        (roots(&mine.key), "the PEM contains no certificate"),
         (roots(&format!("{}{garbage}", authority.pem)), "certificate 2 of the PEM cannot be used"),
         (roots("-----BEGIN CERTIFICATE-----\nAAAA\n"), "the PEM is damaged"),
         (roots("-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"), "the PEM is damaged"),
-        (client("", &mine.key), "there is no certificate in the PEM"),
+        (client("", &mine.key), "the PEM contains no certificate"),
         (client(garbage, &mine.key), "certificate 1 of the PEM cannot be used"),
-        (client(&mine.chain, ""), "there is no private key in the PEM"),
-        (client(&mine.chain, &mine.chain), "there is no private key in the PEM"),
+        (client(&mine.chain, ""), "the PEM contains no private key"),
+        (client(&mine.chain, &mine.chain), "the PEM contains no private key"),
         (client(&mine.chain, garbage_key), "the private key cannot be used"),
         (client(&mine.chain, encrypted), "the private key is encrypted; decrypt it first, for example with `openssl pkey`"),
         (client(&mine.chain, old_encrypted), "the private key is encrypted; decrypt it first, for example with `openssl pkey`"),
-        (client(&mine.chain, &other.key), "the private key is not that of the certificate"),
+        (client(&mine.chain, &other.key), "the private key does not belong to the certificate"),
     ] {
         assert_eq!(error.to_string(), text);
         let has_cause = matches!(error, TlsSetupError::BadCertificate { .. } | TlsSetupError::BadKey(_));

@@ -145,7 +145,7 @@ fn a_client_certificate_that_is_missing_is_an_error_of_tls_whenever_it_is_told()
         let Error::Tls { source, requests } = &error else { panic!("{error:?}") };
         assert!(matches!(source.what, TlsFailure::ClientCertificateRequired), "{error:?}");
         assert!(!error.is_closed() && !error.is_temporary());
-        assert_eq!(error.to_string(), "www.example wants a certificate of the client, and none was given");
+        assert_eq!(error.to_string(), "www.example requires a client certificate, and none was given");
         if let Some(requests) = requests {
             assert_eq!(requests.answered, 0);
             assert!(requests.unanswered.iter().all(Unanswered::is_safe_to_retry));

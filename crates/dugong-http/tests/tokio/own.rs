@@ -56,7 +56,7 @@ fn a_non_ascii_host_is_sent_as_a_labels_and_an_invalid_one_is_refused_by_name() 
         assert_eq!(connection.read_response().await.unwrap().read_all().await.unwrap(), document("1"));
 
         let error = Connection::connect_with(&config, &Origin::http("h:80", port)).await.unwrap_err();
-        assert!(error.to_string().starts_with(r#""h:80" is not the name of a host"#), "{error}");
+        assert!(error.to_string().starts_with(r#""h:80" is not a host name"#), "{error}");
     });
 }
 

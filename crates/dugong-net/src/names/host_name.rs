@@ -1,4 +1,4 @@
-//! What can be known of a host by looking at it: whether it is an address, can be a name, and who may be asked for it.
+//! Hosts as text: whether a host is an address or can be a name, and which resolvers may be asked for it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use idna::AsciiDenyList;
 
 use super::system_resolver::{Refusal, numeric};
 
-/// The address that `host` is, if it is one; an error if its zone is none of this system's.
+/// Parses `host` as an address. Returns `None` if it is not one, and an error if this system does not have its zone.
 pub(super) fn literal(host: &str, port: u16) -> Option<Result<SocketAddr, Refusal>> {
     match host.split_once('%') {
         None => Some(Ok(SocketAddr::new(host.parse::<IpAddr>().ok()?, port))),
@@ -51,23 +51,23 @@ pub fn normal(host: &str) -> Result<Cow<'_, str>, NotAName> {
     Ok(name)
 }
 
-/// The same for what was given without a chance to refuse it: then it stays as it is, for a later step to refuse.
+/// Returns the normal form of `host`, or `host` itself if it is invalid, so that a later step refuses it.
 #[must_use]
 pub fn normal_if_valid(host: &str) -> Cow<'_, str> {
     normal(host).unwrap_or(Cow::Borrowed(host))
 }
 
-/// Writes a name beyond ASCII with A-labels (RFC 5890 §2.3.2.1). The mapping is that of UTS #46, without its transition from IDNA
-/// 2003: `faß.de` and `fass.de` are two names, which may have two owners.
+/// Writes a name beyond ASCII with A-labels (RFC 5890 §2.3.2.1). The mapping is UTS #46 without its transition from IDNA 2003:
+/// `faß.de` and `fass.de` are two names, which may have two owners.
 pub(crate) fn a_labels(name: &str) -> Result<Cow<'_, str>, NotAName> {
     if name.is_ascii() {
         return Ok(name.into());
     }
-    // What is ASCII in it is checked afterwards, by our own rules.
+    // Our own rules check the ASCII characters afterwards.
     idna::domain_to_ascii_cow(name.as_bytes(), AsciiDenyList::EMPTY).map_err(|_| NotAName::Encoding)
 }
 
-/// The address in the brackets of a URL. Its zone may be written as RFC 6874 §2 has it, or as systems do.
+/// Parses the address in the brackets of a URL. Its zone may be written as in RFC 6874 §2, or as systems write it.
 pub(crate) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
     let Some((address, zone)) = literal.split_once('%') else {
         return literal.parse::<Ipv6Addr>().ok().map(|_| literal.into());
@@ -80,20 +80,20 @@ pub(crate) fn ipv6(literal: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Returns `host` as it stands in a URL, and before a port: an IPv6 address in brackets, without its zone, which is a matter of this
-/// machine (RFC 6874 §4).
+/// Returns `host` as a URL has it before a port: an IPv6 address in brackets, without its zone, which has a meaning on this
+/// machine only (RFC 6874 §4).
 #[must_use]
 pub fn in_authority(host: &str) -> Cow<'_, str> {
     if host.contains(':') { format!("[{}]", without_zone(host)).into() } else { host.into() }
 }
 
-/// Returns `host` without the zone that an IPv6 address may have.
+/// Returns `host` without the zone of an IPv6 address.
 #[must_use]
 pub fn without_zone(host: &str) -> &str {
     if host.contains(':') { host.split('%').next().unwrap_or(host) } else { host }
 }
 
-/// Whether `host` has the form of an address, whatever its zone.
+/// Whether `host` has the form of an address. Its zone need not exist.
 #[must_use]
 pub fn is_address(host: &str) -> bool {
     match host.split_once('%') {
@@ -102,15 +102,15 @@ pub fn is_address(host: &str) -> bool {
     }
 }
 
-/// Whether `host` can be a name. What nobody should look up is kept from the resolvers, which disagree about it: some cut names,
-/// some take escapes.
+/// Checks that `host` can be a name. Resolvers must not see other text, because they disagree about it: some cut it, some take
+/// escapes.
 pub(crate) fn check(host: &str) -> Result<(), NotAName> {
-    // The dot of the root.
+    // The final dot stands for the root.
     let name = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
         return Err(NotAName::Empty);
     }
-    // Underscores are in no host name of the standards, but in many of the world.
+    // The standards have no underscores in host names, but the world has.
     let is_allowed = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
     if let Some(character) = host.chars().find(|character| !is_allowed(character)) {
         return Err(NotAName::Character(character));
@@ -133,7 +133,7 @@ pub(crate) fn check(host: &str) -> Result<(), NotAName> {
 pub enum NotAName {
     /// It is empty.
     Empty,
-    /// There is nothing before, behind or between its dots; one dot at the end is allowed.
+    /// A label is empty: before, behind or between dots. One dot at the end is allowed.
     EmptyLabel,
     /// A part between dots has more than 63 bytes.
     LabelTooLong,
@@ -141,11 +141,11 @@ pub enum NotAName {
     TooLong,
     /// This is neither a letter nor a digit, `-`, `_` or `.`.
     Character(char),
-    /// A letter beyond ASCII in it, or the combination of letters, is none of a host name (UTS #46).
+    /// A letter beyond ASCII, or a combination of letters, that host names must not have (UTS #46).
     Encoding,
-    /// It is a URL, and not only the host of one.
+    /// It is a URL. Give the host alone.
     Scheme,
-    /// A port stands behind it.
+    /// It ends with a port. Give the port by itself.
     Port,
 }
 
@@ -153,30 +153,30 @@ impl fmt::Display for NotAName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotAName::Empty => f.write_str("it is empty"),
-            NotAName::EmptyLabel => f.write_str("there is nothing before or between its dots"),
+            NotAName::EmptyLabel => f.write_str("a part of it between dots is empty"),
             NotAName::LabelTooLong => f.write_str("it has a part of more than 63 bytes"),
             NotAName::TooLong => f.write_str("it has more than 253 bytes"),
             NotAName::Character(character) => write!(f, "it contains {character:?}"),
-            NotAName::Encoding => f.write_str("it contains letters that no host name has (IDNA)"),
+            NotAName::Encoding => f.write_str("it contains letters that host names must not have (IDNA)"),
             NotAName::Scheme => f.write_str("it is a URL; give the host alone"),
-            NotAName::Port => f.write_str("a port stands behind it; give the port by itself"),
+            NotAName::Port => f.write_str("it ends with a port; give the port by itself"),
         }
     }
 }
 
-/// Who can be asked for a name when the system's resolver, which always is asked first, could not say what is the matter with it.
+/// The resolvers for a name about which the system's resolver, always the first to be asked, gave an ambiguous answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nobody: it is this host, wherever nothing else is configured. Resolvers should always know that, and never ask name servers
-    /// (RFC 6761 §6.3), but those of systems without a file of hosts do not.
+    /// None: the name means this host, unless the system's configuration says otherwise. Resolvers should know that, and never
+    /// ask name servers (RFC 6761 §6.3), but those of systems without a file of hosts do not.
     Loopback,
-    /// Nobody: there is no such name. `invalid` is reserved for that (RFC 6761 §6.4), and no top-level domain is a number
-    /// (RFC 1123 §2.1), so that this is an address with a mistake in it.
+    /// None: the name does not exist. `invalid` is reserved for that (RFC 6761 §6.4). No top-level domain is a number (RFC 1123
+    /// §2.1), so a number there is an address with a mistake in it.
     NonExistent,
-    /// Not name servers, which could only be told what is none of their business: `local` is for multicast (RFC 6762 §22.1),
-    /// `onion` for Tor (RFC 7686), `alt` for others (RFC 9476). If the system's resolver knows such a way, what it says stands.
+    /// Not name servers, which must not learn these names: `local` is for multicast (RFC 6762 §22.1), `onion` for Tor (RFC
+    /// 7686), `alt` for others (RFC 9476). If the system's resolver knows such a way, its answer stands.
     NotInDns,
-    /// The name servers. That includes `test` and `example`, which are to be treated like any other (RFC 6761 §6.2, §6.5).
+    /// The name servers. That includes `test` and `example`, which get no special treatment (RFC 6761 §6.2, §6.5).
     Other,
 }
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_name_is_refused_with_the_reason() {
+    fn invalid_names_are_refused_with_the_reason() {
         let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
         for host in ["a", "a.b", "a.b.", "x-y_z.example", "xn--bcher-kva.example", "1.2.3", &long, &format!("{long}.")] {
             assert_eq!(check(host), Ok(()), "{host}");
@@ -253,7 +253,7 @@ mod tests {
             ("b\u{fc}cher.example", "xn--bcher-kva.example"),
             ("B\u{dc}CHER.Example", "xn--bcher-kva.example"),
             ("bu\u{308}cher.example.", "xn--bcher-kva.example."),
-            // IDNA 2003 would lead to "fass.de", and to "xn--fiq228c5hs.example" by another dot.
+            // IDNA 2003 gives "fass.de", and by another dot "xn--fiq228c5hs.example".
             ("fa\u{df}.de", "xn--fa-hia.de"),
             ("\u{4e2d}\u{6587}\u{3002}example", "xn--fiq228c.example"),
             ("\u{3bf}\u{3b4}\u{3cc}\u{3c2}.gr", "xn--pxavk3b.gr"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_host_is_refused_with_the_reason() {
+    fn invalid_hosts_are_refused_with_the_reason() {
         for (host, why) in [
             ("", NotAName::Empty),
             (" localhost", NotAName::Character(' ')),

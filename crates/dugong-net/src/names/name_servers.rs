@@ -1,7 +1,6 @@
-//! Asking the configured name servers whether a name exists, without the C library, which does not tell.
+//! Asks the configured name servers whether a name exists. The C library does not tell that.
 //!
-//! The configuration is that of the C library, `resolv.conf(5)`, read as it reads it: so the same servers are asked for the same
-//! names as before.
+//! The configuration is `resolv.conf(5)`, read as the C library reads it, so the same servers are asked for the same names.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::Poll;
@@ -15,42 +14,43 @@ use super::host_name::literal;
 use super::question::{Answer, Question, ServerFailure, Servers};
 use crate::poll_set::PollSet;
 
-/// What the name servers know of a name.
+/// The answer of the name servers about a name.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// It has addresses.
+    /// The name has addresses.
     Addresses,
-    /// It exists, without.
+    /// The name exists without addresses.
     NoAddresses,
-    /// It does not exist.
+    /// The name does not exist.
     NotFound,
-    /// Nothing: none of them was of help.
+    /// No name server gave an answer.
     Unavailable(Vec<(SocketAddr, ServerFailure)>),
 }
 
-/// The name servers being asked for a name.
+/// A question about a name, on its way to the name servers.
 #[derive(Debug)]
 pub(super) struct Asking {
     servers: Servers,
-    /// The names that are meant, the next one at the end.
+    /// The names that the host can mean, the next one at the end.
     names: Vec<Name>,
-    /// The name that is being asked for, and the question about it.
+    /// The name that the servers are asked for now, and the question about it.
     current: Option<(Name, RecordType, Question)>,
-    /// Nothing is asked after that.
+    /// No question is asked after that.
     until: Instant,
-    /// The name as it was written comes first, and what is known of it.
+    /// `Some` if the name as written comes first, with the answer about it once it arrived.
     as_written: Option<Option<Answer>>,
-    /// A name that was made of it exists, but has no addresses.
+    /// A name with a search domain exists, but has no addresses.
     exists: bool,
 }
 
 impl Asking {
-    /// Will ask for `host` those name servers that are configured now; without any, the one of this host, as the C library does.
+    /// Asks the name servers that are configured now about `host`. If none are, it asks the one of this host, as the C library
+    /// does.
     pub(super) fn new(host: &str, now: Instant) -> Self {
         Asking::with(&Configuration::of_system(), host, now)
     }
 
-    /// The same, but `None` if no name server is configured.
+    /// Like [`new`](Asking::new), but returns `None` if no name servers are configured.
     pub(super) fn configured(host: &str, now: Instant) -> Option<Self> {
         let configuration = Configuration::of_system();
         configuration.names_servers.then(|| Asking::with(&configuration, host, now))
@@ -60,7 +60,7 @@ impl Asking {
         let (mut names, as_written) = configuration.names(host);
         names.reverse();
         let servers = configuration.servers.clone();
-        // Both kinds of addresses of one name; and others, too, unless servers are slow.
+        // Time for both kinds of addresses of one name, and for other names unless the servers are slow.
         let until = now + 2 * servers.limit;
         Asking { servers, names, current: None, until, as_written: as_written.then_some(None), exists: false }
     }
@@ -85,7 +85,8 @@ impl Asking {
             match answer {
                 Ok(Answer::Addresses) => return Poll::Ready(Verdict::Addresses),
                 Ok(Answer::NoAddresses) if kind == RecordType::A => self.ask(name, RecordType::AAAA, now),
-                // That it exists was said before, and some servers say of any kind they do not know that it does not.
+                // The first answer said that the name exists. Some servers say of every type they do not know that the name
+                // does not.
                 Ok(Answer::NotFound) if kind == RecordType::AAAA => self.note(Answer::NoAddresses),
                 Ok(answer) => self.note(answer),
                 Err(failures) => return Poll::Ready(self.without(failures)),
@@ -93,7 +94,7 @@ impl Asking {
         }
     }
 
-    /// What it waits for.
+    /// Adds the descriptors and the time to wait for.
     pub(super) fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         if let Some((.., question)) = &self.current {
             question.waits(waits);
@@ -112,8 +113,8 @@ impl Asking {
         }
     }
 
-    /// What is known without an answer about one of the names. As in the C library, that does not put in doubt what is known of the
-    /// name as it was written, nor that a name exists.
+    /// The verdict without an answer about one of the names. As in the C library, that casts no doubt on an answer about the
+    /// name as written, nor on the existence of a name.
     fn without(&self, failures: Vec<(SocketAddr, ServerFailure)>) -> Verdict {
         let is_known = self.exists || self.as_written.flatten().is_some();
         if is_known { self.verdict() } else { Verdict::Unavailable(failures) }
@@ -123,17 +124,17 @@ impl Asking {
         self.servers.addresses.iter().map(|&server| (server, ServerFailure::TimedOut)).collect()
     }
 
-    /// What is known when no name had addresses.
+    /// The verdict when no name had addresses.
     fn verdict(&self) -> Verdict {
         let exists = self.as_written.flatten().map_or(self.exists, |answer| answer == Answer::NoAddresses);
         if exists { Verdict::NoAddresses } else { Verdict::NotFound }
     }
 }
 
-/// What `resolv.conf(5)` says of who is asked, and for which names.
+/// The settings of `resolv.conf(5)`: the servers, and the names to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Configuration {
-    /// Whether it says who is asked.
+    /// Whether the file names servers.
     names_servers: bool,
     servers: Servers,
     search: Vec<String>,
@@ -141,7 +142,7 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// As it is now, with the defaults of the C library for what is missing.
+    /// Reads the current settings. Defaults are those of the C library.
     fn of_system() -> Self {
         let file = fs::read("/etc/resolv.conf").unwrap_or_default();
         let variable = |name| env::var(name).ok();
@@ -149,7 +150,7 @@ impl Configuration {
     }
 
     fn parse(mut file: Vec<u8>, search: Option<&str>, options: Option<&str>) -> Self {
-        // What comes later counts. Lines that cannot be understood are passed over, as the C library does.
+        // Later lines override earlier ones. Lines that make no sense are skipped, as in the C library.
         for (keyword, value) in [("search", search), ("options", options)] {
             if let Some(value) = value.and_then(|value| value.lines().next()) {
                 file.extend_from_slice(format!("\n{keyword} {value}").as_bytes());
@@ -170,14 +171,14 @@ impl Configuration {
         Configuration { names_servers, servers, search, ndots: (config.ndots as usize).min(NDOTS_MAX) }
     }
 
-    /// The names that `host` can mean, in the order in which they are asked for, and whether the first is the name as it is
-    /// written: if it has enough dots.
+    /// Returns the names that `host` can mean, in the order in which to try them, and whether the first is the name as written:
+    /// it is if it has enough dots.
     fn names(&self, host: &str) -> (Vec<Name>, bool) {
         let labels = |name: &str| Name::from_labels(name.split('.').filter(|label| !label.is_empty()).map(str::as_bytes));
         let dots = host.bytes().filter(|&byte| byte == b'.').count();
         let is_absolute = host.ends_with('.');
         let comes_first = is_absolute || dots >= self.ndots;
-        // Domains that make the name too long are left out.
+        // Skip domains that make the name too long.
         let mut names: Vec<Name> = Vec::new();
         if !is_absolute {
             names.extend(self.search.iter().filter_map(|domain| labels(&format!("{host}.{domain}")).ok()));
@@ -190,7 +191,7 @@ impl Configuration {
     }
 }
 
-/// Where a name server listens. A zone that this system does not have is left out; then the server cannot be reached.
+/// The address of a name server. A zone that this system lacks is left out; the server cannot be reached then.
 fn address(ip: &ScopedIp) -> SocketAddr {
     match literal(&ip.to_string(), PORT) {
         Some(Ok(address)) => address,
@@ -198,7 +199,7 @@ fn address(ip: &ScopedIp) -> SocketAddr {
     }
 }
 
-/// Of DNS.
+/// The port of DNS.
 const PORT: u16 = 53;
 
 /// As in the C library (`MAXNS`).
@@ -207,11 +208,11 @@ const SERVERS_MAX: usize = 3;
 /// As in the C library (`RES_MAXNDOTS`).
 const NDOTS_MAX: usize = 15;
 
-/// The least that can be configured.
+/// The shortest configurable time.
 const LIMIT_MIN: Duration = Duration::from_secs(1);
 
-/// The C library waits for 5 seconds unless it is told otherwise, and tries twice; whoever comes here has waited for it already,
-/// and a server that needed time to find the answer has found it meanwhile.
+/// The C library waits 5 seconds by default, and tries twice. A caller who gets here has waited for it already, and a server
+/// that needed time to find the answer has found it by now.
 const LIMIT_MAX: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_as_in_the_c_library() {
+    fn missing_settings_are_those_of_the_c_library() {
         for file in ["", "\n# nothing\nnameserver\noptions\nnonsense \u{e4}\nnameserver of.my.own"] {
             let configuration = parse(file);
             let servers =
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_counts_more_than_the_file() {
+    fn the_environment_overrides_the_file() {
         let file = "search a.example\noptions timeout:3 ndots:2";
         let configuration = Configuration::parse(file.into(), Some("b.example c.example"), Some("timeout:1"));
         assert_eq!(configuration.search, ["b.example", "c.example"]);
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!((names(&configuration, "x."), configuration.names("x.").1), (vec!["x.".to_owned()], true));
         let many_dots = parse("search a.example\noptions ndots:3");
         assert_eq!(names(&many_dots, "x.y.z"), ["x.y.z.a.example.", "x.y.z."]);
-        // The last of them counts.
+        // The last line counts.
         assert_eq!(names(&parse("search a.example\ndomain b.example"), "x"), ["x.b.example.", "x."]);
         assert_eq!(names(&parse("search ."), "x"), ["x."]);
         let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(57)].join(".");

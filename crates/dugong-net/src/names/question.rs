@@ -1,8 +1,8 @@
-//! One question to name servers (RFC 1035), asked of all of them at once: over UDP, and over TCP where the answer is truncated.
+//! One question to name servers (RFC 1035), sent to all of them at once: over UDP, and over TCP if an answer is truncated.
 //!
-//! Only what it takes to tell whether a name exists: no addresses are taken from here. A datagram counts if it comes from the
-//! address and port that were asked, and repeats the random number and the question that were sent (RFC 5452 §9.1); others are
-//! passed over, up to a number that leaves no room for guessing.
+//! It only finds out whether a name exists; addresses come from the system's resolver. A datagram counts if it comes from the
+//! address and port that were asked, and repeats the random number and the question (RFC 5452 §9.1). Others are skipped, up to
+//! a number that leaves no room for guessing.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,30 +20,30 @@ use socket2::{Domain, Socket, Type};
 use crate::need::Interest;
 use crate::poll_set::PollSet;
 
-/// What is known of the name when one server has answered.
+/// The answer of one server about a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It has addresses of the kind that was asked for.
+    /// The name has addresses of the kind that was asked for.
     Addresses,
-    /// It exists without such addresses.
+    /// The name exists without such addresses.
     NoAddresses,
-    /// It does not exist.
+    /// The name does not exist.
     NotFound,
 }
 
-/// Why a name server was of no help.
+/// Why a name server gave no answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerFailure {
-    /// It was silent.
+    /// The server was silent.
     TimedOut,
-    /// It would not or could not answer: its response code (RFC 1035 §4.1.1), such as 2 (SERVFAIL) or 5 (REFUSED).
+    /// The server refused or failed to answer, with this response code (RFC 1035 §4.1.1), such as 2 (SERVFAIL) or 5 (REFUSED).
     Answered(u8),
-    /// It does not look for answers elsewhere, and has none itself.
+    /// The server does not ask others, and has no answer itself.
     NotRecursive,
-    /// What it sent was not an answer to the question.
+    /// The server sent something that is not an answer to the question.
     Garbage,
-    /// It could not be reached, or hung up; what the system says about it.
+    /// The server could not be reached, or hung up; the error of the system.
     Io(io::Error),
 }
 
@@ -55,14 +55,14 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks `servers` for the records of a name; each has `limit` to answer, and again if it has to be asked over TCP.
+    /// Asks `servers` for the records of a name. Each has `limit` to answer, and again if it has to be asked over TCP.
     pub(super) fn new(name: &Name, kind: RecordType, servers: &Servers, now: Instant) -> Self {
         let query = Query::query(name.clone(), kind);
         let exchanges = servers.addresses.iter().map(|&server| Exchange::new(server, &query, servers, now)).collect();
         Question { kind, exchanges }
     }
 
-    /// Goes on, until one server has answered, or all have failed.
+    /// Goes on until one server has answered, or all have failed.
     pub(super) fn step(&mut self, now: Instant) -> Poll<Result<Answer, Vec<(SocketAddr, ServerFailure)>>> {
         for exchange in &mut self.exchanges {
             if let Some(answer) = exchange.step(self.kind, now) {
@@ -79,7 +79,7 @@ impl Question {
         Poll::Ready(Err(std::mem::take(&mut self.exchanges).into_iter().map(failure).collect()))
     }
 
-    /// What it waits for.
+    /// Adds the descriptors and the time to wait for.
     pub(super) fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         for exchange in &self.exchanges {
             match &exchange.state {
@@ -98,13 +98,13 @@ impl Question {
     }
 }
 
-/// Who is asked, and how.
+/// The servers to ask, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Servers {
     pub(super) addresses: Vec<SocketAddr>,
-    /// How long each may take.
+    /// The time that each server may take.
     pub(super) limit: Duration,
-    /// Not over UDP.
+    /// Skip UDP.
     pub(super) only_tcp: bool,
 }
 
@@ -122,21 +122,21 @@ struct Exchange {
 enum State {
     Udp {
         socket: UdpSocket,
-        /// When to send the question once more: it or the answer may have been lost.
+        /// When to repeat the question: it or the answer may have been lost.
         again: Option<Instant>,
-        /// How many datagrams were not the answer.
+        /// The number of datagrams that were not the answer.
         wrong: u32,
     },
     Tcp {
         stream: TcpStream,
-        /// Of the length and the message behind it (RFC 1035 §4.2.2).
+        /// Bytes sent of the length and the message behind it (RFC 1035 §4.2.2).
         sent: usize,
         received: Vec<u8>,
     },
     Failed(ServerFailure),
 }
 
-/// What a message says.
+/// The content of an answer.
 #[derive(Debug)]
 enum Reply {
     Answer(Answer),
@@ -146,7 +146,7 @@ enum Reply {
 
 impl Exchange {
     fn new(server: SocketAddr, query: &Query, servers: &Servers, now: Instant) -> Self {
-        // With a random number.
+        // The library puts a random number in.
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(query.clone());
@@ -196,23 +196,23 @@ impl Exchange {
         }
     }
 
-    /// Sends the question once more, if it is time for that.
+    /// Repeats the question if its time has come.
     fn repeat(&mut self, now: Instant) {
         if let State::Udp { socket, again, .. } = &mut self.state
             && again.is_some_and(|again| again <= now)
         {
             *again = None;
-            // An error will be told by receiving; a queue that is full is as good as a datagram that is lost.
+            // Receiving reports errors. A full queue is like a lost datagram.
             let _ = socket.send(&self.message);
         }
     }
 }
 
-/// Asks over UDP, from a port of the question's own.
+/// Asks over UDP, from a port that serves this question only.
 fn udp(server: SocketAddr, message: &[u8], again: Instant) -> io::Result<State> {
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None)?;
     socket.set_nonblocking(true)?;
-    // From now on it has a port, to which the system passes only what comes from there; and it tells when nobody listens.
+    // Connected, the socket gets datagrams of this server only, and an error if no program listens there.
     socket.connect(&server.into())?;
     socket.send(message)?;
     let socket = socket.into();
@@ -229,9 +229,9 @@ fn tcp(server: SocketAddr) -> io::Result<State> {
     }
 }
 
-/// Takes in what came over UDP, up to the answer.
+/// Reads datagrams, up to the answer.
 fn receive(socket: &UdpSocket, wrong: &mut u32, read: impl Fn(&[u8]) -> Result<Reply, DecodeError>) -> io::Result<Poll<Reply>> {
-    // More than 512 bytes are for those who say that they take them, but some servers do not ask. What is longer is cut.
+    // Only clients that announce it should get more than 512 bytes, but some servers do not care. Longer datagrams are cut.
     let mut buffer = [0; 4096];
     while *wrong < WRONG_MAX {
         match socket.recv(&mut buffer) {
@@ -247,7 +247,7 @@ fn receive(socket: &UdpSocket, wrong: &mut u32, read: impl Fn(&[u8]) -> Result<R
     Ok(Poll::Ready(Reply::Failure(ServerFailure::Garbage)))
 }
 
-/// Asks and takes in the answer over TCP.
+/// Asks over TCP, and reads the answer.
 fn exchange(
     mut stream: &TcpStream,
     message: &[u8],
@@ -288,10 +288,10 @@ fn exchange(
     }
 }
 
-/// Reads a message, as an answer to `question`, the message that was sent.
+/// Parses a message as an answer to `question`, the message that was sent.
 ///
 /// # Errors
-/// It is none.
+/// The message is not an answer.
 fn read(message: &[u8], question: &[u8], kind: RecordType) -> Result<Reply, DecodeError> {
     let (mut decoder, mut asked) = (BinDecoder::new(message), BinDecoder::new(question));
     let (header, asked_header) = (Header::read(&mut decoder)?, Header::read(&mut asked)?);
@@ -299,7 +299,7 @@ fn read(message: &[u8], question: &[u8], kind: RecordType) -> Result<Reply, Deco
     let code = header.response_code;
     match header.counts.queries {
         _ if header.id != asked_header.id || !is_answer => return Err(DecodeError::InsufficientBytes),
-        // Nothing in it has been compressed, and nothing but its letters can be changed by ignoring case.
+        // The question is not compressed, and ignoring case changes its letters only.
         1 => {
             let question = asked.read_slice(asked.len())?.unverified(/* it is ours */);
             let repeated = decoder.read_slice(question.len())?.unverified(/* it is compared now */);
@@ -307,7 +307,7 @@ fn read(message: &[u8], question: &[u8], kind: RecordType) -> Result<Reply, Deco
                 return Err(DecodeError::InsufficientBytes);
             }
         }
-        // Whoever did not understand the question may not repeat it.
+        // A server that did not understand the question may leave it out.
         0 if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) => {}
         _ => return Err(DecodeError::InsufficientBytes),
     }
@@ -330,7 +330,7 @@ fn read(message: &[u8], question: &[u8], kind: RecordType) -> Result<Reply, Deco
     Ok(Reply::Answer(Answer::NoAddresses))
 }
 
-/// Reads past a record (RFC 1035 §4.1.3), for its type. The rest is not looked at: no name that refers to others is followed.
+/// Skips a record (RFC 1035 §4.1.3), and returns its type. Aliases are not followed.
 fn record(decoder: &mut BinDecoder<'_>) -> Result<RecordType, DecodeError> {
     loop {
         match decoder.pop()?.unverified(/* all are told apart */) {
@@ -370,5 +370,6 @@ impl fmt::Display for ServerFailure {
 #[cfg(test)]
 mod tests;
 
-/// So many datagrams that are not the answer may come before it. Each may be the guess of somebody who does not see the question.
+/// The number of wrong datagrams that may precede the answer. Each may be the guess of an attacker who does not see the
+/// question.
 const WRONG_MAX: u32 = 64;

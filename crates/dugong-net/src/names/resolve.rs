@@ -1,8 +1,8 @@
-//! From the name of a host to its addresses, and exactly why there are none.
+//! Finds the addresses of a host, or the exact reason why it has none.
 //!
-//! The system's resolver is asked first, since it alone knows all that its user configured: the file of hosts, multicast, a
-//! directory. Where its answer leaves open whether the name does not exist or nobody could be asked, the name servers that are
-//! [configured](super::name_servers) are asked for the same name. Nobody else ever is.
+//! The system's resolver comes first, because it alone knows all that its user configured: the file of hosts, multicast, a
+//! directory. If its answer may mean both that the name does not exist and that no server could be asked, the [configured name
+//! servers](super::name_servers) are asked for the same name. No other servers are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
@@ -16,11 +16,11 @@ use super::system_resolver::{Asked, Refusal, SystemResolver, ask};
 use crate::need::Interest;
 use crate::poll_set::PollSet;
 
-/// The addresses of a host, being asked for.
+/// A lookup of the addresses of a host.
 ///
-/// The call of the C library, `getaddrinfo`, can be neither interrupted nor given a time. In a thread of its own it can be left
-/// alone: a dropped `Resolving` leaves no descriptor behind, but at most that thread, until the C library has its answer (10 to
-/// 30 seconds, if the name servers are silent, with the usual configuration).
+/// `getaddrinfo` of the C library can be neither interrupted nor limited in time, but a thread can be left alone with it. If
+/// you drop a `Resolving`, it leaves no descriptor behind, and at most that thread, until the C library has its answer (10 to
+/// 30 seconds with silent name servers and the usual configuration).
 ///
 /// ```
 /// use std::task::Poll;
@@ -29,7 +29,7 @@ use crate::poll_set::PollSet;
 /// use dugong_net::Resolving;
 ///
 /// let mut resolving = Resolving::new("::1", 80, true);
-/// let Poll::Ready(addresses) = resolving.step(Instant::now())? else { panic!("an address needs nobody's help") };
+/// let Poll::Ready(addresses) = resolving.step(Instant::now())? else { panic!("an address needs no resolver") };
 /// assert_eq!(addresses, ["[::1]:80".parse()?]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -42,27 +42,27 @@ pub struct Resolving {
     state: State,
 }
 
-/// `again` says that the name servers know addresses, so that there is no use in asking them a second time.
+/// `again` is set if the name servers know addresses, so asking them once more is pointless.
 #[derive(Debug)]
 enum State {
     Begin,
-    /// The system's resolver is being asked in another thread.
+    /// A thread asks the system's resolver.
     System {
         asked: Asked,
         again: bool,
     },
-    /// It has answered.
+    /// The system's resolver has answered.
     Heard {
         answer: Result<Vec<SocketAddr>, Refusal>,
         again: bool,
     },
-    /// What it said is ambiguous. It was asked at that time, which is long past if the step waited for it: the name servers get
-    /// theirs from the next one.
+    /// The answer is ambiguous. The step that asked may have blocked since that time, so the time of the name servers begins
+    /// with the next step.
     Ambiguous {
         said: Refusal,
         since: Instant,
     },
-    /// The name servers are being asked.
+    /// The name servers have been asked.
     NameServers {
         asking: Box<Asking>,
         said: Refusal,
@@ -84,24 +84,24 @@ pub enum ResolveError {
         /// The name.
         name: String,
     },
-    /// Nobody could tell: no name server could be reached, or those that could be failed. It is worth trying again later.
+    /// No name server gave an answer: they were unreachable, or failed. Try again later.
     Unavailable {
         /// The name.
         name: String,
-        /// The name servers that were asked directly, and what each of them came to. There are none if the name is of a kind that
-        /// is not asked for, or if they know addresses but the system's resolver does not.
+        /// The name servers that were asked directly, and how each failed. Empty if they are not asked for names of this kind,
+        /// or if they know addresses but the system's resolver does not.
         servers: Vec<(SocketAddr, ServerFailure)>,
-        /// What the system's resolver said.
+        /// The answer of the system's resolver.
         system: String,
     },
-    /// The host is neither an address nor a name; nobody was asked.
+    /// The host is neither an address nor a name. No resolver was asked.
     NotAName {
         /// The host.
         host: String,
-        /// What is wrong with it.
+        /// The reason.
         why: NotAName,
     },
-    /// The zone of an IPv6 address (RFC 4007 §11), behind `%`, is no interface of this system.
+    /// The zone of an IPv6 address (RFC 4007 §11), behind `%`, is not an interface of this system.
     NoSuchZone {
         /// The address with its zone.
         host: String,
@@ -110,44 +110,44 @@ pub enum ResolveError {
     System {
         /// The name.
         name: String,
-        /// Its error code: `EAI_SYSTEM`, `EAI_MEMORY` or whatever else the system has.
+        /// Its error code, such as `EAI_SYSTEM` or `EAI_MEMORY`.
         code: i32,
-        /// What the system says about it.
+        /// The message of the system.
         text: String,
     },
-    /// The system's resolver could not be asked: there was no thread or no descriptor left for it.
+    /// No thread or descriptor was left to ask the system's resolver.
     NotAsked {
         /// The name.
         name: String,
-        /// What the system says about it.
+        /// The message of the system.
         source: io::Error,
     },
 }
 
 impl Resolving {
-    /// Will ask for the addresses of `host`: a name, beyond ASCII too (then its A-labels are asked for), or an address, perhaps with
-    /// a zone (`fe80::1%eth0`).
+    /// Prepares a lookup of `host`: a name, which is asked for by its A-labels if it is beyond ASCII, or an address, perhaps
+    /// with a zone (`fe80::1%eth0`).
     ///
-    /// The system's resolver blocks, for tens of seconds at worst. With `off_thread` it is asked in a thread of its own, so that a
-    /// step never blocks; without, a step lasts as long as it does. An address needs neither a thread nor a resolver.
+    /// The system's resolver can block for tens of seconds. With `off_thread`, it runs in a thread of its own, and a step never
+    /// blocks. An address needs neither a thread nor a resolver.
     #[must_use]
     pub fn new(host: &str, port: u16, off_thread: bool) -> Self {
         Resolving::with(SystemResolver::shared(), host, port, off_thread)
     }
 
-    /// The same, by a resolver of the system that shares its threads with others.
+    /// Prepares a lookup with this resolver.
     pub(super) fn with(system: SystemResolver, host: &str, port: u16, off_thread: bool) -> Self {
         Resolving { system, host: normal_if_valid(host).into(), port, off_thread, state: State::Begin }
     }
 
-    /// Goes on: the addresses, in the order in which the system prefers them, each once. A step after that gives them again, and
-    /// a step after an error asks anew.
+    /// Goes on. Returns the addresses in the order in which the system prefers them, each once. A later step returns them
+    /// again, and a step after an error asks anew.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason why the host has no addresses.
     pub fn step(&mut self, now: Instant) -> Result<Poll<Vec<SocketAddr>>, ResolveError> {
         loop {
-            // Who returns an error leaves the beginning.
+            // On error the state stays `Begin`, so the next step starts over.
             match std::mem::replace(&mut self.state, State::Begin) {
                 State::Begin => match self.literal()? {
                     Some(address) => return Ok(self.done(vec![address])),
@@ -184,7 +184,7 @@ impl Resolving {
                     Poll::Ready(Verdict::NotFound) => return Err(self.not_found()),
                     Poll::Ready(Verdict::NoAddresses) => return Err(self.no_addresses()),
                     Poll::Ready(Verdict::Unavailable(servers)) => return Err(self.unavailable(servers, said)),
-                    // They may have been out of its reach for a moment; and what it knows counts, not what they do.
+                    // They may have been out of its reach for a moment. Its addresses count, not theirs.
                     Poll::Ready(Verdict::Addresses) => self.ask_system(true)?,
                 },
                 State::Done(addresses) => return Ok(self.done(addresses)),
@@ -192,7 +192,7 @@ impl Resolving {
         }
     }
 
-    /// What it waits for, when the last step was [`Poll::Pending`].
+    /// Adds the descriptors and the time to wait for after [`Poll::Pending`].
     pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         match &self.state {
             State::System { asked, .. } => waits.on(asked.descriptor(), Interest::READ),
@@ -202,7 +202,7 @@ impl Resolving {
         }
     }
 
-    /// The address that the host is; none if it can be a name.
+    /// Parses the host as an address. `None` if it can be a name.
     fn literal(&self) -> Result<Option<SocketAddr>, ResolveError> {
         let host = || self.host.clone();
         match literal(&self.host, self.port) {
@@ -212,7 +212,7 @@ impl Resolving {
         }
     }
 
-    /// Asks the system's resolver, here or in another thread.
+    /// Asks the system's resolver, here or in a thread.
     fn ask_system(&mut self, again: bool) -> Result<(), ResolveError> {
         self.state = if self.off_thread {
             let asked = Asked::new(&self.system, self.host.clone(), self.port);
@@ -241,7 +241,7 @@ impl Resolving {
         ResolveError::Unavailable { name: self.host.clone(), servers, system: said.text }
     }
 
-    /// What the system's resolver said, as it stands.
+    /// Takes the answer of the system's resolver as it stands.
     fn refused(&self, said: Refusal) -> ResolveError {
         use dns_lookup::LookupErrorKind::{Again, Fail, NoData, NoName};
         match said.kind {
@@ -253,15 +253,15 @@ impl Resolving {
     }
 }
 
-/// The configured name servers, being asked whether a name exists: for those who have asked a resolver of their own, and had an
-/// answer that leaves it open. A [`Resolving`] does this by itself.
+/// A question to the configured name servers: does a name exist? Use it if you asked another resolver, and its answer was
+/// ambiguous. A [`Resolving`] does this by itself.
 #[derive(Debug)]
 pub struct Inquiry {
     host: String,
     asking: Option<Box<Asking>>,
 }
 
-/// What came of an [`Inquiry`].
+/// The outcome of an [`Inquiry`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Existence {
@@ -271,26 +271,26 @@ pub enum Existence {
     NoAddresses,
     /// The name does not exist.
     NotFound,
-    /// No name server could tell: what each came to.
+    /// No name server gave an answer; how each failed.
     Unavailable(Vec<(SocketAddr, ServerFailure)>),
     /// The name is this host (RFC 6761 §6.3). No name server was asked.
     Loopback,
-    /// The name is of a kind that name servers are not asked for, such as `printer.local`.
+    /// Name servers are not asked for names of this kind, such as `printer.local`.
     NotInDns,
 }
 
 impl Inquiry {
-    /// Will ask the name servers that are configured now; `None` if there are none.
+    /// Prepares a question to the name servers that are configured now. Returns `None` if none are.
     #[must_use]
     pub fn new(host: &str, now: Instant) -> Option<Self> {
         let asking = Asking::configured(host, now)?;
         Some(Inquiry { host: host.into(), asking: Some(Box::new(asking)) })
     }
 
-    /// Goes on, until one of them has answered, or all have failed.
+    /// Goes on until one of them has answered, or all have failed.
     ///
     /// # Panics
-    /// If it had come to its end before.
+    /// If it has returned its answer before.
     pub fn step(&mut self, now: Instant) -> Poll<Existence> {
         match Kind::of(&self.host) {
             Kind::Loopback => return Poll::Ready(Existence::Loopback),
@@ -310,7 +310,7 @@ impl Inquiry {
         })
     }
 
-    /// What it waits for.
+    /// Adds the descriptors and the time to wait for.
     pub fn waits<'a>(&'a self, waits: &mut PollSet<'a>) {
         if let Some(asking) = &self.asking {
             asking.waits(waits);
@@ -318,7 +318,7 @@ impl Inquiry {
     }
 }
 
-/// This host, in the order in which systems prefer its addresses (RFC 6724 §2.1).
+/// The addresses of this host, in the order in which systems prefer them (RFC 6724 §2.1).
 fn loopback(port: u16) -> Vec<SocketAddr> {
     let hosts = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
     hosts.map(|host| SocketAddr::new(host, port)).into()
@@ -330,18 +330,18 @@ impl fmt::Display for ResolveError {
             ResolveError::NotFound { name } => write!(f, "the name {name:?} does not exist"),
             ResolveError::NoAddresses { name } => write!(f, "the name {name:?} has no addresses"),
             ResolveError::Unavailable { name, servers, system } if servers.is_empty() => {
-                write!(f, "nobody could be asked for the name {name:?}: {system}")
+                write!(f, "no resolver could be asked for the name {name:?}: {system}")
             }
             ResolveError::Unavailable { name, servers, .. } => {
-                write!(f, "no name server could tell about the name {name:?}")?;
+                write!(f, "no name server gave an answer about the name {name:?}")?;
                 for (number, (server, failure)) in servers.iter().enumerate() {
                     let before = if number == 0 { ": " } else { "; " };
                     write!(f, "{before}{} {failure}", server.ip())?;
                 }
                 Ok(())
             }
-            ResolveError::NotAName { host, why } => write!(f, "{host:?} is not the name of a host: {why}"),
-            ResolveError::NoSuchZone { host } => write!(f, "the address {host:?} is in a zone that this system does not have"),
+            ResolveError::NotAName { host, why } => write!(f, "{host:?} is not a host name: {why}"),
+            ResolveError::NoSuchZone { host } => write!(f, "the address {host:?} has a zone that this system does not have"),
             ResolveError::System { name, code, text } => write!(f, "cannot resolve the name {name:?}: {text} (code {code})"),
             ResolveError::NotAsked { name, .. } => write!(f, "cannot ask the system for the name {name:?}"),
         }

@@ -1,4 +1,4 @@
-//! Who finds the addresses of a host: the system, or a resolver of yours.
+//! Resolvers: the system, or your own.
 
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -40,7 +40,7 @@ pub trait Lookup: Send {
     /// The host has no addresses, or they are unknown.
     fn step(&mut self, now: Instant) -> Result<Poll<Vec<SocketAddr>>, ResolveError>;
 
-    /// Adds what the lookup waits for after `Pending`.
+    /// Adds the descriptors and the time to wait for after `Pending`.
     fn waits<'a>(&'a self, set: &mut PollSet<'a>);
 }
 
@@ -70,7 +70,7 @@ impl Lookup for Resolving {
     }
 }
 
-/// An answer that is there already.
+/// The answer of a closure.
 struct Known(Option<Result<Vec<SocketAddr>, ResolveError>>);
 
 impl Lookup for Known {

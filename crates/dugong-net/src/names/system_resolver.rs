@@ -10,7 +10,7 @@ use std::thread;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
-/// What it said, if it has no addresses.
+/// The answer of the resolver if it has no addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) kind: LookupErrorKind,
@@ -20,8 +20,9 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Whether it may mean both that there is no such name and that nobody could be asked. C libraries differ in what they say of
-    /// a name server that fails, refuses or is silent, and their modules for other sources in what they say of either.
+    /// Whether the answer may mean both that the name does not exist and that no server could be asked. C libraries differ in
+    /// their answers about a name server that fails, refuses or is silent, and their modules for other sources differ about
+    /// both.
     pub(super) fn is_ambiguous(&self) -> bool {
         use LookupErrorKind::{Again, Fail, NoData, NoName};
         matches!(self.kind, Again | Fail | NoData | NoName)
@@ -37,21 +38,21 @@ impl From<LookupError> for Refusal {
     }
 }
 
-/// Asks for the addresses of `host`, for as long as that takes.
+/// Asks for the addresses of `host`. Blocks until the answer is there.
 pub(super) fn ask(host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
     addresses(host, port, 0)
 }
 
-/// The address that `host` is, without asking anybody.
+/// Parses `host` as an address; asks no server.
 pub(super) fn numeric(host: &str, port: u16) -> Result<SocketAddr, Refusal> {
     Ok(addresses(host, port, AI_NUMERICHOST)?[0])
 }
 
-/// At least one, if there is no error.
+/// Returns at least one address.
 fn addresses(host: &str, port: u16, flags: i32) -> Result<Vec<SocketAddr>, Refusal> {
     let hints = AddrInfoHints { flags, socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     let mut addresses = Vec::new();
-    // What is skipped is of a family that is neither IPv4 nor IPv6.
+    // Skip families other than IPv4 and IPv6.
     for info in getaddrinfo(Some(host), None, Some(hints))?.flatten() {
         let mut address = info.sockaddr;
         address.set_port(port);
@@ -65,12 +66,12 @@ fn addresses(host: &str, port: u16, flags: i32) -> Result<Vec<SocketAddr>, Refus
     Ok(addresses)
 }
 
-/// A question to it, asked in a thread. When this is dropped, only the thread remains, until the C library answers: nothing can
-/// interrupt it. Whoever asks the same meanwhile waits for the same thread, so that repeating a question to a name service that is
-/// dead does not cost a thread each time.
+/// A question that a thread asks. If you drop it, only the thread remains, until the C library answers: nothing can interrupt
+/// it. A second question for the same host waits for the same thread, so repeating a question to a dead name service does not
+/// cost a thread each time.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// Can be read when there is an answer.
+    /// Readable once the answer is there.
     end: UnixStream,
     shared: Arc<Mutex<Shared>>,
 }
@@ -78,11 +79,11 @@ pub(super) struct Asked {
 #[derive(Debug)]
 struct Shared {
     answer: Option<Result<Vec<SocketAddr>, Refusal>>,
-    /// Closed when there is an answer, or when nobody waits for it any more.
+    /// Closed once the answer is there, or once the waiter has gone.
     other_end: Option<UnixStream>,
 }
 
-/// What is asked for: host and port.
+/// Host and port.
 type Question = (String, u16);
 
 /// The questions that threads are busy with, and the waiters for each.
@@ -97,13 +98,13 @@ pub struct SystemResolver {
 }
 
 impl SystemResolver {
-    /// A resolver that shares its threads with its clones only.
+    /// Makes a resolver that shares its threads with its clones only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The resolver of the program, which connections use unless they are given another one.
+    /// Returns the resolver of the program, which connections use by default.
     #[must_use]
     pub fn shared() -> Self {
         // The C library's resolver is one for the whole process, so a dead name service costs one thread for all connections.
@@ -132,7 +133,7 @@ impl Asked {
             let mut under_way = lock(&resolver.under_way);
             let is_first = !under_way.contains_key(&question);
             let waiting = under_way.entry(question.clone()).or_default();
-            // Not those who have given up.
+            // Drop the waiters that have gone.
             waiting.retain(|other| Arc::strong_count(other) > 1);
             waiting.push(shared.clone());
             is_first
@@ -144,7 +145,7 @@ impl Asked {
         Ok(Asked { end, shared })
     }
 
-    /// The answer, if it has come.
+    /// Takes the answer, if it is there.
     pub(super) fn answer(&self) -> Option<Result<Vec<SocketAddr>, Refusal>> {
         let mut shared = lock(&self.shared);
         if shared.answer.is_none() && shared.other_end.is_none() {
@@ -154,7 +155,7 @@ impl Asked {
         shared.answer.take()
     }
 
-    /// Is ready for reading when there is an answer.
+    /// The descriptor that becomes readable with the answer.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
     }
@@ -185,7 +186,7 @@ impl Drop for Lookup {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // There is no moment in which it is half changed.
+    // No code panics in the middle of a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,4 +1,4 @@
-//! Which proxy the environment names for an origin, as curl's users know it.
+//! Finds the proxy that the environment names for an origin, as curl does.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -7,26 +7,27 @@ use super::{InvalidProxy, Proxy, ProxyFault};
 use crate::names::host_name;
 
 impl Proxy {
-    /// The proxy that the environment names for an origin, if it names one. `secure` says whether the origin is spoken to over TLS;
+    /// Returns the proxy that the environment names for an origin, if it names one. `secure` is set for origins that use TLS.
     /// `host` is a name, or an address without brackets.
     ///
-    /// Much as for curl, which does not know `HTTP_PROXY`: `http_proxy` is for origins without TLS, `https_proxy` for those with it, `all_proxy` for both where there is
-    /// nothing more specific; each is looked for in lower case, then in capitals; an empty value is none. `HTTP_PROXY` in
-    /// capitals does not count in a CGI program (where `REQUEST_METHOD` is set), since there the client of the web server sets it
-    /// with the field `Proxy`.
+    /// The variables are those of curl, and `HTTP_PROXY`, which curl does not know: `http_proxy` is for origins without TLS,
+    /// `https_proxy` for those with it, and `all_proxy` for both if the specific one is not set. Each is looked up in lower
+    /// case, then in capitals; an empty value means no proxy. `HTTP_PROXY` in capitals does not count in a CGI program (where
+    /// `REQUEST_METHOD` is set), because there the client of the web server sets it with the field `Proxy`.
     ///
-    /// `no_proxy` lists origins that are reached without a proxy, with commas or blanks between them: `*` for all; a name,
-    /// which includes its subdomains, with or without `.` or `*.` before it; an address, IPv6 also in brackets; a block of addresses
-    /// such as `10.0.0.0/8`. Behind a name or an address `:` and a port may stand: then it is that port alone. What is none
-    /// of these is passed over. Names are compared as they are written: a block does not match a name that has an address in it.
+    /// `no_proxy` lists origins that are reached without a proxy, separated by commas or blanks: `*` for all; a name, which
+    /// includes its subdomains, with or without `.` or `*.` before it; an address, IPv6 also in brackets; a block of addresses
+    /// such as `10.0.0.0/8`. A name or an address may end with `:` and a port, and then means that port only. Other entries are
+    /// skipped. Names are compared as text: a block does not match a name that has an address in it.
     ///
     /// # Errors
-    /// If the variable that counts is not a [proxy](Proxy::new); the error names the variable.
+    /// The variable that counts is not a [proxy](Proxy::new). The error names the variable.
     pub fn from_environment(secure: bool, host: &str, port: u16) -> Result<Option<Self>, InvalidProxy> {
         Proxy::from_variables(secure, host, port, std::env::var_os)
     }
 
-    /// The same for an environment in which `lookup` finds the variables: for programs that let options take the place of some.
+    /// Like [`from_environment`](Proxy::from_environment), but asks `lookup` for the variables. Use it if options of your
+    /// program override some of them.
     ///
     /// # Errors
     /// As for [`from_environment`](Proxy::from_environment).
@@ -68,7 +69,7 @@ fn proxy_for(
     Proxy::new(&url).map(Some).map_err(|error| error.in_variable(variable))
 }
 
-/// Whether an origin is in a list of those that are reached without a proxy.
+/// Whether a list of exceptions has an origin.
 fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     let address = address(host);
     let host = &*host_name::normal_if_valid(host);
@@ -106,12 +107,12 @@ fn is_in_domain(host: &str, entry: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain);
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     let Some(start) = host.len().checked_sub(domain.len()) else { return false };
-    // In bytes: the host need not be ASCII, and a domain could begin inside of one of its characters.
+    // Compare bytes: the host may be beyond ASCII, and a domain could begin inside one of its characters.
     let (before, end) = host.as_bytes().split_at(start);
     !domain.is_empty() && end.eq_ignore_ascii_case(domain.as_bytes()) && before.last().is_none_or(|&byte| byte == b'.')
 }
 
-/// Whether an address begins with the same `length` bits as that of a block (RFC 4632 §3.1).
+/// Whether an address begins with the same `length` bits as the address of a block (RFC 4632 §3.1).
 fn is_in_block(address: IpAddr, block: &str, length: &str) -> bool {
     if !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return false;
@@ -125,7 +126,7 @@ fn is_in_block(address: IpAddr, block: &str, length: &str) -> bool {
     length <= bits && differing.leading_zeros() >= length
 }
 
-/// The address that a host is, if it is one; in brackets or not, its zone left out.
+/// Parses a host as an address, with or without brackets, and drops its zone.
 fn address(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     bare.split('%').next()?.parse().ok().map(|address: IpAddr| address.to_canonical())
@@ -137,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// What the environment says, which is written as in a shell, for `http://example.org`, or the same with `s`.
+    /// Looks up the proxy for `http://example.org`, or `https`, in an environment written as in a shell.
     fn found(secure: bool, environment: &str) -> Result<Option<String>, String> {
         proxy_in(environment, secure, "example.org", if secure { 443 } else { 80 })
     }
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_that_counts() {
+    fn the_specific_variable_comes_first_and_lower_case_before_capitals() {
         for (environment, plain, secure) in [
             ("", None, None),
             ("http_proxy=a", Some("a"), None),
@@ -164,10 +165,10 @@ mod tests {
             ("http_proxy=a;HTTP_PROXY=b;https_proxy=c;HTTPS_PROXY=d;all_proxy=e;ALL_PROXY=f", Some("a"), Some("c")),
             ("HTTP_PROXY=b;HTTPS_PROXY=d;all_proxy=e;ALL_PROXY=f", Some("b"), Some("d")),
             ("all_proxy=e;ALL_PROXY=f", Some("e"), Some("e")),
-            // Empty is as good as not there.
+            // An empty variable does not count.
             ("http_proxy=;HTTP_PROXY=b", Some("b"), None),
             ("http_proxy=;all_proxy=a", Some("a"), Some("a")),
-            // A program that serves CGI: the client of the web server could have set it.
+            // In a CGI program, the client of the web server could have set the variable.
             ("REQUEST_METHOD=GET;HTTP_PROXY=evil;HTTPS_PROXY=d", None, Some("d")),
             ("REQUEST_METHOD=GET;HTTP_PROXY=evil;ALL_PROXY=f", Some("f"), Some("f")),
             ("REQUEST_METHOD=GET;http_proxy=a", Some("a"), None),
@@ -178,7 +179,7 @@ mod tests {
             ("all_proxy=a;no_proxy=;NO_PROXY=example.org", None, None),
             ("all_proxy=a;no_proxy=other;NO_PROXY=example.org", Some("a"), Some("a")),
             ("all_proxy=a;no_proxy=example.org:443", Some("a"), None),
-            // What does not count may be wrong.
+            // A variable that does not count may be wrong.
             ("http_proxy=a;HTTP_PROXY=:;https_proxy=b;all_proxy=:", Some("a"), Some("b")),
             ("all_proxy=:;no_proxy=*", None, None),
         ] {
@@ -189,19 +190,19 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_no_proxy_is_named_and_its_value_is_not() {
-        let error = found(false, "all_proxy=http://somebody:secret@h:port").unwrap_err();
-        assert_eq!(error, "all_proxy is not a proxy that can be used: its port is not a number from 1 to 65535");
+        let error = found(false, "all_proxy=http://alice:secret@h:port").unwrap_err();
+        assert_eq!(error, "all_proxy is not a usable proxy: its port is not a number from 1 to 65535");
         let error = proxy_for(true, "h", 1, |name| (name == "HTTPS_PROXY").then(|| OsString::from_vec(b"h\xff".to_vec())));
-        assert_eq!(error.unwrap_err().to_string(), "HTTPS_PROXY is not a proxy that can be used: it is not text");
+        assert_eq!(error.unwrap_err().to_string(), "HTTPS_PROXY is not a usable proxy: it is not text");
     }
 
     #[test]
-    fn exceptions() {
+    fn no_proxy_lists_names_addresses_blocks_and_ports() {
         for (list, host, port, expected) in [
             ("*", "example.org", 80, true),
             ("a *", "::1", 80, true),
             ("**", "example.org", 80, false),
-            // Names and what is in them.
+            // Names and their subdomains.
             ("example.org", "example.org", 80, true),
             ("EXAMPLE.org", "example.ORG", 80, true),
             ("example.org", "www.example.org", 80, true),
@@ -223,7 +224,7 @@ mod tests {
             ("xn--bcher-kva.example", "B\u{fc}cher.example", 80, true),
             ("*.b\u{fc}cher.example:80", "www.b\u{fc}cher.example", 80, true),
             ("fass.de", "fa\u{df}.de", 80, false),
-            // Between them.
+            // Separators.
             ("a,example.org", "example.org", 80, true),
             ("a, example.org ,b", "example.org", 80, true),
             ("a example.org\tb\n", "example.org", 80, true),

@@ -1,4 +1,4 @@
-//! Proxies: where one is, and what it asks of those who use it.
+//! The address of a proxy, and the credentials for it.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -10,7 +10,7 @@ use crate::names::host_name;
 
 mod environment;
 
-/// A proxy: how it is spoken to, its host and port, and perhaps credentials, which are never shown.
+/// A proxy: its protocol, host and port, and perhaps credentials, which are never shown.
 ///
 /// ```
 /// use dugong_net::{Proxy, ProxyKind};
@@ -27,68 +27,68 @@ pub struct Proxy {
     credentials: Option<Credentials>,
 }
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyKind {
     /// HTTP/1.1: requests with absolute targets, and tunnels.
     Http,
-    /// SOCKS version 5 (RFC 1928); with feature `socks`.
+    /// SOCKS version 5 (RFC 1928). Needs the feature `socks`.
     Socks5 {
-        /// The proxy is given names, and resolves them (`socks5h`); otherwise it is given addresses (`socks5`).
+        /// The proxy resolves names (`socks5h`); otherwise the client does (`socks5`).
         remote_names: bool,
     },
 }
 
-/// Who the user of a proxy is.
+/// The user of a proxy.
 #[derive(Clone, PartialEq, Eq)]
 struct Credentials {
     user: String,
     password: String,
 }
 
-/// Why something is not a proxy that can be used. The text itself is not kept, since there may be a password in it.
+/// Why a text is not a usable proxy. The text is not kept, because it may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidProxy {
     variable: Option<&'static str>,
     fault: ProxyFault,
 }
 
-/// What is wrong with what should be a proxy.
+/// The fault of a text that should be a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyFault {
-    /// Bytes that are no text.
+    /// The bytes are not text.
     Encoding,
-    /// A scheme that is none of `http`, `socks5` and `socks5h`.
+    /// The scheme is not `http`, `socks5` or `socks5h`.
     Scheme,
     /// `https`: TLS to the proxy itself.
     OverTls,
-    /// SOCKS in a program that was built without it.
+    /// SOCKS, in a program that was built without it.
     WithoutSocks,
-    /// No host, or not the form of one.
+    /// The host is missing or invalid.
     Host,
-    /// A port that is not a number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     Port,
-    /// A path, query or fragment behind the port.
+    /// A path, query or fragment follows the port.
     Path,
-    /// `%` without two hexadecimal digits, or credentials that are not UTF-8 or have control characters.
+    /// The credentials have `%` without two hexadecimal digits, are not UTF-8, or have control characters.
     Credentials,
-    /// A colon in the user name, which Basic cannot express (RFC 7617 §2).
+    /// The user name contains a colon, which Basic cannot express (RFC 7617 §2).
     Colon,
-    /// For SOCKS, a user name or password that is empty or longer than 255 bytes (RFC 1929 §2).
+    /// A user name or password for SOCKS is empty or longer than 255 bytes (RFC 1929 §2).
     CredentialsLength,
 }
 
 impl Proxy {
-    /// A proxy by its URL: `http://`, `socks5://` (names are resolved here) or `socks5h://` (the proxy resolves them), then
-    /// perhaps `user:password@`, then host and port. Credentials are percent-decoded; in what precedes the last `@` only
-    /// `/`, `?` and `#` have to be quoted, and `%` itself.
+    /// Parses the URL of a proxy: `http://`, `socks5://` (the client resolves names) or `socks5h://` (the proxy does), then
+    /// perhaps `user:password@`, then host and port. Credentials are percent-decoded: before the last `@`, quote `/`, `?`, `#`
+    /// and `%`.
     ///
-    /// As for curl, no scheme means `http`, and no port means 1080, whatever the scheme.
+    /// As for curl, the default scheme is `http`, and the default port is 1080 for any scheme.
     ///
     /// # Errors
-    /// If it is not such a URL; see [`ProxyFault`].
+    /// The text is not such a URL; see [`ProxyFault`].
     pub fn new(url: &str) -> Result<Self, InvalidProxy> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let kind = kind_of(scheme)?;
@@ -107,10 +107,10 @@ impl Proxy {
         proxy.with_credentials(&decoded(user)?, &decoded(password)?)
     }
 
-    /// The same, with these credentials in place of any it had.
+    /// Replaces the credentials.
     ///
     /// # Errors
-    /// If they cannot be sent: [`ProxyFault::Credentials`], [`ProxyFault::Colon`] or [`ProxyFault::CredentialsLength`].
+    /// They cannot be sent: [`ProxyFault::Credentials`], [`ProxyFault::Colon`] or [`ProxyFault::CredentialsLength`].
     pub fn with_credentials(self, user: &str, password: &str) -> Result<Self, InvalidProxy> {
         let both = [user, password];
         if both.iter().any(|text| text.contains(char::is_control)) {
@@ -126,7 +126,7 @@ impl Proxy {
         Ok(Proxy { credentials: Some(Credentials { user: user.into(), password: password.into() }), ..self })
     }
 
-    /// What it speaks.
+    /// The protocol of the proxy.
     #[must_use]
     pub fn kind(&self) -> ProxyKind {
         self.kind
@@ -144,19 +144,19 @@ impl Proxy {
         self.port
     }
 
-    /// Whether there are credentials for it.
+    /// Whether the proxy has credentials.
     #[must_use]
     pub fn has_credentials(&self) -> bool {
         self.credentials.is_some()
     }
 
-    /// The user name and the password, if there are any.
+    /// The user name and the password, if the proxy has credentials.
     #[must_use]
     pub fn credentials(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|Credentials { user, password }| (&**user, &**password))
     }
 
-    /// The value of Proxy-Authorization, if there are credentials: Basic (RFC 7617), with UTF-8 as the encoding.
+    /// The value of `Proxy-Authorization`, if the proxy has credentials: Basic (RFC 7617), in UTF-8.
     #[must_use]
     pub fn authorization(&self) -> Option<String> {
         let Credentials { user, password } = self.credentials.as_ref()?;
@@ -164,7 +164,7 @@ impl Proxy {
     }
 }
 
-/// What a scheme says about the proxy.
+/// Returns the protocol of a scheme.
 fn kind_of(scheme: &str) -> Result<ProxyKind, ProxyFault> {
     match &*scheme.to_ascii_lowercase() {
         "http" => Ok(ProxyKind::Http),
@@ -176,7 +176,7 @@ fn kind_of(scheme: &str) -> Result<ProxyKind, ProxyFault> {
     }
 }
 
-/// Host and port of `host[:port]`.
+/// Splits `host[:port]`.
 fn host_and_port(place: &str) -> Result<(String, u16), ProxyFault> {
     let (host, port) = match place.strip_prefix('[') {
         Some(literal) => {
@@ -197,7 +197,7 @@ fn host_and_port(place: &str) -> Result<(String, u16), ProxyFault> {
     }
 }
 
-/// The address in brackets, with its zone as RFC 6874 writes it or as systems do.
+/// Parses the address in brackets, with a zone as RFC 6874 or systems write it.
 fn address_of(literal: &str) -> Result<String, ProxyFault> {
     let (address, zone) = match literal.split_once('%') {
         Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
@@ -212,7 +212,7 @@ fn address_of(literal: &str) -> Result<String, ProxyFault> {
     }
 }
 
-/// A part of the user information without its percent-encoding.
+/// Decodes the percent-encoding of user information.
 fn decoded(text: &str) -> Result<String, ProxyFault> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -226,7 +226,7 @@ fn decoded(text: &str) -> Result<String, ProxyFault> {
     String::from_utf8(bytes).map_err(|_| ProxyFault::Credentials)
 }
 
-/// curl's, for proxies of any kind.
+/// The default of curl, for proxies of any kind.
 const DEFAULT_PORT: u16 = 1080;
 
 impl fmt::Display for Proxy {
@@ -249,13 +249,13 @@ impl fmt::Debug for Proxy {
 }
 
 impl InvalidProxy {
-    /// The variable of the environment in which it was found, if it was.
+    /// The environment variable that names the proxy, if it came from one.
     #[must_use]
     pub fn variable(&self) -> Option<&'static str> {
         self.variable
     }
 
-    /// What is wrong with it.
+    /// The fault.
     #[must_use]
     pub fn fault(&self) -> ProxyFault {
         self.fault
@@ -263,7 +263,7 @@ impl InvalidProxy {
 }
 
 impl InvalidProxy {
-    /// The same, found in a variable of the environment.
+    /// Adds the name of the environment variable.
     pub(super) fn in_variable(self, variable: &'static str) -> Self {
         InvalidProxy { variable: Some(variable), ..self }
     }
@@ -278,7 +278,7 @@ impl From<ProxyFault> for InvalidProxy {
 impl fmt::Display for InvalidProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.variable.unwrap_or("this");
-        write!(f, "{what} is not a proxy that can be used: {}", self.fault)
+        write!(f, "{what} is not a usable proxy: {}", self.fault)
     }
 }
 
@@ -291,9 +291,9 @@ impl fmt::Display for ProxyFault {
             ProxyFault::WithoutSocks => "this program was built without SOCKS",
             ProxyFault::Host => "its host is not a name or an address (IPv6 in brackets)",
             ProxyFault::Port => "its port is not a number from 1 to 65535",
-            ProxyFault::Path => "something stands behind host and port",
-            ProxyFault::Credentials => "its credentials are not UTF-8, not quoted properly, or have control characters",
-            ProxyFault::Colon => "its user name has a colon in it",
+            ProxyFault::Path => "something follows host and port",
+            ProxyFault::Credentials => "its credentials are not UTF-8, not properly quoted, or contain control characters",
+            ProxyFault::Colon => "its user name contains a colon",
             ProxyFault::CredentialsLength => "SOCKS needs user name and password of 1 to 255 bytes",
         })
     }
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_proxies() {
+    fn the_url_of_a_proxy_has_defaults() {
         for (url, shown) in [
             ("http://proxy.example:3128", "http://proxy.example:3128"),
             ("HTTP://Proxy.Example:3128/", "http://proxy.example:3128"),
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_proxy_is_told_by_what_is_wrong_with_it() {
+    fn the_error_names_the_fault_of_a_proxy() {
         for (url, expected) in [
             ("", ProxyFault::Host),
             ("http://", ProxyFault::Host),
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn credentials_are_decoded_and_sent_as_basic() {
-        // The second is the example of RFC 7617 §2, the third that of §2.1.
+        // The second is the example of RFC 7617 §2, the third is from §2.1.
         for (url, expected) in [
             ("http://h", None),
             ("http://Aladdin:open%20sesame@h", Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")),
@@ -382,19 +382,13 @@ mod tests {
 
     #[test]
     fn credentials_are_never_shown() {
-        let proxy = Proxy::new("http://somebody:secret@h:1").unwrap();
+        let proxy = Proxy::new("http://alice:secret@h:1").unwrap();
         let shown = format!("{proxy} {proxy:?} {proxy:#?}");
         assert!(shown.contains("with credentials"));
-        let faulty = [
-            "http://somebody:secret@h:x",
-            "somebody:secret",
-            "somebody:secret://h",
-            "http://somebody:secret@",
-            "http://h/@secret",
-        ];
+        let faulty = ["http://alice:secret@h:x", "alice:secret", "alice:secret://h", "http://alice:secret@", "http://h/@secret"];
         let errors = faulty.map(|url| Proxy::new(url).unwrap_err());
         let shown = errors.iter().fold(shown, |shown, error| format!("{shown} {error} {error:?}"));
-        assert!(!shown.contains("somebody") && !shown.contains("secret"), "{shown}");
+        assert!(!shown.contains("alice") && !shown.contains("secret"), "{shown}");
     }
 
     #[cfg(feature = "socks")]

@@ -1,4 +1,4 @@
-//! Whom to trust, and who we are.
+//! Settings of TLS: the trusted certificates and your own.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -13,40 +13,41 @@ use rustls::{ClientConfig, InconsistentKeys, KeyLogFile, OtherError, RootCertSto
 use super::error::Cause;
 use super::verify::{Identity, Verifier};
 
-/// How TLS is spoken: whom to trust, and who we are. Made once for many connections, which resume each other's sessions; cheap to
-/// clone.
+/// Settings of TLS: the trusted certificates and your own. Make one for many connections, which then resume each other's
+/// sessions. It is cheap to clone.
 ///
-/// ALPN offers `http/1.1` alone. The server is told the name that it is asked for (SNI), unless that is an address.
+/// ALPN offers `http/1.1` only. SNI tells the server the host name, unless the host is an address.
 ///
-/// If the environment variable `SSLKEYLOGFILE` is set when the first session is made, the keys of all sessions are appended to the
-/// file that it names, for whoever looks at the traffic with a tool such as Wireshark.
+/// If the environment variable `SSLKEYLOGFILE` is set when the first session is made, the keys of all sessions are appended to
+/// that file, so that you can read the traffic with a tool such as Wireshark.
 #[derive(Clone, Default)]
 pub struct Tls(Arc<Settings>);
 
 #[derive(Clone, Default)]
 struct Settings {
-    /// `None` is those of the platform.
+    /// `None` means the certificates of the platform.
     roots: Option<Vec<CertificateDer<'static>>>,
     identity: Option<Arc<CertifiedKey>>,
-    /// Made of the others when it is needed, since reading the platform's certificates takes milliseconds.
+    /// Made from the others when the first session needs it, because reading the platform's certificates takes milliseconds.
     config: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
 }
 
 impl Tls {
-    /// Trusts whom the platform trusts, and has no certificate of its own.
+    /// Trusts the certificates that the platform trusts, and has no client certificate.
     ///
-    /// All that are made so are one: the platform is asked once in the life of the program, when the first session is made.
+    /// All values made by this function share one configuration: the platform is asked once per program, when the first session
+    /// is made.
     #[must_use]
     pub fn new() -> Self {
         static PLATFORM: OnceLock<Tls> = OnceLock::new();
         PLATFORM.get_or_init(Self::default).clone()
     }
 
-    /// Trusts the certificates in `pem`, and no longer the platform's. Given more than once, all of them are trusted. They are those
-    /// of issuers, or of servers themselves.
+    /// Trusts the certificates in `pem` instead of those of the platform. Further calls add to them. A certificate may be that
+    /// of an issuer, or of a server itself.
     ///
     /// # Errors
-    /// If there is no certificate in it, or one that cannot be used.
+    /// The PEM has no certificate, or one that cannot be used.
     pub fn roots_pem(self, pem: &[u8]) -> Result<Self, TlsSetupError> {
         let mut settings = Arc::unwrap_or_clone(self.0);
         let roots = settings.roots.get_or_insert_default();
@@ -60,11 +61,11 @@ impl Tls {
         Ok(Tls(Arc::new(settings)))
     }
 
-    /// Shows this certificate to servers that ask for one: `chain` begins with our own, and `key` is its private key (PKCS #8, PKCS #1
-    /// or SEC 1, not encrypted). Both may be the same file.
+    /// Shows this certificate to servers that ask for one. `chain` begins with your certificate, and `key` is its private key
+    /// (PKCS #8, PKCS #1 or SEC 1, not encrypted). Both may be the same file.
     ///
     /// # Errors
-    /// If one of them is not there or cannot be used, or if they do not belong together.
+    /// Either is missing or unusable, or they do not belong together.
     pub fn client_certificate_pem(self, chain: &[u8], key: &[u8]) -> Result<Self, TlsSetupError> {
         let mut settings = Arc::unwrap_or_clone(self.0);
         let key = private_key(key)?;
@@ -79,13 +80,13 @@ impl Tls {
         Ok(Tls(Arc::new(settings)))
     }
 
-    /// Whether there is a certificate to show to servers that ask for one.
+    /// Whether you have set a client certificate.
     #[must_use]
     pub fn has_client_certificate(&self) -> bool {
         self.0.identity.is_some()
     }
 
-    /// What rustls needs to know.
+    /// Returns the configuration for rustls.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         self.0.config.get_or_init(|| self.0.make_config().map(Arc::new)).clone()
     }
@@ -124,7 +125,7 @@ impl Settings {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No key material.
+        // Show no key material.
         f.debug_struct("Tls")
             .field("roots", &self.0.roots.as_ref().map(Vec::len))
             .field("client_certificate", &self.has_client_certificate())
@@ -143,7 +144,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsSetupErro
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        // The type that PKCS #8 has for them, and a line within the older ones (RFC 1421 §4.6.1.1).
+        // PKCS #8 has a type for encrypted keys, older formats have a line inside (RFC 1421 §4.6.1.1).
         PemError::NoItemsFound | PemError::Base64Decode(_) if contains(pem, b"ENCRYPTED") => TlsSetupError::KeyEncrypted,
         PemError::NoItemsFound => TlsSetupError::NoKey,
         _ => TlsSetupError::BadPem,
@@ -154,28 +155,28 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// Why certificates or a key that were given cannot be used.
+/// Why certificates or a key cannot be used.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TlsSetupError {
-    /// It has the form of PEM (RFC 7468) only in part.
+    /// The PEM is damaged (RFC 7468).
     BadPem,
-    /// There is no certificate in it.
+    /// The PEM contains no certificate.
     NoCertificate,
     /// A certificate cannot be used.
     BadCertificate {
-        /// Which one, counted from 1.
+        /// Its position, counted from 1.
         number: usize,
-        /// Why not.
+        /// The reason.
         cause: Cause,
     },
-    /// There is no private key in it.
+    /// The PEM contains no private key.
     NoKey,
     /// The private key is encrypted.
     KeyEncrypted,
     /// The private key cannot be used.
     BadKey(Cause),
-    /// The private key is not that of the certificate.
+    /// The private key does not belong to the certificate.
     KeyMismatch,
 }
 
@@ -183,12 +184,12 @@ impl fmt::Display for TlsSetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TlsSetupError::BadPem => "the PEM is damaged",
-            TlsSetupError::NoCertificate => "there is no certificate in the PEM",
+            TlsSetupError::NoCertificate => "the PEM contains no certificate",
             TlsSetupError::BadCertificate { number, .. } => return write!(f, "certificate {number} of the PEM cannot be used"),
-            TlsSetupError::NoKey => "there is no private key in the PEM",
+            TlsSetupError::NoKey => "the PEM contains no private key",
             TlsSetupError::KeyEncrypted => "the private key is encrypted; decrypt it first, for example with `openssl pkey`",
             TlsSetupError::BadKey(_) => "the private key cannot be used",
-            TlsSetupError::KeyMismatch => "the private key is not that of the certificate",
+            TlsSetupError::KeyMismatch => "the private key does not belong to the certificate",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in TLS.
+//! Errors of TLS.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
@@ -8,11 +8,11 @@ use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 
 use super::verify::Seen;
 
-/// TLS failed. Nothing more can be sent; of what was received, all that was given to the reader is good.
+/// TLS failed. Nothing more can be sent. The bytes that were read before are good.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TlsError {
-    /// The host that TLS was spoken with, or should have been.
+    /// The host at the other end.
     pub host: String,
     /// How it failed.
     pub what: TlsFailure,
@@ -22,43 +22,43 @@ pub struct TlsError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsFailure {
-    /// The host is neither a name nor an address, so that no certificate can be for it.
+    /// The host is neither a name nor an address, so no certificate can be for it.
     HostName,
-    /// The certificates that the platform trusts are not to be had.
+    /// The certificates that the platform trusts could not be read.
     NoRoots(Cause),
     /// The certificate is not for this host.
     WrongHost {
-        /// The hosts that it is for.
+        /// The hosts that the certificate is for.
         names: Vec<String>,
     },
-    /// The certificate, or that of its issuer, is no longer valid.
+    /// The certificate, or its issuer's, has expired.
     Expired {
-        /// Since when, if that is known.
+        /// The time when it expired, if known.
         since: Option<SystemTime>,
     },
-    /// The certificate, or that of its issuer, is not yet valid.
+    /// The certificate, or its issuer's, is not yet valid.
     NotYetValid {
-        /// From when on it will be, if that is known.
+        /// The time when it becomes valid, if known.
         until: Option<SystemTime>,
     },
-    /// Nobody but the server itself vouches for the certificate.
+    /// The server signed the certificate itself.
     SelfSigned,
-    /// The certificate was issued by somebody who is not trusted.
+    /// The issuer of the certificate is not trusted.
     UnknownIssuer,
-    /// The certificate was revoked by its issuer.
+    /// The issuer revoked the certificate.
     Revoked,
     /// The certificate is of X.509 version 1, which names no hosts.
     OldCertificate,
-    /// A signature was made with an RSA key that is too short: that of the certificate, or of an issuer.
+    /// The certificate, or an issuer's, has an RSA key that is too short.
     ShortKey {
-        /// Its size.
+        /// The size of the key.
         bits: usize,
     },
     /// Something else is wrong with the certificate.
     Certificate(Cause),
-    /// The server wants a certificate of the client, and none was given.
+    /// The server requires a client certificate, and you have set none.
     ClientCertificateRequired,
-    /// The server did not accept the certificate of the client.
+    /// The server refused your client certificate.
     ClientCertificateRefused(Alert),
     /// The server offers neither TLS 1.2 nor TLS 1.3.
     Version,
@@ -66,14 +66,14 @@ pub enum TlsFailure {
     Alert(Alert),
     /// The server does not speak TLS on this port.
     NotTls {
-        /// The first line of what it sent instead, as far as it had come, with escapes where it is not readable.
+        /// The first line of the answer, as far as it arrived, with unreadable bytes escaped.
         answer: String,
     },
     /// The server ended the connection in the handshake.
     Ended,
-    /// The server chose what this client does not speak.
+    /// The server chose parameters that this client does not support.
     Incompatible(Cause),
-    /// What the server sent is against the rules of TLS.
+    /// The server broke the rules of TLS.
     Protocol(Cause),
     /// The connection broke in the handshake.
     Transport(io::Error),
@@ -93,7 +93,7 @@ impl TlsError {
         }
     }
 
-    /// Whether the certificate of the server was not accepted.
+    /// Whether the certificate of the server was refused.
     #[must_use]
     pub fn is_certificate(&self) -> bool {
         use TlsFailure::{
@@ -115,7 +115,7 @@ impl TlsError {
 }
 
 impl TlsFailure {
-    /// What rustls says, in our words.
+    /// Translates an error of rustls.
     pub(super) fn of(error: rustls::Error, seen: Seen, has_certificate: bool) -> Self {
         use rustls::Error::{AlertReceived, InvalidCertificate};
         match error {
@@ -143,7 +143,7 @@ impl TlsFailure {
             NotValidForNameContext { presented, .. } => {
                 TlsFailure::WrongHost { names: presented.iter().filter_map(|name| host_of(name)).collect() }
             }
-            // What webpki calls it.
+            // The name of this error in webpki.
             Other(error) if error.0.to_string() == "UnsupportedCertVersion" => TlsFailure::OldCertificate,
             UnknownIssuer | Other(_) if seen.self_signed && !seen.was_given => TlsFailure::SelfSigned,
             BadSignature if seen.short_key.is_some() => TlsFailure::ShortKey { bits: seen.short_key.unwrap_or_default() },
@@ -160,7 +160,7 @@ impl TlsFailure {
         };
         match alert {
             CertificateRequired if !has_certificate => TlsFailure::ClientCertificateRequired,
-            // What servers send for it that speak TLS 1.2, where there is no alert of its own for this.
+            // Servers send these in TLS 1.2, which has no alert for a missing certificate.
             HandshakeFailure | BadCertificate | CertificateUnknown | NoCertificate | AccessDenied if had_none_to_show => {
                 TlsFailure::ClientCertificateRequired
             }
@@ -190,15 +190,14 @@ impl fmt::Display for TlsError {
                 write!(f, "{host:?} is neither a host name nor an address, so that no certificate can be for it")
             }
             TlsFailure::NoRoots(_) => {
-                write!(f, "cannot check the certificate of {host}: the certificates that this machine trusts are not to be had")
+                write!(f, "cannot check the certificate of {host}: the certificates that this machine trusts could not be read")
             }
             TlsFailure::WrongHost { names } if names.is_empty() => {
-                write!(f, "the certificate of {host} names no host in the place where it ought to (subjectAltName)")
+                write!(f, "the certificate of {host} names no host in subjectAltName")
             }
-            TlsFailure::WrongHost { names } if names.iter().any(|name| name == host) => write!(
-                f,
-                "the certificate of {host} has that as a name, and not as an address; it has to be made with subjectAltName=IP:{host}"
-            ),
+            TlsFailure::WrongHost { names } if names.iter().any(|name| name == host) => {
+                write!(f, "the certificate of {host} has the address as a name; it needs subjectAltName=IP:{host}")
+            }
             TlsFailure::WrongHost { names } => {
                 let shown = &names[..names.len().min(SHOWN_NAMES)];
                 write!(f, "the certificate of {host} is not for it, but for {}", shown.join(", "))?;
@@ -219,12 +218,12 @@ impl fmt::Display for TlsError {
             }
             TlsFailure::UnknownIssuer => write!(
                 f,
-                "the certificate of {host} was issued by somebody who is not trusted, or the server does not send the certificates \
+                "the certificate of {host} was issued by an authority that is not trusted, or the server does not send the certificates \
                  between them; if the issuer should be trusted, give its certificate as a root"
             ),
             TlsFailure::OldCertificate => write!(
                 f,
-                "the certificate of {host} is of X.509 version 1, which names no hosts; it has to be made anew, of version 3 and with \
+                "the certificate of {host} is of X.509 version 1, which names no hosts; issue a new one of version 3 with \
                  the host as subjectAltName"
             ),
             TlsFailure::ShortKey { bits } => write!(
@@ -235,10 +234,10 @@ impl fmt::Display for TlsError {
             TlsFailure::Revoked => write!(f, "the certificate of {host} was revoked by its issuer"),
             TlsFailure::Certificate(_) => write!(f, "the certificate of {host} is not acceptable"),
             TlsFailure::ClientCertificateRequired => {
-                write!(f, "{host} wants a certificate of the client, and none was given")
+                write!(f, "{host} requires a client certificate, and none was given")
             }
             TlsFailure::ClientCertificateRefused(alert) => {
-                write!(f, "{host} does not accept the certificate of the client (TLS alert {alert})")
+                write!(f, "{host} refused the client certificate (TLS alert {alert})")
             }
             TlsFailure::Version => write!(f, "{host} offers neither TLS 1.2 nor TLS 1.3; older versions are not secure"),
             TlsFailure::Alert(Alert(120)) => write!(f, "{host} does not speak HTTP/1.1 here (TLS alert {})", Alert(120)),
@@ -249,7 +248,7 @@ impl fmt::Display for TlsError {
             TlsFailure::NotTls { answer } => write!(f, "{host} does not speak TLS on this port; it answered \"{answer}\""),
             TlsFailure::Ended => write!(f, "{host} closed the connection in the TLS handshake"),
             TlsFailure::Incompatible(_) => write!(f, "{host} chose for TLS {UNSPOKEN}"),
-            TlsFailure::Protocol(_) => write!(f, "{host} does not keep to the rules of TLS"),
+            TlsFailure::Protocol(_) => write!(f, "{host} broke the rules of TLS"),
             TlsFailure::Transport(_) => write!(f, "the connection to {host} broke in the TLS handshake"),
         }
     }
@@ -266,8 +265,8 @@ impl std::error::Error for TlsError {
     }
 }
 
-/// For `read` and `write`: what the transport said stays what it is; all else is `InvalidData`, or `UnexpectedEof` if the server ended
-/// the connection, and can be had back with [`std::io::Error::downcast`].
+/// For `Read` and `Write`. Errors of the stream below stay as they are. Others are inside an error of kind `InvalidData`, or
+/// `UnexpectedEof` if the server ended the connection; [`std::io::Error::downcast`] gives them back.
 impl From<TlsError> for io::Error {
     fn from(error: TlsError) -> Self {
         match error.what {
@@ -277,7 +276,7 @@ impl From<TlsError> for io::Error {
     }
 }
 
-/// An alert of TLS (RFC 8446 §6), by which a peer says why it ends the session. Prints as the RFC calls it.
+/// An alert of TLS (RFC 8446 §6): the reason why a peer ends the session. It prints the name that the RFC gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alert(pub u8);
 
@@ -299,7 +298,7 @@ impl fmt::Display for Alert {
     }
 }
 
-/// What the TLS library says; to be read by people.
+/// The message of the TLS library, for people.
 #[derive(Clone)]
 pub struct Cause(pub(super) rustls::Error);
 
@@ -317,20 +316,20 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-/// The connection ended without the `close_notify` by which TLS tells the end from an attack that cuts it off (RFC 9112 §9.8). Inside
-/// errors of kind `UnexpectedEof` that reading ends with.
+/// The connection ended without `close_notify`, so an attacker may have cut it off (RFC 9112 §9.8). This is inside an error of
+/// kind `UnexpectedEof`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoCloseNotify;
 
 impl fmt::Display for NoCloseNotify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection ended without TLS's close_notify, so that what was received may not be all")
+        f.write_str("the connection ended without TLS's close_notify, so the received bytes may not be all")
     }
 }
 
 impl std::error::Error for NoCloseNotify {}
 
-/// A time as people say it.
+/// A duration as people say it.
 struct Roughly(Duration);
 
 impl fmt::Display for Roughly {
@@ -346,19 +345,19 @@ impl fmt::Display for Roughly {
     }
 }
 
-/// What rustls leaves out.
+/// Completes the message of rustls.
 const UNSPOKEN: &str =
     "what is not spoken here: key exchange by RSA or DHE, ciphers in CBC mode, renegotiation, or TLS 1.1 and older";
 
-/// More are not for people to read.
+/// People do not read longer lists.
 const SHOWN_NAMES: usize = 5;
 
 fn system_time(time: UnixTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(time.as_secs())
 }
 
-/// A host as rustls prints one that is in a certificate: `DnsName("example.org")` or `IpAddress(192.0.2.1)`. `None` if it is
-/// something else.
+/// Parses a host that rustls prints for a certificate: `DnsName("example.org")` or `IpAddress(192.0.2.1)`. Returns `None` for
+/// other text.
 fn host_of(name: &str) -> Option<String> {
     let dns = name.strip_prefix("DnsName(\"").and_then(|rest| rest.strip_suffix("\")"));
     let host = dns.or_else(|| name.strip_prefix("IpAddress(").and_then(|rest| rest.strip_suffix(')')))?;

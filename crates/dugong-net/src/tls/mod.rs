@@ -1,13 +1,14 @@
 //! TLS, by rustls: versions 1.2 and 1.3.
 //!
-//! [`Tls`] says whom to trust and who we are, for many connections; a [`Session`] is the TLS of one of them.
+//! [`Tls`] has the settings of many connections: the trusted certificates and your own. A [`Session`] is the TLS of one
+//! connection.
 //!
 //! ```no_run
 //! use std::net::TcpStream;
 //! use dugong_net::tls::{Session, Tls};
 //! use dugong_net::{Progress, Socket};
 //!
-//! let tls = Tls::new(); // trusts whom the platform trusts
+//! let tls = Tls::new(); // trusts the certificates of the platform
 //! let socket = Socket::new(TcpStream::connect("example.org:443")?)?;
 //! let mut session = Session::new(&tls, "example.org")?;
 //! while let Progress::Needs(interest) = session.handshake(&mut &socket)? {

@@ -14,20 +14,19 @@ use crate::names::host_name;
 use crate::need::{Interest, Progress};
 use crate::stream::{Stream, StreamError};
 
-/// A TLS session of a client, over a stream that somebody else owns: each method takes the stream as its argument, never waits, and
-/// says what it needs.
+/// A TLS session of a client. You own the stream: each method takes it as an argument, never waits, and returns its need.
 ///
-/// Nothing can be read or written before the [`handshake`](Session::handshake) is done. Then one thread may read while another
-/// writes, with the session under a lock that is not held while waiting.
+/// You cannot read or write before the [`handshake`](Session::handshake) is done. After that, one thread may read while another
+/// writes: keep the session under a lock, and release it while you wait.
 ///
-/// It holds at most: 64 KiB of what was received and not decrypted; what rustls takes of that at once (18 KiB) before and after
-/// decryption, or the messages of a handshake (64 KiB); and 64 KiB of what was written and not sent.
+/// A session holds at most 64 KiB of received bytes that are not decrypted; the part that rustls takes of them at once (18 KiB)
+/// before and after decryption, or the messages of a handshake (64 KiB); and 64 KiB of written bytes that are not sent.
 pub struct Session {
     connection: ClientConnection,
     host: String,
     has_certificate: bool,
     state: State,
-    /// What was read from the stream; rustls was given all but the `unread` part.
+    /// Bytes read from the stream; rustls has all but the `unread` part.
     incoming: Box<[u8]>,
     unread: Range<usize>,
     /// The stream has ended.
@@ -35,11 +34,11 @@ pub struct Session {
     /// How TLS failed.
     failed: Option<rustls::Error>,
     seen: Seen,
-    /// The first bytes that came, in case that they are not TLS.
+    /// The first bytes received, in case they are not TLS.
     began: Vec<u8>,
     /// How writing to the stream failed.
     lost: Option<StreamError>,
-    /// The stream was written to, and not flushed.
+    /// The stream has been written to since the last flush.
     unflushed: bool,
 }
 
@@ -47,25 +46,25 @@ pub struct Session {
 enum State {
     Handshake,
     Open,
-    /// `close_notify` was sent.
+    /// The session has sent `close_notify`.
     Closed,
 }
 
-/// What is ready for the reader.
+/// The state of the reading side.
 enum Ready {
     Bytes,
-    /// `close_notify` came.
+    /// The peer has sent `close_notify`.
     End,
 }
 
 impl Session {
-    /// A session with `host`: a name in ASCII, or an address (IPv6 without brackets), which the certificate has to be for.
+    /// Makes a session with `host`: a name in ASCII, or an address (IPv6 without brackets). The certificate has to be for it.
     ///
     /// # Errors
     /// `HostName` or `NoRoots`.
     pub fn new(tls: &Tls, host: &str) -> Result<Self, TlsError> {
         let failed = |what| TlsError::new(host, what);
-        // The zone of an IPv6 address is a matter of this machine (RFC 6874 §4).
+        // The zone of an IPv6 address has a meaning on this machine only (RFC 6874 §4).
         let name = ServerName::try_from(host_name::without_zone(host).to_owned()).map_err(|_| failed(TlsFailure::HostName))?;
         let config = tls.config().map_err(|error| failed(TlsFailure::NoRoots(Cause(error))))?;
         let mut connection = ClientConnection::new(config, name).map_err(|error| failed(TlsFailure::Protocol(Cause(error))))?;
@@ -86,11 +85,11 @@ impl Session {
         })
     }
 
-    /// Goes on with the handshake. When it is done, all of it was sent and received; with TLS 1.3 the server may still refuse our
-    /// certificate, which reading or writing will report.
+    /// Goes on with the handshake. When it is done, all of it was sent and received. With TLS 1.3 the server may still refuse
+    /// your certificate; reading or writing reports that.
     ///
     /// # Errors
-    /// There is no session, and the stream is of no use; an alert that says why was sent if there was room for it.
+    /// The session failed, and the stream is useless. If the stream had room for it, an alert told the server why.
     pub fn handshake(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, TlsError> {
         loop {
             if let Some(error) = self.failure() {
@@ -123,8 +122,8 @@ impl Session {
 
     /// Reads into `buffer`, which is not empty. `Done(0)` is the end, announced by the peer's `close_notify`.
     ///
-    /// What it needs is to read, unless there is something of TLS's own that the stream did not take (or, of another thread's, what
-    /// it has written).
+    /// It usually needs to read. It needs to write if the stream did not take bytes of TLS itself, or of a writer in another
+    /// thread.
     ///
     /// # Errors
     /// `Tls` if TLS failed, otherwise the error of the stream; [`NoCloseNotify`] inside one of kind `UnexpectedEof` if the stream
@@ -136,7 +135,7 @@ impl Session {
             Progress::Done(Ready::Bytes) => {}
         }
         let mut count = self.take(buffer);
-        // As much as fits of what has come already, in however many records.
+        // Take as many of the received bytes as fit, from any number of records.
         while count < buffer.len() && !self.unread.is_empty() && self.failed.is_none() {
             self.process(stream);
             count += self.take(&mut buffer[count..]);
@@ -144,7 +143,7 @@ impl Session {
         Ok(Progress::Done(count))
     }
 
-    /// Reads without taking anything: the next read gives the same, or more.
+    /// Reads without consuming: the next read gives the same bytes, or more.
     ///
     /// # Errors
     /// As for [`read`](Session::read).
@@ -161,8 +160,8 @@ impl Session {
         }
     }
 
-    /// Takes some of the bytes of `pieces`, in their order, at most 64 KiB, and sends what the stream takes of them;
-    /// [`flush`](Session::flush) sends the rest. Takes none before all that was taken earlier is sent.
+    /// Takes at most 64 KiB of `pieces`, in their order, and sends as much as the stream takes; [`flush`](Session::flush) sends
+    /// the rest. Takes no bytes while earlier ones are unsent.
     ///
     /// # Errors
     /// `Tls` if TLS failed before, or if the stream is broken and an alert that arrived before says why; otherwise the error of the
@@ -176,13 +175,13 @@ impl Session {
         Ok(Progress::Done(count))
     }
 
-    /// Sends what was taken and not sent.
+    /// Sends the bytes that were taken and not sent.
     ///
     /// # Errors
     /// As for [`write`](Session::write).
     pub fn flush(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         match self.state {
-            // No byte of the caller's goes out before the handshake is finished, not even into a buffer.
+            // The handshake comes first: no byte of yours may go out before it, not even into a buffer.
             State::Handshake => return Err(io::ErrorKind::NotConnected.into()),
             State::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
             State::Open => {}
@@ -193,8 +192,8 @@ impl Session {
         self.push(stream)
     }
 
-    /// Says that nothing more will be sent, as far as the stream takes that now; what it does not take is dropped. Nothing can be
-    /// written afterwards.
+    /// Announces the end of the bytes that you send, if the stream takes that now; otherwise the announcement is dropped. You
+    /// cannot write afterwards.
     pub fn close_notify(&mut self, stream: &mut impl Stream) {
         if self.state != State::Closed {
             self.state = State::Closed;
@@ -208,7 +207,7 @@ impl Session {
         self.connection.peer_certificates().unwrap_or_default().iter().map(AsRef::as_ref)
     }
 
-    /// The version that was agreed on: `TLSv1.3` or `TLSv1.2`.
+    /// The negotiated version: `TLSv1.3` or `TLSv1.2`.
     #[must_use]
     pub fn version(&self) -> Option<&'static str> {
         Some(match self.connection.protocol_version()? {
@@ -218,11 +217,11 @@ impl Session {
         })
     }
 
-    /// The cipher suite that was agreed on, as IANA calls it: `TLS_AES_256_GCM_SHA384`.
+    /// The negotiated cipher suite by its IANA name, such as `TLS_AES_256_GCM_SHA384`.
     #[must_use]
     pub fn cipher_suite(&self) -> Option<&'static str> {
         Some(match self.connection.negotiated_cipher_suite()?.suite().as_str()? {
-            // The others have their names already.
+            // The other names are those of IANA.
             "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
             "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
             "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
@@ -230,19 +229,19 @@ impl Session {
         })
     }
 
-    /// The protocol that the server chose by ALPN: `http/1.1`, or none if it chose none.
+    /// The protocol that the server chose by ALPN: `http/1.1`, or `None`.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.connection.alpn_protocol()
     }
 
-    /// Whether an earlier session was resumed, so that the certificates are those of that one.
+    /// Whether this session resumes an earlier one. The certificates are those of the earlier one then.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// Goes on until there is something for the reader.
+    /// Goes on until the reader has bytes, or the end.
     fn receive(&mut self, stream: &mut impl Stream) -> Result<Progress<Ready>, StreamError> {
         if self.state == State::Handshake {
             return Err(io::ErrorKind::NotConnected.into());
@@ -251,7 +250,7 @@ impl Session {
             match self.connection.reader().into_first_chunk() {
                 Ok([]) => return Ok(Progress::Done(Ready::End)),
                 Ok(_) => return Ok(Progress::Done(Ready::Bytes)),
-                // rustls is not told of the end of the stream, so this means that there is nothing.
+                // rustls does not hear of the end of the stream, so this error means that no bytes are ready.
                 Err(_) => {}
             }
             if let Some(error) = self.failure() {
@@ -268,13 +267,13 @@ impl Session {
         }
     }
 
-    /// Moves what is decrypted to `buffer`.
+    /// Moves decrypted bytes to `buffer`.
     fn take(&mut self, buffer: &mut [u8]) -> usize {
-        // The only error is that there is nothing.
+        // This fails only if no bytes are ready.
         io::Read::read(&mut self.connection.reader(), buffer).unwrap_or(0)
     }
 
-    /// Reads from the stream, when all that was read before is given to rustls.
+    /// Reads from the stream. Call it when rustls has all bytes read before.
     fn fill(&mut self, stream: &mut impl Stream) -> Result<Progress<usize>, StreamError> {
         debug_assert!(self.unread.is_empty(), "what was read would be lost");
         if self.ended {
@@ -291,11 +290,11 @@ impl Session {
         Ok(progress)
     }
 
-    /// Gives some of what was read to rustls. If that fails, says so to the peer, if the stream has room for it.
+    /// Gives some of the received bytes to rustls. If that fails, tells the peer, if the stream has room for it.
     fn process(&mut self, stream: &mut impl Stream) {
         let mut bytes = &self.incoming[self.unread.clone()];
         let result = match self.connection.read_tls(&mut bytes) {
-            // What comes behind close_notify is to be ignored (RFC 8446 §6.1).
+            // Ignore bytes behind close_notify (RFC 8446 §6.1).
             Ok(0) => {
                 self.unread = 0..0;
                 return;
@@ -311,7 +310,7 @@ impl Session {
         }
     }
 
-    /// Sends what TLS has to send.
+    /// Sends the bytes that TLS has ready.
     fn send(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         while self.connection.wants_write() {
             let mut outgoing = Outgoing { stream, needs: None, failed: None };
@@ -334,7 +333,7 @@ impl Session {
         Ok(Progress::Done(()))
     }
 
-    /// Sends what TLS has to send, for somebody who wants to send.
+    /// Sends the bytes that TLS has ready, for a writer.
     fn push(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, StreamError> {
         let error = match self.lost.take() {
             Some(error) => error,
@@ -348,7 +347,7 @@ impl Session {
         Err(self.failure().map_or(error, Into::into))
     }
 
-    /// Sends what TLS has to send, for somebody who wants something else; the result is what is needed for both.
+    /// Sends the bytes that TLS has ready, for a caller that needs `interest`. Returns the need of both.
     fn also_send(&mut self, stream: &mut impl Stream, interest: Interest) -> Interest {
         if self.lost.is_some() || !(self.connection.wants_write() || self.unflushed) {
             return interest;
@@ -357,14 +356,14 @@ impl Session {
             Ok(Progress::Done(())) => interest,
             Ok(Progress::Needs(more)) => interest | more,
             Err(error) => {
-                // Whoever writes next will get it; there may be something to read before.
+                // The next write reports it. Bytes may be left to read before.
                 self.lost = Some(error);
                 interest
             }
         }
     }
 
-    /// The stream cannot be written to; the peer may have said why before it went. Anything but an alert is left to the reader.
+    /// Looks for the alert of a peer that broke the stream. Other bytes are left to the reader.
     fn look_for_alert(&mut self, stream: &mut impl Stream) {
         for _ in 0..ALERT_READS {
             let is_quiet = self.connection.reader().into_first_chunk().is_err();
@@ -378,7 +377,7 @@ impl Session {
         }
     }
 
-    /// Reads the rest of the first line that came, as far as it is there.
+    /// Reads the rest of the first line, as far as it has arrived.
     fn read_first_line(&mut self, stream: &mut impl Stream) {
         while !is_record(&self.began) && self.began.len() < FIRST_LINE && !self.began.contains(&b'\n') {
             self.unread = 0..0;
@@ -388,7 +387,7 @@ impl Session {
         }
     }
 
-    /// How TLS failed, if it did.
+    /// The failure of TLS, if it failed.
     fn failure(&self) -> Option<TlsError> {
         let error = self.failed.clone()?;
         let what = match error {
@@ -410,7 +409,7 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No content, and no key material.
+        // Show no content, and no key material.
         f.debug_struct("Session")
             .field("host", &self.host)
             .field("state", &self.state)
@@ -421,12 +420,12 @@ impl fmt::Debug for Session {
     }
 }
 
-/// A stream as rustls writes to it.
+/// Lets rustls write to a stream.
 struct Outgoing<'a, S> {
     stream: &'a mut S,
-    /// What it needs, if it did not take anything.
+    /// The need of the stream, if it took no bytes.
     needs: Option<Interest>,
-    /// How it failed, if it did.
+    /// The error of the stream, if it failed.
     failed: Option<StreamError>,
 }
 
@@ -455,7 +454,7 @@ impl<S: Stream> Write for Outgoing<'_, S> {
     }
 }
 
-/// The same error once more.
+/// Makes a second copy of an error.
 fn same(error: &StreamError) -> StreamError {
     let number = if let StreamError::Io(error) = error { error.raw_os_error() } else { None };
     number.map_or_else(|| error.kind().into(), |number| io::Error::from_raw_os_error(number).into())
@@ -471,14 +470,14 @@ fn first_line(bytes: &[u8]) -> String {
     bytes[..end].escape_ascii().to_string()
 }
 
-/// Almost four records of the largest size, or all that a socket usually has. Less costs more calls than it saves copies.
+/// Almost four of the largest records, or all bytes that a socket usually has. Less costs more calls than it saves copies.
 const INCOMING: usize = 64 * 1024;
 
-/// Four records of the largest size, which one call sends.
+/// Four of the largest records, which one call sends.
 const WRITE_MAX: usize = 64 * 1024;
 
-/// Enough for the first line of whatever is not TLS.
+/// Enough for the first line of another protocol.
 const FIRST_LINE: usize = 64;
 
-/// An alert is not behind more than a few other records, which take a read each at worst.
+/// Few records precede an alert, and each takes a read at worst.
 const ALERT_READS: usize = 8;

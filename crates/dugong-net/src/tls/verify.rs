@@ -1,8 +1,8 @@
-//! What rustls asks while it processes what came: is this certificate good, and have we one?
+//! Answers the questions of rustls while it processes received bytes: is this certificate good, and do we have one?
 //!
-//! All sessions of one configuration share the two objects that answer (they could not resume each other's sessions otherwise), so
-//! these cannot know which session asks. But rustls asks within the call that gives it bytes, so that what an answer should leave
-//! behind for the session can be left with the thread.
+//! All sessions of one configuration share the two objects that answer (otherwise they could not resume each other's sessions),
+//! so these do not know which session asks. But rustls asks within the call that gives it bytes, so an answer can leave notes
+//! for the session with the thread.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// What was seen of a session.
+/// Notes about a session.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     /// A certificate was refused, and it claims to be its own issuer.
     pub(super) self_signed: bool,
-    /// A certificate was refused, although it is one of those that were given.
+    /// A certificate was refused, although you have given it as trusted.
     pub(super) was_given: bool,
-    /// A signature was not good, and the RSA key of this many bits, which is one of those that may have made it, is too short.
+    /// A signature was bad, and an RSA key that may have made it is too short: it has this many bits.
     pub(super) short_key: Option<usize>,
-    /// The server asked for a certificate, and there was none.
+    /// The server asked for a certificate, and you have set none.
     pub(super) had_none_to_show: bool,
 }
 
@@ -32,7 +32,7 @@ thread_local! {
         const { Cell::new(Seen { self_signed: false, was_given: false, short_key: None, had_none_to_show: false }) };
 }
 
-/// Calls into rustls, and adds what was seen meanwhile to `seen`.
+/// Calls into rustls, and adds the notes of the call to `seen`.
 pub(super) fn watch<T>(seen: &mut Seen, call: impl FnOnce() -> T) -> T {
     SEEN.set(*seen);
     let result = call();
@@ -40,11 +40,11 @@ pub(super) fn watch<T>(seen: &mut Seen, call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Somebody else's judgement of certificates.
+/// Leaves the judgement to rustls or the platform.
 #[derive(Debug)]
 pub(super) struct Verifier {
     judge: Arc<dyn ServerCertVerifier>,
-    /// Trusted as they are, as certificates of servers, too.
+    /// Trusted as certificates of servers, too.
     given: Vec<CertificateDer<'static>>,
 }
 
@@ -53,11 +53,11 @@ impl Verifier {
         Verifier { judge, given: given.to_vec() }
     }
 
-    /// Whether all that is wrong with `certificate` is that it says to be an issuer's, while it is one that was given as trusted.
-    /// `openssl req -x509` makes such certificates, and other clients take them.
+    /// Whether the only fault of `certificate` is that it claims to be an issuer's, while you have given it as trusted.
+    /// `openssl req -x509` makes such certificates, and other clients accept them.
     fn was_given(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>, error: &Error) -> Result<bool, Error> {
         let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return Ok(false) };
-        // Found after its time was found good, and before anything else is looked at.
+        // webpki checks this after the time, and before everything else.
         let is_only_ca = other.0.to_string() == "CaUsedAsEndEntity";
         if !is_only_ca || !self.given.contains(certificate) {
             return Ok(false);
@@ -112,7 +112,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Our certificate, if we have one.
+/// The client certificate, if you have set one.
 #[derive(Debug)]
 pub(super) struct Identity(pub(super) Option<Arc<CertifiedKey>>);
 
@@ -134,12 +134,13 @@ fn is_self_signed(certificate: &[u8]) -> bool {
     names_of(certificate).is_some_and(|(issuer, subject)| issuer == subject)
 }
 
-/// Remembers the key of a certificate whose signature was not good.
+/// Notes the key of a certificate whose signature was bad.
 fn note_key(certificate: &CertificateDer<'_>) {
     SEEN.set(Seen { short_key: short_key([certificate]), ..SEEN.get() });
 }
 
-/// The shortest RSA key of `certificates`, in bits, if it is too short for ring, which only says that the signature is not good.
+/// Returns the size of the shortest RSA key of `certificates`, in bits, if it is too short for ring, which only says that the
+/// signature is bad.
 fn short_key<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Option<usize> {
     certificates.into_iter().filter_map(|certificate| rsa_bits(certificate)).min().filter(|&bits| bits < RSA_BITS_MIN)
 }
@@ -159,18 +160,18 @@ fn rsa_bits(certificate: &[u8]) -> Option<usize> {
     Some(8 * (modulus.len() - start) - modulus[start].leading_zeros() as usize)
 }
 
-/// What is accepted as an RSA key: 2048 bits and more, as NIST and the browsers have it.
+/// The shortest RSA key that is accepted, as for NIST and the browsers.
 const RSA_BITS_MIN: usize = 2048;
 
 /// The object identifier 1.2.840.113549.1.1.1.
 const RSA_ENCRYPTION: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
 
-/// Issuer and subject. For whoever gets an error to read; nothing is trusted because of it.
+/// Returns issuer and subject, for the text of an error; nothing is trusted because of it.
 fn names_of(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((issuer_and_rest(certificate)?.0, subject_and_rest(certificate)?.0))
 }
 
-/// The issuer, and what comes behind it.
+/// Splits off the issuer.
 fn issuer_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut fields, _) = element(certificate)?;
@@ -184,14 +185,14 @@ fn issuer_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((issuer, fields))
 }
 
-/// The subject, and what comes behind it: first the key.
+/// Splits off the subject. The key comes first in the rest.
 fn subject_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, _validity, fields) = element(issuer_and_rest(certificate)?.1)?;
     let (_, subject, fields) = element(fields)?;
     Some((subject, fields))
 }
 
-/// The first element of DER: its tag, what is in it, and what comes behind it.
+/// Splits off the first element of DER: its tag, its content, and the rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&short, rest) = rest.split_first()?;

@@ -6,7 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 
-/// A name server that says what it is told to, over UDP and TCP.
+/// A name server that gives prepared answers, over UDP and TCP.
 struct Server {
     udp: UdpSocket,
     tcp: TcpListener,
@@ -14,7 +14,7 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        // A port that is free for both.
+        // Find a port that is free for both.
         loop {
             let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
             if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
@@ -28,14 +28,14 @@ impl Server {
         self.udp.local_addr().unwrap()
     }
 
-    /// The next question, and where it came from.
+    /// Receives the next question, and the address that it came from.
     fn question(&self) -> (Vec<u8>, SocketAddr) {
         let mut buffer = [0; 600];
         let (length, from) = self.udp.recv_from(&mut buffer).unwrap();
         (buffer[..length].to_vec(), from)
     }
 
-    /// Answers the next question with what `make` makes of it.
+    /// Answers the next question with the result of `make`.
     fn answer<const N: usize>(&self, make: impl FnOnce(&[u8]) -> [Vec<u8>; N]) {
         let (question, from) = self.question();
         for message in make(&question) {
@@ -43,7 +43,7 @@ impl Server {
         }
     }
 
-    /// Says over UDP that the answer is too long, and then, over TCP, what `make` makes of the question; and hangs up.
+    /// Says over UDP that the answer is too long, sends the result of `make` over TCP, and hangs up.
     fn answer_over_tcp(&self, asked: &mut Asked, make: impl FnOnce(&[u8]) -> Vec<u8>) {
         self.answer(|question| [truncated(question)]);
         asked.wait();
@@ -59,7 +59,7 @@ impl Server {
     }
 }
 
-/// A question whose time is ours.
+/// A question with a clock that the test sets.
 struct Asked {
     question: Question,
     now: Instant,
@@ -79,7 +79,7 @@ impl Asked {
         self.question.step(self.now)
     }
 
-    /// PollSet until it is ready to go on.
+    /// Waits until the question can go on.
     fn wait(&self) {
         let mut waits = PollSet::default();
         self.question.waits(&mut waits);
@@ -89,7 +89,7 @@ impl Asked {
         assert_ne!(poll(&mut descriptors, Some(&Timespec::try_from(SAFETY).unwrap())).unwrap(), 0, "it waits for ever");
     }
 
-    /// The answer, without any time passing.
+    /// Returns the answer. No time passes.
     fn answer(&mut self) -> Result<Answer, ServerFailure> {
         let deadline = Instant::now() + SAFETY;
         loop {
@@ -101,7 +101,7 @@ impl Asked {
         }
     }
 
-    /// What it says when it has taken in everything that came, and the time has passed.
+    /// Returns the failure after all datagrams have arrived and the time has passed.
     fn late(&mut self) -> ServerFailure {
         assert!(self.step().is_pending());
         self.now += LIMIT;
@@ -112,7 +112,7 @@ impl Asked {
 
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Nothing takes that long, unless something is broken.
+/// The tests wait this long only if something is broken.
 const SAFETY: Duration = Duration::from_secs(20);
 
 /// An answer to `question`, with a response code and records of these types, each with as many bytes as an address has.
@@ -122,7 +122,7 @@ fn reply(question: &[u8], code: u8, records: &[(u8, u8)]) -> Vec<u8> {
     message[3] = 0x80 | code;
     message[7] = records.len().try_into().unwrap();
     for &(kind, length) in records {
-        // The name is that of the question.
+        // Refer to the name in the question.
         message.extend_from_slice(&[0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 0, 0, length]);
         message.extend((0..length).map(|_| 1));
     }
@@ -141,7 +141,7 @@ fn with(mut message: Vec<u8>, at: usize, change: impl FnOnce(u8) -> u8) -> Vec<u
     message
 }
 
-/// With its length before it, as over TCP.
+/// Puts the length before a message, as TCP has it.
 fn framed(message: &[u8]) -> Vec<u8> {
     [&u16::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
 }
@@ -176,12 +176,12 @@ fn servers_that_do_not_answer_the_question_say_nothing_about_the_name() {
         let mut asked = Asked::new(&[&server]);
         server.answer(|question| [reply(question, code, &[])]);
         assert!(matches!(asked.answer(), Err(ServerFailure::Answered(other)) if other == code));
-        // Some do not even repeat it.
+        // Some servers do not even repeat the question.
         let mut asked = Asked::new(&[&server]);
         server.answer(|question| [with(reply(question, code, &[]), 5, |_| 0)[..12].to_vec()]);
         assert!(matches!(asked.answer(), Err(ServerFailure::Answered(other)) if other == code));
     }
-    // It says that it does not ask others, and that it is not responsible.
+    // The server says that it does not ask others, and that it is not responsible.
     let mut asked = Asked::new(&[&server]);
     server.answer(|question| [with(reply(question, 0, &[]), 3, |byte| byte & 0x7f)]);
     assert!(matches!(asked.answer(), Err(ServerFailure::NotRecursive)));
@@ -239,7 +239,7 @@ fn a_lost_question_is_repeated_once() {
 }
 
 #[test]
-fn what_is_not_the_answer_is_passed_over() {
+fn datagrams_that_are_not_the_answer_are_skipped() {
     let server = Server::new();
     let mut asked = Asked::new(&[&server]);
     server.answer(|question| {
@@ -256,18 +256,18 @@ fn what_is_not_the_answer_is_passed_over() {
             with(wrong.clone(), 2, |byte| byte | 0x20),
             with(wrong.clone(), 5, |_| 0),
             with(wrong.clone(), 5, |_| 2),
-            // The name of the question refers to itself, and to what is behind it.
+            // The name in the question refers to itself, and to bytes behind it.
             [&wrong[..12], &[0xc0, 12, 0, 1, 0, 1]].concat(),
             [&wrong[..12], &[0xc0, 18, 0, 1, 0, 1, 0xc0, 12]].concat(),
             // The records go on behind the end.
             with(reply(question, 0, &[]), 7, |_| 1),
             with(reply(question, 0, &[CNAME]), 6, |_| 0xff),
             with(reply(question, 0, &[A]), question.len() + 11, |_| 5),
-            // Too long to be taken in.
+            // Longer than the buffer.
             [reply(question, 0, &[]), vec![0; 60_000]].concat()[..59_000].to_vec(),
         ]
     });
-    // The last of these is whole up to the records, of which it has none, and has only too much behind them.
+    // The last of these is complete and has no records, only too many bytes behind it.
     assert_eq!(asked.answer().unwrap(), Answer::NoAddresses);
 }
 
@@ -292,7 +292,7 @@ fn the_longest_name_can_be_asked_for() {
 }
 
 #[test]
-fn nothing_but_garbage_is_told_from_silence() {
+fn garbage_alone_is_told_from_silence() {
     let server = Server::new();
     let mut asked = Asked::new(&[&server]);
     server.answer(|question| [with(reply(question, 3, &[]), 1, |byte| byte ^ 1)]);
@@ -320,11 +320,11 @@ fn guessing_ends_before_it_leads_to_something() {
 }
 
 #[test]
-fn nobody_else_can_answer() {
+fn other_servers_cannot_answer() {
     let (server, other) = (Server::new(), Server::new());
     let mut asked = Asked::new(&[&server]);
     let (question, from) = server.question();
-    // The system tells them that nobody listens there for them.
+    // The system tells the sender that no program listens there for it.
     let _ = other.udp.send_to(&reply(&question, 3, &[]), from);
     server.udp.send_to(&reply(&question, 0, &[A]), from).unwrap();
     assert_eq!(asked.answer().unwrap(), Answer::Addresses);
@@ -358,7 +358,7 @@ fn a_truncated_answer_is_completed_over_tcp() {
 }
 
 #[test]
-fn an_answer_over_tcp_that_comes_in_pieces_is_taken_in() {
+fn an_answer_over_tcp_in_pieces_is_read() {
     let server = Server::new();
     let mut asked = Asked::new(&[&server]);
     let mut answer = Vec::new();
@@ -386,7 +386,7 @@ fn lies_over_tcp_are_not_believed() {
     let answers: [(Make, &str); 8] = [
         (|_| Vec::new(), "could not be asked (hung up)"),
         (|_| vec![0], "could not be asked (hung up)"),
-        // Its length is more than it is, and less, and nothing.
+        // The length is too large, too small, and zero.
         (|question| with(framed(&reply(question, 3, &[])), 0, |_| 0xff), "could not be asked (hung up)"),
         (|question| with(framed(&reply(question, 0, &[A])), 1, |length| length - 1), "sent something that is not an answer"),
         (|_| vec![0, 0], "sent something that is not an answer"),
@@ -407,7 +407,7 @@ fn a_server_may_be_silent_or_absent_over_tcp() {
     let mut asked = Asked::new(&[&server]);
     server.answer(|question| [truncated(question)]);
     asked.wait();
-    // It has the same time for that again.
+    // TCP gets the same time again.
     asked.now += LIMIT;
     assert!(asked.step().is_pending());
     assert!(matches!(asked.late(), ServerFailure::TimedOut));
@@ -436,7 +436,7 @@ fn no_bytes_make_reading_panic_or_go_on_for_ever() {
             let _ = read(&with(whole.clone(), cut, |_| byte));
         }
     }
-    // As many records as there is room for, each with a name that refers to itself.
+    // As many records as fit, each with a name that refers to itself.
     let mut loops = reply(&question, 0, &[]);
     loops[6..8].copy_from_slice(&[0xff, 0xff]);
     while loops.len() < 65_000 {
