@@ -11,10 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::buffer::{Buffer, NewBytes, fresh_bytes, new_bytearray};
-use crate::errors::{self, state_error};
-use crate::guard::{Grip, Role};
+use crate::errors;
+use crate::guard::{ConnectionGuard, Role};
 use crate::head::HTTPResponse;
-use crate::link::{Link, Receiver, Sender};
+use crate::link::{Link, Sides, State};
 use crate::need::Need;
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
@@ -23,7 +23,7 @@ use crate::wire::Wire;
 /// Most bytes that `read` allocates before it knows how many there are: more than one call of the system gives is wasted.
 const MOST: usize = 256 * 1024;
 
-/// What a step of reading a body came to.
+/// The result of a step that reads a body.
 enum Progressed<T> {
     Done(T),
     /// The end of the body, which is reported now.
@@ -31,13 +31,13 @@ enum Progressed<T> {
     Needs(Need),
 }
 
-/// What the methods that read a body have in common: whose body, and what to do at its end.
+/// What the methods that read a body have in common: which body, and what happens at its end.
 #[derive(Default)]
 struct BodyReader {
-    grip: Option<Grip>,
-    /// The connection that it is for; if it is not given, the one that there is when it begins.
+    guard: Option<ConnectionGuard>,
+    /// The connection that it reads from; `None` for the one that is current when it begins.
     link: Option<Arc<Link>>,
-    /// Whether there need not be a body, even if the head of a response has yet to be read.
+    /// Whether it is no error if a response is due whose head was not read.
     is_lenient: bool,
 }
 
@@ -46,71 +46,83 @@ impl BodyReader {
     fn step<'py, T>(
         &mut self,
         connection: &Bound<'py, HTTPConnection>,
-        step: impl FnOnce(&Grip, &mut Receiver, Option<&mut Sender>, &mut Wire<'_, 'py>) -> Result<Progressed<T>, BodyError>,
+        step: impl FnOnce(&ConnectionGuard, &mut State, Sides, &mut Wire<'_, 'py>) -> Result<Progressed<T>, BodyError>,
     ) -> PyResult<Progressed<T>> {
         let py = connection.py();
-        if self.grip.is_none() {
-            let link = self.link.clone().or_else(|| connection.get().link());
-            let is_over = link.as_ref().map_or(Ok(true), |link| link.receiver(py, |receiver| receiver.current.is_none()))?;
-            if self.link.is_none() {
-                connection.get().check_cut(py, !is_over)?;
+        let is_first = self.guard.is_none();
+        if is_first {
+            match self.begin(connection)? {
+                Some(guard) => self.guard = Some(guard),
+                None => return Ok(Progressed::End),
             }
-            let Some(link) = link else { return Ok(Progressed::End) };
-            let Some(transport) = link.transport() else {
-                return if is_over { Ok(Progressed::End) } else { Err(link.body_gone(py)) };
-            };
-            let grip = Grip::new(link, transport, connection.get().trace(py), Role::Read)?;
-            if is_over {
-                if !self.is_lenient && grip.link.is_head_unread(py)? {
-                    return state_error("a response is due whose head was not read; call read_response() first");
-                }
-                return Ok(Progressed::End);
-            }
-            self.grip = Some(grip);
         }
-        let grip = self.grip.as_ref().expect("just taken");
-        let mut trailers = None;
-        let progressed = grip.read(py, |receiver, sender, wire| {
-            if receiver.current.is_none() {
-                return Ok(Progressed::End);
+        let guard = self.guard.as_ref().expect("just made");
+        let mut done = None;
+        let progressed = guard.step(py, |state, sides, wire| {
+            if state.current.is_none() {
+                return match is_first && !self.is_lenient && guard.link.is_head_unread(state) {
+                    true => Ok(Err(errors::StateError::new_err(HEAD_UNREAD))),
+                    false => Ok(Ok(Progressed::End)),
+                };
             }
-            if grip.link.is_closed() {
-                return Err(grip.link.body_gone(py));
+            if guard.link.is_closed() {
+                return Err(guard.link.body_gone(py, state));
             }
-            let progressed = if receiver.is_at_end() {
+            let progressed = if state.is_at_end() {
                 Progressed::End
             } else {
-                step(grip, receiver, sender, wire).map_err(|error| match error {
-                    BodyError::Engine(_) if grip.link.is_closed() => grip.link.body_gone(py),
-                    BodyError::Engine(error) => grip.exception(py, error),
+                step(guard, state, sides, wire).map_err(|error| match error {
+                    BodyError::Engine(_) if guard.link.is_closed() => guard.link.body_gone(py, state),
+                    BodyError::Engine(error) => guard.exception(py, state, error),
                     BodyError::Python(error) => error,
                 })?
             };
             if let Progressed::End = progressed {
-                receiver.current = None;
-                grip.link.answered();
-                let received = receiver.receiving.half().trailers();
-                trailers = (!received.is_empty()).then(|| received.clone());
+                guard.link.set_current(state, None);
+                let trailers = state.receiving.half().trailers();
+                let trailers = (!trailers.is_empty()).then(|| trailers.clone());
+                done = Some((guard.link.note_answer(state), state.response.take(), trailers));
             }
-            Ok(progressed)
+            Ok(Ok(progressed))
         })?;
-        if let Progressed::End = progressed {
-            let response = grip.link.set_response(None);
-            if let Some((trailers, response)) = trailers.zip(response) {
-                HTTPResponse::set_trailers(response.bind(py), &trailers)?;
-            }
+        // Here a response may go, and its weak references call code of the program.
+        if let Some((_, Some(response), Some(trailers))) = done {
+            HTTPResponse::set_trailers(response.bind(py), &trailers)?;
         }
-        Ok(progressed)
+        progressed
+    }
+
+    /// Takes the connection that the body comes from; `None` if there is no body.
+    fn begin(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<ConnectionGuard>> {
+        let (py, this) = (connection.py(), connection.get());
+        let (link, in_use) = match &self.link {
+            Some(link) => (Some(link.clone()), this.in_use(py, link)),
+            None => this.link_in_use(py),
+        };
+        let current = in_use.as_ref().map(|in_use| &in_use.link).or(link.as_ref());
+        let has_body = current.is_some_and(|link| link.is_in_body());
+        if self.link.is_none() && this.has_cut() {
+            this.check_cut(py, has_body)?;
+        }
+        if let Some(in_use) = in_use {
+            return in_use.guard(Role::Read).map(Some);
+        }
+        match link {
+            Some(link) if has_body => link.with(py, |state| Err(link.body_gone(py, state))),
+            _ => Ok(None),
+        }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
     fn pause(&self, py: Python<'_>) -> PyResult<bool> {
-        self.grip.as_ref().map_or(Ok(false), |grip| grip.pause(py))
+        self.guard.as_ref().map_or(Ok(false), |guard| guard.pause(py))
     }
 }
+
+const HEAD_UNREAD: &str = "a response is due whose head was not read; call read_response() first";
 
 enum BodyError {
     Engine(Error),
@@ -190,21 +202,21 @@ impl ReadSome {
         if limit == 0 {
             return Ok(Step::Done(PyBytes::new(py, b"").into_any().unbind()));
         }
-        let progressed = self.reader.step(connection, |grip, receiver, mut sender, wire| {
+        let progressed = self.reader.step(connection, |guard, state, sides, wire| {
             // Large content goes from the socket to where it is wanted; of other content it is known how much is there.
-            let direct = receiver.receiving.half().bypass().unwrap_or(0).min(limit as u64);
+            let direct = state.receiving.half().bypass().unwrap_or(0).min(limit as u64);
             let size = if direct >= BYPASS_MIN {
                 usize::try_from(direct).unwrap_or(MOST).min(MOST)
             } else {
-                match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                    Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
+                match state.duplex(sides).fill_content(wire)? {
+                    Progress::Needs(interest) => return Ok(Progressed::Needs(guard.need(interest))),
                     Progress::Done(false) => return Ok(Progressed::End),
-                    Progress::Done(true) => receiver.receiving.half().unconsumed().len().min(limit),
+                    Progress::Done(true) => state.receiving.half().unconsumed().len().min(limit),
                 }
             };
             let mut array = new_bytearray(py, size)?;
-            match grip.duplex(sender, Some(receiver)).read_content(fresh_bytes(&mut array), wire)? {
-                Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
+            match state.duplex(sides).read_content(fresh_bytes(&mut array), wire)? {
+                Progress::Needs(interest) => Ok(Progressed::Needs(guard.need(interest))),
                 Progress::Done(0) => Ok(Progressed::End),
                 Progress::Done(count) => {
                     if count < size {
@@ -250,9 +262,9 @@ impl Task for ReadInto {
         let count = if buffer.len() == 0 {
             0
         } else {
-            let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
-                match grip.duplex(sender, Some(receiver)).read_content(buffer.bytes_mut(py), wire)? {
-                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
+            let progressed = self.reader.step(connection, |guard, state, sides, wire| {
+                match state.duplex(sides).read_content(buffer.bytes_mut(py), wire)? {
+                    Progress::Needs(interest) => Ok(Progressed::Needs(guard.need(interest))),
                     Progress::Done(0) => Ok(Progressed::End),
                     Progress::Done(count) => Ok(Progressed::Done(count)),
                 }
@@ -282,7 +294,7 @@ impl ReadAll {
 
     /// Somebody else may use the connection, before this goes on where it is.
     pub(crate) fn let_go(&mut self) {
-        self.reader.grip = None;
+        self.reader.guard = None;
     }
 }
 
@@ -295,19 +307,19 @@ impl Task for ReadAll {
         let py = connection.py();
         loop {
             let content = &mut self.content;
-            let progressed = self.reader.step(connection, |grip, receiver, mut sender, wire| {
+            let progressed = self.reader.step(connection, |guard, state, sides, wire| {
                 if content.is_none() {
-                    let left = |receiver: &Receiver| {
-                        let half = receiver.receiving.half();
+                    let left = |state: &State| {
+                        let half = state.receiving.half();
                         half.content_length().map(|length| length - half.content_received())
                     };
-                    let size = match left(receiver).map(usize::try_from) {
+                    let size = match left(state).map(usize::try_from) {
                         Some(Ok(size)) => size,
                         // Not announced: begin with what is there.
-                        _ => match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                            Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
+                        _ => match state.duplex(sides).fill_content(wire)? {
+                            Progress::Needs(interest) => return Ok(Progressed::Needs(guard.need(interest))),
                             Progress::Done(false) => return Ok(Progressed::End),
-                            Progress::Done(true) => receiver.receiving.half().unconsumed().len(),
+                            Progress::Done(true) => state.receiving.half().unconsumed().len(),
                         },
                     };
                     // What a peer announces may be more than there is memory for.
@@ -316,14 +328,14 @@ impl Task for ReadAll {
                 let content = content.as_mut().expect("just made");
                 if content.room(py).is_empty() {
                     // More than was there at first. What is there now says how much more at least.
-                    match grip.duplex(sender.as_deref_mut(), Some(receiver)).fill_content(wire)? {
-                        Progress::Needs(interest) => return Ok(Progressed::Needs(grip.need(interest))),
+                    match state.duplex(sides).fill_content(wire)? {
+                        Progress::Needs(interest) => return Ok(Progressed::Needs(guard.need(interest))),
                         Progress::Done(false) => return Ok(Progressed::End),
-                        Progress::Done(true) => content.grow(py, receiver.receiving.half().unconsumed().len())?,
+                        Progress::Done(true) => content.grow(py, state.receiving.half().unconsumed().len())?,
                     }
                 }
-                match grip.duplex(sender, Some(receiver)).read_content(content.room(py), wire)? {
-                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
+                match state.duplex(sides).read_content(content.room(py), wire)? {
+                    Progress::Needs(interest) => Ok(Progressed::Needs(guard.need(interest))),
                     Progress::Done(0) => Ok(Progressed::End),
                     Progress::Done(count) => {
                         content.filled(count);
@@ -361,8 +373,10 @@ impl Default for Discard {
 
 impl Discard {
     /// The body that is being read from this connection, even if there is another by now.
-    pub(crate) fn reads_from(&mut self, link: &Arc<Link>) {
-        self.reader.link.get_or_insert_with(|| link.clone());
+    pub(crate) fn of(link: &Arc<Link>) -> Self {
+        let mut discard = Discard::default();
+        discard.reader.link = Some(link.clone());
+        discard
     }
 }
 
@@ -370,13 +384,12 @@ impl Task for Discard {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         loop {
-            let progressed = self.reader.step(connection, |grip, receiver, sender, wire| {
-                match grip.duplex(sender, Some(receiver)).discard_some(wire)? {
-                    Progress::Needs(interest) => Ok(Progressed::Needs(grip.need(interest))),
+            let progressed =
+                self.reader.step(connection, |guard, state, sides, wire| match state.duplex(sides).discard_some(wire)? {
+                    Progress::Needs(interest) => Ok(Progressed::Needs(guard.need(interest))),
                     Progress::Done(true) => Ok(Progressed::Done(())),
                     Progress::Done(false) => Ok(Progressed::End),
-                }
-            })?;
+                })?;
             match progressed {
                 Progressed::Needs(need) => return Ok(Step::Needs(need)),
                 Progressed::Done(()) if self.reader.pause(py)? => return Ok(Step::Turn),
@@ -393,40 +406,40 @@ impl Task for Discard {
 
 /// `read_raw(n)`.
 pub(crate) struct ReadRaw {
-    grip: Option<Grip>,
+    guard: Option<ConnectionGuard>,
     size: usize,
     content: Option<NewBytes>,
 }
 
 impl ReadRaw {
     pub(crate) fn new(size: usize) -> Self {
-        ReadRaw { grip: None, size, content: None }
+        ReadRaw { guard: None, size, content: None }
     }
 }
 
 impl Task for ReadRaw {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
-        if self.grip.is_none() {
-            let Some(grip) = connection.get().grip(py, Role::Read)? else {
+        if self.guard.is_none() {
+            let Some(guard) = connection.get().guard(py, Role::Read)? else {
                 return Err(errors::ConnectionClosed::new_err("there is no connection"));
             };
-            self.grip = Some(grip);
+            self.guard = Some(guard);
             self.content = Some(NewBytes::new(py, self.size.min(MOST))?);
         }
-        let (grip, content) = self.grip.as_ref().zip(self.content.as_mut()).expect("just made");
+        let (guard, content) = self.guard.as_ref().zip(self.content.as_mut()).expect("just made");
         let mut left = self.size - content.len();
         while left > 0 {
             content.grow(py, 1)?;
-            let progress = grip.read(py, |receiver, sender, wire| {
-                if grip.link.is_closed() {
-                    return Err(grip.link.gone(py));
+            let progress = guard.step(py, |state, sides, wire| {
+                if guard.link.is_closed() {
+                    return Err(state.gone(py));
                 }
                 let room = content.room(py);
                 let room = room.len().min(left);
-                let read = grip.duplex(sender, Some(receiver)).read_raw(&mut content.room(py)[..room], wire);
-                match read.map_err(|error| grip.exception(py, error))? {
-                    Progress::Needs(interest) => Ok(Err(grip.need(interest))),
+                let read = state.duplex(sides).read_raw(&mut content.room(py)[..room], wire);
+                match read.map_err(|error| guard.exception(py, state, error))? {
+                    Progress::Needs(interest) => Ok(Err(guard.need(interest))),
                     Progress::Done(count) => Ok(Ok(count)),
                 }
             })?;
@@ -436,7 +449,7 @@ impl Task for ReadRaw {
                 Ok(count) => {
                     content.filled(count);
                     left -= count;
-                    if grip.pause(py)? {
+                    if guard.pause(py)? {
                         return Ok(Step::Turn);
                     }
                 }

@@ -304,9 +304,9 @@ impl Connect {
         limits.interim_responses = 1024; // some servers say that they are still working, for hours
         let config = Config::new().user_agent(None).limits(limits);
         let sending = Sending::new(&target.host, &config).map_err(|error| errors::system_error(error.into()))?;
-        let link = Link::new(transport, target.clone(), sending, Receiving::new(&config), log::is_enabled(connection.py())?);
+        let link = Link::new(target.clone(), sending, Receiving::new(&config), log::is_enabled(connection.py())?);
         let is_logged = link.is_logged;
-        connection.get().install(link);
+        connection.get().install(link, transport);
         // From now on the connection is closed by its own means.
         self.attempt.wait_for_nothing();
         self.stage = Stage::Over;

@@ -12,8 +12,10 @@ use crate::body::{Discard, Read, ReadAll, ReadInto, ReadRaw};
 use crate::connect::{Connect, Resolver};
 use crate::errors::state_error;
 use crate::guard::Role;
+use crate::link::Sides;
 use crate::operation::Operation;
 use crate::pipeline::{AsyncPipeline, Pipeline};
+use crate::request::Arguments;
 use crate::response::ReadResponse;
 use crate::send::SendRequest;
 use crate::state::{HTTPConnection, Settings};
@@ -288,7 +290,8 @@ impl HTTPConnection {
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        run(slf, &mut SendRequest::new(method, path, headers, body, expect100, Resolver::Here)).map(drop)
+        let arguments = Arguments::new(method, path, headers, body, expect100);
+        run(slf, &mut SendRequest::new(arguments, Resolver::Here)).map(drop)
     }
 
     /// Send a request: `send_request` to be awaited, or run as an iterator.
@@ -304,7 +307,8 @@ impl HTTPConnection {
         body: Option<Bound<'_, PyAny>>,
         expect100: Option<Bound<'_, PyAny>>,
     ) -> Operation {
-        Operation::new(slf, "co_send_request", SendRequest::new(method, path, headers, body, expect100, Resolver::Thread))
+        let arguments = Arguments::new(method, path, headers, body, expect100);
+        Operation::new(slf, "co_send_request", SendRequest::new(arguments, Resolver::Thread))
     }
 
     /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
@@ -344,10 +348,7 @@ impl HTTPConnection {
     /// Tell if a request was sent completely, or waits for status 100, whose response has not been read to its end.
     fn response_pending(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(link) = self.open_link() else { return Ok(false) };
-        if link.receiver(py, |receiver| receiver.current.is_some())? {
-            return Ok(true);
-        }
-        link.is_response_due(py)
+        link.with(py, |state| Ok(state.current.is_some() || link.is_response_due(state)))
     }
 
     /// Read status line and headers of the next response, and return them as an `HTTPResponse`. Twin: `co_read_response`.
@@ -560,15 +561,12 @@ impl HTTPConnection {
     #[getter]
     fn _out_remaining(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(link) = self.link() else { return Ok(false) };
-        if link.refused.load(Ordering::Acquire) {
-            return Ok(false);
-        }
-        link.sender(py, |sender| sender.is_owing())
+        link.with(py, |state| Ok(!link.is_refused() && state.is_owing()))
     }
 
     /// The descriptor of the socket.
     fn _fileno(&self) -> PyResult<i32> {
-        match self.open_link().and_then(|link| link.transport()) {
+        match self.transport() {
             Some(transport) => Ok(transport.number()),
             None => state_error("there is no connection"),
         }
@@ -582,8 +580,8 @@ impl HTTPConnection {
     /// Whether something can be read without waiting: a response, more of a body, an end or an error. False while somebody else
     /// reads.
     fn _data_waiting(&self, py: Python<'_>) -> PyResult<bool> {
-        let Some(grip) = self.grip(py, Role::Send)? else { return Ok(false) };
-        grip.send(py, |_, receiver, wire| Ok(receiver.is_some() && grip.duplex(None, receiver).has_arrived(wire)))
+        let Some(guard) = self.guard(py, Role::Send)? else { return Ok(false) };
+        guard.step(py, |state, sides, wire| Ok(sides.receive() && state.duplex(Sides::Receiver).has_arrived(wire)))
     }
 
     /// Called before `close` by a wrapper that is collected.
@@ -605,7 +603,7 @@ impl HTTPConnection {
         if this.open_link().is_none() {
             run(slf, &mut Connect::new(Resolver::Here))?;
         }
-        let transport = this.open_link().and_then(|link| link.transport());
+        let transport = this.transport();
         match transport.as_deref().and_then(|transport| transport.object()).filter(|object| object.is_secure()) {
             Some(object) => object.ask(py, ask),
             None => Ok(py.None()),

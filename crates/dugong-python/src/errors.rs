@@ -31,6 +31,11 @@ pub(crate) fn state_error<T>(text: &'static str) -> PyResult<T> {
     Err(StateError::new_err(text))
 }
 
+/// `ConnectionClosed`, because `disconnect` was called, if nothing is known about requests.
+pub(crate) fn disconnected() -> PyErr {
+    ConnectionClosed::new_err("the connection was closed by disconnect()")
+}
+
 /// `ConnectionClosed` with what is known about the requests that got no complete answer.
 pub(crate) fn connection_closed(py: Python<'_>, text: &str, unanswered: Bound<'_, PyTuple>) -> PyErr {
     let make = || {

@@ -1,17 +1,18 @@
-//! Sending what is left of what was taken.
+//! Sends the bytes that the engine holds.
 
 use dugong_http::step::{Interest, Progress};
 use dugong_http::{Error, Misuse};
 use pyo3::prelude::*;
 
 use crate::errors;
-use crate::guard::Grip;
-use crate::link::{Receiver, Sender};
+use crate::guard::ConnectionGuard;
+use crate::link::{Sides, State};
 use crate::need::Need;
+use crate::wire::Wire;
 
-/// What is being sent.
+/// The part of a request that is being sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Part {
     /// A request without a body.
     Head,
     /// A request with the body that was given with it.
@@ -20,82 +21,82 @@ pub(crate) enum What {
     Written,
 }
 
-/// Whether a final response to the last request has arrived, behind others or not (statement 9.8).
-fn is_answered(grip: &Grip, sender: &mut Sender, receiver: Option<&mut Receiver>) -> bool {
-    receiver.is_some() && grip.duplex(Some(sender), receiver).is_answered()
-}
-
-/// What became of sending what is left.
+/// The result of sending.
 pub(crate) enum Flushed {
     Done,
     Needs(Need),
-    /// The peer does not take more, and has answered, or has ended its direction so that no answer can come: the rest was
+    /// The server does not take more, and has answered, or has ended its direction so that no answer can come: the rest was
     /// given up.
     Pointless,
 }
 
-/// Sends what is left of what was taken. The inner error is one of sending.
-pub(crate) fn flush(py: Python<'_>, grip: &Grip, what: What) -> PyResult<Result<Flushed, Error>> {
-    grip.send(py, |sender, mut receiver, wire| {
-        if grip.link.is_closed() {
-            return Err(grip.link.gone(py));
-        }
-        let flushed = grip.duplex(Some(sender), receiver.as_deref_mut()).flush(wire);
-        let interest = match flushed {
-            Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
-            // Who only asks does not care what arrives (statement 18.2).
-            Ok(Progress::Needs(interest)) if interest.writes() && what == What::Head => Interest::WRITE,
-            Ok(Progress::Needs(interest)) => interest,
-            Err(Error::Local(Misuse::ReadFirst)) => {
-                if receiver.as_ref().is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                    sender.sending.give_up_content(&mut grip.link.shared.queue());
-                    return Ok(Ok(Flushed::Pointless));
-                }
-                match grip.duplex(Some(sender), None).flush(wire) {
-                    Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
-                    Ok(Progress::Needs(interest)) => interest,
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            Err(_) if is_over(grip) => return Ok(give_up_rest(grip, sender)),
-            Err(error) => {
-                // The peer may have said why it does not take the rest.
-                let has_answer = what == What::Whole
-                    && receiver.is_some()
-                    && grip.duplex(None, receiver.as_deref_mut()).has_arrived(wire)
-                    && is_answered(grip, sender, receiver);
-                if !has_answer {
-                    return Ok(Err(error));
-                }
-                sender.sending.give_up_content(&mut grip.link.shared.queue());
+/// Sends the rest. The inner error is one of sending.
+pub(crate) fn flush(
+    py: Python<'_>,
+    guard: &ConnectionGuard,
+    state: &mut State,
+    sides: Sides,
+    wire: &mut Wire<'_, '_>,
+    part: Part,
+) -> PyResult<Result<Flushed, Error>> {
+    if guard.link.is_closed() {
+        return Err(state.gone(py));
+    }
+    let interest = match state.duplex(sides).flush(wire) {
+        Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
+        // An operation that only asks does not wait for bytes to read (statement 18.2).
+        Ok(Progress::Needs(interest)) if interest.writes() && part == Part::Head => Interest::WRITE,
+        Ok(Progress::Needs(interest)) => interest,
+        Err(Error::Local(Misuse::ReadFirst)) => {
+            if sides.receive() && state.receiving.half().is_at_eof() {
+                state.give_up_content();
                 return Ok(Ok(Flushed::Pointless));
             }
-        };
-        // What a TLS object holds back is not asked about.
-        if is_over(grip) {
-            return Ok(give_up_rest(grip, sender));
+            match state.duplex(Sides::Sender).flush(wire) {
+                Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
+                Ok(Progress::Needs(interest)) => interest,
+                Err(error) => return Ok(Err(error)),
+            }
         }
-        if what != What::Head && is_answered(grip, sender, receiver) {
-            sender.sending.give_up_content(&mut grip.link.shared.queue());
+        Err(_) if is_over(state) => return Ok(give_up_rest(guard, state)),
+        Err(error) => {
+            // The server may have said why it does not take the rest.
+            let has_answer = part == Part::Whole
+                && sides.receive()
+                && state.duplex(Sides::Receiver).has_arrived(wire)
+                && state.duplex(sides).is_answered();
+            if !has_answer {
+                return Ok(Err(error));
+            }
+            state.give_up_content();
             return Ok(Ok(Flushed::Pointless));
         }
-        Ok(Ok(Flushed::Needs(grip.need(interest))))
-    })
+    };
+    // This does not ask about bytes that a TLS object holds.
+    if is_over(state) {
+        return Ok(give_up_rest(guard, state));
+    }
+    // A final response to the last request may have arrived, perhaps behind others (statement 9.8).
+    if part != Part::Head && sides.receive() && state.duplex(sides).is_answered() {
+        state.give_up_content();
+        return Ok(Ok(Flushed::Pointless));
+    }
+    Ok(Ok(Flushed::Needs(guard.need(interest))))
 }
 
-/// Whether nothing more may leave, though it could: what was received says so.
-fn is_over(grip: &Grip) -> bool {
-    !grip.link.shared.is_cut() && grip.duplex(None, None).is_pointless()
+/// Whether the received bytes say that nothing more may be sent.
+fn is_over(state: &mut State) -> bool {
+    !state.shared.is_cut() && state.is_pointless()
 }
 
-/// Gives up what is left, since a response says that it is not wanted, or the connection has failed: then reading will tell
-/// (statements 9.7, 14.3), unless it has told already, or nothing could be sent anyway.
-fn give_up_rest(grip: &Grip, sender: &mut Sender) -> Result<Flushed, Error> {
-    sender.sending.give_up_content(&mut grip.link.shared.queue());
-    match grip.failure() {
+/// Gives up the rest, because of a response or because the connection has failed. Reading reports that (statements 9.7, 14.3),
+/// unless it has done so already, or nothing could be sent anyway.
+fn give_up_rest(guard: &ConnectionGuard, state: &mut State) -> Result<Flushed, Error> {
+    state.give_up_content();
+    match state.failure() {
         None => Ok(Flushed::Done),
-        Some(error) if errors::is_unreadable(&error) && grip.link.is_unreadable() => Err(error),
-        Some(error @ Error::Closed { .. }) if grip.transport.was_reset() => Err(error),
+        Some(error) if errors::is_unreadable(&error) && state.is_unreadable => Err(error),
+        Some(error @ Error::Closed { .. }) if guard.transport.was_reset() => Err(error),
         Some(_) => Ok(Flushed::Pointless),
     }
 }

@@ -1,15 +1,14 @@
-//! One connection to a peer, from connecting to closing: what the methods of `HTTPConnection` share.
+//! One connection to a server, from connecting to closing: the state that the methods of `HTTPConnection` share.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::thread::{self, ThreadId};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use dugong_http::step::{Receiving, Sending, Shared};
+use dugong_http::step::{Duplex, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Malformed, Requests};
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::ReentrantMutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -22,92 +21,92 @@ use crate::target::Target;
 use crate::watch;
 use crate::wire::Transport;
 
-/// A half that one thread at a time uses. The lock lets the same thread in again, so that code that is called back gets an error
-/// from the `RefCell` instead of waiting for itself.
-type Half<T> = ReentrantMutex<RefCell<T>>;
-
-/// One connection. It outlives its transport: after `disconnect` it says what had been going on.
+/// One connection. It outlives its transport: after `disconnect` it knows which requests were not answered.
 pub(crate) struct Link {
-    /// What it leads to: `Host` is left to the engine in requests for that.
+    /// The server that it leads to. A request for that server leaves `Host` to the engine.
     pub(crate) target: Arc<Target>,
-    /// Gone after `disconnect`; the descriptor is closed when the last one that waits for it has let go.
-    transport: Mutex<Option<Arc<Transport>>>,
     closed: AtomicBool,
-    pub(crate) shared: Shared,
-    pub(crate) sender: Half<Sender>,
-    pub(crate) receiver: Half<Receiver>,
-    /// How many are sending and reading, those that wait and suspended iterators included.
-    pub(crate) senders: AtomicUsize,
-    pub(crate) readers: AtomicUsize,
-    /// Requests whose responses have not been read to their reported end.
-    asked: Mutex<Asked>,
-    /// The last request was answered in place of 100 (Continue): its content must not be sent (statement 10.3).
-    pub(crate) refused: AtomicBool,
-    /// The wait for 100 (Continue) ended with a timeout: the content may be sent (statement 10.5).
-    pub(crate) silent: AtomicBool,
-    /// Some of what was to be written went out, and the rest did not: nothing may be sent after it.
-    pub(crate) torn: AtomicBool,
-    /// The reader of a body was told that `disconnect` has cut it.
-    pub(crate) told: AtomicBool,
-    /// After it was cut: another thread than the reader's has read the head of a later response.
+    /// Locked for one step at a time, and never while a thread waits. The lock lets the same thread in again, so that code that
+    /// a step calls back gets an error from the `RefCell` instead of a deadlock.
+    state: ReentrantMutex<RefCell<State>>,
+    /// How many operations send, including those that wait or are suspended.
+    senders: AtomicUsize,
+    /// How many operations read, in the lower bits, and the [number](thread_number) of the thread that has read last.
+    readers: AtomicU64,
+    /// How many requests have no complete response.
+    due: AtomicUsize,
+    /// Whether there is a `State::current`.
+    is_in_body: AtomicBool,
+    /// The last request was answered in place of 100 (Continue), so its content must not be sent (statement 10.3).
+    refused: AtomicBool,
+    /// A `write` was interrupted after some of its bytes had gone out, so nothing may be sent after them.
+    body_truncated: AtomicBool,
+    /// The reader of a body knows that `disconnect` has cut it.
+    reported: AtomicBool,
+    /// After the body was cut, another thread than its reader's has read the head of a later response.
     pub(crate) superseded: AtomicBool,
-    /// The thread that has read last.
-    reader: Mutex<Option<ThreadId>>,
-    /// The caller was told that what the peer sent cannot be read.
-    unreadable: AtomicBool,
-    /// The response whose body is being read, which gets the trailers. Only locked for moments, and with the GIL held.
-    response: Mutex<Option<Py<HTTPResponse>>>,
-    /// How many steps have transferred something since anybody had to wait.
-    spree: AtomicU32,
-    /// The process that it belongs to: a child has but a copy of the descriptor.
+    /// How many steps have transferred something since an operation last had to wait.
+    unbroken_steps: AtomicU32,
+    /// The process that made it: a forked child only has a copy of the descriptor.
     process: u32,
-    /// Whether the logger wants to know what happens.
+    /// Whether the logger is enabled.
     pub(crate) is_logged: bool,
 }
 
-/// The sender's half.
-pub(crate) struct Sender {
+/// The engine of a connection, and what Python has to know beside it.
+pub(crate) struct State {
     pub(crate) sending: Sending,
-    /// The content of a request that is not really sent, since the connection ends.
-    pub(crate) in_vain: Option<InVain>,
+    pub(crate) receiving: Receiving,
+    pub(crate) shared: Shared,
+    /// Content that the caller still has to write, although it is not sent.
+    pub(crate) discarded: Option<DiscardedBody>,
+    /// The number of the request whose response has a body that was not read to its reported end (statement 11.3).
+    pub(crate) current: Option<u64>,
+    /// The response with that body: it gets the trailers.
+    pub(crate) response: Option<Py<HTTPResponse>>,
+    /// The wait for 100 (Continue) has timed out, so the content may be sent (statement 10.5).
+    pub(crate) continue_timed_out: bool,
+    /// The caller was told that the server sent something that cannot be read.
+    pub(crate) is_unreadable: bool,
+    asked: Asked,
 }
 
-impl Sender {
-    /// Whether the caller has to go on with the body of the last request. What was given with it is sent by later steps.
-    pub(crate) fn is_owing(&self) -> bool {
-        (self.sending.half().owes_content() && self.sending.upload_left() == 0) || self.in_vain.is_some()
-    }
-}
-
-/// Content that goes nowhere.
+/// Content of a request that is not sent, because the connection ends: it is counted and dropped.
 #[derive(Clone, Copy)]
-pub(crate) enum InVain {
+pub(crate) enum DiscardedBody {
     Left(u64),
     Chunks,
 }
 
-/// The reader's half.
-pub(crate) struct Receiver {
-    pub(crate) receiving: Receiving,
-    /// The number of the request whose response's body has not been read to its reported end (statement 11.3).
-    pub(crate) current: Option<u64>,
+/// The sides of a connection that a step may use. The other side belongs to another operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sides {
+    Sender,
+    Receiver,
+    Both,
 }
 
-impl Receiver {
-    /// Whether the engine has given all of the current response's content.
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.current.is_none_or(|number| self.receiving.half().completed() > number)
+impl Sides {
+    pub(crate) fn send(self) -> bool {
+        self != Sides::Receiver
+    }
+
+    pub(crate) fn receive(self) -> bool {
+        self != Sides::Sender
     }
 }
 
+/// Requests whose responses were not read to their reported end, with method and path as they were passed.
 #[derive(Default)]
 struct Asked {
     /// The number of the first in the list.
     first: u64,
-    list: VecDeque<(Py<PyString>, Py<PyString>)>,
+    list: VecDeque<Request>,
     /// The number that the next request had when the end of the last body was reported.
     at_end: u64,
 }
+
+type Request = (Py<PyString>, Py<PyString>);
 
 impl Asked {
     fn next(&self) -> u64 {
@@ -115,90 +114,147 @@ impl Asked {
     }
 }
 
+impl State {
+    /// The engine, with the sides that the caller may use.
+    pub(crate) fn duplex(&mut self, sides: Sides) -> Duplex<'_> {
+        let sending = if sides.send() { Some(&mut self.sending) } else { None };
+        let receiving = if sides.receive() { Some(&mut self.receiving) } else { None };
+        Duplex::of_halves(sending, receiving, &mut self.shared)
+    }
+
+    /// Whether the caller has to write more of the last request's body. Content that was given with the request does not count.
+    pub(crate) fn is_owing(&self) -> bool {
+        (self.sending.half().owes_content() && self.sending.upload_left() == 0) || self.discarded.is_some()
+    }
+
+    /// Whether the engine has delivered all content of the current response.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.current.is_none_or(|number| self.receiving.half().completed() > number)
+    }
+
+    /// The error by which the received bytes ended the connection, if they did.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        // A failure always comes with a reason to close.
+        self.shared.queue_mut().close_reason()?;
+        if self.shared.is_cut() { None } else { self.shared.failure() }
+    }
+
+    /// Whether nothing more may be sent, because of a response or because the connection has failed.
+    pub(crate) fn is_pointless(&mut self) -> bool {
+        Duplex::of_halves(None, None, &mut self.shared).is_pointless()
+    }
+
+    /// Drops the rest of the content that was announced.
+    pub(crate) fn give_up_content(&mut self) {
+        self.sending.give_up_content(self.shared.queue_mut());
+    }
+
+    /// The oldest request, as it was passed.
+    pub(crate) fn oldest(&self, py: Python<'_>) -> Option<Request> {
+        self.asked.list.front().map(|(method, path)| (method.clone_ref(py), path.clone_ref(py)))
+    }
+
+    /// The requests without a complete answer, as `ConnectionClosed.unanswered` has them.
+    fn unanswered<'py>(&self, py: Python<'py>, requests: &Requests) -> PyResult<Bound<'py, PyTuple>> {
+        let entries: Vec<_> = requests
+            .unanswered
+            .iter()
+            .filter_map(|request| {
+                let index = usize::try_from(request.number.checked_sub(self.asked.first)?).ok()?;
+                let (method, path) = self.asked.list.get(index)?;
+                Some((method.clone_ref(py), path.clone_ref(py), request.is_safe_to_retry()))
+            })
+            .collect();
+        PyTuple::new(py, entries)
+    }
+
+    /// `ConnectionClosed` with a text, and the requests that were not answered.
+    pub(crate) fn lost(&self, py: Python<'_>, text: &str) -> PyErr {
+        match self.unanswered(py, &self.shared.requests()) {
+            Ok(list) => errors::connection_closed(py, text, list),
+            Err(error) => error,
+        }
+    }
+
+    /// `ConnectionClosed`, because `disconnect` was called.
+    pub(crate) fn gone(&self, py: Python<'_>) -> PyErr {
+        self.lost(py, DISCONNECTED)
+    }
+
+    /// Releases buffers that are not needed until the next step: of many connections, most only wait.
+    pub(crate) fn release_buffers(&mut self, sides: Sides) {
+        if sides.send() {
+            self.sending.release_idle_buffer();
+        }
+        let half = self.receiving.half();
+        if sides.receive() && half.unconsumed().is_empty() && !half.is_in_content() {
+            self.receiving.release_idle_buffer();
+        }
+    }
+}
+
+const DISCONNECTED: &str = "the connection was closed by disconnect()";
+
 impl Link {
-    pub(crate) fn new(
-        transport: Transport,
-        target: Arc<Target>,
-        sending: Sending,
-        receiving: Receiving,
-        is_logged: bool,
-    ) -> Self {
+    pub(crate) fn new(target: Arc<Target>, sending: Sending, receiving: Receiving, is_logged: bool) -> Self {
+        let state = State {
+            sending,
+            receiving,
+            shared: Shared::default(),
+            discarded: None,
+            current: None,
+            response: None,
+            continue_timed_out: false,
+            is_unreadable: false,
+            asked: Asked::default(),
+        };
         Link {
             target,
-            transport: Mutex::new(Some(Arc::new(transport))),
             closed: AtomicBool::new(false),
-            shared: Shared::default(),
-            sender: ReentrantMutex::new(RefCell::new(Sender { sending, in_vain: None })),
-            receiver: ReentrantMutex::new(RefCell::new(Receiver { receiving, current: None })),
+            state: ReentrantMutex::new(RefCell::new(state)),
             senders: AtomicUsize::new(0),
-            readers: AtomicUsize::new(0),
-            asked: Mutex::default(),
+            readers: AtomicU64::new(0),
+            due: AtomicUsize::new(0),
+            is_in_body: AtomicBool::new(false),
             refused: AtomicBool::new(false),
-            silent: AtomicBool::new(false),
-            torn: AtomicBool::new(false),
-            told: AtomicBool::new(false),
+            body_truncated: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
-            reader: Mutex::default(),
-            unreadable: AtomicBool::new(false),
-            response: Mutex::default(),
-            spree: AtomicU32::new(0),
+            unbroken_steps: AtomicU32::new(0),
             process: std::process::id(),
             is_logged,
         }
     }
 
-    /// Whether so much was transferred without any wait that it is time for others; if so, it begins anew.
-    pub(crate) fn is_on_a_spree(&self) -> bool {
-        let is_long = self.spree.load(Ordering::Relaxed) >= SPREE;
-        if is_long {
-            self.spree.store(0, Ordering::Relaxed);
+    /// Uses the state. Fails with `StateError` inside of another use by the same thread.
+    pub(crate) fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut State) -> PyResult<T>) -> PyResult<T> {
+        let lock = self.state.lock_py_attached(py);
+        let state = lock.try_borrow_mut();
+        let error = "the connection is used by code that is called while it sends or reads";
+        let mut state = state.map_err(|_| errors::StateError::new_err(error))?;
+        self.cut_if_closed(&mut state);
+        work(&mut state)
+    }
+
+    /// What `disconnect` does to the state. It cannot do that while a step is made.
+    fn cut_if_closed(&self, state: &mut State) {
+        if self.is_closed() && !state.shared.is_cut() {
+            state.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
         }
-        is_long
-    }
-
-    /// A step has transferred something.
-    pub(crate) fn lengthen_spree(&self) {
-        self.spree.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Somebody has to wait.
-    pub(crate) fn end_spree(&self) {
-        self.spree.store(0, Ordering::Relaxed);
-    }
-
-    /// Counts one more reader. Fails with `StateError` if another thread reads (statement 20.1).
-    pub(crate) fn begin_to_read(&self) -> PyResult<()> {
-        let here = thread::current().id();
-        let mut reader = self.reader.lock();
-        if self.readers.load(Ordering::Acquire) > 0 && *reader != Some(here) {
-            return state_error("another thread is reading from this connection");
-        }
-        *reader = Some(here);
-        self.readers.fetch_add(1, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Remembers the response whose body is being read, or forgets it.
-    pub(crate) fn set_response(&self, response: Option<Py<HTTPResponse>>) -> Option<Py<HTTPResponse>> {
-        std::mem::replace(&mut *self.response.lock(), response)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn transport(&self) -> Option<Arc<Transport>> {
-        self.transport.lock().clone()
-    }
-
-    /// Ends it, unless that was done before: takes none of the locks that others may hold for long.
-    pub(crate) fn disconnect(&self, py: Python<'_>) -> bool {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return false;
+    /// Closes the connection, and tells whether it was open. Waits for no lock. The first call gets the transport.
+    pub(crate) fn disconnect(&self, py: Python<'_>, transport: Option<Arc<Transport>>) -> bool {
+        let was_open = !self.closed.swap(true, Ordering::AcqRel);
+        if let Some(lock) = self.state.try_lock()
+            && let Ok(mut state) = lock.try_borrow_mut()
+        {
+            self.cut_if_closed(&mut state);
         }
-        self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
-        // The lock is let go before Python is called.
-        let transport = self.transport.lock().take();
         if let Some(transport) = transport
             && self.is_of_this_process()
         {
@@ -208,67 +264,100 @@ impl Link {
             }
             transport.shut_down(py);
             if Arc::strong_count(&transport) > 1 {
-                // It is closed when the others let go; until then the peer must not wait for somebody to read.
+                // The descriptor stays open until the last operation lets go. Without this, the server could block until then.
                 transport.discard_received();
             }
         }
-        true
+        was_open
     }
 
-    /// Ends both directions if nothing can be sent or read any more. What has arrived can be looked at with `read_raw`.
-    pub(crate) fn shut_down_if_over(&self, py: Python<'_>) {
-        let is_over = {
-            let queue = self.shared.queue();
-            queue.is_over() && queue.failure().is_some()
-        };
-        if is_over && let Some(transport) = self.transport() {
-            transport.shut_down(py);
+    /// Whether a response can be read: one is due, or will be when the rest of its request has gone out. If `send_request` was
+    /// cancelled, the reader sends the rest.
+    pub(crate) fn is_response_due(&self, state: &mut State) -> bool {
+        state.shared.queue_mut().is_response_due()
+            || (!self.has_senders() && state.sending.upload_left() > 0 && state.sending.half().owes_content())
+    }
+
+    /// Notes a request that the engine has taken.
+    pub(crate) fn note_request(&self, state: &mut State, method: Py<PyString>, path: Py<PyString>) {
+        self.set_refused(false);
+        state.continue_timed_out = false;
+        state.asked.list.push_back((method, path));
+        self.due.store(state.asked.list.len(), Ordering::Relaxed);
+    }
+
+    /// Forgets the last request, which was taken back. Drop the result when the state is free.
+    #[must_use]
+    pub(crate) fn forget_request(&self, state: &mut State) -> Option<Request> {
+        let last = state.asked.list.pop_back();
+        state.asked.at_end = state.asked.at_end.min(state.asked.next());
+        self.due.store(state.asked.list.len(), Ordering::Relaxed);
+        last
+    }
+
+    /// Forgets the oldest request, whose response was read. Drop the result when the state is free.
+    #[must_use]
+    pub(crate) fn note_answer(&self, state: &mut State) -> Option<Request> {
+        state.asked.first += 1;
+        let answered = state.asked.list.pop_front();
+        state.asked.at_end = state.asked.next();
+        self.due.store(state.asked.list.len(), Ordering::Relaxed);
+        answered
+    }
+
+    /// Whether a caller that reads a body now would take the next response, whose head was not read, for one without a body. It
+    /// is due, and its request was sent after the end of the last body was reported, or before there was a body (statement 13.1).
+    pub(crate) fn is_head_unread(&self, state: &mut State) -> bool {
+        let is_later = !state.asked.list.is_empty() && state.asked.first >= state.asked.at_end;
+        is_later && !self.is_closed() && self.is_response_due(state)
+    }
+
+    /// Whether a response has a body that was not read to its reported end.
+    pub(crate) fn is_in_body(&self) -> bool {
+        self.is_in_body.load(Ordering::Acquire)
+    }
+
+    /// Begins or ends the body of a response.
+    pub(crate) fn set_current(&self, state: &mut State, current: Option<u64>) {
+        state.current = current;
+        self.is_in_body.store(current.is_some(), Ordering::Release);
+    }
+
+    /// Whether the content of the last request must not be sent.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_refused(&self, refused: bool) {
+        self.refused.store(refused, Ordering::Release);
+    }
+
+    /// Notes that a `write` was interrupted.
+    pub(crate) fn truncate_body(&self) {
+        self.body_truncated.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_body_truncated(&self) -> bool {
+        self.body_truncated.load(Ordering::Acquire)
+    }
+
+    /// Refuses to send after a `write` that was interrupted.
+    pub(crate) fn check_truncated(&self) -> PyResult<()> {
+        match self.is_body_truncated() {
+            false => Ok(()),
+            true => state_error("write() was interrupted, so nothing can be sent after it; close the connection"),
         }
-    }
-
-    /// Whether a response can be read: one is due, or will be when the rest of its request has gone out, which is up to the
-    /// reader if `send_request` was cancelled.
-    pub(crate) fn is_response_due(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.shared.queue().is_response_due() {
-            return Ok(true);
-        }
-        let is_on_its_way = |sender: &mut Sender| sender.sending.upload_left() > 0 && sender.sending.half().owes_content();
-        Ok(self.senders.load(Ordering::Acquire) == 0 && self.sender(py, is_on_its_way)?)
-    }
-
-    /// After many requests, when there are none: gives back the memory for what was outstanding.
-    pub(crate) fn shrink(&self) {
-        self.shared.queue().shrink();
-        self.asked.lock().list.shrink_to_fit();
-    }
-
-    /// A request was taken.
-    pub(crate) fn ask(&self, method: Py<PyString>, path: Py<PyString>) {
-        self.asked.lock().list.push_back((method, path));
-    }
-
-    /// The last request was taken back.
-    pub(crate) fn ask_no_more(&self) {
-        let mut asked = self.asked.lock();
-        let last = asked.list.pop_back();
-        asked.at_end = asked.at_end.min(asked.next());
-        drop(asked);
-        drop(last);
-    }
-
-    /// Whether reading a body now would take the next response, whose head was not read, for one without a body: it is due, and
-    /// its request was sent after the end of the last body had been reported, or before there was a body (statement 13.1).
-    pub(crate) fn is_head_unread(&self, py: Python<'_>) -> PyResult<bool> {
-        let is_later = {
-            let asked = self.asked.lock();
-            !asked.list.is_empty() && asked.first >= asked.at_end
-        };
-        Ok(is_later && !self.is_closed() && self.is_response_due(py)?)
     }
 
     /// How many requests have no response that was read to its end.
     pub(crate) fn due(&self) -> usize {
-        self.asked.lock().list.len()
+        self.due.load(Ordering::Relaxed)
+    }
+
+    /// Frees the memory that many outstanding requests have needed.
+    pub(crate) fn shrink(&self, state: &mut State) {
+        state.shared.queue_mut().shrink();
+        state.asked.list.shrink_to_fit();
     }
 
     /// Whether it was made in this process, and not in one that has forked this one.
@@ -276,123 +365,128 @@ impl Link {
         self.process == std::process::id()
     }
 
-    /// The oldest request: method and path as they were given.
-    pub(crate) fn oldest(&self, py: Python<'_>) -> Option<(Py<PyString>, Py<PyString>)> {
-        let asked = self.asked.lock();
-        asked.list.front().map(|(method, path)| (method.clone_ref(py), path.clone_ref(py)))
-    }
-
-    /// The oldest request is done with.
-    pub(crate) fn answered(&self) {
-        let mut asked = self.asked.lock();
-        asked.first += 1;
-        let done = asked.list.pop_front();
-        asked.at_end = asked.next();
-        drop(asked);
-        drop(done);
-    }
-
-    /// The requests without a complete answer, as `ConnectionClosed.unanswered` has them.
-    fn unanswered<'py>(&self, py: Python<'py>, requests: &Requests) -> PyResult<Bound<'py, PyTuple>> {
-        let asked = self.asked.lock();
-        let entries: Vec<_> = requests
-            .unanswered
-            .iter()
-            .filter_map(|request| {
-                let index = usize::try_from(request.number.checked_sub(asked.first)?).ok()?;
-                let (method, path) = asked.list.get(index)?;
-                Some((method.clone_ref(py), path.clone_ref(py), request.is_safe_to_retry()))
-            })
-            .collect();
-        drop(asked);
-        PyTuple::new(py, entries)
-    }
-
     /// An error of the engine as an exception.
-    pub(crate) fn exception(&self, py: Python<'_>, error: Error) -> PyErr {
+    pub(crate) fn exception(&self, py: Python<'_>, state: &mut State, error: Error) -> PyErr {
         if self.is_closed() {
-            return self.gone(py);
+            return state.gone(py);
         }
-        if errors::is_unreadable(&error) {
-            self.unreadable.store(true, Ordering::Release);
-        }
-        if let (Error::Remote { what: Malformed::EarlyResponse, .. }, Some((method, path))) = (&error, self.oldest(py)) {
+        state.is_unreadable |= errors::is_unreadable(&error);
+        if let (Error::Remote { what: Malformed::EarlyResponse, .. }, Some((method, path))) = (&error, state.oldest(py)) {
             return errors::InvalidResponse::new_err(format!("{error} ({method} {path})"));
         }
-        errors::exception(py, error, |requests| self.unanswered(py, requests))
+        errors::exception(py, error, |requests| state.unanswered(py, requests))
     }
 
-    /// Whether the caller knows that what the peer sent cannot be read.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        self.unreadable.load(Ordering::Acquire)
-    }
-
-    /// `ConnectionClosed`, since `disconnect` was called.
+    /// `ConnectionClosed`, because `disconnect` was called.
     pub(crate) fn gone(&self, py: Python<'_>) -> PyErr {
-        self.lost(py, "the connection was closed by disconnect()")
-    }
-
-    /// Whether this thread was the one that has read last.
-    pub(crate) fn was_read_here(&self) -> bool {
-        *self.reader.lock() == Some(thread::current().id())
+        match self.with(py, |state| Ok(state.gone(py))) {
+            Ok(error) => error,
+            // Called back by a step.
+            Err(_) => errors::ConnectionClosed::new_err(DISCONNECTED),
+        }
     }
 
     /// The same for the reader of a body.
-    pub(crate) fn body_gone(&self, py: Python<'_>) -> PyErr {
-        self.told.store(true, Ordering::Release);
-        self.gone(py)
+    pub(crate) fn body_gone(&self, py: Python<'_>, state: &State) -> PyErr {
+        self.reported.store(true, Ordering::Release);
+        state.gone(py)
     }
 
-    /// `ConnectionClosed` with a text.
-    pub(crate) fn lost(&self, py: Python<'_>, text: &str) -> PyErr {
-        match self.unanswered(py, &self.shared.requests()) {
-            Ok(list) => errors::connection_closed(py, text, list),
-            Err(error) => error,
+    /// Whether the reader of a body knows that `disconnect` has cut it.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Acquire)
+    }
+
+    /// Counts one more operation that sends.
+    pub(crate) fn begin_to_send(&self) {
+        self.senders.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn end_sending(&self) {
+        self.senders.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn has_senders(&self) -> bool {
+        self.senders.load(Ordering::Acquire) > 0
+    }
+
+    /// Counts one more operation that reads. Fails with `StateError` if another thread reads (statement 20.1).
+    pub(crate) fn begin_to_read(&self) -> PyResult<()> {
+        let here = thread_number();
+        let begun = self.readers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |readers| {
+            let count = readers & READERS;
+            (count == 0 || readers >> READER_BITS == here).then_some(here << READER_BITS | (count + 1))
+        });
+        if begun.is_ok() { Ok(()) } else { state_error("another thread is reading from this connection") }
+    }
+
+    pub(crate) fn end_reading(&self) {
+        self.readers.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn has_readers(&self) -> bool {
+        self.readers.load(Ordering::Acquire) & READERS > 0
+    }
+
+    /// Whether this thread has read last.
+    pub(crate) fn was_read_here(&self) -> bool {
+        self.readers.load(Ordering::Acquire) >> READER_BITS == thread_number()
+    }
+
+    /// Notes a step that has transferred something.
+    pub(crate) fn note_step(&self) {
+        self.unbroken_steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that an operation has to wait.
+    pub(crate) fn note_wait(&self) {
+        self.unbroken_steps.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether so many steps were made without a wait that other tasks have to run first; if so, counts anew.
+    pub(crate) fn is_yield_due(&self) -> bool {
+        let is_due = self.unbroken_steps.load(Ordering::Relaxed) >= YIELD_BUDGET;
+        if is_due {
+            self.note_wait();
         }
+        is_due
     }
 
-    /// Shows the collector what it holds. Whatever is in use is reachable anyway.
+    /// Shows the collector the objects that it holds. In a step they are reachable anyway.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(asked) = self.asked.try_lock() {
-            for (method, path) in &asked.list {
+        if let Some(lock) = self.state.try_lock()
+            && let Ok(state) = lock.try_borrow()
+        {
+            for (method, path) in &state.asked.list {
                 visit.call(method)?;
                 visit.call(path)?;
             }
-        }
-        if let Some(response) = self.response.try_lock().as_deref().and_then(Option::as_ref) {
-            visit.call(response)?;
+            if let Some(response) = &state.response {
+                visit.call(response)?;
+            }
         }
         // Not the TLS object: if the collector saw it, it could end it before we have sent close_notify and closed it.
         Ok(())
     }
-
-    /// Looks at the sender's half, without sending.
-    pub(crate) fn sender<T>(&self, py: Python<'_>, look: impl FnOnce(&mut Sender) -> T) -> PyResult<T> {
-        let lock = self.sender.lock_py_attached(py);
-        let mut sender = borrow(&lock)?;
-        Ok(look(&mut sender))
-    }
-
-    /// Looks at the reader's half, without reading.
-    pub(crate) fn receiver<T>(&self, py: Python<'_>, look: impl FnOnce(&mut Receiver) -> T) -> PyResult<T> {
-        let lock = self.receiver.lock_py_attached(py);
-        let mut receiver = borrow(&lock)?;
-        Ok(look(&mut receiver))
-    }
 }
 
-/// The same for many operations, whose steps may be small.
-const SPREE: u32 = 512;
+/// How many bits of `Link::readers` count operations.
+const READER_BITS: u32 = 24;
+const READERS: u64 = (1 << READER_BITS) - 1;
 
-pub(crate) fn borrow<T>(half: &RefCell<T>) -> PyResult<RefMut<'_, T>> {
-    let error = "the connection is used by code that is called while it sends or reads";
-    half.try_borrow_mut().map_err(|_| errors::StateError::new_err(error))
-}
-
-/// Refuses to send after a `write` that was interrupted.
-pub(crate) fn check_torn(link: &Link) -> PyResult<()> {
-    match link.torn.load(Ordering::Acquire) {
-        false => Ok(()),
-        true => state_error("write() was interrupted, so that nothing can be sent after it; the connection has to be closed"),
+/// A number that no other thread has, nor has had.
+fn thread_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static HERE: Cell<u64> = const { Cell::new(0) };
     }
+    HERE.with(|here| {
+        if here.get() == 0 {
+            here.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        here.get()
+    })
 }
+
+/// After how many steps without a wait other tasks run. A step may be small.
+const YIELD_BUDGET: u32 = 512;

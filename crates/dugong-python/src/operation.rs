@@ -237,7 +237,7 @@ impl Running {
         let is_first = !std::mem::replace(&mut self.begun, true);
         if awaited && is_first {
             self.task.awaited();
-            if connection.get().link().is_some_and(|link| link.is_on_a_spree()) {
+            if connection.get().link().is_some_and(|link| link.is_yield_due()) {
                 return Ok(Ok(py.None()));
             }
         }

@@ -1,9 +1,8 @@
 //! `pipeline`: many requests through one connection, with many in flight, that cannot deadlock.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use dugong_http::step::{InFlight, Interest, Progress};
+use dugong_http::step::{Interest, Progress, Wants, Window};
 use dugong_http::{Error, Misuse};
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
@@ -17,13 +16,13 @@ use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString, PyTuple, PyTy
 use crate::body::{Discard, ReadAll};
 use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
-use crate::guard::{Grip, Role};
-use crate::link::{Link, check_torn};
+use crate::guard::{ConnectionGuard, Role};
+use crate::link::{Link, Sides};
 use crate::log;
 use crate::need::Need;
 use crate::operation::Operation;
 use crate::request::{Arguments, Prepared};
-use crate::response::final_response;
+use crate::response::{Head, final_head};
 use crate::send::needs_connection;
 use crate::state::HTTPConnection;
 use crate::target::Target;
@@ -43,7 +42,7 @@ pub(crate) struct Pipeline {
     max_bytes: usize,
     collect: bool,
     /// Taken out while somebody asks for the next response.
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<Box<State>>>,
 }
 
 /// What `co_pipeline` returns: like a `Pipeline`, for `async for`.
@@ -57,23 +56,26 @@ pub(crate) struct AsyncPipeline {
 
 #[derive(Default)]
 struct State {
-    /// The connection that it has begun on, and what requests are made for.
-    begun: Option<(Arc<Link>, Arc<Target>)>,
-    in_flight: InFlight,
-    exhausted: bool,
+    begun: Option<Begun>,
     taken: u64,
-    /// Taken from the iterator, and not yet by the connection.
+    /// The request that was taken from the iterator last, if the connection has not taken it yet.
     current: Option<Current>,
     /// The requests that were not valid, as they were given.
     refused: Vec<Py<PyAny>>,
-    /// The requests in flight, oldest first, as they were given.
-    sent: VecDeque<Py<PyAny>>,
     /// The request whose response was yielded last.
     answered: Option<Py<PyAny>>,
     /// A response whose body is being collected.
     collecting: Option<(Py<PyAny>, ReadAll)>,
-    /// Whoever asks for the next response, waiting included.
+    /// The operation that asks for the next response, also while it waits.
     asker: Weak<()>,
+}
+
+/// The connection that a pipeline uses from its first step on.
+struct Begun {
+    link: Arc<Link>,
+    target: Arc<Target>,
+    /// The requests in flight, as they were given.
+    window: Window<Py<PyAny>>,
 }
 
 struct Current {
@@ -98,7 +100,7 @@ impl Pipeline {
             return Err(PyTypeError::new_err(format!("requests has to be an iterable of requests, such as a list, not {kind}")));
         }
         let (connection, requests) = (connection.clone().unbind(), requests.try_iter()?.unbind());
-        let state = Mutex::new(Some(State::default()));
+        let state = Mutex::new(Some(Box::default()));
         Ok(Pipeline { connection, requests, max_requests, max_bytes, collect, state })
     }
 
@@ -106,7 +108,7 @@ impl Pipeline {
         let connection = self.connection.get().description(py);
         match &*self.state.lock() {
             None => format!("{connection}: running"),
-            Some(state) => format!("{connection}: {} requests taken, {} unanswered", state.taken, state.sent.len()),
+            Some(state) => format!("{connection}: {} requests taken, {} unanswered", state.taken, state.in_flight().len()),
         }
     }
 
@@ -175,10 +177,10 @@ impl Pipeline {
     fn unanswered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.with(|state| {
             let answering = match &state.begun {
-                Some((link, _)) if link.receiver(py, |receiver| receiver.current.is_some())? => state.answered.as_ref(),
+                Some(begun) if begun.link.is_in_body() => state.answered.as_ref(),
                 _ => None,
             };
-            PyList::new(py, answering.into_iter().chain(&state.sent))
+            PyList::new(py, answering.into_iter().chain(state.in_flight()).collect::<Vec<_>>())
         })
     }
 
@@ -257,7 +259,12 @@ impl State {
             visit.call(response)?;
             reading.traverse(visit)?;
         }
-        self.sent.iter().chain(&self.answered).chain(&self.refused).try_for_each(|object| visit.call(object))
+        self.in_flight().into_iter().chain(&self.answered).chain(&self.refused).try_for_each(|object| visit.call(object))
+    }
+
+    /// The requests in flight, oldest first, as they were given.
+    fn in_flight(&self) -> Vec<&Py<PyAny>> {
+        self.begun.as_ref().map(|begun| begun.window.tags().collect()).unwrap_or_default()
     }
 }
 
@@ -268,28 +275,17 @@ struct Next {
     /// What is raised when there is none.
     end: Option<PyErr>,
     connect: Option<Connect>,
+    /// Discards the body of the response before.
     discard: Option<Discard>,
-    grip: Option<Grip>,
-    /// There is one asker at a time.
+    guard: Option<ConnectionGuard>,
+    /// Identifies this operation: only one at a time may ask.
     token: Arc<()>,
-}
-
-/// What came of sending as far as possible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    /// All that there is, or as much as may be in flight.
-    All,
-    /// Nothing more until something is read.
-    UntilRead,
-    /// Nothing more until the connection is ready.
-    UntilReady(Interest),
 }
 
 impl Next {
     fn new(pipeline: &Bound<'_, Pipeline>, resolver: Resolver, end: PyErr) -> Self {
         let pipeline = pipeline.clone().unbind();
-        let (discard, token) = (Some(Discard::default()), Arc::default());
-        Next { pipeline, resolver, end: Some(end), connect: None, discard, grip: None, token }
+        Next { pipeline, resolver, end: Some(end), connect: None, discard: None, guard: None, token: Arc::default() }
     }
 
     fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>, pipeline: &Pipeline, state: &mut State) -> PyResult<Step> {
@@ -298,43 +294,45 @@ impl Next {
             return in_use();
         }
         state.asker = Arc::downgrade(&self.token);
-        if let Some(need) = self.begin(connection, state)? {
+        if let Some(need) = self.begin(connection, pipeline, state)? {
             return Ok(Step::Needs(need));
         }
-        let link = state.begun.as_ref().expect("just begun").0.clone();
+        let link = state.begun.as_ref().expect("just begun").link.clone();
         if link.is_closed() {
-            return Err(link.body_gone(py));
+            return link.with(py, |state| Err(link.body_gone(py, state)));
         }
         if let Some((response, reading)) = &mut state.collecting {
             return match reading.step(connection)? {
-                Step::Needs(need) => Ok(Step::Needs(need)),
-                Step::Turn => Ok(Step::Turn),
                 Step::Done(body) => {
                     let pair = (response.clone_ref(py), body).into_pyobject(py)?;
                     (state.collecting, state.answered) = (None, None);
                     Ok(Step::Done(pair.into_any().unbind()))
                 }
+                step => Ok(step),
             };
         }
-        if let Some(discard) = &mut self.discard {
-            discard.reads_from(&link);
-            match discard.step(connection)? {
-                Step::Done(_) => {}
+        if link.is_in_body() {
+            match self.discard.get_or_insert_with(|| Discard::of(&link)).step(connection)? {
+                Step::Done(_) => self.discard = None,
                 step => return Ok(step),
             }
-            self.discard = None;
-            state.answered = None;
         }
-        if self.grip.is_none() {
-            let Some(transport) = link.transport() else { return Err(link.gone(py)) };
-            self.grip = Some(Grip::new(link.clone(), transport, connection.get().trace(py), Role::Both)?);
-        }
-        let response = match self.exchange(connection, pipeline, state)? {
-            Ok(Some(response)) => response,
-            Ok(None) => return Err(self.end.take().unwrap_or_else(|| PyStopIteration::new_err(()))),
-            Err(need) => return Ok(Step::Needs(need)),
+        let guard = match self.guard.take() {
+            Some(guard) => guard,
+            None => match connection.get().in_use(py, &link) {
+                Some(in_use) => in_use.guard(Role::Both)?,
+                None => return Err(link.gone(py)),
+            },
         };
-        self.grip = None;
+        let response = match exchange(connection, &guard, pipeline, state)? {
+            Exchanged::Response(response) => response,
+            Exchanged::Needs(need) => {
+                self.guard = Some(guard);
+                return Ok(Step::Needs(need));
+            }
+            Exchanged::End => return Err(self.end.take().unwrap_or_else(|| PyStopIteration::new_err(()))),
+        };
+        drop(guard);
         if !pipeline.collect {
             return Ok(Step::Done(response));
         }
@@ -343,7 +341,12 @@ impl Next {
     }
 
     /// Makes sure that there is a connection to begin with; what it has to wait for.
-    fn begin(&mut self, connection: &Bound<'_, HTTPConnection>, state: &mut State) -> PyResult<Option<Need>> {
+    fn begin(
+        &mut self,
+        connection: &Bound<'_, HTTPConnection>,
+        pipeline: &Pipeline,
+        state: &mut State,
+    ) -> PyResult<Option<Need>> {
         let py = connection.py();
         if state.begun.is_some() {
             return Ok(None);
@@ -358,96 +361,110 @@ impl Next {
         let Some(link) = connection.get().open_link() else {
             return Err(errors::ConnectionClosed::new_err("the connection was closed by disconnect()"));
         };
-        // One whose content is being read has had its head, and is not waited for.
-        let in_content = link.receiver(py, |receiver| receiver.receiving.half().is_in_content())?;
-        let earlier = link.shared.queue().len() - usize::from(in_content);
-        state.in_flight = InFlight::new(earlier);
-        state.begun = Some((link, connection.get().target(py)?));
+        // A response whose body is being read is not waited for.
+        let earlier = link.with(py, |state| {
+            let in_content = state.receiving.half().is_in_content();
+            Ok(state.shared.queue_mut().len() - usize::from(in_content))
+        })?;
+        let mut window = Window::after(earlier);
+        window.set_max_requests(pipeline.max_requests);
+        window.set_max_bytes(pipeline.max_bytes);
+        state.begun = Some(Begun { link, target: connection.get().target(py)?, window });
         Ok(None)
-    }
-
-    /// Reads the next head, and keeps requests going out: the response, or `None` if there is nothing more to do.
-    fn exchange(
-        &mut self,
-        connection: &Bound<'_, HTTPConnection>,
-        pipeline: &Pipeline,
-        state: &mut State,
-    ) -> PyResult<Result<Option<Py<PyAny>>, Need>> {
-        let py = connection.py();
-        let grip = self.grip.as_ref().expect("taken before");
-        let mut sent = None;
-        if state.in_flight.is_low(pipeline.max_requests, pipeline.max_bytes) {
-            sent = Some(send_more(py, grip, pipeline, state)?);
-        }
-        loop {
-            if state.current.is_none() && grip.link.shared.queue().is_empty() {
-                // What is there to be sent can always be sent now.
-                if sent.is_some() {
-                    grip.link.shrink();
-                    return Ok(Ok(None));
-                }
-                sent = Some(send_more(py, grip, pipeline, state)?);
-                continue;
-            }
-            let tolerant = connection.get().tolerates_missing_length();
-            let interest = match final_response(py, grip, tolerant)? {
-                Progress::Done(response) => {
-                    connection.get().supersede_cut();
-                    if state.in_flight.answered() {
-                        state.answered = state.sent.pop_front();
-                    }
-                    return Ok(Ok(Some(response)));
-                }
-                Progress::Needs(interest) => interest,
-            };
-            // While there is nothing to read, the window is filled up.
-            let interest = match sent {
-                None => {
-                    sent = Some(send_more(py, grip, pipeline, state)?);
-                    continue;
-                }
-                Some(Sent::UntilReady(also)) => interest | also,
-                Some(Sent::All | Sent::UntilRead) => interest,
-            };
-            return Ok(Err(grip.need(interest)));
-        }
     }
 }
 
-/// Sends requests as far as the window allows, and as is possible without waiting.
-fn send_more(py: Python<'_>, grip: &Grip, pipeline: &Pipeline, state: &mut State) -> PyResult<Sent> {
-    let sent = loop {
-        if state.current.is_none() && !state.take_next(py, pipeline)? {
-            break Sent::All;
+/// The result of a step of a pipeline.
+enum Exchanged {
+    Response(Py<PyAny>),
+    Needs(Need),
+    End,
+}
+
+/// The result of reading.
+enum Read {
+    Head(Head),
+    Needs(Interest),
+    /// No request is outstanding.
+    Nothing,
+}
+
+/// Sends requests and reads the next head, as the window says.
+fn exchange(
+    connection: &Bound<'_, HTTPConnection>,
+    guard: &ConnectionGuard,
+    pipeline: &Pipeline,
+    state: &mut State,
+) -> PyResult<Exchanged> {
+    let py = connection.py();
+    let tolerant = connection.get().tolerates_missing_length();
+    loop {
+        let window = &mut state.begun.as_mut().expect("begun before").window;
+        match window.wants() {
+            Wants::Ready(interest) => return Ok(Exchanged::Needs(guard.need(interest))),
+            Wants::Request if state.current.is_none() && !state.take_next(py, pipeline)? => continue,
+            // If it is not taken, reading comes first, whatever the window says: the program may have sent requests itself.
+            Wants::Request if state.send_current(py, guard)? => continue,
+            Wants::Request | Wants::Response | Wants::Nothing => {}
         }
-        match state.send_current(py, grip, pipeline)? {
-            Sent::All => {}
-            stopped => break stopped,
+        let window = &mut state.begun.as_mut().expect("begun before").window;
+        let has_current = state.current.is_some();
+        let read = guard.step(py, |state, _, wire| {
+            if guard.link.is_closed() {
+                return Err(state.gone(py));
+            }
+            if window.take_unsent() {
+                // If it fails, what has arrived can still be read; then reading reports the end.
+                let _ = state.duplex(Sides::Sender).flush(wire);
+            }
+            if !has_current && state.shared.queue_mut().is_empty() {
+                guard.link.shrink(state);
+                return Ok(Read::Nothing);
+            }
+            Ok(match final_head(py, guard, state, wire, tolerant)? {
+                Progress::Done(head) => Read::Head(head),
+                Progress::Needs(interest) => Read::Needs(interest),
+            })
+        })?;
+        match read {
+            Read::Head(head) => {
+                connection.get().supersede_cut();
+                if let Some(given) = window.answered() {
+                    state.answered = Some(given);
+                }
+                return head.response(py, &guard.link).map(Exchanged::Response);
+            }
+            // While there is nothing to read, the window is filled up.
+            Read::Needs(interest) => {
+                if let Some(interest) = window.waits(interest) {
+                    return Ok(Exchanged::Needs(guard.need(interest)));
+                }
+            }
+            Read::Nothing => {
+                // It has read all responses, or the program has.
+                if window.is_exhausted() {
+                    return Ok(Exchanged::End);
+                }
+                while window.answered().is_some() {}
+            }
         }
-    };
-    grip.both(py, |sender, _, wire| {
-        // If it fails, what has arrived can still be read; then reading reports the end.
-        let _ = grip.duplex(Some(sender), None).flush(wire);
-        Ok(())
-    })?;
-    Ok(sent)
+    }
 }
 
 impl State {
-    /// Takes the next request from the iterator, if the window allows one more. No lock is held while it is made.
+    /// Takes the next request from the iterator. No lock is held while the iterator makes it.
     fn take_next(&mut self, py: Python<'_>, pipeline: &Pipeline) -> PyResult<bool> {
-        if self.exhausted || self.in_flight.is_full(pipeline.max_requests) {
-            return Ok(false);
-        }
-        let Some(given) = pipeline.requests.bind(py).clone().next().transpose()? else {
-            self.exhausted = true;
+        let given = pipeline.requests.bind(py).clone().next().transpose()?;
+        let begun = self.begun.as_mut().expect("begun before");
+        let Some(given) = given else {
+            begun.window.no_more();
             return Ok(false);
         };
         self.taken += 1;
-        match self.prepare(&given) {
+        match prepare(&given, &begun.target) {
             Ok((prepared, size)) => self.current = Some(Current { given: given.unbind(), prepared, size }),
             Err(error) => {
-                // It is lost neither to a program that gives up, nor to one that goes on without it.
+                // A program that gives up finds it in `rest`, and one that goes on can do without it.
                 self.refused.push(given.unbind());
                 return Err(error);
             }
@@ -455,58 +472,64 @@ impl State {
         Ok(true)
     }
 
-    /// Checks a request; also how much it counts.
-    fn prepare(&self, given: &Bound<'_, PyAny>) -> PyResult<(Prepared, usize)> {
-        let (_, target) = self.begun.as_ref().expect("begun before");
-        let prepared = arguments(given)?.prepare(given.py(), target)?;
-        let size = InFlight::size_of(&prepared.request).map_err(|misuse| match misuse {
-            Misuse::ContentShort => PyTypeError::new_err("in a pipeline, the body of a request has to be given as bytes"),
-            other => errors::misuse(other),
-        })?;
-        Ok((prepared, size))
-    }
-
     /// Has the connection take the current request, if there is room for it.
-    fn send_current(&mut self, py: Python<'_>, grip: &Grip, pipeline: &Pipeline) -> PyResult<Sent> {
-        let Some(current) = &mut self.current else { return Ok(Sent::All) };
-        current.prepared.settle_host(&grip.link);
-        if !self.in_flight.has_room(current.size, pipeline.max_bytes) {
-            return Ok(Sent::UntilRead);
+    fn send_current(&mut self, py: Python<'_>, guard: &ConnectionGuard) -> PyResult<bool> {
+        let (Some(current), Some(begun)) = (&mut self.current, &mut self.begun) else { return Ok(false) };
+        let window = &mut begun.window;
+        if !window.has_room_for(&current.prepared.request, current.size) {
+            return Ok(false);
         }
-        let link = &grip.link;
-        let taken = grip.both(py, |sender, receiver, wire| {
+        current.prepared.settle_host(&guard.link);
+        let link = &guard.link;
+        let taken = guard.step(py, |state, sides, wire| {
             if link.is_closed() {
-                return Err(link.gone(py));
+                return Err(state.gone(py));
             }
-            if let Some(error) = grip.failure() {
-                return if link.shared.queue().is_empty() { Err(grip.exception(py, error)) } else { Ok(Sent::UntilRead) };
+            if let Some(error) = state.failure() {
+                if state.shared.queue_mut().is_empty() {
+                    return Err(guard.exception(py, state, error));
+                }
+                window.stop(None);
+                return Ok(false);
             }
-            if sender.is_owing() {
+            if state.is_owing() {
                 return state_error("the body of the previous request has not been written completely");
             }
-            check_torn(link)?;
-            match grip.duplex(Some(sender), Some(receiver)).take_request(&current.prepared.request, wire) {
+            link.check_truncated()?;
+            match state.duplex(sides).take_request(&current.prepared.request, wire) {
                 Ok(Progress::Done(_)) => {
-                    current.prepared.taken(py, link);
-                    Ok(Sent::All)
+                    current.prepared.note(py, link, state);
+                    return Ok(true);
                 }
-                Ok(Progress::Needs(interest)) => Ok(Sent::UntilReady(interest)),
-                // Nothing of it was sent; reading will tell why, after what can still be read.
-                Err(_) if !link.shared.queue().is_empty() => Ok(Sent::UntilRead),
-                Err(Error::Local(Misuse::ReadFirst)) => Err(link.lost(py, "the connection ended before a request was sent")),
-                Err(error) => Err(grip.exception(py, error)),
+                Ok(Progress::Needs(interest)) => window.stop(Some(interest)),
+                // Nothing of it was sent. Reading reports why, after the responses that can still be read.
+                Err(_) if !state.shared.queue_mut().is_empty() => window.stop(None),
+                Err(Error::Local(Misuse::ReadFirst)) => {
+                    return Err(state.lost(py, "the connection ended before a request was sent"));
+                }
+                Err(error) => return Err(guard.exception(py, state, error)),
             }
+            Ok(false)
         })?;
-        if taken == Sent::All {
+        if taken {
             let current = self.current.take().expect("just looked at");
+            window.taken(current.given, current.size);
             if link.is_logged {
                 log::sent(py, &current.prepared.method, &current.prepared.path)?;
             }
-            self.in_flight.sent(current.size);
-            self.sent.push_back(current.given);
         }
         Ok(taken)
     }
+}
+
+/// Checks a request. The result is what to send, and how many bytes that counts in the window.
+fn prepare(given: &Bound<'_, PyAny>, target: &Arc<Target>) -> PyResult<(Prepared, usize)> {
+    let prepared = arguments(given)?.prepare(given.py(), target)?;
+    let size = Window::<()>::size_of(&prepared.request).map_err(|misuse| match misuse {
+        Misuse::ContentShort => PyTypeError::new_err("in a pipeline, the body of a request has to be given as bytes"),
+        other => errors::misuse(other),
+    })?;
+    Ok((prepared, size))
 }
 
 impl Task for Next {
@@ -516,9 +539,8 @@ impl Task for Next {
         let pipeline = pipeline.get();
         pipeline.with(|state| {
             let step = self.go_on(connection, pipeline, state);
-            if let (Err(_), Some((link, _))) = (&step, &state.begun) {
-                // After the error that ends the connection a pipeline has nothing to read, so the server need not keep it.
-                link.shut_down_if_over(py);
+            if let (Err(_), Some(begun)) = (&step, &state.begun) {
+                shut_down_if_over(connection, &begun.link)?;
             }
             if let (Err(_), Some((_, reading))) = (&step, &mut state.collecting) {
                 reading.let_go();
@@ -530,7 +552,7 @@ impl Task for Next {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.pipeline)?;
         self.discard.as_ref().map_or(Ok(()), |discard| discard.traverse(visit))?;
-        self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
     fn awaited(&mut self) {
@@ -563,6 +585,25 @@ impl Task for Next {
     }
 }
 
+/// After the error that ends the connection, a pipeline reads nothing more, so the server need not keep the connection. The bytes
+/// that have arrived stay for `read_raw`.
+fn shut_down_if_over(connection: &Bound<'_, HTTPConnection>, link: &Arc<Link>) -> PyResult<()> {
+    let py = connection.py();
+    let is_over = link.with(py, |state| {
+        let queue = state.shared.queue_mut();
+        Ok(queue.is_over() && queue.failure().is_some())
+    })?;
+    if is_over && let Some(in_use) = connection.get().in_use(py, link) {
+        in_use.transport.shut_down(py);
+    }
+    Ok(())
+}
+
+/// Headers of None are no headers; as a mapping they would be refused.
+fn not_none<'py>(headers: Option<Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
+    headers.filter(|headers| !headers.is_none())
+}
+
 /// What was given as a request: a path, a tuple of method, path, headers and body, or a mapping with these names.
 fn arguments(given: &Bound<'_, PyAny>) -> PyResult<Arguments> {
     let py = given.py();
@@ -573,7 +614,7 @@ fn arguments(given: &Bound<'_, PyAny>) -> PyResult<Arguments> {
         ))
     };
     if given.is_instance_of::<PyString>() {
-        return Ok(Arguments::new(intern!(py, "GET").clone().into_any(), given.clone(), None, None));
+        return Ok(Arguments::new(intern!(py, "GET").clone().into_any(), given.clone(), None, None, None));
     }
     if let Ok(mapping) = given.cast::<PyMapping>() {
         let fields = PyDict::new(py);
@@ -584,12 +625,13 @@ fn arguments(given: &Bound<'_, PyAny>) -> PyResult<Arguments> {
         if let Some(name) = fields.keys().iter().next() {
             return Err(wrong(&format!("one with {}", name.repr()?)));
         }
-        return Ok(Arguments::new(method, path, Some(headers), Some(body)));
+        return Ok(Arguments::new(method, path, not_none(Some(headers)), Some(body), None));
     }
     let items: Vec<_> = given.cast::<PyTuple>().map_or_else(|_| Vec::new(), |tuple| tuple.iter().collect());
     match &items[..] {
         [method, path, rest @ ..] if rest.len() <= 2 => {
-            Ok(Arguments::new(method.clone(), path.clone(), rest.first().cloned(), rest.get(1).cloned()))
+            let (headers, body) = (not_none(rest.first().cloned()), rest.get(1).cloned());
+            Ok(Arguments::new(method.clone(), path.clone(), headers, body, None))
         }
         _ => Err(wrong(&given.get_type().name()?.to_cow()?)),
     }

@@ -23,11 +23,11 @@ use crate::target::Target;
 
 /// As they were passed: what is wrong with them is told by the first step.
 pub(crate) struct Arguments {
-    pub(crate) method: Py<PyAny>,
-    pub(crate) path: Py<PyAny>,
-    pub(crate) headers: Option<Py<PyAny>>,
-    pub(crate) body: Option<Py<PyAny>>,
-    pub(crate) expect100: Option<Py<PyAny>>,
+    method: Py<PyAny>,
+    path: Py<PyAny>,
+    headers: Option<Py<PyAny>>,
+    body: Option<Py<PyAny>>,
+    expect100: Option<Py<PyAny>>,
 }
 
 /// A request that was found to be good.
@@ -42,17 +42,21 @@ pub(crate) struct Prepared {
 }
 
 impl Arguments {
-    /// Of a request in a pipeline.
     pub(crate) fn new(
         method: Bound<'_, PyAny>,
         path: Bound<'_, PyAny>,
         headers: Option<Bound<'_, PyAny>>,
         body: Option<Bound<'_, PyAny>>,
+        expect100: Option<Bound<'_, PyAny>>,
     ) -> Self {
         let (method, path) = (method.unbind(), path.unbind());
-        // None as a mapping would be refused.
-        let headers = headers.filter(|headers| !headers.is_none()).map(Bound::unbind);
-        Arguments { method, path, headers, body: body.map(Bound::unbind), expect100: None }
+        let (headers, body, expect100) = (headers.map(Bound::unbind), body.map(Bound::unbind), expect100.map(Bound::unbind));
+        Arguments { method, path, headers, body, expect100 }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Arguments { method, path, headers, body, expect100 } = self;
+        [headers, body, expect100].into_iter().flatten().chain([method, path]).try_for_each(|object| visit.call(object))
     }
 
     /// Checks everything that can be checked without a connection.

@@ -1,7 +1,6 @@
 //! `read_response` (statements 10 and 11).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use dugong_http::Malformed;
 use dugong_http::step::{HeadKind, Interest, Progress};
@@ -13,19 +12,20 @@ use pyo3::types::PyString;
 
 use crate::attempt::Arrival;
 use crate::errors::{self, state_error};
-use crate::guard::{Grip, Role};
+use crate::guard::{ConnectionGuard, Role};
 use crate::head::{HTTPResponse, Received};
 use crate::headers::Lines;
-use crate::link::{Link, Receiver};
+use crate::link::{Link, Sides, State};
 use crate::log;
 use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
+use crate::wire::Wire;
 
 /// `read_response()`.
 #[derive(Default)]
 pub(crate) struct ReadResponse {
-    grip: Option<Grip>,
+    guard: Option<ConnectionGuard>,
     /// What it has waited for, since the request waits for the connection. The descriptor stays open as long as it is watched.
     arrival: Option<Arc<Arrival>>,
     /// Whether the first response to the request is awaited before its body is sent.
@@ -34,111 +34,147 @@ pub(crate) struct ReadResponse {
     tolerant: bool,
 }
 
+impl ReadResponse {
+    /// Takes the connection that the attributes name now, if it is open.
+    fn begin(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Result<ConnectionGuard, PyErr>> {
+        let (py, this) = (connection.py(), connection.get());
+        if self.arrival.take().is_some_and(|arrival| arrival.is_given_up()) {
+            let text = "the connection could not be made, or was closed by disconnect()";
+            return Err(errors::ConnectionClosed::new_err(text));
+        }
+        self.tolerant = this.tolerates_missing_length();
+        match this.link_in_use(py) {
+            (_, Some(in_use)) => in_use.guard(Role::Read).map(Ok),
+            (None, None) => Ok(Err(nothing_pending())),
+            (Some(link), None) => match link.with(py, |state| check_pending(&link, state)) {
+                Ok(()) => Err(link.gone(py)),
+                Err(error) => Ok(Err(error)),
+            },
+        }
+    }
+
+    /// There is no response to read: waits for the connection that the request waits for, if there is one.
+    fn wait_for_arrival(&mut self, connection: &Bound<'_, HTTPConnection>, error: PyErr) -> PyResult<Step> {
+        let Some(arrival) = connection.get().arrival()? else { return Err(error) };
+        self.arrival = Some(arrival.clone());
+        let on = Waitable::Arrival(arrival);
+        Ok(Step::Needs(Need { on, interest: Interest::READ, moved: false, may_change: false }))
+    }
+}
+
+/// The result of a step.
+enum Read {
+    Head(Head),
+    Needs(Need),
+    NothingPending(PyErr),
+}
+
 impl Task for ReadResponse {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
-        if self.grip.is_none() {
-            if self.arrival.take().is_some_and(|arrival| arrival.is_given_up()) {
-                let text = "the connection could not be made, or was closed by disconnect()";
-                return Err(errors::ConnectionClosed::new_err(text));
-            }
-            if let Err(error) = check_pending(connection) {
-                let Some(arrival) = connection.get().arrival()? else { return Err(error) };
-                self.arrival = Some(arrival.clone());
-                let on = Waitable::Arrival(arrival);
-                return Ok(Step::Needs(Need { on, interest: Interest::READ, moved: false, may_change: false }));
-            }
-            // If it was closed, there is no grip.
-            let Some(grip) = connection.get().grip(py, Role::Read)? else {
-                let link = connection.get().link();
-                return Err(link.map_or_else(|| errors::StateError::new_err(()), |link| link.gone(py)));
-            };
-            self.tolerant = connection.get().tolerates_missing_length();
-            grip.read(py, |receiver, _, _| {
-                receiver.receiving.require_length(!self.tolerant);
-                Ok(())
-            })?;
-            grip.renew();
-            self.grip = Some(grip);
+        let (guard, is_first) = match self.guard.take() {
+            Some(guard) => (guard, false),
+            None => match self.begin(connection)? {
+                Ok(guard) => (guard, true),
+                Err(error) => return self.wait_for_arrival(connection, error),
+            },
+        };
+        if is_first {
+            guard.renew();
         }
-        let grip = self.grip.as_ref().expect("just taken");
-        let read = grip.read(py, |receiver, sender, wire| {
-            if grip.link.is_closed() {
-                return Err(grip.link.gone(py));
+        let read = guard.step(py, |state, sides, wire| {
+            if is_first && let Err(error) = check_pending(&guard.link, state) {
+                return Ok(Read::NothingPending(error));
             }
-            self.awaits_continue = grip.link.shared.queue().is_waiting_for_continue();
-            match grip.duplex(sender, Some(receiver)).read_head_or_continue(wire) {
-                Ok(Progress::Done(kind)) => Ok(Ok(take_head(py, grip, receiver, kind, self.awaits_continue, self.tolerant)?)),
-                Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
-                Err(error) => Err(grip.exception(py, error)),
+            if guard.link.is_closed() {
+                return Err(state.gone(py));
+            }
+            state.receiving.require_length(!self.tolerant);
+            self.awaits_continue = state.shared.queue_mut().is_waiting_for_continue();
+            match state.duplex(sides).read_head_or_continue(wire) {
+                Ok(Progress::Done(kind)) => {
+                    take_head(py, &guard.link, state, kind, self.awaits_continue, self.tolerant).map(Read::Head)
+                }
+                Ok(Progress::Needs(interest)) => Ok(Read::Needs(guard.need(interest))),
+                Err(error) => Err(guard.exception(py, state, error)),
             }
         })?;
         match read {
-            Ok(head) => {
+            Read::Head(head) => {
                 connection.get().supersede_cut();
-                head.response(py, grip).map(Step::Done)
+                head.response(py, &guard.link).map(Step::Done)
             }
-            Err(need) => Ok(Step::Needs(need)),
+            Read::Needs(need) => {
+                self.guard = Some(guard);
+                Ok(Step::Needs(need))
+            }
+            Read::NothingPending(error) => {
+                drop(guard);
+                self.wait_for_arrival(connection, error)
+            }
         }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.grip.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
-    fn timed_out(&mut self, _: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        if let Some(grip) = &self.grip
+    fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
+        if let Some(guard) = &self.guard
             && self.awaits_continue
         {
-            grip.link.silent.store(true, Ordering::Release);
+            guard.link.with(connection.py(), |state| {
+                state.continue_timed_out = true;
+                Ok(())
+            })?;
         }
         Err(errors::ConnectionTimedOut::new_err("timed out waiting for the response"))
     }
 }
 
-/// Reads the next response in a pipeline, with both halves.
-pub(crate) fn final_response(py: Python<'_>, grip: &Grip, tolerant: bool) -> PyResult<Progress<Py<PyAny>>> {
-    let read = grip.both(py, |sender, receiver, wire| {
-        if grip.link.is_closed() {
-            return Err(grip.link.gone(py));
+/// Reads the next final head of a pipeline.
+pub(crate) fn final_head(
+    py: Python<'_>,
+    guard: &ConnectionGuard,
+    state: &mut State,
+    wire: &mut Wire<'_, '_>,
+    tolerant: bool,
+) -> PyResult<Progress<Head>> {
+    state.receiving.require_length(!tolerant);
+    match state.duplex(Sides::Both).read_head(wire) {
+        Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, &guard.link, state, HeadKind::Final, false, tolerant)?)),
+        Ok(Progress::Needs(interest)) => {
+            check_coming(py, &guard.link, state)?;
+            Ok(Progress::Needs(interest))
         }
-        receiver.receiving.require_length(!tolerant);
-        match grip.duplex(Some(sender), Some(receiver)).read_head(wire) {
-            Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, grip, receiver, HeadKind::Final, false, tolerant)?)),
-            Ok(Progress::Needs(interest)) => {
-                check_coming(py, &grip.link)?;
-                Ok(Progress::Needs(interest))
-            }
-            Err(error) => Err(grip.exception(py, error)),
-        }
-    })?;
-    match read {
-        Progress::Done(head) => head.response(py, grip).map(Progress::Done),
-        Progress::Needs(interest) => Ok(Progress::Needs(interest)),
+        Err(error) => Err(guard.exception(py, state, error)),
     }
 }
 
 /// Whether a response may be read now.
-fn check_pending(connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-    let nothing = "no response is pending";
-    let Some(link) = connection.get().link() else { return state_error(nothing) };
-    if link.receiver(connection.py(), |receiver| receiver.current.is_some())? {
+fn check_pending(link: &Link, state: &mut State) -> PyResult<()> {
+    if state.current.is_some() {
         return state_error("the body of the previous response has not been read to its end");
     }
-    // What nobody asked for is an error of its own.
-    if link.is_response_due(connection.py())? { Ok(()) } else { state_error(nothing) }
+    // Bytes that no request has asked for are an error of their own.
+    if link.is_response_due(state) { Ok(()) } else { Err(nothing_pending()) }
+}
+
+fn nothing_pending() -> PyErr {
+    errors::StateError::new_err("no response is pending")
 }
 
 /// Refuses to wait for the answer to a request whose body was cut short: the server waits for the rest.
-fn check_coming(py: Python<'_>, link: &Link) -> PyResult<()> {
-    if link.torn.load(Ordering::Acquire) && link.shared.queue().len() == 1 {
-        return Err(link.lost(py, "write() was interrupted, so that no response will come; the connection has to be closed"));
+fn check_coming(py: Python<'_>, link: &Link, state: &mut State) -> PyResult<()> {
+    if link.is_body_truncated() && state.shared.queue_mut().len() == 1 {
+        let text = "write() was interrupted, so no response will come; close the connection";
+        return Err(state.lost(py, text));
     }
     Ok(())
 }
 
-/// What a head said.
-struct Head {
+/// A head that was read.
+pub(crate) struct Head {
     received: Received,
     status: u16,
     /// Whether the response has neither a length nor `Connection: close`, and nobody minds.
@@ -152,13 +188,13 @@ struct Head {
 /// Takes the head that was read. Nothing of Python is called here that could fail and leave it half taken.
 fn take_head(
     py: Python<'_>,
-    grip: &Grip,
-    receiver: &mut Receiver,
+    link: &Link,
+    state: &mut State,
     kind: HeadKind,
     awaited_continue: bool,
     tolerant: bool,
 ) -> PyResult<Head> {
-    let half = receiver.receiving.half();
+    let half = state.receiving.half();
     let head = half.head();
     let is_closing = tolerant && kind == HeadKind::Final && half.is_length_missing();
     let is_coded = matches!(
@@ -168,7 +204,7 @@ fn take_head(
             ..
         })
     );
-    let (method, path) = grip.link.oldest(py).expect("the engine reads responses to requests that were taken");
+    let (method, path) = state.oldest(py).expect("the engine reads responses to requests that were taken");
     let status = head.status().as_u16();
     let reason = head.reason_text();
     let reason = if reason == "OK" { intern!(py, "OK").clone() } else { PyString::new(py, reason.trim()) };
@@ -188,11 +224,13 @@ fn take_head(
         has_body,
     };
     if kind == HeadKind::Final {
-        grip.link.refused.store(awaited_continue, Ordering::Release);
+        link.set_refused(awaited_continue);
         if has_body {
-            receiver.current = Some(half.completed());
+            let number = half.completed();
+            link.set_current(state, Some(number));
         } else {
-            grip.link.answered();
+            // `taken` has it as well, so that this calls no code of the program.
+            drop(link.note_answer(state));
         }
     }
     Ok(taken)
@@ -200,19 +238,21 @@ fn take_head(
 
 impl Head {
     /// As an `HTTPResponse`.
-    fn response(self, py: Python<'_>, grip: &Grip) -> PyResult<Py<PyAny>> {
+    pub(crate) fn response(self, py: Python<'_>, link: &Link) -> PyResult<Py<PyAny>> {
         if self.is_closing {
             log::warn(py, "the response has no length and does not say that the connection closes; reading up to its end")?;
         }
         if self.is_coded {
             log::warn(py, "the response has a transfer coding that cannot be read")?;
         }
-        if grip.link.is_logged {
+        if link.is_logged {
             log::received(py, self.status, &self.received.method, &self.received.path)?;
         }
         let response = HTTPResponse::new(py, self.received)?;
         if self.has_body {
-            drop(grip.link.set_response(Some(response.clone_ref(py))));
+            let response = response.clone_ref(py);
+            let before = link.with(py, |state| Ok(state.response.replace(response)))?;
+            drop(before);
         }
         Ok(response.into_any())
     }

@@ -1,6 +1,6 @@
 //! `send_request` (statements 8 and 10).
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use dugong_http::step::Progress;
 use dugong_http::{Announced, CloseReason, Closed, Error, Misuse};
@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 
 use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
-use crate::flush::{Flushed, What, flush};
-use crate::guard::{Grip, Role};
-use crate::link::{InVain, Link, Receiver, Sender, check_torn};
+use crate::flush::{Flushed, Part, flush};
+use crate::guard::{ConnectionGuard, Role};
+use crate::link::{DiscardedBody, Link, Sides, State};
 use crate::log;
 use crate::need::Need;
 use crate::request::{Arguments, Prepared};
@@ -23,36 +23,83 @@ use crate::wire::Wire;
 /// `send_request()`.
 pub(crate) struct SendRequest {
     stage: Stage,
+    arguments: Option<Arguments>,
+    prepared: Option<Prepared>,
+    guard: Option<ConnectionGuard>,
     /// Lasts until the request is taken: readers that came before it wait as long as that.
     connect: Option<Connect>,
     resolver: Resolver,
 }
 
+#[derive(Clone, Copy)]
 enum Stage {
-    Begin(Arguments),
-    Connecting(Prepared),
-    Ready(Prepared),
-    Taking(Grip, Prepared),
-    Sending { grip: Grip, number: u64, what: What },
+    /// The arguments are as they were passed.
+    Begin,
+    Connecting,
+    /// The connection is there.
+    Ready,
+    /// The engine has not taken the request yet.
+    Taking,
+    /// The engine has taken the request with this number.
+    Sending(u64),
     Over,
 }
 
 impl SendRequest {
-    pub(crate) fn new(
-        method: Bound<'_, PyAny>,
-        path: Bound<'_, PyAny>,
-        headers: Option<Bound<'_, PyAny>>,
-        body: Option<Bound<'_, PyAny>>,
-        expect100: Option<Bound<'_, PyAny>>,
-        resolver: Resolver,
-    ) -> Self {
-        let (method, path) = (method.unbind(), path.unbind());
-        let (headers, body, expect100) = (headers.map(Bound::unbind), body.map(Bound::unbind), expect100.map(Bound::unbind));
-        SendRequest { stage: Stage::Begin(Arguments { method, path, headers, body, expect100 }), connect: None, resolver }
+    pub(crate) fn new(arguments: Arguments, resolver: Resolver) -> Self {
+        let arguments = Some(arguments);
+        SendRequest { stage: Stage::Begin, arguments, prepared: None, guard: None, connect: None, resolver }
     }
 
-    fn take(&mut self) -> Stage {
-        std::mem::replace(&mut self.stage, Stage::Over)
+    /// Checks the arguments.
+    fn prepare(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
+        let py = connection.py();
+        let arguments = self.arguments.as_ref().expect("taken in this stage only");
+        let (target, in_use) = connection.get().target_and_link(py)?;
+        self.prepared = Some(arguments.prepare(py, &target)?);
+        self.arguments = None;
+        self.stage = match in_use {
+            // The usual case.
+            Some(in_use) if !in_use.link.is_closed() && !must_reconnect(py, &in_use.link)? => {
+                self.guard = Some(in_use.guard(Role::Send)?);
+                Stage::Taking
+            }
+            _ if needs_connection(connection)? => {
+                self.connect = Some(Connect::new(self.resolver));
+                Stage::Connecting
+            }
+            _ => Stage::Ready,
+        };
+        Ok(())
+    }
+
+    fn part(&self) -> Part {
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.given) { Part::Whole } else { Part::Head }
+    }
+
+    /// Gives the request to the engine, and sends as much as the system takes.
+    fn hand_over(&mut self, py: Python<'_>) -> PyResult<Step> {
+        let part = self.part();
+        let guard = self.guard.as_ref().expect("made before this stage");
+        let prepared = self.prepared.as_mut().expect("made before this stage");
+        prepared.settle_host(&guard.link);
+        let (number, flushed) = guard.step(py, |state, sides, wire| {
+            Ok(match prepared.hand_over(py, guard, state, sides, wire)? {
+                Handed::Taken(number) => (Some(number), send_rest(py, guard, state, sides, wire, part, number)?),
+                Handed::Unsendable => (None, Rest::Done),
+                Handed::Needs(need) => (None, Rest::Needs(need)),
+            })
+        })?;
+        let needs_more = matches!(flushed, Rest::Needs(_));
+        if number.is_none() && needs_more {
+            return flushed.step(py);
+        }
+        self.connect = None;
+        if number.is_some() && guard.link.is_logged {
+            log::sent(py, &prepared.method, &prepared.path)?;
+        }
+        self.stage = number.filter(|_| needs_more).map_or(Stage::Over, Stage::Sending);
+        flushed.step(py)
     }
 }
 
@@ -60,76 +107,38 @@ impl Task for SendRequest {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         loop {
-            match &mut self.stage {
-                Stage::Begin(arguments) => {
-                    let prepared = arguments.prepare(py, &connection.get().target(py)?)?;
-                    self.stage = if needs_connection(connection)? {
-                        self.connect = Some(Connect::new(self.resolver));
-                        Stage::Connecting(prepared)
-                    } else {
-                        Stage::Ready(prepared)
-                    };
-                }
-                Stage::Connecting(_) => {
+            match self.stage {
+                Stage::Begin => self.prepare(connection)?,
+                Stage::Connecting => {
                     let connect = self.connect.as_mut().expect("made for this stage");
                     if let Some(need) = connect.go_on(connection)? {
                         return Ok(Step::Needs(need));
                     }
-                    let Stage::Connecting(prepared) = self.take() else { unreachable!("just matched") };
-                    self.stage = Stage::Ready(prepared);
+                    self.stage = Stage::Ready;
                 }
-                Stage::Ready(_) => {
-                    let Stage::Ready(prepared) = self.take() else { unreachable!("just matched") };
-                    let Some(grip) = connection.get().grip(py, Role::Send)? else {
-                        return Err(errors::ConnectionClosed::new_err("the connection was closed by disconnect()"));
+                Stage::Ready => {
+                    let guard = connection.get().guard(py, Role::Send)?;
+                    self.guard = Some(guard.ok_or_else(errors::disconnected)?);
+                    self.stage = Stage::Taking;
+                }
+                Stage::Taking => return self.hand_over(py),
+                Stage::Sending(number) => {
+                    let guard = self.guard.as_ref().expect("made before this stage");
+                    let part = self.part();
+                    let rest = |state: &mut State, sides, wire: &mut Wire<'_, '_>| {
+                        send_rest(py, guard, state, sides, wire, part, number)
                     };
-                    self.stage = Stage::Taking(grip, prepared);
+                    return guard.step(py, rest)?.step(py);
                 }
-                Stage::Taking(grip, prepared) => {
-                    let number = match prepared.hand_over(py, grip)? {
-                        Ok(Some(number)) => number,
-                        Ok(None) => return Step::done(py),
-                        Err(need) => return Ok(Step::Needs(need)),
-                    };
-                    self.connect = None;
-                    if grip.link.is_logged {
-                        log::sent(py, &prepared.method, &prepared.path)?;
-                    }
-                    let Stage::Taking(grip, prepared) = self.take() else { unreachable!("just matched") };
-                    self.stage = Stage::Sending { grip, number, what: if prepared.given { What::Whole } else { What::Head } };
-                }
-                Stage::Sending { grip, number, what } => match flush(py, grip, *what)? {
-                    Ok(Flushed::Needs(need)) => return Ok(Step::Needs(need)),
-                    // If no answer can come, reading will tell (statement 14.3).
-                    Ok(Flushed::Done | Flushed::Pointless) => return Step::done(py),
-                    Err(error) => {
-                        let exception = grip.exception(py, error);
-                        take_back(py, grip, *number)?;
-                        return Err(exception);
-                    }
-                },
                 Stage::Over => return Step::done(py),
             }
         }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match &self.stage {
-            Stage::Begin(Arguments { method, path, headers, body, expect100 }) => {
-                [headers, body, expect100].into_iter().flatten().chain([method, path]).try_for_each(|object| visit.call(object))
-            }
-            Stage::Connecting(Prepared { method, path, .. })
-            | Stage::Ready(Prepared { method, path, .. })
-            | Stage::Taking(_, Prepared { method, path, .. }) => {
-                visit.call(method)?;
-                visit.call(path)
-            }
-            Stage::Sending { .. } | Stage::Over => Ok(()),
-        }?;
-        match &self.stage {
-            Stage::Taking(grip, _) | Stage::Sending { grip, .. } => grip.traverse(visit),
-            _ => Ok(()),
-        }
+        self.arguments.as_ref().map_or(Ok(()), |arguments| arguments.traverse(visit))?;
+        self.prepared.as_ref().map_or(Ok(()), |prepared| prepared.traverse(visit))?;
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
     fn awaited(&mut self) {
@@ -137,149 +146,192 @@ impl Task for SendRequest {
     }
 
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
-        if let (Stage::Connecting(_), Some(connect)) = (&self.stage, &mut self.connect) {
+        if let (Stage::Connecting, Some(connect)) = (self.stage, &mut self.connect) {
             connect.interrupt(connection);
         }
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        match (&self.stage, &mut self.connect) {
-            (Stage::Connecting(_), Some(connect)) => connect.timed_out(connection),
-            _ => Err(errors::ConnectionTimedOut::new_err("timed out waiting for the peer to take the request")),
+        match (self.stage, &mut self.connect) {
+            (Stage::Connecting, Some(connect)) => connect.timed_out(connection),
+            _ => Err(errors::ConnectionTimedOut::new_err("timed out waiting for the server to take the request")),
         }
     }
 }
 
-/// Whether a connection has to be made first: there is none; or there is one that cannot be used any more, because a body was
-/// refused, and the caller is not to notice (statement 10.3).
+/// Whether there is no connection that can be used.
 pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
-    let py = connection.py();
-    let Some(link) = connection.get().open_link() else { return Ok(true) };
-    // One that has failed tells that to whoever sends or reads, as after any other response.
-    if !link.refused.load(Ordering::Acquire) || link.shared.failure().is_some() {
+    connection.get().open_link().map_or(Ok(true), |link| must_reconnect(connection.py(), &link))
+}
+
+/// Whether a connection cannot be used any more because a body was refused: a new one is made, without an error (statement 10.3).
+fn must_reconnect(py: Python<'_>, link: &Link) -> PyResult<bool> {
+    if !link.is_refused() {
         return Ok(false);
     }
-    if link.receiver(py, |receiver| receiver.current.is_some())? {
-        return state_error("the response that came in place of 100 has to be read first");
-    }
-    Ok(true)
+    link.with(py, |state| {
+        // The next operation reports a failure, as after any other response.
+        if state.shared.failure().is_some() {
+            return Ok(false);
+        }
+        match state.current {
+            Some(_) => state_error("the response that came in place of 100 has to be read first"),
+            None => Ok(true),
+        }
+    })
+}
+
+/// The result of giving a request to the engine.
+enum Handed {
+    Taken(u64),
+    /// The request was queued, but will not be sent: reading its response reports why.
+    Unsendable,
+    Needs(Need),
 }
 
 impl Prepared {
-    /// Gives the request to the engine: its number, if it is to be sent and not taken in vain; or what is needed first.
-    fn hand_over(&mut self, py: Python<'_>, grip: &Grip) -> PyResult<Result<Option<u64>, Need>> {
-        self.settle_host(&grip.link);
-        grip.send(py, |sender, receiver, wire| {
-            if grip.link.is_closed() {
-                return Err(grip.link.gone(py));
-            }
-            if let Some(error) = grip.failure() {
-                if errors::is_unreadable(&error) || is_unasked(&error) {
-                    return Err(grip.exception(py, error));
-                }
-                // Whoever asks for the response is told (statement 14.3).
-                sender.sending.give_up_content(&mut grip.link.shared.queue());
-                return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
-            }
-            if sender.is_owing() {
-                return state_error("the body of the previous request has not been written completely");
-            }
-            check_torn(&grip.link)?;
-            if grip.link.shared.is_cut() {
-                return Err(grip.link.lost(py, "the connection was lost while something was sent"));
-            }
-            let (taken, end) = self.offer(grip, sender, receiver, wire);
-            let number = match taken {
-                Ok(Progress::Needs(interest)) => return Ok(Err(grip.need(interest))),
-                Ok(Progress::Done(number)) => Some(number),
-                Err(Error::Closed { .. }) if end == End::Reset && !grip.duplex(None, None).is_pointless() => {
-                    return Err(grip.link.lost(py, "the connection was lost"));
-                }
-                // The peer will not answer; whoever asks for the response is told so (statement 14.3).
-                Err(error @ Error::Closed { cause: Closed::InOrder(_), .. }) if !is_unasked(&error) => {
-                    return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
-                }
-                Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => {
-                    return self.take_in_vain(py, grip, sender).map(|()| Ok(None));
-                }
-                Err(error) => return Err(grip.exception(py, error)),
-            };
-            self.taken(py, &grip.link);
-            Ok(Ok(number))
-        })
-    }
-
-    /// The request was taken; its response is due.
-    pub(crate) fn taken(&self, py: Python<'_>, link: &Link) {
-        link.refused.store(false, Ordering::Release);
-        link.silent.store(false, Ordering::Release);
-        link.ask(self.method.clone_ref(py), self.path.clone_ref(py));
-    }
-
-    /// One attempt; also what is known of the end of the connection.
-    fn offer(
+    fn hand_over(
         &self,
-        grip: &Grip,
-        sender: &mut Sender,
-        mut receiver: Option<&mut Receiver>,
+        py: Python<'_>,
+        guard: &ConnectionGuard,
+        state: &mut State,
+        sides: Sides,
         wire: &mut Wire<'_, '_>,
-    ) -> (Result<Progress<u64>, Error>, End) {
-        let taken = grip.duplex(Some(sender), receiver.as_deref_mut()).take_request(&self.request, wire);
-        let end = match receiver.as_ref().map(|receiver| receiver.receiving.half()) {
-            None => End::Unseen,
-            Some(half) if !half.is_at_eof() => End::Unseen,
-            // To send after a reset fails; after an end without close_notify it may not.
-            Some(_) if receiver.as_ref().is_some_and(|receiver| receiver.receiving.was_reset()) => End::Reset,
-            Some(_) => End::Seen,
+    ) -> PyResult<Handed> {
+        if guard.link.is_closed() {
+            return Err(state.gone(py));
+        }
+        if let Some(error) = state.failure() {
+            if errors::is_unreadable(&error) || is_unasked(&error) {
+                return Err(guard.exception(py, state, error));
+            }
+            // Reading the response reports the failure (statement 14.3).
+            state.give_up_content();
+            return self.queue_unsendable(py, guard, state);
+        }
+        if state.is_owing() {
+            return state_error("the body of the previous request has not been written completely");
+        }
+        guard.link.check_truncated()?;
+        if state.shared.is_cut() {
+            return Err(state.lost(py, "the connection was lost while something was sent"));
+        }
+        let (taken, end) = self.offer(state, sides, wire);
+        match taken {
+            Ok(Progress::Needs(interest)) => Ok(Handed::Needs(guard.need(interest))),
+            Ok(Progress::Done(number)) => {
+                self.note(py, &guard.link, state);
+                Ok(Handed::Taken(number))
+            }
+            Err(Error::Closed { .. }) if end == End::Reset && !state.is_pointless() => {
+                Err(state.lost(py, "the connection was lost"))
+            }
+            // The server will not answer. Reading the response reports that (statement 14.3).
+            Err(error @ Error::Closed { cause: Closed::InOrder(_), .. }) if !is_unasked(&error) => {
+                self.queue_unsendable(py, guard, state)
+            }
+            Err(Error::Local(Misuse::ReadFirst)) if end == End::Seen => self.queue_unsendable(py, guard, state),
+            Err(error) => Err(guard.exception(py, state, error)),
+        }
+    }
+
+    /// Notes that the engine has taken the request.
+    pub(crate) fn note(&self, py: Python<'_>, link: &Arc<Link>, state: &mut State) {
+        link.note_request(state, self.method.clone_ref(py), self.path.clone_ref(py));
+    }
+
+    /// Offers the request to the engine once. The result also tells how the connection ends, as far as that is known.
+    fn offer(&self, state: &mut State, sides: Sides, wire: &mut Wire<'_, '_>) -> (Result<Progress<u64>, Error>, End) {
+        let taken = state.duplex(sides).take_request(&self.request, wire);
+        let end = match sides.receive() && state.receiving.half().is_at_eof() {
+            false => End::Unseen,
+            // Sending after a reset fails. After an end without close_notify it may not.
+            true if state.receiving.was_reset() => End::Reset,
+            true => End::Seen,
         };
-        if end != End::Unseen || receiver.is_none() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
+        if end != End::Unseen || !sides.receive() || !matches!(taken, Err(Error::Local(Misuse::ReadFirst))) {
             return (taken, end);
         }
-        // The receive buffer is full. Somebody else may be about to read: wait for writing alone.
-        (grip.duplex(Some(sender), None).take_request(&self.request, wire), End::Unseen)
+        // The receive buffer is full. Another operation may be about to read: wait for writing alone.
+        (state.duplex(Sides::Sender).take_request(&self.request, wire), End::Unseen)
     }
 
-    /// Takes the request, of which nothing will be sent: reading its response says why.
-    fn take_in_vain(&self, py: Python<'_>, grip: &Grip, sender: &mut Sender) -> PyResult<()> {
-        let taken = grip.duplex(Some(sender), None).accept_unsendable(&self.request, false);
-        taken.map_err(|error| grip.exception(py, error))?;
-        self.taken(py, &grip.link);
-        sender.in_vain = match self.content {
+    /// Queues a request that can no longer be sent, so that reading its response reports why.
+    fn queue_unsendable(&self, py: Python<'_>, guard: &ConnectionGuard, state: &mut State) -> PyResult<Handed> {
+        let taken = state.duplex(Sides::Sender).accept_unsendable(&self.request, false);
+        taken.map_err(|error| guard.exception(py, state, error))?;
+        self.note(py, &guard.link, state);
+        state.discarded = match self.content {
             _ if self.given => None,
-            Announced::Length(length) if length > 0 => Some(InVain::Left(length)),
-            Announced::Chunked => Some(InVain::Chunks),
+            Announced::Length(length) if length > 0 => Some(DiscardedBody::Left(length)),
+            Announced::Chunked => Some(DiscardedBody::Chunks),
             _ => None,
         };
-        Ok(())
+        Ok(Handed::Unsendable)
     }
 }
 
-/// Whether the connection ended because the peer sent what nobody asked for (statement 14.6).
+/// Whether the connection ended because the server sent bytes that no request had asked for (statement 14.6).
 fn is_unasked(error: &Error) -> bool {
     let Error::Closed { cause: Closed::InOrder(reason), .. } = error else { return false };
     matches!(reason, CloseReason::RequestTimeout | CloseReason::UnaskedBytes)
 }
 
-/// What is known of the end of the connection.
+/// How the connection ends, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Unseen,
-    /// The peer has ended its direction in order.
+    /// The server has ended its direction in order.
     Seen,
     /// The connection was reset.
     Reset,
 }
 
-/// A request could not be sent: no response to it is pending (statement 8.14).
-fn take_back(py: Python<'_>, grip: &Grip, number: u64) -> PyResult<()> {
-    grip.link.sender(py, |sender| {
-        let before = grip.link.shared.queue().len();
-        sender.sending.take_back(number, &mut grip.link.shared.queue());
-        if grip.link.shared.queue().len() < before {
-            grip.link.ask_no_more();
+/// What has become of the rest of a request.
+enum Rest {
+    Done,
+    Needs(Need),
+    Failed(PyErr),
+}
+
+impl Rest {
+    fn step(self, py: Python<'_>) -> PyResult<Step> {
+        match self {
+            Rest::Done => Step::done(py),
+            Rest::Needs(need) => Ok(Step::Needs(need)),
+            Rest::Failed(error) => Err(error),
         }
-        if sender.sending.half().owes_content() {
-            sender.sending.give_up_content(&mut grip.link.shared.queue());
+    }
+}
+
+/// Sends the rest of a request that the engine has taken. If that fails, no response to it is pending (statement 8.14).
+fn send_rest(
+    py: Python<'_>,
+    guard: &ConnectionGuard,
+    state: &mut State,
+    sides: Sides,
+    wire: &mut Wire<'_, '_>,
+    part: Part,
+    number: u64,
+) -> PyResult<Rest> {
+    match flush(py, guard, state, sides, wire, part)? {
+        Ok(Flushed::Needs(need)) => Ok(Rest::Needs(need)),
+        // If no answer can come, reading reports that (statement 14.3).
+        Ok(Flushed::Done | Flushed::Pointless) => Ok(Rest::Done),
+        Err(error) => {
+            let exception = guard.exception(py, state, error);
+            let queue = state.shared.queue_mut();
+            let before = queue.len();
+            state.sending.take_back(number, queue);
+            let is_taken_back = queue.len() < before;
+            if is_taken_back && let Some(request) = guard.link.forget_request(state) {
+                // The exception has it as well, so that this calls no code of the program.
+                drop(request);
+            }
+            if state.sending.half().owes_content() {
+                state.give_up_content();
+            }
+            Ok(Rest::Failed(exception))
         }
-    })
+    }
 }

@@ -12,11 +12,12 @@ use pyo3::{PyTraverseError, intern};
 
 use crate::attempt::{Arrival, Attempt};
 use crate::errors;
-use crate::guard::{Grip, Role};
+use crate::guard::{ConnectionGuard, Role};
 use crate::link::Link;
 use crate::log;
 use crate::names;
 use crate::target::{Target, is_constant, port_of, proxy_of};
+use crate::wire::Transport;
 
 /// A connection to an HTTP/1.1 server.
 ///
@@ -49,18 +50,49 @@ use crate::target::{Target, is_constant, port_of, proxy_of};
 #[derive(Default)]
 #[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
 pub(crate) struct HTTPConnection {
-    settings: Mutex<Settings>,
+    state: Mutex<State>,
     /// `timeout` in seconds as the bits of a float; 0.0 is for ever.
     limit: AtomicU64,
     pub(crate) tolerate_missing_length: AtomicBool,
-    /// The connection, open or closed.
-    link: Mutex<Option<Arc<Link>>>,
-    /// An earlier connection that was closed in the middle of a body, until its reader was told, or reads a later response.
-    cut: Mutex<Option<Arc<Link>>>,
-    /// A connection that is being made.
-    attempt: Mutex<Weak<Attempt>>,
+    /// Whether there is a `State::cut`.
+    has_cut: AtomicBool,
     /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
     pub(crate) spared: AtomicBool,
+}
+
+/// The connection and the attributes. Locked for moments only.
+#[derive(Default)]
+struct State {
+    settings: Settings,
+    /// The connection, open or closed.
+    link: Option<Arc<Link>>,
+    /// Its transport. `disconnect` takes it, and its descriptor is closed when the last operation has let go.
+    transport: Option<Arc<Transport>>,
+    /// An earlier connection that was closed in the middle of a body, until its reader gets an error or reads a later response.
+    cut: Option<Arc<Link>>,
+    /// A connection that is being made.
+    attempt: Weak<Attempt>,
+}
+
+/// An open connection, for an operation to use.
+pub(crate) struct InUse {
+    pub(crate) link: Arc<Link>,
+    pub(crate) transport: Arc<Transport>,
+    trace: Option<Py<PyAny>>,
+}
+
+impl InUse {
+    pub(crate) fn guard(self, role: Role) -> PyResult<ConnectionGuard> {
+        ConnectionGuard::new(self.link, self.transport, self.trace, role)
+    }
+}
+
+impl State {
+    fn in_use(&self, py: Python<'_>) -> Option<InUse> {
+        let link = self.link.as_ref().filter(|link| !link.is_closed())?.clone();
+        let trace = self.settings.trace_fh.as_ref().map(|file| file.clone_ref(py));
+        Some(InUse { link, transport: self.transport.clone()?, trace })
+    }
 }
 
 /// Attributes as they were assigned.
@@ -92,17 +124,27 @@ impl HTTPConnection {
 
     /// The TLS context, unless it is an object that is false.
     pub(crate) fn secure_context(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let context = self.settings.lock().ssl_context.as_ref().map(|context| context.clone_ref(py));
+        let context = self.state.lock().settings.ssl_context.as_ref().map(|context| context.clone_ref(py));
         match context {
             Some(context) if context.is_truthy(py)? => Ok(Some(context)),
             _ => Ok(None),
         }
     }
 
+    /// The server and the proxy that the attributes name now, and the connection if it is open.
+    pub(crate) fn target_and_link(&self, py: Python<'_>) -> PyResult<(Arc<Target>, Option<InUse>)> {
+        let state = self.state.lock();
+        let in_use = state.in_use(py);
+        // A context may be an object whose truth changes.
+        let known = state.settings.target.clone().filter(|_| state.settings.ssl_context.is_none());
+        drop(state);
+        Ok((known.map_or_else(|| self.target(py), Ok)?, in_use))
+    }
+
     /// The server and the proxy that the attributes name now.
     pub(crate) fn target(&self, py: Python<'_>) -> PyResult<Arc<Target>> {
         let is_secure = self.secure_context(py)?.is_some();
-        let known = self.settings.lock().target.clone();
+        let known = self.state.lock().settings.target.clone();
         if let Some(target) = known.filter(|target| target.origin.is_secure() == is_secure) {
             return Ok(target);
         }
@@ -118,7 +160,7 @@ impl HTTPConnection {
         let origin = names::origin(is_secure, &hostname, port)?;
         let target = Arc::new(Target::new(hostname, origin, proxy));
         if is_constant(&given_port) && is_constant(&given_proxy) {
-            self.settings.lock().target = Some(target.clone());
+            self.state.lock().settings.target = Some(target.clone());
         }
         Ok(target)
     }
@@ -138,7 +180,7 @@ impl HTTPConnection {
 
     /// The connection, open or closed.
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        self.link.lock().clone()
+        self.state.lock().link.clone()
     }
 
     /// The connection, if there is one.
@@ -146,24 +188,44 @@ impl HTTPConnection {
         self.link().filter(|link| !link.is_closed())
     }
 
-    /// The connection, if there is one, to do something with it.
-    pub(crate) fn grip(&self, py: Python<'_>, role: Role) -> PyResult<Option<Grip>> {
-        let Some(link) = self.open_link() else { return Ok(None) };
-        let Some(transport) = link.transport() else { return Ok(None) };
-        Grip::new(link, transport, self.trace(py), role).map(Some)
+    /// The connection, open or closed; and once more if it is open.
+    pub(crate) fn link_in_use(&self, py: Python<'_>) -> (Option<Arc<Link>>, Option<InUse>) {
+        let state = self.state.lock();
+        let in_use = state.in_use(py);
+        let link = if in_use.is_some() { None } else { state.link.clone() };
+        (link, in_use)
+    }
+
+    /// The given connection, if it is the current one and open.
+    pub(crate) fn in_use(&self, py: Python<'_>, link: &Arc<Link>) -> Option<InUse> {
+        self.state.lock().in_use(py).filter(|in_use| Arc::ptr_eq(&in_use.link, link))
+    }
+
+    /// A guard for the connection, if it is open.
+    pub(crate) fn guard(&self, py: Python<'_>, role: Role) -> PyResult<Option<ConnectionGuard>> {
+        let in_use = self.state.lock().in_use(py);
+        in_use.map(|in_use| in_use.guard(role)).transpose()
+    }
+
+    /// The transport of the connection, if it is open.
+    pub(crate) fn transport(&self) -> Option<Arc<Transport>> {
+        self.state.lock().transport.clone()
     }
 
     pub(crate) fn trace(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.settings.lock().trace_fh.as_ref().map(|file| file.clone_ref(py))
+        self.state.lock().settings.trace_fh.as_ref().map(|file| file.clone_ref(py))
     }
 
     /// Before a connection is made: ends the one that there is, and forgets everything about it.
     pub(crate) fn forget(&self, py: Python<'_>) {
-        let link = self.link.lock().take();
+        let mut state = self.state.lock();
+        let (link, transport) = (state.link.take(), state.transport.take());
+        drop(state);
         if let Some(link) = link {
-            link.disconnect(py);
-            if link.receiver(py, |receiver| receiver.current.is_some()).unwrap_or(false) {
-                let before = self.cut.lock().replace(link);
+            link.disconnect(py, transport);
+            if link.is_in_body() {
+                let before = self.state.lock().cut.replace(link);
+                self.has_cut.store(true, Ordering::Release);
                 drop(before);
             }
         }
@@ -172,35 +234,48 @@ impl HTTPConnection {
     /// Raises `ConnectionClosed`, once, if the body that was being read belonged to an earlier connection: its end must not look
     /// like that of a whole body. `has_body` is whether there is a body to be read on the present one.
     pub(crate) fn check_cut(&self, py: Python<'_>, has_body: bool) -> PyResult<()> {
-        let mut slot = self.cut.lock();
-        let Some(cut) = &*slot else { return Ok(()) };
+        let mut state = self.state.lock();
+        let Some(cut) = &state.cut else { return Ok(()) };
         if (has_body || cut.superseded.load(Ordering::Relaxed)) && !cut.was_read_here() {
             return Ok(());
         }
-        let cut = slot.take();
-        drop(slot);
+        let cut = self.take_cut(&mut state);
+        drop(state);
         match cut {
-            Some(cut) if !has_body && !cut.told.load(Ordering::Acquire) => Err(cut.body_gone(py)),
+            Some(cut) if !has_body && !cut.is_reported() => cut.with(py, |state| Err(cut.body_gone(py, state))),
             _ => Ok(()),
         }
     }
 
     /// The head of a later response was read: its reader knows that the body of before is gone; a reader in another thread may not.
     pub(crate) fn supersede_cut(&self) {
-        let mut slot = self.cut.lock();
-        match &*slot {
+        if !self.has_cut() {
+            return;
+        }
+        let mut state = self.state.lock();
+        match &state.cut {
             Some(cut) if !cut.was_read_here() => cut.superseded.store(true, Ordering::Relaxed),
             _ => {
-                let cut = slot.take();
-                drop(slot);
+                let cut = self.take_cut(&mut state);
+                drop(state);
                 drop(cut);
             }
         }
     }
 
+    /// Whether an earlier connection was closed in the middle of a body.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.has_cut.load(Ordering::Acquire)
+    }
+
+    fn take_cut(&self, state: &mut State) -> Option<Arc<Link>> {
+        self.has_cut.store(false, Ordering::Release);
+        state.cut.take()
+    }
+
     /// Whoever was about to make a connection has to do without.
     pub(crate) fn begin_attempt(&self, attempt: &Arc<Attempt>) {
-        let before = std::mem::replace(&mut *self.attempt.lock(), Arc::downgrade(attempt)).upgrade();
+        let before = std::mem::replace(&mut self.state.lock().attempt, Arc::downgrade(attempt)).upgrade();
         if let Some(before) = before {
             before.give_up();
         }
@@ -208,12 +283,14 @@ impl HTTPConnection {
 
     /// What a reader can wait for if there is no connection yet, but there will be, with a request.
     pub(crate) fn arrival(&self) -> PyResult<Option<Arc<Arrival>>> {
-        let attempt = self.attempt.lock().upgrade();
+        let attempt = self.state.lock().attempt.upgrade();
         Ok(attempt.map_or(Ok(None), |attempt| attempt.arrival())?)
     }
 
-    pub(crate) fn install(&self, link: Link) {
-        let before = self.link.lock().replace(Arc::new(link));
+    pub(crate) fn install(&self, link: Link, transport: Transport) {
+        let mut state = self.state.lock();
+        let before = (state.link.replace(Arc::new(link)), state.transport.replace(Arc::new(transport)));
+        drop(state);
         drop(before);
     }
 
@@ -233,22 +310,24 @@ impl HTTPConnection {
         if attempt.is_given_up() {
             return file.call_method0(intern!(py, "close")).map(drop);
         }
-        let mut settings = self.settings.lock();
-        settings.is_trace_ours = true;
-        let before = settings.trace_fh.replace(file.unbind());
-        drop(settings);
+        let mut state = self.state.lock();
+        state.settings.is_trace_ours = true;
+        let before = state.settings.trace_fh.replace(file.unbind());
+        drop(state);
         drop(before);
         Ok(())
     }
 
     /// Closes the connection and the trace file; gives up a connection that is being made.
     pub(crate) fn disconnect(&self, py: Python<'_>) {
-        let attempt = self.attempt.lock().upgrade();
+        let mut state = self.state.lock();
+        let (attempt, link, transport) = (state.attempt.upgrade(), state.link.clone(), state.transport.take());
+        drop(state);
         if let Some(attempt) = attempt {
             attempt.give_up();
         }
-        if let Some(link) = self.link()
-            && link.disconnect(py)
+        if let Some(link) = link
+            && link.disconnect(py, transport)
             && link.is_logged
         {
             // It never fails.
@@ -259,36 +338,32 @@ impl HTTPConnection {
 
     /// Forgets that an earlier connection was closed in the middle of a body, if this thread was its reader.
     pub(crate) fn forget_own_cut(&self) {
-        let mut slot = self.cut.lock();
-        let cut = if slot.as_ref().is_some_and(|cut| cut.was_read_here()) { slot.take() } else { None };
-        drop(slot);
+        let mut state = self.state.lock();
+        let is_own = state.cut.as_ref().is_some_and(|cut| cut.was_read_here());
+        let cut = if is_own { self.take_cut(&mut state) } else { None };
+        drop(state);
         drop(cut);
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // If it is being used, it is reachable anyway.
-        let Some(settings) = self.settings.try_lock() else { return Ok(()) };
-        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours, target: _ } = &*settings;
+        let Some(state) = self.state.try_lock() else { return Ok(()) };
+        let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours, target: _ } = &state.settings;
         // A file of ours refers to nothing; if the collector saw it, it could end it before we have closed it.
         let trace_fh = if *is_trace_ours { &None } else { trace_fh };
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
         }
-        for link in [&self.link, &self.cut] {
-            if let Some(Some(link)) = link.try_lock().as_deref() {
-                link.traverse(visit)?;
-            }
-        }
-        Ok(())
+        [&state.link, &state.cut].into_iter().flatten().try_for_each(|link| link.traverse(visit))
     }
 
     pub(crate) fn clear(&self, py: Python<'_>) {
         self.warn_if_open(py);
         self.disconnect(py);
         self.forget(py);
-        let cut = self.cut.lock().take();
-        drop(cut);
-        let before = std::mem::take(&mut *self.settings.lock());
+        let mut state = self.state.lock();
+        let before = (self.take_cut(&mut state), std::mem::take(&mut state.settings));
+        drop(state);
         drop(before);
     }
 
@@ -300,14 +375,16 @@ impl HTTPConnection {
             // What somebody took for a URL may have a password.
             text.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
         };
-        let tls = if self.settings.lock().ssl_context.is_some() { " over TLS" } else { "" };
+        let tls = if self.state.lock().settings.ssl_context.is_some() { " over TLS" } else { "" };
         let state = match self.open_link() {
             Some(link) => match link.due() {
                 0 => String::from("connected"),
                 1 => String::from("connected, 1 response due"),
                 due => format!("connected, {due} responses due"),
             },
-            None if self.attempt.lock().upgrade().is_some_and(|attempt| !attempt.is_given_up()) => String::from("connecting"),
+            None if self.state.lock().attempt.upgrade().is_some_and(|attempt| !attempt.is_given_up()) => {
+                String::from("connecting")
+            }
             None => String::from("not connected"),
         };
         format!("{} port {}{tls}, {state}", text(|settings| &settings.hostname), text(|settings| &settings.port))
@@ -322,7 +399,7 @@ impl HTTPConnection {
     }
 
     fn close_trace(&self, py: Python<'_>) {
-        let file = self.settings.lock().trace_fh.take();
+        let file = self.state.lock().settings.trace_fh.take();
         if let Some(file) = file {
             // Whatever is wrong with it, the connection is closed.
             let _ = file.call_method0(py, intern!(py, "close"));
@@ -331,7 +408,7 @@ impl HTTPConnection {
 
     /// Takes the attributes that the constructor was given; `limit` is the timeout in seconds.
     pub(crate) fn replace_settings(&self, settings: Settings, limit: f64) {
-        let before = std::mem::replace(&mut *self.settings.lock(), settings);
+        let before = std::mem::replace(&mut self.state.lock().settings, settings);
         drop(before);
         self.set_limit(limit);
         self.tolerate_missing_length.store(false, Ordering::Relaxed);
@@ -343,15 +420,15 @@ impl HTTPConnection {
 
     /// An attribute; None if it was never set.
     pub(crate) fn attribute(&self, py: Python<'_>, choose: fn(&Settings) -> &Option<Py<PyAny>>) -> Py<PyAny> {
-        choose(&self.settings.lock()).as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
+        choose(&self.state.lock().settings).as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py))
     }
 
     pub(crate) fn set(&self, value: Bound<'_, PyAny>, choose: fn(&mut Settings) -> &mut Option<Py<PyAny>>) {
         let value = if value.is_none() { None } else { Some(value.unbind()) };
         // What was there before may call Python when it goes.
-        let mut settings = self.settings.lock();
-        let before = (std::mem::replace(choose(&mut settings), value), settings.target.take());
-        drop(settings);
+        let mut state = self.state.lock();
+        let before = (std::mem::replace(choose(&mut state.settings), value), state.settings.target.take());
+        drop(state);
         drop(before);
     }
 }

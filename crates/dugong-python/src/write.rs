@@ -1,8 +1,5 @@
 //! The methods that write a body (statement 9).
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use dugong_http::step::Progress;
 use dugong_http::{Closed, Error, Fields, Misuse};
 use pyo3::PyTraverseError;
@@ -11,10 +8,10 @@ use pyo3::prelude::*;
 
 use crate::buffer::Buffer;
 use crate::errors::{self, state_error};
-use crate::flush::{Flushed, What, flush};
-use crate::guard::{Grip, Role};
+use crate::flush::{Flushed, Part, flush};
+use crate::guard::{ConnectionGuard, Role};
 use crate::headers::trailer_fields;
-use crate::link::{InVain, Link, Receiver, Sender, check_torn};
+use crate::link::{DiscardedBody, Sides, State};
 use crate::need::Need;
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
@@ -23,20 +20,20 @@ use crate::wire::Wire;
 /// `write()`.
 pub(crate) struct Write {
     buffer: Py<PyAny>,
-    begun: Option<(Grip, Buffer)>,
+    begun: Option<(ConnectionGuard, Buffer)>,
     done: usize,
     /// Whether it has to go on.
     is_suspended: bool,
 }
 
-/// Some of it may have gone out, and nobody knows how much: what is sent after it would be taken for the rest.
+/// If some of the buffer was sent, the caller cannot know how much. Bytes sent after that would be taken for the rest.
 impl Drop for Write {
     fn drop(&mut self) {
-        if let Some((grip, _)) = &self.begun
+        if let Some((guard, _)) = &self.begun
             && self.done > 0
             && self.is_suspended
         {
-            grip.link.torn.store(true, Ordering::Release);
+            guard.link.truncate_body();
         }
     }
 }
@@ -46,13 +43,13 @@ impl Write {
         Write { buffer: buffer.unbind(), begun: None, done: 0, is_suspended: false }
     }
 
-    /// As much as the peer takes now.
+    /// Sends as much as the server takes now. The result is the number of bytes.
     pub(crate) fn taken_at_once(mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<usize> {
-        // Also for an empty buffer: whether a body may be written now.
+        // With an empty buffer, too, this finds out whether a body may be written now.
         let py = connection.py();
-        let grip = writer(connection)?;
-        let _ = grip.send(py, |sender, _, wire| write_some(py, &grip, sender, None, wire, &[]))?;
-        drop(grip);
+        let guard = writer(connection)?;
+        let _ = guard.step(py, |state, _, wire| write_some(py, &guard, state, Sides::Sender, wire, &[]))?;
+        drop(guard);
         self.step(connection)?;
         self.is_suspended = false;
         Ok(self.done)
@@ -62,7 +59,7 @@ impl Write {
 impl Task for Write {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.buffer)?;
-        self.begun.as_ref().map_or(Ok(()), |(grip, _)| grip.traverse(visit))
+        self.begun.as_ref().map_or(Ok(()), |(guard, _)| guard.traverse(visit))
     }
 
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
@@ -74,25 +71,26 @@ impl Task for Write {
             }
             self.begun = Some((writer(connection)?, buffer));
         }
-        let (grip, buffer) = self.begun.as_ref().expect("just begun");
+        let (guard, buffer) = self.begun.as_ref().expect("just begun");
         let bytes = buffer.bytes(py);
         self.is_suspended = false;
         while self.done < bytes.len() {
-            match grip.send(py, |sender, receiver, wire| write_some(py, grip, sender, receiver, wire, &bytes[self.done..]))? {
+            let rest = &bytes[self.done..];
+            match guard.step(py, |state, sides, wire| write_some(py, guard, state, sides, wire, rest))? {
                 Ok(count) => self.done += count,
                 Err(need) => {
                     self.is_suspended = true;
                     return Ok(Step::Needs(need));
                 }
             }
-            if grip.pause(py).inspect_err(|_| self.is_suspended = true)? {
+            if guard.pause(py).inspect_err(|_| self.is_suspended = true)? {
                 self.is_suspended = true;
                 return Ok(Step::Turn);
             }
         }
-        let step = finish_sending(py, grip)?;
-        // When the body is complete, nothing can be sent twice: what is left is sent by whatever comes next.
-        self.is_suspended = matches!(step, Step::Needs(_)) && grip.link.sender(py, |sender| sender.is_owing())?;
+        let (step, is_owing) = finish_sending(py, guard)?;
+        // When the body is complete, nothing can be sent twice: the next operation sends the rest.
+        self.is_suspended = matches!(step, Step::Needs(_)) && is_owing;
         Ok(step)
     }
 }
@@ -100,7 +98,7 @@ impl Task for Write {
 /// `finish()`.
 pub(crate) struct Finish {
     trailers: Option<Py<PyAny>>,
-    begun: Option<Grip>,
+    begun: Option<ConnectionGuard>,
 }
 
 impl Finish {
@@ -112,7 +110,7 @@ impl Finish {
 impl Task for Finish {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.trailers.as_ref().map_or(Ok(()), |trailers| visit.call(trailers))?;
-        self.begun.as_ref().map_or(Ok(()), |grip| grip.traverse(visit))
+        self.begun.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
@@ -122,151 +120,153 @@ impl Task for Finish {
                 Some(trailers) => trailer_fields(trailers)?,
                 None => Fields::new(),
             };
-            let grip = writer(connection)?;
-            grip.send(py, |sender, _, wire| {
-                match sender.in_vain {
-                    Some(InVain::Chunks) => {
-                        sender.in_vain = None;
+            let guard = writer(connection)?;
+            guard.step(py, |state, _, wire| {
+                match state.discarded {
+                    Some(DiscardedBody::Chunks) => {
+                        state.discarded = None;
                         return Ok(());
                     }
-                    Some(InVain::Left(_)) => return Err(errors::misuse(Misuse::ContentShort)),
+                    Some(DiscardedBody::Left(_)) => return Err(errors::misuse(Misuse::ContentShort)),
                     None => {}
                 }
-                check_torn(&grip.link)?;
-                check_owing(&grip, sender)?;
-                allow_silence(&grip, sender);
-                let finished = grip.duplex(Some(sender), None).finish_content(&trailers, wire);
+                guard.link.check_truncated()?;
+                check_owing(state)?;
+                allow_after_timeout(state);
+                let finished = state.duplex(Sides::Sender).finish_content(&trailers, wire);
                 finished.map_err(|error| match error {
-                    Error::Closed { cause: Closed::Sending(_), .. } => given_up(py, &grip, sender, error),
-                    error => grip.exception(py, error),
+                    Error::Closed { cause: Closed::Sending(_), .. } => give_up(py, &guard, state, error),
+                    error => guard.exception(py, state, error),
                 })
             })?;
-            self.begun = Some(grip);
+            self.begun = Some(guard);
         }
-        finish_sending(py, self.begun.as_ref().expect("just begun"))
+        finish_sending(py, self.begun.as_ref().expect("just begun")).map(|(step, _)| step)
     }
 }
 
-/// A grip for whoever writes a body.
-fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<Grip> {
+/// The guard for an operation that writes a body.
+fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<ConnectionGuard> {
     let py = connection.py();
-    let nothing_due = "no body is to be written";
-    match connection.get().grip(py, Role::Send)? {
-        Some(grip) => Ok(grip),
-        None => match connection.get().link() {
-            Some(link) if link.sender(py, |sender| sender.is_owing())? => Err(link.gone(py)),
-            _ => state_error(nothing_due),
-        },
+    if let Some(guard) = connection.get().guard(py, Role::Send)? {
+        return Ok(guard);
+    }
+    let Some(link) = connection.get().link() else { return state_error(NOTHING_DUE) };
+    link.with(py, |state| if state.is_owing() { Err(state.gone(py)) } else { state_error(NOTHING_DUE) })
+}
+
+const NOTHING_DUE: &str = "no body is to be written";
+
+/// If the wait for 100 (Continue) has timed out, lets the body be written nevertheless (statement 10.5).
+fn allow_after_timeout(state: &mut State) {
+    if state.continue_timed_out {
+        state.sending.proceed_without_continue(state.shared.queue_mut());
     }
 }
 
-/// If the wait for 100 ended with a timeout, the body may be written nevertheless (statement 10.5).
-fn allow_silence(grip: &Grip, sender: &mut Sender) {
-    if grip.link.silent.load(Ordering::Acquire) {
-        sender.sending.proceed_without_continue(&mut grip.link.shared.queue());
-    }
-}
-
-/// Writes some of a body: how much, or what is needed first.
+/// Writes some of a body. The result is how much, or what is needed first.
 fn write_some(
     py: Python<'_>,
-    grip: &Grip,
-    sender: &mut Sender,
-    mut receiver: Option<&mut Receiver>,
+    guard: &ConnectionGuard,
+    state: &mut State,
+    sides: Sides,
     wire: &mut Wire<'_, '_>,
     content: &[u8],
 ) -> PyResult<Result<usize, Need>> {
-    let link: &Arc<Link> = &grip.link;
-    if link.is_closed() {
-        return if sender.is_owing() { Err(link.gone(py)) } else { state_error("no body is to be written") };
+    if guard.link.is_closed() {
+        return if state.is_owing() { Err(state.gone(py)) } else { state_error(NOTHING_DUE) };
     }
-    match &mut sender.in_vain {
+    match &mut state.discarded {
         None => {}
-        Some(InVain::Chunks) => return Ok(Ok(content.len())),
-        Some(InVain::Left(left)) => {
+        Some(DiscardedBody::Chunks) => return Ok(Ok(content.len())),
+        Some(DiscardedBody::Left(left)) => {
             let Some(rest) = left.checked_sub(content.len() as u64) else {
                 return Err(errors::misuse(Misuse::ExcessContent));
             };
-            sender.in_vain = (rest > 0).then_some(InVain::Left(rest));
+            state.discarded = (rest > 0).then_some(DiscardedBody::Left(rest));
             return Ok(Ok(content.len()));
         }
     }
-    if link.refused.load(Ordering::Acquire) {
+    if guard.link.is_refused() {
         return Err(errors::misuse(Misuse::ContentRefused));
     }
-    check_torn(link)?;
-    check_owing(grip, sender)?;
-    allow_silence(grip, sender);
-    if let Some(error) = grip.failure() {
-        return Err(given_up(py, grip, sender, error));
+    guard.link.check_truncated()?;
+    check_owing(state)?;
+    allow_after_timeout(state);
+    if let Some(error) = state.failure() {
+        return Err(give_up(py, guard, state, error));
     }
-    if sender.sending.half().owes_content() && grip.duplex(None, None).is_pointless() {
-        // The peer has said that it closes: the rest would go nowhere, and its response will never come (statement 14.3).
-        let left = sender.sending.half().content_left();
+    let is_owed = state.sending.half().owes_content();
+    if is_owed && state.is_pointless() {
+        // The server has said that it closes the connection. The rest would be lost, and no response will come (statement 14.3).
+        let left = state.sending.half().content_left();
         if left.is_some_and(|left| (content.len() as u64) > left) {
             return Err(errors::misuse(Misuse::ExcessContent));
         }
-        sender.sending.give_up_content(&mut link.shared.queue());
-        sender.in_vain = match left.map(|left| left - content.len() as u64) {
-            None => Some(InVain::Chunks),
+        state.give_up_content();
+        state.discarded = match left.map(|left| left - content.len() as u64) {
+            None => Some(DiscardedBody::Chunks),
             Some(0) => None,
-            Some(rest) => Some(InVain::Left(rest)),
+            Some(rest) => Some(DiscardedBody::Left(rest)),
         };
         return Ok(Ok(content.len()));
     }
-    let owed = sender.sending.half().owes_content();
-    match grip.duplex(Some(sender), receiver.as_deref_mut()).write_content(content, wire) {
+    match state.duplex(sides).write_content(content, wire) {
         Ok(Progress::Done(count)) => Ok(Ok(count)),
-        Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
+        Ok(Progress::Needs(interest)) => Ok(Err(guard.need(interest))),
         Err(Error::Local(Misuse::ReadFirst)) => {
-            if receiver.is_some_and(|receiver| receiver.receiving.half().is_at_eof()) {
-                sender.sending.give_up_content(&mut link.shared.queue());
-                return Err(link.lost(py, "the peer closed the connection before the body was sent"));
+            if sides.receive() && state.receiving.half().is_at_eof() {
+                state.give_up_content();
+                return Err(state.lost(py, "the server closed the connection before the body was sent"));
             }
-            match grip.duplex(Some(sender), None).write_content(content, wire) {
+            match state.duplex(Sides::Sender).write_content(content, wire) {
                 Ok(Progress::Done(count)) => Ok(Ok(count)),
-                Ok(Progress::Needs(interest)) => Ok(Err(grip.need(interest))),
-                Err(error) => Err(given_up(py, grip, sender, error)),
+                Ok(Progress::Needs(interest)) => Ok(Err(guard.need(interest))),
+                Err(error) => Err(give_up(py, guard, state, error)),
             }
         }
-        Err(Error::Local(Misuse::ContentRefused)) if owed => {
-            sender.sending.give_up_content(&mut link.shared.queue());
-            Err(link.lost(py, "the peer has answered before the body was sent; the response can be read"))
+        Err(Error::Local(Misuse::ContentRefused)) if is_owed => {
+            state.give_up_content();
+            Err(state.lost(py, "the server has answered before the body was sent; the response can be read"))
         }
-        Err(error @ Error::Local(_)) => Err(grip.exception(py, error)),
-        Err(error) => Err(given_up(py, grip, sender, error)),
+        Err(error @ Error::Local(_)) => Err(guard.exception(py, state, error)),
+        Err(error) => Err(give_up(py, guard, state, error)),
     }
 }
 
-/// Refuses to write where no body is due: also after an error, with which the body counts as complete (statement 9.7).
-fn check_owing(grip: &Grip, sender: &Sender) -> PyResult<()> {
-    match sender.sending.half().owes_content() || grip.link.shared.failure().is_none() {
+/// Refuses to write where no body is due. An error completes the body, so this holds after one as well (statement 9.7).
+fn check_owing(state: &State) -> PyResult<()> {
+    match state.sending.half().owes_content() || state.shared.failure().is_none() {
         true => Ok(()),
         false => Err(errors::misuse(Misuse::NoContentDue)),
     }
 }
 
-/// Sending failed: the request counts as complete, and its response can be read if there is one (statement 9.7).
-///
-/// What the peer sent may be unreadable. Reading says so, and after that everything does.
-fn given_up(py: Python<'_>, grip: &Grip, sender: &mut Sender, error: Error) -> PyErr {
-    sender.sending.give_up_content(&mut grip.link.shared.queue());
-    if errors::is_unreadable(&error) && !grip.link.is_unreadable() {
-        return grip.link.lost(py, "the peer sent what cannot be read before the body was sent; reading the response says more");
+/// After an error, counts the request as complete: its response can be read if the server has sent one (statement 9.7).
+fn give_up(py: Python<'_>, guard: &ConnectionGuard, state: &mut State, error: Error) -> PyErr {
+    state.give_up_content();
+    // The server may have sent something that cannot be read. Reading reports that first, and then every operation does.
+    if errors::is_unreadable(&error) && !state.is_unreadable {
+        return state.lost(py, "the server sent an unreadable response before the body was sent; reading it says more");
     }
-    grip.exception(py, error)
+    guard.exception(py, state, error)
 }
 
-/// After the last byte was taken: hands it to the system.
-fn finish_sending(py: Python<'_>, grip: &Grip) -> PyResult<Step> {
-    match flush(py, grip, What::Written)? {
-        Ok(Flushed::Done) => Step::done(py),
-        Ok(Flushed::Needs(need)) => Ok(Step::Needs(need)),
-        Ok(Flushed::Pointless) => Err(grip.link.lost(py, "the peer does not take the rest of the body; there may be a response")),
-        Err(error) => {
-            let exception = grip.exception(py, error);
-            grip.link.sender(py, |sender| sender.sending.give_up_content(&mut grip.link.shared.queue()))?;
-            Err(exception)
-        }
-    }
+/// After the last byte was taken, hands it to the system. The result also tells whether the caller has to write more.
+fn finish_sending(py: Python<'_>, guard: &ConnectionGuard) -> PyResult<(Step, bool)> {
+    guard.step(py, |state, sides, wire| {
+        let step = match flush(py, guard, state, sides, wire, Part::Written)? {
+            Ok(Flushed::Done) => Step::done(py)?,
+            Ok(Flushed::Needs(need)) => Step::Needs(need),
+            Ok(Flushed::Pointless) => {
+                return Err(state.lost(py, "the server does not take the rest of the body; there may be a response"));
+            }
+            Err(error) => {
+                let exception = guard.exception(py, state, error);
+                state.give_up_content();
+                return Err(exception);
+            }
+        };
+        Ok((step, state.is_owing()))
+    })
 }

@@ -38,6 +38,11 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The queue, without a lock: nothing else can use it now.
+    pub fn queue_mut(&mut self) -> &mut Outstanding {
+        self.queue.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is known about the requests.
     #[must_use]
     pub fn requests(&self) -> Requests {
