@@ -38,15 +38,16 @@ impl Run for Split {
     }
 }
 
-/// Fills the window, and fills it again whenever half of it is used.
+/// Fills the window, and fills it again whenever half of it is used. The requests of a filling go out together.
 fn send(requests: &mut RequestHalf, load: Load, answered: &Answered) -> Result<(), Error> {
     let (request, depth) = (Request::get(load.target()), load.depth() as u64);
     let mut sent = 0;
     while sent < load.requests() {
         let end = (answered.wait_for(sent.saturating_sub(depth / 2)) + depth).min(load.requests());
         for _ in sent..end {
-            requests.send_request(&request)?;
+            requests.queue_request(&request)?;
         }
+        requests.flush()?;
         sent = end;
     }
     Ok(())
