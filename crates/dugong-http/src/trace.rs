@@ -25,7 +25,7 @@ impl TraceWriter {
         TraceWriter(Arc::new(Mutex::new(Box::new(writer))))
     }
 
-    /// Makes the trace of one connection. Each has its own state, because earlier bytes decide what is secret.
+    /// Makes the trace of one connection. Each has its own state, because earlier bytes decide whether later ones are secret.
     pub(crate) fn connection(&self) -> WireTrace {
         WireTrace { writer: self.clone(), sent: Mutex::default(), received: Mutex::default() }
     }

@@ -1,4 +1,4 @@
-//! Making a connection: addresses, time, sockets of every kind, streams of the caller's, and seeing what happens.
+//! Connecting: addresses, time limits, sockets of every kind, streams of the caller's, and observation.
 
 mod network;
 
@@ -17,14 +17,14 @@ use network::{LIMIT, in_a_network_of_its_own, must};
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// So short that nothing but waiting can take so long in a test; what is waited for never comes.
+/// A limit that only a wait can reach in these tests, for events that never happen.
 const SHORT: Duration = Duration::from_millis(20);
 
 fn config() -> Config {
     Config::new().timeout(LIMIT).user_agent(None)
 }
 
-/// Answers one request on one connection; the result is what was asked.
+/// Answers one request on one connection, and returns the request.
 fn serve(mut stream: impl Read + Write) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -47,7 +47,7 @@ fn get(connection: &mut Connection) -> Vec<u8> {
     connection.read_response().unwrap().read_all().unwrap()
 }
 
-/// Two addresses whose hosts take packets and never answer.
+/// Two addresses whose hosts accept packets and never answer.
 fn black_holes() -> [SocketAddr; 2] {
     for arguments in [
         "link add hole type veth peer name bottom",
@@ -86,7 +86,7 @@ fn an_address_that_does_not_answer_costs_little() {
         });
         let mut connection = observed.connect("http://www.example").unwrap();
         assert_eq!(get(&mut connection), b"hello");
-        // The families take turns, and the one that answers wins.
+        // The families alternate, and the one that answers wins.
         let addresses = [&also_dead.to_string(), &dead.to_string(), "127.0.0.1:80", "connected 127.0.0.1:80"];
         assert_eq!(*seen.lock().unwrap(), addresses);
         server.join().unwrap();
@@ -96,7 +96,7 @@ fn an_address_that_does_not_answer_costs_little() {
     });
 }
 
-/// Time is an argument, so that this needs none.
+/// Time is an argument, so this takes none.
 #[test]
 fn the_next_address_is_tried_after_250_ms_beside_the_first() {
     in_a_network_of_its_own(|_| {
@@ -130,7 +130,7 @@ fn two_hundred_connections_to_nowhere_end_when_they_have_to_and_leave_nothing_be
         let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
         let (before, threads_before) = (open(), threads());
-        // By a clock that goes as the test wants.
+        // With a clock that the test sets.
         let start = Instant::now();
         let config = Config::new().connect_timeout(Duration::from_secs(1)).addresses("www.example", 80, [dead]);
         let mut connects: Vec<_> = (0..200).map(|_| Connect::new(&config, &www(), start).unwrap()).collect();
@@ -147,7 +147,7 @@ fn two_hundred_connections_to_nowhere_end_when_they_have_to_and_leave_nothing_be
             assert_eq!(error.to_string(), text);
         }
         assert_eq!((open(), threads()), (before, threads_before));
-        // And by that of the machine.
+        // With the clock of the machine.
         let all: Vec<_> = (0..200)
             .map(|_| {
                 let config = config.clone().connect_timeout(SHORT);
@@ -193,7 +193,7 @@ fn names_are_looked_up_with_and_without_a_limit_of_time() {
     });
 }
 
-/// By the mapping of IDNA 2003 it would be `fass.de`, which may belong to somebody else.
+/// IDNA 2003 maps it to `fass.de`, which may have another owner.
 #[test]
 fn a_name_beyond_ascii_is_looked_up_and_sent_as_a_labels() {
     in_a_network_of_its_own(|network| {
@@ -238,7 +238,7 @@ fn the_socket_is_as_the_options_say() {
     assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
     assert_eq!(socket.tcp_keepalive_time().unwrap(), LIMIT);
     assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
-    // Linux doubles them for its own needs.
+    // Linux doubles the sizes for its own needs.
     assert_eq!((socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap()), (100_000, 120_000));
     assert_eq!(get(&mut connection), b"hello");
     server.join().unwrap();
@@ -268,7 +268,7 @@ fn a_unix_socket_is_as_good_as_any() {
     let path = dir.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let server = thread::spawn(move || serve(listener.accept().unwrap().0));
-    // Neither the name nor the proxy is asked for.
+    // Neither the name nor the proxy is used.
     let config = config().unix_socket(&path).proxy(Proxy::new("http://nobody.invalid").unwrap());
     let mut connection = config.connect("http://www.example").unwrap();
     assert_eq!(get(&mut connection), b"hello");
@@ -307,7 +307,7 @@ fn a_long_path_of_a_unix_socket_is_an_error_that_names_it() {
     assert!(format!("{error:#}").starts_with(&format!("cannot connect to {path}: {path}: ")), "{error:#}");
 }
 
-/// A stream that is no socket of its own: it counts what goes through it.
+/// A stream of the caller's that counts the bytes through it.
 struct Counting {
     inner: UnixStream,
     counts: Arc<Mutex<[usize; 2]>>,
@@ -323,7 +323,7 @@ impl Read for Counting {
 
 impl Write for Counting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Little at a time, as some streams do.
+        // It takes little at a time, as some streams do.
         let count = self.inner.write(&bytes[..bytes.len().min(7)])?;
         self.counts.lock().unwrap()[1] += count;
         Ok(count)
@@ -351,7 +351,7 @@ fn a_stream_that_the_caller_brings_is_used_as_it_is() {
     let asked = server.join().unwrap();
     assert_eq!(asked, "GET / HTTP/1.1\r\nHost: www.example:8080\r\n\r\n");
     assert_eq!(*counts.lock().unwrap(), [HELLO.len(), asked.len()]);
-    // It ends like any other.
+    // It ends like any other stream.
     connection.send_request(Request::get("/")).map(drop).unwrap_err();
 }
 
@@ -386,9 +386,9 @@ fn a_socket_that_is_not_connected_is_refused() {
     assert!(errors.iter().all(|error| matches!(error, Err(Error::Socket(_)))), "{errors:?}");
 }
 
-// Time.
+// Time limits.
 
-/// A server that takes connections and says nothing.
+/// A server that accepts connections and sends nothing.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -429,7 +429,7 @@ fn the_deadline_ends_everything_also_what_never_has_to_wait() {
     let (listener, url) = silent();
     let mut connection = Config::new().deadline(LIMIT).connect(&url).unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
-    // There always is more to read.
+    // The server always has more to send.
     let server = thread::spawn(move || {
         theirs.read_exact(&mut [0; 10]).unwrap();
         let _ = theirs.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
@@ -455,7 +455,7 @@ fn the_deadline_ends_everything_also_what_never_has_to_wait() {
 fn a_deadline_in_the_past_lets_nothing_begin() {
     let (_listener, url) = silent();
     let error = Config::new().deadline(Duration::ZERO).connect(&url).map(drop);
-    // The connection to this host may be there at once; then the first call has no time.
+    // A connection to this host may succeed immediately; then the first call has no time left.
     let error = match error {
         Err(error) => error,
         Ok(()) => Config::new().deadline(Duration::ZERO).connect(&url).unwrap().send_request(Request::get("/")).unwrap_err(),
@@ -484,9 +484,9 @@ fn the_limits_of_connecting_count_from_its_beginning() {
     });
 }
 
-// Seeing.
+// Observation.
 
-/// A place to write to that the test can look into.
+/// A writer that the test can read.
 #[derive(Clone, Default)]
 struct Shelf(Arc<Mutex<Vec<u8>>>);
 
@@ -585,7 +585,7 @@ fn interim_responses_and_responses_without_content_are_told_of() {
     assert_eq!(*story.lock().unwrap(), "interim 103; 0: 204; 0 has 0; 1: 200; 1 has 2; ");
 }
 
-/// Each step is one turn of the engine, and says what it waits for.
+/// Each step is one turn of the engine, and names its need.
 #[test]
 fn connecting_by_hand_never_waits_for_what_is_ready() {
     let (address, server) = server("127.0.0.1:0");

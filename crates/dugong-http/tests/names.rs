@@ -1,5 +1,5 @@
-//! Names, with real name servers: each test runs in a network of its own, with a `resolv.conf` of its own, in which dnsmasq, as
-//! Debian ships it, is the name server, or nobody is.
+//! Names with real name servers. Each test runs in a network of its own with its own `resolv.conf`. The name server is dnsmasq,
+//! as Debian ships it, or missing.
 
 mod network;
 
@@ -83,7 +83,8 @@ fn a_name_without_addresses_exists() {
 fn a_server_that_refuses_or_fails_says_nothing_about_the_name() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1\nnameserver 127.0.0.2\noptions timeout:1 attempts:1");
-        // The first has nobody to ask; the second asks another, and finds that its answers are not signed as they should be.
+        // The first has no server to ask. The second asks another, and finds that its answers lack the signatures they should
+        // have.
         let _refusing = network.start("127.0.0.1", &[]);
         let _failing = network.start("127.0.0.2", FAILING);
         let _other = network.start("127.0.0.9", RECORDS);
@@ -103,7 +104,7 @@ fn while_servers_are_silent_no_step_waits() {
         let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
         let mut resolving = Resolving::new("four.example", 8080, true);
         assert!(resolving.step(Instant::now()).unwrap().is_pending());
-        // If the step had waited for the system's resolver, there would be name servers to wait for now, for some time.
+        // If the step had waited for the system's resolver, it would wait for name servers now, with a time limit.
         let mut waits = PollSet::default();
         resolving.waits(&mut waits);
         assert_eq!((waits.descriptors().len(), waits.deadline()), (1, None));
@@ -119,7 +120,7 @@ fn while_servers_are_silent_no_step_waits() {
 #[test]
 fn where_no_server_listens_the_name_service_is_unavailable() {
     in_a_network_of_its_own(|network| {
-        // Without a server, the C library asks this host; the same in a file that says nothing.
+        // Without a server, the C library asks this host. A file without settings has the same effect.
         for configuration in
             ["nameserver 127.0.0.1\nnameserver ::1\noptions timeout:1 attempts:1", "options timeout:1 attempts:1"]
         {
@@ -160,7 +161,7 @@ fn one_server_that_knows_is_enough() {
 }
 
 #[test]
-fn what_the_system_does_not_ask_for_the_name_servers_settle() {
+fn the_name_servers_settle_a_question_that_the_system_does_not_ask() {
     in_a_network_of_its_own(|network| {
         network.file("nsswitch.conf", "hosts: files\n");
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
@@ -169,7 +170,7 @@ fn what_the_system_does_not_ask_for_the_name_servers_settle() {
         let _server = network.start("127.0.0.1", RECORDS);
         let error = resolve("text.example", true).unwrap_err();
         assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
-        // They know addresses; but programs do not get them on this system.
+        // The servers know addresses, but programs do not get them on this system.
         for name in ["four.example", "six.example", "alias.example"] {
             let error = resolve(name, true).unwrap_err();
             assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
@@ -186,7 +187,7 @@ fn a_truncated_answer_is_asked_for_again_over_tcp() {
         let _server = network.start("127.0.0.1", &many.iter().map(String::as_str).collect::<Vec<_>>());
         let before = tcp_connections();
         let error = resolve("many.example", true).unwrap_err();
-        // They have addresses, and what the system says stands.
+        // The servers have addresses, but the answer of the system stands.
         assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
         assert_eq!(tcp_connections(), before + 1);
     });
@@ -198,7 +199,7 @@ fn a_server_that_came_back_meanwhile_is_asked_by_the_system_again() {
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
         let silent = UdpSocket::bind("127.0.0.1:53").unwrap();
         let mut resolving = Resolving::new("four.example", 8080, true);
-        // Until the name servers are asked: then there is a time for it.
+        // Wait until the name servers are asked: then the wait has a time limit.
         let again = loop {
             assert!(resolving.step(Instant::now()).unwrap().is_pending());
             let mut waits = PollSet::default();
@@ -210,7 +211,7 @@ fn a_server_that_came_back_meanwhile_is_asked_by_the_system_again() {
         };
         drop(silent);
         let _server = network.start("127.0.0.1", RECORDS);
-        // The question is repeated when it is time for that, which it is as soon as we say so.
+        // The question is repeated when its time comes, which the test decides.
         assert!(resolving.step(again).unwrap().is_pending());
         wait(&resolving, Instant::now() + LIMIT);
         assert!(resolving.step(again).unwrap().is_pending());
@@ -225,19 +226,19 @@ fn short_names_are_completed_by_the_search_list() {
         for list in ["search elsewhere.example team.example", "domain team.example"] {
             network.configure(&format!("nameserver 127.0.0.1\n{list}\noptions timeout:1 attempts:1"));
             assert_eq!(resolve("web", true).unwrap(), ["192.0.2.80:8080".parse().unwrap()]);
-            // Exists there, without addresses.
+            // The name exists there without addresses.
             let error = resolve("text", true).unwrap_err();
             assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
             let error = resolve("nobody", true).unwrap_err();
             assert!(matches!(&error, ResolveError::NotFound { name } if name == "nobody"), "{error:?}");
-            // With dots enough it comes first, and is what counts.
+            // With enough dots the name as written comes first, and counts.
             let error = resolve("text.example", true).unwrap_err();
             assert!(matches!(error, ResolveError::NoAddresses { .. }), "{error:?}");
-            // The dot at the end says that nothing is missing.
+            // The final dot makes the name complete.
             let error = resolve("web.", true).unwrap_err();
             assert!(matches!(error, ResolveError::NotFound { .. }), "{error:?}");
         }
-        // A domain that nobody serves leaves it open whether the name is in it.
+        // A domain without a server leaves it open whether the name is in it.
         network.configure("nameserver 127.0.0.1\nsearch elsewhere\noptions timeout:1 attempts:1");
         let error = resolve("nobody", true).unwrap_err();
         assert!(matches!(error, ResolveError::Unavailable { .. }), "{error:?}");
@@ -249,7 +250,7 @@ fn short_names_are_completed_by_the_search_list() {
 #[test]
 fn names_that_are_not_for_name_servers_are_not_told_to_them() {
     in_a_network_of_its_own(|network| {
-        // So that every question is ours.
+        // Every question comes from this test.
         network.file("nsswitch.conf", "hosts: files\n");
         network.file("hosts", "192.0.2.7 printer.local\n");
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
@@ -271,7 +272,7 @@ fn names_that_are_not_for_name_servers_are_not_told_to_them() {
 }
 
 #[test]
-fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
+fn an_abandoned_lookup_leaves_no_descriptor_and_no_thread_behind() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
         let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
@@ -285,14 +286,14 @@ fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
             held.push(waits.descriptors()[0].0.try_clone_to_owned().unwrap());
         }
         drop(many);
-        // What we hold is all there is: the ends that the threads would have closed are closed.
+        // Only our copies are left: the ends that the threads would have closed are closed.
         for descriptor in held {
             assert_eq!(descriptors_of(&descriptor), 1);
             let mut end = UnixStream::from(descriptor);
             end.set_nonblocking(true).unwrap();
             assert_eq!(end.read(&mut [0]).unwrap(), 0);
         }
-        // The threads end with the C library's patience.
+        // The threads end when the C library gives up.
         let deadline = Instant::now() + LIMIT;
         while tasks() > threads {
             assert!(Instant::now() < deadline, "there still are {} threads", tasks());
@@ -302,7 +303,7 @@ fn what_is_given_up_leaves_no_descriptor_and_no_thread_behind() {
 }
 
 #[test]
-fn a_question_that_is_repeated_while_nobody_answers_costs_one_thread() {
+fn repeated_questions_to_a_silent_name_service_share_one_thread() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1");
         let _silent = UdpSocket::bind("127.0.0.1:53").unwrap();
@@ -323,7 +324,7 @@ fn a_question_that_is_repeated_while_nobody_answers_costs_one_thread() {
 }
 
 #[test]
-fn all_who_ask_the_same_get_the_answer() {
+fn all_waiters_for_the_same_name_get_the_answer() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1");
         let _server = network.start("127.0.0.1", RECORDS);
@@ -336,7 +337,7 @@ fn all_who_ask_the_same_get_the_answer() {
 }
 
 #[test]
-fn without_a_descriptor_left_nobody_can_be_asked_and_the_error_says_so() {
+fn without_descriptors_the_error_says_that_the_system_could_not_be_asked() {
     in_a_network_of_its_own(|network| {
         network.configure("nameserver 127.0.0.1\noptions timeout:1 attempts:1");
         let _server = network.start("127.0.0.1", RECORDS);
@@ -347,7 +348,7 @@ fn without_a_descriptor_left_nobody_can_be_asked_and_the_error_says_so() {
         assert_eq!(error.to_string(), r#"cannot ask the system for the name "four.example""#);
         let ResolveError::NotAsked { source, .. } = error else { panic!("{error:?}") };
         assert!(source.to_string().starts_with("Too many open files"), "{source}");
-        // Without a thread of its own, too, nothing is said about the name.
+        // Without a thread of its own, the error is the same.
         let error = resolve("nobody.example", false).unwrap_err();
         assert!(matches!(error, ResolveError::System { .. } | ResolveError::Unavailable { .. }), "{error:?}");
         drop(held);
@@ -412,7 +413,7 @@ fn an_inquiry_says_what_the_configured_servers_know_and_needs_some() {
     });
 }
 
-/// What the name server knows: everything in `example`, that two names do not exist, and nothing else, not even whom to ask.
+/// The records of the name server: everything in `example`, two names that do not exist, and no server to ask for others.
 const RECORDS: &[&str] = &[
     "--local=/example/",
     "--local=/nobody/",
@@ -426,7 +427,7 @@ const RECORDS: &[&str] = &[
     "--txt-record=text.team.example,there is more than addresses",
 ];
 
-/// Takes only what is signed up to the root, and asks a server whose answers are not.
+/// Accepts only answers signed up to the root, and asks a server whose answers are not.
 const FAILING: &[&str] = &[
     "--server=127.0.0.9",
     "--dnssec",
@@ -441,7 +442,7 @@ fn resolve(host: &str, off_thread: bool) -> Result<Vec<SocketAddr>, ResolveError
     finish(&mut Resolving::new(host, 8080, off_thread))
 }
 
-/// Steps and waits until it is done.
+/// Steps and waits until the lookup is done.
 fn finish(resolving: &mut Resolving) -> Result<Vec<SocketAddr>, ResolveError> {
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -452,7 +453,7 @@ fn finish(resolving: &mut Resolving) -> Result<Vec<SocketAddr>, ResolveError> {
     }
 }
 
-/// Waits for what it waits for, and for nothing else.
+/// Waits for the poll set of the lookup, and nothing else.
 fn wait(resolving: &Resolving, deadline: Instant) {
     let mut waits = PollSet::default();
     resolving.waits(&mut waits);
@@ -473,14 +474,14 @@ fn wait(resolving: &Resolving, deadline: Instant) {
     assert!(Instant::now() < deadline, "it waits for ever");
 }
 
-/// How many TCP connections to name servers there have been in this network: whoever closes first is remembered for a minute, and
-/// name servers wait for another question.
+/// Returns the number of TCP connections to name servers in this network. The system remembers a side that closed for a minute,
+/// and name servers wait for another question.
 fn tcp_connections() -> usize {
     let connections = fs::read_to_string("/proc/self/net/tcp").unwrap();
     connections.lines().filter(|line| line.split_whitespace().nth(2).is_some_and(|peer| peer.ends_with(":0035"))).count()
 }
 
-/// How many descriptors of this process are of the same socket.
+/// Returns the number of descriptors of this process for the same socket.
 fn descriptors_of(socket: &OwnedFd) -> usize {
     let target = |path: PathBuf| fs::read_link(path).ok();
     let own = target(format!("/proc/self/fd/{}", socket.as_raw_fd()).into()).unwrap();

@@ -1,5 +1,6 @@
-//! Connections through real proxies, tinyproxy and squid, with and without credentials; `tunnels` has what goes through them over TLS,
-//! `answers` what no real one answers on demand, `environment` those that the environment names, and `socks` the proxies of SOCKS5.
+//! Connections through real proxies, tinyproxy and squid, with and without credentials. `tunnels` has TLS through them,
+//! `answers` the answers that no real proxy gives on demand, `environment` the proxies that the environment names, and `socks`
+//! SOCKS5.
 
 #[cfg(feature = "rustls")]
 #[path = "proxies/answers.rs"]
@@ -30,10 +31,10 @@ use dugong_http::{CloseReason, Closed, Config, Connection, Error, Event, Fields,
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};
 
-/// Nothing that a test waits for takes so long, unless something is wrong.
+/// The tests wait this long only if something is broken.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
-/// A response that was read to its end.
+/// A response that has been read to its end.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -62,7 +63,7 @@ fn exchange(connection: &mut Connection, request: &Request) -> Answer {
     answer(connection).unwrap()
 }
 
-/// What is shown of a connection: its events and its trace.
+/// The events and the trace of a connection.
 #[derive(Clone, Default)]
 struct Shown {
     events: Arc<Mutex<Vec<String>>>,
@@ -70,12 +71,12 @@ struct Shown {
 }
 
 impl Shown {
-    /// The same client, seen.
+    /// Makes the same client, with its events and trace.
     fn of(&self, client: Config) -> Config {
         let events = self.events.clone();
         client.trace(self.clone()).observe(move |event| {
             let shown = match event {
-                // As whoever shows heads to people does it.
+                // Mask the head, as programs do before they show it.
                 Event::Request { head, .. } => format!("Request {}", without_secrets(head).escape_ascii()),
                 other => format!("{other:?}"),
             };
@@ -109,7 +110,7 @@ impl Write for Shown {
     }
 }
 
-/// The proxy of a server, with the credentials that it wants.
+/// The proxy of a server, with its credentials.
 fn known(server: &Server, with_password: bool) -> Proxy {
     if with_password { server.proxy().with_credentials(USER, PASSWORD).unwrap() } else { server.proxy() }
 }
@@ -192,13 +193,13 @@ fn a_proxy_that_keeps_the_connection_takes_request_after_request_and_many_at_onc
         let upload = Request::put("/upload").body(vec![b'x'; 300_000]);
         assert_eq!([exchange(&mut connection, &upload).status, exchange(&mut connection, &upload).status], [200, 200]);
         assert_eq!((count, connection.outstanding().answered), (100, 105));
-        // With this the proxy said that it stays.
+        // This answer keeps the connection to the proxy open.
         assert_eq!(connection.close_reason(), None);
     }
 }
 
 #[test]
-fn a_proxy_that_closes_after_one_answer_leaves_it_clear_what_was_not_answered() {
+fn a_proxy_that_closes_after_one_answer_leaves_the_others_unanswered() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let server = Server::tinyproxy(1, false);
     let mut connection = connect(server.proxy(), origin.address());
@@ -213,7 +214,7 @@ fn a_proxy_that_closes_after_one_answer_leaves_it_clear_what_was_not_answered() 
     assert!(requests.unanswered.iter().all(|request| request.sent == Sent::Whole && request.is_safe_to_retry()));
 }
 
-/// tinyproxy reads one request, and while it is answered passes on to the origin whatever follows.
+/// tinyproxy reads one request. While that is answered, it passes all further bytes on to the origin.
 #[test]
 fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
     let origin = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -231,7 +232,7 @@ fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
         stream.read_exact(&mut byte).unwrap();
         received.push(byte[0]);
     }
-    // The answer is on its way: from now on it would pass on.
+    // The answer is on its way: now the proxy would pass bytes on.
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").unwrap();
     assert_eq!(connection.read_response().unwrap().status(), 200);
     assert!(matches!(connection.send_request(Request::get("/next")), Err(Error::Local(Misuse::ReadFirst))));
@@ -239,7 +240,7 @@ fn credentials_are_not_sent_to_a_proxy_that_would_pass_them_on() {
     stream.write_all(b" half").unwrap();
     assert_eq!(connection.current_response().unwrap().read_all().unwrap(), b"first half");
     let refused = connection.send_request(Request::get("/next")).unwrap_err();
-    // Unless the proxy has closed by now.
+    // The proxy may have closed by now.
     let (ours, theirs) = (CloseReason::ProxyNotPersistent, CloseReason::PeerClosed);
     assert!(
         matches!(refused, Error::Closed { cause: Closed::InOrder(reason), .. } if reason == ours || reason == theirs),
@@ -289,14 +290,14 @@ fn credentials_for_a_proxy_are_sent_and_not_shown() {
     hides_credentials(&format!("{before} {connection:?} {}", shown.all()));
 }
 
-/// Neither the credentials, nor what is sent of them.
+/// Checks that neither the credentials nor their encoding are shown.
 fn hides_credentials(text: &str) {
     assert!(!["tester", "pass-word", "dGVzdGVyOnBhc3Mtd29yZA"].iter().any(|part| text.contains(part)), "{text}");
 }
 
 #[test]
-fn a_proxy_that_cannot_be_reached_is_said_to_be_the_proxy() {
-    // As long as it is bound and does not listen, nobody else listens there.
+fn an_unreachable_proxy_is_named_as_the_proxy() {
+    // A bound socket that does not listen keeps the port free of servers.
     let (_bound, nobody) = servers::nobody();
     let proxy = Proxy::new(&format!("http://{USER}:{PASSWORD}@{nobody}")).unwrap();
     for origin in ["http://origin.test", "https://origin.test"] {

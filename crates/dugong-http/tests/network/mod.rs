@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Longer than any wait of a test that passes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// A network of this process alone, with a configuration that only this process sees.
+/// A network for this process only, with a configuration that only this process sees.
 pub(crate) struct Network {
     dir: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Proxies that answer to CONNECT what no real one answers on demand. Whatever it is, nothing of a request was sent.
+//! Proxies whose answers to CONNECT no real one gives on demand. In all cases no byte of a request is sent.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::tls::pki::Authority;
 use crate::tls::servers::{config, drain, served, tcp};
 use crate::{GUARD, Shown, client, exchange, hides_credentials};
 
-/// What a proxy does when it has answered.
+/// The behaviour of a proxy after its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// It waits for the client to close.
@@ -24,16 +24,16 @@ enum Then {
     Closes,
 }
 
-/// What a proxy is sent that knows the credentials.
+/// The request that a proxy gets with credentials.
 const CONNECT: &str = "CONNECT origin.example:443 HTTP/1.1\r\nHost: origin.example:443\r\n\
                        Proxy-Authorization: Basic dGVzdGVyOnBhc3Mtd29yZA==\r\n\r\n";
 
-/// A proxy that answers to one CONNECT; the result is all that it was sent.
+/// A proxy that answers one CONNECT. The thread returns all bytes that it received.
 fn proxy(answer: &[u8], then: Then) -> (SocketAddr, JoinHandle<String>) {
     let answer = answer.to_vec();
     tcp(move |mut stream| {
         let mut received = head(&mut stream);
-        // A client that has seen enough may have closed before all of it is sent.
+        // A client that has read enough may have closed before all of it is sent.
         let _ = stream.write_all(&answer);
         if then == Then::Closes {
             let _ = stream.shutdown(Shutdown::Write);
@@ -53,7 +53,7 @@ fn head(stream: &mut TcpStream) -> Vec<u8> {
     head
 }
 
-/// A client that goes through it, with credentials, and trusts nobody whom it meets.
+/// A client that goes through the proxy, with credentials, and trusts no certificate.
 fn through(address: SocketAddr) -> Config {
     static NOBODY: LazyLock<String> = LazyLock::new(|| Authority::new("nobody").pem);
     client(Proxy::new(&format!("http://tester:pass-word@{address}")).unwrap()).tls(trusting(&NOBODY))
@@ -61,7 +61,7 @@ fn through(address: SocketAddr) -> Config {
 
 const ORIGIN: &str = "https://origin.example/";
 
-/// The error that connecting ends with, and a look at whether nothing but CONNECT was sent, and at what is shown of it.
+/// Returns the error of connecting, after checking that only CONNECT was sent, and that no credentials are shown.
 fn failed(answer: &[u8], then: Then) -> (Error, String) {
     let (address, received) = proxy(answer, then);
     let shown = Shown::default();
@@ -83,7 +83,7 @@ fn failed(answer: &[u8], then: Then) -> (Error, String) {
 }
 
 #[test]
-fn answers_that_open_the_tunnel() {
+fn any_2xx_answer_opens_the_tunnel() {
     let authority = Authority::new("root");
     for answer in [
         "HTTP/1.1 200 OK\r\n\r\n",
@@ -96,7 +96,7 @@ fn answers_that_open_the_tunnel() {
         let (address, received) = tcp(move |mut stream| {
             let connect = String::from_utf8(head(&mut stream)).unwrap();
             stream.write_all(answer.as_bytes()).unwrap();
-            // It is the origin as well.
+            // The proxy plays the origin, too.
             let mut stream = served(config(&identity, rustls::ALL_VERSIONS), stream);
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
@@ -170,7 +170,7 @@ fn bytes_behind_the_answer_are_the_tunnels_and_came_too_early() {
 }
 
 #[test]
-fn what_is_no_answer_is_told_from_none() {
+fn a_bad_answer_is_told_from_a_missing_one() {
     let long_line = [b"HTTP/1.1 200 ", &[b'x'; 70_000][..]].concat();
     let long_field = [b"HTTP/1.1 200 OK\r\nX: ", &[b'x'; 70_000][..]].concat();
     let many_fields = [b"HTTP/1.1 200 OK\r\n", &b"X: x\r\n".repeat(1_001)[..], b"\r\n"].concat();
@@ -243,7 +243,7 @@ fn what_is_no_answer_is_told_from_none() {
 }
 
 #[test]
-fn what_comes_through_the_tunnel_and_is_not_tls_ends_the_handshake() {
+fn bytes_through_the_tunnel_that_are_not_tls_end_the_handshake() {
     for (answer, is_temporary, message) in [
         (
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
@@ -275,7 +275,7 @@ fn what_comes_through_the_tunnel_and_is_not_tls_ends_the_handshake() {
         hides_credentials(&format!("{error:#} {error:?} {}", shown.all()));
         assert_eq!(shown.events(), "Connecting Connected Tunneling Tunneled Handshaking Failed");
         let (first, rest) = received.join().unwrap();
-        // 22 is a handshake; what follows can only be an alert, 21.
+        // 22 is a handshake; the next record can only be an alert, 21.
         assert!(first == 22 && (rest.is_empty() || rest[0] == 21), "{first} {rest:?}");
     }
 }
@@ -294,7 +294,7 @@ fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
     assert_eq!(received.join().unwrap(), CONNECT.escape_default().to_string());
 }
 
-/// By a clock of the test's own.
+/// With a clock that the test sets.
 #[test]
 fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
     const HOUR: Duration = Duration::from_secs(3600);
@@ -322,7 +322,7 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
                 assert!(shown.events().ends_with(last_event) || wait_any(&waits).unwrap(), "{}", shown.events());
             }
             assert!(matches!(connect.step(begin + HOUR - Duration::from_nanos(1)).unwrap(), Progress::Needs(_)));
-            // It waits: nothing of what it needs is there already.
+            // It waits: none of its needs is ready.
             let mut waits = connect.poll_set();
             waits.until(begin);
             assert!(!wait_any(&waits).unwrap(), "{connect:?}");
@@ -336,7 +336,7 @@ fn each_limit_of_time_is_told_with_the_phase_that_it_ended() {
             drop(connect);
             let received = received.join().unwrap();
             let rest = received.strip_prefix(&CONNECT.escape_default().to_string()).unwrap();
-            // A handshake, or nothing.
+            // The handshake, or no bytes.
             assert!(rest.starts_with("\\x16") == (phase == WaitingFor::Handshake) && !rest.contains("GET"), "{received}");
         }
     }
@@ -366,7 +366,7 @@ fn an_ipv6_address_is_in_brackets() {
     assert!(received.starts_with("CONNECT [2001:db8::1]:8443 HTTP/1.1\\r\\nHost: [2001:db8::1]:8443\\r\\n"), "{received}");
 }
 
-/// In a process of its own, where nobody else opens descriptors or starts threads.
+/// Runs in a process of its own, so that other tests open no descriptors and start no threads.
 #[test]
 #[ignore = "not a test by itself: another one runs it in a process of its own, and counts what it leaves there"]
 fn attempts_that_fail() {
@@ -381,7 +381,7 @@ fn attempts_that_fail() {
     attempts();
     let before = (count("fd"), count("task"));
     (0..20).for_each(|_| attempts());
-    // A thread that was waited for may be listed for a moment.
+    // A joined thread may be listed for a moment.
     let until = Instant::now() + GUARD;
     while (count("fd"), count("task")) != before {
         assert!(Instant::now() < until, "{:?} instead of {before:?}", (count("fd"), count("task")));
@@ -390,7 +390,7 @@ fn attempts_that_fail() {
 }
 
 #[test]
-fn nothing_is_left_of_attempts_that_failed() {
+fn failed_attempts_leave_nothing_behind() {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     let output = command.args(["--ignored", "--exact", "answers::attempts_that_fail"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

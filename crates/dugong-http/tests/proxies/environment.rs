@@ -1,5 +1,5 @@
-//! The proxies that the environment names. It is set for the processes of these tests alone: each is this program, with one of its ignored
-//! tests.
+//! Proxies that the environment names. The tests set it for processes of their own: each is this program, running one of its
+//! ignored tests.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use dugong_http::{Config, Request};
 use crate::servers::{PASSWORD, Server, USER, Witness};
 use crate::{GUARD, exchange};
 
-/// Every variable that counts.
+/// All variables that count.
 const VARIABLES: [&str; 9] = [
     "http_proxy",
     "HTTP_PROXY",
@@ -21,7 +21,7 @@ const VARIABLES: [&str; 9] = [
     "REQUEST_METHOD",
 ];
 
-/// What the client says that follows this environment to `url`.
+/// Runs a client with this environment, and returns its output.
 fn client_says(url: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "--nocapture", "environment::client_that_follows_it"]);
@@ -35,7 +35,7 @@ fn client_says(url: &str, variables: &[(&str, &str)]) -> String {
     line.unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
-/// Says whether the answer came through a proxy, or why there was none.
+/// Prints whether the answer came through a proxy, or the error.
 #[test]
 #[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_that_follows_it() {
@@ -60,14 +60,14 @@ fn requests_go_through_the_proxy_that_the_environment_names() {
             assert_eq!(client_says(&url, &[(variable, &with_credentials)]), "200 by proxy", "{variable}");
             assert!(!witness.head().to_lowercase().contains("authorization"));
         }
-        // It is the proxy that says so.
+        // The error is the answer of the proxy.
         assert!(client_says(&url, &[("http_proxy", &proxy)]).starts_with("407 "));
     }
     assert!(witness.has_no_more());
 }
 
 #[test]
-fn requests_go_directly_to_what_no_proxy_names() {
+fn requests_go_directly_to_origins_in_no_proxy() {
     let witness = Witness::start();
     let (address, port) = (witness.address, witness.address.port());
     let url = format!("http://{address}");
@@ -85,7 +85,7 @@ fn requests_go_directly_to_what_no_proxy_names() {
             assert_eq!(client_says(&url, &[("http_proxy", &proxy), (variable, exceptions)]), expected, "{exceptions}");
         }
     }
-    // A proxy for others than these is none of theirs.
+    // A proxy for other origins does not count.
     assert_eq!(client_says(&url, &[("https_proxy", &proxy)]), "200 direct");
     assert_eq!(client_says(&url, &[("HTTP_PROXY", &proxy), ("REQUEST_METHOD", "GET")]), "200 direct");
 }

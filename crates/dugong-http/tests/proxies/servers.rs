@@ -1,4 +1,4 @@
-//! Real proxies, as Debian ships them, each with a configuration of its own, and an origin that keeps what it was sent.
+//! Real proxies, as Debian ships them, each with its own configuration, and an origin that keeps the requests.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,14 +17,14 @@ use tempfile::TempDir;
 
 use crate::GUARD;
 
-/// The credentials of proxies that want some.
+/// The credentials for proxies that require them.
 pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "pass-word";
 
-/// The password as crypt(3) keeps it.
+/// The password, hashed by crypt(3).
 const PASSWORD_HASH: &str = "$5$abcdefgh$ksv5eksWCFJXUhiTfT8rd5SEaU9CmIoNFIkBDiBZ848";
 
-/// A running proxy, and its directory, which goes with it.
+/// A running proxy and its directory, which ends with it.
 pub(crate) struct Server {
     child: Child,
     dir: TempDir,
@@ -49,7 +49,7 @@ impl Server {
         Server::started("tinyproxy", "http", address, dir, command)
     }
 
-    /// squid that makes tunnels to `port` only, keeps nothing, and knows the name `origin.test`.
+    /// squid that makes tunnels to `port` only, stores nothing, and knows the name `origin.test`.
     pub(crate) fn squid(port: u16, with_password: bool) -> Server {
         let address = free_address();
         let access = if with_password {
@@ -87,14 +87,14 @@ impl Server {
             ("hosts", "127.0.0.1 localhost origin.test\n"),
             ("passwords", &format!("{USER}:{PASSWORD_HASH}\n")),
         ]);
-        // The name parts what is shared in memory from that of other squids.
+        // The name keeps its shared memory apart from that of other squids.
         let name = format!("dugong{}x{}", std::process::id(), address.port());
         let mut command = Command::new(program("squid", "squid"));
         command.args(["-N", "-n", &name, "-f", "conf"]);
         Server::started("squid", "http", address, dir, command)
     }
 
-    /// danted, a proxy of SOCKS5 that knows the name `origin.test`, and does not connect to `blocked`.
+    /// danted, a SOCKS5 proxy that knows the name `origin.test`, and refuses to connect to `blocked`.
     #[cfg(feature = "socks")]
     pub(crate) fn danted(blocked: u16, with_password: bool) -> Server {
         let address = low_address();
@@ -112,8 +112,8 @@ impl Server {
             address.ip(),
             address.port(),
         );
-        // It takes users, hosts and where to look for them from the system: it gets a system of its own, which ends with its
-        // first process, so that none of its many is left behind.
+        // It takes users, hosts and the resolver from the system, so it gets a system of its own. That ends with its first
+        // process, and all others end with it.
         let files = ["passwd", "shadow", "hosts", "nsswitch.conf"];
         let dir = directory(&[
             ("conf", &configuration),
@@ -135,7 +135,7 @@ impl Server {
         Server::started("danted", "socks5h", address, dir, command)
     }
 
-    /// Starts it in its directory, and waits until it listens.
+    /// Starts the proxy in its directory, and waits until it listens.
     fn started(name: &'static str, scheme: &'static str, address: SocketAddr, dir: TempDir, mut command: Command) -> Server {
         let output = fs::File::create(dir.path().join("output")).unwrap();
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
@@ -161,7 +161,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended on its own, which another check will tell.
+        // It may have ended on its own; another check reports that.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -169,15 +169,15 @@ impl Drop for Server {
 
 /// An address on a host that is this server's alone; see `free_addresses` in nginx.rs.
 fn free_address() -> SocketAddr {
-    // Those below are the hosts of servers with TLS.
+    // The addresses below belong to servers with TLS.
     static STARTED: AtomicU8 = AtomicU8::new(100);
     let [.., high, low] = std::process::id().to_be_bytes();
     let host = Ipv4Addr::new(127, STARTED.fetch_add(1, Ordering::Relaxed), high, low);
     TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }
 
-/// An address of the interface, which danted insists on: with a port below those that the system gives away, so that nobody gets
-/// it between the choice and the use.
+/// An address of the interface, which danted requires. The port is below those that the system assigns, so no other program
+/// gets it between the choice and the use.
 #[cfg(feature = "socks")]
 fn low_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(0);
@@ -190,7 +190,7 @@ fn low_address() -> SocketAddr {
     }
 }
 
-/// An address where nobody listens, and the socket that keeps others from doing so.
+/// An address without a server, and the socket that keeps it free.
 pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -198,7 +198,7 @@ pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
     (socket, address)
 }
 
-/// A directory that a server which gives up its privileges can read, too.
+/// A directory that a server without privileges can read, too.
 fn directory(files: &[(&str, &str)]) -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -208,7 +208,7 @@ fn directory(files: &[(&str, &str)]) -> TempDir {
     dir
 }
 
-/// A program that is there, or the test fails and says where to get it.
+/// Returns the path of a program, or fails the test and says where to get it.
 fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
@@ -216,7 +216,7 @@ fn program(name: &str, package: &str) -> PathBuf {
     programs.next().unwrap_or_else(|| panic!("{name} is not installed; on Debian: apt-get install {package}"))
 }
 
-/// Whether it accepts connections at `address`, sooner or later; false if it ends before.
+/// Waits until a server accepts connections at `address`; returns false if it ends before.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     let deadline = Instant::now() + GUARD;
     while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
@@ -265,12 +265,12 @@ impl Witness {
         Witness { address, heads }
     }
 
-    /// The head of the next request that came.
+    /// Returns the head of the next request.
     pub(crate) fn head(&self) -> String {
         self.heads.recv_timeout(GUARD).expect("a request that comes")
     }
 
-    /// Whether no further request came; to be asked when none can come any more.
+    /// Whether no further request came. Call it when no more can come.
     pub(crate) fn has_no_more(&self) -> bool {
         self.heads.try_recv().is_err()
     }

@@ -1,4 +1,4 @@
-//! Through danted, with and without credentials.
+//! Connections through danted, with and without credentials.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -12,12 +12,12 @@ use dugong_origin::{Origin, document};
 use crate::servers::{PASSWORD, Server, USER, nobody};
 use crate::{GUARD, Shown, client, exchange, hides_credentials, known};
 
-/// A port where nobody listens, on loopback.
+/// A loopback port without a server.
 const NOBODY: u16 = 1;
-/// A port that the proxy does not connect to.
+/// A port that the proxy refuses to connect to.
 const BLOCKED: u16 = 2;
 
-/// The same proxy, which is given addresses.
+/// The same proxy; it gets addresses.
 fn with_local_names(server: &Server) -> Proxy {
     Proxy::new(&format!("socks5://{}", server.address())).unwrap()
 }
@@ -51,13 +51,13 @@ fn a_connection_leads_to_an_address_or_to_a_name_that_only_the_proxy_knows() {
         assert_eq!(connection.transport().peer_address(), Some(server.address()));
         assert_eq!(shown.events(), events, "{proxy} to {host}");
         assert!(is_document(connection), "{proxy} to {host}");
-        // No target names the host: it is no proxy for HTTP.
+        // No target names the host, because this is not an HTTP proxy.
         assert!(shown.trace().starts_with("> GET /doc/7 HTTP/1.1\\r\\n\n"), "{}", shown.trace());
     }
 }
 
 #[test]
-fn names_that_are_resolved_here_have_the_addresses_that_they_were_given() {
+fn names_that_the_client_resolves_have_their_given_addresses() {
     let server = Server::danted(BLOCKED, false);
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let port = origin.address().port();
@@ -150,7 +150,7 @@ fn tls_goes_through_it_to_the_origin() {
 
 #[test]
 fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
-    // Whoever connects is kept by the system, and never accepted.
+    // The system queues connections, and no program accepts them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("socks5h://{}", silent.local_addr().unwrap());
     let limit = std::time::Duration::from_millis(20);
@@ -162,16 +162,16 @@ fn a_silent_proxy_is_waited_for_as_long_as_allowed() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_reached_is_said_to_be_the_proxy() {
+fn an_unreachable_proxy_is_named_as_the_proxy() {
     let (_bound, address) = nobody();
     let error = connect(Proxy::new(&format!("socks5h://{address}")).unwrap(), "origin.test", 80).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.starts_with(&format!("cannot connect to the proxy 127.0.0.1 port {}: ", address.port())), "{text}");
 }
 
-/// A whole connection would refuse it: nobody has asked for it.
+/// A connection would refuse these bytes, because it has not asked for them.
 #[test]
-fn what_the_origin_says_first_is_not_lost() {
+fn the_first_bytes_of_the_origin_are_not_lost() {
     let server = Server::danted(BLOCKED, false);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! What the tests of TLS have.
+//! Shares the helpers of the TLS tests.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 

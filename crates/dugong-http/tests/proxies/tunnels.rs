@@ -1,4 +1,4 @@
-//! TLS through a tunnel that a real proxy makes.
+//! TLS through tunnels of real proxies.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -64,7 +64,7 @@ fn refusal(result: Result<Connection, Error>) -> Refusal {
     }
 }
 
-/// An origin for one connection: it answers a request, and the result is all that it was sent, as far as TLS let it through.
+/// An origin for one connection. It answers a request, and returns the bytes that it received through TLS.
 fn origin(host: IpAddr, identity: &Identity) -> (SocketAddr, std::thread::JoinHandle<Vec<u8>>) {
     let config = config(identity, rustls::ALL_VERSIONS);
     tcp_at(host, move |stream| {
@@ -104,7 +104,7 @@ fn tls_goes_through_the_tunnel_to_the_origin() {
             let events = "Connecting Connected Tunneling Tunneled Handshaking Secured Request Response Complete";
             assert!(shown.events().starts_with(events), "{}", shown.events());
             hides_credentials(&format!("{} {connection:?} {config:?}", shown.all()));
-            // As it is inside of TLS.
+            // The trace shows the bytes inside TLS.
             let trace = shown.trace();
             assert!(trace.starts_with(&format!("> CONNECT {} HTTP/1.1\\r\\n\n", secure.stunnel.address)), "{trace}");
             assert!(
@@ -135,7 +135,7 @@ fn the_certificate_has_to_be_for_the_origin_and_not_for_the_proxy() {
     let authority = Authority::new("root");
     for choose in [0, 1] {
         for (trusted, is_for_proxy) in [(true, true), (true, false), (false, false)] {
-            // Only when it has an address, the certificate can be made.
+            // The certificate needs the address.
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let server = &proxies(address.port(), false)[choose];
@@ -220,7 +220,7 @@ fn a_tunnel_to_a_port_that_is_not_allowed_is_refused_with_the_status() {
 }
 
 #[test]
-fn a_tunnel_to_where_nobody_listens_is_refused_with_the_status() {
+fn a_tunnel_to_a_port_without_a_server_is_refused_with_the_status() {
     let (_bound, address) = nobody();
     for server in proxies(address.port(), false) {
         let error = client(server.proxy()).connect(&format!("https://{address}/")).unwrap_err();

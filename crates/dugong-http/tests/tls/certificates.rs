@@ -1,4 +1,4 @@
-//! Certificates of servers: which are accepted, and what is said about the others.
+//! Certificates of servers: which are accepted, and how the others are reported.
 
 use dugong_http::transport::tls::{Tls, TlsFailure};
 use rcgen::SanType;
@@ -62,7 +62,7 @@ fn a_certificate_for_other_hosts_is_refused_and_they_are_named() {
 }
 
 #[test]
-fn an_address_that_the_certificate_has_as_a_name_is_not_said_to_be_another() {
+fn an_address_in_the_place_of_a_name_gets_an_error_of_its_own() {
     let authority = Authority::new("root");
     let identity = authority.issue_with(&[], |params| {
         params.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
@@ -100,7 +100,7 @@ fn an_rsa_key_that_is_too_short_is_named_with_its_size() {
 }
 
 #[test]
-fn a_common_name_is_no_name_of_a_host() {
+fn a_common_name_does_not_count_as_a_host() {
     let authority = Authority::new("root");
     let server = openssl(&authority.issue(&[]), &[], &[]);
     let error = refusal(server.address, &trusting(&authority.pem), "leaf");
@@ -138,7 +138,7 @@ fn a_self_signed_certificate_is_told_from_an_unknown_issuer() {
         );
     }
     let server = openssl(&unknown.issue(&["www.example"]), &[], &[]);
-    // The platform does not know it, either.
+    // The platform does not know the issuer, either.
     for tls in [trusting(&known.pem), Tls::new()] {
         let error = refusal(server.address, &tls, "www.example");
         assert!(matches!(error.what, TlsFailure::UnknownIssuer) && error.is_certificate(), "{error:?}");
@@ -159,7 +159,7 @@ fn a_self_signed_certificate_that_was_given_is_trusted_for_its_own_host_and_time
         let error = refusal(server.address, &tls, "other.example");
         let TlsFailure::WrongHost { names } = &error.what else { panic!("{error:?}") };
         assert_eq!(names, &["www.example", "127.0.0.1"]);
-        // Another of the same names, with another key.
+        // Another certificate with the same names, and another key.
         let server = openssl(&self_signed(&["www.example"], is_ca), &[], &[]);
         let error = refusal(server.address, &tls, "www.example");
         assert!(error.is_certificate(), "{error:?}");
@@ -226,7 +226,7 @@ fn names_are_told_to_the_server_and_addresses_are_not() {
 }
 
 #[test]
-fn what_cannot_be_a_host_is_refused_before_anything_is_sent() {
+fn an_invalid_host_is_refused_before_anything_is_sent() {
     for host in ["", "a b", "[::1]", "www.example:443", "b\u{fc}cher.example", "300.300.300.300.", "\n"] {
         let error = dugong_http::transport::tls::Session::new(&Tls::new(), host).unwrap_err();
         assert!(matches!(error.what, TlsFailure::HostName), "{host}: {error:?}");

@@ -1,4 +1,4 @@
-//! A client that waits by poll, and never for ever.
+//! A client that waits by poll, with a limit.
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use dugong_http::transport::Socket;
 use dugong_http::transport::tls::{Session, Tls, TlsError};
 use dugong_net::StreamError;
 
-/// Nothing that a test waits for takes so long, unless something is wrong.
+/// The tests wait this long only if something is broken.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
@@ -82,12 +82,12 @@ impl Client {
     }
 }
 
-/// Why there is no session.
+/// Returns the error of a session that must not begin.
 pub(crate) fn refusal(address: SocketAddr, tls: &Tls, host: &str) -> TlsError {
     Client::connect(address, tls, host).expect_err("there should be no session")
 }
 
-/// The TLS error in one of reading or writing.
+/// Takes the TLS error out of an error of reading or writing.
 pub(crate) fn inner(error: StreamError) -> TlsError {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error:?}");
     match error {

@@ -49,18 +49,18 @@ fn the_end_is_an_end_with_close_notify_and_an_error_without() {
 }
 
 #[test]
-fn what_comes_behind_close_notify_is_ignored_and_what_was_before_is_not() {
+fn bytes_behind_close_notify_are_ignored_and_those_before_are_not() {
     let authority = Authority::new("root");
     let (address, _server) = servers::rustls(servers::config(&authority.issue(&["www.example"]), &[&TLS13]), |mut stream| {
         stream.conn.complete_io(&mut stream.sock).unwrap();
-        // In one piece, so that the client has all of it when it reads the first.
+        // Send one piece, so that the client has all of it at its first read.
         stream.conn.writer().write_all(&[b'x'; 20_000]).unwrap();
         stream.conn.send_close_notify();
         let mut bytes = Vec::new();
         while stream.conn.wants_write() {
             stream.conn.write_tls(&mut bytes).unwrap();
         }
-        // More than TLS takes at once.
+        // This is more than TLS takes at once.
         bytes.extend(b"neither TLS nor anything else".repeat(1000));
         stream.sock.write_all(&bytes).unwrap();
         servers::drain(stream.sock);
@@ -80,13 +80,13 @@ fn what_comes_behind_close_notify_is_ignored_and_what_was_before_is_not() {
 }
 
 #[test]
-fn close_notify_is_sent_and_is_the_last_that_is_sent() {
+fn close_notify_is_sent_last() {
     let authority = Authority::new("root");
     for version in [&TLS12, &TLS13] {
         let identity = authority.issue(&["www.example"]);
         let (address, server) = servers::rustls(servers::config(&identity, &[version]), |mut stream| {
             let mut received = String::new();
-            // An error if there is no close_notify.
+            // This fails without close_notify.
             stream.read_to_string(&mut received).map(|_| received)
         });
         let mut client = Client::connect(address, &trusting(&authority.pem), "www.example").unwrap();
@@ -141,7 +141,7 @@ fn a_server_that_takes_nothing_is_given_no_more_than_the_limit() {
         }
     }
     assert!(sent < content.len());
-    // The reader is asked to help with sending, since it waits on the same socket anyway.
+    // The reader should help with sending, because it waits on the same socket.
     let needs = client.session.read(&mut &client.socket, &mut [0; 10]).unwrap();
     assert!(matches!(needs, Progress::Needs(interest) if interest.reads() && interest.writes()), "{needs:?}");
     gone.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! What the environment says. It is set for the processes of these tests alone: each is this program, with one of its ignored tests.
+//! The environment. The tests set it for processes of their own: each is this program, running one of its ignored tests.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::client::{Client, trusting};
 use super::pki::Authority;
 use super::servers::openssl;
 
-/// Runs the client with its environment, in which the certificates of the platform are those of `authority`.
+/// Runs the client with an environment in which the platform trusts `authority`.
 fn run_client(address: SocketAddr, authority: &Authority, variables: &[(&str, &Path)]) {
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let roots = dir.path().join("roots.pem");
@@ -31,7 +31,7 @@ fn run(test: &str, variables: &[(&str, &Path)]) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Trusts whom the platform trusts, which on this platform is what `SSL_CERT_FILE` says.
+/// Trusts the certificates of the platform; here `SSL_CERT_FILE` sets them.
 #[test]
 #[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_of_the_platform() {
@@ -40,7 +40,7 @@ fn client_of_the_platform() {
     assert!(Client::connect(address, &Tls::new(), "www.example").unwrap().get("/").unwrap().starts_with("HTTP/1.0 200"));
 }
 
-/// The same where the platform trusts nobody.
+/// Runs where the platform trusts no certificate.
 #[test]
 #[ignore = "not a test by itself: others run it in a process of its own, with another environment"]
 fn client_of_a_platform_without_certificates() {
@@ -51,7 +51,7 @@ fn client_of_a_platform_without_certificates() {
     assert!(matches!(error.what, TlsFailure::NoRoots(_)) && !error.is_certificate(), "{error:?}");
     let text = error.to_string();
     assert_eq!(text, "cannot check the certificate of www.example: the certificates that this machine trusts could not be read");
-    // With roots of its own a client needs none of the platform.
+    // A client with its own roots needs none of the platform.
     Session::new(&trusting(&Authority::new("root").pem), "www.example").unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Certificates, made when they are needed.
+//! Makes certificates for the tests.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate with its key; the certificates between it and the root follow it, if there are any.
+/// A certificate with its key, followed by intermediate certificates, if any.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub(crate) chain: String,
@@ -56,7 +56,7 @@ impl Authority {
         Identity { chain: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
-    /// The roots that a rustls server asks its clients' certificates to be of.
+    /// The roots for client certificates of a rustls server.
     pub(crate) fn store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         store.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
@@ -64,7 +64,7 @@ impl Authority {
     }
 }
 
-/// A certificate that was issued by itself.
+/// A self-signed certificate.
 pub(crate) fn self_signed(hosts: &[&str], is_ca: bool) -> Identity {
     self_signed_with(hosts, is_ca, |_| {})
 }
@@ -79,7 +79,7 @@ pub(crate) fn self_signed_with(hosts: &[&str], is_ca: bool, change: impl FnOnce(
     Identity { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// One with an RSA key, issued by itself, for `www.example`; of X.509 version 1, or of version 3.
+/// A self-signed certificate with an RSA key for `www.example`, of X.509 version 1 or 3.
 pub(crate) fn made_by_openssl(bits: u32, is_version_1: bool) -> Identity {
     let dir = tempfile::tempdir().unwrap();
     let run = |arguments: &str| {
@@ -89,7 +89,7 @@ pub(crate) fn made_by_openssl(bits: u32, is_version_1: bool) -> Identity {
     let new = format!("req -new -newkey rsa:{bits} -nodes -keyout key -subj /CN=www.example");
     if is_version_1 {
         run(&format!("{new} -out request"));
-        // Without extensions, which is what version 3 is for.
+        // Version 1 has no extensions.
         run("x509 -req -in request -signkey key -days 9 -out certificate");
     } else {
         run(&format!("{new} -x509 -days 9 -out certificate -addext subjectAltName=DNS:www.example"));

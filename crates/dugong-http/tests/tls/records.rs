@@ -1,4 +1,4 @@
-//! Records and the pieces they come in: no cut, no pause and no record size changes what is read or written.
+//! Records in pieces: no cut, pause or record size changes the bytes that are read or written.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
@@ -15,24 +15,24 @@ use super::client::{Client, GUARD, trusting};
 use super::pki::Authority;
 use super::servers;
 
-/// A server at the other end of a stream in memory, of which every read and every write is a small piece, with "not now" between.
+/// A server at the other end of a stream in memory. Every read and write is a small piece, with "not now" between.
 struct Wire {
     server: ServerConnection,
     to_client: VecDeque<u8>,
-    /// What the server has received.
+    /// The bytes that the server has received.
     received: Vec<u8>,
-    /// How much a read or write carries at most.
+    /// The largest size of a read or write.
     piece: usize,
-    /// Said "not now" at the last read.
+    /// Whether the last read got "not now".
     read_paused: bool,
-    /// Said "not now" at the last write or flush.
+    /// Whether the last write or flush got "not now".
     write_paused: bool,
-    /// How many more bytes of the client are taken.
+    /// The number of bytes that the client may still write.
     room: usize,
-    /// The next write fails, and none may come after it.
+    /// The next write fails, and no other may follow.
     breaks: bool,
     broken: bool,
-    /// How often the client said that it holds nothing back any more.
+    /// The number of completed flushes of the client.
     flushes: usize,
 }
 
@@ -53,7 +53,7 @@ impl Wire {
         }
     }
 
-    /// What the server has to say goes on its way.
+    /// Passes the bytes of the server on.
     fn exchange(&mut self) {
         while self.server.wants_write() {
             self.server.write_tls(&mut self.to_client).unwrap();
@@ -102,7 +102,7 @@ impl Stream for Wire {
     }
 }
 
-/// Repeats a step until it is done; false if it can never be.
+/// Repeats a step until it is done. Returns false if it never can be.
 fn drive<T>(wire: &mut Wire, mut step: impl FnMut(&mut Wire) -> Progress<T>) -> T {
     for _ in 0..1_000_000 {
         if let Progress::Done(value) = step(wire) {
@@ -170,7 +170,7 @@ fn each_record_may_be_cut_anywhere() {
                 break;
             }
             let rest = wire.to_client.split_off(cut);
-            // Nothing is read in part, and nothing is needed but to read.
+            // No record is read in part, and the only need is to read.
             let early = (0..3).map(|_| session.read(&mut wire, &mut buffer).unwrap()).find_map(|progress| match progress {
                 Progress::Done(count) => Some(count),
                 Progress::Needs(interest) => (interest != Interest::READ).then(|| panic!("{interest:?}")),
@@ -218,7 +218,7 @@ fn a_read_takes_many_small_records_at_once_and_peeking_takes_none() {
 }
 
 #[test]
-fn keys_are_updated_by_either_end_without_a_word() {
+fn either_end_can_update_keys() {
     let authority = Authority::new("root");
     let (address, server) = servers::rustls(servers::config(&authority.issue(&["www.example"]), &[&TLS13]), |mut stream| {
         let mut buffer = [0; 5];
@@ -237,7 +237,7 @@ fn keys_are_updated_by_either_end_without_a_word() {
 }
 
 #[test]
-fn nothing_of_a_request_is_taken_before_the_handshake_is_done() {
+fn no_byte_of_a_request_is_taken_before_the_handshake_is_done() {
     let authority = Authority::new("root");
     let tls = trusting(&authority.pem);
     for config in configs(&authority) {
@@ -262,7 +262,7 @@ fn nothing_of_a_request_is_taken_before_the_handshake_is_done() {
 }
 
 #[test]
-fn what_tls_has_taken_is_bounded_and_flushed() {
+fn the_bytes_that_tls_holds_are_bounded_and_flushed() {
     let authority = Authority::new("root");
     let tls = trusting(&authority.pem);
     for config in configs(&authority) {
@@ -280,7 +280,7 @@ fn what_tls_has_taken_is_bounded_and_flushed() {
         let needs = session.read(&mut wire, &mut [0; 10]).unwrap();
         assert_eq!(needs, Progress::Needs(Interest::READ | Interest::WRITE));
         wire.room = usize::MAX;
-        // The reader sends it, too.
+        // The reader sends these bytes, too.
         drive(&mut wire, |wire| match session.read(wire, &mut [0; 10]).unwrap() {
             Progress::Needs(interest) if interest.writes() => Progress::Needs(interest),
             _ => Progress::Done(()),
@@ -291,7 +291,7 @@ fn what_tls_has_taken_is_bounded_and_flushed() {
 }
 
 #[test]
-fn one_read_gives_all_that_has_come() {
+fn one_read_returns_all_received_bytes() {
     let authority = Authority::new("root");
     let tls = trusting(&authority.pem);
     for config in configs(&authority) {
@@ -316,7 +316,7 @@ fn a_stream_that_cannot_be_written_to_is_read_and_not_written_to_again() {
         wire.room = 0;
         drive(&mut wire, |wire| session.write(wire, &[IoSlice::new(b"request")]).unwrap());
         wire.breaks = true;
-        // The reader meets the error, and has no use for it.
+        // The reader gets the error, but does not need it.
         for _ in 0..3 {
             assert_eq!(session.read(&mut wire, &mut [0; 10]).unwrap(), Progress::Needs(Interest::READ));
         }
@@ -333,7 +333,7 @@ fn a_stream_that_cannot_be_written_to_is_read_and_not_written_to_again() {
     }
 }
 
-/// The lock is never held while waiting.
+/// No lock is held during a wait.
 #[test]
 fn one_thread_reads_while_another_writes() {
     const BYTES: usize = 4 << 20;
@@ -380,7 +380,7 @@ fn one_thread_reads_while_another_writes() {
 }
 
 #[test]
-fn a_changed_record_is_an_error_and_what_came_before_it_is_read() {
+fn a_changed_record_is_an_error_and_the_bytes_before_it_are_read() {
     let authority = Authority::new("root");
     let tls = trusting(&authority.pem);
     for config in configs(&authority) {

@@ -1,4 +1,4 @@
-//! Servers that refuse, and servers that are not what they ought to be.
+//! Servers that refuse, and servers that break the rules.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -15,7 +15,7 @@ use super::client::{Client, GUARD, inner, refusal, trusting};
 use super::pki::{Authority, Identity, made_by_openssl};
 use super::servers::{self, nginx, openssl, stunnel};
 
-/// A server that wants certificates of one authority, which also issued its own; and settings of clients.
+/// A server that requires certificates of one authority, which also issued its own, and settings of clients.
 struct Parties {
     authority: Authority,
     server: Identity,
@@ -38,7 +38,7 @@ impl Parties {
     }
 
     fn with_bad(&self) -> Tls {
-        let identity = Authority::new("somebody else").issue(&["client"]);
+        let identity = Authority::new("another authority").issue(&["client"]);
         self.without().client_certificate_pem(identity.chain.as_bytes(), identity.key.as_bytes()).unwrap()
     }
 }
@@ -55,7 +55,7 @@ fn a_client_without_certificate_is_refused_in_the_handshake_of_tls_1_2() {
     let files = [("ca.pem", &*parties.authority.pem)];
     let server = openssl(&parties.server, &["-tls1_2", "-Verify", "3", "-CAfile", "ca.pem"], &files);
     assert_required(&refusal(server.address, &parties.without(), "www.example"));
-    // The program takes any certificate that it is shown, unless it is told not to.
+    // The program accepts any certificate by default.
     let server = openssl(&parties.server, &["-tls1_2", "-Verify", "3", "-verify_return_error", "-CAfile", "ca.pem"], &files);
     let error = refusal(server.address, &parties.with_bad(), "www.example");
     assert!(matches!(error.what, TlsFailure::ClientCertificateRefused(Alert(48))), "{error:?}");
@@ -74,10 +74,10 @@ fn a_client_without_certificate_is_refused_by_the_first_read_of_tls_1_3() {
     let parties = Parties::new();
     let arguments = ["-tls1_3", "-Verify", "3", "-verify_return_error", "-CAfile", "ca.pem"];
     let server = openssl(&parties.server, &arguments, &[("ca.pem", &parties.authority.pem)]);
-    // Without a request, and with one, whose sending may be what fails.
+    // With and without a request, whose sending may fail first.
     let mut client = Client::connect(server.address, &parties.without(), "www.example").unwrap();
     assert_required(&inner(client.read(&mut [0; 10]).unwrap_err()));
-    // As often as somebody asks, by whatever method.
+    // Every call reports it.
     assert_required(&inner(client.read(&mut [0; 10]).unwrap_err()));
     assert_required(&inner(client.step(|session, stream| session.peek(stream, &mut [0; 10])).unwrap_err()));
     assert_required(&inner(client.write_all(b"x").unwrap_err()));
@@ -97,7 +97,7 @@ fn a_client_without_certificate_is_refused_by_the_first_read_of_tls_1_3() {
 }
 
 #[test]
-fn stunnel_wants_a_certificate_of_the_client() {
+fn stunnel_requires_a_client_certificate() {
     let parties = Parties::new();
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     for version in ["TLSv1.2", "TLSv1.3"] {
@@ -118,7 +118,7 @@ fn stunnel_wants_a_certificate_of_the_client() {
 }
 
 #[test]
-fn nginx_is_shown_a_certificate_and_says_in_http_what_it_thinks() {
+fn nginx_gets_a_certificate_and_answers_in_http() {
     let parties = Parties::new();
     for version in ["TLSv1.2", "TLSv1.3"] {
         let server = format!(
@@ -133,7 +133,7 @@ fn nginx_is_shown_a_certificate_and_says_in_http_what_it_thinks() {
     }
 }
 
-/// The alert is there, and then the connection breaks before the client sends its request.
+/// The alert arrives, then the connection breaks before the client sends its request.
 #[test]
 fn an_alert_is_found_when_the_request_cannot_be_sent() {
     let parties = Parties::new();
@@ -150,9 +150,9 @@ fn an_alert_is_found_when_the_request_cannot_be_sent() {
     assert!(server.join().unwrap().contains("no certificates"));
 }
 
-/// What arrived before the connection broke is not lost by looking for an alert.
+/// The search for an alert does not lose bytes that arrived before the connection broke.
 #[test]
-fn without_an_alert_the_errors_of_the_transport_stay_what_they_are() {
+fn without_an_alert_the_errors_of_the_stream_stay() {
     let parties = Parties::new();
     let (address, _server) = servers::rustls(servers::config(&parties.server, &[&TLS13]), |mut stream| {
         stream.write_all(&[b'x'; 50_000]).unwrap();
@@ -165,7 +165,7 @@ fn without_an_alert_the_errors_of_the_transport_stay_what_they_are() {
         assert!(matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{error:?}");
     }
     assert_eq!(client.read_exact(50_000).unwrap(), [b'x'; 50_000]);
-    // The system tells of a reset once, and here the writer was told.
+    // The system reports a reset once, and the writer got it here.
     let error = client.read(&mut [0; 10]).unwrap_err();
     assert!(matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset), "{error:?}");
 }
@@ -178,7 +178,7 @@ fn wait_for(client: &Client, event: PollFlags) {
 }
 
 #[test]
-fn a_server_with_nothing_but_old_versions_is_named() {
+fn a_server_with_old_versions_only_is_named() {
     let parties = Parties::new();
     let server = openssl(&parties.server, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], &[]);
     let error = refusal(server.address, &parties.without(), "www.example");
@@ -210,7 +210,7 @@ fn a_server_without_a_common_cipher_ends_with_a_named_alert() {
 }
 
 #[test]
-fn a_server_that_only_speaks_what_rustls_leaves_out_is_told_from_one_that_just_refuses() {
+fn a_server_with_unsupported_parameters_is_told_from_one_that_refuses() {
     let identity = made_by_openssl(2048, false);
     for cipher in ["AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"] {
         let server = openssl(&identity, &["-tls1_2", "-cipher", cipher], &[]);
@@ -254,7 +254,7 @@ fn a_first_line_that_comes_byte_by_byte_is_quoted_whole() {
     let mut stream = Scripted::reading(line.iter().map(|byte| Cue::Give(vec![*byte])));
     let error = Session::new(&Parties::new().without(), "www.example").unwrap().handshake(&mut stream).unwrap_err();
     assert!(matches!(&error.what, TlsFailure::NotTls { answer } if answer == "HTTP/1.1 400 Bad Request"), "{error:?}");
-    // As far as it is there.
+    // The line is quoted as far as it arrived.
     let mut stream = Scripted::reading(line[..20].iter().map(|byte| Cue::Give(vec![*byte])));
     let error = Session::new(&Parties::new().without(), "www.example").unwrap().handshake(&mut stream).unwrap_err();
     assert!(matches!(&error.what, TlsFailure::NotTls { answer } if answer == "HTTP/1.1 400 Bad Req"), "{error:?}");
@@ -312,14 +312,14 @@ fn a_refused_certificate_is_reported_to_the_server() {
     }
 }
 
-/// The other way round: TLS on the port where a client expects none. Some servers send an alert (nginx answers in HTTP, openssl and
-/// stunnel say nothing).
+/// The reverse: TLS on a port where the client expects none. Some servers send an alert (nginx answers in HTTP, openssl and
+/// stunnel are silent).
 #[test]
 fn a_plain_client_gets_an_alert_from_a_server_with_tls() {
     let parties = Parties::new();
     let (address, server) = servers::rustls(servers::config(&parties.server, &[&TLS12, &TLS13]), |mut stream| {
         assert!(stream.conn.complete_io(&mut stream.sock).is_err());
-        // Not closed before the client has read, since unread bytes would make that a reset.
+        // Keep it open until the client has read, because unread bytes would turn the close into a reset.
         servers::drain(stream.sock);
     });
     let mut connection = dugong_http::Config::new().timeout(GUARD).connect(&format!("http://{address}")).unwrap();

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::client::GUARD;
 use super::pki::Identity;
 
-/// A program that runs, in a directory that goes with it.
+/// A running program and its directory, which ends with it.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -27,20 +27,20 @@ pub(crate) struct Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // One process, without workers: nothing is left behind.
+        // One process without workers leaves nothing behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// `openssl s_server`, which shows a page about the session to whoever asks for one, with more arguments, in a directory with `files`.
+/// `openssl s_server`, which answers requests with a page about the session, with more arguments, in a directory with `files`.
 pub(crate) fn openssl(identity: &Identity, arguments: &[&str], files: &[(&str, &str)]) -> Program {
     let dir = directory(identity, files);
     let mut command = Command::new("openssl");
     command.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", "cert.pem", "-key", "key.pem"]);
     command.args(arguments).current_dir(dir.path());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log(&dir)).spawn().expect("openssl is installed");
-    // It says where, once it listens.
+    // It prints its address once it listens.
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     let address = loop {
@@ -54,7 +54,7 @@ pub(crate) fn openssl(identity: &Identity, arguments: &[&str], files: &[(&str, &
             break address.trim().parse().unwrap();
         }
     };
-    // What else it says is for nobody, but it must not be kept from saying it.
+    // Drain the rest of its output, so that it is not blocked by a full pipe.
     thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
     Program { child, dir, address }
 }
@@ -83,7 +83,7 @@ pub(crate) fn stunnel(service: &str, behind: SocketAddr, identity: &Identity, fi
     stunnel_at(free_address(), service, behind, identity, files)
 }
 
-/// The same at an address that was chosen before, so that the certificate can be for it.
+/// Starts it at a given address, so that the certificate can be for that.
 pub(crate) fn stunnel_at(
     address: SocketAddr,
     service: &str,
@@ -127,8 +127,8 @@ fn log(dir: &TempDir) -> fs::File {
     fs::File::create(dir.path().join("log")).unwrap()
 }
 
-/// An address of a host that is this server's alone: between the choice of a port and its use, a socket of another test could take it
-/// on a host that all share.
+/// An address on a host for this server only: on a shared host, the socket of another test could take the port between its
+/// choice and its use.
 pub(crate) fn free_address() -> SocketAddr {
     static STARTED: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
@@ -142,7 +142,7 @@ pub(crate) fn config(identity: &Identity, versions: &[&'static SupportedProtocol
     builder.with_single_cert(identity.chain_der(), identity.key_der()).unwrap()
 }
 
-/// The same for one that wants a certificate of the client.
+/// Makes the settings of a server that requires a client certificate.
 pub(crate) fn demanding(
     identity: &Identity,
     clients: RootCertStore,
@@ -155,7 +155,7 @@ pub(crate) fn demanding(
 
 pub(crate) type Served = StreamOwned<ServerConnection, TcpStream>;
 
-/// A server for one connection: what it does is up to `serve`.
+/// A server for one connection, which `serve` handles.
 pub(crate) fn rustls<T: Send + 'static>(
     config: ServerConfig,
     serve: impl FnOnce(Served) -> T + Send + 'static,
@@ -173,7 +173,7 @@ pub(crate) fn tcp<T: Send + 'static>(serve: impl FnOnce(TcpStream) -> T + Send +
     tcp_at(Ipv4Addr::LOCALHOST.into(), serve)
 }
 
-/// The same on another host.
+/// Runs it on another host.
 pub(crate) fn tcp_at<T: Send + 'static>(
     host: IpAddr,
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
@@ -190,7 +190,7 @@ pub(crate) fn tcp_at<T: Send + 'static>(
     (address, thread)
 }
 
-/// Reads up to the end, whatever it is.
+/// Reads up to the end or an error.
 pub(crate) fn drain(mut stream: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);

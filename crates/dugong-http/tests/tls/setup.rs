@@ -1,4 +1,4 @@
-//! Certificates and keys as they are given.
+//! Certificates and keys of the caller.
 
 use std::error::Error;
 
@@ -42,7 +42,7 @@ fn the_roots_of_the_system_can_be_given_as_a_file() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn unusable_certificates_and_keys_are_named() {
     let authority = Authority::new("root");
     let (mine, other) = (authority.issue(&["client"]), authority.issue(&["other"]));
     let roots = |pem: &str| Tls::new().roots_pem(pem.as_bytes()).unwrap_err();

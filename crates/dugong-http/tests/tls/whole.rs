@@ -75,7 +75,7 @@ fn two_threads_send_and_receive_over_tls_at_once() {
         let mut buffer = vec![0; 60_000];
         let mut left = LENGTH;
         while left > 0 {
-            // Echoes: neither side may wait for the other to have finished.
+            // The server echoes, so neither side may wait for the other to finish.
             let count = stream.read(&mut buffer).unwrap();
             stream.write_all(&buffer[..count]).unwrap();
             left -= count;
@@ -97,7 +97,7 @@ fn two_threads_send_and_receive_over_tls_at_once() {
 }
 
 #[test]
-fn what_tls_agreed_on_can_be_read_and_is_told() {
+fn the_negotiated_parameters_can_be_read_and_are_reported() {
     let (authority, identity) = www();
     let (address, server) = rustls(config(&identity, &[&rustls::version::TLS13]), drain);
     let seen = Arc::new(Mutex::new(String::new()));
@@ -119,9 +119,9 @@ fn what_tls_agreed_on_can_be_read_and_is_told() {
     server.join().unwrap();
 }
 
-/// Whoever needs a certificate says so after the handshake with TLS 1.3: before a request is sent, or after that.
+/// With TLS 1.3 a server asks for a certificate after the handshake, before or after the request is sent.
 #[test]
-fn a_client_certificate_that_is_missing_is_an_error_of_tls_whenever_it_is_told() {
+fn a_missing_client_certificate_is_an_error_of_tls_at_any_time() {
     let send_and_read = |mut connection: Connection| {
         connection.send_request(Request::get("/"))?;
         connection.read_response().map(drop)
@@ -155,7 +155,7 @@ fn a_client_certificate_that_is_missing_is_an_error_of_tls_whenever_it_is_told()
 }
 
 #[test]
-fn a_certificate_that_is_not_good_ends_connecting_and_nothing_of_a_request_is_sent() {
+fn a_bad_certificate_ends_connecting_and_no_byte_of_a_request_is_sent() {
     let (authority, identity) = www();
     let (address, server) = rustls(config(&identity, rustls::ALL_VERSIONS), drain);
     let error = client(&authority, address).addresses("other.example", 443, [address]).connect("https://other.example/");
@@ -206,7 +206,7 @@ fn an_end_without_close_notify_does_no_harm_to_content_that_is_complete() {
 }
 
 #[test]
-fn the_end_of_a_connection_is_announced_however_it_ends() {
+fn the_end_of_a_connection_is_announced_in_every_case() {
     let ways: [fn(Connection); 4] = [
         drop,
         |connection| drop(connection.close()),
@@ -256,7 +256,7 @@ fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
     assert!(matches!(error, Error::Unsupported { what: Unsupported::Tls, .. }), "{error:?}");
     assert!(error.to_string().contains("TLS, which is spoken on this port"), "{error}");
     server.join().unwrap();
-    // nginx knows HTTP when it sees it.
+    // nginx recognises HTTP.
     let nginx = nginx("listen $LISTEN ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;", &identity, &[]);
     let mut connection = Connection::connect(&format!("http://{}", nginx.address)).unwrap();
     connection.send_request(Request::get("/")).unwrap();
@@ -300,6 +300,6 @@ fn a_server_that_is_silent_in_the_handshake_is_waited_for_as_long_as_allowed() {
     assert!(error.is_timeout() && error.is_temporary());
     let text = "timed out in the TLS handshake with www.example port 443: not done after 20ms";
     assert_eq!(error.to_string(), text);
-    // What came was the beginning of a handshake (RFC 8446 §5.1), and no request.
+    // The client sent the beginning of a handshake (RFC 8446 §5.1), and no request.
     assert_eq!(server.join().unwrap()[0], 22);
 }
