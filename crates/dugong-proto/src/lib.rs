@@ -81,6 +81,7 @@ mod response;
 mod send;
 mod states;
 mod status;
+mod unasked;
 
 pub use connection::{Connection, Event, Wants};
 pub use error::{CloseReason, Error, Incomplete, Malformed, Misuse, Unsupported, Within};

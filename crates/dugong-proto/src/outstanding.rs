@@ -9,9 +9,9 @@ use std::ops::Range;
 use crate::error::{CloseReason, Error, Malformed};
 use crate::excerpt::Excerpt;
 use crate::framing::RequestKind;
-use crate::receive::{Unasked, judge_unasked};
 use crate::response::Version;
 use crate::states::{CloseInput, CloseState, ContentInput, ContentState};
+use crate::unasked::{Unasked, judge_unasked};
 
 /// The queue of outstanding requests.
 #[derive(Clone, Debug)]
