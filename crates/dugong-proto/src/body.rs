@@ -1,4 +1,4 @@
-//! The content of one response after another: what of it is still to come, and what frames it.
+//! The content of a response: how much of it is still to come, and how it is framed.
 
 use crate::chunked::{ChunkedReader, Framed};
 use crate::error::{Incomplete, Within};
@@ -12,7 +12,7 @@ pub(crate) struct Body {
     kind: Kind,
     chunked: ChunkedReader,
     trailers: Fields,
-    /// Bytes of content taken.
+    /// How many bytes of content were taken.
     received: u64,
 }
 
@@ -23,14 +23,14 @@ enum Kind {
     UntilClose,
 }
 
-/// What comes next.
+/// The kind of the next bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Content: so many bytes at most.
+    /// Content, of at most this many bytes.
     Content(u64),
-    /// What frames the next content.
+    /// Framing: a size line, the end of a chunk, or trailers.
     Framing,
-    /// Nothing: it is complete.
+    /// None: the content is complete.
     End,
 }
 
@@ -44,18 +44,18 @@ impl Body {
         }
     }
 
-    /// Content of `total` bytes begins.
+    /// Begins content of `total` bytes.
     pub(crate) fn begin_length(&mut self, total: u64) {
         self.begin(Kind::Length { left: total, total });
     }
 
-    /// Chunked content begins.
+    /// Begins chunked content.
     pub(crate) fn begin_chunked(&mut self) {
         self.chunked.restart();
         self.begin(Kind::Chunked);
     }
 
-    /// Content begins that only the end of the connection ends.
+    /// Begins content that ends with the connection.
     pub(crate) fn begin_until_close(&mut self) {
         self.begin(Kind::UntilClose);
     }
@@ -76,12 +76,12 @@ impl Body {
         }
     }
 
-    /// Reads what frames the next content.
+    /// Reads the framing before the next content.
     pub(crate) fn read_framing(&mut self, input: &[u8]) -> Result<Framed, Fault> {
         self.chunked.feed(input, &mut self.trailers)
     }
 
-    /// `count` bytes of content were taken.
+    /// Counts `count` bytes of content that were taken.
     pub(crate) fn taken(&mut self, count: u64) {
         match &mut self.kind {
             Kind::Length { left, .. } => *left = left.checked_sub(count).expect("no more is used than was given"),
@@ -91,12 +91,12 @@ impl Body {
         self.received += count;
     }
 
-    /// Whether it may end with the connection.
+    /// Whether the content may end with the connection.
     pub(crate) fn ends_with_connection(&self) -> bool {
         self.kind == Kind::UntilClose
     }
 
-    /// What is missing, if nothing more comes.
+    /// Describes the content if nothing more comes.
     pub(crate) fn incomplete(&self) -> Incomplete {
         let (within, expected) = match self.kind {
             Kind::Length { total, .. } => (Within::Content, Some(total)),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-/// A buffer of fixed capacity, allocated when it is first used; bytes go in at the back and out at the front.
+/// A buffer of fixed capacity, allocated when it is first used. Bytes go in at the back and out at the front.
 #[derive(Clone)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -12,7 +12,7 @@ pub(crate) struct Buffer {
     capacity: usize,
 }
 
-/// How much there is; not what, which may be secret, and is long.
+/// Shows amounts only: the bytes may be secret, and are many.
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} of {} bytes)", self.end - self.start, self.capacity)
@@ -24,12 +24,12 @@ impl Buffer {
         Buffer { bytes: Vec::new(), start: 0, end: 0, capacity }
     }
 
-    /// What was received and not consumed.
+    /// The bytes that were received and not yet consumed.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// All free room, in one piece behind the bytes. What is left over is moved to the front when it is small, or in the way.
+    /// All free room, in one piece behind the bytes. If few bytes are left, or they are in the way, they move to the front.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes.resize(self.capacity, 0);
@@ -44,12 +44,12 @@ impl Buffer {
     }
 
     pub(crate) fn filled(&mut self, count: usize) {
-        assert!(count <= self.bytes.len() - self.end, "more was received than there was room for");
+        assert!(count <= self.bytes.len() - self.end, "more bytes were received than fit");
         self.end += count;
     }
 
     pub(crate) fn consume(&mut self, count: usize) {
-        assert!(count <= self.end - self.start, "more was consumed than was received");
+        assert!(count <= self.end - self.start, "more bytes were consumed than were received");
         self.start += count;
         if self.start == self.end {
             self.start = 0;
@@ -57,7 +57,7 @@ impl Buffer {
         }
     }
 
-    /// Consumes `count` bytes, and says where they stay until there is need for room.
+    /// Consumes `count` bytes, and returns the range where they stay until [`space`](Buffer::space) is called.
     pub(crate) fn take(&mut self, count: usize) -> Range<usize> {
         let start = self.start;
         self.consume(count);
@@ -69,7 +69,7 @@ impl Buffer {
         &self.bytes[range]
     }
 
-    /// Parts with its memory, if nothing is in it.
+    /// Takes the memory away, if the buffer is empty.
     pub(crate) fn release(&mut self) -> Option<Vec<u8>> {
         (self.start == self.end && !self.bytes.is_empty()).then(|| {
             (self.start, self.end) = (0, 0);
@@ -77,7 +77,7 @@ impl Buffer {
         })
     }
 
-    /// Uses this memory, if it has none, and if it is of the size.
+    /// Uses this memory, if the buffer has none and the size fits.
     pub(crate) fn lend(&mut self, bytes: Vec<u8>) {
         if self.bytes.is_empty() && bytes.len() == self.capacity {
             self.bytes = bytes;

@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 §7.1): one state per element of its grammar.
 //!
-//! The reader sees only what frames the content: size lines, the CRLF after a chunk's data, the last chunk and the trailer
-//! section. The data itself is taken past it, `left` bytes at a time, straight to whoever wants it.
+//! The reader sees only the framing: size lines, the CRLF after a chunk's data, the last chunk and the trailer section. The
+//! caller takes the data itself, `left` bytes at a time.
 
 use crate::error::{Malformed, Within};
 use crate::excerpt::Excerpt;
@@ -13,25 +13,25 @@ use crate::limits::Limits;
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedReader {
     state: ChunkState,
-    /// The size as read so far, then what is left of the chunk's data.
+    /// The size as read so far, then the number of bytes left of the chunk's data.
     left: u64,
-    /// What is left for chunk extensions in this message, up to the current chunk.
+    /// How many more bytes of chunk extensions this message may have, up to the current chunk.
     extension_budget: usize,
     limits: Limits,
     section: SectionReader,
-    /// The beginning of a line that came in pieces, for the error that it may become.
+    /// The beginning of a line that came in pieces, in case an error has to quote it.
     kept: Excerpt,
-    /// How many bytes of that line came before.
+    /// How many bytes of that line came in earlier pieces.
     before: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChunkState {
-    /// In the size, after so many digits.
+    /// In the size, after this many digits.
     Size {
         digits: u8,
     },
-    /// In blanks after the size, of which so many were read. They pad the size, or stand before `;`: the next byte shows it.
+    /// In blanks after the size, after this many. They pad the size, or precede `;`: the next byte decides.
     Padding {
         count: usize,
     },
@@ -43,25 +43,26 @@ enum ChunkState {
     Trailers,
 }
 
-/// What the framing says next.
+/// How far the reader has come in its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Framed {
-    /// All input is used up, and the next thing is not known yet.
+    /// All input is used up, and more is needed.
     More,
-    /// The data of a chunk begins at this index, or goes on there.
+    /// The data of a chunk begins or continues at this index.
     Data(usize),
     /// The message ended before this index.
     End(usize),
 }
 
-/// More digits than this could not be counted in 64 bits, and leading zeros are no reason to go on for ever.
+/// More digits would not fit 64 bits. Leading zeros count, or a peer could send them without end.
 const MAX_SIZE_DIGITS: u8 = 16;
 
-/// Blanks between a size and CRLF. RFC 2616 allowed them, and servers that write sizes into a field of fixed width still send
-/// them. RFC 9112 §7.1 does not, but no two readers can understand them differently as long as no digit follows.
+/// The most blanks between a size and CRLF. RFC 2616 allowed them, and servers that write sizes into a field of fixed width
+/// still send them. RFC 9112 §7.1 does not allow them, but as long as no digit follows, no two readers can understand them
+/// differently.
 const MAX_PADDING: usize = 16;
 
-/// Bytes that each chunk adds to what its message may have in extensions, at most: some servers sign each chunk.
+/// Each chunk adds at most this many bytes to the allowance for extensions, because some servers sign each chunk.
 const EXTENSIONS_PER_CHUNK: u64 = 256;
 
 impl ChunkedReader {
@@ -77,7 +78,7 @@ impl ChunkedReader {
         }
     }
 
-    /// Makes ready for another message.
+    /// Prepares for another message.
     pub(crate) fn restart(&mut self) {
         self.state = ChunkState::Size { digits: 0 };
         self.left = 0;
@@ -90,12 +91,12 @@ impl ChunkedReader {
         self.before = 0;
     }
 
-    /// Bytes left of the data of the current chunk; 0 if the framing has to be read first.
+    /// How many bytes are left of the current chunk's data; 0 if framing comes next.
     pub(crate) fn left(&self) -> u64 {
         if self.state == ChunkState::Data { self.left } else { 0 }
     }
 
-    /// `count` bytes of the current chunk's data were taken.
+    /// Counts `count` bytes of the current chunk's data that were taken.
     pub(crate) fn taken(&mut self, count: u64) {
         debug_assert!(self.state == ChunkState::Data && count <= self.left, "only the data of a chunk can be taken");
         self.left -= count;
@@ -104,7 +105,7 @@ impl ChunkedReader {
         }
     }
 
-    /// Where a message that stops now is cut.
+    /// The part of the message in which it is cut, if nothing more comes.
     pub(crate) fn within(&self) -> Within {
         match self.state {
             ChunkState::Data => Within::Content,
@@ -113,7 +114,7 @@ impl ChunkedReader {
         }
     }
 
-    /// Reads framing from `input`, and puts trailer fields into `trailers`.
+    /// Reads framing from `input`, and adds trailer fields to `trailers`.
     pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
         if let Some(framed) = self.usual_lines(input) {
             return Ok(framed);
@@ -144,8 +145,8 @@ impl ChunkedReader {
         }
     }
 
-    /// Reads the usual lines: CRLF after the data of a chunk, and a size without extension and padding. They have to be in `input` as
-    /// a whole; `None` leaves the rest to the states.
+    /// Reads CRLF after the data of a chunk, and a size without extension and padding, if they are in `input` as a whole:
+    /// nearly all of them are. `None` leaves the lines to the states.
     fn usual_lines(&mut self, input: &[u8]) -> Option<Framed> {
         let begin = match self.state {
             ChunkState::Size { digits: 0 } if self.before == 0 => 0,
@@ -170,8 +171,8 @@ impl ChunkedReader {
         Some(Framed::Data(at + 2))
     }
 
-    /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. `line` becomes the place
-    /// where the last line begins, or goes on.
+    /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. It sets `line` to the
+    /// index where the last line begins or continues.
     fn lines(&mut self, input: &[u8], line: &mut usize) -> Result<Option<usize>, (Malformed, isize)> {
         let fault = |what, at: usize| Err((what, at as isize));
         let mut at = 0;
@@ -205,7 +206,7 @@ impl ChunkedReader {
                     let beyond = |allowed: usize, what| Err((what, first + allowed as isize));
                     let budget = self.extension_budget;
                     match byte {
-                        // More of them than may pad a size belong to an extension, and are counted like it.
+                        // If more blanks come than may pad a size, they belong to an extension and count like it.
                         SP | HTAB if count >= budget.max(MAX_PADDING) => {
                             return beyond(budget, Malformed::ChunkExtensionsTooLong);
                         }
@@ -251,7 +252,7 @@ impl ChunkedReader {
         }
     }
 
-    /// The size of a chunk was read: its content makes room for extensions, beginning with its own.
+    /// Adds to the allowance for extensions when a size was read. The chunk's own extension may use it, too.
     fn grant(&mut self) {
         self.extension_budget = self.extension_budget.saturating_add(self.left.min(EXTENSIONS_PER_CHUNK) as usize);
     }

@@ -9,21 +9,21 @@ use crate::request::RequestHead;
 use crate::response::ResponseHead;
 use crate::send::SendHalf;
 
-/// A client's side of an HTTP/1.1 connection, without the connection: see the [crate's documentation](crate) for how to drive
-/// it.
+/// The client's side of one HTTP/1.1 connection, without the connection itself. The [crate's documentation](crate) shows how
+/// you drive it.
 ///
-/// Sending and receiving do not wait for each other: whatever was sent, [`next_event`](Connection::next_event) goes on with
-/// what was received, and the other way round.
+/// Sending and receiving do not wait for each other. [`next_event`](Connection::next_event) handles received bytes while others
+/// wait to be sent, and the other way round.
 #[derive(Debug)]
 pub struct Connection {
     send: SendHalf,
     receive: ReceiveHalf,
     outstanding: Outstanding,
-    /// A response without content was reported, and its end was not.
+    /// A response without content was reported, but not yet its end.
     end_due: bool,
 }
 
-/// Something that was received.
+/// An event that [`Connection::next_event`] finds in the received bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -35,44 +35,44 @@ pub enum Event<'a> {
     Content(&'a [u8]),
     /// The response is complete; these are its trailers.
     End(&'a Fields),
-    /// The next bytes of a tunnel, which are not HTTP (after 2xx to CONNECT, or 101).
+    /// The next bytes of a tunnel, which are not HTTP (after 2xx to CONNECT, or after 101).
     Raw(&'a [u8]),
 }
 
-/// What a driver has to do next.
+/// The directions in which you should wait for the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wants {
-    /// Receive: a response is due.
+    /// Read: a response is due.
     pub read: bool,
-    /// Send: there is something [`to_send`](Connection::to_send).
+    /// Write: [`to_send`](Connection::to_send) has bytes.
     pub write: bool,
 }
 
 impl Wants {
-    /// Nothing is to be sent, and nothing is due.
+    /// Whether no bytes are to be sent and no response is due.
     #[must_use]
     pub fn is_nothing(self) -> bool {
         !self.read && !self.write
     }
 }
 
-/// Bytes that a [`Connection`] holds before they are consumed.
+/// How many received bytes a [`Connection`] holds before you consume them.
 const RECEIVE_CAPACITY: usize = 64 * 1024;
 
 impl Connection {
-    /// A connection to `host`, the value of the `Host` field, with the default [`Limits`].
+    /// Creates a connection to `host`, the value of the `Host` field, with the default [`Limits`].
     ///
     /// # Errors
-    /// [`Misuse::Host`] if it cannot be that.
+    /// [`Misuse::Host`] if `host` is not a valid value of it.
     pub fn new(host: &str) -> Result<Self, Misuse> {
         Self::with_limits(host, Limits::default())
     }
 
-    /// The same with other limits.
+    /// Creates a connection with other limits.
     ///
     /// # Errors
-    /// [`Misuse::Host`] if the host is not valid.
+    /// [`Misuse::Host`] as for [`new`](Connection::new).
     pub fn with_limits(host: &str, limits: Limits) -> Result<Self, Misuse> {
         Ok(Connection {
             send: SendHalf::new(host)?,
@@ -82,30 +82,30 @@ impl Connection {
         })
     }
 
-    /// The two halves and the queue, for drivers that run them in different places.
+    /// Takes the connection apart, for drivers that send and receive in different places.
     #[must_use]
     pub fn into_parts(self) -> (SendHalf, ReceiveHalf, Outstanding) {
         (self.send, self.receive, self.outstanding)
     }
 
-    /// The requests that wait for their response, and what is left of the connection.
+    /// The requests without a complete response, and why the connection closes.
     #[must_use]
     pub fn outstanding(&self) -> &Outstanding {
         &self.outstanding
     }
 
-    /// Adds a request to what there is to send. The result is its number.
+    /// Queues a request, and returns its number.
     ///
     /// # Errors
-    /// As for [`SendHalf::request`]; nothing has changed then.
+    /// As for [`SendHalf::request`]. On error nothing has changed.
     pub fn send_request(&mut self, request: &RequestHead) -> Result<u64, Error> {
         self.send.request(request, &Fields::new(), &mut self.outstanding)
     }
 
-    /// Adds content of the last request to what there is to send. The result is how many bytes of it were taken.
+    /// Queues content of the last request, and returns how many bytes of it were taken.
     ///
     /// # Errors
-    /// As for [`SendHalf::offer`]; nothing has changed then.
+    /// As for [`SendHalf::offer`]. On error nothing has changed.
     pub fn send_content(&mut self, content: &[u8]) -> Result<usize, Error> {
         self.send.content(content, &mut self.outstanding)
     }
@@ -113,53 +113,53 @@ impl Connection {
     /// Ends the content of the last request.
     ///
     /// # Errors
-    /// As for [`SendHalf::finish`]; nothing has changed then.
+    /// As for [`SendHalf::finish`]. On error nothing has changed.
     pub fn finish_content(&mut self, trailers: &Fields) -> Result<(), Error> {
         self.send.finish(trailers, &mut self.outstanding)
     }
 
-    /// Stops waiting for 100 (Continue): see [`SendHalf::proceed_without_continue`].
+    /// Stops waiting for 100 (Continue). See [`SendHalf::proceed_without_continue`].
     pub fn proceed_without_continue(&mut self) {
         self.send.proceed_without_continue(&mut self.outstanding);
     }
 
-    /// The bytes to send next. None are left after an error, or after the last response: [`outstanding`](Connection::outstanding)
-    /// reports what was not sent, and that must not be sent later.
+    /// The bytes that you send next. After an error or the last response it is empty: [`outstanding`](Connection::outstanding)
+    /// has reported those requests as not sent, so none of their bytes may leave later.
     #[must_use]
     pub fn to_send(&self) -> &[u8] {
         if self.outstanding.verdict().is_some() { &[] } else { self.send.to_send() }
     }
 
-    /// The first `count` bytes of [`to_send`](Connection::to_send) were sent. It matters that this is said before an answer is
-    /// taken in: what arrives before a byte of the request was sent is no answer to it.
+    /// Removes the first `count` bytes of [`to_send`](Connection::to_send), which the transport took. Call this before you pass
+    /// bytes to [`receive`](Connection::receive): an answer that arrives before a byte of its request was sent is refused.
     ///
     /// # Panics
-    /// If there were not so many.
+    /// If `count` is more than the length of `to_send`.
     pub fn sent(&mut self, count: usize) {
         self.receive.note_received(&mut self.outstanding);
         self.send.sent(count, &mut self.outstanding);
     }
 
-    /// Takes in bytes that were received. The result is how many there was room for: all, if
-    /// [`next_event`](Connection::next_event) said that there is nothing left and no more than 64 KiB come at a time.
+    /// Takes in received bytes, and returns how many it had room for. That is all of them if you pass at most 64 KiB after
+    /// [`next_event`](Connection::next_event) has returned `None`.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         self.receive.receive(bytes)
     }
 
-    /// The peer closed the connection in order; see [`ReceiveHalf::receive_eof`].
+    /// Notes that the peer closed the connection in order. See [`ReceiveHalf::receive_eof`].
     pub fn receive_eof(&mut self) {
         self.receive.receive_eof();
     }
 
-    /// The connection broke; see [`ReceiveHalf::receive_broken`].
+    /// Notes that the connection broke. See [`ReceiveHalf::receive_broken`].
     pub fn receive_broken(&mut self) {
         self.receive.receive_broken();
     }
 
-    /// The next event in what was received; `None` if more has to be received first.
+    /// Returns the next event in the received bytes; `None` if you have to receive more first.
     ///
     /// # Errors
-    /// See [`Error`]. Any error but `Local` stays.
+    /// See [`Error`]. Every error except `Local` is permanent: further calls return it again.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         if std::mem::take(&mut self.end_due) {
             return Ok(Some(Event::End(self.receive.trailers())));
@@ -188,13 +188,13 @@ impl Connection {
         }
     }
 
-    /// Whether the connection turned into a tunnel.
+    /// Whether the connection has become a tunnel.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
         self.receive.is_tunnel()
     }
 
-    /// What has to be done next.
+    /// The directions in which you should wait for the transport.
     #[must_use]
     pub fn wants(&self) -> Wants {
         Wants { read: !self.outstanding.is_empty(), write: !self.to_send().is_empty() }

@@ -1,4 +1,4 @@
-//! What can go wrong, whose fault it is, and what is left of the connection afterwards.
+//! Errors: whose fault each one is, and whether the connection still works after it.
 
 use std::fmt;
 
@@ -6,38 +6,38 @@ use crate::excerpt::{Argument, Excerpt};
 
 /// An error of the protocol core.
 ///
-/// | variant | whose fault | what is left |
+/// | variant | whose fault | what works after it |
 /// | --- | --- | --- |
-/// | [`Remote`](Error::Remote), [`Unsupported`](Error::Unsupported) | the peer's | nothing more can be read as HTTP |
+/// | [`Remote`](Error::Remote), [`Unsupported`](Error::Unsupported) | the peer's | you can read nothing more as HTTP |
 /// | [`Incomplete`](Error::Incomplete) | the peer's, or the network's | nothing more arrives |
-/// | [`Closed`](Error::Closed) | nobody's: the connection ended in order | nothing more arrives |
-/// | [`Local`](Error::Local) | the caller's | everything: nothing was sent, the connection is as it was |
+/// | [`Closed`](Error::Closed) | none: the connection ended in order | nothing more arrives |
+/// | [`Local`](Error::Local) | yours | everything: nothing was sent, the connection is as it was |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The peer sent what HTTP/1.1 forbids.
+    /// The peer sent bytes that HTTP/1.1 forbids.
     Remote {
         /// The rule that was broken.
         what: Malformed,
-        /// Offset of the first bad byte, counted from the first byte that was received on the connection.
+        /// Offset of the first bad byte. It counts all bytes that were received on the connection.
         at: u64,
         /// The line with that byte, from its beginning.
         found: Excerpt,
     },
     /// The peer sent something that is not HTTP/1.0 or HTTP/1.1.
     Unsupported {
-        /// What it is instead.
+        /// How it differs from HTTP/1.x.
         what: Unsupported,
         /// Offset of the first byte that is not HTTP/1.x, counted as in `Remote`.
         at: u64,
-        /// The line with that byte, from its beginning. Empty if a response lacks something.
+        /// The line with that byte, from its beginning. Empty if the response lacks something.
         found: Excerpt,
     },
     /// The peer stopped inside a message, or before the response that is due (RFC 9112 §8).
     Incomplete(Incomplete),
     /// The connection ended in order, before the responses that are still due.
     Closed(CloseReason),
-    /// The caller asked for what this state does not allow.
+    /// You asked for something that the state of the connection or the grammar of HTTP does not allow.
     Local(Misuse),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A message, and the bytes that it is about.
+/// Writes a message, and the bytes that it quotes.
 fn write_found(f: &mut fmt::Formatter<'_>, message: fmt::Arguments<'_>, found: &Excerpt) -> fmt::Result {
     f.write_fmt(message)?;
     if found.is_empty() { Ok(()) } else { write!(f, ": {found}") }
@@ -69,20 +69,20 @@ impl From<Misuse> for Error {
     }
 }
 
-/// How far a message had come when the peer stopped (RFC 9112 §8).
+/// How much of a message had arrived when the peer stopped (RFC 9112 §8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Incomplete {
     /// The part of the message in which it stopped.
     pub within: Within,
-    /// Bytes received: of the head if it stopped there, otherwise of content (framing not counted).
+    /// How many bytes of it were received: of the head if it stopped there, otherwise of content (without framing).
     pub received: u64,
-    /// Bytes of content announced by Content-Length; `None` if there was none.
+    /// How many bytes of content Content-Length announced; `None` without Content-Length.
     pub expected: Option<u64>,
 }
 
 impl Incomplete {
-    /// A message that stopped inside `within`, after `received` bytes.
+    /// Describes a message that stopped inside `within`, after `received` bytes.
     #[must_use]
     pub fn new(within: Within, received: u64, expected: Option<u64>) -> Self {
         Incomplete { within, received, expected }
@@ -125,7 +125,7 @@ pub enum Within {
 }
 
 impl Within {
-    /// A short name in lower case, as it is used in transcripts.
+    /// A short name in lower case, for transcripts and logs. It does not change between versions.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -138,7 +138,7 @@ impl Within {
     }
 }
 
-/// Declares an enum of reasons: each with its documentation, a short code for transcripts and logs, and a text for people.
+/// Declares an enum of reasons, each with its documentation, a short code for transcripts and logs, and a text for people.
 macro_rules! reasons {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $code:literal, $text:literal;)* }) => {
         $(#[$meta])*
@@ -149,10 +149,10 @@ macro_rules! reasons {
         }
 
         impl $name {
-            /// All of them, for tables and tests.
+            /// All variants, for tables and tests.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
 
-            /// A short name that does not change, for transcripts, logs and statistics.
+            /// A short name for transcripts, logs and statistics. It does not change between versions.
             #[must_use]
             pub fn code(self) -> &'static str {
                 match self { $($name::$variant => $code,)* }
@@ -168,7 +168,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// What a peer sent that HTTP/1.1 forbids.
+    /// The rule of HTTP/1.1 that a peer broke.
     Malformed {
         /// The status line is not version, space, status, space, reason.
         StatusLine = "status-line", "expected a space in the status line";
@@ -195,12 +195,12 @@ reasons! {
         /// Longer than [`Limits::header_section`](crate::Limits::header_section).
         HeaderSectionTooLong = "header-section-too-long", "the header section is longer than the limit";
         /// More than [`Limits::fields`](crate::Limits::fields).
-        TooManyFields = "too-many-fields", "there are more field lines than the limit";
+        TooManyFields = "too-many-fields", "found more field lines than the limit";
         /// More than [`Limits::interim_responses`](crate::Limits::interim_responses).
-        TooManyInterim = "too-many-interim", "there are more interim responses than the limit";
+        TooManyInterim = "too-many-interim", "received more interim responses than the limit";
         /// Both Transfer-Encoding and Content-Length (RFC 9112 §6.3, rule 3).
         CodingAndLength = "coding-and-length", "found both Transfer-Encoding and Content-Length";
-        /// A transfer coding other than a single `chunked`; we never ask for one.
+        /// A transfer coding other than a single `chunked`. We never ask for another one.
         TransferCoding = "transfer-coding", "found a transfer coding other than chunked alone";
         /// Transfer-Encoding in an HTTP/1.0 response (RFC 9112 §6.1).
         CodingInHttp10 = "coding-in-http-1.0", "found Transfer-Encoding in an HTTP/1.0 response";
@@ -222,38 +222,39 @@ reasons! {
         ChunkEnd = "chunk-end", "expected CRLF after the data of a chunk";
         /// Longer than [`Limits::trailer_section`](crate::Limits::trailer_section).
         TrailerSectionTooLong = "trailer-section-too-long", "the trailer section is longer than the limit";
-        /// Bytes that no request asked for (RFC 9112 §9.2).
+        /// Bytes that answer no request (RFC 9112 §9.2).
         UnaskedBytes = "unasked-bytes", "received bytes that no request asked for";
-        /// A response that had been received, or had begun to be, when its request left: it answers something else, or nothing
-        /// (RFC 9112 §9.2).
+        /// A response that had arrived, or had begun to arrive, when its request left: it answers another request, or none (RFC
+        /// 9112 §9.2).
         EarlyResponse = "early-response", "received a response before the request that it would answer was sent";
         /// A 101 response to a request that did not ask for an upgrade (RFC 9110 §15.2.2).
-        UnaskedSwitch = "unasked-switch", "the server switches protocols though nobody asked";
+        UnaskedSwitch = "unasked-switch", "the server switches protocols, which the request did not ask for";
     }
 }
 
 reasons! {
-    /// What a peer sent that is not HTTP/1.0 or HTTP/1.1.
+    /// A way in which a peer does not speak HTTP/1.0 or HTTP/1.1.
     Unsupported {
         /// Not HTTP, or HTTP/0.9.
         NotHttp = "not-http", "expected a status line that begins with HTTP/";
-        /// An alert of TLS (RFC 8446 §6), by which a server that wants TLS answers a request without it.
-        Tls = "tls", "expected a status line, but found an alert of TLS, which is spoken on this port";
+        /// A TLS alert (RFC 8446 §6). A server sends one when it expects TLS and gets a request without it.
+        Tls = "tls", "expected a status line, but found a TLS alert: the server expects TLS on this port";
         /// Another version of HTTP.
         Version = "version", "expected HTTP/1.0 or HTTP/1.1";
         /// A status line without a status.
         NoStatus = "no-status", "expected a status after the version";
-        /// Neither a length nor chunked nor `Connection: close`, where the settings ask for one of them.
+        /// Neither a length nor chunked nor `Connection: close`, although
+        /// [`require_length`](crate::ReceiveHalf::require_length) is set.
         MissingLength = "missing-length", "the content has no length, and the response does not say that the connection closes";
     }
 }
 
 reasons! {
-    /// Why a connection carries no further request (RFC 9112 §9.3 to §9.6).
+    /// Why you can send no further request on a connection (RFC 9112 §9.3 to §9.6).
     CloseReason {
-        /// The end of the content cannot be known.
+        /// The end of a response's content cannot be determined.
         FaultyFraming = "faulty-framing", "the framing of a response was faulty";
-        /// The content extends to the end of the connection.
+        /// The content of a response extends to the end of the connection.
         CloseDelimited = "close-delimited", "the content of a response extended to the end of the connection";
         /// `Connection: close` in a response.
         ServerSaidClose = "server-said-close", "the server said that it closes the connection";
@@ -261,7 +262,7 @@ reasons! {
         Http10 = "http-1.0", "an HTTP/1.0 server closes the connection";
         /// `Connection: close` in a request.
         ClientSaidClose = "client-said-close", "a request asked to close the connection";
-        /// A final response came, and the content of its request was not sent to its end.
+        /// A final response came before the content of its request was sent to its end.
         ContentNotSent = "content-not-sent", "the content of a request was not sent to its end";
         /// The peer closed while nothing was outstanding.
         PeerClosed = "peer-closed", "the server closed the idle connection";
@@ -269,72 +270,73 @@ reasons! {
         RequestTimeout = "request-timeout", "the server closed the idle connection with status 408";
         /// The connection carries another protocol now (CONNECT, Upgrade).
         Tunnel = "tunnel", "the connection carries another protocol now";
-        /// A proxy has not said `Connection: keep-alive`, so what follows could go to the server, credentials for the proxy included.
-        ProxyNotPersistent = "proxy-not-persistent", "the proxy has not said that it keeps the connection";
-        /// Bytes arrived that no request asked for.
+        /// The proxy has not said `Connection: keep-alive`, so it may pass further requests to the server, with your
+        /// credentials for the proxy.
+        ProxyNotPersistent = "proxy-not-persistent", "the proxy has not said that it keeps the connection open";
+        /// Bytes arrived that answer no request.
         UnaskedBytes = "unasked-bytes", "the server sent bytes that no request asked for";
-        /// Reading or writing failed, or what was received could not be understood.
+        /// Reading or writing failed, or the received bytes are not valid.
         Broken = "broken", "the connection failed";
     }
 }
 
-/// What the caller did that the state of the connection or the grammar of HTTP does not allow. Nothing was sent.
+/// A call that the state of the connection or the grammar of HTTP does not allow. Nothing was sent.
 ///
-/// The variants with an [`Argument`] are about something that the caller gave: the message quotes it.
+/// The variants with an [`Argument`] are about a value that you passed. Their message quotes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The method is no token.
+    /// The method is not a token.
     Method(Argument),
-    /// The request target is empty or contains a blank, a control character, `#` or a byte beyond ASCII, or has not the
+    /// The request target is empty, contains a blank, a control character, `#` or a byte beyond ASCII, or does not have the
     /// form that the method needs (RFC 9112 §3.2).
     Target(Argument),
-    /// A field name is no token.
+    /// A field name is not a token.
     FieldName(Argument),
     /// A field value contains CR, LF, NUL or another control character, or begins or ends with a blank.
     FieldValue(Argument),
     /// The host is not valid, or there are two Host fields.
     Host(Argument),
-    /// The caller's Content-Length contradicts the content.
+    /// Your Content-Length contradicts the content.
     ContentLength(Argument),
-    /// The caller's Transfer-Encoding contradicts the content.
+    /// Your Transfer-Encoding contradicts the content.
     TransferEncoding(Argument),
-    /// The caller's Expect contradicts the request, or there is an expectation without content.
+    /// Your Expect field contradicts the request, or you set an expectation without content.
     Expect(Argument),
-    /// TE that names chunked, which is always accepted (RFC 9112 §7.4).
+    /// TE names chunked, which every recipient accepts anyway (RFC 9112 §7.4).
     Te(Argument),
-    /// TE or Upgrade without the option of that name in Connection (RFC 9110 §10.1.4, §7.8).
+    /// TE or Upgrade is not named in Connection (RFC 9110 §10.1.4, §7.8).
     Connection(Argument),
-    /// Content with TRACE or CONNECT, or with OPTIONS and no Content-Type (RFC 9110 §9.3.6 to §9.3.8).
+    /// TRACE or CONNECT has content, or OPTIONS has content without a Content-Type (RFC 9110 §9.3.6 to §9.3.8).
     ContentNotAllowed(Argument),
     /// A trailer field that frames or directs the message (RFC 9110 §6.5.1).
     Trailer(Argument),
-    /// Chunked content for a server that showed itself to be HTTP/1.0 (RFC 9112 §6.1).
+    /// Chunked content, but the server has shown that it speaks HTTP/1.0 (RFC 9112 §6.1).
     ChunkedToHttp10,
-    /// The content of the last request is not complete.
+    /// You have not sent all content of the last request.
     ContentOwed,
-    /// More content than announced.
+    /// You passed more content than you announced.
     ExcessContent,
-    /// The content was ended before all that was announced.
+    /// You ended the content before you had passed all that you announced.
     ContentShort,
-    /// No content was announced, or it is complete.
+    /// You announced no content, or have sent all of it.
     NoContentDue,
     /// The server has not yet answered the expectation.
     AwaitContinue,
-    /// A final response has come, so the content is not wanted any more.
+    /// A final response has come, so the server does not want the content.
     ContentRefused,
-    /// A write of the content was interrupted, so that nothing can follow it.
+    /// A write of the content was interrupted, so nothing can follow it.
     ContentInterrupted,
-    /// Responses have to be read before this can be sent.
+    /// You have to read responses before you can send this.
     ReadFirst,
-    /// The content of the current response is not at its end.
+    /// You have not read the content of the current response to its end.
     ContentUnread,
     /// No request is outstanding.
     NothingOutstanding,
 }
 
 impl Misuse {
-    /// A short name that does not change, for transcripts, logs and statistics.
+    /// A short name for transcripts, logs and statistics. It does not change between versions.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -384,7 +386,7 @@ impl fmt::Display for Misuse {
                 None => write!(f, "the value of the field {} is too long{given}", given.name()),
             },
             Misuse::Host(given) if given.name().is_empty() => write!(f, "the host is not valid{given}"),
-            Misuse::Host(given) => write!(f, "there is more than one {} field{given}", given.name()),
+            Misuse::Host(given) => write!(f, "found more than one {} field{given}", given.name()),
             Misuse::ContentLength(given) => write!(f, "the Content-Length given contradicts the content{given}"),
             Misuse::TransferEncoding(given) => write!(f, "the Transfer-Encoding given contradicts the content{given}"),
             Misuse::Expect(given) if given.value().is_empty() => f.write_str("an expectation needs content"),

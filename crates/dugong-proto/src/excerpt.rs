@@ -1,17 +1,17 @@
-//! What messages quote: the beginning of a line that arrived, or of a caller's argument.
+//! Quotes in messages: the beginning of a received line, or of an argument that you passed.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::grammar::{CR, LF, token_run};
 
-/// The first bytes of something that was refused, at most 40: a line that the peer sent, or an argument of the caller.
+/// The first bytes of a refused line or argument, at most 40.
 ///
-/// `{}` prints them quoted and escaped, and says if there was more. Values of fields with credentials are left out.
+/// `{}` prints them quoted and escaped, and shows when more followed. It leaves out the values of fields with credentials.
 #[derive(Clone, Copy)]
 pub struct Excerpt {
     bytes: [u8; Excerpt::MAX],
-    /// The number of bytes, and `CUT` or `HIDDEN` if others follow: in one byte, to keep errors below 100 bytes.
+    /// The number of bytes, with `CUT` or `HIDDEN` if others follow. It is one byte, to keep errors below 100 bytes.
     mark: u8,
 }
 
@@ -22,10 +22,10 @@ const CUT: u8 = 0x40;
 const HIDDEN: u8 = 0x80;
 
 impl Excerpt {
-    /// The most bytes that it holds.
+    /// The most bytes that an excerpt holds.
     pub const MAX: usize = 40;
 
-    /// Nothing to quote.
+    /// An empty excerpt.
     pub(crate) const EMPTY: Excerpt = Excerpt { bytes: [0; Excerpt::MAX], mark: 0 };
 
     /// The beginning of `bytes`.
@@ -35,7 +35,7 @@ impl Excerpt {
         excerpt
     }
 
-    /// The value of a field, unless it is a secret.
+    /// The value of a field, unless that is a secret.
     pub(crate) fn of_value(name: &[u8], value: &[u8]) -> Self {
         if is_secret(name) {
             return Excerpt { mark: HIDDEN, ..Excerpt::EMPTY };
@@ -43,15 +43,15 @@ impl Excerpt {
         Excerpt::of(value)
     }
 
-    /// A request target, without what could be the name and password of a user.
+    /// A request target, without the name and password of a user.
     fn of_target(target: &[u8]) -> Self {
         let authority = target.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
         let user = target[authority..].iter().take_while(|&&byte| byte != b'/').any(|&byte| byte == b'@');
         if user { Excerpt::of(&target[..authority]).hiding_behind(authority) } else { Excerpt::of(target) }
     }
 
-    /// The line that begins with `before`, and goes on in `input`: up to its end behind byte `fault` of the line, as far as it has
-    /// arrived. A line end that is no fault in itself is left out.
+    /// The line that begins with `before` and goes on in `input`: up to its end behind byte `fault`, as far as it has arrived.
+    /// It leaves out the line end, unless that is the fault.
     pub(crate) fn of_line(before: &[u8], input: &[u8], fault: usize) -> Self {
         let mut excerpt = Excerpt::EMPTY;
         for (at, &byte) in before.iter().chain(input).enumerate() {
@@ -70,7 +70,7 @@ impl Excerpt {
         excerpt
     }
 
-    /// Adds bytes at the end, as far as there is room for them.
+    /// Appends bytes as far as they fit.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let len = self.as_bytes().len();
         let taken = bytes.len().min(Excerpt::MAX - len);
@@ -85,14 +85,14 @@ impl Excerpt {
         self.mark = 0;
     }
 
-    /// The same, if it is a field line: without its value if that is a secret.
+    /// The same excerpt of a field line, without the value if that is a secret.
     pub(crate) fn of_field_line(self) -> Self {
         let name = token_run(self.as_bytes());
         let secret = name < self.as_bytes().len() && is_secret(&self.as_bytes()[..name]);
         if secret { self.hiding_behind(name) } else { self }
     }
 
-    /// The first `len` bytes; what follows is a secret.
+    /// The first `len` bytes, marked as followed by a secret.
     fn hiding_behind(self, len: usize) -> Self {
         Excerpt { mark: len.min(Excerpt::MAX) as u8 | HIDDEN, ..self }
     }
@@ -103,7 +103,7 @@ impl Excerpt {
         &self.bytes[..usize::from(self.mark & !(CUT | HIDDEN))]
     }
 
-    /// Whether there was nothing to quote.
+    /// Whether the excerpt is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.mark == 0
@@ -130,7 +130,7 @@ impl Hash for Excerpt {
     }
 }
 
-/// Whether the value of a field of this name may be a secret: there are more such names than the standards know.
+/// Whether the value of a field with this name may be a secret. Programs use more such names than the standards know.
 fn is_secret(name: &[u8]) -> bool {
     const PARTS: [&str; 8] = ["auth", "cookie", "credential", "key", "password", "secret", "session", "token"];
     let name = name.to_ascii_lowercase();
@@ -157,21 +157,21 @@ impl fmt::Debug for Excerpt {
     }
 }
 
-/// An argument that was refused, as far as a message needs it.
+/// A refused argument, as far as a message quotes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Argument {
     name: Excerpt,
     value: Excerpt,
-    /// Where the first bad byte is, or `NOWHERE`.
+    /// The offset of the first bad byte, or `NOWHERE`.
     at: u32,
-    /// That byte.
+    /// The bad byte.
     byte: u8,
 }
 
 const NOWHERE: u32 = u32::MAX;
 
 impl Argument {
-    /// A `value` whose first bad byte is at `at`, or that is bad as a whole.
+    /// Describes a `value` whose first bad byte is at `at`, or that is bad as a whole.
     #[must_use]
     pub fn new(value: &[u8], at: Option<usize>) -> Self {
         let fault = at.and_then(|at| Some((u32::try_from(at).ok()?, *value.get(at)?)));
@@ -189,24 +189,24 @@ impl Argument {
         Argument { value: Excerpt::of_target(target), ..Argument::new(target, at).named(method) }
     }
 
-    /// The same, with what it was for.
+    /// The same argument, with the name of its field or method.
     pub(crate) fn named(self, name: &[u8]) -> Self {
         Argument { name: Excerpt::of(name), ..self }
     }
 
-    /// The name of the field, or the method that the argument was for; empty if there is none.
+    /// The name of the field, or the method that the argument belongs to; empty if it belongs to none.
     #[must_use]
     pub fn name(&self) -> &Excerpt {
         &self.name
     }
 
-    /// The argument itself.
+    /// The beginning of the argument.
     #[must_use]
     pub fn value(&self) -> &Excerpt {
         &self.value
     }
 
-    /// The offset of the first bad byte in it, if one byte is bad.
+    /// The offset of the first bad byte, if one byte is bad.
     #[must_use]
     pub fn at(&self) -> Option<usize> {
         (self.at != NOWHERE).then_some(self.at as usize)

@@ -1,9 +1,9 @@
-//! Incremental reader of field lines (RFC 9112 §5), for header and trailer sections.
+//! An incremental reader of field lines (RFC 9112 §5), for header and trailer sections.
 //!
-//! It is fed the bytes as they arrive, and keeps them in the [`Fields`] that it fills. Lines that are complete and have nothing
-//! unusual are read in one go. The others are read by a state machine that goes on at any byte, so that no byte is read more than
-//! twice, however the section is cut. A folded line (obs-fold) is joined to its predecessor with one space, as a user agent must
-//! (RFC 9112 §5.2), when the section is complete.
+//! It takes the bytes as they arrive, and keeps them in the [`Fields`] that it fills. It reads complete and usual lines in one
+//! go. A state machine, which can go on at any byte, reads the others. So no byte is read more than twice, however the section
+//! is cut. When the section is complete, each folded line (obs-fold) is joined to the line before with one space, as RFC 9112
+//! §5.2 demands of user agents.
 
 use memchr::memchr;
 
@@ -12,8 +12,8 @@ use crate::excerpt::Excerpt;
 use crate::fields::{Fields, Line, Mark};
 use crate::grammar::{CR, DEL, HTAB, LF, SP, is_ows, is_tchar, printable_run, text_run, token_run};
 
-/// A fault, and the index into the input at which it stands. It is negative if the fault shows only after the byte that is
-/// wrong, and that was in an earlier input.
+/// A fault, and its index in the input. The index is negative if the fault shows only after the wrong byte, and that byte was
+/// in an earlier input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault<What = Malformed> {
     pub(crate) what: What,
@@ -22,17 +22,17 @@ pub(crate) struct Fault<What = Malformed> {
     pub(crate) found: Excerpt,
 }
 
-/// A fault before its line is looked for.
+/// A fault whose line is not yet quoted.
 type Place = (Malformed, isize);
 
 fn fault<T>(what: Malformed, at: usize) -> Result<T, Place> {
     Err((what, at as isize))
 }
 
-/// What became of the input.
+/// How far the reader has come in its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
-    /// All of it belongs to the section, and more is needed.
+    /// All input belongs to the section, and more is needed.
     More,
     /// The section ended, with its empty line, before this index.
     End(usize),
@@ -43,14 +43,15 @@ pub(crate) enum Fed {
 pub(crate) struct SectionReader {
     state: SectionState,
     line: Line,
-    /// A line was not read as a whole: it has no mark, its value may have blanks at its end, and may be folded.
+    /// The states have read a line. It has no mark, its value may end with blanks, and it may be folded.
     untidy: bool,
-    /// The last section was untidy, so that its bytes have changed.
+    /// The last section was untidy, so its bytes are not as they arrived.
     is_changed: bool,
     limit: usize,
     max_fields: usize,
     too_long: Malformed,
-    /// The last section, if its lines are as they arrived. Servers send most lines again, which comparing shows sooner than reading.
+    /// The last section, if its bytes are as they arrived. Servers repeat most lines, and comparing a line is cheaper than
+    /// reading it.
     last: Fields,
 }
 
@@ -70,14 +71,14 @@ enum SectionState {
 }
 
 impl SectionReader {
-    /// A reader of sections of at most `limit` bytes and `max_fields` lines; `too_long` says which limit was passed.
+    /// Creates a reader of sections of at most `limit` bytes and `max_fields` lines. `too_long` is the fault of a longer one.
     pub(crate) fn new(limit: usize, max_fields: usize, too_long: Malformed) -> Self {
         SectionReader {
             state: SectionState::LineStart,
             line: Line::default(),
             untidy: false,
             is_changed: false,
-            // Positions are kept as u32; no sane limit comes near.
+            // We store positions as u32. No sane limit comes near.
             limit: limit.min(u32::MAX as usize / 2),
             max_fields,
             too_long,
@@ -85,7 +86,7 @@ impl SectionReader {
         }
     }
 
-    /// Clears `fields` for a new section. If they hold the last one, it is kept to compare with.
+    /// Clears `fields` for a new section. If they hold the last section, the reader keeps it for comparison.
     pub(crate) fn begin(&mut self, fields: &mut Fields) {
         if fields.received && !self.is_changed {
             std::mem::swap(&mut self.last, fields);
@@ -93,12 +94,12 @@ impl SectionReader {
         fields.clear();
     }
 
-    /// Gives up the memory that it can do without.
+    /// Gives up memory that is not needed between sections.
     pub(crate) fn shrink(&mut self) {
         self.last = Fields::new();
     }
 
-    /// Reads on in `input`, adding to `fields`, which must be empty when a section begins, and are after a fault.
+    /// Reads on in `input`, and adds to `fields`. They must be empty when a section begins, and are empty after a fault.
     pub(crate) fn feed(&mut self, input: &[u8], fields: &mut Fields) -> Result<Fed, Fault> {
         match self.read(input, fields) {
             Ok(fed) => Ok(fed),
@@ -110,7 +111,7 @@ impl SectionReader {
         let base = fields.bytes.len();
         fields.received = true;
         let position = |index: usize| (base + index) as u32;
-        // What lies beyond the limit is only looked at to see whether the section has ended there.
+        // Beyond the limit we only look for the end of the section.
         let end = input.len().min(self.limit.saturating_sub(base));
         let mut at = 0;
         let mut reads_whole_lines = true;
@@ -239,8 +240,8 @@ impl SectionReader {
         Ok(Fed::More)
     }
 
-    /// Reads the lines at the start of `input`, up to the first one that is incomplete or unusual, and returns where that begins;
-    /// `None` if a byte in them is wrong. `position` is the place of `input` in the section.
+    /// Reads the lines at the start of `input`, up to the first one that is incomplete or unusual, and returns where that
+    /// begins. `None` means that a byte in them is wrong. `position` is the position of `input` in the section.
     fn whole_lines(&self, input: &[u8], position: u32, fields: &mut Fields) -> Option<usize> {
         let before = fields.lines.len();
         let mut has_read = false;
@@ -260,7 +261,7 @@ impl SectionReader {
             has_read = true;
         }
         if has_read && memchr(DEL, &input[..at]).is_some() {
-            // The states find it, and say where.
+            // The states will find it, and report its place.
             fields.lines.truncate(before);
             return None;
         }
@@ -268,7 +269,7 @@ impl SectionReader {
     }
 }
 
-/// The line at the start of `input`, and its length, if it is complete and usual. It may have a DEL in its value.
+/// Reads the line at the start of `input`, if it is complete and usual, and returns its length, too. Its value may contain DEL.
 #[inline(never)]
 fn whole_line(input: &[u8]) -> Option<(Line, usize)> {
     let name_end = token_run(input);
@@ -297,16 +298,16 @@ fn whole_line(input: &[u8]) -> Option<(Line, usize)> {
     Some((line, value_start + length + 2))
 }
 
-/// A fault, with the line in which it stands.
+/// Adds the faulty line to a fault.
 #[cold]
 fn spoilt((what, at): Place, input: &[u8], fields: &mut Fields) -> Fault {
     let found = line_at(&fields.bytes, input, at);
-    // Lines are noted before their bytes are kept: of a section that is not taken whole nothing may be left.
+    // Lines are stored before their bytes, so a section that fails in between must not stay.
     fields.clear();
     Fault { what, at, found }
 }
 
-/// The line at `at` of `input`, which `before` precedes; with the lines that it continues.
+/// The line at `at` of `input`, which follows `before`, together with the lines that it continues.
 fn line_at(before: &[u8], input: &[u8], at: isize) -> Excerpt {
     let fault = before.len().wrapping_add_signed(at);
     let byte = |at: usize| before.get(at).or_else(|| input.get(at - before.len())).copied();
@@ -331,8 +332,8 @@ fn tidy(fields: &mut Fields) {
     }
 }
 
-/// Replaces each CRLF in a value, and all blanks around it, by one space. The value can only become shorter, so it stays
-/// where it is; folds before its first byte are left out.
+/// Replaces each CRLF in a value, and all blanks around it, by one space. It removes folds before the first byte. The value can
+/// only become shorter, so it stays in its place.
 fn unfold(bytes: &mut [u8], line: &mut Line) {
     let is_fold = |byte| is_ows(byte) || matches!(byte, CR | LF);
     while line.value_start < line.value_end && is_fold(bytes[line.value_start as usize]) {
@@ -396,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_section_of_64_kib_byte_by_byte_is_looked_at_once() {
-        // Work is counted in bytes handed to the reader: it keeps no unread input, so it cannot look at a byte again.
+        // We count work in bytes passed to the reader: it keeps no unread input, so it cannot read a byte again.
         let value = vec![b'v'; 65_000];
         let section = [b"Name: ".as_slice(), &value, b"\r\n\r\n"].concat();
         let mut reader = SectionReader::new(65_535, 10, Malformed::HeaderSectionTooLong);

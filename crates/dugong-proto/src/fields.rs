@@ -10,10 +10,10 @@ use crate::error::Misuse;
 use crate::excerpt::{Argument, Excerpt};
 use crate::grammar::{is_ows, list, text_run, token_run};
 
-/// The field lines of a header or trailer section, in the order in which they were sent.
+/// The field lines of a header or trailer section, in the order in which they are sent.
 ///
-/// One buffer holds all bytes and one list says where each line's name and value are, so that a section costs no allocation
-/// per field, and none at all when the same `Fields` is filled again.
+/// One buffer holds all bytes, and a list says where the name and the value of each line are. So a section costs no allocation
+/// per field, and none at all when you fill the same `Fields` again.
 ///
 /// ```
 /// use dugong_proto::Fields;
@@ -34,27 +34,27 @@ use crate::grammar::{is_ows, list, text_run, token_run};
 pub struct Fields {
     pub(crate) bytes: Vec<u8>,
     pub(crate) lines: Vec<Line>,
-    /// The bytes are as a peer sent them, which is not how they would be sent: blanks, folds, an empty line.
+    /// The bytes are as a peer sent them: with blanks, folds and the empty line, which we do not send.
     pub(crate) received: bool,
     /// The marks of all lines together.
     pub(crate) marks: Mark,
 }
 
-/// Where a field line's parts are in `Fields::bytes`; `u32` because limits keep sections far below 4 GiB.
+/// Where the parts of a field line are in `Fields::bytes`. They fit `u32`, because limits keep sections far below 4 GiB.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Line {
     pub(crate) name_start: u32,
     pub(crate) name_end: u32,
     pub(crate) value_start: u32,
     pub(crate) value_end: u32,
-    /// The value was continued on further lines (obs-fold).
+    /// Whether the value was continued on further lines (obs-fold).
     pub(crate) folded: bool,
-    /// Which of the fields that this crate acts on it is, if it is one.
+    /// Which of the fields that this crate acts on the line is, if any.
     pub(crate) mark: Mark,
 }
 
-/// A set of the fields that decide how a message is framed, sent or understood. A line is marked when it is read or appended,
-/// so that nothing compares names again to find it.
+/// A set of the fields that decide how a message is framed, sent or understood. Lines get their mark when they are read or
+/// appended, so that no later code has to compare names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark(u8);
 
@@ -89,7 +89,7 @@ impl Mark {
             (19, b'p') => (Mark::PROXY_AUTHORIZATION, "Proxy-Authorization"),
             _ => return Mark::NONE,
         };
-        // Most names are spelled as in the standard, and that is quicker to see.
+        // Most peers spell names like the standard, which this comparison sees sooner.
         if name == known.as_bytes() || name.eq_ignore_ascii_case(known.as_bytes()) { mark } else { Mark::NONE }
     }
 
@@ -105,7 +105,7 @@ impl BitOrAssign for Mark {
 }
 
 impl Line {
-    /// The same line `bytes` further, which may be a negative number.
+    /// The same line, `bytes` further in the buffer. A wrapped negative number moves it back.
     pub(crate) fn moved(&self, bytes: u32) -> Line {
         Line {
             name_start: self.name_start.wrapping_add(bytes),
@@ -137,7 +137,7 @@ impl<'a> FieldLine<'a> {
         self.value
     }
 
-    /// The value as text: each byte is one character (ISO 8859-1), as HTTP/1.1 has it.
+    /// The value as text. Each byte is one character (ISO 8859-1), as HTTP/1.1 defines it.
     #[must_use]
     pub fn value_text(&self) -> Cow<'a, str> {
         latin1(self.value)
@@ -152,7 +152,7 @@ pub(crate) fn latin1(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// For logs: credentials are not shown.
+/// Leaves out credentials, because this goes to logs.
 impl fmt::Debug for FieldLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if CREDENTIALS.iter().any(|name| self.name().eq_ignore_ascii_case(name)) {
@@ -166,20 +166,20 @@ impl fmt::Debug for FieldLine<'_> {
 const CREDENTIALS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
 
 impl Fields {
-    /// No fields, for whoever wants to look at none.
+    /// An empty section that lives as long as you like.
     pub(crate) const NONE: &'static Fields = &Fields { bytes: Vec::new(), lines: Vec::new(), received: false, marks: Mark::NONE };
 
-    /// No fields.
+    /// Creates an empty section.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a field line at the end; others of that name stay.
+    /// Adds a field line at the end. Others with that name stay.
     ///
     /// # Errors
-    /// [`Misuse::FieldName`] if the name is not a token, [`Misuse::FieldValue`] if the value contains a control character
-    /// other than HTAB, or begins or ends with a blank. The fields are as they were.
+    /// [`Misuse::FieldName`] if the name is not a token, [`Misuse::FieldValue`] if the value contains a control character other
+    /// than HTAB, or begins or ends with a blank. On error the fields are as they were.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Misuse> {
         let (name, value) = (name.as_ref(), value.as_ref());
         let token = token_run(name);
@@ -210,11 +210,11 @@ impl Fields {
         Ok(())
     }
 
-    /// Appends all lines of `others`. They were checked when they were appended there, so this copies bytes and cannot fail:
-    /// fields that many requests share need to be checked only once.
+    /// Appends all lines of `others`. It copies them unchecked, because `others` has checked them: check fields that many
+    /// requests share only once.
     ///
     /// # Panics
-    /// If more than 4 GiB of fields come together.
+    /// If the section would become larger than 4 GiB.
     pub fn append_all(&mut self, others: &Fields) {
         let start = self.bytes.len();
         if others.received {
@@ -230,26 +230,26 @@ impl Fields {
         }
     }
 
-    /// Notes a line whose bytes are there, or will be.
+    /// Adds a line to the list. Its bytes are in the buffer, or will be.
     #[inline]
     pub(crate) fn push(&mut self, line: Line) {
         self.marks |= line.mark;
         self.lines.push(line);
     }
 
-    /// How many field lines there are.
+    /// The number of field lines.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Bytes of all field lines, with their line ends.
+    /// The size in bytes of all field lines, with their line ends.
     #[must_use]
     pub fn size(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there is no field line.
+    /// Whether the section has no field lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -262,13 +262,13 @@ impl Fields {
     }
 
     /// The value of the first field line called `name`, ignoring case. `None` if no line has that name, or if the value is not
-    /// UTF-8: [`get_bytes`](Fields::get_bytes) returns any value, [`FieldLine::value_text`] reads it as ISO 8859-1.
+    /// UTF-8. For other values use [`get_bytes`](Fields::get_bytes) or [`FieldLine::value_text`].
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The same as bytes.
+    /// The value of the first field line called `name`, as bytes.
     #[must_use]
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.get_all_bytes(name).next()
@@ -279,7 +279,7 @@ impl Fields {
         self.get_all_bytes(name).filter_map(|value| str::from_utf8(value).ok())
     }
 
-    /// The same as bytes, without exception.
+    /// The values of all field lines called `name`, in order, as bytes.
     pub fn get_all_bytes<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.lines.iter().filter(move |line| self.is_named(line, name)).map(|line| self.value(line))
     }
@@ -296,7 +296,7 @@ impl Fields {
         self.get_all_bytes(name).flat_map(list).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    /// Forgets all field lines, and keeps the memory for others.
+    /// Removes all field lines, and keeps the memory for others.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
@@ -313,14 +313,14 @@ impl Fields {
         }
     }
 
-    /// Appends all field lines but those with this mark, as they are sent.
+    /// Appends all field lines except those with this mark, as they are sent.
     pub(crate) fn push_others_to(&self, out: &mut Vec<u8>, mark: Mark) {
         if self.received {
             let others = self.lines.iter().filter(|line| !line.mark.contains(mark));
             others.for_each(|line| push_field(out, self.name(line), self.value(line)));
             return;
         }
-        // All lines between two of those go out in one piece.
+        // Neighbouring lines are copied in one piece.
         let mut start = 0;
         for line in self.lines.iter().filter(|line| line.mark.contains(mark)) {
             out.extend_from_slice(&self.bytes[start..line.name_start as usize]);
@@ -329,7 +329,7 @@ impl Fields {
         out.extend_from_slice(&self.bytes[start..]);
     }
 
-    /// A line with its CRLF, if it was neither folded nor has blanks at its end.
+    /// A line with its CRLF, if it was not folded and has no blanks at its end.
     pub(crate) fn whole_line(&self, line: &Line) -> &[u8] {
         &self.bytes[line.name_start as usize..line.value_end as usize + 2]
     }
@@ -342,7 +342,7 @@ impl Fields {
         &self.bytes[line.value_start as usize..line.value_end as usize]
     }
 
-    /// The beginning of the line whose value holds byte `at`, or lies behind it.
+    /// The beginning of the last line that begins at or before byte `at`.
     pub(crate) fn excerpt_at(&self, at: u32) -> Excerpt {
         let line = self.lines.iter().rfind(|line| line.name_start <= at);
         line.map_or(Excerpt::EMPTY, |line| {
@@ -355,7 +355,7 @@ impl Fields {
 
     pub(crate) fn is_named(&self, line: &Line, name: &str) -> bool {
         let found = self.name(line);
-        // Most names are spelled as in the standard, and that is quicker to see.
+        // Most peers spell names like the standard, which this comparison sees sooner.
         found == name.as_bytes() || found.eq_ignore_ascii_case(name.as_bytes())
     }
 }
@@ -373,7 +373,7 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// The lines of [`Fields`] in order: see [`Fields::iter`].
+/// An iterator over the lines of [`Fields`], in order. [`Fields::iter`] creates it.
 #[derive(Clone, Debug)]
 pub struct FieldLines<'a> {
     fields: &'a Fields,
@@ -431,7 +431,7 @@ impl Index<&str> for Fields {
 }
 
 impl PartialEq for Fields {
-    /// The same lines in the same order, spelled alike.
+    /// Compares the lines in order, spelling included.
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }

@@ -8,26 +8,26 @@ use crate::response::{ResponseHead, Version};
 /// How the end of a response's content is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is none.
+    /// There is no content.
     Empty,
     /// This many bytes.
     Length(u64),
-    /// The chunked transfer coding says.
+    /// The chunked transfer coding marks the end.
     Chunked,
-    /// Everything up to the end of the connection.
+    /// The content extends to the end of the connection.
     UntilClose,
-    /// What follows is not HTTP any more (2xx to CONNECT, 101).
+    /// The connection carries another protocol from here on (2xx to CONNECT, 101).
     Tunnel,
 }
 
-/// The framing of a response cannot be trusted. Positions are counted from the start of the header section.
+/// The framing of a response cannot be trusted. `at` is counted from the start of the header section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Faulty {
     pub(crate) what: Malformed,
     pub(crate) at: u32,
 }
 
-/// What a request asks for, as far as that decides how its response is framed.
+/// The properties of a request that decide how its response is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestKind {
     pub(crate) head: bool,
@@ -35,7 +35,7 @@ pub(crate) struct RequestKind {
     pub(crate) upgrade: bool,
 }
 
-/// What the fields of a head say about framing and persistence, found in one pass over them.
+/// The statements of a header section about framing and persistence.
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
     coding: Option<Coding>,
@@ -77,11 +77,11 @@ impl Statements {
         }
     }
 
-    /// A list of equal numbers is fine (RFC 9112 §6.3, rule 5); the first fault is kept.
+    /// Several equal numbers are allowed (RFC 9112 §6.3, rule 5). Of several faults it keeps the first.
     fn content_length(&mut self, line: &Line, value: &[u8]) {
         self.folded(line);
         self.length_line_at = line.value_start;
-        // The usual case.
+        // Nearly all responses have one number.
         if self.length.is_none()
             && let Some(length) = decimal(value)
         {
@@ -108,7 +108,7 @@ impl Statements {
         }
     }
 
-    /// Anything but a single coding is `Other`: we never ask for one with TE.
+    /// Anything but a single coding becomes `Other`, because we never ask for one with TE.
     fn coding(&mut self, line: &Line, value: &[u8]) {
         self.folded(line);
         let mut codings = list(value).map(|coding| match coding {
@@ -133,7 +133,7 @@ impl Statements {
         }
     }
 
-    /// The message body length of a response (RFC 9112 §6.3; the numbers are its rules).
+    /// Determines the message body length of a response (RFC 9112 §6.3; the numbers are its rules).
     pub(crate) fn framing(&self, head: &ResponseHead, kind: RequestKind) -> Result<Framing, Faulty> {
         if head.status == 101 && kind.upgrade {
             return Ok(Framing::Tunnel);
@@ -151,7 +151,7 @@ impl Statements {
         match (self.coding, self.length) {
             (Some(Coding::Identity), _) | (None, _) if head.version == Version::Http11 || self.coding.is_none() => {}
             (Some(_), Some(_)) => {
-                // 3: an attempt at smuggling, so it is refused
+                // 3: it may be an attempt at smuggling, so we refuse it
                 return Err(Faulty { what: Malformed::CodingAndLength, at: self.coding_at.max(self.length_line_at) });
             }
             (Some(_), None) if head.version == Version::Http10 => return in_coding(Malformed::CodingInHttp10), // §6.1
@@ -173,7 +173,7 @@ impl Statements {
             Err(_) => Some(CloseReason::FaultyFraming),
             Ok(Framing::Tunnel) => Some(CloseReason::Tunnel),
             Ok(Framing::UntilClose) => Some(CloseReason::CloseDelimited),
-            // RFC 9112 §6.1: to be treated as faulty, also where the coding does not decide anything.
+            // RFC 9112 §6.1: such a response counts as faulty, even if the coding decides nothing.
             Ok(_) if version == Version::Http10 && self.coding.is_some() => Some(CloseReason::FaultyFraming),
             Ok(_) if self.says_close => Some(CloseReason::ServerSaidClose),
             Ok(_) if version == Version::Http10 && !self.says_keep_alive => Some(CloseReason::Http10),
@@ -181,7 +181,7 @@ impl Statements {
         }
     }
 
-    /// Whether the response says `Connection: close`, or is an HTTP/1.0 one that does not say `keep-alive`.
+    /// Whether the response says `Connection: close`, or is an HTTP/1.0 response without `keep-alive`.
     pub(crate) fn announces_close(&self, version: Version) -> bool {
         self.says_close || (version == Version::Http10 && !self.says_keep_alive)
     }

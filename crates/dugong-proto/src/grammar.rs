@@ -1,6 +1,6 @@
 //! Byte classes and list rules of RFC 9110 §5.5 and §5.6, and the only readers of digits in this crate.
 //!
-//! Everything that arrives is octets (RFC 9112 §2.2): nothing here knows about characters, and nothing here is lenient.
+//! HTTP/1.1 messages consist of octets (RFC 9112 §2.2), so no function here knows about characters, and none is lenient.
 
 pub(crate) const CR: u8 = b'\r';
 pub(crate) const LF: u8 = b'\n';
@@ -8,7 +8,7 @@ pub(crate) const SP: u8 = b' ';
 pub(crate) const HTAB: u8 = b'\t';
 pub(crate) const DEL: u8 = 0x7f;
 
-/// `tchar`: what tokens (methods, field names) are made of (RFC 9110 §5.6.2).
+/// `tchar`: a byte of a token, such as a method or a field name (RFC 9110 §5.6.2).
 pub(crate) const fn is_tchar(byte: u8) -> bool {
     TCHAR[byte as usize]
 }
@@ -33,7 +33,7 @@ pub(crate) const fn is_ows(byte: u8) -> bool {
     byte == SP || byte == HTAB
 }
 
-/// What a field value, a reason phrase or a chunk extension may hold: HTAB, SP, VCHAR and obs-text.
+/// HTAB, SP, VCHAR and obs-text: the bytes that a field value, a reason phrase or a chunk extension may contain.
 pub(crate) const fn is_text(byte: u8) -> bool {
     (byte >= SP && byte != DEL) || byte == HTAB
 }
@@ -47,14 +47,14 @@ fn eight_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*eight))
 }
 
-/// How many bytes at the start of `bytes` are token characters. Field names consist of letters and hyphens, which it reads eight
-/// at a time.
+/// Counts the token characters at the start of `bytes`. Field names consist mostly of letters and hyphens, so it reads those
+/// eight at a time.
 #[inline]
 pub(crate) fn token_run(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, after)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        // Sums of two numbers below 128 do not carry into the next byte.
+        // We add numbers below 128, so that no sum carries into the next byte.
         let low = word & !HIGH_BITS;
         let folded = low | (ONES * 0x20);
         let is_letter = (folded + ONES * (0x80 - b'a' as u64)) ^ (folded + ONES * (0x7f - b'z' as u64));
@@ -78,13 +78,14 @@ pub(crate) fn token_run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// How many bytes at the start of `bytes` are text or DEL: [`text_run`] for those who look for DEL in all of it at once.
+/// Counts the bytes at the start of `bytes` that are text or DEL: a quicker [`text_run`], if you look for DEL in all of the
+/// input at once.
 #[inline]
 pub(crate) fn printable_run(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, after)) = rest.split_first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        // A borrow can only raise false hits above the first one, so the first one is right.
+        // A borrow can only cause false hits above the first one, so the first one is right.
         let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
         if below_space == 0 {
             rest = after;
@@ -104,7 +105,7 @@ pub(crate) fn printable_run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// How many bytes at the start of `bytes` are text. It reads eight at a time, because nearly every byte of a head passes here.
+/// Counts the text bytes at the start of `bytes`. It reads eight at a time, because nearly every byte of a head passes here.
 pub(crate) fn text_run(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(word) = eight_at(bytes, at) {
@@ -115,7 +116,7 @@ pub(crate) fn text_run(bytes: &[u8]) -> usize {
             at += 8;
             continue;
         }
-        // A borrow can only raise false hits above the first one, so the first one is right.
+        // A borrow can only cause false hits above the first one, so the first one is right.
         at += (hits.trailing_zeros() / 8) as usize;
         if bytes[at] != HTAB {
             return at;
@@ -143,18 +144,18 @@ pub(crate) fn trim_ows(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The elements of a comma-separated list, trimmed, empty ones left out (RFC 9110 §5.6.1.2).
+/// The elements of a comma-separated list, trimmed; it skips empty ones (RFC 9110 §5.6.1.2).
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim_ows).filter(|element| !element.is_empty())
 }
 
-/// `1*DIGIT` as a number; `None` for anything else, and for more than a `u64` holds.
+/// Reads `1*DIGIT` as a number; `None` for anything else, and for numbers beyond 64 bits.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
     if digits.len() < 20 {
-        // Too few to overflow.
+        // So few digits cannot overflow.
         let mut value = 0;
         for &byte in digits {
             let digit = byte.wrapping_sub(b'0');
@@ -171,7 +172,7 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// `HEXDIG` as a number.
+/// Reads a `HEXDIG`.
 pub(crate) const fn hex_digit(byte: u8) -> Option<u64> {
     match byte {
         b'0'..=b'9' => Some((byte - b'0') as u64),
@@ -181,7 +182,7 @@ pub(crate) const fn hex_digit(byte: u8) -> Option<u64> {
     }
 }
 
-/// Appends `value` in decimal; no allocation beyond the growth of `out`.
+/// Appends `value` in decimal. Only `out` allocates, when it grows.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();

@@ -1,4 +1,4 @@
-//! Heads of responses, one after another: a status line, then a header section, however they are cut.
+//! A reader of response heads: a status line, then a header section, however they are cut.
 
 use crate::error::{Error, Malformed};
 use crate::field_section::{Fault, Fed, SectionReader};
@@ -11,9 +11,9 @@ pub(crate) struct HeadReader {
     status_line: StatusLineReader,
     section: SectionReader,
     part: Part,
-    /// Where the head begins in the bytes of the connection.
+    /// The position of the head in the connection's bytes.
     pub(crate) start: u64,
-    /// Where its header section begins.
+    /// The position of its header section.
     pub(crate) section_start: u64,
 }
 
@@ -23,9 +23,9 @@ enum Part {
     Section,
 }
 
-/// What became of the input.
+/// How far the reader has come in its input.
 pub(crate) enum HeadFed {
-    /// All of it belongs to the head, and more is needed.
+    /// All input belongs to the head, and more is needed.
     More,
     /// The head ended before this index.
     End(usize),
@@ -43,7 +43,7 @@ impl HeadReader {
         }
     }
 
-    /// A head begins at `start` of the connection's bytes.
+    /// Prepares for a head that begins at `start` of the connection's bytes.
     pub(crate) fn begin(&mut self, start: u64) {
         self.head.reason.clear();
         self.section.begin(&mut self.head.fields);
@@ -51,7 +51,7 @@ impl HeadReader {
         self.start = start;
     }
 
-    /// Gives up the memory that it can do without.
+    /// Gives up memory that is not needed between heads.
     pub(crate) fn shrink(&mut self) {
         self.section.shrink();
     }

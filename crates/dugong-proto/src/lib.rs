@@ -1,12 +1,12 @@
 //! The client side of HTTP/1.1 ([RFC 9110], [RFC 9112]) without I/O: bytes in, events out; requests in, bytes out.
 //!
-//! In: request heads, content with a length or in chunks, trailers, `Expect: 100-continue`, pipelining; response heads,
-//! framing, the chunked coding, interim responses, HTTP/1.0, persistence, limits. Out: sockets, TLS, names, time, content
-//! codings, cookies, redirects, caches; HTTP/0.9 and HTTP/2 are refused.
+//! You get: request heads, content with a length or in chunks, trailers, `Expect: 100-continue` and pipelining; response heads,
+//! framing, the chunked coding, interim responses, HTTP/1.0, persistence and limits. You bring: sockets, TLS, names, time,
+//! content codings, cookies, redirects and caches. HTTP/0.9 and HTTP/2 are refused.
 //!
-//! # Driving it
+//! # How you drive it
 //!
-//! One rule: drain the events before the next input. A whole exchange, with a string for a server:
+//! One rule: drain the events before you pass the next input. Here is a whole exchange, with a string in place of a server:
 //!
 //! ```
 //! use dugong_proto::{Connection, Event, Method, RequestHead};
@@ -42,15 +42,16 @@
 //!
 //! # Parts
 //!
-//! A [`Connection`] is a [`SendHalf`], a [`ReceiveHalf`], and between them the queue of [`Outstanding`] requests: all that the
-//! halves share. Who sends and receives in different places (two threads, two tasks) takes the parts. Reading goes on while
-//! writing is blocked, and the other way round.
+//! A [`Connection`] consists of a [`SendHalf`], a [`ReceiveHalf`], and the queue of [`Outstanding`] requests between them,
+//! which is all that the halves share. If you send and receive in different places (two threads, two tasks), take the parts.
+//! You can read while writing is blocked, and the other way round.
 //!
 //! # Errors
 //!
-//! [`Error`] says whose fault it was, which rule was broken at which byte of which line, and what is left of the connection. The head of a
-//! response whose framing cannot be trusted is still delivered; the error comes in place of its content. [`Outstanding`] knows
-//! for each request that got no complete response how much of it was sent, and whether it can safely be sent again.
+//! An [`Error`] tells you whose fault it was, which rule was broken at which byte of which line, and whether the connection
+//! still works. If the framing of a response cannot be trusted, you still get its head; the error comes in place of its
+//! content. For each request without a complete response, [`Outstanding`] knows how much of it was sent, and whether you can
+//! safely send it again.
 //!
 //! # States
 //!

@@ -51,7 +51,7 @@ macro_rules! known {
 known!(GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH);
 
 impl Method {
-    /// The method called `name`.
+    /// Creates the method called `name`.
     ///
     /// # Errors
     /// [`Misuse::Method`] if `name` is not a token (RFC 9110 §5.6.2).
@@ -66,7 +66,7 @@ impl Method {
         Ok(Method(Inner::Other(name.into())))
     }
 
-    /// The name, as it is sent.
+    /// The name as it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -75,8 +75,8 @@ impl Method {
         }
     }
 
-    /// Whether several identical requests have the effect of one (RFC 9110 §9.2.2), so that an unanswered one can safely be
-    /// sent again. Unknown methods are not.
+    /// Whether several identical requests have the effect of one (RFC 9110 §9.2.2), so that you can safely send an unanswered
+    /// one again. Unknown methods count as not idempotent.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
         use Known::{DELETE, GET, HEAD, OPTIONS, PUT, TRACE};
@@ -91,7 +91,7 @@ impl Method {
         *self == Method::CONNECT
     }
 
-    /// Whether requests without content say `Content-Length: 0`: the methods that expect content (RFC 9110 §8.6).
+    /// Whether a request without content says `Content-Length: 0`, because its method expects content (RFC 9110 §8.6).
     #[must_use]
     pub fn expects_content(&self) -> bool {
         matches!(self.0, Inner::Known(Known::POST | Known::PUT | Known::PATCH))

@@ -1,7 +1,7 @@
-//! Requests that were sent and whose responses are due, oldest first (RFC 9112 §9.3.2), and what becomes of the connection.
+//! Outstanding requests, oldest first (RFC 9112 §9.3.2), and the end of the connection.
 //!
-//! This is all that the two halves of a connection share, so that a client can give each half to a thread or task of its own
-//! and keep the queue behind a lock.
+//! The two halves of a connection share nothing else, so you can give each half to a thread or task of its own and keep the
+//! queue behind a lock.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,32 +13,33 @@ use crate::response::Version;
 use crate::states::{CloseInput, CloseState, ContentInput, ContentState};
 use crate::unasked::{Unasked, judge_unasked};
 
-/// The queue of outstanding requests.
+/// The queue of requests whose responses are not complete, and why the connection closes.
 #[derive(Clone, Debug)]
 pub struct Outstanding {
     exchanges: VecDeque<Exchange>,
-    /// Requests accepted so far; the number of the next one.
+    /// The number of requests accepted so far, which is the number of the next one.
     accepted: u64,
-    /// Bytes of the connection that the transport has taken.
+    /// How many bytes the transport has taken.
     transmitted: u64,
-    /// Up to where the transport may have taken them already: a write is under way, and an answer can come before it is noted.
+    /// How many bytes it may have taken already. While a write is under way, an answer can come before `transmitted` is
+    /// updated.
     attempted: u64,
-    /// Requests of which the transport has taken a byte: those numbered below this.
+    /// The transport has taken at least a byte of each request numbered below this.
     departed: u64,
-    /// The same, if the transport takes all that it is being given.
+    /// The same, if the transport takes all bytes of the write under way.
     touched: u64,
-    /// Bytes that were received on the connection, as far as the receive half has said.
+    /// How many bytes were received, as far as the receive half has reported.
     received: u64,
     state: CloseState,
     /// Why the connection carries no further request, unless it is `Open`.
     closing: Option<CloseReason>,
-    /// The error that ended sending, if it is `Stopped` or `Failed`. No byte leaves after it, because it tells the caller which
-    /// requests were not sent.
+    /// The error that ended sending, if the connection is `Stopped` or `Failed`. No byte leaves after it, because the caller
+    /// was told which requests were not sent.
     failure: Option<Box<Error>>,
     server: Option<Version>,
-    /// A final response had `Connection: keep-alive`, which the peer itself has to have said: proxies do not forward that field.
+    /// A final response had `Connection: keep-alive`. Proxies do not forward that field, so it is the peer's own statement.
     said_keep_alive: bool,
-    /// What became of the content of the last request, when its response was complete.
+    /// The state of the last request's content when its response was complete.
     last_content: ContentState,
 }
 
@@ -48,19 +49,19 @@ impl Default for Outstanding {
     }
 }
 
-/// A request and what has become of it.
+/// A request whose response is not complete.
 #[derive(Clone, Debug)]
 struct Exchange {
     idempotent: bool,
     kind: RequestKind,
-    /// The connection ends with the response to it, because one of the two said so.
+    /// The connection ends with the response to it, because the server or the client said so.
     is_last: bool,
     /// Where the request begins in the bytes of the connection.
     start: u64,
     /// Where it ends, if its content is `Complete`.
     end: u64,
-    /// How many bytes had been received when its first byte was given to the transport: its response begins behind them. It is
-    /// counted anew by each write, until the byte has left.
+    /// How many bytes had been received when its first byte was given to the transport: its response begins behind them. Each
+    /// write sets it anew until that byte has left.
     asked_from: u64,
     content: ContentState,
     answer_begun: bool,
@@ -72,13 +73,13 @@ impl Exchange {
     }
 }
 
-/// What is known about a request that got no complete response.
+/// A request without a complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unanswered {
-    /// Which request: the number that sending it returned, counted from 0 for each connection.
+    /// Its number, which sending it returned. Each connection counts from 0.
     pub number: u64,
-    /// How much of it was given to the transport. Whether the server got it is another question.
+    /// How much of it was given to the transport. The server may have received less.
     pub sent: Sent,
     /// Whether some of a response to it was received.
     pub answer_begun: bool,
@@ -87,8 +88,8 @@ pub struct Unanswered {
 }
 
 impl Unanswered {
-    /// Whether sending it again cannot do harm: it never left, or its method is idempotent. If not, it is unknown whether the
-    /// server has acted on it.
+    /// Whether you can send it again without harm, because it never left or its method is idempotent. If not, the server may
+    /// have acted on it.
     #[must_use]
     pub fn is_safe_to_retry(&self) -> bool {
         self.sent == Sent::Nothing || self.idempotent
@@ -108,7 +109,7 @@ pub enum Sent {
 }
 
 impl Outstanding {
-    /// No requests yet.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new() -> Self {
         Outstanding {
@@ -128,12 +129,12 @@ impl Outstanding {
         }
     }
 
-    /// Gives memory that it does not need now back to the system.
+    /// Gives unused memory back.
     pub fn shrink(&mut self) {
         self.exchanges.shrink_to_fit();
     }
 
-    /// How many requests wait for their response, or for the rest of it.
+    /// How many requests have no complete response.
     #[must_use]
     pub fn len(&self) -> usize {
         self.exchanges.len()
@@ -145,7 +146,7 @@ impl Outstanding {
         self.exchanges.is_empty()
     }
 
-    /// How many requests got a complete response: the ones numbered below this.
+    /// How many requests have a complete response: those numbered below this.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.accepted - self.exchanges.len() as u64
@@ -183,22 +184,23 @@ impl Outstanding {
         self.exchanges.front().is_some_and(|exchange| exchange.content == ContentState::Waiting)
     }
 
-    /// Stops waiting for the answer to the expectation of the last request: its content may be sent now (RFC 9110 §10.1.1). Changes
-    /// nothing if it does not wait.
+    /// Stops waiting for the answer to the last request's expectation, so that you can send its content now (RFC 9110 §10.1.1).
+    /// Changes nothing if that request does not wait.
     pub fn proceed_without_continue(&mut self) {
         if let Some(exchange) = self.exchanges.back_mut().filter(|exchange| exchange.content == ContentState::Waiting) {
             exchange.step(ContentInput::TimedOut);
         }
     }
 
-    /// Whether a final response came in place of 100 (Continue), before any content of the last request was sent.
+    /// Whether the server sent a final response in place of 100 (Continue), before you had sent content of the last request.
     #[must_use]
     pub fn is_content_refused(&self) -> bool {
         matches!(self.content_of_last(), ContentState::Refused | ContentState::Answered)
     }
 
-    /// A write of the last request's content was interrupted, and the caller does not know how much of it was taken. From now on
-    /// nothing can be sent: more content would be taken for the rest. Changes nothing if no content is owed.
+    /// Records that a write of the last request's content was interrupted, and that you do not know how much of it was taken.
+    /// You can send nothing more, because the server would take it for the rest of that content. Changes nothing if no content
+    /// is owed.
     pub fn interrupt_content(&mut self) {
         let Some(exchange) = self.exchanges.back_mut() else { return };
         if let Some(state) = exchange.content.after(ContentInput::Interrupted) {
@@ -216,8 +218,8 @@ impl Outstanding {
         self.exchanges.back().map_or(self.last_content, |exchange| exchange.content)
     }
 
-    /// Whether the response to the oldest outstanding request can come now: the request is in the send buffer or sent as a whole, or
-    /// waits for the answer to its expectation, or the rest of it was given up.
+    /// Whether the response to the oldest outstanding request can come now: you have sent or queued the whole request, or given
+    /// up the rest of it, or it has an expectation that was not answered.
     #[must_use]
     pub fn is_response_due(&self) -> bool {
         use ContentState::{Complete, Ending, GivenUp, Silent, Waiting};
@@ -231,8 +233,8 @@ impl Outstanding {
         self.closing
     }
 
-    /// Whether a request may be sent behind the outstanding ones (always, if there are none): not behind a request that may turn
-    /// the connection into a tunnel, and not to a server that showed itself to be HTTP/1.0, unless the caller insists.
+    /// Whether you can send a request behind the outstanding ones. You cannot behind a request that may turn the connection
+    /// into a tunnel, nor, unless `to_http10` is set, to a server that has shown that it speaks HTTP/1.0.
     #[must_use]
     pub fn may_pipeline(&self, to_http10: bool) -> bool {
         match self.exchanges.back() {
@@ -255,7 +257,7 @@ impl Outstanding {
         }
     }
 
-    /// The transport took `count` bytes, and is not being given any now.
+    /// The transport took `count` bytes, and the write is over.
     pub(crate) fn transmitted(&mut self, count: u64) {
         let end = self.transmitted + count;
         if self.attempted < end {
@@ -277,25 +279,25 @@ impl Outstanding {
         self.exchanges.get_mut(index)
     }
 
-    /// So many bytes were received on the connection so far. If this is said late, a response that came before its request may
-    /// go unnoticed; a good one is never refused.
+    /// Sets how many bytes were received so far. If this comes late, a response that came before its request may go unnoticed,
+    /// but no good one is refused.
     pub(crate) fn note_received(&mut self, total: u64) {
         self.received = total;
     }
 
-    /// Whether bytes are being given to the transport at this moment, by whoever sends.
+    /// Whether a write is under way at this moment.
     #[must_use]
     pub fn is_being_sent(&self) -> bool {
         self.attempted > self.transmitted
     }
 
-    /// No further request can be sent, for this reason unless another was given before.
+    /// Refuses further requests, for this reason unless another one was given before.
     pub fn close(&mut self, reason: CloseReason) {
         self.closing.get_or_insert(reason);
         self.step(CloseInput::Announced);
     }
 
-    /// A final response says that the connection ends with it, which is a better reason than any that was known before.
+    /// Notes that the connection ends with the current response. That is a better reason than any earlier one.
     pub(crate) fn close_by_response(&mut self, reason: CloseReason) {
         self.close_anew(reason);
         if let Some(exchange) = self.exchanges.front_mut() {
@@ -303,7 +305,7 @@ impl Outstanding {
         }
     }
 
-    /// The same as [`close`](Outstanding::close), when the reason is known better now.
+    /// The same as [`close`](Outstanding::close), with a better reason than the one before.
     fn close_anew(&mut self, reason: CloseReason) {
         self.closing = Some(reason);
         self.step(CloseInput::Announced);
@@ -313,12 +315,12 @@ impl Outstanding {
         self.state = self.state.after(input);
     }
 
-    /// Whether this is the first request of the connection.
+    /// Whether no request was accepted yet.
     pub(crate) fn is_unused(&self) -> bool {
         self.accepted == 0
     }
 
-    /// Why no response is to come any more to requests that wait for one.
+    /// Why the requests that wait for a response will get none.
     pub(crate) fn ended(&self) -> Option<CloseReason> {
         self.closing.filter(|_| self.is_over())
     }
@@ -336,7 +338,8 @@ impl Outstanding {
         self.server == Some(Version::Http10)
     }
 
-    /// Takes in a request that takes this `extent` of the connection's bytes, if its content is complete, and returns its number.
+    /// Queues a request, and returns its number. `extent` is its place in the connection's bytes, with the end valid only if
+    /// its content is `Complete`.
     pub(crate) fn push(
         &mut self,
         idempotent: bool,
@@ -353,7 +356,7 @@ impl Outstanding {
         number
     }
 
-    /// Forgets the last request, if it is number `number` and nothing of its response has come.
+    /// Removes request `number`, if it is the last one and no byte of its response has come.
     pub(crate) fn take_back(&mut self, number: u64) {
         if self.owing(number).is_some_and(|exchange| !exchange.answer_begun) {
             self.exchanges.pop_back();
@@ -362,28 +365,29 @@ impl Outstanding {
         }
     }
 
-    /// What becomes of the content of request `number`, if it is the last one and its response is not complete.
+    /// The state of the content of request `number`, if it is the last one and its response is not complete.
     pub(crate) fn content_of(&mut self, number: u64) -> Option<ContentState> {
         self.owing(number).map(|exchange| exchange.content)
     }
 
-    /// Some content of request `number` is given to the transport, or was: the last of it, if `is_last`.
+    /// Content of request `number` is given to the transport: the last of it, if `is_last`.
     pub(crate) fn content_offered(&mut self, number: u64, is_last: bool) {
         if let Some(exchange) = self.owing(number) {
             exchange.step(if is_last { ContentInput::Last } else { ContentInput::Part });
         }
     }
 
-    /// Not all content of request `number` was sent yet. If its response is complete, it never will be.
+    /// More content of request `number` is still owed. If its response is complete, it will never be sent.
     pub(crate) fn content_continues(&mut self, number: u64) {
         match self.owing(number) {
             Some(exchange) => exchange.step(ContentInput::Part),
-            // The response came while the last of the content seemed to be on its way, and then it was not.
+            // The response came while the last of the content seemed to be on its way, but the transport did not take all of
+            // it.
             None => self.content_not_sent(),
         }
     }
 
-    /// The request `number`, which is the last one, is complete and ends at `end` of the connection's bytes.
+    /// The content of request `number` is complete, and ends at `end` of the connection's bytes.
     pub(crate) fn complete(&mut self, number: u64, end: u64) {
         if let Some(exchange) = self.owing(number) {
             exchange.step(ContentInput::Completed);
@@ -399,26 +403,26 @@ impl Outstanding {
         }
     }
 
-    /// The last request, if it is number `number` and still unanswered.
+    /// The last request, if it is number `number` and its response is not complete.
     fn owing(&mut self, number: u64) -> Option<&mut Exchange> {
         let is_last = number + 1 == self.accepted;
         self.exchanges.back_mut().filter(|_| is_last)
     }
 
-    /// Bytes that were received on the connection, as far as the receive half has said.
+    /// How many bytes were received on the connection, as far as the receive half has reported.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Whether the last request has its answer, or the beginning of it: then that says what became of content that was given up.
+    /// Whether the response to the last request has begun, so that it will tell you what became of content that you gave up.
     #[must_use]
     pub fn is_last_answered(&self) -> bool {
         self.exchanges.back().is_none_or(|exchange| exchange.answer_begun)
     }
 
     /// Why a response that begins at `offset` of the received bytes answers no request (RFC 9112 §9.2): none is outstanding, no
-    /// byte of the oldest one has left, or the first byte left when `offset` had been received already.
+    /// byte of the oldest one has left, or its first byte left after `offset` had been received.
     pub(crate) fn unasked(&self, offset: u64) -> Option<Malformed> {
         match self.exchanges.front() {
             Some(exchange) if self.transmitted.max(self.attempted) <= exchange.start => Some(Malformed::UnaskedBytes),
@@ -447,7 +451,7 @@ impl Outstanding {
         }
     }
 
-    /// The oldest request has the head of its final response, with or without `Connection: keep-alive`.
+    /// The head of the oldest request's final response has come, with or without `Connection: keep-alive`.
     pub(crate) fn final_head_came(&mut self, says_keep_alive: bool) {
         self.said_keep_alive |= says_keep_alive;
         if let Some(exchange) = self.exchanges.front_mut() {
@@ -455,7 +459,7 @@ impl Outstanding {
         }
     }
 
-    /// The oldest request has its final response, the content included.
+    /// The response to the oldest request is complete.
     pub(crate) fn pop(&mut self) {
         let exchange = self.exchanges.pop_front().expect("only an outstanding request gets a response");
         self.last_content = exchange.content;
@@ -467,29 +471,29 @@ impl Outstanding {
         }
     }
 
-    /// A response is complete, and the content of its request never will be.
+    /// A response is complete, and the content of its request is not and never will be.
     fn content_not_sent(&mut self) {
         self.close(CloseReason::ContentNotSent);
         self.step(CloseInput::LastResponse);
     }
 
-    /// Nothing that is received from now on can be understood.
+    /// Receiving failed: no further byte has a meaning.
     pub(crate) fn fail(&mut self, error: Error) {
         self.close(CloseReason::Broken);
         self.failure.get_or_insert_with(|| Box::new(error));
         self.step(CloseInput::Fault);
     }
 
-    /// Sending has failed, or must not go on: from now on it is refused, with this reason unless another was given before.
-    /// Responses that have arrived can still be read.
+    /// Refuses to send from now on, for this reason unless another one was given before. You can still read responses that have
+    /// arrived.
     pub fn stop_sending(&mut self, reason: CloseReason) {
         self.close(reason);
         self.failure.get_or_insert_with(|| Box::new(Error::Closed(reason)));
         self.step(CloseInput::SendingStopped);
     }
 
-    /// These bytes arrived that no request asked for, at `offset` of the received ones: no request can be sent any more. The result is
-    /// the error that says so, unless more bytes may still decide it.
+    /// Ends sending because of these bytes, which arrived at `offset` and answer no request. Returns the error to report,
+    /// unless more bytes are needed to choose it.
     pub(crate) fn refuse_unasked(&mut self, bytes: &[u8], what: Malformed, offset: u64) -> Option<Error> {
         let (reason, error) = match judge_unasked(bytes) {
             Unasked::Undecided => (CloseReason::UnaskedBytes, None),
@@ -506,8 +510,8 @@ impl Outstanding {
         error
     }
 
-    /// Judges `bytes` that were seen before the first request after a pause, and that the receive half has not taken yet. If they
-    /// are more than an empty line, no request can be sent any more.
+    /// Judges `bytes` that you saw before the first request after a pause, and that the receive half has not taken yet. If they
+    /// are more than an empty line, you can send no further request.
     pub fn look_at_unasked(&mut self, bytes: &[u8]) {
         match judge_unasked(bytes) {
             Unasked::Nothing => {}
@@ -515,15 +519,15 @@ impl Outstanding {
         }
     }
 
-    /// The error that ended the connection. It was or will be reported with what became of each request, so no byte of any
-    /// request leaves after it.
+    /// The error that ended the connection. You were told, or will be, what became of each request, so no byte of any request
+    /// leaves after it.
     #[must_use]
     pub fn failure(&self) -> Option<Error> {
         self.failure.as_deref().copied()
     }
 
     /// Why no byte may leave any more: the [`failure`](Outstanding::failure), or the end of the connection before the responses
-    /// that are due. Both are reported with the requests that were not sent.
+    /// that are due. Both report which requests were not sent.
     pub(crate) fn verdict(&self) -> Option<Error> {
         match self.state {
             CloseState::Open | CloseState::Closing => None,
@@ -533,8 +537,8 @@ impl Outstanding {
         }
     }
 
-    /// Why sending what waits to be sent makes no sense any more: the connection failed or ended, or a response has said that it
-    /// ends with it (RFC 9112 §9.6).
+    /// Why the unsent bytes are pointless: the connection failed or ended, or a response has said that the connection ends with
+    /// it (RFC 9112 §9.6).
     #[must_use]
     pub fn sending_is_over(&self) -> Option<Error> {
         use CloseReason::{CloseDelimited, FaultyFraming, Http10, ServerSaidClose};
@@ -543,7 +547,7 @@ impl Outstanding {
         self.verdict().or_else(|| is_said.then_some(Error::Closed(reason)))
     }
 
-    /// Whether no response is to come any more, because the last one is complete, or reading failed.
+    /// Whether no further response will come, because the last one is complete or reading failed.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state, CloseState::Over | CloseState::Failed)

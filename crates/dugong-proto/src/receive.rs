@@ -1,4 +1,4 @@
-//! The receive half: bytes to responses, for the oldest outstanding request.
+//! The receive half: from bytes to responses to the oldest outstanding request.
 
 use std::ops::Range;
 
@@ -19,48 +19,48 @@ use crate::states::{ReceiveInput, ReceiveState};
 
 /// Turns bytes into responses.
 ///
-/// Bytes go in through [`space`](ReceiveHalf::space) and [`received`](ReceiveHalf::received). Responses come out in this
-/// order: [`poll_head`](ReceiveHalf::poll_head) until a head is ready, [`take_head`](ReceiveHalf::take_head), then
-/// [`content`](ReceiveHalf::content) and [`consume`](ReceiveHalf::consume) until the content is at its end. Content may also
-/// pass by the buffer: see [`bypass`](ReceiveHalf::bypass).
+/// You put bytes in through [`space`](ReceiveHalf::space) and [`received`](ReceiveHalf::received). You get responses out in
+/// this order: [`poll_head`](ReceiveHalf::poll_head) until a head is ready, [`take_head`](ReceiveHalf::take_head), then
+/// [`content`](ReceiveHalf::content) and [`consume`](ReceiveHalf::consume) until the content ends. Content need not go through
+/// the buffer: see [`bypass`](ReceiveHalf::bypass).
 #[derive(Clone, Debug)]
 pub struct ReceiveHalf {
     buffer: Buffer,
-    /// How many bytes of the connection lie before the ones in `buffer`.
+    /// The position of `buffer`'s first byte in the connection.
     offset: u64,
     end: StreamEnd,
     state: ReceiveState,
-    /// What went wrong, in the states `Faulty`, `ContentFailed` and `Failed`.
+    /// The error to report, in the states `Faulty`, `ContentFailed` and `Failed`.
     error: Option<Box<Error>>,
     heads: HeadReader,
     interim_seen: usize,
-    /// Why the bytes are unasked for, in the state `Unasked`.
+    /// Why the bytes answer no request, in the state `Unasked`.
     unasked: Malformed,
-    /// The one empty line that is allowed before a response was skipped.
+    /// Whether the one empty line that may precede a response was skipped.
     line_skipped: bool,
     limits: Limits,
     requires_length: bool,
     body: Body,
-    /// Responses that are complete.
+    /// How many responses are complete.
     completed: u64,
-    /// The content of the current response ends with the connection, though nothing announced that.
+    /// The content of the current response ends with the connection, although the response did not announce that.
     missing_length: bool,
 }
 
-/// Whether more can arrive.
+/// Whether more bytes can arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamEnd {
     Open,
     /// The peer closed its direction in order.
     Eof,
-    /// The connection broke: what was cut off is unknown.
+    /// The connection broke, so more bytes may have been cut off.
     Broken,
 }
 
-/// A head that is ready to be taken.
+/// The kind of a head that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {
-    /// 1xx: the final response is yet to come.
+    /// 1xx: the final response follows.
     Interim,
     /// The response to the oldest outstanding request.
     Final,
@@ -69,17 +69,17 @@ pub enum HeadKind {
 /// The next content of the current response.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// These bytes, never empty; they stay until they are consumed.
+    /// Some content, never empty. The bytes stay until you consume them.
     Bytes(&'a [u8]),
-    /// Nothing until more is received.
+    /// You have to receive more first.
     NeedsInput,
-    /// The response is complete; its trailers are there now.
+    /// The response is complete, and you can read its trailers.
     End,
 }
 
 impl ReceiveHalf {
-    /// A receive half that holds up to `capacity` bytes that were received and not yet consumed; they are allocated when the
-    /// first bytes are to be received.
+    /// Creates a receive half that holds up to `capacity` bytes until you consume them. It allocates them when you first ask
+    /// for [`space`](ReceiveHalf::space).
     #[must_use]
     pub fn new(limits: Limits, capacity: usize) -> Self {
         ReceiveHalf {
@@ -100,26 +100,26 @@ impl ReceiveHalf {
         }
     }
 
-    /// Refuse content that ends with the connection unless the response announced that it closes (off unless set): then a
-    /// connection that was cut cannot be taken for the end of the content.
+    /// Refuses content that ends with the connection, unless the response announced that it closes. Then you cannot mistake a
+    /// connection that was cut for the end of the content. Off by default.
     pub fn require_length(&mut self, required: bool) {
         self.requires_length = required;
     }
 
-    /// Where the next bytes are to be put; empty if the buffer is full.
+    /// The room into which you receive the next bytes; empty if the buffer is full.
     pub fn space(&mut self) -> &mut [u8] {
         self.buffer.space()
     }
 
-    /// The first `count` bytes of [`space`](ReceiveHalf::space) are filled.
+    /// Notes that you have filled the first `count` bytes of [`space`](ReceiveHalf::space).
     ///
     /// # Panics
-    /// If it was not so long.
+    /// If `count` is more than its length.
     pub fn received(&mut self, count: usize) {
         self.buffer.filled(count);
     }
 
-    /// Copies in as many of `bytes` as there is room for, and returns their number.
+    /// Copies in as many of `bytes` as fit, and returns their number.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let space = self.space();
         let count = bytes.len().min(space.len());
@@ -128,50 +128,50 @@ impl ReceiveHalf {
         count
     }
 
-    /// The peer closed in order: over plain TCP its FIN, over TLS its close_notify.
+    /// Notes that the peer closed in order: over plain TCP by FIN, over TLS by close_notify.
     pub fn receive_eof(&mut self) {
         if self.end == StreamEnd::Open {
             self.end = StreamEnd::Eof;
         }
     }
 
-    /// The connection broke (reset, timed out, TLS without close_notify): what arrived before it counts, but no content ends
+    /// Notes that the connection broke (reset, timed out, TLS without close_notify). Earlier bytes count, but no content ends
     /// with it.
     pub fn receive_broken(&mut self) {
         self.end = StreamEnd::Broken;
     }
 
-    /// Whether the end of the connection was received.
+    /// Whether the connection has ended, in order or not.
     #[must_use]
     pub fn is_at_eof(&self) -> bool {
         self.end != StreamEnd::Open
     }
 
-    /// Whether the connection broke, which is not the end that the peer would have said.
+    /// Whether the connection broke, so that this is not the end that the peer intended.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.end == StreamEnd::Broken
     }
 
-    /// Bytes that were received on the connection so far.
+    /// How many bytes were received on the connection so far.
     fn total_received(&self) -> u64 {
         self.offset + self.buffer.bytes().len() as u64
     }
 
-    /// Tells the queue how much was received before the next write, so that an answer cannot come before its question. Drivers
-    /// that have both halves at hand call it before each write; other drivers need not.
+    /// Tells the queue how much was received before the next write, so that no answer can precede its request unnoticed. Call
+    /// it before each write if you have both halves at hand.
     pub fn note_received(&self, queue: &mut Outstanding) {
         queue.note_received(self.total_received());
     }
 
-    /// Bytes that were received and not consumed. After an error, or in a tunnel, they are what follows.
+    /// The bytes that were received and not consumed. After an error, or in a tunnel, they are not read as HTTP.
     #[must_use]
     pub fn unconsumed(&self) -> &[u8] {
         self.buffer.bytes()
     }
 
-    /// Moves bytes that were received and not consumed to `into`, and returns how many: for whoever wants to see what cannot be
-    /// read as HTTP. Nothing that is asked of this half afterwards makes sense, but this.
+    /// Moves unconsumed bytes to `into`, and returns how many, for when you want to see bytes that are not HTTP. Call no other
+    /// method that reads afterwards.
     pub fn take_raw(&mut self, into: &mut [u8]) -> usize {
         let count = into.len().min(self.buffer.bytes().len());
         into[..count].copy_from_slice(&self.buffer.bytes()[..count]);
@@ -179,52 +179,53 @@ impl ReceiveHalf {
         count
     }
 
-    /// Bytes of memory held for what was received: 0 before the first byte, then the capacity.
+    /// How many bytes of memory the buffer holds: none before you first ask for space, then its capacity.
     #[must_use]
     pub fn buffer_capacity(&self) -> usize {
         self.buffer.allocated()
     }
 
-    /// The memory of the buffer, if there is nothing in it: for whoever has many connections, of which few have something to do
-    /// at a time. It is allocated again when it is needed, or [lent](ReceiveHalf::lend_buffer).
+    /// Takes the memory of the buffer away, if it is empty, so that many idle connections need none. It is allocated again when
+    /// you need it, or [lent](ReceiveHalf::lend_buffer).
     pub fn release_buffer(&mut self) -> Option<Vec<u8>> {
         self.heads.shrink();
         self.buffer.release()
     }
 
-    /// Uses memory that another half of the same capacity has [released](ReceiveHalf::release_buffer), unless it has some.
+    /// Uses memory that another half of the same capacity has [released](ReceiveHalf::release_buffer), unless this one has
+    /// some.
     pub fn lend_buffer(&mut self, buffer: Vec<u8>) {
         self.buffer.lend(buffer);
     }
 
-    /// Whether the content of a response is being read, or was when an error ended it: then reading on reports the error.
+    /// Whether you are reading the content of a response, or were when an error ended it. Then reading on reports the error.
     #[must_use]
     pub fn is_in_content(&self) -> bool {
         matches!(self.state, ReceiveState::Content | ReceiveState::Faulty | ReceiveState::Tunnel | ReceiveState::ContentFailed)
     }
 
-    /// Whether something has come of a response, final or interim, that is not read to its end.
+    /// Whether some bytes of a response, final or interim, have come that you have not read to the end.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.state != ReceiveState::Between || !self.unconsumed().is_empty()
     }
 
-    /// Whether the connection turned into a tunnel: content is what it carries, in this direction, up to its end.
+    /// Whether the connection has become a tunnel. Its bytes in this direction, up to its end, are content then.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
         self.state == ReceiveState::Tunnel
     }
 
-    /// Reads on until a head is ready; the result is `None` if more must be received first. Calling it again changes nothing.
+    /// Reads on until a head is ready; `None` if you have to receive more first. You can call it again without effect.
     ///
-    /// With no request outstanding it looks at what arrived nevertheless.
+    /// If no request is outstanding, it judges the bytes that arrived nevertheless.
     ///
     /// # Errors
-    /// `Remote` and `Unsupported` for what is no response, `Incomplete` if the peer stopped before or in it, `Closed` if the
-    /// connection ended in order before it. They stay.
+    /// `Remote` and `Unsupported` if the bytes are no response, `Incomplete` if the peer stopped before or in it, `Closed` if
+    /// the connection ended in order before it. These errors are permanent.
     ///
     /// # Panics
-    /// If the content of the last response is not at its end.
+    /// If you have not read the content of the last response to its end.
     pub fn poll_head(&mut self, queue: &mut Outstanding) -> Result<Option<HeadKind>, Error> {
         loop {
             match self.state {
@@ -259,7 +260,7 @@ impl ReceiveHalf {
         }
     }
 
-    /// Between responses: skips one empty line, refuses what nobody asked for, and enters the head when there is a first byte.
+    /// Between responses: skips one empty line, refuses bytes that answer no request, and enters the head at its first byte.
     fn begin_head(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
         if self.buffer.bytes().is_empty() && self.end == StreamEnd::Open {
             return Ok(false);
@@ -293,8 +294,8 @@ impl ReceiveHalf {
         Ok(true)
     }
 
-    /// Bytes that no request asked for. If there are too few to judge them, that can wait until a request is outstanding; then
-    /// they end the connection at once, because the server need not send more of them.
+    /// Judges bytes that answer no request. If they are too few, that can wait until a request is outstanding. Then they end
+    /// the connection at once, because the server need not send more of them.
     fn judge_unasked(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
         let has_time = queue.is_empty() && self.end == StreamEnd::Open && queue.failure().is_none();
         let error = match queue.refuse_unasked(self.buffer.bytes(), self.unasked, self.offset) {
@@ -311,18 +312,18 @@ impl ReceiveHalf {
         }
     }
 
-    /// A response is complete. What is in the buffer now, if nothing else is outstanding, is no answer to what will be asked.
+    /// Completes a response. If no other request is outstanding, bytes that are in the buffer now cannot answer a later one.
     fn response_ends(&mut self, queue: &mut Outstanding) {
         queue.note_received(self.total_received());
         queue.pop();
         self.completed += 1;
         if queue.is_empty() && !queue.is_over() && self.state == ReceiveState::Between {
-            // What is found is reported when the next response is asked for.
+            // The next call that asks for a response reports the result.
             let _ = self.begin_head(queue);
         }
     }
 
-    /// In a head: reads what there is of it.
+    /// Reads as much of the head as has arrived.
     fn read_head(&mut self, queue: &mut Outstanding) -> Result<bool, Error> {
         match self.heads.feed(self.buffer.bytes(), self.offset) {
             Ok(HeadFed::End(end)) => self.advance(end),
@@ -351,14 +352,14 @@ impl ReceiveHalf {
         Ok(true)
     }
 
-    /// The head that is ready, or was taken last.
+    /// The head that is ready, or that you took last.
     #[must_use]
     pub fn head(&self) -> &ResponseHead {
         &self.heads.head
     }
 
-    /// Takes the head that is ready. After an interim one the next head is due, after a final one the content of the response;
-    /// if it has none, the response is complete at once.
+    /// Takes the head that is ready. After an interim head the next head follows, after a final one the content of the
+    /// response. A response without content is complete at once.
     ///
     /// # Panics
     /// If no head is ready.
@@ -422,20 +423,20 @@ impl ReceiveHalf {
         self.step(ReceiveInput::FinalFaulty);
     }
 
-    /// What is wrong with the framing of the current response: reading its content fails with this.
+    /// The fault in the framing of the current response. Reading its content fails with it.
     #[must_use]
     pub fn framing_fault(&self) -> Option<Error> {
         self.error.as_deref().copied().filter(|_| self.state == ReceiveState::Faulty)
     }
 
-    /// Whether the content of the current response ends with the connection, though the response announced neither that nor a
+    /// Whether the content of the current response ends with the connection, although the response announced neither that nor a
     /// length.
     #[must_use]
     pub fn is_length_missing(&self) -> bool {
         self.missing_length
     }
 
-    /// The length of the current response's content, if it was announced; `Some(0)` when there is none.
+    /// The announced length of the current response's content; `Some(0)` without content, `None` if it was not announced.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         match self.state {
@@ -445,23 +446,24 @@ impl ReceiveHalf {
         }
     }
 
-    /// Bytes of content that were consumed of the current response, or of the last one.
+    /// How many bytes of the current response's content you have consumed, or of the last response's.
     #[must_use]
     pub fn content_received(&self) -> u64 {
         self.body.received()
     }
 
-    /// The next content of the current response; `End` also if there is no current response.
+    /// Returns the next content of the current response, or `End` if there is none.
     ///
     /// # Errors
-    /// `Remote` and `Unsupported` if the framing is faulty, `Incomplete` if the peer stopped inside the content. They stay.
+    /// `Remote` and `Unsupported` if the framing is faulty, `Incomplete` if the peer stopped inside the content. These errors
+    /// are permanent.
     #[inline]
     pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         let available = self.content_available();
         if available > 0 { Ok(Content::Bytes(&self.buffer.bytes()[..available])) } else { self.more_content(queue) }
     }
 
-    /// How much content is in the buffer, up to what frames it.
+    /// How many bytes in the buffer are content, up to the next framing.
     #[inline]
     fn content_available(&self) -> usize {
         match self.content_due() {
@@ -474,7 +476,7 @@ impl ReceiveHalf {
         match self.state {
             ReceiveState::Content | ReceiveState::Tunnel => {}
             ReceiveState::Faulty => {
-                // The head was good; from now on nothing is.
+                // Up to here only the content was lost. Now the connection is, too.
                 let error = self.known_error();
                 queue.fail(error);
                 return Err(error);
@@ -519,16 +521,16 @@ impl ReceiveHalf {
         }
     }
 
-    /// `count` bytes of what [`content`](ReceiveHalf::content) gave were used. If they were the last, the response is complete.
+    /// Consumes `count` bytes that [`content`](ReceiveHalf::content) returned. With the last of them the response is complete.
     ///
     /// # Panics
-    /// If it had not given so many.
+    /// If `count` is more than `content` returned.
     pub fn consume(&mut self, count: usize, queue: &mut Outstanding) {
         let _ = self.take(count, queue);
     }
 
-    /// Content was taken. What follows it is looked at now: if the response is complete with it, nothing that comes later
-    /// belongs to it, even if nobody asks whether it is complete.
+    /// Counts content, and reads the framing behind it at once: if the response is complete, later bytes must not become a part
+    /// of it, even if you never ask whether it is complete.
     fn taken(&mut self, count: usize, queue: &mut Outstanding) {
         if count > 0 {
             self.body.taken(count as u64);
@@ -536,30 +538,30 @@ impl ReceiveHalf {
         self.settle(queue);
     }
 
-    /// Completes the current response, if all of it was received and all of its content taken.
+    /// Completes the current response, if all of it was received and you have consumed its content.
     pub fn settle(&mut self, queue: &mut Outstanding) {
         if self.state == ReceiveState::Content && !matches!(self.body.next(), Next::Content(_)) {
-            // An error stays, with the state `ContentFailed`: whoever looks next gets it.
+            // An error leaves the state `ContentFailed`, so the next call reports it.
             let _ = self.content(queue);
         }
     }
 
-    /// Whether all content that has been announced so far was taken, and what follows it has not been received.
+    /// Whether you have consumed all announced content, and the framing that follows has not arrived.
     #[must_use]
     pub fn awaits_framing(&self) -> bool {
         self.state == ReceiveState::Content && self.body.next() == Next::Framing && self.buffer.bytes().is_empty()
     }
 
-    /// How many responses are complete: the number of the request whose response is read, or is due.
+    /// How many responses are complete. It is the number of the request whose response comes next, or is being read.
     #[must_use]
     pub fn completed(&self) -> u64 {
         self.completed
     }
 
-    /// The next content like [`content`](ReceiveHalf::content), consumed at once.
+    /// Returns the next content like [`content`](ReceiveHalf::content), and consumes it at once.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`content`](ReceiveHalf::content).
     pub fn take_content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
         match self.content(queue)? {
             Content::Bytes(bytes) => {
@@ -572,9 +574,9 @@ impl ReceiveHalf {
         }
     }
 
-    /// Consumes `count` bytes of content that are in the buffer, and says where they can be looked at once more.
+    /// Consumes `count` bytes of content in the buffer, and returns the range from which they can still be read.
     pub(crate) fn take(&mut self, count: usize, queue: &mut Outstanding) -> Range<usize> {
-        assert!(count as u64 <= self.content_due().unwrap_or(0), "more content was consumed than was given");
+        assert!(count as u64 <= self.content_due().unwrap_or(0), "more content was consumed than was returned");
         let range = self.buffer.take(count);
         self.offset += count as u64;
         self.taken(count, queue);
@@ -585,9 +587,8 @@ impl ReceiveHalf {
         self.buffer.taken(range)
     }
 
-    /// How many bytes may be read from the transport straight to where the content is wanted, without going through the
-    /// buffer: `None` if there is something in the buffer, or if the next bytes are not content. Say how many were read with
-    /// [`bypassed`](ReceiveHalf::bypassed).
+    /// How many bytes you may read from the transport straight to their destination, past the buffer. `None` if the buffer is
+    /// not empty, or if the next bytes are not content. Report how many you have read with [`bypassed`](ReceiveHalf::bypassed).
     #[must_use]
     pub fn bypass(&self) -> Option<u64> {
         if !self.buffer.bytes().is_empty() || self.end != StreamEnd::Open {
@@ -604,12 +605,12 @@ impl ReceiveHalf {
         }
     }
 
-    /// `count` bytes of content were read past the buffer.
+    /// Notes that you have read `count` bytes of content past the buffer.
     ///
     /// # Panics
     /// If [`bypass`](ReceiveHalf::bypass) did not allow so many.
     pub fn bypassed(&mut self, count: usize, queue: &mut Outstanding) {
-        assert!(self.bypass().is_some_and(|limit| count as u64 <= limit), "content was read that is not there");
+        assert!(self.bypass().is_some_and(|limit| count as u64 <= limit), "more content was read than bypass() allowed");
         self.offset += count as u64;
         self.taken(count, queue);
     }
@@ -624,11 +625,11 @@ impl ReceiveHalf {
         Content::End
     }
 
-    /// The trailer section of the last response; empty until its content is at its end (RFC 9112 §7.1.2).
+    /// The trailer section of the last response; empty until its content has ended (RFC 9112 §7.1.2).
     #[must_use]
     pub fn trailers(&self) -> &Fields {
         match self.state {
-            // As long as the section is not complete, its values are as they came: folds and all.
+            // Until the section is complete, its values still have their folds.
             ReceiveState::Content | ReceiveState::ContentFailed | ReceiveState::Failed => Fields::NONE,
             _ => self.body.trailers(),
         }

@@ -1,4 +1,4 @@
-//! Requests: what the caller wants, checked against the grammar before a byte is produced (RFC 9112 §3).
+//! Requests, checked against the grammar before a byte is produced (RFC 9112 §3).
 
 use crate::error::Misuse;
 use crate::excerpt::Argument;
@@ -10,24 +10,24 @@ use crate::method::Method;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Announced {
-    /// None. Methods that expect content say `Content-Length: 0`.
+    /// No content. Methods that expect content say `Content-Length: 0`.
     #[default]
     Nothing,
     /// This many bytes.
     Length(u64),
-    /// As much as there will be, in chunks, with a trailer section at the end (RFC 9112 §7.1).
+    /// Any amount, in chunks, with a trailer section at the end (RFC 9112 §7.1).
     Chunked,
 }
 
 impl Announced {
-    /// Whether there is content to send.
+    /// Whether you have to send content.
     #[must_use]
     pub fn is_some(self) -> bool {
         !matches!(self, Announced::Nothing | Announced::Length(0))
     }
 }
 
-/// The head of a request, and what it announces.
+/// The head of a request, and the content that it announces.
 ///
 /// ```
 /// use dugong_proto::{Announced, Method, RequestHead};
@@ -42,24 +42,24 @@ pub struct RequestHead {
     method: Method,
     target: Box<str>,
     /// The field lines, in the order in which they are sent. `Host`, `Content-Length`, `Transfer-Encoding` and `Expect` are
-    /// added when they are needed; if they are given here, they must not contradict the rest.
+    /// added when the request needs them. If you set them here, they must agree with the rest of the request.
     pub fields: Fields,
-    /// What content follows.
+    /// The content that follows.
     pub content: Announced,
-    /// Whether to send `Expect: 100-continue` and wait for its answer before the content (RFC 9110 §10.1.1).
+    /// Whether to send `Expect: 100-continue`, and to wait for its answer before the content (RFC 9110 §10.1.1).
     pub expect_continue: bool,
     verbatim: bool,
 }
 
 impl RequestHead {
-    /// A request without fields and content.
+    /// Creates a request without fields and content.
     ///
-    /// `target` is what stands in the request line (RFC 9112 §3.2): an absolute path with its query for an origin server, a URI
-    /// for a proxy, `host:port` for CONNECT, and `*` for OPTIONS about the server itself. It is sent as it is: nothing is
-    /// quoted.
+    /// `target` is the target in the request line (RFC 9112 §3.2): an absolute path with its query for an origin server, a URI
+    /// for a proxy, `host:port` for CONNECT, or `*` for OPTIONS about the server itself. It is sent unchanged: percent-encode
+    /// it yourself.
     ///
     /// # Errors
-    /// [`Misuse::Target`] if it is none of these or has a byte that may not stand there.
+    /// [`Misuse::Target`] if the target has none of these forms, or contains a byte that is not allowed there.
     pub fn new(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
         let target = target.into();
         let form = match method.as_str() {
@@ -77,13 +77,14 @@ impl RequestHead {
         Ok(RequestHead { verbatim: false, ..RequestHead::of(method, target) })
     }
 
-    /// A request for programs that have always sent what they liked: the target may have any form, and of the fields only what
-    /// frames the message has to be right. Nothing that could be taken for another message is let through.
+    /// Creates a request with fewer checks, for programs that have always sent such requests: the target may have any form, and
+    /// only the fields that frame the message have to be right. It still refuses every byte by which a server could take the
+    /// request for another message.
     ///
-    /// Such a request never switches protocols, and is pipelined to HTTP/1.0 servers, too.
+    /// Such a request never switches protocols, and may be pipelined to HTTP/1.0 servers, too.
     ///
     /// # Errors
-    /// [`Misuse::Target`] if the target is empty or has a byte that may not stand there.
+    /// [`Misuse::Target`] if the target is empty or contains a byte that is not allowed there.
     pub fn verbatim(method: Method, target: impl Into<Box<str>>) -> Result<Self, Misuse> {
         let target = target.into();
         check_visible(&method, &target)?;
@@ -95,7 +96,7 @@ impl RequestHead {
         RequestHead { method, target, fields, content: Announced::Nothing, expect_continue: false, verbatim: false }
     }
 
-    /// Whether it was made by [`verbatim`](RequestHead::verbatim).
+    /// Whether [`verbatim`](RequestHead::verbatim) made it.
     pub(crate) fn is_verbatim(&self) -> bool {
         self.verbatim
     }
@@ -106,13 +107,13 @@ impl RequestHead {
         &self.method
     }
 
-    /// The request target, as it is sent.
+    /// The request target as it is sent.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Host and port of the target, if it has them: they are the value of Host then (RFC 9112 §3.2).
+    /// Host and port of the target, if it has them. They are the value of Host then (RFC 9112 §3.2).
     pub(crate) fn authority(&self) -> Option<&str> {
         match &*self.target {
             target if target.starts_with('/') => None,
@@ -126,15 +127,15 @@ impl RequestHead {
         self.content.is_some()
     }
 
-    /// Whether the expectation is sent: not without content (RFC 9110 §10.1.1).
+    /// Whether the expectation is sent. Without content it is not (RFC 9110 §10.1.1).
     pub(crate) fn expects(&self) -> bool {
         self.expect_continue && self.owes_content()
     }
 
-    /// What the fields say that decides how the request is sent.
+    /// Reads the fields that decide how the request is sent.
     ///
     /// # Errors
-    /// What in them contradicts the announced content, or RFC 9110.
+    /// `Misuse` if they contradict the announced content, or RFC 9110.
     #[inline]
     pub(crate) fn check(&self) -> Result<Checked<'_>, Misuse> {
         let is_plain = self.content == Announced::Nothing && !self.expect_continue && self.fields.marks == Mark::NONE;
@@ -216,10 +217,10 @@ impl RequestHead {
     }
 }
 
-/// What a request's fields say about how it is sent.
+/// The fields of a request that decide how it is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Checked<'a> {
-    /// The caller's Host, which takes the place of the connection's.
+    /// The request's own Host, which replaces the connection's.
     pub(crate) host: Option<&'a [u8]>,
     /// Content-Length or Transfer-Encoding is among the fields.
     pub(crate) has_framing: bool,
@@ -228,7 +229,7 @@ pub(crate) struct Checked<'a> {
     pub(crate) asks_upgrade: bool,
 }
 
-/// Checks that there is a target, and that all of its bytes may stand there: it could not be told from what follows it otherwise.
+/// Checks that the target is not empty, and that it contains no byte by which it could end early.
 fn check_visible(method: &Method, target: &str) -> Result<(), Misuse> {
     let fault = target.bytes().position(|b| !b.is_ascii_graphic() || b == b'#');
     if target.is_empty() || fault.is_some() {
@@ -254,13 +255,13 @@ fn is_scheme(scheme: &str) -> bool {
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-/// Whether `text` is `host:port`, without user information: neither of them may be left out for CONNECT.
+/// Whether `text` is `host:port`, without user information. CONNECT needs both of them.
 fn is_authority(text: &str) -> bool {
     let complete = |(host, port): (&str, &str)| !host.is_empty() && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     is_host(text.as_bytes()) && text.rsplit_once(':').is_some_and(complete)
 }
 
-/// A value of Host (RFC 9110 §7.2): `uri-host [":" port]`; it may be empty.
+/// Whether `value` is a value of Host (RFC 9110 §7.2): `uri-host [":" port]`. It may be empty.
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let (name, rest) = match value {
         [b'[', rest @ ..] => {

@@ -1,4 +1,4 @@
-//! Heads of responses: the status line (RFC 9112 §4) and what follows it.
+//! Heads of responses: status line and header section (RFC 9112 §4).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::status::Status;
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and any later minor version, which is handled alike (RFC 9110 §6.2).
+    /// HTTP/1.1, or any later minor version, which is handled alike (RFC 9110 §6.2).
     Http11,
 }
 
@@ -38,7 +38,7 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// The place that a reader fills; the status is meaningless until it has.
+    /// A head for a reader to fill. Its status has no meaning before that.
     pub(crate) fn empty() -> Self {
         ResponseHead { version: Version::Http11, status: Status(0), reason: Vec::new(), fields: Fields::new() }
     }
@@ -55,13 +55,13 @@ impl ResponseHead {
         self.status
     }
 
-    /// The reason phrase, as it was sent; often empty. It means nothing (RFC 9112 §4).
+    /// The reason phrase as the server sent it; often empty. It has no meaning (RFC 9112 §4).
     #[must_use]
     pub fn reason(&self) -> &[u8] {
         &self.reason
     }
 
-    /// The reason phrase as text: each byte is one character (ISO 8859-1).
+    /// The reason phrase as text. Each byte is one character (ISO 8859-1).
     #[must_use]
     pub fn reason_text(&self) -> Cow<'_, str> {
         latin1(&self.reason)
@@ -92,42 +92,42 @@ impl fmt::Debug for ResponseHead {
     }
 }
 
-/// What is wrong with a status line.
+/// A fault of a status line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadLine {
     Malformed(Malformed),
     Unsupported(Unsupported),
 }
 
-/// That, and the index into the input at which it stands; see [`Fault`].
+/// A fault, and its index in the input; see [`Fault`].
 type Place = (BadLine, isize);
 
-/// Incremental reader of one status line after another; no byte is looked at twice.
+/// Reads status lines incrementally. Each byte is read once.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusLineReader {
-    /// Bytes of the line read so far.
+    /// How many bytes of the line were read.
     read: usize,
     state: StatusLineState,
     status: u16,
     limit: usize,
-    /// The beginning of a line that came in pieces, for the error that it may become.
+    /// The beginning of a line that came in pieces, in case an error has to quote it.
     kept: Excerpt,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum StatusLineState {
-    /// `HTTP/1.x SSS`: each place knows what it wants.
+    /// In `HTTP/1.x SSS`, where each place allows few bytes.
     Fixed,
     Reason,
     LineLf,
-    /// After a CR where a status should be.
+    /// After a CR in place of the status.
     NoStatusLf,
 }
 
 /// Length of `HTTP/1.x SSS`.
 const FIXED: usize = 12;
 
-/// The first byte of an alert of TLS (RFC 8446 §5.1).
+/// The first byte of a TLS alert (RFC 8446 §5.1).
 const TLS_ALERT: u8 = 21;
 
 impl StatusLineReader {
@@ -135,7 +135,7 @@ impl StatusLineReader {
         StatusLineReader { read: 0, state: StatusLineState::Fixed, status: 0, limit, kept: Excerpt::EMPTY }
     }
 
-    /// Reads on in `input` and fills in `head`. The result is the index after the line, or `None` if more is needed.
+    /// Reads on in `input`, and fills in `head`. Returns the index after the line, or `None` if it needs more.
     pub(crate) fn feed(&mut self, input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Fault<BadLine>> {
         if let Some(end) = self.whole_line(input, head) {
             return Ok(Some(end));
@@ -187,7 +187,7 @@ impl StatusLineReader {
         Ok(None)
     }
 
-    /// Reads the line if all of it is in `input` and begins like nearly every status line.
+    /// Reads the line if all of it is in `input`, and if it begins like nearly every status line.
     fn whole_line(&self, input: &[u8], head: &mut ResponseHead) -> Option<usize> {
         let start = input.first_chunk::<{ FIXED + 1 }>().filter(|_| self.read == 0)?;
         let digits = [start[9], start[10], start[11]].map(|byte| byte.wrapping_sub(b'0'));
@@ -206,7 +206,7 @@ impl StatusLineReader {
         Some(FIXED + 1 + run + 2)
     }
 
-    /// One byte of `HTTP/1.x SSS` and the byte after it.
+    /// Reads one byte of `HTTP/1.x SSS`, or the byte after it.
     fn fixed(&mut self, place: usize, byte: u8, head: &mut ResponseHead) -> Result<StatusLineState, BadLine> {
         match (place, byte) {
             (0..=4, _) if byte == b"HTTP/"[place] => {}

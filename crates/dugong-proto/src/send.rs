@@ -1,4 +1,4 @@
-//! The send half: what may be sent now, and the bytes of it.
+//! The send half: which bytes you may send now.
 
 use std::fmt;
 use std::io::Write;
@@ -16,22 +16,22 @@ use crate::states::{ContentState, SendInput, SendState};
 
 /// Turns requests and their content into bytes.
 ///
-/// Heads, and what frames chunks, are appended to a buffer, [`to_send`](SendHalf::to_send), that belongs to this half: whoever
-/// sends takes bytes from its front and says how many with [`sent`](SendHalf::sent). Content need not go through the buffer:
-/// [`offer`](SendHalf::offer) says what may be sent straight from where it is.
+/// Heads and the framing of chunks go to a buffer, [`to_send`](SendHalf::to_send). You send bytes from its front, and say how
+/// many with [`sent`](SendHalf::sent). Content need not go through the buffer: [`offer`](SendHalf::offer) tells you how much
+/// you may send straight from where it is.
 pub struct SendHalf {
     host: Vec<u8>,
-    /// What stands behind the target of a request for that host, up to the end of the line with `Host`.
+    /// The rest of the request line and the line with `Host`, which are the same for most requests.
     end_of_line: Vec<u8>,
-    /// The peer is a proxy, to which the target has to name the origin.
+    /// The peer is a proxy, so the target has to name the origin.
     to_proxy: bool,
     buffer: Vec<u8>,
-    /// Where in `buffer` the bytes begin that are still to be sent.
+    /// Where the unsent bytes in `buffer` begin.
     start: usize,
-    /// All bytes that were made or passed, sent or not: the position in the connection at which the next ones will be.
+    /// How many bytes were made or passed so far, sent or not: the position of the next one in the connection.
     position: u64,
     state: SendState,
-    /// The request whose content is owed; meaningless unless `state` is `Owing`.
+    /// The request whose content is owed; meaningless unless `state` is `Owing` or `Discarding`.
     owing: u64,
     content: Remaining,
 }
@@ -39,9 +39,9 @@ pub struct SendHalf {
 /// Content that is still owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remaining {
-    /// There was none, or the last chunk was sent.
+    /// None was announced, or the last chunk was sent.
     Nothing,
-    /// So many bytes; 0 when all of it was sent.
+    /// This many bytes; 0 when all of them were sent.
     Length(u64),
     Chunks,
 }
@@ -56,35 +56,35 @@ impl Remaining {
     }
 }
 
-/// Content that may be sent from where it is: `prefix`, then the first `take` bytes of it, then `suffix`.
+/// Content that you may send from where it is: first `prefix`, then the first `take` bytes of the content, then `suffix`.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
     prefix: [u8; 12],
     prefix_len: usize,
-    /// How many bytes of the content are taken.
+    /// How many bytes of the content it takes.
     pub take: usize,
     chunk: bool,
 }
 
 impl Offer {
-    /// What goes before the content: the size line of a chunk, or nothing.
+    /// The bytes before the content: the size line of a chunk, or nothing.
     #[must_use]
     pub fn prefix(&self) -> &[u8] {
         &self.prefix[..self.prefix_len]
     }
 
-    /// What goes after the content.
+    /// The bytes after the content.
     #[must_use]
     pub fn suffix(&self) -> &'static [u8] {
         if self.chunk { b"\r\n" } else { b"" }
     }
 }
 
-/// Content that is sent in chunks is cut into pieces of at most this many bytes, since a chunk that was begun must be ended,
-/// and what the transport does not take of it has to be kept.
+/// The largest chunk that is sent. A chunk that was begun must be ended, so the part of it that the transport does not take has
+/// to be kept.
 pub const MAX_CHUNK: usize = 64 * 1024;
 
-/// What there is to send is counted, not shown: there may be credentials in it.
+/// Shows the amount of unsent bytes only: they may contain credentials.
 impl fmt::Debug for SendHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendHalf")
@@ -99,10 +99,11 @@ impl fmt::Debug for SendHalf {
 }
 
 impl SendHalf {
-    /// The send half of a connection to `host`: the value of `Host`, a name or literal with a port unless it is the default.
+    /// Creates the send half of a connection to `host`: the value of `Host`, a name or literal with a port unless it is the
+    /// default.
     ///
     /// # Errors
-    /// [`Misuse::Host`] if it cannot be that.
+    /// [`Misuse::Host`] if `host` is not a valid value of it.
     pub fn new(host: &str) -> Result<Self, Misuse> {
         if !is_host(host.as_bytes()) {
             return Err(Misuse::Host(Argument::new(host.as_bytes(), None)));
@@ -126,26 +127,26 @@ impl SendHalf {
         std::str::from_utf8(&self.host).expect("checked to be ASCII when it was set")
     }
 
-    /// The peer is a proxy for plain HTTP. From now on a target that is a path is sent in absolute-form (RFC 9112 §3.2.2): `http://`
-    /// and the value of the request's `Host` precede it, so that target and `Host` cannot differ; and `*` is sent as these two
-    /// alone (§3.2.4). Other targets name their authority themselves, and are sent as they are.
+    /// Says that the peer is a proxy for plain HTTP. From now on, a target that is a path is sent in absolute-form (RFC 9112
+    /// §3.2.2), behind `http://` and the value of the request's `Host`, so that target and `Host` cannot differ. `*` becomes
+    /// these two alone (§3.2.4). Other targets name their authority themselves, and stay as they are.
     ///
-    /// A request with `Proxy-Authorization` is meant for the proxy alone, but there are proxies (tinyproxy 1.11 is one) that read one
-    /// request and pass on to the server whatever comes behind it. So such a request is sent only if it is the first of its
-    /// connection, or if a response has said `Connection: keep-alive`, by which the proxy says that it reads on itself: until then it
-    /// is refused with [`Misuse::ReadFirst`], and when the responses are read and none has said so, the connection carries no
-    /// further request ([`CloseReason::ProxyNotPersistent`]).
+    /// A request with `Proxy-Authorization` is meant for the proxy alone, but some proxies (such as tinyproxy 1.11) read one
+    /// request and pass all later ones on to the server. So you can send such a request only as the first one of a connection,
+    /// or after a response with `Connection: keep-alive`, by which the proxy says that it reads on. Before that it is refused
+    /// with [`Misuse::ReadFirst`]. If all responses are read and none has said so, the connection carries no further request
+    /// ([`CloseReason::ProxyNotPersistent`]).
     pub fn through_proxy(&mut self) {
         self.to_proxy = true;
     }
 
-    /// Appends a request to what there is to send, and to the queue; the result is its number, counted from 0.
+    /// Appends a request to the buffer and to the queue, and returns its number, counted from 0.
     ///
-    /// `more` are fields to add unless the request has ones of the same name; they must not be ones that are generated here.
+    /// It adds those fields of `more` whose names are not in the request. They must not be fields that this method generates.
     ///
     /// # Errors
-    /// `Local` if the request is not one that may be sent (now), `Closed` if the connection carries no further request. In
-    /// either case there is nothing new to send.
+    /// `Local` if the request is not valid or not allowed now, `Closed` if the connection carries no further request. On error
+    /// nothing has changed.
     pub fn request(&mut self, request: &RequestHead, more: &Fields, queue: &mut Outstanding) -> Result<u64, Error> {
         let checked = request.check()?;
         self.admit(request, &checked, more, queue)?;
@@ -173,7 +174,7 @@ impl SendHalf {
         Ok(number)
     }
 
-    /// Whether the state of the connection allows this request.
+    /// Checks whether the state of the connection allows this request.
     #[inline]
     fn admit(
         &mut self,
@@ -209,7 +210,7 @@ impl SendHalf {
         }
         if let Some(reason) = queue.close_reason() {
             if reason == CloseReason::UnaskedBytes {
-                // It was too few of them to tell more; now it is said that they are the end.
+                // They were too few to judge. Now that you want to send, they are the end of the connection.
                 queue.stop_sending(reason);
             }
             return Err(Error::Closed(reason));
@@ -255,7 +256,7 @@ impl SendHalf {
         let out = &mut self.buffer;
         out.extend_from_slice(method);
         match (path, own_host) {
-            // What is the same for all requests is there in one piece.
+            // These parts are the same for all requests, so they are stored in one piece.
             (None, None) => extend(out, [b" ", target, &self.end_of_line]),
             (None, Some(host)) => extend(out, [b" ", target, END_OF_LINE, host, b"\r\n"]),
             (Some(path), _) => extend(out, [b" http://", host, path.as_bytes(), END_OF_LINE, host, b"\r\n"]),
@@ -281,12 +282,12 @@ impl SendHalf {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Queues a request that can no longer be sent, because the connection carries no further one: reading its response reports
-    /// why, in its turn. If `content_follows`, the caller will hand over the announced content, which goes to
+    /// Queues a request that can no longer be sent, because the connection carries no further one. Reading its response reports
+    /// why, in its turn. Set `content_follows` if you will hand over the announced content, which goes to
     /// [`discard`](SendHalf::discard).
     ///
     /// # Errors
-    /// If the request is not valid.
+    /// `Misuse` if the request is not valid.
     pub fn accept_unsendable(
         &mut self,
         request: &RequestHead,
@@ -304,31 +305,31 @@ impl SendHalf {
         Ok(number)
     }
 
-    /// Takes request `number` back, if it is the last one and its response has not begun: sending it failed, and whoever wanted
-    /// it knows.
+    /// Removes request `number` from the queue, if it is the last one and its response has not begun. Use it when you have
+    /// already reported that sending it failed.
     pub fn take_back(&mut self, number: u64, queue: &mut Outstanding) {
         queue.take_back(number);
     }
 
-    /// The bytes that are to be sent next; empty if there are none.
+    /// The bytes that you send next.
     #[must_use]
     pub fn to_send(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
-    /// What is [`to_send`](SendHalf::to_send) is about to be given to the transport; [`sent`](SendHalf::sent) has to follow, also
-    /// if nothing was taken. Who sends and receives in one place can leave this out: it is for the case that an answer is read
-    /// elsewhere before `sent` is called.
+    /// Announces that you are about to give [`to_send`](SendHalf::to_send) to the transport. Call [`sent`](SendHalf::sent)
+    /// afterwards, even if the transport took nothing. You need this only if another thread or task may read the answer before
+    /// you call `sent`.
     pub fn sending(&self, queue: &mut Outstanding) {
         queue.attempt(self.to_send().len() as u64);
     }
 
-    /// The transport took the first `count` bytes of [`to_send`](SendHalf::to_send).
+    /// Removes the first `count` bytes of [`to_send`](SendHalf::to_send), which the transport took.
     ///
     /// # Panics
-    /// If there were not so many.
+    /// If `count` is more than the length of `to_send`.
     pub fn sent(&mut self, count: usize, queue: &mut Outstanding) {
-        assert!(count <= self.to_send().len(), "more was sent than there was");
+        assert!(count <= self.to_send().len(), "more bytes were sent than the buffer has");
         self.start += count;
         queue.transmitted(count as u64);
         if self.start == self.buffer.len() {
@@ -337,19 +338,19 @@ impl SendHalf {
         }
     }
 
-    /// Bytes of memory held for what is to be sent.
+    /// How many bytes of memory the buffer holds.
     #[must_use]
     pub fn buffer_capacity(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// The memory of the buffer, if there is nothing to send: for whoever has many connections, of which few have something to do
-    /// at a time. It is allocated again when it is needed, or [lent](SendHalf::lend_buffer).
+    /// Takes the memory of the buffer away, if it is empty, so that many idle connections need none. It is allocated again when
+    /// you need it, or [lent](SendHalf::lend_buffer).
     pub fn release_buffer(&mut self) -> Option<Vec<u8>> {
         (self.buffer.is_empty() && self.buffer.capacity() > 0).then(|| std::mem::take(&mut self.buffer))
     }
 
-    /// Uses memory that another half has [released](SendHalf::release_buffer), unless it has some.
+    /// Uses memory that another half has [released](SendHalf::release_buffer), unless this one has some.
     pub fn lend_buffer(&mut self, mut buffer: Vec<u8>) {
         if self.buffer.capacity() == 0 {
             buffer.clear();
@@ -357,14 +358,14 @@ impl SendHalf {
         }
     }
 
-    /// Whether content was announced that is not complete.
+    /// Whether you have announced content, and not yet sent all of it.
     #[must_use]
     pub fn owes_content(&self) -> bool {
         self.state == SendState::Owing
     }
 
-    /// How much content is still owed, or to be [discarded](SendHalf::discard); `None` if none is, or if the length is not known
-    /// (chunked).
+    /// How many bytes of content you still owe, or have to [discard](SendHalf::discard). `None` if you owe none, or if it comes
+    /// in chunks.
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
         match (self.state, self.content) {
@@ -373,14 +374,14 @@ impl SendHalf {
         }
     }
 
-    /// Whether content is still to be [discarded](SendHalf::discard).
+    /// Whether you still have to [discard](SendHalf::discard) content.
     #[must_use]
     pub fn is_discarding(&self) -> bool {
         self.state == SendState::Discarding
     }
 
-    /// Gives up the rest of the content that is owed, like [`give_up_content`](SendHalf::give_up_content), for a caller who hands it
-    /// over nevertheless: to [`discard`](SendHalf::discard).
+    /// Gives up the rest of the content like [`give_up_content`](SendHalf::give_up_content), when you will hand it over
+    /// nevertheless. It goes to [`discard`](SendHalf::discard).
     ///
     /// # Errors
     /// [`Misuse::NoContentDue`] if no content is owed.
@@ -397,8 +398,8 @@ impl SendHalf {
     /// Counts `count` bytes of content that will not be sent.
     ///
     /// # Errors
-    /// [`Misuse::NoContentDue`] if no content is to be [discarded](SendHalf::is_discarding), [`Misuse::ExcessContent`] if it is more
-    /// than was announced. Nothing has changed then.
+    /// [`Misuse::NoContentDue`] if you have no content to [discard](SendHalf::is_discarding), [`Misuse::ExcessContent`] if you
+    /// announced less. On error nothing has changed.
     pub fn discard(&mut self, count: u64) -> Result<(), Misuse> {
         if self.state != SendState::Discarding {
             return Err(Misuse::NoContentDue);
@@ -412,12 +413,12 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Which part of `available` bytes of content may be sent now. Nothing changes: say what was sent with
-    /// [`sent_offer`](SendHalf::sent_offer), also if nothing was.
+    /// Returns how much of `available` bytes of content you may send now. Afterwards call [`sent_offer`](SendHalf::sent_offer),
+    /// even if the transport took nothing.
     ///
     /// # Errors
-    /// `Local` if no content is due, or not yet, or not any more, or if this is more than was announced. Otherwise the error
-    /// that ended the connection.
+    /// `Local` if no content is due, not yet or not any more, or if it is more than you announced. Otherwise the error that
+    /// ended the connection.
     pub fn offer(&mut self, available: usize, queue: &mut Outstanding) -> Result<Offer, Error> {
         if let Some(error) = queue.failure() {
             return Err(error);
@@ -425,7 +426,7 @@ impl SendHalf {
         match self.state {
             SendState::Owing => {}
             SendState::Ready => return Err(Misuse::NoContentDue.into()),
-            // If no response says what became of the request, the end of the connection does.
+            // Without a response, the end of the connection tells what became of the request.
             SendState::Stopped | SendState::Discarding if queue.is_last_answered() => {
                 return Err(Misuse::ContentRefused.into());
             }
@@ -445,7 +446,7 @@ impl SendHalf {
                 offer.take = available.min(MAX_CHUNK);
                 offer.chunk = true;
                 let mut room = &mut offer.prefix[..];
-                write!(room, "{:x}\r\n", offer.take).expect("there is room for the largest size of a chunk");
+                write!(room, "{:x}\r\n", offer.take).expect("the largest size of a chunk fits");
                 offer.prefix_len = 12 - room.len();
             }
         }
@@ -459,12 +460,12 @@ impl SendHalf {
         Ok(offer)
     }
 
-    /// The transport took `count` bytes of: what was to be sent before, the offer's prefix, the content, the suffix. The
-    /// result is how many bytes of `content` count as sent; what is missing of a chunk that was begun is kept and will be in
-    /// [`to_send`](SendHalf::to_send).
+    /// Notes that the transport took `count` bytes of this sequence: the unsent bytes of the buffer, the offer's prefix, the
+    /// content, the suffix. Returns how many bytes of `content` count as sent. If the transport took only part of a chunk, the
+    /// rest of it goes to [`to_send`](SendHalf::to_send).
     ///
     /// # Panics
-    /// If there were not so many, or if `content` is not what was offered.
+    /// If `count` is more than was offered, or if `content` is not the content that was offered.
     pub fn sent_offer(&mut self, offer: &Offer, content: &[u8], count: usize, queue: &mut Outstanding) -> usize {
         let pending = self.to_send().len();
         let most = pending + offer.prefix_len + offer.take + offer.suffix().len();
@@ -492,7 +493,7 @@ impl SendHalf {
         taken
     }
 
-    /// Appends content to what there is to send: for whoever does not mind the copy. The result is how much was taken.
+    /// Copies content into the buffer, and returns how much of it was taken.
     ///
     /// # Errors
     /// As for [`offer`](SendHalf::offer).
@@ -512,12 +513,12 @@ impl SendHalf {
         Ok(offer.take)
     }
 
-    /// Ends chunked content with a trailer section, which is usually empty. For content with a length it checks that all of it
-    /// came, and changes nothing.
+    /// Ends chunked content with a trailer section, which is usually empty. If the content has a length, this only checks that
+    /// you have sent all of it.
     ///
     /// # Errors
-    /// As for [`offer`](SendHalf::offer), also if there are trailers but no chunks; [`Misuse::ContentShort`] if there is less
-    /// content than announced. Nothing has changed then.
+    /// As for [`offer`](SendHalf::offer), also if you pass trailers without chunks. [`Misuse::ContentShort`] if you have passed
+    /// less content than you announced. On error nothing has changed.
     pub fn finish(&mut self, trailers: &Fields, queue: &mut Outstanding) -> Result<(), Error> {
         match (self.state, self.content) {
             (SendState::Ready, Remaining::Length(0)) if trailers.is_empty() => return Ok(()),
@@ -546,8 +547,8 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Gives up all that is still to be sent: the server has said that the connection ends with a response that has come, so
-    /// that nothing more may be sent (RFC 9112 §9.6).
+    /// Drops all unsent bytes. The server has said that the connection ends with a response that has come, so you may send
+    /// nothing more (RFC 9112 §9.6).
     pub fn give_up(&mut self) {
         self.drop_unsent();
         if self.state == SendState::Owing {
@@ -560,14 +561,13 @@ impl SendHalf {
         self.start = 0;
     }
 
-    /// The rest of the content that is owed will never be sent, and the connection ends with the response. If there is one
-    /// already, it can be read.
+    /// Gives up the rest of the content that is owed. The connection ends with the response, which you can read if it has come.
     pub fn give_up_content(&mut self, queue: &mut Outstanding) {
         queue.give_up_content(self.owing);
         self.give_up();
     }
 
-    /// The server did not answer the expectation for long enough: the content may be sent now (RFC 9110 §10.1.1).
+    /// Stops waiting for 100 (Continue), so that you can send the content now (RFC 9110 §10.1.1).
     pub fn proceed_without_continue(&mut self, queue: &mut Outstanding) {
         if self.state == SendState::Owing {
             queue.proceed_without_continue();
@@ -603,8 +603,8 @@ impl SendHalf {
         }
     }
 
-    /// Makes room for `size` more bytes: what is still to be sent goes to the front of the buffer when that is little work, and
-    /// the buffer grows in small steps, so that it does not become much larger than what waits in it.
+    /// Makes room for `size` more bytes. Unsent bytes move to the front of the buffer when they are few, and the buffer grows
+    /// in small steps, so that it does not become much larger than needed.
     #[inline]
     fn make_room(&mut self, size: usize) {
         if self.start > self.buffer.len() / 2 {
@@ -623,7 +623,7 @@ impl SendHalf {
     }
 }
 
-/// Fields that frame or direct a message, or say how to read it: a trailer comes too late for that (RFC 9110 §6.5.1).
+/// Fields that frame or direct a message, or say how to read it. In trailers they would come too late (RFC 9110 §6.5.1).
 const NO_TRAILERS: [&str; 11] = [
     "Connection",
     "Content-Encoding",
@@ -638,17 +638,17 @@ const NO_TRAILERS: [&str; 11] = [
     "Upgrade",
 ];
 
-/// The end of the request line, and the name of the field that is always the first (RFC 9110 §7.2).
+/// The end of the request line, and the name of the field that we always send first (RFC 9110 §7.2).
 const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
-/// Queues a request that takes this `extent` of the connection's bytes, as far as it is known.
+/// Queues a request. `extent` is its place in the connection's bytes, as far as it is known.
 fn push(request: &RequestHead, checked: &Checked<'_>, content: ContentState, extent: Range<u64>, queue: &mut Outstanding) -> u64 {
     let method = request.method();
     let kind = RequestKind { head: method.is_head(), connect: method.is_connect(), upgrade: checked.asks_upgrade };
     queue.push(method.is_idempotent(), kind, checked.says_close, content, extent)
 }
 
-/// The path and query of a target that has no authority, if it is one: none for `*`, which is about the server itself.
+/// The path and query of a target without authority. Both are empty for `*`, which is about the server itself.
 fn path_of(target: &str) -> Option<&str> {
     match target {
         "*" => Some(""),
@@ -657,13 +657,13 @@ fn path_of(target: &str) -> Option<&str> {
     }
 }
 
-/// Appends some parts; a short list is cheaper unrolled.
+/// Appends some parts. A fixed number of them needs no loop.
 #[inline]
 fn extend<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
     parts.into_iter().for_each(|part| out.extend_from_slice(part));
 }
 
-/// Appends those of `more` whose name is not among `fields`: all of them in one piece, if none is.
+/// Appends those fields of `more` whose names are not among `fields`.
 fn push_missing(out: &mut Vec<u8>, more: &Fields, fields: &Fields) {
     let given = |line: &Line| fields.lines.iter().any(|theirs| fields.name(theirs).eq_ignore_ascii_case(more.name(line)));
     if !more.lines.iter().any(given) {

@@ -2,14 +2,15 @@
 //!
 //! # Theory
 //!
-//! A connection has two halves, which may live in two threads, and a queue between them. Each half has a state of its own: the send
-//! half knows what may be sent ([`SendState`]), the receive half what the next byte is ([`ReceiveState`]). What one half has to
-//! learn from the other stands in the queue, behind its lock: for each outstanding request, what becomes of its content
-//! ([`ContentState`]); and for the connection, whether it carries further requests and responses ([`CloseState`]).
+//! A connection has two halves, which may live in two threads, and a queue between them. Each half has a state of its own: the
+//! send half knows what you may send ([`SendState`]), the receive half knows which bytes come next ([`ReceiveState`]). When one
+//! half has to learn from the other, it finds the answer in the queue, behind its lock: for each outstanding request, the state
+//! of its content ([`ContentState`]); and for the connection, whether it carries further requests and responses
+//! ([`CloseState`]).
 //!
-//! The states decide *whether* something may happen next; nothing else does. Counts and bytes stay with the halves and the
-//! queue. Each table names every pair, so a new state or input does not compile until all its pairs have an answer; `None` means
-//! "cannot happen". A test prints the tables into the crate's documentation.
+//! States alone decide *whether* something may happen next. Counts and bytes stay with the halves and the queue. Each table
+//! names every pair, so a new state or input does not compile until all its pairs have an answer; `None` means "cannot happen".
+//! A test prints the tables into the crate's documentation.
 //!
 //! # Joint rules
 //!
@@ -17,14 +18,14 @@
 //!
 //! - Only the last request can owe content. While it does, the send half is `Owing`, and the content's state is one of `Waiting`,
 //!   `Silent`, `Due`, `Ending`, `Interrupted` and `Answered`.
-//! - 100 (Continue), a final response and the caller's patience move the content's state; the send half asks for it when content is
-//!   offered. If it finds `Refused`, or the exchange gone, it moves to `Stopped`.
-//! - When a response is complete, its exchange leaves the queue. If its content is neither `Complete` nor `Ending`, the rest will
-//!   never be sent and no request can follow it: the connection gets `LastResponse`, with the reason `ContentNotSent`.
-//! - A response that says `close`, and a request that said it, make the connection `Closing` at once and `Over` with that
+//! - 100 (Continue), a final response and your patience move the content's state. The send half asks for that state when you
+//!   offer content. If it finds `Refused`, or no exchange, it moves to `Stopped`.
+//! - A complete response removes its exchange from the queue. If its content is neither `Complete` nor `Ending`, the rest of it
+//!   will never be sent and no request can follow it: the connection gets `LastResponse`, with the reason `ContentNotSent`.
+//! - A response that says `close`, or a request that said it, makes the connection `Closing` at once, and `Over` with that
 //!   response.
 //! - A fault on the receive half makes the connection `Failed`. No byte leaves a connection that is `Over` or `Failed` while a
-//!   request is outstanding: the caller was told which requests were not sent.
+//!   request is outstanding, because you were told which requests were not sent.
 
 /// Declares an enum without data, and the list of its variants.
 macro_rules! kinds {
@@ -41,15 +42,15 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What the send half may do next.
+    /// Which calls the send half allows.
     SendState {
-        /// Between requests: the next one may be sent.
+        /// Between requests: you may send the next one.
         Ready,
-        /// Content was announced, and some of it is still to come.
+        /// You have announced content, and owe some of it.
         Owing,
-        /// The content of the last request was given up: nothing more can be sent.
+        /// You have given up the content of the last request, so you can send nothing more.
         Stopped,
-        /// The same, and the caller still hands over the rest of the content: it is counted and dropped.
+        /// The same, but you still hand over the rest of the content. It is counted and dropped.
         Discarding,
     }
 }
@@ -57,15 +58,15 @@ kinds! {
 kinds! {
     /// Calls that move the send half.
     SendInput {
-        /// A request that is complete with its head.
+        /// A request without content.
         Request,
-        /// The head of a request whose content follows.
+        /// The head of a request with content.
         RequestOwingContent,
         /// The last byte of content, or the last chunk.
         LastContent,
-        /// The rest of the content will not be sent.
+        /// You will not send the rest of the content.
         GivenUp,
-        /// The same, and the caller will hand it over nevertheless.
+        /// The same, but you will hand it over nevertheless.
         Discarded,
     }
 }
@@ -96,27 +97,27 @@ impl SendState {
 }
 
 kinds! {
-    /// Where in the stream of responses the receive half is.
+    /// The position of the receive half in the stream of responses.
     ReceiveState {
         /// Between responses: the next byte begins a head.
         Between,
         /// In a status line or header section.
         Head,
-        /// A head is complete and waits to be taken.
+        /// A head is complete, and not yet taken.
         HeadReady,
         /// In the content of a response.
         Content,
-        /// A head was taken whose framing cannot be trusted: its content cannot be read.
+        /// A head was taken whose framing cannot be trusted, so its content cannot be read.
         Faulty,
-        /// What arrives is not HTTP any more.
+        /// The connection carries another protocol.
         Tunnel,
-        /// Bytes arrived that no request asked for: nothing after them is an answer, whatever is asked later.
+        /// Bytes arrived that answer no request. Nothing after them is an answer, whatever you ask later.
         Unasked,
         /// The peer closed between responses.
         Ended,
-        /// An error inside content: the response is not complete, and reading its content reports the error.
+        /// An error inside content. The response is not complete, and reading its content reports the error.
         ContentFailed,
-        /// An error between responses or in a head: nothing more can be read.
+        /// An error between responses or in a head. Nothing more can be read.
         Failed,
     }
 }
@@ -126,7 +127,7 @@ kinds! {
     ReceiveInput {
         /// The first byte of a head.
         FirstByte,
-        /// A byte while no request is outstanding.
+        /// A byte that answers no request.
         UnaskedByte,
         /// The empty line after the fields.
         HeadEnd,
@@ -138,11 +139,11 @@ kinds! {
         FinalContent,
         /// A final response with faulty framing was taken.
         FinalFaulty,
-        /// A response that turns the connection into a tunnel was taken.
+        /// A final response was taken that makes the connection a tunnel.
         FinalTunnel,
         /// The end of the content.
         ContentEnd,
-        /// The peer closed where it may.
+        /// The peer closed where it is allowed to.
         Eof,
         /// Bytes that break a rule, or an end where more is due.
         Fault,
@@ -205,47 +206,47 @@ impl ReceiveState {
 }
 
 kinds! {
-    /// What becomes of the content of an outstanding request (RFC 9110 §10.1.1).
+    /// The state of an outstanding request's content (RFC 9110 §10.1.1).
     ContentState {
-        /// All of it was sent or is in the send buffer, or there is none.
+        /// All of it was sent or is in the send buffer, or the request has none.
         Complete,
         /// The server has not yet answered the expectation.
         Waiting,
-        /// The caller stopped waiting for that answer, and has not sent content since.
+        /// You have stopped waiting for that answer, but have not sent content since.
         Silent,
-        /// Content may be sent.
+        /// You may send content.
         Due,
-        /// The last of it is being given to the transport: the response may come before that is noted.
+        /// The last of it is being given to the transport. The response may come before that write returns.
         Ending,
-        /// A write of it was interrupted, and nobody knows where: nothing may follow it.
+        /// A write of it was interrupted at an unknown place, so nothing may follow it.
         Interrupted,
-        /// A final response came instead of 100 (Continue): the content must not be sent.
+        /// A final response came instead of 100 (Continue), so you must not send the content.
         Refused,
-        /// A final response came when the caller had stopped waiting, but before content was sent: it may be sent still.
+        /// You had stopped waiting when a final response came, and had sent no content. You may still send it.
         Answered,
-        /// The caller gave up the rest.
+        /// You have given up the rest.
         GivenUp,
     }
 }
 
 kinds! {
-    /// What happens to the content of an outstanding request.
+    /// Events that change the state of an outstanding request's content.
     ContentInput {
         /// 100 (Continue).
         Continue,
         /// The head of the final response.
         FinalHead,
-        /// The caller has waited for 100 (Continue) for long enough.
+        /// You have waited for 100 (Continue) for long enough.
         TimedOut,
         /// Some content is given to the transport, or was, and more is owed.
         Part,
-        /// The last of it is given to the transport.
+        /// The last of it is being given to the transport.
         Last,
-        /// All of it is sent or in the send buffer.
+        /// All of it was sent or is in the send buffer.
         Completed,
-        /// The caller lost track of what a write has sent.
+        /// You do not know how much of it a write has sent.
         Interrupted,
-        /// The caller will not send the rest.
+        /// You will not send the rest.
         GivenUp,
     }
 }
@@ -255,7 +256,7 @@ impl ContentState {
         use ContentInput as I;
         use ContentState as C;
         match (self, input) {
-            // 100 (Continue) may come after the content, if the caller did not wait for it.
+            // If you did not wait for 100 (Continue), it may come after the content.
             (C::Complete, I::Continue | I::FinalHead | I::GivenUp) => Some(C::Complete),
             (C::Complete, I::TimedOut | I::Part | I::Last | I::Completed | I::Interrupted) => None,
 
@@ -309,25 +310,25 @@ kinds! {
     CloseState {
         /// Both.
         Open,
-        /// No further requests, but the responses that are due.
+        /// No further requests, only the responses that are due.
         Closing,
-        /// Sending was stopped with an error. Responses that are due may still come.
+        /// Sending was stopped with an error. The responses that are due may still come.
         Stopped,
         /// Neither: the last response is complete.
         Over,
-        /// Neither: what arrives cannot be understood, or nothing arrives any more.
+        /// Neither: the received bytes are not valid, or no more arrive.
         Failed,
     }
 }
 
 kinds! {
-    /// What ends the connection.
+    /// Events that end the connection.
     CloseInput {
         /// The server or the client says that no further request can follow.
         Announced,
         /// Sending failed, or must not go on.
         SendingStopped,
-        /// The last response that will come is complete.
+        /// The last response is complete.
         LastResponse,
         /// Receiving failed.
         Fault,
@@ -335,7 +336,7 @@ kinds! {
 }
 
 impl CloseState {
-    /// The only table without "cannot happen": the connection can end in several ways at once, in any order.
+    /// No pair is impossible here, because a connection can end in several ways at once, in any order.
     pub(crate) fn after(self, input: CloseInput) -> CloseState {
         use CloseInput as I;
         use CloseState as C;

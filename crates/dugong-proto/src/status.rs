@@ -30,7 +30,7 @@ macro_rules! registered {
     };
 }
 
-// The HTTP Status Code Registry of IANA, as of 2025-09.
+// The HTTP Status Code Registry of IANA, without the codes that it calls unused.
 registered! {
     100 CONTINUE "Continue"
     101 SWITCHING_PROTOCOLS "Switching Protocols"

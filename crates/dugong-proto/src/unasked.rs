@@ -9,13 +9,13 @@ pub(crate) enum Unasked {
     Nothing,
     /// A 408 response, which servers send before they close an idle connection.
     RequestTimeout,
-    /// So few bytes that they may be the beginning of a 408. Waiting for the rest could last for ever.
+    /// Too few bytes to rule out a 408. Its rest may never come, so nothing waits for it without limit.
     Undecided,
-    /// They break the protocol, and may be meant to pass for the answer to a later request (RFC 9112 §9.2).
+    /// They break the protocol, and may be meant to be taken for the answer to a later request (RFC 9112 §9.2).
     Junk,
 }
 
-/// Judges `bytes`, which arrived while no request was outstanding, or before the first byte of the outstanding one left.
+/// Judges `bytes` that arrived while no request was outstanding, or before the first byte of the oldest one had left.
 pub(crate) fn judge_unasked(bytes: &[u8]) -> Unasked {
     let bytes = match bytes {
         [] | [CR] | [CR, LF] => return Unasked::Nothing,

@@ -178,7 +178,7 @@ fn fields_that_contradict_the_request_are_quoted() {
     };
     let none = Announced::Nothing;
     for (fields, content, expected) in [
-        (&[("Host", "a"), ("Host", "b")][..], none, r#"there is more than one "Host" field: "b""#),
+        (&[("Host", "a"), ("Host", "b")][..], none, r#"found more than one "Host" field: "b""#),
         (&[("Host", "a b")], none, r#"the host is not valid: "a b""#),
         (&[("Content-Length", "5")], none, r#"the Content-Length given contradicts the content: "5""#),
         (&[("Content-Length", "5")], Announced::Chunked, r#"the Content-Length given contradicts the content: "5""#),

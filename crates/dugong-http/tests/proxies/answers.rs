@@ -181,7 +181,7 @@ fn a_bad_answer_is_told_from_a_missing_one() {
         Error::Closed { .. } => "closed",
         error => panic!("{error:?}"),
     };
-    const TLS: &str = "expected a status line, but found an alert of TLS, which is spoken on this port, at byte 0: \
+    const TLS: &str = "expected a status line, but found a TLS alert: the server expects TLS on this port, at byte 0: \
         \"\\x15\\x03\\x01\\x00\\x02\\x02F\"";
     let xs = |count| "x".repeat(count);
     let too_long_line = format!("the status line is longer than the limit, at byte 65535: \"HTTP/1.1 200 {}\"...", xs(27));
@@ -216,15 +216,15 @@ fn a_bad_answer_is_told_from_a_missing_one() {
         (
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
             "unasked-switch",
-            "the server switches protocols though nobody asked, at byte 0: \"HTTP/1.1 101 Switching Protocols\"",
+            "the server switches protocols, which the request did not ask for, at byte 0: \"HTTP/1.1 101 Switching Protocols\"",
         ),
         (&long_line, "status-line-too-long", &too_long_line),
         (&long_field, "header-section-too-long", &too_long_field),
-        (&many_fields, "too-many-fields", "there are more field lines than the limit, at byte 6017: \"X: x\""),
+        (&many_fields, "too-many-fields", "found more field lines than the limit, at byte 6017: \"X: x\""),
         (
             &many_interim,
             "too-many-interim",
-            "there are more interim responses than the limit, at byte 1600: \"HTTP/1.1 100 Continue\"",
+            "received more interim responses than the limit, at byte 1600: \"HTTP/1.1 100 Continue\"",
         ),
     ] {
         let shown = answer[..answer.len().min(40)].escape_ascii().to_string();

@@ -254,7 +254,7 @@ fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
     connection.send_request(Request::get("/")).unwrap();
     let error = connection.read_response().map(drop).unwrap_err();
     assert!(matches!(error, Error::Unsupported { what: Unsupported::Tls, .. }), "{error:?}");
-    assert!(error.to_string().contains("TLS, which is spoken on this port"), "{error}");
+    assert!(error.to_string().contains("the server expects TLS on this port"), "{error}");
     server.join().unwrap();
     // nginx recognises HTTP.
     let nginx = nginx("listen $LISTEN ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;", &identity, &[]);
