@@ -27,7 +27,7 @@ pub(crate) enum By {
 
 impl Dugong {
     pub(crate) fn connect(address: SocketAddr, by: By) -> io::Result<Self> {
-        Ok(Dugong { connection: Connection::connect(&format!("http://{address}"))?, by, buffer: vec![0; PIECE] })
+        Ok(Dugong { connection: Connection::connect(format!("http://{address}"))?, by, buffer: vec![0; PIECE] })
     }
 }
 

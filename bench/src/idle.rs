@@ -9,7 +9,7 @@ use dugong_http::{Connection, Request};
 pub(crate) fn hold(count: usize, address: SocketAddr) -> io::Result<()> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut connection = Connection::connect(&format!("http://{address}"))?;
+        let mut connection = Connection::connect(format!("http://{address}"))?;
         connection.send_request(Request::get("/small"))?;
         connection.read_response()?.discard()?;
         connections.push(connection);

@@ -18,7 +18,7 @@ pub(crate) struct Split {
 
 impl Split {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
-        let (requests, responses) = Connection::connect(&format!("http://{address}"))?.split();
+        let (requests, responses) = Connection::connect(format!("http://{address}"))?.split();
         Ok(Split { requests, responses })
     }
 }

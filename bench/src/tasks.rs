@@ -25,7 +25,7 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 impl Tasks {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let runtime = runtime()?;
-        let connection = runtime.block_on(Connection::connect(&format!("http://{address}")))?;
+        let connection = runtime.block_on(Connection::connect(format!("http://{address}")))?;
         Ok(Tasks { runtime, connection, buffer: vec![0; PIECE] })
     }
 }

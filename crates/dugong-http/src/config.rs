@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) receive_buffer: usize,
     pub(crate) send_buffer: usize,
     pub(crate) require_length: bool,
+    pub(crate) max_content: usize,
     pub(crate) proxy: ProxyChoice,
     pub(crate) addresses: HashMap<(String, u16), Vec<SocketAddr>>,
     pub(crate) unix_socket: Option<Arc<Path>>,
@@ -95,6 +96,7 @@ impl Default for Config {
             receive_buffer: 64 * 1024,
             send_buffer: 64 * 1024,
             require_length: false,
+            max_content: 256 << 20,
             proxy: ProxyChoice::None,
             addresses: HashMap::new(),
             unix_socket: None,
@@ -206,6 +208,15 @@ impl Config {
     #[must_use]
     pub fn buffer_pool(mut self, pool: BufferPool) -> Self {
         self.buffers = pool;
+        self
+    }
+
+    /// Sets how many bytes of content `read_all` returns at most; `None` removes the limit. Default: 256 MiB, so that a server cannot
+    /// exhaust your memory. It applies to `read_all` alone: `read_all_up_to` and `collected` take a limit of their own, and reading
+    /// piece by piece needs none.
+    #[must_use]
+    pub fn max_content(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_content = bytes.into().unwrap_or(usize::MAX);
         self
     }
 

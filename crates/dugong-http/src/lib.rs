@@ -89,6 +89,7 @@ pub mod transport;
 
 mod blocking;
 mod buffers;
+mod collected;
 mod config;
 mod connecting;
 mod error;
@@ -102,9 +103,11 @@ mod response;
 mod trace;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod upload;
 
-pub use blocking::{Connection, ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
+pub use blocking::{Collecting, Connection, ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 pub use buffers::BufferPool;
+pub use collected::Collected;
 pub use config::Config;
 pub use error::{Closed, Error, Requests};
 pub use events::Event;
@@ -115,6 +118,7 @@ pub use trace::without_secrets;
 #[cfg(feature = "rustls")]
 pub use transport::tls::Tls;
 pub use transport::{InvalidUrl, Origin, Proxy, TimeLimit, WaitingFor};
+pub use upload::UploadError;
 
 pub use dugong_proto::{
     Announced, Argument, CloseReason, Excerpt, FieldLine, FieldLines, Fields, Incomplete, Limits, Malformed, Method, Misuse,

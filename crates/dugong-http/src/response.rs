@@ -67,6 +67,12 @@ macro_rules! response_head {
             self.receiving().half().trailers()
         }
 
+        /// Whether `have` bytes and the announced rest of the content are more than `limit`.
+        fn is_too_long(&self, have: usize, limit: usize) -> bool {
+            let left = self.content_length().map_or(0, |length| length - self.content_received().min(length));
+            have > limit || left > (limit - have) as u64
+        }
+
         /// Reserves room for the rest of the content, but at most 1 MiB: a server that only announces much costs no memory.
         fn reserve_for_rest(&self, content: &mut Vec<u8>) {
             const TRUSTED: u64 = 1 << 20;

@@ -16,7 +16,7 @@ const COUNTED: usize = 1000;
 
 fn connect() -> (Origin, Connection) {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let connection = config().connect(format!("http://{}", origin.address())).unwrap();
     (origin, connection)
 }
 

@@ -870,7 +870,7 @@ fn an_error_of_connecting_names_host_and_port() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let error = Connection::connect(&format!("http://127.0.0.1:{port}/")).unwrap_err();
+    let error = Connection::connect(format!("http://127.0.0.1:{port}/")).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot connect to 127.0.0.1 port {port}"));
     let text = format!("{error:#}");
     assert!(text.starts_with(&format!("{error}: 127.0.0.1:{port}: Connection refused")), "{text}");

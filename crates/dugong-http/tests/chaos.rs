@@ -135,7 +135,7 @@ fn request(seed: u64, number: u64, waits: &str) -> (String, Request) {
 }
 
 fn connect(server: &Chaos) -> Connection {
-    Config::new().timeout(GUARD).connect(&format!("http://{}", server.address())).unwrap()
+    Config::new().timeout(GUARD).connect(format!("http://{}", server.address())).unwrap()
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn a_silent_name_server_is_waited_for_no_longer_than_allowed() {
 fn the_socket_is_as_the_options_say() {
     let (address, server) = server("127.0.0.1:0");
     let config = config().source_address(IpAddr::from([127, 0, 0, 99])).interface("lo").tcp_keep_alive(LIMIT);
-    let mut connection = config.socket_buffers(50_000, 60_000).connect(&format!("http://{address}")).unwrap();
+    let mut connection = config.socket_buffers(50_000, 60_000).connect(format!("http://{address}")).unwrap();
     assert_eq!(connection.transport().local_address().unwrap().ip(), IpAddr::from([127, 0, 0, 99]));
     let socket = socket2::SockRef::from(connection.transport());
     assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
@@ -504,7 +504,7 @@ impl Write for Shelf {
 fn a_trace_shows_all_bytes_but_no_credentials() {
     let (address, server) = server("127.0.0.1:0");
     let shelf = Shelf::default();
-    let mut connection = config().trace(shelf.clone()).connect(&format!("http://{address}")).unwrap();
+    let mut connection = config().trace(shelf.clone()).connect(format!("http://{address}")).unwrap();
     let request = Request::get("/").header("Authorization", "Basic c2VjcmV0").header("X", "1");
     connection.send_request(request).unwrap();
     connection.read_response().unwrap().discard().unwrap();

@@ -205,8 +205,8 @@ async fn tasks_refuse_a_connector_whose_stream_is_no_socket() {
     let (one, _other) = UnixStream::pair().unwrap();
     let copy = one.try_clone().unwrap();
     let config = Config::new().connector(move |_: &Destination<'_>| of_caller(copy.try_clone()?));
-    let error = Connection::connect_with(&config, &Origin::http("www.test", 80)).await.map(drop).unwrap_err();
+    let error = Connection::connect_to(&config, &Origin::http("www.test", 80)).await.map(drop).unwrap_err();
     assert_eq!(format!("{error:#}"), "cannot connect to www.test port 80: tasks wait for sockets only");
     let config = Config::new().connector(move |_: &Destination<'_>| Ok(Socket::new(one.try_clone()?)?.into()));
-    assert!(Connection::connect_with(&config, &Origin::http("www.test", 80)).await.is_ok());
+    assert!(Connection::connect_to(&config, &Origin::http("www.test", 80)).await.is_ok());
 }

@@ -30,7 +30,7 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 fn to(origin: &Origin, config: &Config) -> Connection {
-    config.connect(&format!("http://{}", origin.address())).expect("an origin that listens")
+    config.connect(format!("http://{}", origin.address())).expect("an origin that listens")
 }
 
 fn lockstep() -> Origin {

@@ -1,17 +1,23 @@
 //! The first things that a new user writes: they compile, and they do what they seem to say.
 
-use std::io::{Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::net::TcpListener;
 use std::thread;
+use std::time::Duration;
 
-use dugong_http::{Connection, Error, Method, Request, Status};
-use dugong_origin::{Config, Origin};
+use dugong_http::{Config, Connection, Error, Method, Misuse, Request, Status, UploadError};
+use dugong_origin::Origin;
 use url::Url;
 
+fn origin() -> (Origin, String) {
+    let origin = Origin::start(dugong_origin::Config::default()).expect("a free port");
+    let url = format!("http://{}", origin.address());
+    (origin, url)
+}
+
 fn connect() -> (Origin, Connection) {
-    let origin = Origin::start(Config::default()).expect("a free port");
-    let connection = Connection::connect(&format!("http://{}", origin.address())).expect("an origin that listens");
-    (origin, connection)
+    let (origin, url) = origin();
+    (origin, Connection::connect(url).expect("an origin that listens"))
 }
 
 /// Answers one connection with `response`, and closes it.
@@ -53,6 +59,25 @@ fn a_target_is_any_string_or_a_url() {
         answers += 1;
     }
     assert_eq!(answers, requests.len());
+}
+
+#[test]
+fn a_connection_takes_a_url_of_any_kind_and_settings() {
+    let (_origin, url) = origin();
+    let config = Config::new().timeout(Duration::from_secs(20));
+    let parsed: Url = url.parse().unwrap();
+    let to = dugong_http::Origin::of_url(&url).unwrap().0;
+    for connected in [
+        Connection::connect(&url),
+        Connection::connect(&parsed),
+        config.connect(parsed),
+        Connection::connect_with(&config, &url),
+        Connection::connect_to(&config, &to),
+    ] {
+        let mut connection = connected.unwrap();
+        connection.send_request(Request::get("/doc/1")).unwrap();
+        assert_eq!(connection.read_response().unwrap().status(), Status::OK);
+    }
 }
 
 #[test]
@@ -101,19 +126,158 @@ fn a_request_of_the_crate_http_is_sent() {
 #[test]
 fn the_error_of_a_cut_response_is_found_in_an_io_error() {
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[1, 2";
-    let mut connection = Connection::connect(&server(cut)).unwrap();
+    let mut connection = Connection::connect(server(cut)).unwrap();
     connection.send_request(Request::get("/")).unwrap();
     let mut response = connection.read_response().unwrap();
-    let error = std::io::copy(&mut response, &mut std::io::sink()).unwrap_err();
+    let error = io::copy(&mut response, &mut io::sink()).unwrap_err();
     let found = Error::find_in(&error).expect("an error of this crate");
     assert!(found.is_closed() && found.requests().is_some(), "{found:?}");
 
-    let mut connection = Connection::connect(&server(cut)).unwrap();
+    let mut connection = Connection::connect(server(cut)).unwrap();
     connection.send_request(Request::get("/")).unwrap();
     let error = serde_json::from_reader::<_, Vec<u8>>(connection.read_response().unwrap()).unwrap_err();
     // serde_json hides its io::Error from `source`, but converts to it.
-    let error = std::io::Error::from(error);
+    let error = io::Error::from(error);
     assert!(Error::find_in(&error).is_some_and(Error::is_closed), "{error:?}");
 
-    assert!(Error::find_in(&std::io::Error::other("not ours")).is_none());
+    assert!(Error::find_in(&io::Error::other("not ours")).is_none());
+}
+
+#[test]
+fn a_pipeline_is_an_iterator_of_complete_responses() {
+    let (_origin, mut connection) = connect();
+    let requests = (1..=100).map(|i| Request::get(format!("/doc/{i}")));
+    let responses: Result<Vec<_>, Error> = connection.pipeline(requests).collected(1 << 20).collect();
+    let responses = responses.unwrap();
+    assert_eq!(responses.len(), 100);
+    for (i, response) in (1..).zip(&responses) {
+        assert!(response.status().is_success() && response.header("Content-Length").is_some());
+        assert_eq!((response.number, &response.content), (i - 1, &dugong_origin::document(&i.to_string())));
+    }
+}
+
+#[test]
+fn the_iterator_names_the_limit_and_continues_behind_a_longer_response() {
+    let (_origin, mut connection) = connect();
+    let requests = ["/bytes/10", "/chunked/11?trailers=1", "/bytes/11", "/chunked/10?trailers=1", "/bytes/0"];
+    let mut responses = connection.pipeline(requests.map(Request::get)).collected(10);
+    assert_eq!(responses.next().unwrap().unwrap().content.len(), 10);
+    for number in [1, 2] {
+        let error = responses.next().unwrap().unwrap_err();
+        assert!(matches!(error, Error::ContentTooLong { number: n, limit: 10 } if n == number), "{error:?}");
+        assert_eq!(error.to_string(), format!("the response to request {number} has more than 10 bytes of content"));
+    }
+    let chunked = responses.next().unwrap().unwrap();
+    assert!(chunked.content.len() == 10 && !chunked.trailers.is_empty(), "{chunked:?}");
+    assert_eq!(responses.next().unwrap().unwrap().content, b"");
+    assert!(responses.next().is_none() && responses.next().is_none());
+}
+
+#[test]
+fn the_iterator_reports_an_invalid_request_and_continues_with_the_others() {
+    let (_origin, mut connection) = connect();
+    let responses: Vec<_> = connection.pipeline(["/doc/1", "bad", "/doc/2"].map(Request::get)).collected(1 << 20).collect();
+    let (answered, refused): (Vec<_>, Vec<_>) = responses.into_iter().partition(Result::is_ok);
+    assert_eq!(answered.len(), 2);
+    assert!(matches!(refused[..], [Err(Error::Local(Misuse::Target(_)))]), "{refused:?}");
+}
+
+#[test]
+fn the_iterator_ends_with_the_connection_and_leaves_the_unsent_requests() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    let mut connection = Connection::connect(server(answer)).unwrap();
+    let requests: Vec<_> = (0..1000).map(|i| Request::get(format!("/{i}"))).collect();
+    let mut responses = connection.pipeline(&requests).max_requests(1).collected(10);
+    assert_eq!(responses.next().unwrap().unwrap().content, b"ok");
+    assert!(responses.next().unwrap().unwrap_err().is_closed());
+    assert!(responses.next().is_none());
+    let (current, rest) = responses.into_pipeline().into_rest();
+    assert_eq!(current.into_iter().count() + rest.count(), 999);
+}
+
+#[test]
+fn read_all_has_a_limit_that_can_be_set_and_the_rest_can_be_read_after_it() {
+    let (_origin, url) = origin();
+    let mut connection = Config::new().max_content(1000).connect(url).unwrap();
+    for target in ["/bytes/1001", "/chunked/1001"] {
+        connection.send_request(Request::get(target)).unwrap();
+        let error = connection.read_response().unwrap().read_all().unwrap_err();
+        assert!(matches!(error, Error::ContentTooLong { limit: 1000, .. }), "{error:?}");
+        assert_eq!(connection.current_response().unwrap().read_all_up_to(1001).unwrap().len(), 1001);
+        connection.send_request(Request::get(target)).unwrap();
+        let mut content = vec![0; 500];
+        connection.read_response().unwrap().read_to(&mut content).unwrap();
+        assert_eq!(content.len(), 1501);
+    }
+    connection.send_request(Request::get("/chunked/1000")).unwrap();
+    assert_eq!(connection.read_response().unwrap().read_all().unwrap().len(), 1000);
+}
+
+/// Fails after some bytes.
+fn broken(bytes: &[u8]) -> impl Read {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("no more"))
+        }
+    }
+    bytes.chain(Broken)
+}
+
+#[test]
+fn content_comes_from_a_reader_with_a_length_or_in_chunks() {
+    let (_origin, mut connection) = connect();
+    for length in [0, 1, 65_536, 1_000_000] {
+        let content = vec![b'x'; length];
+        for request in [Request::put("/x").content_length(length as u64), Request::put("/x").chunked()] {
+            connection.send_request(request).unwrap();
+            assert_eq!(connection.content().send_from(Cursor::new(&content)).unwrap(), length as u64);
+            let report: serde_json::Value =
+                serde_json::from_slice(&connection.read_response().unwrap().read_all().unwrap()).unwrap();
+            assert_eq!(report["length"], length);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_fails_or_has_another_length_leaves_the_request_incomplete() {
+    for (reader, length, misuse) in [
+        (&b"123"[..], Some(4), Some(Misuse::ContentShort)),
+        (&b"12345"[..], Some(4), Some(Misuse::ExcessContent)),
+        (&b"1234"[..], Some(4), None),
+        (&b"123"[..], None, None),
+    ] {
+        let (_origin, mut connection) = connect();
+        let request = match length {
+            Some(length) => Request::put("/x").content_length(length),
+            None => Request::put("/x").chunked(),
+        };
+        connection.send_request(request).unwrap();
+        let result = match misuse {
+            Some(_) => connection.content().send_from(reader),
+            None => connection.content().send_from(broken(reader)),
+        };
+        match (result.unwrap_err(), misuse) {
+            (UploadError::Sending(Error::Local(found)), Some(misuse)) => assert_eq!(found, misuse),
+            (UploadError::Source(error), None) => assert_eq!(error.to_string(), "no more"),
+            (error, _) => panic!("{error:?}"),
+        }
+        let next = connection.send_request(Request::get("/doc/1"));
+        assert!(matches!(next, Err(Error::Local(Misuse::ContentOwed))), "{next:?}");
+    }
+}
+
+#[test]
+fn an_upload_from_a_reader_that_is_refused_half_way_leaves_the_answer_to_be_read() {
+    for target in ["/x?early=1", "/x?expect=no"] {
+        let (_origin, mut connection) = connect();
+        connection.send_request(Request::put(target).chunked().expect_continue()).unwrap();
+        let error = connection.content().send_from(io::repeat(b'x').take(1 << 30)).unwrap_err();
+        assert!(error.is_refused(), "{error:?}");
+        assert!(connection.read_response().unwrap().status().is_client_error());
+    }
+    let (_origin, mut connection) = connect();
+    connection.send_request(Request::put("/x?early=1").content_length(1 << 40)).unwrap();
+    assert!(connection.content().send_from(io::repeat(b'x').take(1 << 30)).unwrap_err().is_refused());
+    assert_eq!(connection.read_response().unwrap().status(), Status::CONTENT_TOO_LARGE);
 }

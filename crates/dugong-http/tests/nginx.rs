@@ -62,7 +62,7 @@ impl Drop for Nginx {
 
 /// Connects with a timeout, since a test that hangs hides its failure.
 fn connect(address: SocketAddr) -> Connection {
-    Config::new().timeout(Duration::from_secs(20)).connect(&format!("http://{address}")).unwrap()
+    Config::new().timeout(Duration::from_secs(20)).connect(format!("http://{address}")).unwrap()
 }
 
 /// Two addresses on a loopback host that only this server uses. On a shared host, another test could take the port before nginx

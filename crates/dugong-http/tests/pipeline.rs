@@ -36,7 +36,7 @@ fn is_timeout<T>(result: Result<T, Error>) -> bool {
 #[test]
 fn responses_come_in_the_order_of_the_requests() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     for window in [1, 2, 7, 64, 1000] {
         let requests = (0..200).map(|id| Request::get(format!("/doc/{id}")));
         let mut pipeline = connection.pipeline(requests).max_requests(window);
@@ -97,7 +97,7 @@ fn no_more_bytes_are_in_flight_than_allowed_but_a_larger_request_alone() {
 #[test]
 fn requests_with_content_and_expectations_are_pipelined() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let body = "b".repeat(100_000);
     let requests = (0..60).map(|number| match number % 4 {
         0 => Request::get(format!("/doc/{number}")),
@@ -144,7 +144,7 @@ fn a_pipeline_waits_for_100_no_longer_than_configured() {
 #[test]
 fn an_invalid_request_is_reported_and_the_others_go_on() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let requests = (0..30).map(|number| match number % 10 {
         3 => Request::get("/a b"),
         6 => Request::put("/x").content_length(5),
@@ -173,7 +173,7 @@ fn an_invalid_request_is_reported_and_the_others_go_on() {
 #[test]
 fn unread_content_is_skipped() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let requests = (0..40).map(|number| Request::get(format!("/{}/{}", ["bytes", "chunked"][number % 2], 100_000 + number)));
     let mut pipeline = connection.pipeline(requests);
     for number in 0..40 {
@@ -241,7 +241,7 @@ fn a_server_that_closes_after_some_responses_leaves_the_others() {
     for silently in [false, true] {
         let origin_config = dugong_origin::Config { close_after: Some(10), close_silently: silently, ..Default::default() };
         let origin = Origin::start(origin_config).unwrap();
-        let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+        let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
         let mut pipeline = connection.pipeline((0..100).map(|id| Request::get(format!("/doc/{id}")))).max_requests(16);
         for id in 0..10 {
             let response = pipeline.next().unwrap().unwrap();
@@ -400,7 +400,7 @@ fn a_refused_expectation_is_read_and_the_rest_is_left() {
 #[test]
 fn interim_responses_within_a_pipeline_go_to_the_callback() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let seen = Arc::new(Mutex::new(0));
     let sink = seen.clone();
     connection.on_interim(move |head| {
@@ -440,7 +440,7 @@ fn a_request_that_says_close_is_the_last_that_is_sent() {
 #[test]
 fn nothing_is_pipelined_to_an_http_1_0_server_but_all_is_answered() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let requests: Vec<_> = (0..20).map(|id| Request::get(format!("/doc/{id}?http10=1&connection=keep-alive"))).collect();
     connection.send_request(&requests[0]).unwrap();
     connection.read_response().unwrap().discard().unwrap();
@@ -481,7 +481,7 @@ fn an_iterator_that_ended_is_not_asked_again() {
     }
 
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
-    let mut connection = config().connect(&format!("http://{}", origin.address())).unwrap();
+    let mut connection = config().connect(format!("http://{}", origin.address())).unwrap();
     let mut pipeline = connection.pipeline(Restarting(0));
     let mut count = 0;
     while let Some(response) = pipeline.next().unwrap() {

@@ -48,7 +48,7 @@ fn client(proxy: Proxy) -> Config {
 }
 
 fn connect(proxy: Proxy, origin: impl Display) -> Connection {
-    client(proxy).connect(&format!("http://{origin}")).unwrap()
+    client(proxy).connect(format!("http://{origin}")).unwrap()
 }
 
 /// Reads the next response to its end.
@@ -281,7 +281,7 @@ fn credentials_for_a_proxy_are_sent_and_not_shown() {
     let witness = Witness::start();
     let (server, shown) = (Server::squid(1, true), Shown::default());
     let config = shown.of(client(known(&server, true)));
-    let mut connection = config.connect(&format!("http://{}", witness.address)).unwrap();
+    let mut connection = config.connect(format!("http://{}", witness.address)).unwrap();
     let before = format!("{config:?} {connection:?}");
     assert_eq!(exchange(&mut connection, &Request::get("/")).status, 200);
     let trace = shown.trace();

@@ -21,7 +21,7 @@ fn halves() -> (RequestHalf, ResponseHalf, Server) {
 }
 
 fn to(origin: &Origin) -> (RequestHalf, ResponseHalf) {
-    config().connect(&format!("http://{}", origin.address())).unwrap().split()
+    config().connect(format!("http://{}", origin.address())).unwrap().split()
 }
 
 fn read(responses: &mut ResponseHalf) -> String {

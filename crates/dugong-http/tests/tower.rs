@@ -31,7 +31,7 @@ where
     B::Data: Send,
     B::Error: Into<dugong_http::tower::BoxError> + Send,
 {
-    let connection = Connection::connect(&format!("http://{}", origin.address())).await.unwrap();
+    let connection = Connection::connect(format!("http://{}", origin.address())).await.unwrap();
     let (service, driver) = service(connection);
     (service, tokio::spawn(driver))
 }
@@ -317,7 +317,7 @@ fn an_idle_service_outlives_its_timeouts() {
         let origin = Origin::start(Config::default()).unwrap();
         let config = dugong_http::Config::new().timeout(Duration::from_millis(20));
         let to = dugong_http::Origin::http(origin.address().ip().to_string(), origin.address().port());
-        let (mut service, driver) = service(Connection::connect_with(&config, &to).await.unwrap());
+        let (mut service, driver) = service(Connection::connect_to(&config, &to).await.unwrap());
         let driver = tokio::spawn(driver);
         // Several limits long, so that the driver sees them pass.
         tokio::time::sleep(Duration::from_millis(100)).await;

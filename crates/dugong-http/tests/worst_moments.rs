@@ -382,8 +382,7 @@ fn interim_responses_do_not_prolong_the_wait_for_100() {
     let script =
         (0..40).fold(Script::new().expect_requests(1), |script, _| script.send(interim).pause(Duration::from_millis(50)));
     let server = Server::start(vec![script.expect_bytes(5).send(HELLO).fin().wait_close()]).unwrap();
-    let mut c =
-        Config::new().expect_timeout(Duration::from_millis(100)).connect(&format!("http://{}", server.address())).unwrap();
+    let mut c = Config::new().expect_timeout(Duration::from_millis(100)).connect(format!("http://{}", server.address())).unwrap();
     c.send_request(Request::put("/").content_length(5).expect_continue()).unwrap();
     let begin = Instant::now();
     assert_eq!(c.wait_for_continue().unwrap(), Continue::Send);

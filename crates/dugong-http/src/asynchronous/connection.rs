@@ -39,16 +39,24 @@ impl<R: Runtime> Connection<R> {
     ///
     /// # Errors
     /// As for [`Config::connect`].
-    pub async fn connect(url: &str) -> Result<Self, Error> {
-        Self::connect_with(&Config::new(), &Origin::of_url(url)?.0).await
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
+        Self::connect_with(&Config::new(), url).await
     }
 
-    /// Connects to an origin, on the way that `config` says. Names are looked up in a thread of their own, which ends with that;
-    /// nothing else blocks.
+    /// Connects to the server of an `http` or `https` URL.
+    ///
+    /// # Errors
+    /// As for [`Config::connect`].
+    pub async fn connect_with(config: &Config, url: impl AsRef<str>) -> Result<Self, Error> {
+        let origin = Origin::of_url(url.as_ref())?.0;
+        Self::connect_to(config, &origin).await
+    }
+
+    /// Connects to an origin. A short-lived thread looks the name up; nothing else blocks.
     ///
     /// # Errors
     /// As for [`Config::connect_to`].
-    pub async fn connect_with(config: &Config, origin: &Origin) -> Result<Self, Error> {
+    pub async fn connect_to(config: &Config, origin: &Origin) -> Result<Self, Error> {
         establish(Connect::new(config, origin, Instant::now())?.never_blocking().only_sockets(), config).await
     }
 

@@ -16,6 +16,7 @@ use crate::convert::to_fields;
 use crate::error::Error;
 use crate::step::{Continue, Progress};
 use crate::transport::WaitingFor;
+use crate::upload::UploadError;
 
 /// Writes the content that the last request announced, and checks that it is just as much.
 ///
@@ -156,39 +157,6 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         self.connection.poll_continue(cx).map(|came| match came? {
             Continue::Send => Ok(()),
             Continue::Refused => Err(Error::Local(Misuse::ContentRefused)),
-        })
-    }
-}
-
-/// Why content from somewhere else was not sent to its end.
-#[derive(Debug)]
-pub enum UploadError<E> {
-    /// Sending failed.
-    Sending(Error),
-    /// The source of the content failed.
-    Source(E),
-}
-
-impl<E> From<Error> for UploadError<E> {
-    fn from(error: Error) -> Self {
-        UploadError::Sending(error)
-    }
-}
-
-impl<E> std::fmt::Display for UploadError<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            UploadError::Sending(_) => "the content could not be sent",
-            UploadError::Source(_) => "the content could not be had",
-        })
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for UploadError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(match self {
-            UploadError::Sending(error) => error,
-            UploadError::Source(error) => error,
         })
     }
 }

@@ -56,9 +56,12 @@ mod waiting;
 
 pub use body::Content;
 pub use connection::Connection;
-pub use content::{ContentWriter, UploadError};
-pub use pipeline::{Collected, Collecting, Pipeline};
+pub use content::ContentWriter;
+pub use pipeline::{Collecting, Pipeline};
 pub use response::Response;
 pub use runtime::{Attempt, Direction, PollStream, Runtime};
 pub use split::{RequestHalf, ResponseHalf};
 pub use transport::Transport;
+
+pub use crate::collected::Collected;
+pub use crate::upload::UploadError;

@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use dugong_proto::{Fields, ResponseHead};
 use futures_core::Stream;
 
 use super::runtime::Runtime;
 use super::{Connection, Response};
+use crate::collected::Collected;
 use crate::error::Error;
 use crate::pipeline::Feed;
 use crate::request::Request;
@@ -94,20 +94,6 @@ where
     }
 }
 
-/// A response that was read to its end.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Collected {
-    /// The number of the request that this is the answer to.
-    pub number: u64,
-    /// Status line and header section.
-    pub head: ResponseHead,
-    /// The content.
-    pub content: Vec<u8>,
-    /// The trailer section.
-    pub trailers: Fields,
-}
-
 /// The responses of a pipeline as a [`Stream`]: see [`Pipeline::collected`].
 ///
 /// After [`Error::Local`], [`Error::TimedOut`] and [`Error::ContentTooLong`] it goes on; what was too long is skipped. After any
@@ -142,7 +128,7 @@ where
                 }
                 let response = self.pipeline.connection.access().into_response();
                 let (number, head) = (response.number(), response.head().clone());
-                Collected { number, head, content: Vec::new(), trailers: Fields::new() }
+                Collected::new(number, head)
             }
         };
         let mut response = Response::of(self.pipeline.connection.access(), collected.number);

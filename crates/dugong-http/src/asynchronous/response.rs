@@ -48,25 +48,47 @@ impl<'a, R: Runtime> Response<'a, R> {
         self.access.receiving()
     }
 
-    /// What is left of the content, as a whole.
+    /// Reads the rest of the content, if that is at most [`Config::max_content`](crate::Config::max_content) bytes.
     ///
     /// # Errors
-    /// `TimedOut`: what was read is lost, but reading can go on. Otherwise the connection is done for.
-    pub async fn read_all(mut self) -> Result<Vec<u8>, Error> {
+    /// `ContentTooLong` and `TimedOut` lose the bytes read so far, but the rest can be read by
+    /// [`current_response`](super::Connection::current_response). Any other error ends the connection.
+    pub async fn read_all(self) -> Result<Vec<u8>, Error> {
+        let limit = self.receiving().max_content;
+        self.read_all_up_to(limit).await
+    }
+
+    /// Reads the rest of the content, if that is at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As for [`read_all`](Response::read_all).
+    pub async fn read_all_up_to(mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
-        self.read_to(&mut content).await?;
+        self.read_limited(&mut content, limit).await?;
         Ok(content)
     }
 
-    /// Appends what is left of the content to `content`, which can be used for one response after another.
+    /// Appends the rest of the content to `content`, however long it is. Reuse `content` to save allocations.
     ///
     /// # Errors
-    /// As for [`read_all`](Response::read_all), but what was read stays in `content`.
+    /// `TimedOut`: the bytes read so far are in `content`, and you can call this again. Any other error ends the connection.
     pub async fn read_to(&mut self, content: &mut Vec<u8>) -> Result<(), Error> {
+        self.read_limited(content, usize::MAX).await
+    }
+
+    /// Appends the rest of the content to `content`, which may then have at most `limit` bytes.
+    async fn read_limited(&mut self, content: &mut Vec<u8>, limit: usize) -> Result<(), Error> {
+        let number = self.number;
+        if self.is_too_long(content.len(), limit) {
+            return Err(Error::ContentTooLong { number, limit });
+        }
         self.reserve_for_rest(content);
         self.access.waiting.begin();
         poll_fn(|cx| {
             while let Some(bytes) = ready!(self.poll_fill(cx))? {
+                if bytes.len() > limit - content.len() {
+                    return Poll::Ready(Err(Error::ContentTooLong { number, limit }));
+                }
                 content.extend_from_slice(bytes);
                 let count = bytes.len();
                 self.consume(count);

@@ -55,12 +55,12 @@ pub struct Connection {
 }
 
 impl Config {
-    /// Connects to the server of an `http` or `https` URL; its path does not matter.
+    /// Connects to the server of an `http` or `https` URL, and ignores the path of the URL.
     ///
     /// # Errors
     /// `Url`, or as for [`connect_to`](Config::connect_to).
-    pub fn connect(&self, url: &str) -> Result<Connection, Error> {
-        self.connect_to(&Origin::of_url(url)?.0)
+    pub fn connect(&self, url: impl AsRef<str>) -> Result<Connection, Error> {
+        self.connect_to(&Origin::of_url(url.as_ref())?.0)
     }
 
     /// Connects to an origin.
@@ -125,8 +125,24 @@ impl Connection {
     ///
     /// # Errors
     /// As for [`Config::connect`].
-    pub fn connect(url: &str) -> Result<Self, Error> {
-        Config::new().connect(url)
+    pub fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
+        Self::connect_with(&Config::new(), url)
+    }
+
+    /// Connects to the server of an `http` or `https` URL. [`Config::connect`] is the same.
+    ///
+    /// # Errors
+    /// As for [`Config::connect`].
+    pub fn connect_with(config: &Config, url: impl AsRef<str>) -> Result<Self, Error> {
+        config.connect(url)
+    }
+
+    /// Connects to an origin. [`Config::connect_to`] is the same.
+    ///
+    /// # Errors
+    /// As for [`Config::connect_to`].
+    pub fn connect_to(config: &Config, origin: &Origin) -> Result<Self, Error> {
+        config.connect_to(origin)
     }
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.

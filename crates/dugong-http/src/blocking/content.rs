@@ -30,7 +30,7 @@ use crate::transport::WaitingFor;
 /// ```
 #[derive(Debug)]
 pub struct ContentWriter<'a> {
-    connection: &'a mut Connection,
+    pub(super) connection: &'a mut Connection,
 }
 
 impl<'a> ContentWriter<'a> {

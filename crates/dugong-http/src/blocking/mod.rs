@@ -1,11 +1,14 @@
 //! The blocking client: step, then wait.
 
+mod collected;
 mod connection;
 mod content;
 mod pipeline;
 mod response;
 mod split;
+mod upload;
 
+pub use collected::Collecting;
 pub use connection::Connection;
 pub use content::ContentWriter;
 pub use pipeline::Pipeline;

@@ -37,7 +37,7 @@ use crate::transport::WaitingFor;
 /// ```
 #[derive(Debug)]
 pub struct Pipeline<'a, I: Iterator> {
-    connection: &'a mut Connection,
+    pub(super) connection: &'a mut Connection,
     feed: Feed<I>,
 }
 

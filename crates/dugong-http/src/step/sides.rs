@@ -142,6 +142,8 @@ pub struct Receiving {
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
     pub(super) said: Option<StreamError>,
+    /// The limit of `read_all`.
+    pub(crate) max_content: usize,
     pub(super) holder: Holder,
 }
 
@@ -151,7 +153,8 @@ impl Receiving {
     pub fn new(config: &Config) -> Self {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
         half.require_length(config.require_length);
-        Receiving { half, told: 0, on_interim: None, said: None, holder: Holder::new(&config.buffers) }
+        let (max_content, holder) = (config.max_content, Holder::new(&config.buffers));
+        Receiving { half, told: 0, on_interim: None, said: None, max_content, holder }
     }
 
     /// The core's half, to look at.

@@ -65,12 +65,12 @@ impl Config {
         Config(self.0.user_agent(name))
     }
 
-    pub(crate) fn connect(&self, url: &str) -> Result<Connection, Error> {
-        self.connect_to(&Origin::of_url(url)?.0)
+    pub(crate) fn connect(&self, url: impl AsRef<str>) -> Result<Connection, Error> {
+        self.connect_to(&Origin::of_url(url.as_ref())?.0)
     }
 
     pub(crate) fn connect_to(&self, origin: &Origin) -> Result<Connection, Error> {
-        block_on(asynchronous::Connection::connect_with(&self.0, origin)).map(Connection)
+        block_on(asynchronous::Connection::connect_to(&self.0, origin)).map(Connection)
     }
 
     pub(crate) fn over_stream(&self, stream: impl real::transport::PollableStream, origin: &Origin) -> Result<Connection, Error> {
@@ -93,7 +93,7 @@ impl Config {
 pub(crate) struct Connection(pub(crate) asynchronous::Connection<R>);
 
 impl Connection {
-    pub(crate) fn connect(url: &str) -> Result<Self, Error> {
+    pub(crate) fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
         block_on(asynchronous::Connection::connect(url)).map(Connection)
     }
 

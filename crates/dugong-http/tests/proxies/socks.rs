@@ -23,7 +23,7 @@ fn with_local_names(server: &Server) -> Proxy {
 }
 
 fn connect(proxy: Proxy, host: &str, port: u16) -> Result<Connection, Error> {
-    client(proxy).connect(&format!("http://{host}:{port}/"))
+    client(proxy).connect(format!("http://{host}:{port}/"))
 }
 
 fn is_document(mut connection: Connection) -> bool {
@@ -46,7 +46,7 @@ fn a_connection_leads_to_an_address_or_to_a_name_that_only_the_proxy_knows() {
     ] {
         let shown = Shown::default();
         let config = shown.of(client(proxy.clone()));
-        let connection = config.connect(&format!("http://{host}:{port}"));
+        let connection = config.connect(format!("http://{host}:{port}"));
         let connection = connection.unwrap_or_else(|error| panic!("{proxy} to {host}: {error:#}"));
         assert_eq!(connection.transport().peer_address(), Some(server.address()));
         assert_eq!(shown.events(), events, "{proxy} to {host}");
@@ -62,8 +62,8 @@ fn names_that_the_client_resolves_have_their_given_addresses() {
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let port = origin.address().port();
     let config = client(with_local_names(&server)).addresses("nowhere.test", port, [origin.address()]);
-    assert!(is_document(config.connect(&format!("http://nowhere.test:{port}")).unwrap()));
-    let error = config.addresses("nowhere.test", port, []).connect(&format!("http://nowhere.test:{port}")).unwrap_err();
+    assert!(is_document(config.connect(format!("http://nowhere.test:{port}")).unwrap()));
+    let error = config.addresses("nowhere.test", port, []).connect(format!("http://nowhere.test:{port}")).unwrap_err();
     assert_eq!(error.to_string(), "the name \"nowhere.test\" has no addresses");
 }
 
@@ -95,7 +95,7 @@ fn a_connection_needs_the_credentials_that_the_proxy_knows() {
     for (user, password) in [(USER, "other"), ("other", PASSWORD)] {
         let wrong = server.proxy().with_credentials(user, password).unwrap();
         let shown = Shown::default();
-        let wrong = shown.of(client(wrong)).connect(&format!("http://origin.test:{port}")).unwrap_err();
+        let wrong = shown.of(client(wrong)).connect(format!("http://origin.test:{port}")).unwrap_err();
         assert_eq!(format!("{wrong:#}"), format!("{before}the SOCKS proxy refused the credentials"));
         assert!(matches!(wrong, Error::Socks { source: SocksError::CredentialsRefused, .. }) && !wrong.is_temporary());
         hides_credentials(&format!("{wrong:?} {}", shown.all()));
@@ -130,7 +130,7 @@ fn tls_goes_through_it_to_the_origin() {
         for roots in [&authority, &Authority::new("other")] {
             let shown = Shown::default();
             let config = shown.of(client(known(&server, with_password)).tls(trusting(&roots.pem)));
-            let result = config.connect(&format!("https://{}", stunnel.address));
+            let result = config.connect(format!("https://{}", stunnel.address));
             let events = "Connecting Connected Tunneling Tunneled Handshaking";
             if std::ptr::eq(roots, &raw const authority) {
                 assert!(is_document(result.unwrap()));

@@ -40,7 +40,7 @@ impl Secure {
     }
 
     fn connect(&self, proxy: Proxy) -> Result<Connection, Error> {
-        self.client(proxy).connect(&self.url())
+        self.client(proxy).connect(self.url())
     }
 
     /// The proxy's refusal of a tunnel.
@@ -90,7 +90,7 @@ fn tls_goes_through_the_tunnel_to_the_origin() {
         for server in &secure.proxies {
             let shown = Shown::default();
             let config = shown.of(secure.client(known(server, with_password)));
-            let mut connection = config.connect(&secure.url()).unwrap();
+            let mut connection = config.connect(secure.url()).unwrap();
             assert!(connection.transport().tls().is_some());
             let answer = exchange(&mut connection, &Request::get("/doc/x"));
             assert_eq!((answer.status, answer.fields.contains("Via")), (200, false), "{}", server.name);
@@ -122,7 +122,7 @@ fn the_origin_is_not_told_the_credentials_for_the_proxy() {
         let (address, received) = origin([127, 0, 0, 1].into(), &authority.issue(&["127.0.0.1"]));
         let server = &proxies(address.port(), true)[choose];
         let config = client(known(server, true)).tls(trusting(&authority.pem));
-        let mut connection = config.connect(&format!("https://{address}/")).unwrap();
+        let mut connection = config.connect(format!("https://{address}/")).unwrap();
         assert_eq!(exchange(&mut connection, &Request::get("/a")).content, b"hello");
         drop(connection);
         let received = String::from_utf8(received.join().unwrap()).unwrap();
@@ -149,7 +149,7 @@ fn the_certificate_has_to_be_for_the_origin_and_not_for_the_proxy() {
             let roots = if trusted { &authority } else { &Authority::new("other") };
             let shown = Shown::default();
             let config = shown.of(client(server.proxy()).tls(trusting(&roots.pem)));
-            let result = config.connect(&format!("https://localhost:{}/", address.port()));
+            let result = config.connect(format!("https://localhost:{}/", address.port()));
             let Err(error) = result else {
                 assert!(trusted && !is_for_proxy);
                 drop(result);
@@ -184,7 +184,7 @@ fn a_name_that_only_the_proxy_knows_is_the_one_that_the_certificate_is_for() {
     let (address, received) = origin([127, 0, 0, 1].into(), &authority.issue(&["origin.test"]));
     let server = Server::squid(address.port(), false);
     let config = client(server.proxy()).tls(trusting(&authority.pem));
-    let mut connection = config.connect(&format!("https://origin.test:{}", address.port())).unwrap();
+    let mut connection = config.connect(format!("https://origin.test:{}", address.port())).unwrap();
     assert_eq!(exchange(&mut connection, &Request::get("/")).content, b"hello");
     drop(connection);
     assert!(received.join().unwrap().starts_with(b"GET / HTTP/1.1\r\nHost: origin.test:"));
@@ -198,7 +198,7 @@ fn an_origin_with_an_ipv6_address_is_reached() {
         let server = &proxies(address.port(), false)[choose];
         let config = client(server.proxy()).tls(trusting(&authority.pem));
         let mut connection =
-            config.connect(&format!("https://{address}/")).unwrap_or_else(|error| panic!("{}: {error:#}", server.name));
+            config.connect(format!("https://{address}/")).unwrap_or_else(|error| panic!("{}: {error:#}", server.name));
         assert_eq!(exchange(&mut connection, &Request::get("/")).content, b"hello", "{}", server.name);
         drop(connection);
         assert!(received.join().unwrap().starts_with(format!("GET / HTTP/1.1\r\nHost: {address}\r\n").as_bytes()));
@@ -223,7 +223,7 @@ fn a_tunnel_to_a_port_that_is_not_allowed_is_refused_with_the_status() {
 fn a_tunnel_to_a_port_without_a_server_is_refused_with_the_status() {
     let (_bound, address) = nobody();
     for server in proxies(address.port(), false) {
-        let error = client(server.proxy()).connect(&format!("https://{address}/")).unwrap_err();
+        let error = client(server.proxy()).connect(format!("https://{address}/")).unwrap_err();
         assert!(error.is_temporary(), "{error:?}");
         let refusal = refusal(Err(error));
         assert!(refusal.head().status().as_u16() >= 500, "{}: {refusal}", server.name);

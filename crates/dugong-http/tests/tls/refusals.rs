@@ -322,7 +322,7 @@ fn a_plain_client_gets_an_alert_from_a_server_with_tls() {
         // Keep it open until the client has read, because unread bytes would turn the close into a reset.
         servers::drain(stream.sock);
     });
-    let mut connection = dugong_http::Config::new().timeout(GUARD).connect(&format!("http://{address}")).unwrap();
+    let mut connection = dugong_http::Config::new().timeout(GUARD).connect(format!("http://{address}")).unwrap();
     connection.send_request(dugong_http::Request::get("/")).unwrap();
     let error = connection.read_response().unwrap_err();
     assert!(matches!(error, dugong_http::Error::Unsupported { at: 0, .. }), "{error:?}");

@@ -250,7 +250,7 @@ fn a_server_that_ends_tls_in_order_between_responses_has_closed_the_connection()
 fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
     let (_, identity) = www();
     let (address, server) = rustls(config(&identity, rustls::ALL_VERSIONS), drain);
-    let mut connection = Connection::connect(&format!("http://{address}")).unwrap();
+    let mut connection = Connection::connect(format!("http://{address}")).unwrap();
     connection.send_request(Request::get("/")).unwrap();
     let error = connection.read_response().map(drop).unwrap_err();
     assert!(matches!(error, Error::Unsupported { what: Unsupported::Tls, .. }), "{error:?}");
@@ -258,7 +258,7 @@ fn a_server_that_wants_tls_is_told_from_one_that_speaks_no_http() {
     server.join().unwrap();
     // nginx recognises HTTP.
     let nginx = nginx("listen $LISTEN ssl; ssl_certificate cert.pem; ssl_certificate_key key.pem;", &identity, &[]);
-    let mut connection = Connection::connect(&format!("http://{}", nginx.address)).unwrap();
+    let mut connection = Connection::connect(format!("http://{}", nginx.address)).unwrap();
     connection.send_request(Request::get("/")).unwrap();
     assert_eq!(connection.read_response().unwrap().status(), 400);
 }

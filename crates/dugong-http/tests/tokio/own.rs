@@ -51,11 +51,11 @@ fn a_non_ascii_host_is_sent_as_a_labels_and_an_invalid_one_is_refused_by_name() 
         let config = Config::new().addresses("b\u{fc}cher.example", port, [server.address()]);
         let origin = Origin::of_url(&format!("http://b\u{fc}cher.example:{port}")).unwrap().0;
         assert_eq!(origin.host_field(), format!("xn--bcher-kva.example:{port}"));
-        let mut connection = Connection::connect_with(&config, &origin).await.unwrap();
+        let mut connection = Connection::connect_to(&config, &origin).await.unwrap();
         connection.send_request(Request::get("/doc/1")).await.unwrap();
         assert_eq!(connection.read_response().await.unwrap().read_all().await.unwrap(), document("1"));
 
-        let error = Connection::connect_with(&config, &Origin::http("h:80", port)).await.unwrap_err();
+        let error = Connection::connect_to(&config, &Origin::http("h:80", port)).await.unwrap_err();
         assert!(error.to_string().starts_with(r#""h:80" is not a host name"#), "{error}");
     });
 }
@@ -70,7 +70,7 @@ fn futures_can_go_to_other_threads() {
     let task = runtime.spawn(async move {
         let config = Config::new();
         let origin = Origin::of_url(&url).unwrap().0;
-        let mut connection = is_send(Connection::connect_with(&config, &origin)).await.unwrap();
+        let mut connection = is_send(Connection::connect_to(&config, &origin)).await.unwrap();
         is_send(connection.send_request(Request::put("/upload").content_length(3))).await.unwrap();
         is_send(connection.content().send_all(b"abc")).await.unwrap();
         is_send(connection.content().finish()).await.unwrap();
@@ -354,7 +354,7 @@ fn two_thousand_connections_in_one_thread_all_get_their_answers() {
                 .map(|task| {
                     let (config, origin) = (config.clone(), origin.clone());
                     tokio::spawn(async move {
-                        let mut connection = Connection::connect_with(&config, &origin).await.unwrap();
+                        let mut connection = Connection::connect_to(&config, &origin).await.unwrap();
                         let documents = (0..REQUESTS).map(|i| (task * 7 + i).to_string());
                         let mut pipeline = connection.pipeline(documents.clone().map(|i| Request::get(format!("/doc/{i}"))));
                         let mut count = 0;
@@ -423,7 +423,7 @@ fn a_runtime_that_goes_away_is_an_error_and_the_socket_is_closed() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let runtime = runtime();
     let config = Config::new().timeout(GUARD);
-    let mut connection = runtime.block_on(Connection::connect_with(&config, &Origin::of_url(&url).unwrap().0)).unwrap();
+    let mut connection = runtime.block_on(Connection::connect_with(&config, &url)).unwrap();
     runtime.block_on(connection.send_request(Request::get("/"))).unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     drop(runtime);
@@ -464,7 +464,7 @@ fn a_dropped_connect_closes_the_socket() {
         // The server accepts the connection, but does not answer the TLS handshake.
         let origin = Origin::https("127.0.0.1", address.port());
         let config = Config::new();
-        let connecting = Connection::connect_with(&config, &origin);
+        let connecting = Connection::connect_to(&config, &origin);
         let waited = tokio::time::timeout(Duration::from_millis(50), connecting).await;
         assert!(waited.is_err());
     });
@@ -580,7 +580,7 @@ fn an_expectation_is_answered_across_two_tasks() {
     run(async {
         // A long timeout, so that only the answer ends the wait.
         let config = Config::new().expect_timeout(GUARD * 10);
-        let connection = Connection::connect_with(&config, &Origin::of_url(&url).unwrap().0).await.unwrap();
+        let connection = Connection::connect_with(&config, &url).await.unwrap();
         let (mut requests, mut responses) = connection.split();
         let sender = tokio::spawn(async move {
             requests.send_request(Request::put("/x?digest=0").chunked().expect_continue()).await.unwrap();
