@@ -1,16 +1,18 @@
-//! Fetches a hundred documents, also from servers that close connections, or that do not take several requests at once.
+//! Fetches a hundred documents, and recovers from servers that close connections or do not take several requests at once.
 //!
-//! After a loss RFC 9112 §9.3.2 wants the first unanswered request to go alone, and others to follow it only when it has been
-//! answered. A server that has not answered pipelined requests is asked one at a time from then on.
+//!     cargo run --example recover -- http://HOST:PORT
+//!
+//! After a loss, RFC 9112 §9.3.2 wants the first unanswered request to go alone, and others to follow only once it has been
+//! answered. If a server answers no pipelined request at all, this program sends it one at a time from then on.
 
 use std::time::Duration;
 
 use dugong_http::{Config, Connection, Error, Request, Unanswered};
 
-/// Connections that bring nothing, one after the other, before this program gives up.
+/// Connections without progress, one after another, before this program gives up.
 const TRIES: u32 = 5;
 
-/// Some servers stop answering when several requests come together; without a limit this would wait for ever.
+/// Some servers fall silent when several requests come together; without a limit this program would wait forever.
 const SILENCE: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if fetched.is_ok() {
             fetched = fetch(&mut connection, &requests[done..], together, &mut done);
             if fetched.is_err() && done < pipelined + 2 {
-                // Not one answer to a request that was sent behind another.
+                // No request that followed another was answered.
                 together = 1;
             }
         }
@@ -46,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Sends `requests` with at most `together` in flight; `done` counts the answers.
+/// Sends `requests` with at most `together` in flight, and counts the answers in `done`.
 fn fetch(connection: &mut Connection, requests: &[Request], together: usize, done: &mut usize) -> Result<(), Error> {
     let mut pipeline = connection.pipeline(requests).max_requests(together);
     while let Some(response) = pipeline.next()? {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use async_io::{Async, Timer};
 use dugong_http::asynchronous::{Attempt, Direction, Runtime};
 
-/// Waits with the reactor of async-io, on whatever executor.
+/// Waits with the reactor of async-io; works on any executor.
 #[derive(Debug)]
 pub(crate) enum Smol {}
 
@@ -43,7 +43,7 @@ impl Runtime for Smol {
         mut attempt: impl FnMut(&T) -> io::Result<Attempt>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            // async-io asks the system anew each time, so an attempt that comes first loses nothing.
+            // async-io asks the system anew each time, so trying first loses no wake-up.
             match attempt(registered.get_ref())? {
                 Attempt::Some(count) | Attempt::All(count) => return Poll::Ready(Ok(count)),
                 Attempt::NotReady => ready!(Self::poll_ready(registered, direction, cx))?,
@@ -60,7 +60,7 @@ impl Runtime for Smol {
     }
 }
 
-/// A timer whose result is of no interest.
+/// A timer that drops its result.
 #[derive(Debug)]
 pub(crate) struct At(Timer);
 

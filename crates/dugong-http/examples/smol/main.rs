@@ -1,4 +1,4 @@
-//! The client on another runtime: the adapter for async-io, which is what smol is made of, and a program that uses it.
+//! The client on another runtime: an adapter for async-io, the reactor of smol, and a program that uses it.
 //!
 //!     cargo run --example smol --features async -- http://127.0.0.1:8080/
 
