@@ -44,6 +44,12 @@ def test_a_crate_beside_is_not_below(tmp_path: Path) -> None:
     assert found.startswith('dugong-cli uses dugong-python')
 
 
+def test_a_library_of_another_floor_is_named(tmp_path: Path) -> None:
+    tree = crate('dugong-http', a='use socket2::Socket;', b='use crate::tokio::x;')
+    found = faults(tmp_path, tree | crate('dugong-net', c='use socket2::Socket;'))
+    assert found == ['dugong-http names socket2, which is for dugong-net: crates/dugong-http/src/a.rs']
+
+
 def test_a_dependency_that_leads_up_is_named_and_one_of_the_tests_is_not(tmp_path: Path) -> None:
     manifest = '[dev-dependencies]\ndugong-http = "1"\n\n[dependencies]\ndugong-cli.workspace = true\n'
     found = faults(tmp_path, crate('dugong-net') | {'crates/dugong-net/Cargo.toml': manifest})
