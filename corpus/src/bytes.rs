@@ -1,12 +1,12 @@
-//! Bytes as text: the escapes of the format, in both directions.
+//! Bytes as text, and text as bytes: the escapes of the format.
 
 use std::fmt::Write;
 
-/// The longest content that an event line shows; of more than this only the number of bytes is given.
+/// The longest content that an event line shows. For longer content it shows only the number of bytes.
 const SHOWN: usize = 200;
 
-/// `bytes` as the format writes them: printable ASCII as it is but `\` as `\\`, a space at the end as `\s`,
-/// CR, LF, HTAB and NUL as `\r`, `\n`, `\t` and `\0`, anything else as `\x` and two lower-case hexadecimal digits.
+/// Writes `bytes` as the format does: printable ASCII unchanged except `\` as `\\`, a space at the end as `\s`, CR, LF, HTAB
+/// and NUL as `\r`, `\n`, `\t` and `\0`, anything else as `\x` and two lower-case hexadecimal digits.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -25,13 +25,13 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// The event line for content: `content` and the bytes, or their number if there are more than 200.
+/// The event line for content: `content` and the bytes, or their number if they are more than 200.
 #[must_use]
 pub fn content_line(bytes: &[u8]) -> String {
     bytes_line("content", bytes)
 }
 
-/// The event line for bytes in a tunnel, which is made like [`content_line`].
+/// The event line for bytes in a tunnel, made like [`content_line`].
 #[must_use]
 pub fn raw_line(bytes: &[u8]) -> String {
     bytes_line("raw", bytes)
@@ -52,7 +52,7 @@ fn bytes_line(kind: &str, bytes: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// What is wrong with an escape.
+/// A description of the first bad escape.
 pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -65,7 +65,7 @@ pub(crate) fn unescape(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Reads what follows a backslash, and returns what follows that.
+/// Reads one escape behind its backslash, and returns the text behind it.
 fn single<'t>(text: &'t str, bytes: &mut Vec<u8>) -> Result<&'t str, String> {
     let byte = match text.bytes().next() {
         Some(b'r') => b'\r',
@@ -87,7 +87,7 @@ fn single<'t>(text: &'t str, bytes: &mut Vec<u8>) -> Result<&'t str, String> {
     Ok(&text[1..])
 }
 
-/// Reads `N*text}`, and returns what follows it.
+/// Reads `N*text}`, and returns the text behind it.
 fn repeated<'t>(text: &'t str, bytes: &mut Vec<u8>) -> Result<&'t str, String> {
     let (inside, rest) = text.split_once('}').ok_or("a \\{ without its }")?;
     let (count, unit) = inside.split_once('*').ok_or("expected \\{N*text}, but found no *")?;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_escape_writes_unescape_reads() {
+    fn unescape_reads_all_that_escape_writes() {
         let all: Vec<u8> = (0..=255).chain(*b"  ").collect();
         let text = escape(&all);
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.ends_with(r" \s"), "{text}");

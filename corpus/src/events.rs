@@ -1,4 +1,4 @@
-//! What an event line may look like. A misspelt line would make a case that no client can pass, so the reader refuses it.
+//! The event lines that the format allows. No client could pass a case with a misspelt line, so the reader refuses it.
 
 /// The reasons why a connection can carry no further request.
 const CLOSE_REASONS: &[&str] = &[
@@ -43,7 +43,7 @@ const REMOTE: &[&str] = &[
     "chunk-extensions-too-long",
     "chunk-end",
     "trailer-section-too-long",
-    // nobody asked
+    // unasked
     "unasked-bytes",
     "unasked-switch",
 ];
@@ -76,7 +76,7 @@ const LOCAL: &[&str] = &[
 ///
 /// # Errors
 ///
-/// What is wrong with the line.
+/// A description of the fault in the line.
 pub(crate) fn check(line: &str, head: bool) -> Result<(), String> {
     let (kind, rest) = match line.split_once(' ') {
         Some((kind, rest)) => (kind, Some(rest)),
@@ -128,7 +128,7 @@ fn is_field(text: &str) -> bool {
     }
 }
 
-/// Whether `text` is, byte for byte, what [`crate::escape`] writes for some bytes that are not empty.
+/// Whether `text` is, byte for byte, the output of [`crate::escape`] for some bytes that are not empty.
 fn is_escaped(text: &str) -> bool {
     !text.is_empty() && crate::bytes::unescape(text).is_ok_and(|bytes| crate::escape(&bytes) == text)
 }

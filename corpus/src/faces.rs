@@ -1,20 +1,20 @@
-//! The tables of `docs/faces.md`, which say where a face may differ from what the cases say.
+//! The tables of `docs/faces.md`, which list where a face may differ from the cases.
 
 use std::fs;
 use std::path::Path;
 
-/// What one kind of event comes to in each face: a row of the table of differences.
+/// How each face reports one kind of event: a row of the table of differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// What happens.
+    /// The kind of event.
     pub name: String,
-    /// What the core reports, as text; codes of event lines stand between backticks.
+    /// The report of the core, as text. Codes of event lines are between backticks.
     pub core: String,
-    /// What the Rust clients do, if it is not the same.
+    /// How the Rust clients differ, if they do.
     pub rust: Option<String>,
-    /// What the Python package does, if it is not the same.
+    /// How the Python package differs, if it does.
     pub python: Option<String>,
-    /// Why faces differ; empty if they do not.
+    /// Why the faces differ; empty if they do not.
     pub reason: String,
     /// The cases of this kind: area and name.
     pub cases: Vec<(String, String)>,
@@ -24,7 +24,7 @@ pub struct Kind {
 ///
 /// # Panics
 ///
-/// If there is no such table, or a row is not complete.
+/// If the table is missing, or a row is incomplete.
 #[must_use]
 pub fn kinds() -> Vec<Kind> {
     let rows = table("| what happens | core | Rust clients | Python | why they differ | transcripts |");
@@ -45,7 +45,7 @@ pub fn kinds() -> Vec<Kind> {
 ///
 /// # Panics
 ///
-/// If there is no such table.
+/// If the table is missing.
 #[must_use]
 pub fn named_outcomes() -> Vec<String> {
     let rows = table("| what happened | transcript | core and Rust clients | Python | exit code of `dugong get` |");

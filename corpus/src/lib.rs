@@ -1,8 +1,8 @@
 //! The wire transcripts of the project, and their reader.
 //!
 //! The transcripts are the Markdown files in the folders beside this crate's `Cargo.toml`, one folder per area of RFC 9112.
-//! `README.md` there describes the format. Every face reads the same cases through [`cases`] and prints what it saw with
-//! [`content_line`], [`raw_line`], [`field_line`] and [`escape`], so that a runner has only to compare lines.
+//! `README.md` there describes the format. Every face reads the same cases through [`cases`] and prints its events with
+//! [`content_line`], [`raw_line`], [`field_line`] and [`escape`], so that your runner only has to compare lines.
 //!
 //! ```
 //! use dugong_corpus::{Step, cases};
@@ -10,9 +10,9 @@
 //! for case in cases() {
 //!     for step in &case.steps {
 //!         match step {
-//!             Step::Request(_) | Step::Write(_) | Step::Finish(_) => {} // do this with the client
-//!             Step::Receive { .. } => {}                                // give these bytes to it
-//!             Step::Sent(_) | Step::Events { .. } => {}                 // compare with what it did
+//!             Step::Request(_) | Step::Write(_) | Step::Finish(_) => {} // make the client do this
+//!             Step::Receive { .. } => {}                                // pass it these bytes
+//!             Step::Sent(_) | Step::Events { .. } => {}                 // compare them with its output
 //!         }
 //!     }
 //! }
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 pub use bytes::{content_line, escape, field_line, raw_line};
 pub use faces::{Kind, kinds, named_outcomes, quoted};
 
-/// One case: what happens on one connection, and what the client reports of it.
+/// One case: the events on one connection, and the client's report of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The folder that the case is in, for example `chunked`.
@@ -38,9 +38,9 @@ pub struct Case {
     pub file: String,
     /// The line of the case's heading in that file; the first line is 1.
     pub line: usize,
-    /// The heading: a statement of what is expected.
+    /// The heading: a statement of the expected behaviour.
     pub name: String,
-    /// What happens, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
@@ -57,9 +57,9 @@ pub enum Step {
     Sent(Vec<u8>),
     /// Bytes come from the server.
     Receive {
-        /// The bytes; there may be none.
+        /// The bytes; may be empty.
         bytes: Vec<u8>,
-        /// What becomes of the connection behind them.
+        /// What becomes of the connection after them.
         then: After,
     },
     /// The client has reported exactly this since the last `Events` step, or since the beginning.
@@ -85,9 +85,9 @@ pub enum After {
 /// A request that the client makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestStep {
-    /// The method, which may be one that has to be refused.
+    /// The method. It may be one that the client must refuse.
     pub method: String,
-    /// The request target, which may be one that has to be refused.
+    /// The request target. It may be one that the client must refuse.
     pub target: String,
     /// Field names and values in order, without the fields that the client generates.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,

@@ -1,16 +1,16 @@
-//! From a Markdown file to its cases.
+//! The reader of the transcripts' Markdown.
 
 use crate::bytes::unescape;
 use crate::{After, Case, RequestContent, RequestStep, Step, events};
 
-/// The line that a problem is on, and what it is.
+/// The number of a line, and its fault.
 type Problem = (usize, String);
 
-/// The cases of one file.
+/// Reads the cases of one file.
 ///
 /// # Errors
 ///
-/// The first thing that does not keep to the format.
+/// The first fault in the format.
 pub(crate) fn parse(area: &str, file: &str, text: &str) -> Result<Vec<Case>, Problem> {
     let mut reader = Reader { area, file, titled: false, cases: Vec::new(), prose: false };
     let mut block: Option<Block<'_>> = None;
@@ -96,7 +96,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Completes the case that was read last, if there is one.
+    /// Completes the last case, if the file has one.
     fn end_case(&mut self) -> Result<(), Problem> {
         let Some(case) = self.cases.last_mut() else { return Ok(()) };
         if case.name.is_empty() {
@@ -226,7 +226,7 @@ impl RequestStep {
     }
 }
 
-/// The request of a case that has none of its own.
+/// The request of a case that has no request block.
 fn implicit_request() -> RequestStep {
     RequestStep {
         method: "GET".to_owned(),
@@ -237,7 +237,7 @@ fn implicit_request() -> RequestStep {
     }
 }
 
-/// A field line of the client's: name, colon, one space that may be missing, value.
+/// A field line of the client: name, colon, one optional space, value.
 fn field(line: &str) -> Result<(Vec<u8>, Vec<u8>), String> {
     let (name, value) = line.split_once(':').ok_or("a field line without a colon")?;
     Ok((unescape(name)?, unescape(value.strip_prefix(' ').unwrap_or(value))?))
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_with_its_line() {
+    fn every_fault_is_reported_with_its_line() {
         let in_case = |blocks: &str| problem(&format!("# T\n## N\nR.\n{blocks}"));
         let cases = [
             (problem("# T\n"), 1, "no case"),

@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_of_64_kib_byte_by_byte_is_looked_at_once() {
+    fn a_section_of_64_kib_byte_by_byte_is_read_once() {
         // We count work in bytes passed to the reader: it keeps no unread input, so it cannot read a byte again.
         let value = vec![b'v'; 65_000];
         let section = [b"Name: ".as_slice(), &value, b"\r\n\r\n"].concat();

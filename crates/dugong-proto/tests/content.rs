@@ -1,4 +1,4 @@
-//! The content of a request that the server does not want, or that the caller cannot send to its end.
+//! Content of a request that the server refuses, or that you cannot send to its end.
 
 use dugong_proto::*;
 
@@ -50,7 +50,7 @@ fn a_refusal_in_place_of_100_is_remembered_after_its_response() {
 }
 
 #[test]
-fn a_refusal_is_no_refusal_of_content_when_content_was_sent() {
+fn a_final_response_refuses_no_content_once_some_was_sent() {
     for expects in [false, true] {
         let mut upload = Upload::new(Announced::Length(5), expects);
         upload.send.proceed_without_continue(&mut upload.queue);
@@ -61,7 +61,7 @@ fn a_refusal_is_no_refusal_of_content_when_content_was_sent() {
 }
 
 #[test]
-fn who_stopped_waiting_may_send_content_after_a_refusal() {
+fn content_may_follow_a_refusal_that_came_after_the_wait() {
     let mut upload = Upload::new(Announced::Length(5), true);
     upload.queue.proceed_without_continue();
     assert!(!upload.queue.is_waiting_for_continue() && upload.queue.is_response_due());

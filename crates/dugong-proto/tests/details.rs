@@ -1,4 +1,4 @@
-//! What the core says about itself, and fields that only look like ones with a meaning.
+//! Details: state that the core reports, buffers, and field names that resemble those with a meaning.
 
 use dugong_proto::*;
 
@@ -19,7 +19,7 @@ fn answered(response: &str) -> (SendHalf, ReceiveHalf, Outstanding) {
 
 #[test]
 fn a_name_as_long_as_another_has_its_own_meaning() {
-    // Names are first told apart by their length.
+    // The reader first tells names apart by their length, so we try others of each length.
     for field in
         ["Keep-Alive: close", "User-Agent: close", "Accept-Charset: 7", "If-Modified-Since: chunked", "If-Modified-Since: gzip"]
     {
@@ -66,7 +66,7 @@ fn fields_can_be_counted_and_read_as_text() {
 }
 
 #[test]
-fn what_a_driver_has_to_do_follows_from_what_was_sent_and_answered() {
+fn a_driver_reads_while_responses_are_due_and_writes_while_bytes_wait() {
     let mut connection = Connection::new("origin").unwrap();
     assert!(connection.wants().is_nothing());
     connection.send_request(&RequestHead::new(Method::GET, "/").unwrap()).unwrap();
@@ -92,7 +92,7 @@ fn a_connection_may_stop_waiting_for_100() {
 }
 
 #[test]
-fn buffers_are_given_away_only_when_nothing_is_in_them() {
+fn only_empty_buffers_are_released() {
     let (mut send, mut receive, mut queue) = asked();
     assert_eq!((receive.buffer_capacity(), receive.release_buffer()), (0, None));
     receive.receive(b"HTTP/1.1 204 No\r\n");
@@ -119,7 +119,7 @@ fn buffers_are_given_away_only_when_nothing_is_in_them() {
 }
 
 #[test]
-fn what_is_safe_to_send_again_never_left_or_is_idempotent() {
+fn requests_are_safe_to_retry_if_they_never_left_or_are_idempotent() {
     for (method, idempotent) in [(Method::GET, true), (Method::PUT, true), (Method::POST, false), (Method::PATCH, false)] {
         for (count, sent) in [(0, Sent::Nothing), (3, Sent::Partly), (usize::MAX, Sent::Whole)] {
             let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
@@ -168,7 +168,7 @@ fn a_length_is_missing_if_neither_it_nor_the_close_is_announced() {
 }
 
 #[test]
-fn content_may_pass_by_the_buffer_and_is_counted() {
+fn content_that_bypasses_the_buffer_is_counted() {
     let (_, mut receive, mut queue) = answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_eq!(receive.bypass(), None, "a size is due");
     assert!(receive.awaits_framing());
@@ -230,7 +230,7 @@ fn not_a_byte_more_than_was_offered_can_be_sent() {
 }
 
 #[test]
-fn where_a_request_ends_is_known_however_its_content_was_sent() {
+fn the_end_of_a_request_is_known_however_its_content_was_sent() {
     for content in [Announced::Length(10), Announced::Chunked] {
         for taken in [1, 3, 5, 8] {
             let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
@@ -238,7 +238,7 @@ fn where_a_request_ends_is_known_however_its_content_was_sent() {
             head.content = content;
             send.request(&head, &Fields::new(), &mut queue).unwrap();
             send.sent(send.to_send().len(), &mut queue);
-            // From where it is, in part; then by the buffer.
+            // We send a part of it from where it is, and the rest through the buffer.
             let offer = send.offer(5, &mut queue).unwrap();
             let taken = if content == Announced::Chunked { taken } else { taken.min(5) };
             let mut left = 10 - send.sent_offer(&offer, b"hello", taken, &mut queue);
@@ -278,7 +278,7 @@ fn the_last_request_can_be_taken_back_until_its_answer_begins() {
     }
 }
 
-/// Ends a connection that owes a part of its content, and has a request behind what it has sent.
+/// Ends a connection that owes a part of its content, with a request behind the part that was sent.
 fn ended(owing: bool, end: impl Fn(&mut Connection)) -> (Connection, Error) {
     let mut connection = Connection::new("origin").unwrap();
     connection.send_request(&RequestHead::new(Method::GET, "/").unwrap()).unwrap();
@@ -336,7 +336,7 @@ fn a_fault_of_the_framing_is_known_with_the_head() {
     assert_eq!(receive.content(&mut queue), Err(fault));
     let (_, receive, _) = answered("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(receive.framing_fault(), None);
-    // Another error is none of the framing.
+    // Any other error is not a fault of the framing.
     let (_, mut receive, mut queue) = asked();
     receive.receive(b"SSH");
     assert!(receive.poll_head(&mut queue).is_err());

@@ -1,10 +1,11 @@
-//! Messages quote what came and what was given: escaped, at most 40 bytes, from the beginning of the line however it arrived.
+//! Messages quote received lines and your arguments: escaped, at most 40 bytes, from the beginning of the line however it
+//! arrived.
 
 use dugong_proto::{
     Announced, Connection, Content, Fields, Limits, Method, Misuse, Outstanding, ReceiveHalf, RequestHead, SendHalf,
 };
 
-/// The error that a response gives, as it comes in pieces of `size` bytes. Its end is said, if nothing else is wrong.
+/// The error of a response that comes in pieces of `size` bytes. If it has no other fault, the connection ends.
 fn message(response: &[u8], size: usize) -> String {
     let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());
     let mut receive = ReceiveHalf::new(Limits::default(), 256 * 1024);
@@ -41,7 +42,7 @@ fn quotes(response: impl AsRef<[u8]>, quote: &str) {
     }
 }
 
-/// The same for faults that are there before the whole line is: what has arrived of it is quoted.
+/// The same for faults that show before the line is complete: the message quotes the part that has arrived.
 #[track_caller]
 fn quotes_whole(response: impl AsRef<[u8]>, quote: &str) {
     let whole = message(response.as_ref(), response.as_ref().len());
@@ -120,7 +121,7 @@ fn secrets_of_the_server_are_not_quoted() {
 }
 
 #[test]
-fn a_length_that_is_missing_has_nothing_to_quote() {
+fn a_missing_length_is_not_quoted() {
     let mut receive = ReceiveHalf::new(Limits::default(), 1024);
     receive.require_length(true);
     let (mut send, mut queue) = (SendHalf::new("origin").unwrap(), Outstanding::new());

@@ -1,4 +1,4 @@
-//! Calls in odd states, and with odd arguments: none breaks anything, and none lets anything through.
+//! Calls in odd states and with odd arguments: none of them breaks the connection, or lets bad bytes through.
 
 use dugong_proto::*;
 
@@ -104,7 +104,7 @@ fn trailers_do_not_frame_the_message() {
 }
 
 #[test]
-fn what_comes_too_late_in_a_trailer_is_refused() {
+fn fields_that_come_too_late_in_a_trailer_are_refused() {
     let names =
         "Connection Content-Encoding Content-Length Content-Range Content-Type Expect Host TE Trailer Transfer-Encoding Upgrade";
     for name in names.split(' ') {
@@ -124,7 +124,7 @@ fn what_comes_too_late_in_a_trailer_is_refused() {
 
 #[test]
 fn an_end_after_a_break_is_no_end() {
-    // Over TLS: the connection is cut, and then the socket ends.
+    // This happens over TLS: the connection is cut, and then the socket ends.
     for (first, second) in [(true, false), (false, true)] {
         let (_, mut r, mut q) = ask(Method::GET, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
         for broken in [first, second] {

@@ -1,4 +1,4 @@
-//! What holds for any exchange, any garbage, any request and any upload.
+//! Properties of all exchanges, all garbage, all requests and all uploads.
 
 #[path = "properties/exchanges.rs"]
 mod exchanges;
@@ -23,7 +23,7 @@ use uploads::upload_both_ways;
 use world::{World, act};
 
 fn config(cases: u32) -> ProptestConfig {
-    // A failure is turned into a test or a case of the corpus, not into a seed that no one can read.
+    // We turn a failure into a test or a case of the corpus, not into a seed that no one can read.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(config(400))]
 
     #[test]
-    fn whatever_the_order_of_calls_each_response_is_what_was_sent(exchanges in exchanges(), acts in vec(act(), 0..120)) {
+    fn in_any_order_of_calls_each_response_arrives_as_it_was_sent(exchanges in exchanges(), acts in vec(act(), 0..120)) {
         let mut world = World::new(&exchanges);
         for act in acts {
             world.act(act);

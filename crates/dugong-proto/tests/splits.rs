@@ -1,4 +1,4 @@
-//! Every case of the corpus tells the same story however its bytes are cut.
+//! Every case of the corpus tells the same story, however its bytes are cut.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn with_any_cut_in_two_nothing_changes() {
     });
 }
 
-/// A server that is quicker: bytes of a receive block come with the one before it, if the client does nothing in between.
+/// A quicker server: bytes of a receive block come with the block before it, if the client does nothing in between.
 #[test]
 fn with_bytes_of_the_next_block_to_spare_nothing_changes() {
     check(|case| {
@@ -54,7 +54,7 @@ fn with_bytes_of_the_next_block_to_spare_nothing_changes() {
     });
 }
 
-/// Runs all cases and tells all failures.
+/// Runs all cases, and reports all failures.
 fn check(run: impl Fn(&Case) -> Result<(), String>) {
     let cases = dugong_corpus::cases();
     let failures = cases.iter().filter_map(|case| Some(format!("{}{}", title(case), run(case).err()?)));
@@ -62,20 +62,20 @@ fn check(run: impl Fn(&Case) -> Result<(), String>) {
     assert!(failures.is_empty(), "{} of {} cases:\n\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-/// Plays a case cut, and compares with `whole`: whether that was right is for `transcripts.rs` to say.
+/// Plays a case with a cut, and compares it with `whole`. `transcripts.rs` checks whether that was right.
 fn same_as_whole(case: &Case, whole: &Result<(), String>, cut: Cut) -> Result<(), String> {
     let got = play(case, cut);
     if got == *whole { Ok(()) } else { Err(format!("\n    {cut:?}: {got:?}\n    whole: {whole:?}\n")) }
 }
 
-/// Where `bytes` are cut: everywhere, but in long blocks only at some 200 places and around the line ends.
+/// The places at which `bytes` are cut: all of them, but in long blocks only some 200 and those around line ends.
 fn places(bytes: &[u8]) -> Vec<usize> {
     if bytes.len() <= 2_000 {
         return (1..bytes.len()).collect();
     }
     let mut places: Vec<usize> = (1..bytes.len()).step_by(bytes.len() / 200).collect();
     let line_ends: Vec<usize> = (1..bytes.len()).filter(|&at| bytes[at - 1..].starts_with(b"\r\n")).collect();
-    // A thousand lines alike do not tell more than some hundred of them.
+    // A thousand equal lines show no more than a hundred of them.
     let every = line_ends.len().div_ceil(100).max(1);
     let chosen = line_ends.iter().enumerate().filter(|(index, _)| index % every == 0 || index + 5 > line_ends.len());
     places.extend(chosen.flat_map(|(_, &at)| [at - 1, at, at + 1]).filter(|&at| at > 0 && at < bytes.len()));

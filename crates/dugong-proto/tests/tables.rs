@@ -1,5 +1,5 @@
-//! Framing and persistence in tables: every combination is named, and what is expected is worked out here from the text of the
-//! RFCs, rule by rule, without a look at how the crate does it.
+//! Tables of framing and persistence. They name every combination. We derive the expected results from the text of the RFCs,
+//! rule by rule, without looking at the crate.
 
 use dugong_proto::{Announced, CloseReason, Connection, Error, Event, Malformed, Method, Misuse, RequestHead};
 
@@ -21,7 +21,7 @@ fn connection_with(request: &RequestHead) -> Connection {
     connection
 }
 
-/// How a response turned out to be framed.
+/// How a response was framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framed {
     /// Without content, or with a length of 0.
@@ -76,13 +76,13 @@ impl Row {
         format!("HTTP/{} {} Fine\r\nX: y\r\n{fields}\r\n", self.version, self.status)
     }
 
-    /// Where the value of a field begins.
+    /// The offset at which the value of a field begins.
     fn at(&self, name: &str) -> u64 {
         let before = format!("\r\n{name}: ");
         (self.head().find(&before).expect("the field is there") + before.len()) as u64
     }
 
-    /// `5, 6`: where the second value begins.
+    /// The offset of the second value of `5, 6`.
     fn at_second_length(&self) -> u64 {
         self.at("Content-Length") + 3
     }
@@ -102,7 +102,7 @@ impl Row {
         if self.method == "HEAD" || matches!(self.status, 204 | 304) {
             return Framed::Empty;
         }
-        // A lone identity in HTTP/1.1 counts as no coding (an exception of this project).
+        // In HTTP/1.1, a lone identity counts as no coding (an exception of this project).
         let coded = !codings.is_empty() && (self.version == "1.0" || codings != ["identity"]);
         // "such a message might indicate an attempt to perform request smuggling or response splitting and ought to be handled
         // as an error" (rule 3).
@@ -134,7 +134,7 @@ impl Row {
         }
     }
 
-    /// What the core makes of it. The same bytes follow any head: how they come out tells how they were read.
+    /// How the core frames it. The same bytes follow every head, and the way in which they come out shows how they were read.
     fn seen(&self) -> Framed {
         const PROBE: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
         let method = Method::new(self.method).expect("a valid method");
@@ -213,7 +213,7 @@ impl Persistence {
         format!("HTTP/{} {status} Fine\r\n{connection}{field}\r\n{content}", self.version)
     }
 
-    /// RFC 9112 §9.3, after the reasons that are in the framing.
+    /// Applies RFC 9112 §9.3, after the reasons that follow from the framing.
     fn expected(&self) -> Option<CloseReason> {
         let said = |option: &str| {
             self.connection.is_some_and(|value| value.split(", ").any(|element| element.eq_ignore_ascii_case(option)))
@@ -274,14 +274,14 @@ fn close_reason_alone(row: &Persistence) -> Option<CloseReason> {
         (None, Some(reason)) => assert_eq!(again, Err(Error::Closed(reason)), "{row:?}"),
         (None, None) => assert_eq!(again, Ok(1), "{row:?}"),
     }
-    assert_eq!(connection.to_send().is_empty(), reason.is_some(), "{row:?}: what is refused is not sent");
+    assert_eq!(connection.to_send().is_empty(), reason.is_some(), "{row:?}: a refused request was sent");
     reason
 }
 
-/// With a second request outstanding and its response there at once.
+/// Repeats it with a second request outstanding, whose response is there at once.
 fn the_response_behind_it_comes_or_not(row: &Persistence, expected: Option<CloseReason>) {
     let mut connection = connection_with(&request(&Method::GET, false));
-    connection.send_request(&request(&Method::GET, false)).expect("nobody has said close");
+    connection.send_request(&request(&Method::GET, false)).expect("neither side has said close");
     connection.sent(connection.to_send().len());
     connection.receive(row.response().as_bytes());
     if expected != Some(CloseReason::CloseDelimited) {

@@ -4,7 +4,7 @@ use dugong_proto::{
     CloseReason, Content, Error, Fields, Limits, Method, Misuse, Outstanding, ReceiveHalf, RequestHead, SendHalf,
 };
 
-/// What is sent for a request, with a `Host` of its own or without.
+/// The bytes that are sent for a request, with a `Host` of its own or without.
 fn sent(method: &str, target: &str, host: Option<&str>) -> Result<String, Error> {
     sent_to("example.org:81", &RequestHead::new(Method::new(method)?, target)?, host)
 }
@@ -62,7 +62,7 @@ fn without_a_host_there_is_no_uri_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_request_that_is_sent_verbatim_is_told_to_a_proxy_like_others() {
+fn a_verbatim_request_is_sent_to_a_proxy_like_others() {
     for (target, expected) in [("/a", "http://o/a"), ("*", "http://o"), ("http://o/b", "http://o/b"), ("mailto:x", "mailto:x")] {
         let head = RequestHead::verbatim(Method::GET, target).unwrap();
         assert_eq!(sent_to("o", &head, None).unwrap().split(' ').nth(1), Some(expected));
@@ -70,7 +70,7 @@ fn a_request_that_is_sent_verbatim_is_told_to_a_proxy_like_others() {
 }
 
 #[test]
-fn what_is_to_be_sent_is_not_shown_in_logs() {
+fn unsent_bytes_are_not_shown_in_logs() {
     let mut head = RequestHead::new(Method::GET, "/").unwrap();
     head.fields.append("Proxy-Authorization", "Basic c2VjcmV0").unwrap();
     let (mut half, mut queue) = (SendHalf::new("o").unwrap(), Outstanding::new());
@@ -138,7 +138,7 @@ fn credentials_follow_another_request_only_when_the_proxy_keeps_the_connection()
             assert_eq!(proxied.queue.close_reason().is_some(), after.is_err());
             if after.is_ok() {
                 assert_eq!(proxied.request(true), Ok(2));
-                // Once is enough.
+                // The proxy has to say it only once.
                 proxied.response("");
                 assert_eq!(proxied.request(true), Ok(3));
             }

@@ -1,11 +1,11 @@
-//! Every case of the corpus, as it is written.
+//! Every case of the corpus, uncut.
 
 mod support;
 
 use support::{Cut, play, title};
 
 #[test]
-fn every_case_goes_as_it_is_written() {
+fn every_case_of_the_corpus_passes() {
     let cases = dugong_corpus::cases();
     let failures = cases.iter().filter_map(|case| Some(format!("{}{}", title(case), play(case, Cut::Whole).err()?)));
     let failures: Vec<String> = failures.collect();

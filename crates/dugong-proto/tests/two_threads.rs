@@ -1,7 +1,7 @@
-//! Two threads share the queue alone, and hold its lock for one call at a time: whatever the order of their calls, the story is
+//! Two threads share only the queue, and hold its lock for one call at a time. In any order of their calls, the story is
 //! the same, or differs as the order of events does.
 //!
-//! There are no threads here. Each side is a list of calls, and every way to merge the two lists is tried.
+//! No thread runs here. Each side is a list of calls, and we try every way to merge the two lists.
 
 use dugong_proto::{
     Announced, CloseReason, Content, Error, Fields, HeadKind, Limits, Malformed, Method, Misuse, Offer, Outstanding, ReceiveHalf,
@@ -13,7 +13,7 @@ struct World {
     receive: ReceiveHalf,
     queue: Outstanding,
     offer: Option<Offer>,
-    /// What each call came to, in the order of the calls.
+    /// The result of each call, in the order of the calls.
     log: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl World {
         world
     }
 
-    /// One whose request has left, up to its content.
+    /// A world whose request has left, up to its content.
     fn with_head_sent(request: &RequestHead) -> Self {
         let mut world = World::new(request);
         world.send.sent(world.send.to_send().len(), &mut world.queue);
@@ -78,7 +78,7 @@ fn request(content: Announced) -> RequestHead {
     head
 }
 
-// The sender's calls.
+// The calls of the sender.
 
 fn sending(world: &mut World) {
     world.send.sending(&mut world.queue);
@@ -149,7 +149,7 @@ fn give_up(world: &mut World) {
     world.note("give up");
 }
 
-// The receiver's calls.
+// The calls of the receiver.
 
 fn arrives(world: &mut World) {
     world.receive.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -192,8 +192,8 @@ fn take_content(world: &mut World) {
 }
 
 #[test]
-fn an_answer_while_a_write_is_under_way_is_an_answer() {
-    // The transport takes the request in the middle of the write, so the answer can come before that is noted.
+fn an_answer_during_the_write_counts() {
+    // The transport takes the request in the middle of the write, so the answer can come before the write returns.
     for sent in [sent_all as Call, sent_some] {
         let begun = || {
             let mut world = World::new(&request(Announced::Nothing));
@@ -209,7 +209,7 @@ fn an_answer_while_a_write_is_under_way_is_an_answer() {
 }
 
 #[test]
-fn an_answer_before_the_write_is_none() {
+fn an_answer_before_the_write_is_refused() {
     let begun = || {
         let mut world = World::new(&request(Announced::Nothing));
         arrives(&mut world);
@@ -224,14 +224,14 @@ fn an_answer_before_the_write_is_none() {
 }
 
 #[test]
-fn an_answer_that_was_there_before_its_question_is_none() {
-    // One answer too many, which an attacker may have chosen, must not become that of the next request (RFC 9112 §9.2).
+fn an_answer_that_precedes_its_request_is_refused() {
+    // An attacker may have chosen this surplus answer. It must not become the answer to the next request (RFC 9112 §9.2).
     let begun = || World::with_head_sent(&request(Announced::Nothing));
     every_order(begun, &[ask_for_another, sending, sent_all], &[two_arrive, take_head, take_head], |world| {
         let heads = world.log.iter().filter(|line| *line == "head").count();
         let asked = world.place("asked").is_some();
         if !asked || world.before("head", "sending") {
-            // It was known when the request left.
+            // We knew of it when the request left.
             assert_eq!(heads, 1, "{:?}", world.log);
             assert!(world.queue.close_reason().is_some(), "{:?}", world.log);
             let error = world.receive.poll_head(&mut world.queue).unwrap_err();
@@ -259,7 +259,7 @@ fn a_write_that_took_nothing_leaves_the_request_unsent() {
 }
 
 #[test]
-fn what_left_is_counted_while_more_is_under_way() {
+fn sent_bytes_are_counted_while_more_are_under_way() {
     let mut world = World::new(&request(Announced::Nothing));
     world.may_send_another().unwrap();
     let sent = |world: &World| world.queue.unanswered().map(|request| request.sent).collect::<Vec<_>>();
@@ -288,7 +288,7 @@ fn the_answer_may_come_before_the_last_of_the_content_is_noted() {
             assert_eq!((world.queue.len(), world.queue.is_over()), (0, false), "{:?}", world.log);
             assert_eq!(world.may_send_another(), Ok(1), "{:?}", world.log);
         });
-        // Then all of it is due at once.
+        // After that, all of it is due at once.
         assert!(!begun().queue.is_response_due());
         assert!(offered().queue.is_response_due());
     }
@@ -319,7 +319,7 @@ fn a_part_of_the_content_is_not_its_end() {
         assert!(!world.queue.is_response_due());
         assert_eq!(world.queue.close_reason(), Some(CloseReason::ContentNotSent), "{:?}", world.log);
     });
-    // What was offered and not taken is not under way any more.
+    // Content that was offered but not taken is no longer on its way.
     let mut world = World::with_head_sent(&request(Announced::Length(5)));
     offer(&mut world);
     assert!(world.queue.is_being_sent() && world.queue.is_response_due());
@@ -366,7 +366,7 @@ fn content_that_is_given_up_ends_the_connection_with_the_answer() {
         assert_eq!(world.queue.answered(), 1, "the answer can be read: {:?}", world.log);
         assert!(world.send.to_send().is_empty());
     });
-    // Before the answer, too: nothing more is sent, and the answer is due.
+    // If it comes before the answer, too, we send nothing more, and the answer is due.
     let mut world = begun();
     give_up(&mut world);
     assert_eq!(world.queue.close_reason(), Some(CloseReason::ContentNotSent));

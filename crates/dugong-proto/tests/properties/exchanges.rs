@@ -1,4 +1,4 @@
-//! Requests with all that a server answers to them: made up, as bytes, and as what is to be reported of them.
+//! Random requests with all responses to them: as bytes, and as the events that the client must report.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use dugong_proto::{Announced, Fields, Method, RequestHead};
 
-/// A request, and all that the server answers to it.
+/// A request, and all responses of the server to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) method: &'static str,
@@ -30,12 +30,12 @@ pub(crate) enum Upload {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    /// A status that has no content, or an answer to HEAD, whatever its fields say.
+    /// A status without content, or a response to HEAD. Its fields may say otherwise.
     None(&'static str),
     Length(Vec<u8>),
     /// Each chunk with its size line.
     Chunked(Vec<(String, Vec<u8>)>, Vec<Field>),
-    /// Only as the last one.
+    /// Only possible as the last response.
     UntilClose(Vec<u8>),
 }
 
@@ -148,7 +148,7 @@ impl Exchange {
         [self.interim_bytes(), self.final_bytes()].concat()
     }
 
-    /// Everything that is to be reported of the answer.
+    /// All events that the client must report of the responses.
     pub(crate) fn expected(&self) -> Vec<Seen> {
         let mut seen: Vec<Seen> =
             self.interims.iter().map(|(status, fields)| Seen::Interim(*status, expected_pairs(fields))).collect();

@@ -86,7 +86,7 @@ pub(crate) fn spoil() -> impl Strategy<Value = Spoil> {
     ]
 }
 
-/// Lengths of pieces, used again from the beginning when they are used up.
+/// Lengths of pieces. They start over when all were used.
 pub(crate) fn cuts() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![1usize..4, 1usize..50, Just(5_000)], 1..20)
 }
@@ -112,7 +112,7 @@ fn connection_with_five_requests() -> Connection {
     connection
 }
 
-/// What five requests get out of `bytes`.
+/// The story of five requests to which `bytes` arrive.
 fn story_of(bytes: &[u8], clean_end: bool, cuts: &[usize]) -> Vec<String> {
     let mut connection = connection_with_five_requests();
     let mut log = Log::default();
@@ -133,8 +133,8 @@ fn story_of(bytes: &[u8], clean_end: bool, cuts: &[usize]) -> Vec<String> {
     log.take(true)
 }
 
-/// However many bytes come, the content of a response is never longer than its Content-Length, and there is none where there
-/// can be none.
+/// Checks that the content of a response is never longer than its Content-Length, and that a response that can have no content
+/// has none.
 fn no_more_than_announced(bytes: &[u8]) {
     let mut connection = connection_with_five_requests();
     let mut allowed = usize::MAX;

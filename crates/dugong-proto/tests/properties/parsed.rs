@@ -1,8 +1,8 @@
-//! A reader of requests that has nothing in common with the crate.
+//! A reader of requests that shares nothing with the crate.
 
 use crate::exchanges::Pairs;
 
-/// A request as it stands on the wire, read by the letter: CRLF ends lines, and nothing else does.
+/// A request as it is on the wire, read literally: CRLF ends lines, and nothing else does.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) method: String,
@@ -15,7 +15,7 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    /// The head alone.
+    /// Reads the head alone.
     pub(crate) fn take_head(rest: &mut &[u8]) -> Parsed {
         let line = String::from_utf8(take_line(rest)).expect("a request line is ASCII");
         let [method, target, version] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("three words in {line:?}") };
@@ -24,7 +24,7 @@ impl Parsed {
         Parsed { method, target, fields: take_section(rest), content: Vec::new(), trailers: Vec::new(), chunks: Vec::new() }
     }
 
-    /// The head and the content.
+    /// Reads the head and the content.
     pub(crate) fn take(rest: &mut &[u8]) -> Parsed {
         let mut parsed = Parsed::take_head(rest);
         match (parsed.value("Content-Length"), parsed.value("Transfer-Encoding")) {
@@ -54,7 +54,7 @@ impl Parsed {
         parsed
     }
 
-    /// The value of a field that must not stand there twice.
+    /// The value of a field that must not occur twice.
     pub(crate) fn value(&self, name: &str) -> Option<Vec<u8>> {
         let mut values = self.fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
         let value = values.next();

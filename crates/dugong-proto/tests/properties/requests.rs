@@ -1,4 +1,4 @@
-//! Requests of all kinds, most of which have to be refused.
+//! Requests of all kinds, most of which must be refused.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -86,7 +86,7 @@ fn head_of(request: &WildRequest) -> Result<RequestHead, Misuse> {
     for (name, value) in &request.fields {
         let before = head.fields.clone();
         if let Err(misuse) = head.fields.append(name, value) {
-            assert_eq!(head.fields, before, "what is refused changes nothing");
+            assert_eq!(head.fields, before, "a refused field changed the others");
             return Err(misuse);
         }
     }
@@ -102,7 +102,7 @@ pub(crate) fn sent_as_given_or_refused(request: &WildRequest) {
         assert!(matches!(error, Error::Local(_)), "{error:?}");
         assert_eq!(connection.to_send(), b"");
         assert!(connection.outstanding().is_empty());
-        // It is as if nothing had been asked.
+        // A refused request leaves no trace.
         let get = RequestHead::new(Method::GET, "/").expect("a valid target");
         assert_eq!(connection.send_request(&get), Ok(0));
         return assert_eq!(connection.to_send(), b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
@@ -126,7 +126,7 @@ pub(crate) fn sent_as_given_or_refused(request: &WildRequest) {
     let generated: Vec<&str> = parsed.fields[1 + others.len()..].iter().map(|(name, _)| name.as_str()).collect();
     assert!(generated.iter().all(|name| ["Expect", "Content-Length", "Transfer-Encoding"].contains(name)), "{generated:?}");
 
-    // One framing at most, and the one that was announced.
+    // The request has at most one framing, which is the announced one.
     let (length, coding) = (parsed.value("Content-Length"), parsed.value("Transfer-Encoding"));
     let number = |length: Vec<u8>| {
         assert!(length.iter().all(u8::is_ascii_digit), "{}", length.escape_ascii());
@@ -149,7 +149,8 @@ pub(crate) fn sent_as_given_or_refused(request: &WildRequest) {
     assert_eq!(continues, waits, "the expectation is sent when it is waited for, and only then");
 }
 
-/// To a proxy goes what goes to the origin, but the target names the origin, too; and what it says reads as what was meant.
+/// Checks that a proxy gets the same request as the origin, except that the target names the origin, too, and that it reads as
+/// intended.
 pub(crate) fn names_the_origin_to_a_proxy(request: &WildRequest) {
     let Ok(head) = head_of(request) else { return };
     let send = |head: &RequestHead, to_proxy: bool| {
@@ -181,7 +182,7 @@ pub(crate) fn names_the_origin_to_a_proxy(request: &WildRequest) {
     let path = if request.target == "*" { "" } else { &request.target };
     assert_eq!(parsed.target, format!("http://{host}{path}"));
 
-    // The same, asked for by its URI: the authority in it is what makes the Host.
+    // We send the same request by its URI, whose authority becomes the Host.
     let mut by_uri = RequestHead::new(head.method().clone(), parsed.target).expect("a URI may be asked for");
     by_uri.fields = Fields::new();
     for line in head.fields.iter().filter(|line| !line.name().eq_ignore_ascii_case("host")) {
@@ -191,7 +192,7 @@ pub(crate) fn names_the_origin_to_a_proxy(request: &WildRequest) {
     assert_eq!(send(&by_uri, false).expect("it was valid before"), proxied);
 }
 
-/// A client that takes fields and trailers from one connection and sends them on another, perhaps with one more.
+/// Checks a client that takes fields and trailers from one connection and sends them on another, perhaps with one more.
 pub(crate) fn forwarded(fields: &[Field], length: u64) {
     let section = lines(fields);
     let mut from = Connection::new("example.org").expect("a valid host");
@@ -211,7 +212,7 @@ pub(crate) fn forwarded(fields: &[Field], length: u64) {
     let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).chain(["Transfer-Encoding"]).collect();
     assert!(header.iter().map(|line| line.name()).eq(names), "the head is as it was");
 
-    // As a request: all but the coding, of course, so the trailers stand for both.
+    // In a request, we send all of them except the coding, so the trailers replace both.
     let mut head = RequestHead::new(Method::PUT, "/").expect("a valid target");
     head.fields = trailers.clone();
     head.fields.append("X-More", "1").expect("a valid field");
@@ -227,7 +228,7 @@ pub(crate) fn forwarded(fields: &[Field], length: u64) {
     expected.push(("Content-Length".to_owned(), length.to_string().into_bytes()));
     assert_eq!(parsed.fields, expected);
 
-    // As trailers.
+    // We send them as trailers, too.
     let mut to = Connection::new("example.org").expect("a valid host");
     let mut head = RequestHead::new(Method::PUT, "/").expect("a valid target");
     head.content = Announced::Chunked;

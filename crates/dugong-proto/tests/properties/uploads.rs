@@ -1,4 +1,4 @@
-//! Content that is sent by copies, and straight from where it is.
+//! Content that is copied, and content that is sent straight from where it is.
 
 use dugong_proto::{Announced, Connection, Fields, MAX_CHUNK, Method, Outstanding, RequestHead, Sent};
 
@@ -51,7 +51,7 @@ struct Transport<'a> {
 impl Transport<'_> {
     fn write(&mut self, parts: &[&[u8]]) -> usize {
         self.calls += 1;
-        // Every second time it takes at least one, lest it go on for ever.
+        // Every second time it takes at least one byte, so that it ends.
         let mut left = (*self.takes.next().expect("a cycle")).max(self.calls % 2);
         let before = self.wire.len();
         for part in parts {

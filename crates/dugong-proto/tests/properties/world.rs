@@ -1,4 +1,4 @@
-//! A connection between a client and a server that do everything in any order.
+//! A connection between a client and a server that act in any order.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use dugong_proto::{Connection, Error, Event, Fields, Misuse, Outstanding, Respon
 use crate::exchanges::{Body, Exchange, Seen, Upload, expected_pairs, pairs, to_fields};
 use crate::parsed::Parsed;
 
-/// What a client may do at any moment, and what may happen to it.
+/// An act of the client, or an event that it meets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
     SendRequest,
@@ -34,19 +34,19 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// A connection, a server that answers as planned, and what a client that keeps count of everything would know.
+/// A connection, a server that answers as planned, and all that a careful client would know.
 pub(crate) struct World<'a> {
     exchanges: &'a [Exchange],
     connection: Connection,
-    /// All that the transport took.
+    /// All bytes that the transport took.
     wire: Vec<u8>,
-    /// Where each request begins and ends in the bytes of the connection.
+    /// Where each request begins and ends in the connection's bytes.
     extents: Vec<(usize, Option<usize>)>,
-    /// Content of the last request that was given.
+    /// How much content of the last request was passed.
     given: usize,
-    /// The client gave up waiting for 100 (Continue), or need not wait.
+    /// The client stopped waiting for 100 (Continue), or need not wait.
     may_send: bool,
-    /// The answer to this request is arriving, and so many bytes of it have.
+    /// The number of the request whose answer is arriving, and how many bytes of it have arrived.
     arriving: usize,
     arrived: usize,
     drained: bool,
@@ -137,17 +137,17 @@ impl<'a> World<'a> {
         assert_eq!(rest, b"");
     }
 
-    /// Bytes that were made so far.
+    /// How many bytes were made so far.
     fn made(&self) -> usize {
         self.wire.len() + self.connection.to_send().len()
     }
 
-    /// Content of the last request is still to come.
+    /// Whether content of the last request is still to come.
     fn owes(&self) -> bool {
         self.extents.last().is_some_and(|(_, end)| end.is_none())
     }
 
-    /// Something that has to be refused, and was: nothing has changed.
+    /// Checks a call that must be refused, and that it changed nothing.
     fn refused<T>(&self, before: &[u8], result: Result<T, Error>, expected: &[Misuse]) {
         match result {
             Err(Error::Local(misuse)) => assert!(expected.contains(&misuse), "{misuse:?}"),
@@ -225,8 +225,8 @@ impl<'a> World<'a> {
         self.extents.last_mut().expect("content is only sent for a request").1 = Some(made);
     }
 
-    /// The server sends some more. It answers no request of which it has nothing, and does not finish before it has all of a request
-    /// (then the connection would end), nor begin to answer while it might still say 100 (Continue).
+    /// The server sends some bytes. It answers no request of which it has no byte, does not finish before it has all of a
+    /// request (the connection would end then), and does not begin to answer while it might still send 100 (Continue).
     fn receive(&mut self, amount: usize) {
         let Some(exchange) = self.exchanges.get(self.arriving).filter(|_| self.arriving < self.extents.len()) else { return };
         if self.wire.len() <= self.extents[self.arriving].0 {
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
             Err(error) => panic!("{error}, after {:?}", self.seen),
             Ok(None) => self.drained = true,
             Ok(Some(Event::Interim(head))) => {
-                // The expectation of a request is met by its own 100 (Continue), and the last request is the one that waits.
+                // Its own 100 (Continue) meets the expectation of a request, and only the last request waits.
                 self.may_send |= head.status() == 100 && self.complete + 1 == self.extents.len();
                 self.seen.push(Seen::Interim(number(head), pairs(head.fields())));
             }
@@ -291,7 +291,7 @@ impl<'a> World<'a> {
 
     fn check_outstanding(&self) {
         let outstanding: &Outstanding = self.connection.outstanding();
-        // A response is complete with its last byte, which may be one event before its end is told.
+        // A response is complete with its last byte, which may be one event before its end is reported.
         let complete = outstanding.answered() as usize;
         if complete != self.complete {
             assert_eq!(complete, self.complete + 1);

@@ -1,4 +1,4 @@
-//! Plays cases of the corpus through the core, and prints what it reports in the words of `corpus/README.md`.
+//! Plays cases of the corpus through the core, and prints the events in the words of `corpus/README.md`.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
@@ -12,7 +12,7 @@ pub(crate) enum Cut {
     Whole,
     /// Every block into single bytes.
     Bytes,
-    /// The block of this number in two, before this byte; the others not at all.
+    /// The block of this number in two, before this byte. The other blocks stay whole.
     Before {
         /// Receive blocks are counted from 0.
         block: usize,
@@ -31,26 +31,26 @@ impl Cut {
     }
 }
 
-/// Plays a whole case. The error has one paragraph for each thing that was not as the case says.
+/// Plays a whole case. The error has one paragraph for each difference from the case.
 pub(crate) fn play(case: &Case, cut: Cut) -> Result<(), String> {
     let mut player = Player::new(case, cut);
     case.steps.iter().for_each(|step| player.step(step));
     if player.complaints.is_empty() { Ok(()) } else { Err(player.complaints.concat()) }
 }
 
-/// Plays a whole case. The result is all that was reported, whatever the case expects.
+/// Plays a whole case, and returns all that the core reported, even if the case expects otherwise.
 pub(crate) fn story(case: &Case) -> Vec<String> {
     let mut player = Player::new(case, Cut::Whole);
     case.steps.iter().filter(|step| !is_check(step)).for_each(|step| player.step(step));
     player.log.take(true)
 }
 
-/// Whether a step only looks at what happened.
+/// Whether a step only compares results.
 pub(crate) fn is_check(step: &Step) -> bool {
     matches!(step, Step::Events { .. } | Step::Sent(_))
 }
 
-/// Where a case stands, and what it says.
+/// The place and the name of a case.
 pub(crate) fn title(case: &Case) -> String {
     format!("{}/{}:{} {}", case.area, case.file, case.line, case.name)
 }
@@ -68,13 +68,13 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// A connection, and what was seen of it.
+/// A connection, and all that it has reported.
 struct Player {
     connection: Connection,
     cut: Cut,
-    /// Receive blocks so far.
+    /// How many receive blocks were played.
     blocks: usize,
-    /// What was sent since this was last asked for.
+    /// The bytes that were sent since the last `sent` block.
     sent: Vec<u8>,
     log: Log,
     complaints: Vec<String>,
@@ -121,13 +121,13 @@ impl Player {
         }
     }
 
-    /// Does something that may be refused; then nothing may have been added to what there is to send.
+    /// Makes a call that may be refused. If it is, it must not have added bytes to send.
     fn attempt(&mut self, action: impl FnOnce(&mut Connection) -> Result<(), Error>) {
         let before = self.connection.to_send().to_vec();
         let Err(error) = action(&mut self.connection) else { return };
         self.log.error(error);
         if self.connection.to_send() != before {
-            self.complaints.push(format!("\n    {error:?} changed what there is to send\n"));
+            self.complaints.push(format!("\n    {error:?} was returned, but bytes to send were added\n"));
         }
     }
 
@@ -191,7 +191,7 @@ fn finish(connection: &mut Connection, trailers: &[(String, Vec<u8>)]) -> Result
     connection.finish_content(&fields)
 }
 
-/// Takes all events that there are now.
+/// Takes all events that are ready.
 pub(crate) fn drain(connection: &mut Connection, log: &mut Log) {
     while !log.is_over() {
         let (response, end) = match connection.next_event() {
@@ -211,7 +211,7 @@ pub(crate) fn drain(connection: &mut Connection, log: &mut Log) {
     }
 }
 
-/// The reasons that are told with the end of a response.
+/// The reasons that are reported with the end of a response.
 const BY_A_RESPONSE: &[CloseReason] = &[
     CloseReason::FaultyFraming,
     CloseReason::CloseDelimited,
@@ -224,25 +224,25 @@ const BY_A_RESPONSE: &[CloseReason] = &[
 /// Events as lines.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// Each with whether it is a detail of a head.
+    /// The lines, each with whether it is a detail of a head.
     lines: Vec<(bool, String)>,
     /// Bytes of content, or of a tunnel, behind the last line.
     bytes: Vec<u8>,
     in_tunnel: bool,
-    /// It was told why the connection ends.
+    /// Whether the end of the connection was reported.
     closed: bool,
     over: bool,
 }
 
 impl Log {
-    /// The lines since the last time; details of heads only if they are wanted.
+    /// The lines since the last call. They include details of heads only if `details` is set.
     pub(crate) fn take(&mut self, details: bool) -> Vec<String> {
         self.content_ends();
         let lines = std::mem::take(&mut self.lines).into_iter();
         lines.filter(|&(is_detail, _)| details || !is_detail).map(|(_, line)| line).collect()
     }
 
-    /// Whether there was an error after which nothing more can come.
+    /// Whether an error was reported after which nothing more can come.
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
@@ -296,7 +296,7 @@ impl Log {
         self.lines.extend(lines);
     }
 
-    /// Tells why the connection ends, if it is for one of these reasons. That a later request says so is no news yet.
+    /// Reports the end of the connection, if it has one of these reasons. A later request that says so is not reported yet.
     fn closing(&mut self, connection: &Connection, reasons: &[CloseReason]) {
         let reason = connection.outstanding().close_reason().filter(|reason| reasons.contains(reason) && !self.closed);
         match reason {
