@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use dugong_http::{Config, Connection, Error, Method, Misuse, Request, Status, UploadError};
+use dugong_http::{Config, Connection, Error, Method, Misuse, Proxy, Request, Status, UploadError};
 use dugong_origin::Origin;
 use url::Url;
 
@@ -59,6 +59,23 @@ fn a_target_is_any_string_or_a_url() {
         answers += 1;
     }
     assert_eq!(answers, requests.len());
+}
+
+#[test]
+fn a_url_of_another_server_is_refused_unless_a_proxy_forwards_it() {
+    let (_origin, url) = origin();
+    let mut connection = Connection::connect(&url).unwrap();
+    let error = connection.send_request(Request::get("http://other.example/x")).unwrap_err();
+    assert!(matches!(error, Error::Local(Misuse::OtherOrigin(_))), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains(&url) && text.contains("http://other.example/x"), "{text}");
+    connection.send_request(Request::get(format!("{url}/doc/1"))).unwrap();
+    assert_eq!(connection.read_response().unwrap().status(), 200);
+
+    let proxy = Proxy::new(&server("HTTP/1.1 204 No Content\r\n\r\n")).unwrap();
+    let mut connection = Config::new().proxy(proxy).connect("http://server.example").unwrap();
+    connection.send_request(Request::get("http://other.example/x")).unwrap();
+    assert_eq!(connection.read_response().unwrap().status(), 204);
 }
 
 #[test]

@@ -291,6 +291,9 @@ pub enum Misuse {
     /// The request target is empty, contains a blank, a control character, `#` or a byte beyond ASCII, or does not have the
     /// form that the method needs (RFC 9112 §3.2).
     Target(Argument),
+    /// The request target is a URL of another origin than that of the connection, which is the name of the argument. Use another
+    /// connection, or a path as target.
+    OtherOrigin(Argument),
     /// A field name is not a token.
     FieldName(Argument),
     /// A field value contains CR, LF, NUL or another control character, or begins or ends with a blank.
@@ -342,6 +345,7 @@ impl Misuse {
         match self {
             Misuse::Method(_) => "method",
             Misuse::Target(_) => "target",
+            Misuse::OtherOrigin(_) => "other-origin",
             Misuse::FieldName(_) => "field-name",
             Misuse::FieldValue(_) => "field-value",
             Misuse::Host(_) => "host",
@@ -379,6 +383,9 @@ impl fmt::Display for Misuse {
                 b"CONNECT" => write!(f, "the request target of CONNECT must be host:port{given}"),
                 _ => write!(f, "the request target must begin with / or be a URL{given}"),
             },
+            Misuse::OtherOrigin(given) => {
+                write!(f, "the request target is a URL of another server than that of this connection, {}{given}", given.name())
+            }
             Misuse::FieldName(given) => write!(f, "a field name is not a token{given}"),
             Misuse::FieldValue(given) => match given.fault() {
                 Some(b' ' | b'\t') => write!(f, "the value of the field {} begins or ends with a blank{given}", given.name()),

@@ -25,6 +25,8 @@ pub struct SendHalf {
     end_of_line: Vec<u8>,
     /// The peer is a proxy, so the target has to name the origin.
     to_proxy: bool,
+    /// The scheme of the server, which is the peer, so the target must not name another origin.
+    scheme: Option<&'static str>,
     buffer: Vec<u8>,
     /// Where the unsent bytes in `buffer` begin.
     start: usize,
@@ -112,6 +114,7 @@ impl SendHalf {
             host: host.into(),
             end_of_line: [END_OF_LINE, host.as_bytes(), b"\r\n"].concat(),
             to_proxy: false,
+            scheme: None,
             buffer: Vec::new(),
             start: 0,
             position: 0,
@@ -138,6 +141,12 @@ impl SendHalf {
     /// ([`CloseReason::ProxyNotPersistent`]).
     pub fn through_proxy(&mut self) {
         self.to_proxy = true;
+    }
+
+    /// Says that the peer is the server itself, reached by TLS if `secure`. From now on, a target that is a URL of another origin is
+    /// refused with [`Misuse::OtherOrigin`]: the wrong server would get it. A [verbatim](RequestHead::verbatim) request is not.
+    pub fn only_for_its_origin(&mut self, secure: bool) {
+        self.scheme = Some(if secure { "https" } else { "http" });
     }
 
     /// Appends a request to the buffer and to the queue, and returns its number, counted from 0.
@@ -183,11 +192,30 @@ impl SendHalf {
         more: &Fields,
         queue: &mut Outstanding,
     ) -> Result<(), Error> {
-        let is_usual = self.state == SendState::Ready && !self.to_proxy && queue.close_reason().is_none();
+        let is_path = request.target().starts_with('/');
+        let is_usual = is_path && self.state == SendState::Ready && !self.to_proxy && queue.close_reason().is_none();
         if !is_usual || request.content == Announced::Chunked {
             self.admit_unusual(request, checked, more, queue)?;
         }
         if queue.may_pipeline(request.is_verbatim()) { Ok(()) } else { Err(Misuse::ReadFirst.into()) }
+    }
+
+    fn check_origin(&self, request: &RequestHead) -> Result<(), Misuse> {
+        let (Some(scheme), false) = (self.scheme, request.is_verbatim()) else { return Ok(()) };
+        let target = request.target();
+        // `*` and the target of CONNECT are no URLs, and a path may contain one.
+        let Some((named, _)) = target.split_once("://").filter(|_| !target.starts_with('/')) else { return Ok(()) };
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        let normal = |authority: &str| {
+            let authority = authority.to_ascii_lowercase();
+            [default_port, ":"].iter().find_map(|end| authority.strip_suffix(end)).unwrap_or(&authority).to_owned()
+        };
+        let is_own_host = request.authority().is_some_and(|authority| normal(authority) == normal(self.host()));
+        if is_own_host && named.eq_ignore_ascii_case(scheme) {
+            return Ok(());
+        }
+        let own = format!("{scheme}://{}", self.host());
+        Err(Misuse::OtherOrigin(Argument::of_target(own.as_bytes(), target.as_bytes(), None)))
     }
 
     fn admit_unusual(
@@ -197,6 +225,7 @@ impl SendHalf {
         more: &Fields,
         queue: &mut Outstanding,
     ) -> Result<(), Error> {
+        self.check_origin(request)?;
         // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
         let host = checked.host.unwrap_or(&self.host);
         if self.path_for_proxy(request).is_some() && !is_uri_authority(host) {

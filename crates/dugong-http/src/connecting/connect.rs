@@ -155,11 +155,9 @@ impl Connect {
         let host = origin.host();
         host_name::normal(host).map_err(|why| ResolveError::NotAName { host: host.into(), why })?;
         let mut sending = Sending::new(&origin.host_field(), config)?;
-        if let Some(proxy) = &proxy
-            && proxy.kind() == ProxyKind::Http
-            && !origin.is_secure()
-        {
-            sending.through_proxy(proxy);
+        match &proxy {
+            Some(proxy) if proxy.kind() == ProxyKind::Http && !origin.is_secure() => sending.through_proxy(proxy),
+            _ => sending.only_for_its_origin(origin.is_secure()),
         }
         let timeouts = &config.timeouts;
         let overall_limits = [

@@ -67,6 +67,11 @@ impl Sending {
         }
     }
 
+    /// Refuses targets that are [URLs of another origin](SendHalf::only_for_its_origin).
+    pub(crate) fn only_for_its_origin(&mut self, secure: bool) {
+        self.half.only_for_its_origin(secure);
+    }
+
     /// The core's half, to look at.
     #[must_use]
     pub fn half(&self) -> &SendHalf {
