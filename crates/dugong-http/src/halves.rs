@@ -2,24 +2,14 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Error as CoreError, Misuse};
 
 use crate::error::{Closed, Error, Requests};
 use crate::step::{Continue, Progress, Sending, Shared};
-
-/// Which half.
-#[cfg(feature = "async")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// The one that sends requests.
-    Requests,
-    /// The one that reads responses.
-    Responses,
-}
 
 /// What the halves ask of what carries their bytes, beside reading and writing.
 pub(crate) trait Ending {
@@ -32,7 +22,7 @@ pub(crate) trait Ending {
 
 /// What both halves hold.
 #[derive(Debug)]
-pub(crate) struct Ends<T> {
+pub(crate) struct SplitShared<T> {
     pub(crate) shared: Shared,
     pub(crate) transport: T,
     /// No more requests will be sent.
@@ -41,10 +31,10 @@ pub(crate) struct Ends<T> {
     end_reported: AtomicBool,
 }
 
-impl<T: Ending> Ends<T> {
-    pub(crate) fn new(shared: Shared, transport: T) -> Arc<Self> {
+impl<T: Ending> SplitShared<T> {
+    pub(crate) fn new(shared: Shared, transport: T) -> Self {
         let (no_more_requests, end_reported) = Default::default();
-        Arc::new(Ends { shared, transport, no_more_requests, end_reported })
+        SplitShared { shared, transport, no_more_requests, end_reported }
     }
 
     /// A step of reading has ended: the sender may go on, or has nothing to hope for; then it is true, and the connection ended.
@@ -54,14 +44,14 @@ impl<T: Ending> Ends<T> {
         if is_over {
             self.transport.shutdown(Shutdown::Both);
         }
-        self.shared.changed.tell();
+        self.shared.changed.notify();
         is_over
     }
 
     pub(crate) fn close(&self) {
         self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
         self.transport.shutdown(Shutdown::Both);
-        self.shared.changed.tell();
+        self.shared.changed.notify();
     }
 
     /// Before the first request after a pause. Nobody reads now, since nothing is due, so what can be read nobody asked for.
@@ -90,6 +80,7 @@ impl<T: Ending> Ends<T> {
         &self,
         sending: &mut Sending,
         queue: &mut dugong_proto::Outstanding,
+        until: Option<Instant>,
     ) -> Option<Result<Continue, Error>> {
         match sending.half.offer(0, queue) {
             Err(CoreError::Local(Misuse::AwaitContinue)) => {}
@@ -98,8 +89,14 @@ impl<T: Ending> Ends<T> {
             Ok(_) => return Some(Ok(Continue::Send)),
         }
         // Over, or cut at this end: both come with a reason.
-        let reason = queue.close_reason().filter(|_| queue.is_over() || self.shared.is_cut())?;
-        Some(Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(queue) }))
+        if let Some(reason) = queue.close_reason().filter(|_| queue.is_over() || self.shared.is_cut()) {
+            return Some(Err(Error::Closed { cause: Closed::InOrder(reason), requests: Requests::of(queue) }));
+        }
+        if until.is_some_and(|until| until <= Instant::now()) {
+            sending.half.proceed_without_continue(queue);
+            return Some(Ok(Continue::Send));
+        }
+        None
     }
 
     /// Whether a request is outstanding, or none ever will be; `None` if that is still to be waited for. The caller has the lock
@@ -126,7 +123,7 @@ impl<T: Ending> Ends<T> {
         }
         // Taking the lock makes sure that nobody is between looking and waiting.
         drop(self.shared.queue());
-        self.shared.changed.tell();
+        self.shared.changed.notify();
     }
 
     /// What is to be said of a request that was taken and that could not be sent to its end.

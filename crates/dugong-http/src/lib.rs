@@ -96,7 +96,6 @@ mod error;
 mod events;
 mod halves;
 mod outcome;
-mod patience;
 mod pipeline;
 mod request;
 mod response;
@@ -104,6 +103,7 @@ mod trace;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod upload;
+mod wait_limits;
 
 pub use blocking::{Collecting, Connection, ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 pub use buffers::BufferPool;

@@ -192,11 +192,13 @@ fn a_failed_upload_has_no_timer() {
     stream.writes.push_back(Cue::Fail(ErrorKind::BrokenPipe));
     let mut d = Duplex::of_halves(Some(&mut s), Some(&mut r), &mut shared);
     assert!(d.send_request(&Request::put("/").body("x").expect_continue(), &mut stream).is_err());
-    eventually("the time is up", || d.until().is_none_or(|until| until <= Instant::now()));
+    eventually("the time is up", || {
+        d.need(Interest::READ, WaitingFor::Response).until.is_none_or(|until| until <= Instant::now())
+    });
     for _ in 0..3 {
         assert!(matches!(d.read_head(&mut stream).unwrap(), Progress::Needs(_)));
     }
-    assert!(d.until().is_none(), "polled in a loop without waiting");
+    assert!(d.need(Interest::READ, WaitingFor::Response).until.is_none(), "polled in a loop without waiting");
 }
 
 #[test]

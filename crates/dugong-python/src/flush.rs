@@ -86,7 +86,7 @@ pub(crate) fn flush(
 
 /// Whether the received bytes say that nothing more may be sent.
 fn is_over(state: &mut State) -> bool {
-    !state.shared.is_cut() && state.is_pointless()
+    !state.shared.is_cut() && state.is_sending_over()
 }
 
 /// Gives up the rest, because of a response or because the connection has failed. Reading reports that (statements 9.7, 14.3),

@@ -140,8 +140,8 @@ impl State {
     }
 
     /// Whether nothing more may be sent, because of a response or because the connection has failed.
-    pub(crate) fn is_pointless(&mut self) -> bool {
-        Duplex::of_halves(None, None, &mut self.shared).is_pointless()
+    pub(crate) fn is_sending_over(&mut self) -> bool {
+        Duplex::of_halves(None, None, &mut self.shared).is_sending_over()
     }
 
     /// Drops the rest of the content that was announced.

@@ -223,7 +223,7 @@ impl Prepared {
                 self.note(py, &guard.link, state);
                 Ok(Handed::Taken(number))
             }
-            Err(Error::Closed { .. }) if end == End::Reset && !state.is_pointless() => {
+            Err(Error::Closed { .. }) if end == End::Reset && !state.is_sending_over() => {
                 Err(state.lost(py, "the connection was lost"))
             }
             // The server will not answer. Reading the response reports that (statement 14.3).

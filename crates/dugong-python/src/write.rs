@@ -197,7 +197,7 @@ fn write_some(
         return Err(give_up(py, guard, state, error));
     }
     let is_owed = state.sending.half().owes_content();
-    if is_owed && state.is_pointless() {
+    if is_owed && state.is_sending_over() {
         // The server has said that it closes the connection. The rest would be lost, and no response will come (statement 14.3).
         let left = state.sending.half().content_left();
         if left.is_some_and(|left| (content.len() as u64) > left) {

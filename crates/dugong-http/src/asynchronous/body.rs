@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Response;
+use super::response::Response;
 use super::runtime::Runtime;
 use crate::convert::to_header_map;
 use crate::error::Error;
@@ -18,6 +18,14 @@ use crate::error::Error;
 pub struct Content<'a, R: Runtime> {
     response: Response<'a, R>,
     is_over: bool,
+}
+
+impl<'a, R: Runtime> Response<'a, R> {
+    /// The content as a [`Stream`](futures_core::Stream) of `Bytes`, and as an [`http_body::Body`].
+    #[must_use]
+    pub fn into_content(self) -> Content<'a, R> {
+        Content::new(self)
+    }
 }
 
 impl<'a, R: Runtime> Content<'a, R> {

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use dugong_net::{BaseStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
+use super::response::Response;
 use super::runtime::{Direction, PollStream, Runtime};
 use super::transport::{Asks, Transport};
 use super::waiting::{Access, Waiting, done};
-use super::{ContentWriter, Pipeline, RequestHalf, Response, ResponseHalf};
 use crate::config::Config;
 use crate::error::{Error, Requests};
-use crate::patience::Patience;
 use crate::request::Request;
 use crate::step::{Continue, Engine, Interest, Progress};
 use crate::transport::{Connect, Established, Origin, Socket, WaitingFor};
+use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
 ///
@@ -31,7 +31,7 @@ pub struct Connection<R: Runtime> {
     pub(super) transport: Transport<R>,
     pub(super) waiting: Waiting<R>,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a step would be in vain.
-    pub(super) is_quiet: bool,
+    pub(super) skip_first_step: bool,
 }
 
 impl<R: Runtime> Connection<R> {
@@ -84,25 +84,25 @@ impl<R: Runtime> Connection<R> {
         config: &Config,
     ) -> Result<Self, Error> {
         let Established { transport, engine, deadline } = established;
-        let waiting = Waiting::new(Patience { timeouts: config.timeouts.transfer, deadline });
-        Ok(Connection { engine, transport: make(transport).map_err(Error::Socket)?, waiting, is_quiet: false })
+        let waiting = Waiting::new(WaitLimits { timeouts: config.timeouts.transfer, deadline });
+        Ok(Connection { engine, transport: make(transport).map_err(Error::Socket)?, waiting, skip_first_step: false })
     }
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.waiting.change(|patience| patience.timeouts = TransferTimeouts::all(timeout));
+        self.waiting.change(|limits| limits.timeouts = TransferTimeouts::all(timeout));
     }
 
     /// Sets how long the server may take for the first byte of a response, from now on; `None` removes the limit. With requests in
     /// flight it bounds the silence of a server that does not answer pipelined requests.
     pub fn set_response_timeout(&mut self, timeout: Option<Duration>) {
-        self.waiting.change(|patience| patience.timeouts.response = timeout);
+        self.waiting.change(|limits| limits.timeouts.response = timeout);
     }
 
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
     /// never.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.waiting.change(|patience| patience.deadline = deadline);
+        self.waiting.change(|limits| limits.deadline = deadline);
     }
 
     /// The stream: its addresses, and what TLS has agreed on.
@@ -133,7 +133,8 @@ impl<R: Runtime> Connection<R> {
         self.waiting.forget_continue();
         // All that were sent before are answered.
         let is_alone = number == self.engine.receiving.half().completed();
-        self.is_quiet = is_alone && self.engine.sending.is_all_sent() && self.waiting.is_endless() && self.transport.is_bare();
+        self.skip_first_step =
+            is_alone && self.engine.sending.is_all_sent() && self.waiting.is_unlimited() && self.transport.is_bare();
         Ok(number)
     }
 
@@ -159,11 +160,6 @@ impl<R: Runtime> Connection<R> {
             .await
     }
 
-    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
-    pub fn content(&mut self) -> ContentWriter<'_, R> {
-        ContentWriter::new(self)
-    }
-
     /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
     /// (chunked).
     #[must_use]
@@ -183,20 +179,17 @@ impl<R: Runtime> Connection<R> {
     pub(super) fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
         let expect_timeout = self.engine.sending.expect_timeout;
         let until = self.waiting.continue_until(|| later(expect_timeout));
-        let came = loop {
+        let answer = loop {
             let is_last = until <= Instant::now();
             let asks = if is_last { Asks::SystemAlone } else { Asks::Runtime };
-            match self.access().step(cx, asks, |duplex, stream| duplex.await_continue(stream)).0 {
-                Ok(Progress::Done(came)) => break Ok(came),
+            let answer = self.access().step(cx, asks, |duplex, stream| duplex.await_continue_until(Some(until), stream)).0;
+            match answer {
+                Ok(Progress::Done(answer)) => break Ok(answer),
                 Err(error) => break Err(error),
-                Ok(Progress::Needs(_)) if is_last => {
-                    self.engine.sending.proceed_without_continue(&mut self.engine.shared.queue());
-                    break Ok(Continue::Send);
-                }
-                Ok(Progress::Needs(_)) => {
-                    // However often something comes that is no answer.
-                    let deadline_only = self.waiting.patience().deadline_only();
-                    let waited = self.waiting.poll_limited(cx, WaitingFor::Response, &deadline_only, Some(until));
+                Ok(Progress::Needs(need)) => {
+                    // Interim responses that are no answer do not extend the time.
+                    let deadline_only = self.waiting.limits().deadline_only();
+                    let waited = self.waiting.poll_limited(cx, need.phase, &deadline_only, need.until);
                     if let Err(error) = std::task::ready!(waited) {
                         // The next call waits for the rest of the time.
                         return Poll::Ready(Err(error));
@@ -205,7 +198,7 @@ impl<R: Runtime> Connection<R> {
             }
         };
         self.waiting.has_continued();
-        Poll::Ready(came)
+        Poll::Ready(answer)
     }
 
     /// Reads the head of the next response; its content is read from the result.
@@ -214,11 +207,11 @@ impl<R: Runtime> Connection<R> {
     /// As for [the blocking one](crate::Connection::read_response).
     pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
         // A limit may have been set meanwhile, which is for the step to see.
-        let mut is_quiet = std::mem::take(&mut self.is_quiet) && self.waiting.is_endless();
+        let mut skip_first_step = std::mem::take(&mut self.skip_first_step) && self.waiting.is_unlimited();
         self.waiting.begin();
         poll_fn(|cx| {
             // Whoever wakes the task then, the step finds out whether there is something.
-            if std::mem::take(&mut is_quiet) && self.transport.poll_readable(cx).is_pending() {
+            if std::mem::take(&mut skip_first_step) && self.transport.poll_readable(cx).is_pending() {
                 return Poll::Pending;
             }
             self.access().poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_head(stream))
@@ -232,21 +225,6 @@ impl<R: Runtime> Connection<R> {
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
         self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
-    }
-
-    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
-    pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, R, I::IntoIter>
-    where
-        I: IntoIterator,
-        I::Item: Borrow<Request>,
-    {
-        Pipeline::new(self, requests.into_iter())
-    }
-
-    /// Parts the connection into a half that sends requests and a half that reads responses, for two tasks.
-    #[must_use]
-    pub fn split(self) -> (RequestHalf<R>, ResponseHalf<R>) {
-        RequestHalf::split(self)
     }
 
     /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
@@ -276,7 +254,7 @@ impl<R: Runtime> Connection<R> {
 
     #[inline]
     pub(super) fn access(&mut self) -> Access<'_, R> {
-        self.is_quiet = false;
+        self.skip_first_step = false;
         Access {
             duplex: self.engine.duplex(),
             transport: &self.transport,

@@ -9,12 +9,12 @@ use dugong_proto::{Fields, Misuse};
 use futures_core::Stream;
 use http_body::Body;
 
-use super::Connection;
+use super::connection::Connection;
 use super::runtime::Runtime;
 use super::transport::Asks;
 use crate::convert::to_fields;
 use crate::error::Error;
-use crate::step::{Continue, Progress};
+use crate::step::Continue;
 use crate::transport::WaitingFor;
 use crate::upload::UploadError;
 
@@ -24,6 +24,13 @@ use crate::upload::UploadError;
 #[derive(Debug)]
 pub struct ContentWriter<'a, R: Runtime> {
     connection: &'a mut Connection<R>,
+}
+
+impl<R: Runtime> Connection<R> {
+    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
+    pub fn content(&mut self) -> ContentWriter<'_, R> {
+        ContentWriter::new(self)
+    }
 }
 
 impl<'a, R: Runtime> ContentWriter<'a, R> {
@@ -68,7 +75,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         Ok(())
     }
 
-    /// Ends the content: checks that it was all sent, or sends the last chunk.
+    /// SplitShared the content: checks that it was all sent, or sends the last chunk.
     ///
     /// # Errors
     /// As for [the blocking one](crate::ContentWriter::finish).
@@ -76,7 +83,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         self.finish_with_trailers(&Fields::new()).await
     }
 
-    /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
+    /// SplitShared chunked content with a trailer section (RFC 9112 §7.1.2).
     ///
     /// # Errors
     /// As for [the blocking one](crate::ContentWriter::finish_with_trailers).
@@ -91,7 +98,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     pub fn poll_finish(&mut self, cx: &mut Context<'_>, trailers: &Fields) -> Poll<Result<(), Error>> {
         loop {
             let mut access = self.connection.access();
-            match access.step(cx, Asks::Runtime, |duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).0 {
+            match access.step(cx, Asks::Runtime, |duplex, stream| duplex.finish_content(trailers, stream)).0 {
                 Err(Error::Local(Misuse::AwaitContinue)) => ready!(self.poll_may_send(cx))?,
                 other => return Poll::Ready(other.map(drop)),
             }

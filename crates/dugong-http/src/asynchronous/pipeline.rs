@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
+use super::connection::Connection;
+use super::response::Response;
 use super::runtime::Runtime;
-use super::{Connection, Response};
 use crate::collected::Collected;
 use crate::error::Error;
 use crate::pipeline::Feed;
@@ -21,6 +22,17 @@ use crate::transport::WaitingFor;
 pub struct Pipeline<'a, R: Runtime, I: Iterator> {
     connection: &'a mut Connection<R>,
     feed: Feed<I>,
+}
+
+impl<R: Runtime> Connection<R> {
+    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
+    pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, R, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<Request>,
+    {
+        Pipeline::new(self, requests.into_iter())
+    }
 }
 
 impl<'a, R, I> Pipeline<'a, R, I>

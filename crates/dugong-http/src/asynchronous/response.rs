@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
-use super::Content;
 use super::runtime::Runtime;
 use super::waiting::Access;
 use crate::error::Error;
@@ -189,11 +188,5 @@ impl<'a, R: Runtime> Response<'a, R> {
             && ready!(self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
         {}
         Poll::Ready(Ok(()))
-    }
-
-    /// The content as a [`Stream`](futures_core::Stream) of `Bytes`, and as an [`http_body::Body`].
-    #[must_use]
-    pub fn into_content(self) -> Content<'a, R> {
-        Content::new(self)
     }
 }

@@ -4,21 +4,20 @@ use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
-use super::connection::later;
+use super::connection::{Connection, later};
+use super::response::Response;
 use super::runtime::Runtime;
-use super::transport::{Asks, Crossing, Polled, Transport};
+use super::transport::{Asks, CrossWakers, Polled, Transport};
 use super::waiting::{Access, Half, Waiting};
-use super::{Connection, Response};
 use crate::error::{Error, Requests};
-use crate::halves::{Ends, Side};
-use crate::patience::Patience;
+use crate::halves::SplitShared;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
+use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Side};
 use crate::transport::WaitingFor;
+use crate::wait_limits::WaitLimits;
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
 /// server will stop taking requests some time; then sending waits.
@@ -29,7 +28,7 @@ use crate::transport::WaitingFor;
 pub struct RequestHalf<R: Runtime> {
     sending: Sending,
     waiting: Waiting<R>,
-    ends: Arc<Both<R>>,
+    joint: Arc<Joint<R>>,
 }
 
 /// The half of a connection that reads responses, in the order of the requests.
@@ -37,26 +36,34 @@ pub struct RequestHalf<R: Runtime> {
 pub struct ResponseHalf<R: Runtime> {
     receiving: Receiving,
     waiting: Waiting<R>,
-    ends: Arc<Both<R>>,
+    joint: Arc<Joint<R>>,
 }
 
 /// What both halves hold.
 #[derive(Debug)]
-struct Both<R: Runtime> {
-    ends: Arc<Ends<Transport<R>>>,
-    crossing: Option<Crossing>,
+struct Joint<R: Runtime> {
+    split: SplitShared<Transport<R>>,
+    cross_wakers: Option<CrossWakers>,
 }
 
-impl<R: Runtime> Both<R> {
+impl<R: Runtime> Connection<R> {
+    /// Parts the connection into a half that sends requests and a half that reads responses, for two tasks.
+    #[must_use]
+    pub fn split(self) -> (RequestHalf<R>, ResponseHalf<R>) {
+        RequestHalf::split(self)
+    }
+}
+
+impl<R: Runtime> Joint<R> {
     fn half(&self, side: Side) -> Half<'_, R> {
-        Half { side, ends: &self.ends, crossing: self.crossing.as_ref() }
+        Half { side, split: &self.split, cross_wakers: self.cross_wakers.as_ref() }
     }
 
     fn close(&self) {
-        self.ends.close();
+        self.split.close();
         // A stream of the caller's does not wake whoever waits for it.
-        if let Some(crossing) = &self.crossing {
-            crossing.wake();
+        if let Some(cross_wakers) = &self.cross_wakers {
+            cross_wakers.wake();
         }
     }
 }
@@ -65,11 +72,11 @@ impl<R: Runtime> RequestHalf<R> {
     pub(super) fn split(connection: Connection<R>) -> (RequestHalf<R>, ResponseHalf<R>) {
         let Connection { engine, transport, waiting, .. } = connection;
         let (sending, receiving, shared) = engine.into_halves();
-        let patience = waiting.patience();
-        let crossing = transport.is_crossed().then(Crossing::new);
-        let ends = Arc::new(Both { ends: Ends::new(shared, transport), crossing });
-        let requests = RequestHalf { sending, waiting: Waiting::new(patience), ends: ends.clone() };
-        (requests, ResponseHalf { receiving, waiting: Waiting::new(patience), ends })
+        let limits = waiting.limits();
+        let cross_wakers = transport.needs_cross_wakers().then(CrossWakers::new);
+        let joint = Arc::new(Joint { split: SplitShared::new(shared, transport), cross_wakers });
+        let requests = RequestHalf { sending, waiting: Waiting::new(limits), joint: joint.clone() };
+        (requests, ResponseHalf { receiving, waiting: Waiting::new(limits), joint })
     }
 
     /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
@@ -83,7 +90,7 @@ impl<R: Runtime> RequestHalf<R> {
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let number = self.queue_request(request).await?;
         let flushed = self.flush().await;
-        self.ends.ends.is_sent(number, flushed)
+        self.joint.split.is_sent(number, flushed)
     }
 
     /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
@@ -96,10 +103,10 @@ impl<R: Runtime> RequestHalf<R> {
         if self.sending.upload_left() > 0 {
             self.flush().await?;
         }
-        self.ends.ends.refuse_unasked()?;
+        self.joint.split.refuse_unasked()?;
         let number = self.drive(|duplex, stream| duplex.take_request(request, stream)).await?;
         self.waiting.forget_continue();
-        self.ends.ends.shared.changed.tell();
+        self.joint.split.shared.changed.notify();
         Ok(number)
     }
 
@@ -135,7 +142,7 @@ impl<R: Runtime> RequestHalf<R> {
         self.flush().await
     }
 
-    /// Ends the content of the last request, with a trailer section if it is chunked.
+    /// SplitShared the content of the last request, with a trailer section if it is chunked.
     ///
     /// # Errors
     /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).
@@ -159,12 +166,12 @@ impl<R: Runtime> RequestHalf<R> {
     /// What became of the requests that were sent so far.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.ends.ends.shared.requests()
+        self.joint.split.shared.requests()
     }
 
     /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
     pub fn close(self) {
-        self.ends.close();
+        self.joint.close();
     }
 
     /// Waits for the answer to an expectation; an error if it is a refusal.
@@ -184,24 +191,18 @@ impl<R: Runtime> RequestHalf<R> {
     }
 
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {
-        let ends = &self.ends.ends;
-        let upload_until = Duplex::of_halves(Some(&mut self.sending), None, &ends.shared).until();
+        let split = &self.joint.split;
+        let upload_until = Duplex::of_halves(Some(&mut self.sending), None, &split.shared).upload_until();
         let expect_timeout = self.sending.expect_timeout;
         let until = self.waiting.continue_until(|| upload_until.unwrap_or_else(|| later(expect_timeout)));
         loop {
-            let mut queue = ends.shared.queue();
-            if let Some(answer) = ends.answer_to_expectation(&mut self.sending, &mut queue) {
+            let mut queue = split.shared.queue();
+            if let Some(answer) = split.answer_to_expectation(&mut self.sending, &mut queue, Some(until)) {
                 return Poll::Ready(answer);
             }
-            if until <= Instant::now() {
-                drop(queue);
-                self.sending.proceed_without_continue(&mut ends.shared.queue());
-                return Poll::Ready(Ok(Continue::Send));
-            }
-            ends.shared.changed.wake(Side::Requests, cx.waker());
+            split.shared.changed.wake(Side::Requests, cx.waker());
             drop(queue);
-            let unlimited = Patience { deadline: None, ..self.waiting.patience().deadline_only() };
-            ready!(self.waiting.poll_limited(cx, WaitingFor::Sending, &unlimited, Some(until)))?;
+            ready!(self.waiting.poll_limited(cx, WaitingFor::Sending, &WaitLimits::NONE, Some(until)))?;
         }
     }
 
@@ -210,10 +211,10 @@ impl<R: Runtime> RequestHalf<R> {
         step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Result<T, Error> {
         let mut access = Access {
-            duplex: Duplex::of_halves(Some(&mut self.sending), None, &self.ends.ends.shared),
-            transport: &self.ends.ends.transport,
+            duplex: Duplex::of_halves(Some(&mut self.sending), None, &self.joint.split.shared),
+            transport: &self.joint.split.transport,
             waiting: &mut self.waiting,
-            half: Some(self.ends.half(Side::Requests)),
+            half: Some(self.joint.half(Side::Requests)),
             asks: Asks::Runtime,
         };
         access.drive(WaitingFor::Sending, step).await
@@ -222,7 +223,7 @@ impl<R: Runtime> RequestHalf<R> {
 
 impl<R: Runtime> Drop for RequestHalf<R> {
     fn drop(&mut self) {
-        self.ends.ends.no_more_requests(&self.sending);
+        self.joint.split.no_more_requests(&self.sending);
     }
 }
 
@@ -260,18 +261,18 @@ impl<R: Runtime> ResponseHalf<R> {
     /// What became of the requests that were sent so far.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.ends.ends.shared.requests()
+        self.joint.split.shared.requests()
     }
 
     /// Why the connection carries no further request; `None` while it does, as far as is known.
     #[cfg(feature = "tower")]
     pub(crate) fn close_reason(&self) -> Option<dugong_proto::CloseReason> {
-        self.ends.ends.shared.queue().close_reason()
+        self.joint.split.shared.queue().close_reason()
     }
 
     /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
     pub fn close(self) {
-        self.ends.close();
+        self.joint.close();
     }
 
     /// Waits until a request is outstanding; false if none will be.
@@ -281,29 +282,29 @@ impl<R: Runtime> ResponseHalf<R> {
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let ends = &self.ends.ends;
+        let split = &self.joint.split;
         loop {
-            let queue = ends.shared.queue();
-            if let Some(due) = ends.is_request_due(&queue) {
+            let queue = split.shared.queue();
+            if let Some(due) = split.is_request_due(&queue) {
                 self.waiting.begin();
                 return Poll::Ready(due);
             }
-            ends.shared.changed.wake(Side::Responses, cx.waker());
+            split.shared.changed.wake(Side::Responses, cx.waker());
             drop(queue);
-            if !self.waiting.patience().is_limited(WaitingFor::Request) {
+            if !self.waiting.limits().is_limited(WaitingFor::Request) {
                 return Poll::Pending;
             }
-            let patience = self.waiting.patience();
-            ready!(self.waiting.poll_limited(cx, WaitingFor::Request, &patience, None))?;
+            let limits = self.waiting.limits();
+            ready!(self.waiting.poll_limited(cx, WaitingFor::Request, &limits, None))?;
         }
     }
 
     fn access(&mut self) -> Access<'_, R> {
         Access {
-            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.ends.ends.shared),
-            transport: &self.ends.ends.transport,
+            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.joint.split.shared),
+            transport: &self.joint.split.transport,
             waiting: &mut self.waiting,
-            half: Some(self.ends.half(Side::Responses)),
+            half: Some(self.joint.half(Side::Responses)),
             asks: Asks::Runtime,
         }
     }
@@ -312,6 +313,6 @@ impl<R: Runtime> ResponseHalf<R> {
 impl<R: Runtime> Drop for ResponseHalf<R> {
     fn drop(&mut self) {
         // Nobody reads any more, so whoever waits to send would wait for ever.
-        self.ends.close();
+        self.joint.close();
     }
 }

@@ -12,18 +12,18 @@ use super::runtime::{Attempt, Direction, PollStream, Runtime};
 use dugong_net::StreamError;
 
 use crate::connecting::transport::WireLayers;
-use crate::halves::{Ending, Side};
-use crate::step::{Interest, Progress};
+use crate::halves::Ending;
+use crate::step::{Interest, Progress, Side};
 use crate::transport::{Stream, Transport as Descriptor};
 
 /// A connection on which HTTP can be spoken: a socket that the runtime watches, or a stream of the caller's, and TLS over it if
 /// the server wants that.
 pub struct Transport<R: Runtime> {
-    way: Way<R>,
+    base: Base<R>,
 }
 
 /// What is at the bottom.
-enum Way<R: Runtime> {
+enum Base<R: Runtime> {
     Socket(R::Registered<Descriptor>),
     Brought(Box<Brought>),
 }
@@ -40,27 +40,27 @@ struct Brought {
 impl<R: Runtime> Transport<R> {
     /// A connected socket.
     pub(super) fn socket(transport: Descriptor) -> io::Result<Self> {
-        Ok(Transport { way: Way::Socket(R::register(transport)?) })
+        Ok(Transport { base: Base::Socket(R::register(transport)?) })
     }
 
     /// A stream of the caller's, and what is over it.
     pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<WireLayers>>) -> Self {
         let brought = Brought { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
-        Transport { way: Way::Brought(Box::new(brought)) }
+        Transport { base: Base::Brought(Box::new(brought)) }
     }
 
     /// The same stream of the caller's, with something over it.
     pub(super) fn with(mut self, over: Option<Box<WireLayers>>) -> Self {
-        if let Way::Brought(brought) = &mut self.way {
+        if let Base::Brought(brought) = &mut self.base {
             brought.layers = over;
         }
         self
     }
 
     fn layers(&self) -> Option<&WireLayers> {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).layers(),
-            Way::Brought(brought) => brought.layers.as_deref(),
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).layers(),
+            Base::Brought(brought) => brought.layers.as_deref(),
         }
     }
 
@@ -74,57 +74,57 @@ impl<R: Runtime> Transport<R> {
     /// The descriptor of the socket; streams of the caller's have none. Who reads or writes there breaks the connection.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.way {
-            Way::Socket(registered) => Some(R::registered(registered).as_fd()),
-            Way::Brought(_) => None,
+        match &self.base {
+            Base::Socket(registered) => Some(R::registered(registered).as_fd()),
+            Base::Brought(_) => None,
         }
     }
 
     /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).peer_address(),
-            Way::Brought(_) => None,
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).peer_address(),
+            Base::Brought(_) => None,
         }
     }
 
     /// The address of this end, if it has one.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).local_address(),
-            Way::Brought(_) => None,
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).local_address(),
+            Base::Brought(_) => None,
         }
     }
 
     /// Whether the task that reads may have to write, or the other way round: then a stream that knows one task for each
     /// direction is not enough for two.
-    pub(super) fn is_crossed(&self) -> bool {
-        matches!(self.way, Way::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
+    pub(super) fn needs_cross_wakers(&self) -> bool {
+        matches!(self.base, Base::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
     }
 
     /// The socket with what is over it, as the system knows it: for a step that the runtime need not know of unless it has to
     /// wait.
     #[inline]
     pub(super) fn as_system(&self) -> Option<&Descriptor> {
-        match &self.way {
-            Way::Socket(registered) => Some(R::registered(registered)),
-            Way::Brought(_) => None,
+        match &self.base {
+            Base::Socket(registered) => Some(R::registered(registered)),
+            Base::Brought(_) => None,
         }
     }
 
     /// Whether it is a socket with nothing over it.
     #[inline]
     pub(super) fn is_bare(&self) -> bool {
-        matches!(&self.way, Way::Socket(registered) if R::registered(registered).layers().is_none())
+        matches!(&self.base, Base::Socket(registered) if R::registered(registered).layers().is_none())
     }
 
     /// Ready when there may be something to read, or an error, from a socket.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.way {
-            Way::Socket(registered) => R::poll_ready(registered, Direction::Read, cx).map(drop),
-            Way::Brought(_) => Poll::Ready(()),
+        match &self.base {
+            Base::Socket(registered) => R::poll_ready(registered, Direction::Read, cx).map(drop),
+            Base::Brought(_) => Poll::Ready(()),
         }
     }
 
@@ -133,16 +133,16 @@ impl<R: Runtime> Transport<R> {
     pub(super) fn polled<'a, 'w>(
         &'a self,
         cx: &'a mut Context<'w>,
-        crossing: Option<(&'a Crossing, Side)>,
+        cross_wakers: Option<(&'a CrossWakers, Side)>,
         asks: Asks,
     ) -> Polled<'a, 'w, R> {
         let layers = self.layers();
-        Polled { bottom: Bottom { way: &self.way, cx, crossing, moved: false, received: false, asks }, layers }
+        Polled { bottom: Bottom { base: &self.base, cx, cross_wakers, moved: false, received: false, asks }, layers }
     }
 
-    /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
+    /// SplitShared the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
     pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Way::Brought(brought) = &self.way else {
+        let Base::Brought(brought) = &self.base else {
             self.shutdown(Shutdown::Both);
             return Poll::Ready(());
         };
@@ -150,7 +150,7 @@ impl<R: Runtime> Transport<R> {
             && let Some(mut session) = layers.session()
         {
             let mut bottom =
-                Bottom { way: &self.way, cx: &mut *cx, crossing: None, moved: false, received: false, asks: Asks::Runtime };
+                Bottom { base: &self.base, cx: &mut *cx, cross_wakers: None, moved: false, received: false, asks: Asks::Runtime };
             session.close_notify(&mut bottom);
         }
         let closed = brought.stream().poll_close(cx);
@@ -171,9 +171,9 @@ impl Brought {
 
 impl<R: Runtime> Ending for Transport<R> {
     fn shutdown(&self, how: Shutdown) {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).shutdown(how),
-            Way::Brought(brought) => {
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).shutdown(how),
+            Base::Brought(brought) => {
                 // As far as is possible without waiting.
                 let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
                 if how == Shutdown::Both {
@@ -184,9 +184,9 @@ impl<R: Runtime> Ending for Transport<R> {
     }
 
     fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).peek(buffer),
-            Way::Brought(_) => match self.layers().and_then(WireLayers::session) {
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).peek(buffer),
+            Base::Brought(_) => match self.layers().and_then(WireLayers::session) {
                 Some(mut session) => session
                     .peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None, Asks::SystemAlone).bottom, buffer),
                 None => Ok(Progress::Needs(Interest::READ)),
@@ -198,7 +198,7 @@ impl<R: Runtime> Ending for Transport<R> {
 /// The end of TLS is announced by whoever drops the connection, too.
 impl<R: Runtime> Drop for Transport<R> {
     fn drop(&mut self) {
-        if let Way::Brought(brought) = &self.way
+        if let Base::Brought(brought) = &self.base
             && !brought.is_closed.load(Ordering::Acquire)
         {
             let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
@@ -208,9 +208,9 @@ impl<R: Runtime> Drop for Transport<R> {
 
 impl<R: Runtime> fmt::Debug for Transport<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.way {
-            Way::Socket(registered) => R::registered(registered).fmt(f),
-            Way::Brought(_) => f.write_str("Brought"),
+        match &self.base {
+            Base::Socket(registered) => R::registered(registered).fmt(f),
+            Base::Brought(_) => f.write_str("Brought"),
         }
     }
 }
@@ -223,9 +223,9 @@ pub(super) struct Polled<'a, 'w, R: Runtime> {
 
 /// The same, without what is over it.
 struct Bottom<'a, 'w, R: Runtime> {
-    way: &'a Way<R>,
+    base: &'a Base<R>,
     cx: &'a mut Context<'w>,
-    crossing: Option<(&'a Crossing, Side)>,
+    cross_wakers: Option<(&'a CrossWakers, Side)>,
     /// Bytes have gone one way or the other.
     moved: bool,
     /// Bytes have been received, or the end of the stream.
@@ -305,13 +305,13 @@ impl<R: Runtime> Bottom<'_, '_, R> {
     fn poll<T>(
         &mut self,
         direction: Direction,
-        poll: impl FnOnce(&Way<R>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(&Base<R>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<Progress<T>, StreamError> {
-        let polled = match self.crossing {
-            None => poll(self.way, self.cx),
-            Some((crossing, side)) => {
-                let waker = crossing.waker(direction, side, self.cx.waker());
-                poll(self.way, &mut Context::from_waker(waker))
+        let polled = match self.cross_wakers {
+            None => poll(self.base, self.cx),
+            Some((cross_wakers, side)) => {
+                let waker = cross_wakers.waker(direction, side, self.cx.waker());
+                poll(self.base, &mut Context::from_waker(waker))
             }
         };
         match polled {
@@ -331,7 +331,7 @@ impl<R: Runtime> Bottom<'_, '_, R> {
 impl<R: Runtime> Stream for Bottom<'_, '_, R> {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
-        if let Way::Socket(registered) = self.way
+        if let Base::Socket(registered) = self.base
             && self.asks != Asks::Runtime
         {
             let read = socket(R::registered(registered)).try_read(buffer)?;
@@ -340,32 +340,32 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
             }
         }
         self.poll(Direction::Read, |way, cx| match way {
-            Way::Socket(registered) => R::poll_io(registered, Direction::Read, cx, |transport| {
+            Base::Socket(registered) => R::poll_io(registered, Direction::Read, cx, |transport| {
                 let read = socket(transport).try_read(buffer)?;
                 Ok(attempt(read, buffer.len()))
             }),
-            Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
-            Way::Brought(brought) => brought.stream().poll_read(cx, buffer),
+            Base::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
+            Base::Brought(brought) => brought.stream().poll_read(cx, buffer),
         })
     }
 
     #[inline]
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
-        if let Way::Socket(registered) = self.way {
+        if let Base::Socket(registered) = self.base {
             let written = socket(R::registered(registered)).try_write(pieces)?;
             if self.is_enough(Direction::Write, written) {
                 return Ok(written);
             }
         }
         self.poll(Direction::Write, |way, cx| match way {
-            Way::Socket(registered) => R::poll_io(registered, Direction::Write, cx, |transport| {
+            Base::Socket(registered) => R::poll_io(registered, Direction::Write, cx, |transport| {
                 let written = socket(transport).try_write(pieces)?;
                 Ok(attempt(written, pieces.iter().map(|piece| piece.len()).sum()))
             }),
-            Way::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => {
+            Base::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => {
                 Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
             }
-            Way::Brought(brought) => match brought.stream().poll_write(cx, pieces) {
+            Base::Brought(brought) => match brought.stream().poll_write(cx, pieces) {
                 // Nothing where there was something would be tried for ever.
                 Poll::Ready(Ok(0)) if pieces.iter().any(|piece| !piece.is_empty()) => {
                     Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
@@ -377,11 +377,11 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
 
     #[inline]
     fn flush(&mut self) -> Result<Progress<()>, StreamError> {
-        if let Way::Socket(_) = self.way {
+        if let Base::Socket(_) = self.base {
             return Ok(Progress::Done(()));
         }
         self.poll(Direction::Write, |way, cx| match way {
-            Way::Brought(brought) if !brought.is_closed.load(Ordering::Acquire) => brought.stream().poll_flush(cx),
+            Base::Brought(brought) if !brought.is_closed.load(Ordering::Acquire) => brought.stream().poll_flush(cx),
             _ => Poll::Ready(Ok(())),
         })
     }
@@ -406,23 +406,23 @@ fn attempt(progress: Progress<usize>, room: usize) -> Attempt {
 /// Who waits for which direction, where both halves of a connection may wait for the same one: TLS may have to write in order
 /// to read. A stream knows one task for each direction, which is both of them.
 #[derive(Debug)]
-pub(super) struct Crossing {
-    directions: [(Arc<Both>, Waker); 2],
+pub(super) struct CrossWakers {
+    directions: [(Arc<SharedWaker>, Waker); 2],
 }
 
 /// The tasks of both halves.
 #[derive(Debug, Default)]
-struct Both {
+struct SharedWaker {
     tasks: Mutex<[Option<Waker>; 2]>,
 }
 
-impl Crossing {
+impl CrossWakers {
     pub(super) fn new() -> Self {
         let direction = || {
-            let both = Arc::new(Both::default());
+            let both = Arc::new(SharedWaker::default());
             (both.clone(), both.into())
         };
-        Crossing { directions: [direction(), direction()] }
+        CrossWakers { directions: [direction(), direction()] }
     }
 
     /// The waker for `direction`, by which `task` of `side` is woken, too.
@@ -441,7 +441,7 @@ impl Crossing {
     }
 }
 
-impl Both {
+impl SharedWaker {
     fn tasks(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -452,7 +452,7 @@ impl Both {
     }
 }
 
-impl Wake for Both {
+impl Wake for SharedWaker {
     fn wake(self: Arc<Self>) {
         self.wake_both();
     }

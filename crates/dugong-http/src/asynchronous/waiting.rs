@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::runtime::Runtime;
-use super::transport::{Asks, Crossing, Polled, Transport};
+use super::transport::{Asks, CrossWakers, Polled, Transport};
 use crate::error::Error;
-use crate::halves::{Ending, Ends, Side};
-use crate::patience::{Patience, more_exactly};
-use crate::step::{Duplex, Progress, Receiving};
+use crate::halves::{Ending, SplitShared};
+use crate::step::{Duplex, Progress, Receiving, Side};
 use crate::transport::WaitingFor;
+use crate::wait_limits::WaitLimits;
 
 /// How long somebody waits. Without limits, which is the usual case, there is nothing of it.
 pub(super) struct Waiting<R: Runtime> {
@@ -21,7 +21,7 @@ pub(super) struct Waiting<R: Runtime> {
 
 /// Limits, and what is known of the time.
 struct Clock<R: Runtime> {
-    patience: Patience,
+    limits: WaitLimits,
     /// Since when nothing has come.
     began: Option<Instant>,
     /// Until when the answer to an expectation is awaited.
@@ -33,32 +33,32 @@ struct Clock<R: Runtime> {
 }
 
 impl<R: Runtime> Waiting<R> {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(limits: WaitLimits) -> Self {
         let mut waiting = Waiting { clock: None };
-        if !patience.is_endless() {
-            waiting.clock().patience = patience;
+        if !limits.is_unlimited() {
+            waiting.clock().limits = limits;
         }
         waiting
     }
 
     fn clock(&mut self) -> &mut Clock<R> {
-        let new = || Clock { patience: Patience::ENDLESS, began: None, continue_until: None, timer: None, set_to: None };
+        let new = || Clock { limits: WaitLimits::NONE, began: None, continue_until: None, timer: None, set_to: None };
         self.clock.get_or_insert_with(|| Box::new(new()))
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.clock.as_ref().map_or(Patience::ENDLESS, |clock| clock.patience)
+    pub(super) fn limits(&self) -> WaitLimits {
+        self.clock.as_ref().map_or(WaitLimits::NONE, |clock| clock.limits)
     }
 
     #[inline]
-    pub(super) fn is_endless(&self) -> bool {
+    pub(super) fn is_unlimited(&self) -> bool {
         self.clock.is_none()
     }
 
     /// Changes the limits.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut Patience)) {
-        change(&mut self.clock().patience);
-        if self.patience().is_endless() {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut WaitLimits)) {
+        change(&mut self.clock().limits);
+        if self.limits().is_unlimited() {
             self.clock = None;
         }
     }
@@ -92,13 +92,13 @@ impl<R: Runtime> Waiting<R> {
     /// An error if there is no more time for anything.
     #[inline]
     pub(super) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
-        self.clock.as_ref().map_or(Ok(()), |clock| clock.patience.check(waiting_for))
+        self.clock.as_ref().map_or(Ok(()), |clock| clock.limits.check(waiting_for))
     }
 
     /// Whether a limit for this had passed before the step that is about to be made.
     fn has_expired(&self, waiting_for: WaitingFor) -> bool {
         let Some(clock) = &self.clock else { return false };
-        let expiry = clock.began.and_then(|began| clock.patience.expiry(waiting_for, began));
+        let expiry = clock.began.and_then(|began| clock.limits.expiry(waiting_for, began));
         expiry.is_some_and(|expiry| expiry.at <= Instant::now())
     }
 
@@ -114,8 +114,8 @@ impl<R: Runtime> Waiting<R> {
         if has_moved {
             self.begin();
         }
-        let patience = self.patience();
-        self.poll_limited(cx, waiting_for, &patience, until)
+        let limits = self.limits();
+        self.poll_limited(cx, waiting_for, &limits, until)
     }
 
     /// The same, with limits that may be others.
@@ -123,12 +123,12 @@ impl<R: Runtime> Waiting<R> {
         &mut self,
         cx: &mut Context<'_>,
         waiting_for: WaitingFor,
-        patience: &Patience,
+        limits: &WaitLimits,
         until: Option<Instant>,
     ) -> Poll<Result<(), Error>> {
         let now = Instant::now();
         let clock = self.clock();
-        let expiry = patience.expiry(waiting_for, *clock.began.get_or_insert(now));
+        let expiry = limits.expiry(waiting_for, *clock.began.get_or_insert(now));
         if let Some(expiry) = expiry.filter(|expiry| expiry.at <= now) {
             clock.began = None;
             return Poll::Ready(Err(Error::TimedOut { waiting_for, limit: expiry.limit, to: None }));
@@ -159,7 +159,7 @@ impl<R: Runtime> Clock<R> {
 
 impl<R: Runtime> fmt::Debug for Waiting<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Waiting").field(&self.patience()).finish()
+        f.debug_tuple("Waiting").field(&self.limits()).finish()
     }
 }
 
@@ -178,17 +178,17 @@ pub(super) struct Access<'a, R: Runtime> {
 #[derive(Debug)]
 pub(super) struct Half<'a, R: Runtime> {
     pub(super) side: Side,
-    pub(super) ends: &'a Ends<Transport<R>>,
-    pub(super) crossing: Option<&'a Crossing>,
+    pub(super) split: &'a SplitShared<Transport<R>>,
+    pub(super) cross_wakers: Option<&'a CrossWakers>,
 }
 
 impl<R: Runtime> Half<'_, R> {
     /// A step of reading has ended. If the connection has with it, a stream of the caller's does not wake whoever waits to send.
     pub(super) fn something_was_read<T>(&self, result: &Result<T, Error>) {
-        if self.ends.something_was_read(result)
-            && let Some(crossing) = self.crossing
+        if self.split.something_was_read(result)
+            && let Some(cross_wakers) = self.cross_wakers
         {
-            crossing.wake();
+            cross_wakers.wake();
         }
     }
 }
@@ -219,15 +219,15 @@ impl<'a, R: Runtime> Access<'a, R> {
         waiting_for: WaitingFor,
         step: impl FnMut(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
     ) -> Poll<Result<T, Error>> {
-        let result = ready!(self.poll_unnoticed(cx, waiting_for, step));
+        let result = ready!(self.poll_inner(cx, waiting_for, step));
         self.waiting.begin();
-        self.duplex.tell_complete();
+        self.duplex.report_complete();
         self.duplex.release_buffers_between();
         if let Some(half) = &self.half {
             match half.side {
                 Side::Responses => half.something_was_read(&result),
                 // It may be that there is nothing to wait for any more.
-                Side::Requests if result.is_err() => self.duplex.shared.changed.tell(),
+                Side::Requests if result.is_err() => self.duplex.shared.changed.notify(),
                 Side::Requests => {}
             }
         }
@@ -245,13 +245,13 @@ impl<'a, R: Runtime> Access<'a, R> {
         }
         let mut system = self.transport.as_system()?;
         let read = done(self.duplex.read_content(buffer, &mut system))?;
-        self.duplex.tell_complete();
+        self.duplex.report_complete();
         self.duplex.release_buffers_between();
         Some(read)
     }
 
     #[inline]
-    fn poll_unnoticed<T>(
+    fn poll_inner<T>(
         &mut self,
         cx: &mut Context<'_>,
         waiting_for: WaitingFor,
@@ -262,18 +262,18 @@ impl<'a, R: Runtime> Access<'a, R> {
             let is_last = self.waiting.has_expired(waiting_for);
             let (result, moved) = self.step(cx, self.asks, &mut step);
             let has_moved = moved.counts(is_last);
-            if let Some(result) = done(result) {
-                return Poll::Ready(result);
-            }
-            let is_endless = self.waiting.is_endless();
-            let duplex = &self.duplex;
-            if is_endless && duplex.until().is_none() {
+            let interest = match result {
+                Ok(Progress::Needs(interest)) => interest,
+                Ok(Progress::Done(value)) => return Poll::Ready(Ok(value)),
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            let is_unlimited = self.waiting.is_unlimited();
+            let need = self.duplex.need(interest, waiting_for);
+            if is_unlimited && need.until.is_none() {
                 self.duplex.release_idle_buffers();
                 return Poll::Pending;
             }
-            let waiting_for = more_exactly(waiting_for, || duplex.has_begun_to_read());
-            let until = duplex.until();
-            let Poll::Ready(waited) = self.waiting.poll(cx, waiting_for, until, has_moved) else {
+            let Poll::Ready(waited) = self.waiting.poll(cx, need.phase, need.until, has_moved) else {
                 self.duplex.release_idle_buffers();
                 return Poll::Pending;
             };
@@ -294,10 +294,10 @@ impl<'a, R: Runtime> Access<'a, R> {
         &mut self,
         cx: &mut Context<'_>,
         asks: Asks,
-        step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<Progress<T>, Error>,
-    ) -> (Result<Progress<T>, Error>, Moved) {
-        let crossing = self.half.as_ref().and_then(|half| Some((half.crossing?, half.side)));
-        let mut polled = self.transport.polled(cx, crossing, asks);
+        step: impl FnOnce(&mut Duplex<'_>, &mut Polled<'_, '_, R>) -> Result<T, Error>,
+    ) -> (Result<T, Error>, Moved) {
+        let cross_wakers = self.half.as_ref().and_then(|half| Some((half.cross_wakers?, half.side)));
+        let mut polled = self.transport.polled(cx, cross_wakers, asks);
         let result = step(&mut self.duplex, &mut polled);
         let moved = Moved { any: polled.has_moved(), received: polled.has_received() };
         if self.half.is_none() && result.is_err() && self.duplex.shared.is_final(&result) {

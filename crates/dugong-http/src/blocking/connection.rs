@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use dugong_net::{BaseStream, CallerStream, PollableStream, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
-use super::Pipeline;
-use super::split::{RequestHalf, ResponseHalf};
-use super::{Access, Channel, ContentWriter, Response};
+use super::access::{Access, Channel, wait};
+use super::response::Response;
 use crate::config::Config;
 use crate::error::{Error, Requests};
-use crate::patience::Patience;
 use crate::request::Request;
-use crate::step::{Continue, Duplex, Engine, Interest, Progress};
+use crate::step::{Continue, Duplex, Engine, Interest, Need, Progress};
 use crate::transport::{Connect, Established, Origin, Socket, Transport, WaitingFor, wait_any};
+use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
@@ -48,9 +47,9 @@ use crate::transport::{Connect, Established, Origin, Socket, Transport, WaitingF
 pub struct Connection {
     pub(crate) engine: Engine,
     pub(crate) transport: Transport,
-    pub(crate) patience: Patience,
+    pub(crate) limits: WaitLimits,
     /// A request has just been sent to an idle server: its response cannot be there yet, so a read would be in vain.
-    quiet: bool,
+    pub(super) skip_first_read: bool,
     is_full: Cell<bool>,
 }
 
@@ -117,8 +116,8 @@ impl Connection {
             // If this fails, reading waits by poll(2).
             let _ = socket.allow_waiting();
         }
-        let patience = Patience { timeouts: config.timeouts.transfer, deadline };
-        Connection { engine, transport, patience, quiet: false, is_full: Cell::new(false) }
+        let limits = WaitLimits { timeouts: config.timeouts.transfer, deadline };
+        Connection { engine, transport, limits, skip_first_read: false, is_full: Cell::new(false) }
     }
 
     /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
@@ -147,19 +146,19 @@ impl Connection {
 
     /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.patience.timeouts = TransferTimeouts::all(timeout);
+        self.limits.timeouts = TransferTimeouts::all(timeout);
     }
 
     /// Sets how long the server may take for the first byte of a response, from now on; `None` removes the limit. With requests in
     /// flight it bounds the silence of a server that does not answer pipelined requests.
     pub fn set_response_timeout(&mut self, timeout: Option<Duration>) {
-        self.patience.timeouts.response = timeout;
+        self.limits.timeouts.response = timeout;
     }
 
     /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
     /// never.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.patience.deadline = deadline;
+        self.limits.deadline = deadline;
     }
 
     /// The stream: its addresses, and what TLS has agreed on.
@@ -184,10 +183,10 @@ impl Connection {
     /// `Local(ReadFirst)` if it cannot be sent before responses are read. Otherwise the connection is done for.
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
-        self.quiet = false;
+        self.skip_first_read = false;
         let number = self.drive(WaitingFor::Sending, |duplex, stream| duplex.send_request(request, stream))?;
         let is_the_only_one = self.engine.receiving.half().completed() == number;
-        self.quiet = is_the_only_one && !self.engine.sending.half().owes_content();
+        self.skip_first_read = is_the_only_one && !self.engine.sending.half().owes_content();
         Ok(number)
     }
 
@@ -198,18 +197,11 @@ impl Connection {
     /// `Local(ReadFirst)` if responses have to be read before, among them one that came in place of 100 (Continue). `TimedOut`:
     /// can be called again. Otherwise nothing more can be sent, but responses may have arrived.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.quiet = false;
+        self.skip_first_read = false;
         self.drive(WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
             Progress::Done(()) => duplex.flush(stream),
             needs => Ok(needs),
         })
-    }
-
-    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
-    pub fn content(&mut self) -> ContentWriter<'_> {
-        // While content is sent, the response may be taken in.
-        self.quiet = false;
-        ContentWriter::new(self)
     }
 
     /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
@@ -225,24 +217,19 @@ impl Connection {
     /// `Local(ReadFirst)` if responses to earlier requests are unread, `Local(NoContentDue)` if the last request has no content
     /// that is still to be sent. Otherwise the connection is done for.
     pub fn wait_for_continue(&mut self) -> Result<Continue, Error> {
-        self.quiet = false;
+        self.skip_first_read = false;
         let until = Instant::now().checked_add(self.engine.sending.expect_timeout);
-        let deadline_only = self.patience.deadline_only();
+        let deadline_only = self.limits.deadline_only();
         let mut access = self.access();
         loop {
-            let step = access.duplex.await_continue(&mut access.channel);
+            let step = access.duplex.await_continue_until(until, &mut access.channel);
             access.close_if_final(&step);
             match step? {
-                Progress::Done(came) => return Ok(came),
-                Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => break,
-                // However often something comes that is no answer.
-                Progress::Needs(interest) => {
-                    super::wait(&access.channel, interest, &deadline_only, WaitingFor::Response, until)?;
-                }
-            };
+                Progress::Done(answer) => return Ok(answer),
+                // Interim responses that are no answer do not extend the time.
+                Progress::Needs(need) => wait(&access.channel, need, &deadline_only)?,
+            }
         }
-        self.engine.sending.half.proceed_without_continue(&mut self.engine.shared.queue());
-        Ok(Continue::Send)
     }
 
     /// Reads the head of the next response; its content is read from the result.
@@ -252,8 +239,8 @@ impl Connection {
     /// see [`current_response`](Connection::current_response). `TimedOut`: can be called again. Otherwise the connection is
     /// done for.
     pub fn read_response(&mut self) -> Result<Response<'_>, Error> {
-        if std::mem::take(&mut self.quiet) && !(self.patience.is_endless() && self.transport.bare_socket().is_some()) {
-            wait_quietly(self)?;
+        if std::mem::take(&mut self.skip_first_read) && !(self.limits.is_unlimited() && self.transport.bare_socket().is_some()) {
+            wait_before_read(self)?;
         }
         self.access().read(|duplex, stream| duplex.read_head(stream))?;
         Ok(self.access().into_response())
@@ -263,22 +250,6 @@ impl Connection {
     /// [`read_response`](Connection::read_response) was dropped.
     pub fn current_response(&mut self) -> Option<Response<'_>> {
         self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
-    }
-
-    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
-    pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, I::IntoIter>
-    where
-        I: IntoIterator,
-        I::Item: Borrow<Request>,
-    {
-        self.quiet = false;
-        Pipeline::new(self, requests.into_iter())
-    }
-
-    /// Parts the connection into a half that sends requests and a half that reads responses, for two threads.
-    #[must_use]
-    pub fn split(self) -> (RequestHalf, ResponseHalf) {
-        RequestHalf::split(self)
     }
 
     /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
@@ -306,7 +277,7 @@ impl Connection {
     }
 
     #[inline]
-    pub(crate) fn drive<T>(
+    pub(super) fn drive<T>(
         &mut self,
         waiting_for: WaitingFor,
         step: impl FnMut(&mut Duplex<'_>, &mut Channel<'_>) -> Result<Progress<T>, Error>,
@@ -315,20 +286,20 @@ impl Connection {
     }
 
     #[inline]
-    pub(crate) fn access(&mut self) -> Access<'_> {
+    pub(super) fn access(&mut self) -> Access<'_> {
         let channel = Channel { transport: &self.transport, is_full: Some(&self.is_full), waits: false };
-        Access { duplex: self.engine.duplex(), channel, patience: &self.patience, ends: None }
+        Access { duplex: self.engine.duplex(), channel, limits: &self.limits, split: None }
     }
 }
 
 /// Waits for the first response after a pause without trying to read it first.
-fn wait_quietly(connection: &mut Connection) -> Result<(), Error> {
-    let Access { mut duplex, mut channel, patience, .. } = connection.access();
+fn wait_before_read(connection: &mut Connection) -> Result<(), Error> {
+    let Access { mut duplex, mut channel, limits, .. } = connection.access();
     let waited = match duplex.write_pending(&mut channel) {
         // What is left is sent while reading; an error of sending does not keep anybody from reading.
         Ok(Progress::Needs(_)) | Err(_) => Ok(()),
-        Ok(Progress::Done(())) => super::wait(&channel, Interest::READ, patience, WaitingFor::Response, None),
+        Ok(Progress::Done(())) => wait(&channel, Need::new(Interest::READ, WaitingFor::Response), limits),
     };
-    connection.quiet = waited.is_err();
+    connection.skip_first_read = waited.is_err();
     waited
 }

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use dugong_proto::{Fields, Misuse};
 
-use super::{Channel, Connection};
+use super::access::Channel;
+use super::connection::Connection;
 use crate::error::Error;
 use crate::step::Continue;
 use crate::transport::WaitingFor;
@@ -31,6 +32,15 @@ use crate::transport::WaitingFor;
 #[derive(Debug)]
 pub struct ContentWriter<'a> {
     pub(super) connection: &'a mut Connection,
+}
+
+impl Connection {
+    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
+    pub fn content(&mut self) -> ContentWriter<'_> {
+        // While content is sent, the response may be taken in.
+        self.skip_first_read = false;
+        ContentWriter::new(self)
+    }
 }
 
 impl<'a> ContentWriter<'a> {
@@ -70,7 +80,7 @@ impl<'a> ContentWriter<'a> {
         Ok(())
     }
 
-    /// Ends the content: checks that it was all sent, or sends the last chunk.
+    /// SplitShared the content: checks that it was all sent, or sends the last chunk.
     ///
     /// # Errors
     /// `Local(ContentShort)` if some of it is missing: it can still be sent. Otherwise as for [`send`](ContentWriter::send).
@@ -78,7 +88,7 @@ impl<'a> ContentWriter<'a> {
         self.finish_with_trailers(&Fields::new())
     }
 
-    /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
+    /// SplitShared chunked content with a trailer section (RFC 9112 §7.1.2).
     ///
     /// # Errors
     /// As for [`finish`](ContentWriter::finish); `Local(NoContentDue)` or `Local(ContentShort)` if the content is not chunked.

@@ -2,7 +2,8 @@
 
 use std::borrow::Borrow;
 
-use super::{Connection, Response};
+use super::connection::Connection;
+use super::response::Response;
 use crate::error::Error;
 use crate::pipeline::Feed;
 use crate::request::Request;
@@ -39,6 +40,18 @@ use crate::transport::WaitingFor;
 pub struct Pipeline<'a, I: Iterator> {
     pub(super) connection: &'a mut Connection,
     feed: Feed<I>,
+}
+
+impl Connection {
+    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
+    pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<Request>,
+    {
+        self.skip_first_read = false;
+        Pipeline::new(self, requests.into_iter())
+    }
 }
 
 impl<'a, I> Pipeline<'a, I>

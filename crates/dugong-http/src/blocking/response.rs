@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::Access;
+use super::access::Access;
 use crate::error::Error;
 use crate::response::response_head;
 use crate::step::Receiving;
@@ -123,8 +123,8 @@ impl Response<'_> {
     fn used(&mut self, count: usize) {
         self.access.duplex.consume(count);
         self.access.duplex.release_buffers_between();
-        if let Some(ends) = self.access.ends {
-            ends.something_was_read::<()>(&Ok(()));
+        if let Some(split) = self.access.split {
+            split.something_was_read::<()>(&Ok(()));
         }
     }
 }

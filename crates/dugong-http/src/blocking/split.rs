@@ -8,13 +8,15 @@ use std::time::Instant;
 use dugong_net::{Expiry, StreamError};
 use dugong_proto::{Fields, Misuse, ResponseHead};
 
-use super::{Access, Channel, Connection, Response};
+use super::access::{Access, Channel};
+use super::connection::Connection;
+use super::response::Response;
 use crate::error::{Error, Requests};
-use crate::halves::{Ending, Ends};
-use crate::patience::Patience;
+use crate::halves::{Ending, SplitShared};
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
 use crate::transport::{Transport, WaitingFor};
+use crate::wait_limits::WaitLimits;
 
 /// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
 /// server will stop taking requests some time.
@@ -24,8 +26,8 @@ use crate::transport::{Transport, WaitingFor};
 #[derive(Debug)]
 pub struct RequestHalf {
     sending: Sending,
-    ends: Arc<Ends<Transport>>,
-    patience: Patience,
+    split: Arc<SplitShared<Transport>>,
+    limits: WaitLimits,
 }
 
 /// The half of a connection that reads responses, in the order of the requests.
@@ -54,8 +56,16 @@ pub struct RequestHalf {
 #[derive(Debug)]
 pub struct ResponseHalf {
     receiving: Receiving,
-    ends: Arc<Ends<Transport>>,
-    patience: Patience,
+    split: Arc<SplitShared<Transport>>,
+    limits: WaitLimits,
+}
+
+impl Connection {
+    /// Parts the connection into a half that sends requests and a half that reads responses, for two threads.
+    #[must_use]
+    pub fn split(self) -> (RequestHalf, ResponseHalf) {
+        RequestHalf::split(self)
+    }
 }
 
 impl Ending for Transport {
@@ -70,10 +80,10 @@ impl Ending for Transport {
 
 impl RequestHalf {
     pub(super) fn split(connection: Connection) -> (RequestHalf, ResponseHalf) {
-        let Connection { engine, transport, patience, .. } = connection;
+        let Connection { engine, transport, limits, .. } = connection;
         let (sending, receiving, shared) = engine.into_halves();
-        let ends = Ends::new(shared, transport);
-        (RequestHalf { sending, ends: ends.clone(), patience }, ResponseHalf { receiving, ends, patience })
+        let split = Arc::new(SplitShared::new(shared, transport));
+        (RequestHalf { sending, split: split.clone(), limits }, ResponseHalf { receiving, split, limits })
     }
 
     /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
@@ -89,7 +99,7 @@ impl RequestHalf {
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let number = self.queue_request(request)?;
         let flushed = self.flush();
-        self.ends.is_sent(number, flushed)
+        self.split.is_sent(number, flushed)
     }
 
     /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
@@ -103,9 +113,9 @@ impl RequestHalf {
         if self.sending.upload_left() > 0 {
             self.flush()?;
         }
-        self.ends.refuse_unasked()?;
+        self.split.refuse_unasked()?;
         let number = self.step(|duplex, stream| duplex.take_request(request, stream))?;
-        self.ends.shared.changed.tell();
+        self.split.shared.changed.notify();
         Ok(number)
     }
 
@@ -141,7 +151,7 @@ impl RequestHalf {
         self.flush()
     }
 
-    /// Ends the content of the last request, with a trailer section if it is chunked.
+    /// SplitShared the content of the last request, with a trailer section if it is chunked.
     ///
     /// # Errors
     /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).
@@ -158,12 +168,12 @@ impl RequestHalf {
     /// What became of the requests that were sent so far.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.ends.shared.requests()
+        self.split.shared.requests()
     }
 
     /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
     pub fn close(self) {
-        self.ends.close();
+        self.split.close();
     }
 
     /// Waits for the answer to an expectation; an error if it is a refusal.
@@ -176,36 +186,35 @@ impl RequestHalf {
 
     /// Waits until the other half has read an answer to the expectation, or long enough.
     fn wait_for_continue(&mut self) -> Result<Continue, Error> {
-        let until = self.duplex().until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
-        let deadline = until.into_iter().chain(self.patience.deadline).min();
-        let mut queue = self.ends.shared.queue();
+        let until = self.duplex().upload_until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
+        let wake_at = until.into_iter().chain(self.limits.deadline).min();
+        let mut queue = self.split.shared.queue();
         loop {
-            if let Some(answer) = self.ends.answer_to_expectation(&mut self.sending, &mut queue) {
+            if let Some(answer) = self.split.answer_to_expectation(&mut self.sending, &mut queue, until) {
                 return answer;
             }
-            queue = match self.ends.shared.changed.wait(queue, deadline) {
+            queue = match self.split.shared.changed.wait(queue, wake_at) {
                 Ok(queue) => queue,
-                Err(mut queue) => {
-                    self.patience.check(WaitingFor::Response)?;
-                    self.sending.half.proceed_without_continue(&mut queue);
-                    return Ok(Continue::Send);
+                Err(queue) => {
+                    self.limits.check(WaitingFor::Response)?;
+                    queue
                 }
             }
         }
     }
 
     fn duplex(&mut self) -> Duplex<'_> {
-        Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared)
+        Duplex::of_halves(Some(&mut self.sending), None, &self.split.shared)
     }
 
     fn step<T>(&mut self, step: impl FnMut(&mut Duplex<'_>, &mut Channel<'_>) -> Result<Progress<T>, Error>) -> Result<T, Error> {
-        let duplex = Duplex::of_halves(Some(&mut self.sending), None, &self.ends.shared);
-        let channel = Channel::new(&self.ends.transport);
-        let mut access = Access { duplex, channel, patience: &self.patience, ends: Some(&self.ends) };
+        let duplex = Duplex::of_halves(Some(&mut self.sending), None, &self.split.shared);
+        let channel = Channel::new(&self.split.transport);
+        let mut access = Access { duplex, channel, limits: &self.limits, split: Some(&self.split) };
         let result = access.drive(WaitingFor::Sending, step);
         if result.is_err() {
             // It may be that there is nothing to wait for any more.
-            self.ends.shared.changed.tell();
+            self.split.shared.changed.notify();
         }
         result
     }
@@ -213,7 +222,7 @@ impl RequestHalf {
 
 impl Drop for RequestHalf {
     fn drop(&mut self) {
-        self.ends.no_more_requests(&self.sending);
+        self.split.no_more_requests(&self.sending);
     }
 }
 
@@ -250,23 +259,23 @@ impl ResponseHalf {
     /// What became of the requests that were sent so far.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
-        self.ends.shared.requests()
+        self.split.shared.requests()
     }
 
     /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
     pub fn close(self) {
-        self.ends.close();
+        self.split.close();
     }
 
     /// Waits until a request is outstanding; false if none will be.
     fn wait_for_request(&mut self) -> Result<bool, Error> {
-        let expiry = self.patience.expiry(WaitingFor::Request, Instant::now());
-        let mut queue = self.ends.shared.queue();
+        let expiry = self.limits.expiry(WaitingFor::Request, Instant::now());
+        let mut queue = self.split.shared.queue();
         loop {
-            if let Some(due) = self.ends.is_request_due(&queue) {
+            if let Some(due) = self.split.is_request_due(&queue) {
                 return due;
             }
-            queue = match (self.ends.shared.changed.wait(queue, expiry.map(|expiry| expiry.at)), expiry) {
+            queue = match (self.split.shared.changed.wait(queue, expiry.map(|expiry| expiry.at)), expiry) {
                 (Err(_), Some(Expiry { limit, .. })) => {
                     return Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit, to: None });
                 }
@@ -277,10 +286,10 @@ impl ResponseHalf {
 
     fn access(&mut self) -> Access<'_> {
         Access {
-            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.ends.shared),
-            channel: Channel::new(&self.ends.transport),
-            patience: &self.patience,
-            ends: Some(&self.ends),
+            duplex: Duplex::of_halves(None, Some(&mut self.receiving), &self.split.shared),
+            channel: Channel::new(&self.split.transport),
+            limits: &self.limits,
+            split: Some(&self.split),
         }
     }
 }
@@ -288,7 +297,7 @@ impl ResponseHalf {
 impl Drop for ResponseHalf {
     fn drop(&mut self) {
         // Nobody reads any more, so whoever waits to send would wait for ever.
-        self.ends.close();
+        self.split.close();
     }
 }
 

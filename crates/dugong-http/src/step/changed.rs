@@ -1,14 +1,11 @@
 //! Telling whoever waits for a change of the queue, in another thread or another task.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use dugong_proto::Outstanding;
-
-#[cfg(feature = "async")]
-use crate::halves::Side;
 
 /// Whoever waits for a change of the queue that the two halves of a connection share.
 ///
@@ -21,18 +18,21 @@ pub(crate) struct Changed {
     threads: AtomicUsize,
     /// Tasks that wait: at most one for each side.
     tasks: Mutex<[Option<Waker>; 2]>,
+    has_tasks: AtomicBool,
 }
 
 type Queue<'a> = MutexGuard<'a, Outstanding>;
 
 impl Changed {
     /// Wakes all.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         if self.threads.load(Ordering::Acquire) > 0 {
             self.condition.notify_all();
         }
-        let tasks = std::mem::take(&mut *self.tasks());
-        tasks.into_iter().flatten().for_each(Waker::wake);
+        if self.has_tasks.swap(false, Ordering::AcqRel) {
+            let tasks = std::mem::take(&mut *self.tasks());
+            tasks.into_iter().flatten().for_each(Waker::wake);
+        }
     }
 
     /// Has the thread wait; an error if `deadline` has passed.
@@ -58,9 +58,21 @@ impl Changed {
             Some(before) => before.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
+        drop(tasks);
+        self.has_tasks.store(true, Ordering::Release);
     }
 
     fn tasks(&self) -> MutexGuard<'_, [Option<Waker>; 2]> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which half.
+#[cfg(feature = "async")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one that sends requests.
+    Requests,
+    /// The one that reads responses.
+    Responses,
 }

@@ -4,7 +4,10 @@ use std::io;
 
 use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
 
-use super::{Duplex, Progress, RECEIVES, Receiving, SharedRef, refused};
+use super::duplex::{Duplex, RECEIVES, refused};
+use super::shared::SharedRef;
+use super::sides::Receiving;
+use super::{Interest, Progress};
 use crate::buffers::Kind;
 use crate::error::{Closed, Error};
 use crate::transport::Stream;
@@ -20,7 +23,7 @@ impl Receiving {
             Ok(Progress::Done(count)) => self.half.received(count),
             Ok(Progress::Needs(interest)) => return Progress::Needs(interest),
             Err(error) => {
-                self.said = Some(error);
+                self.read_error = Some(error);
                 self.half.receive_broken();
             }
         }
@@ -59,7 +62,7 @@ impl Receiving {
                     self.half.received(count);
                 }
                 Err(error) => {
-                    self.said = Some(error);
+                    self.read_error = Some(error);
                     self.half.receive_broken();
                 }
             }
@@ -74,7 +77,7 @@ impl Receiving {
         let in_write = shared.queue().is_being_sent();
         if in_write || shared.write_failed.get().is_some() {
             let kind = shared.write_failed.get().copied().unwrap_or(io::ErrorKind::UnexpectedEof);
-            self.said.get_or_insert_with(|| kind.into());
+            self.read_error.get_or_insert_with(|| kind.into());
             self.half.receive_broken();
         } else {
             self.half.receive_eof();
@@ -162,7 +165,7 @@ impl Duplex<'_> {
                         return Ok(Progress::Needs(interest | self.send_meanwhile(stream, interest)));
                     }
                     Err(error) => {
-                        receiver.said = Some(error);
+                        receiver.read_error = Some(error);
                         receiver.half.receive_broken();
                     }
                 }
@@ -184,7 +187,7 @@ impl Duplex<'_> {
                         return Ok(Progress::Needs(interest));
                     }
                 }
-                Err(error) => return Err(Error::of_core(error, &queue, receiver.said.take())),
+                Err(error) => return Err(Error::of_core(error, &queue, receiver.read_error.take())),
             }
         }
         Ok(Progress::Done(filled))
@@ -219,14 +222,14 @@ impl Duplex<'_> {
     pub(crate) fn consume(&mut self, count: usize) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         receiver.half.consume(count, &mut self.shared.queue());
-        receiver.tell_complete(&self.shared);
+        receiver.report_complete(&self.shared);
     }
 
     /// Tells of the response that may just have been read to its end.
     #[inline]
-    pub(crate) fn tell_complete(&mut self) {
+    pub(crate) fn report_complete(&mut self) {
         if let Some(receiver) = &mut self.receiving {
-            receiver.tell_complete(&self.shared);
+            receiver.report_complete(&self.shared);
         }
     }
 
@@ -309,7 +312,7 @@ impl Duplex<'_> {
             Ok(Content::Bytes(_)) => Ok(Some(true)),
             Ok(Content::End) => Ok(Some(false)),
             Ok(Content::NeedsInput) => Ok(None),
-            Err(error) => Err(Error::of_core(error, &queue, receiver.said.take())),
+            Err(error) => Err(Error::of_core(error, &queue, receiver.read_error.take())),
         }
     }
 
@@ -320,7 +323,7 @@ impl Duplex<'_> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         let shared = &mut self.shared;
         let mut queue = shared.queue();
-        receiver.half.poll_head(&mut queue).map_err(|error| Error::of_core(error, &queue, receiver.said.take()))
+        receiver.half.poll_head(&mut queue).map_err(|error| Error::of_core(error, &queue, receiver.read_error.take()))
     }
 
     /// Reads once from the stream into the buffer; if that has to wait, sends what there is to send meanwhile.
@@ -333,7 +336,7 @@ impl Duplex<'_> {
 
     /// Reading has to wait for `interest`: sends what there is to send, unless that is somebody else's business, and returns
     /// what to wait for as well. If sending fails, what has arrived can still be read.
-    fn send_meanwhile(&mut self, stream: &mut impl Stream, interest: super::Interest) -> super::Interest {
+    fn send_meanwhile(&mut self, stream: &mut impl Stream, interest: Interest) -> Interest {
         if self.sending.is_none() || self.shared.is_cut() {
             return interest;
         }

@@ -6,8 +6,11 @@ use std::time::Instant;
 use dugong_net::StreamError;
 use dugong_proto::{Content, Error as CoreError, Fields, HeadKind, Misuse};
 
+use super::duplex::{Duplex, RECEIVES, SENDS, refused};
+use super::shared::{Queue, Shared, SharedRef};
+use super::sides::Receiving;
 use super::sides::Upload;
-use super::{Duplex, Interest, Progress, RECEIVES, SENDS, Shared, SharedRef, refused};
+use super::{Interest, Need, Progress, Step, WaitingFor};
 use crate::error::Error;
 use crate::events::Event;
 use crate::request::Request;
@@ -82,7 +85,7 @@ impl Duplex<'_> {
         let number = match taken {
             Ok(number) => number,
             Err(error) => {
-                return Err(match self.receiving.as_mut().and_then(|receiver| receiver.said_by_tls()) {
+                return Err(match self.receiving.as_mut().and_then(|receiver| receiver.take_tls_error()) {
                     None => self.shared.end(error),
                     said => Error::of_core(error, &self.shared.queue(), said),
                 });
@@ -112,7 +115,7 @@ impl Duplex<'_> {
     /// Whether nothing more may be sent: the connection has failed, or a response has come that says that it ends with it
     /// (RFC 9112 §9.6).
     #[must_use]
-    pub fn is_pointless(&mut self) -> bool {
+    pub fn is_sending_over(&mut self) -> bool {
         self.shared.queue().sending_is_over().is_some()
     }
 
@@ -128,7 +131,7 @@ impl Duplex<'_> {
         receiver.half.settle(&mut queue);
         let is_idle = queue.is_empty();
         drop(queue);
-        receiver.tell_complete(shared);
+        receiver.report_complete(shared);
         if !is_idle {
             return Ok(());
         }
@@ -140,7 +143,7 @@ impl Duplex<'_> {
             }
             let mut queue = shared.queue();
             let polled = receiver.half.poll_head(&mut queue);
-            polled.map_err(|error| Error::of_core(error, &queue, receiver.said_by_tls()))?;
+            polled.map_err(|error| Error::of_core(error, &queue, receiver.take_tls_error()))?;
             // An empty line was skipped, or half of one is there: something may have come behind it, over TLS in a record of its own.
             if !has_read || queue.close_reason().is_some() {
                 return Ok(());
@@ -192,7 +195,7 @@ impl Duplex<'_> {
                 sender.give_up();
                 return given_up.map(Progress::Done);
             }
-            let offer = sender.half.offer(content.len(), &mut shared.queue_before_write(receiver));
+            let offer = sender.half.offer(content.len(), &mut queue_before_write(shared, receiver));
             let offer = match offer {
                 Ok(offer) => offer,
                 Err(CoreError::Local(Misuse::AwaitContinue)) if upload.until.is_some_and(|until| until <= Instant::now()) => {
@@ -230,7 +233,7 @@ impl Duplex<'_> {
                 sender.give_up();
                 return given_up.map(Progress::Done);
             }
-            sender.half.sending(&mut shared.queue_before_write(receiver));
+            sender.half.sending(&mut queue_before_write(shared, receiver));
             match write(shared, stream, &[IoSlice::new(sender.half.to_send())]) {
                 Ok(Progress::Done(count)) => sender.half.sent(count, &mut shared.queue()),
                 Ok(Progress::Needs(interest)) => {
@@ -299,7 +302,7 @@ impl Duplex<'_> {
             if sender.upload.is_some() {
                 return refused(Misuse::NoContentDue);
             }
-            let offer = sender.half.offer(content.len(), &mut shared.queue_before_write(self.receiving.as_deref()));
+            let offer = sender.half.offer(content.len(), &mut queue_before_write(shared, self.receiving.as_deref()));
             let offer = offer.map_err(|error| shared.end(error))?;
             if offer.take == 0 {
                 return Ok(Progress::Done(0));
@@ -369,7 +372,7 @@ impl Duplex<'_> {
         }
     }
 
-    /// Ends content: sends the last chunk and `trailers` if it is chunked, checks that all of it was sent otherwise. What does
+    /// SplitShared content: sends the last chunk and `trailers` if it is chunked, checks that all of it was sent otherwise. What does
     /// not go out at once goes out with later steps.
     ///
     /// # Errors
@@ -421,11 +424,38 @@ impl Duplex<'_> {
             }
         }
     }
+
+    /// Waits like [`await_continue`](Duplex::await_continue), but only until `until`: a server that is silent for so long gets the
+    /// content without having asked for it (RFC 9110 §10.1.1).
+    ///
+    /// # Errors
+    /// As for [`await_continue`](Duplex::await_continue).
+    pub fn await_continue_until(&mut self, until: Option<Instant>, stream: &mut impl Stream) -> Result<Step<Continue>, Error> {
+        match self.await_continue(stream)? {
+            Progress::Done(answer) => Ok(Progress::Done(answer)),
+            Progress::Needs(_) if until.is_some_and(|until| until <= Instant::now()) => {
+                let sender = self.sending.as_mut().expect(SENDS);
+                sender.half.proceed_without_continue(&mut self.shared.queue());
+                Ok(Progress::Done(Continue::Send))
+            }
+            Progress::Needs(interest) => Ok(Progress::Needs(Need::new(interest, WaitingFor::Response).until(until))),
+        }
+    }
 }
 
 /// Whether writing, which wanted something from the peer (as TLS may), has to be tried once more: reading may have taken it.
 fn may_have_been_read(interest: Interest, is_retry: &mut bool) -> bool {
     !interest.writes() && !std::mem::replace(is_retry, true)
+}
+
+/// The queue, in which it is noted how much has been received before the write that follows.
+#[inline]
+fn queue_before_write<'a>(shared: &'a mut SharedRef<'_>, receiver: Option<&Receiving>) -> Queue<'a> {
+    let mut queue = shared.queue();
+    if let Some(receiver) = receiver {
+        receiver.half.note_received(&mut queue);
+    }
+    queue
 }
 
 /// Has the stream hand on what it holds back.

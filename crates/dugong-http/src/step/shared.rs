@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Outstanding};
 
-use super::Receiving;
 use super::changed::Changed;
 use crate::error::{Error, Requests};
 use crate::events::{Event, Observer};
@@ -147,16 +146,6 @@ impl SharedRef<'_> {
             SharedRef::Whole(shared) => Held::Owned(shared.queue.get_mut().unwrap_or_else(PoisonError::into_inner)),
             SharedRef::Half(shared) => Held::Locked(shared.queue()),
         })
-    }
-
-    /// Notes in the queue how much has been received before the write that follows.
-    #[inline]
-    pub(super) fn queue_before_write(&mut self, receiver: Option<&Receiving>) -> Queue<'_> {
-        let mut queue = self.queue();
-        if let Some(receiver) = receiver {
-            receiver.half.note_received(&mut queue);
-        }
-        queue
     }
 
     /// See [`Shared::gives_up`].

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dugong_net::{Proxy, StreamError};
 use dugong_proto::{Fields, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
-use super::{Shared, SharedRef};
+use super::shared::{Shared, SharedRef};
 use crate::buffers::{BufferPool, Holder, Kind};
 use crate::config::Config;
 use crate::error::Error;
@@ -143,10 +143,10 @@ pub(crate) type OnInterim = Box<dyn FnMut(&ResponseHead) + Send + Sync>;
 pub struct Receiving {
     pub(crate) half: ReceiveHalf,
     /// How many responses were told of as complete.
-    told: u64,
+    reported: u64,
     pub(crate) on_interim: Option<OnInterim>,
     /// What the system said when reading failed; it is told once.
-    pub(super) said: Option<StreamError>,
+    pub(super) read_error: Option<StreamError>,
     /// The limit of `read_all`.
     pub(crate) max_content: usize,
     pub(super) holder: Holder,
@@ -159,7 +159,7 @@ impl Receiving {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
         half.require_length(config.require_length);
         let (max_content, holder) = (config.max_content, Holder::new(&config.buffers));
-        Receiving { half, told: 0, on_interim: None, said: None, max_content, holder }
+        Receiving { half, reported: 0, on_interim: None, read_error: None, max_content, holder }
     }
 
     /// The core's half, to look at.
@@ -172,7 +172,7 @@ impl Receiving {
     #[must_use]
     pub fn was_reset(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        self.said.as_ref().is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset))
+        self.read_error.as_ref().is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset))
     }
 
     /// From the next head on, refuse content that ends with the connection unless the response says `Connection: close`.
@@ -187,8 +187,8 @@ impl Receiving {
 
     /// What was said when reading failed, if TLS said it: then it is the error of whoever comes first, also of a sender. Otherwise
     /// it is for the reader.
-    pub(super) fn said_by_tls(&mut self) -> Option<StreamError> {
-        self.said.take_if(|error| !matches!(error, StreamError::Io(_)))
+    pub(super) fn take_tls_error(&mut self) -> Option<StreamError> {
+        self.read_error.take_if(|error| !matches!(error, StreamError::Io(_)))
     }
 
     /// Gives its buffer to the pool, if many connections hold buffers and this one is empty.
@@ -222,16 +222,16 @@ impl Receiving {
     #[inline]
     pub(super) fn take_final(&mut self, shared: &mut SharedRef<'_>) {
         // It may only now be known that the last one was complete.
-        self.tell_complete(shared);
+        self.report_complete(shared);
         self.half.take_head(&mut shared.queue());
         if let Some(observer) = &shared.observer {
-            self.tell_head(observer);
-            self.tell_complete(shared);
+            self.report_head(observer);
+            self.report_complete(shared);
         }
     }
 
     #[cold]
-    fn tell_head(&self, observer: &Observer) {
+    fn report_head(&self, observer: &Observer) {
         // One without content is complete by now.
         let number = self.half.completed() - u64::from(!self.half.is_in_content());
         observer.tell(&Event::Response { number, head: self.half.head() });
@@ -239,18 +239,18 @@ impl Receiving {
 
     /// Tells of the response that may just have been read to its end.
     #[inline]
-    pub(crate) fn tell_complete(&mut self, shared: &Shared) {
-        if shared.observer.is_some() && self.told < self.half.completed() {
-            self.told = self.half.completed();
-            shared.tell(&Event::Complete { number: self.told - 1, content: self.half.content_received() });
+    pub(crate) fn report_complete(&mut self, shared: &Shared) {
+        if shared.observer.is_some() && self.reported < self.half.completed() {
+            self.reported = self.half.completed();
+            shared.tell(&Event::Complete { number: self.reported - 1, content: self.half.content_received() });
         }
     }
 
     /// Takes the interim head that is ready. It may be what a sender in another thread waits for.
     pub(super) fn take_interim(&mut self, shared: &mut SharedRef<'_>) {
-        self.tell_complete(shared);
+        self.report_complete(shared);
         self.half.take_head(&mut shared.queue());
-        shared.changed.tell();
+        shared.changed.notify();
         shared.tell(&Event::Interim { head: self.half.head() });
         if let Some(callback) = &mut self.on_interim {
             callback(self.half.head());

@@ -10,7 +10,7 @@ use std::fmt;
 use dugong_net::{Interest, Progress, Stream};
 use dugong_proto::Misuse;
 
-use super::Duplex;
+use super::duplex::Duplex;
 use crate::error::Error;
 use crate::request::Request;
 
@@ -405,7 +405,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::step::Engine;
+    use crate::step::duplex::Engine;
 
     fn window(max_requests: usize, max_bytes: usize) -> Window<u32> {
         let mut window = Window::after(0);

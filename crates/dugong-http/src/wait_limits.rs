@@ -8,15 +8,15 @@ use crate::error::Error;
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct WaitLimits {
     pub(crate) timeouts: TransferTimeouts,
     pub(crate) deadline: Option<Instant>,
 }
 
-impl Patience {
+impl WaitLimits {
     /// For ever.
     #[cfg(feature = "async")]
-    pub(crate) const ENDLESS: Patience = Patience { timeouts: TransferTimeouts::NONE, deadline: None };
+    pub(crate) const NONE: WaitLimits = WaitLimits { timeouts: TransferTimeouts::NONE, deadline: None };
 
     /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
     #[inline]
@@ -36,7 +36,7 @@ impl Patience {
     }
 
     /// Whether no wait for a connection that stands has an end.
-    pub(crate) fn is_endless(&self) -> bool {
+    pub(crate) fn is_unlimited(&self) -> bool {
         self.deadline.is_none() && self.timeouts == TransferTimeouts::NONE
     }
 
@@ -49,14 +49,6 @@ impl Patience {
 
     /// The same, without the limits of phases.
     pub(crate) fn deadline_only(&self) -> Self {
-        Patience { timeouts: TransferTimeouts::NONE, ..*self }
-    }
-}
-
-/// A wait of somebody who waits for a response is one for the rest of it, if it has begun.
-pub(crate) fn more_exactly(waiting_for: WaitingFor, has_begun: impl FnOnce() -> bool) -> WaitingFor {
-    match waiting_for {
-        WaitingFor::Response if has_begun() => WaitingFor::Content,
-        other => other,
+        WaitLimits { timeouts: TransferTimeouts::NONE, ..*self }
     }
 }
