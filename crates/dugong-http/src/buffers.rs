@@ -1,15 +1,15 @@
-//! Buffers that no connection needs now, kept for the next one that does.
+//! Buffers that idle connections share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The buffers that connections share while they are idle.
 ///
-/// A connection takes its buffers from the pool when it has something to do. As long as only a few connections hold buffers they
-/// keep them, since lending takes time. Beyond that, a connection gives them back as soon as they are empty and it waits or has
-/// nothing to do: then there are as many buffers as are in use, however many connections there are.
+/// A connection takes its buffers from the pool when it has work. While only a few connections hold buffers they keep them,
+/// since lending costs time. Beyond that, each gives them back as soon as they are empty and it waits or is idle. So the number
+/// of buffers follows the number of busy connections.
 ///
-/// The connections of a [`Config`](crate::Config) share a pool. Each configuration has the pool of the thread that made it,
+/// The connections of a [`Config`](crate::Config) share a pool. Each configuration uses the pool of the thread that made it,
 /// unless you [set another](crate::Config::buffer_pool). Clones are the same pool.
 #[derive(Clone, Debug, Default)]
 pub struct BufferPool(Arc<Pool>);
@@ -21,10 +21,10 @@ struct Pool {
     kept: Mutex<[Vec<Vec<u8>>; 2]>,
 }
 
-/// What a buffer is for.
+/// The purpose of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Every byte of it was written, so that it need not be cleared.
+    /// Every byte of it was written before, so it need not be cleared.
     Receive,
     /// Empty.
     Send,
@@ -41,7 +41,7 @@ thread_local! {
 }
 
 impl BufferPool {
-    /// A pool of its own.
+    /// Creates a pool.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -49,27 +49,27 @@ impl BufferPool {
 
     /// The pool of this thread.
     pub(crate) fn of_thread() -> Self {
-        // A thread that ends has none any more.
+        // A thread that is ending has lost its pool.
         OF_THREAD.try_with(BufferPool::clone).unwrap_or_default()
     }
 
-    /// Gives the memory that the pool keeps back to the system.
+    /// Returns the memory that the pool keeps to the system.
     pub fn clear(&self) {
         self.kept().iter_mut().for_each(Vec::clear);
     }
 
-    /// Whether so many connections hold buffers that one that needs none now had better give them back.
+    /// Whether more connections hold buffers than the pool would keep, so that idle ones should give theirs back.
     #[inline]
     pub(crate) fn is_short(&self) -> bool {
         self.0.holders.load(Ordering::Relaxed) > KEPT
     }
 
-    /// Takes a buffer out, if there is one.
+    /// Takes a buffer out, if it has one.
     pub(crate) fn take(&self, kind: Kind) -> Option<Vec<u8>> {
         self.kept()[kind as usize].pop()
     }
 
-    /// Keeps a buffer, or gives it back to the system.
+    /// Keeps a buffer, or frees it if it has enough.
     pub(crate) fn put(&self, kind: Kind, buffer: Vec<u8>) {
         let kept = &mut self.kept()[kind as usize];
         if kept.len() < KEPT && buffer.capacity() <= LARGEST {

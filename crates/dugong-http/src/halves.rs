@@ -1,4 +1,4 @@
-//! What the two halves of a connection decide, however they wait.
+//! The logic of the two halves of a connection that does not depend on how they wait.
 
 use std::io;
 use std::net::Shutdown;
@@ -11,23 +11,23 @@ use dugong_proto::{CloseReason, Error as CoreError, Misuse};
 use crate::error::{Closed, Error, Requests};
 use crate::step::{Continue, Progress, Sending, Shared};
 
-/// What the halves ask of what carries their bytes, beside reading and writing.
+/// The operations of a transport that the halves need beside reading and writing.
 pub(crate) trait Ending {
-    /// Closes one direction or both; whoever waits for them wakes up.
+    /// Closes one direction or both, and wakes the threads or tasks that wait for them.
     fn shutdown(&self, how: Shutdown);
 
-    /// Reads without taking anything.
+    /// Reads bytes and leaves them in the stream.
     fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError>;
 }
 
-/// What both halves hold.
+/// The state that both halves share.
 #[derive(Debug)]
 pub(crate) struct SplitShared<T> {
     pub(crate) shared: Shared,
     pub(crate) transport: T,
     /// No more requests will be sent.
     no_more_requests: AtomicBool,
-    /// The reader was told that the connection ended: it is told the same from then on.
+    /// The reader got the end of the connection as an error. From then on it gets the same each time.
     end_reported: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ impl<T: Ending> SplitShared<T> {
         SplitShared { shared, transport, no_more_requests, end_reported }
     }
 
-    /// A step of reading has ended: the sender may go on, or has nothing to hope for; then it is true, and the connection ended.
+    /// Notifies the sender after a step that read. If the step ended the connection, closes the transport and returns true.
     pub(crate) fn something_was_read<U>(&self, result: &Result<U, Error>) -> bool {
         let failed = result.as_ref().is_err_and(|error| error.requests().is_some());
         let is_over = failed || self.shared.queue().is_over();
@@ -54,13 +54,13 @@ impl<T: Ending> SplitShared<T> {
         self.shared.changed.notify();
     }
 
-    /// Before the first request after a pause. Nobody reads now, since nothing is due, so what can be read nobody asked for.
+    /// Judges unasked bytes before the first request after a pause. No response is due, so the other half does not read now.
     pub(crate) fn refuse_unasked(&self) -> Result<(), Error> {
         let mut queue = self.shared.queue();
         if !queue.is_empty() || queue.close_reason().is_some() {
             return Ok(());
         }
-        // An empty line, and as much of a status line as the core needs to judge it.
+        // Room for an empty line and for as much of a status line as the core needs.
         let mut seen = [0; 14];
         match self.transport.peek(&mut seen).map(|progress| progress.map(|count| &seen[..count])) {
             Ok(Progress::Needs(_)) => {}
@@ -74,8 +74,8 @@ impl<T: Ending> SplitShared<T> {
         Ok(())
     }
 
-    /// What the other half has read of the answer to the last request's expectation; `None` if that is still to be waited for.
-    /// The caller has the lock of the queue.
+    /// The answer to the expectation of the last request, as the other half has read it, or as the passing of `until` implies;
+    /// `None` to wait longer. The caller holds the lock of the queue.
     pub(crate) fn answer_to_expectation(
         &self,
         sending: &mut Sending,
@@ -99,8 +99,7 @@ impl<T: Ending> SplitShared<T> {
         None
     }
 
-    /// Whether a request is outstanding, or none ever will be; `None` if that is still to be waited for. The caller has the lock
-    /// of the queue.
+    /// Whether a request is outstanding; false if none will be, `None` to wait longer. The caller holds the lock of the queue.
     pub(crate) fn is_request_due(&self, queue: &dugong_proto::Outstanding) -> Option<Result<bool, Error>> {
         if !queue.is_empty() {
             return Some(Ok(true));
@@ -113,24 +112,24 @@ impl<T: Ending> SplitShared<T> {
         Some(Err(Error::of_core(error, queue, None)))
     }
 
-    /// The half that sends is dropped.
+    /// Notes that the sending half was dropped.
     pub(crate) fn no_more_requests(&self, sending: &Sending) {
         self.no_more_requests.store(true, Ordering::Release);
         if sending.half().owes_content() || !sending.half().to_send().is_empty() {
-            // The rest of the last request will never come: nobody must wait for it, or for its answer.
+            // The rest of the last request will never come: the server and the reader must not wait for it.
             self.shared.queue().close(CloseReason::ContentNotSent);
             self.transport.shutdown(Shutdown::Write);
         }
-        // Taking the lock makes sure that nobody is between looking and waiting.
+        // Once this had the lock, the other half either waits, and is notified, or has yet to look.
         drop(self.shared.queue());
         self.shared.changed.notify();
     }
 
-    /// What is to be said of a request that was taken and that could not be sent to its end.
+    /// The result of sending a request that was taken and not sent to its end.
     pub(crate) fn is_sent(&self, number: u64, flushed: Result<(), Error>) -> Result<u64, Error> {
         match flushed {
             Ok(()) | Err(Error::TimedOut { .. }) => Ok(number),
-            // Its response was read before all of its content was sent: that says what became of it.
+            // The response came before all content was sent, and says what became of the request.
             Err(_) if self.shared.queue().answered() > number => Ok(number),
             Err(error) => Err(error),
         }

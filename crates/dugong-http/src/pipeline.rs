@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::request::Request;
 use crate::step::{Duplex, Offer, Window, WindowWants};
 
-/// The requests of a pipeline, and the window of those in flight: what the pipelines of all faces share.
+/// The requests of a pipeline and the window of those in flight: the common part of all pipelines.
 pub(crate) struct Feed<I: Iterator> {
     requests: I,
     /// Taken from the iterator, and not yet by the connection.
@@ -28,12 +28,12 @@ where
         Feed { requests, current: None, taken: 0, window: Window::new(duplex) }
     }
 
-    /// The request that was taken from the iterator and not begun to be sent, and the rest of the iterator.
+    /// Returns the request that was taken from the iterator and not sent, and the rest of the iterator.
     pub(crate) fn into_rest(self) -> (Option<I::Item>, I) {
         (self.current, self.requests)
     }
 
-    /// Reads the head of the next response, and keeps requests going out; false if all requests are answered.
+    /// Reads the head of the next response, and keeps requests going out; false once all requests are answered.
     pub(crate) fn step(&mut self, duplex: &mut Duplex<'_>, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
         loop {
             match self.window.poll(duplex, stream)? {
@@ -50,7 +50,7 @@ where
         let request = match self.current.take() {
             Some(request) => request,
             None => {
-                // An iterator need not be able to say twice that it has ended, so it is not asked again.
+                // An iterator may not be able to end twice, so it is not asked again.
                 let Some(request) = self.requests.next() else {
                     self.window.no_more();
                     return Ok(());
@@ -65,7 +65,7 @@ where
                 self.current = Some(request);
                 Ok(())
             }
-            // An invalid request is left out, so that the next step goes on behind it.
+            // An invalid request is left out. The next step goes on behind it.
             Err(error @ Error::Local(_)) if !matches!(error, Error::Local(Misuse::ContentOwed)) => Err(error),
             Err(error) => {
                 self.current = Some(request);

@@ -125,7 +125,7 @@ impl StdError for ServiceError {
     }
 }
 
-/// SplitShared the service: nobody goes on waiting.
+/// Ends the service: nobody goes on waiting.
 struct EndOnDrop<B>(Arc<Shared<B>>);
 
 impl<B> Drop for EndOnDrop<B> {
@@ -212,7 +212,7 @@ impl<B> Shared<B> {
         exchange.fail(error);
     }
 
-    /// SplitShared the service because of `error`: tells every call that has no answer, and later ones. `requests` is what the
+    /// Ends the service because of `error`: tells every call that has no answer, and later ones. `requests` is what the
     /// connection knew of them, if it is known; the first `skip` unanswered ones have been told.
     fn end(&self, error: Arc<Error>, requests: Option<&Requests>, skip: u64) {
         let mut state = self.state();

@@ -1,4 +1,4 @@
-//! How long a caller waits, however it does so.
+//! How long calls may wait, blocking or not.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use dugong_net::{Expiry, TimeLimit, TransferTimeouts, WaitingFor};
 
 use crate::error::Error;
 
-/// How long a caller waits.
+/// The limits of waiting on a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitLimits {
     pub(crate) timeouts: TransferTimeouts,
@@ -14,11 +14,11 @@ pub(crate) struct WaitLimits {
 }
 
 impl WaitLimits {
-    /// For ever.
+    /// No limits.
     #[cfg(feature = "async")]
     pub(crate) const NONE: WaitLimits = WaitLimits { timeouts: TransferTimeouts::NONE, deadline: None };
 
-    /// An error if it has come to its end, ready or not: a server that always has something to send is no exception.
+    /// Fails if the deadline has passed, even if the stream is ready: a server that always has bytes to send is no exception.
     #[inline]
     pub(crate) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
         match self.deadline {
@@ -29,13 +29,13 @@ impl WaitLimits {
         }
     }
 
-    /// Whether it has an end: the usual case has none, and needs no clock.
+    /// Whether a wait for this has a limit. The usual case has none, and needs no clock.
     #[inline]
     pub(crate) fn is_limited(&self, waiting_for: WaitingFor) -> bool {
         self.deadline.is_some() || self.timeouts.of(waiting_for).is_some()
     }
 
-    /// Whether no wait for a connection that stands has an end.
+    /// Whether no wait has a limit.
     pub(crate) fn is_unlimited(&self) -> bool {
         self.deadline.is_none() && self.timeouts == TransferTimeouts::NONE
     }
@@ -47,7 +47,7 @@ impl WaitLimits {
         Expiry::earliest([limit, deadline])
     }
 
-    /// The same, without the limits of phases.
+    /// The deadline alone, without the limits of phases.
     pub(crate) fn deadline_only(&self) -> Self {
         WaitLimits { timeouts: TransferTimeouts::NONE, ..*self }
     }

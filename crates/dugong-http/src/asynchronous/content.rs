@@ -75,7 +75,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         Ok(())
     }
 
-    /// SplitShared the content: checks that it was all sent, or sends the last chunk.
+    /// Ends the content: checks that it was all sent, or sends the last chunk.
     ///
     /// # Errors
     /// As for [the blocking one](crate::ContentWriter::finish).
@@ -83,7 +83,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         self.finish_with_trailers(&Fields::new()).await
     }
 
-    /// SplitShared chunked content with a trailer section (RFC 9112 §7.1.2).
+    /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
     ///
     /// # Errors
     /// As for [the blocking one](crate::ContentWriter::finish_with_trailers).

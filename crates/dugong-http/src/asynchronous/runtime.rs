@@ -100,7 +100,7 @@ pub trait PollStream: Send + 'static {
     /// As for [`poll_write`](PollStream::poll_write).
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// SplitShared the direction to the peer.
+    /// Ends the direction to the peer.
     ///
     /// # Errors
     /// As for [`poll_write`](PollStream::poll_write).

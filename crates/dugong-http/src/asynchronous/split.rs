@@ -142,7 +142,7 @@ impl<R: Runtime> RequestHalf<R> {
         self.flush().await
     }
 
-    /// SplitShared the content of the last request, with a trailer section if it is chunked.
+    /// Ends the content of the last request, with a trailer section if it is chunked.
     ///
     /// # Errors
     /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).

@@ -140,7 +140,7 @@ impl<R: Runtime> Transport<R> {
         Polled { bottom: Bottom { base: &self.base, cx, cross_wakers, moved: false, received: false, asks }, layers }
     }
 
-    /// SplitShared the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
+    /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
     pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Base::Brought(brought) = &self.base else {
             self.shutdown(Shutdown::Both);

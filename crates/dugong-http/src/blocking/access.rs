@@ -1,4 +1,4 @@
-//! How a call of the blocking client reaches the engine, and how it waits.
+//! The way of a blocking call to the engine, and how it waits.
 
 use std::cell::Cell;
 use std::io::IoSlice;
@@ -13,13 +13,13 @@ use crate::step::{Duplex, Interest, Need, Progress, Receiving};
 use crate::transport::{Transport, WaitingFor};
 use crate::wait_limits::WaitLimits;
 
-/// A connection, or the half of one that the caller has, for the time of a call.
+/// A connection, or the half that the caller has, for the time of a call.
 #[derive(Debug)]
 pub(super) struct Access<'a> {
     pub(super) duplex: Duplex<'a>,
     pub(super) channel: Channel<'a>,
     pub(super) limits: &'a WaitLimits,
-    /// Set for the half that reads: the half that sends has to be told what became of a step.
+    /// Set for a half that reads: it notifies the half that sends after each step.
     pub(super) split: Option<&'a SplitShared<Transport>>,
 }
 
@@ -27,9 +27,9 @@ pub(super) struct Access<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Channel<'a> {
     pub(super) transport: &'a Transport,
-    /// The system had no room for more bytes, and has not said since that it has.
+    /// The system had no room for more bytes, and has not announced any since.
     pub(super) is_full: Option<&'a Cell<bool>>,
-    /// Reading waits in the system, instead of coming back to be called again.
+    /// Reads wait in the system, instead of returning.
     pub(super) waits: bool,
 }
 
@@ -45,7 +45,7 @@ impl Channel<'_> {
     pub(super) fn wait(&self, interest: Interest, deadline: Option<Instant>) -> Result<bool, Error> {
         let ready = wait_ready(self.transport, interest, deadline).map_err(Error::Socket)?;
         if let Some(is_full) = self.is_full {
-            // Until the system has room again, there is no point in trying to write.
+            // A write would fail until the system has room again.
             is_full.set(interest.writes() && ready.is_some_and(|ready| !ready.writes()));
         }
         Ok(ready.is_some())
@@ -79,7 +79,7 @@ impl Stream for Channel<'_> {
 }
 
 impl Access<'_> {
-    /// Runs a step to its end, waiting as long as `limits` says each time that it has to.
+    /// Runs a step to its end. Waits as long as `limits` allows each time.
     #[inline]
     pub(super) fn drive<T>(
         &mut self,
@@ -99,7 +99,7 @@ impl Access<'_> {
         }
     }
 
-    /// The same for a step that reads.
+    /// Runs a step that reads.
     #[inline]
     pub(super) fn read<T>(
         &mut self,
@@ -116,7 +116,7 @@ impl Access<'_> {
         result
     }
 
-    /// After the error that split the connection there is nothing to read any more, so the server need not keep it either.
+    /// Closes the stream after the error that ended the connection: nothing is left to read, so the server need not keep it.
     #[inline]
     pub(super) fn close_if_final<T>(&self, result: &Result<T, Error>) {
         if result.is_err() && self.split.is_none() && self.duplex.shared.is_final(result) {
@@ -129,7 +129,7 @@ impl Access<'_> {
     }
 }
 
-/// Waits as a step needs it, and as long as `limits` allows.
+/// Waits as long as the step needs and `limits` allows.
 #[inline]
 pub(super) fn wait(channel: &Channel<'_>, need: Need, limits: &WaitLimits) -> Result<(), Error> {
     if need.until.is_none() && !limits.is_limited(need.phase) {

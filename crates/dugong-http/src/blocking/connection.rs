@@ -1,4 +1,4 @@
-//! A connection that one thread uses.
+//! A connection for one thread.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -21,10 +21,10 @@ use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).
 ///
-/// Requests are sent without waiting for responses; responses are read in the order of the requests. Whoever sends while the
-/// server does not take it takes in what the server sends meanwhile, up to the size of the receive buffer; after that
-/// `send_request` refuses with [`Misuse::ReadFirst`](crate::Misuse::ReadFirst) instead of waiting for ever. [`pipeline`](Connection::pipeline) does both
-/// in turn for any number of requests.
+/// You can send requests without waiting for responses, and read the responses in the order of the requests. While the server
+/// takes no more bytes, sending takes in arriving responses, up to the size of the receive buffer. After that, `send_request`
+/// refuses with [`Misuse::ReadFirst`](crate::Misuse::ReadFirst) instead of waiting for ever. [`pipeline`](Connection::pipeline)
+/// sends and reads in turn for any number of requests.
 ///
 /// ```
 /// # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -42,13 +42,13 @@ use crate::wait_limits::WaitLimits;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A connection that is dropped is closed.
+/// Dropping a connection closes it.
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) engine: Engine,
     pub(crate) transport: Transport,
     pub(crate) limits: WaitLimits,
-    /// A request has just been sent to an idle server: its response cannot be there yet, so a read would be in vain.
+    /// A request has just been sent to an idle server. Its response cannot have arrived, so the first read would find nothing.
     pub(super) skip_first_read: bool,
     is_full: Cell<bool>,
 }
@@ -65,27 +65,26 @@ impl Config {
     /// Connects to an origin.
     ///
     /// # Errors
-    /// `Resolve`, `Connect`, `Tunnel`, `Socks`, `Tls` and `TimedOut` say how far it came, and why no further; nothing is left of it.
-    /// `Local` if the host or the user agent is not valid, `Proxy` if the environment's proxy is not.
+    /// `Resolve`, `Connect`, `Tunnel`, `Socks`, `Tls` and `TimedOut` say how far it got and what stopped it. `Local` if the
+    /// host or the user agent is not valid, `Proxy` if the environment's proxy is not. No error leaves a connection behind.
     pub fn connect_to(&self, origin: &Origin) -> Result<Connection, Error> {
         establish(Connect::new(self, origin, Instant::now())?, self)
     }
 
-    /// Uses a stream socket that is connected already, TCP or Unix. What is at its other end speaks for `origin`, over TLS if
-    /// that is secure.
+    /// Uses a connected stream socket, TCP or Unix. Its peer speaks for `origin`, over TLS if that is secure.
     ///
     /// # Errors
-    /// `Local` if the host or the user agent is not valid, `Socket` if the socket is not usable; otherwise as for
+    /// `Local` if the host or the user agent is not valid, `Socket` if the socket is not usable; the others as for
     /// [`connect_to`](Config::connect_to).
     pub fn over(&self, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Connection, Error> {
         let socket = Socket::new(socket).map_err(Error::Socket)?;
         self.over_base(socket.into(), origin)
     }
 
-    /// Uses a stream that the caller brings: anything that can be read, written and polled. It is switched to non-blocking mode.
+    /// Uses a stream of yours: anything that can be read, written and polled. Switches it to non-blocking mode.
     ///
     /// # Errors
-    /// As for [`over`](Config::over).
+    /// The same as for [`over`](Config::over).
     pub fn over_stream(&self, stream: impl PollableStream, origin: &Origin) -> Result<Connection, Error> {
         let stream = CallerStream::new(stream).map_err(Error::Socket)?;
         self.over_base(stream.into(), origin)
@@ -113,7 +112,7 @@ impl Connection {
     fn new(established: Established, config: &Config) -> Self {
         let Established { transport, engine, deadline } = established;
         if let Some(socket) = transport.bare_socket() {
-            // If this fails, reading waits by poll(2).
+            // If this fails, poll(2) waits before each read.
             let _ = socket.allow_waiting();
         }
         let limits = WaitLimits { timeouts: config.timeouts.transfer, deadline };
@@ -144,43 +143,43 @@ impl Connection {
         config.connect_to(origin)
     }
 
-    /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
+    /// Limits each single wait from now on; `None` removes the limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.limits.timeouts = TransferTimeouts::all(timeout);
     }
 
-    /// Sets how long the server may take for the first byte of a response, from now on; `None` removes the limit. With requests in
-    /// flight it bounds the silence of a server that does not answer pipelined requests.
+    /// Limits how long the server may take for the first byte of a response, from now on; `None` removes the limit. With
+    /// requests in flight, it bounds the silence of a server that does not answer pipelined requests.
     pub fn set_response_timeout(&mut self, timeout: Option<Duration>) {
         self.limits.timeouts.response = timeout;
     }
 
-    /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
-    /// never.
+    /// Sets a deadline for the connection. Calls made or still running after it fail with `TimedOut`. `None` removes it.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.limits.deadline = deadline;
     }
 
-    /// The stream: its addresses, and what TLS has agreed on.
+    /// The stream: its addresses, and the parameters of TLS.
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    /// Calls `callback` with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.engine.receiving.on_interim(callback);
     }
 
-    /// Sends a request, and its content if it was given with it. The result is its number, counted from 0.
+    /// Sends a request with its content, if you gave it with the request. Returns its number, counted from 0.
     ///
-    /// What the system does not take at once, of the content too, is sent by later calls: while a response is awaited or read, or
-    /// before the next request. The rest of the content is not sent if a final response comes in place of 100 (Continue) or
-    /// says that the connection closes, or when a response has been read to its end before; then the connection ends with it.
+    /// Later calls send the bytes that the system does not take at once, content included: while you wait for a response or
+    /// read it, or before the next request. The rest of the content is not sent if a final response comes in place of 100
+    /// (Continue) or announces the end of the connection, or if you read a response to its end before; then the connection ends
+    /// with that response.
     ///
     /// # Errors
-    /// Of `Local` and `TimedOut` nothing of the request was or will be sent: `Local` if it is not valid, or not allowed now;
-    /// `Local(ReadFirst)` if it cannot be sent before responses are read. Otherwise the connection is done for.
+    /// `Local` and `TimedOut`: no byte of the request was or will be sent. `Local` if it is not valid, or not allowed now;
+    /// `Local(ReadFirst)` if it cannot be sent before you read responses. All other errors end the connection.
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         self.skip_first_read = false;
@@ -190,12 +189,11 @@ impl Connection {
         Ok(number)
     }
 
-    /// Sends all that is left of the requests that were taken, content that was given with them included, waiting as long as the
-    /// server does not take it.
+    /// Sends all pending bytes, the content of the last request included. Waits while the server does not take them.
     ///
     /// # Errors
-    /// `Local(ReadFirst)` if responses have to be read before, among them one that came in place of 100 (Continue). `TimedOut`:
-    /// can be called again. Otherwise nothing more can be sent, but responses may have arrived.
+    /// `Local(ReadFirst)` if you have to read responses before, such as one that came in place of 100 (Continue). `TimedOut`:
+    /// you can call again. After all other errors nothing more can be sent, but responses may have arrived.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.skip_first_read = false;
         self.drive(WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
@@ -204,18 +202,18 @@ impl Connection {
         })
     }
 
-    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if that is unknown
     /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
         self.engine.sending.half().content_left()
     }
 
-    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// Waits for the answer to the expectation of the last request, at most for the configured `expect_timeout`.
     ///
     /// # Errors
     /// `Local(ReadFirst)` if responses to earlier requests are unread, `Local(NoContentDue)` if the last request has no content
-    /// that is still to be sent. Otherwise the connection is done for.
+    /// left to send. All other errors end the connection.
     pub fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.skip_first_read = false;
         let until = Instant::now().checked_add(self.engine.sending.expect_timeout);
@@ -226,18 +224,17 @@ impl Connection {
             access.close_if_final(&step);
             match step? {
                 Progress::Done(answer) => return Ok(answer),
-                // Interim responses that are no answer do not extend the time.
+                // Interim responses that answer nothing do not extend the time.
                 Progress::Needs(need) => wait(&access.channel, need, &deadline_only)?,
             }
         }
     }
 
-    /// Reads the head of the next response; its content is read from the result.
+    /// Reads the head of the next response, and returns the response to read its content.
     ///
     /// # Errors
-    /// `Local(NothingOutstanding)` if no response is due; `Local(ContentUnread)` if there is content left of the previous one:
-    /// see [`current_response`](Connection::current_response). `TimedOut`: can be called again. Otherwise the connection is
-    /// done for.
+    /// `Local(NothingOutstanding)` if no response is due; `Local(ContentUnread)` if the previous one has unread content: see
+    /// [`current_response`](Connection::current_response). `TimedOut`: you can call again. All other errors end the connection.
     pub fn read_response(&mut self) -> Result<Response<'_>, Error> {
         if std::mem::take(&mut self.skip_first_read) && !(self.limits.is_unlimited() && self.transport.bare_socket().is_some()) {
             wait_before_read(self)?;
@@ -246,31 +243,30 @@ impl Connection {
         Ok(self.access().into_response())
     }
 
-    /// The response whose content is being read, to go on with it: after a timeout, or after the result of
-    /// [`read_response`](Connection::read_response) was dropped.
+    /// The response whose content is being read, to go on with it after a timeout, or after you dropped the result of
+    /// [`read_response`](Connection::read_response).
     pub fn current_response(&mut self) -> Option<Response<'_>> {
         self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
-    /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.engine.shared.requests()
     }
 
-    /// Why the connection carries no further request; `None` as long as it does, as far as is known.
+    /// Why the connection carries no further request; `None` while it does, as far as is known.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.engine.shared.queue().close_reason()
     }
 
-    /// Gives the memory of empty buffers back to the system: those of this connection, and those that its
-    /// [pool](crate::BufferPool) keeps for the next connection that needs one.
+    /// Returns the memory of empty buffers to the system: those of this connection, and those in its [pool](crate::BufferPool).
     pub fn release_buffers(&mut self) {
         self.engine.free_buffers();
     }
 
-    /// Closes the connection, whatever is outstanding, and says what that was.
+    /// Closes the connection, and returns the requests that it leaves behind.
     pub fn close(self) -> Requests {
         self.transport.shutdown(Shutdown::Both);
         self.engine.shared.requests()
@@ -292,11 +288,11 @@ impl Connection {
     }
 }
 
-/// Waits for the first response after a pause without trying to read it first.
+/// Waits before the first read for a response after a pause.
 fn wait_before_read(connection: &mut Connection) -> Result<(), Error> {
     let Access { mut duplex, mut channel, limits, .. } = connection.access();
     let waited = match duplex.write_pending(&mut channel) {
-        // What is left is sent while reading; an error of sending does not keep anybody from reading.
+        // Reading sends pending bytes too, and works after an error of sending.
         Ok(Progress::Needs(_)) | Err(_) => Ok(()),
         Ok(Progress::Done(())) => wait(&channel, Need::new(Interest::READ, WaitingFor::Response), limits),
     };

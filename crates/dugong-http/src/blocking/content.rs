@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::step::Continue;
 use crate::transport::WaitingFor;
 
-/// Writes the content that the last request announced, and checks that it is just as much.
+/// Writes the content that the last request announced, and checks its length.
 ///
 /// If the request expects 100 (Continue), the first write waits for it, at most as long as configured.
 ///
@@ -35,9 +35,9 @@ pub struct ContentWriter<'a> {
 }
 
 impl Connection {
-    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
+    /// Returns the writer for the content that the last request announced. You can drop it and ask for it again.
     pub fn content(&mut self) -> ContentWriter<'_> {
-        // While content is sent, the response may be taken in.
+        // The response may be taken in while content is sent.
         self.skip_first_read = false;
         ContentWriter::new(self)
     }
@@ -48,14 +48,14 @@ impl<'a> ContentWriter<'a> {
         ContentWriter { connection }
     }
 
-    /// Sends some of `content`; the result is how much, at least one byte unless there is none.
+    /// Sends some of `content`. Returns how much: at least one byte unless `content` is empty.
     ///
     /// # Errors
-    /// `Local(ContentRefused)` if a final response has come and this would have to wait, or must not be sent any more: the
-    /// response can be read. (A server that answers while it reads, like one that echoes, needs content that is given with the
-    /// request, or a [split](Connection::split) connection.) `Local(ReadFirst)` if responses to earlier requests have to be read before. `Local(ExcessContent)`
-    /// if this is more than was announced, `Local(NoContentDue)` if nothing was. `TimedOut`: can be called again. Of all these
-    /// nothing was sent. Otherwise the connection is done for.
+    /// `Local(ContentRefused)` if a final response has come and sending would have to wait, or is forbidden: read the response.
+    /// (A server that answers while it reads, such as an echo server, needs a [split](Connection::split) connection, or content
+    /// given with the request.) `Local(ReadFirst)` if you have to read responses to earlier requests before.
+    /// `Local(ExcessContent)` if this is more than was announced, `Local(NoContentDue)` if nothing was. `TimedOut`: you can
+    /// call again. None of these sends a byte. All other errors end the connection.
     pub fn send(&mut self, content: &[u8]) -> Result<usize, Error> {
         loop {
             match self.connection.drive(WaitingFor::Sending, |duplex, stream| duplex.write_content(content, stream)) {
@@ -71,7 +71,7 @@ impl<'a> ContentWriter<'a> {
     /// Sends all of `content`.
     ///
     /// # Errors
-    /// As for [`send`](ContentWriter::send); some of it may have been sent then.
+    /// The same as for [`send`](ContentWriter::send), but some bytes may have been sent.
     pub fn send_all(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while !content.is_empty() {
             let count = self.send(content)?;
@@ -80,18 +80,19 @@ impl<'a> ContentWriter<'a> {
         Ok(())
     }
 
-    /// SplitShared the content: checks that it was all sent, or sends the last chunk.
+    /// Ends the content: checks that all of it was sent, or sends the last chunk.
     ///
     /// # Errors
-    /// `Local(ContentShort)` if some of it is missing: it can still be sent. Otherwise as for [`send`](ContentWriter::send).
+    /// `Local(ContentShort)` if some of it is missing: you can still send it. The others as for [`send`](ContentWriter::send).
     pub fn finish(self) -> Result<(), Error> {
         self.finish_with_trailers(&Fields::new())
     }
 
-    /// SplitShared chunked content with a trailer section (RFC 9112 §7.1.2).
+    /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
     ///
     /// # Errors
-    /// As for [`finish`](ContentWriter::finish); `Local(NoContentDue)` or `Local(ContentShort)` if the content is not chunked.
+    /// The same as for [`finish`](ContentWriter::finish); `Local(NoContentDue)` or `Local(ContentShort)` if the content is not
+    /// chunked.
     pub fn finish_with_trailers(self, trailers: &Fields) -> Result<(), Error> {
         let mut stream = Channel::new(&self.connection.transport);
         let mut duplex = self.connection.engine.duplex();
@@ -111,7 +112,7 @@ impl Write for ContentWriter<'_> {
         Ok(self.send(content)?)
     }
 
-    /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
+    /// Sends buffered bytes as far as possible without waiting. Later calls send the rest.
     fn flush(&mut self) -> io::Result<()> {
         let mut stream = Channel::new(&self.connection.transport);
         let mut duplex = self.connection.engine.duplex();

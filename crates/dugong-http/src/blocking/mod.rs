@@ -26,7 +26,7 @@ mod tests {
     use crate::transport::TimeLimit;
     use crate::{Config, Error, Origin, Request};
 
-    /// A stream that always is ready for writing, and takes one byte at a time.
+    /// A stream that is always ready for writing, and takes one byte at a time.
     struct Slow {
         socket: UnixStream,
         takes: bool,
@@ -60,7 +60,7 @@ mod tests {
         let (socket, _other) = UnixStream::pair().unwrap();
         let stream = Slow { socket, takes: false };
         let mut connection = Config::new().over_stream(stream, &Origin::http("origin", 80)).unwrap();
-        // Without an end that would take long.
+        // Without the deadline this would take long.
         connection.send_request(Request::put("/").body(vec![0; 5_000_000])).unwrap();
         connection.set_deadline(Instant::now().checked_add(Duration::from_millis(20)));
         let error = connection.flush().unwrap_err();

@@ -1,4 +1,4 @@
-//! Many requests through one connection, with many in flight, on one thread.
+//! Many requests in flight, on one thread.
 
 use std::borrow::Borrow;
 
@@ -9,18 +9,18 @@ use crate::pipeline::Feed;
 use crate::request::Request;
 use crate::transport::WaitingFor;
 
-/// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
-/// flight as its two bounds allow.
+/// Sends requests in the order of an iterator, and reads their responses in the same order, with as many in flight as its two
+/// bounds allow.
 ///
-/// It cannot deadlock, whatever the server does: it never waits to send without being ready to read. A response is handed out
-/// as soon as its head has come, and its content is read by the caller, so that memory is bounded by the connection's
-/// buffers (see [`step`](crate::step)), one request, and the iterator, however many requests there are and however large
-/// the responses. What the last response left unread is read and forgotten when the next one is asked for.
+/// It cannot deadlock, whatever the server does: it never waits to send without being ready to read. You get a response as soon
+/// as its head has come, and read its content yourself. So memory is bounded by the connection's buffers (see
+/// [`step`](crate::step)), one request and the iterator, for any number of requests and any size of responses. Asking for the
+/// next response drops the unread content of the last one.
 ///
-/// It is mechanism, not policy: it sends what it is given, also behind requests that are not idempotent; and when the
-/// connection ends it says what became of each request, and sends nothing again. If you do, send the first of them alone, and
-/// others only when it has been answered (RFC 9112 §9.3.2): some servers close the connection, or fall silent, at the sight of
-/// several requests. The example `recover` does all that.
+/// A pipeline is mechanism, not policy. It sends all requests that you give it, even behind requests that are not idempotent.
+/// When the connection ends it reports the [outcome](crate::Error::into_outcomes) of each request, and sends none again. If you
+/// do, send the first of them alone, and the others once it has been answered (RFC 9112 §9.3.2): some servers close the
+/// connection, or fall silent, when several requests arrive. The example `recover` does all that.
 ///
 /// ```
 /// # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -43,7 +43,7 @@ pub struct Pipeline<'a, I: Iterator> {
 }
 
 impl Connection {
-    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
+    /// Sends `requests` and reads their responses in order, with many in flight: see [`Pipeline`].
     pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, I::IntoIter>
     where
         I: IntoIterator,
@@ -64,15 +64,15 @@ where
         Pipeline { connection, feed }
     }
 
-    /// How many requests may be in flight. Default: 64, which hides a round trip of 64 times the time that the server takes for
-    /// one; few servers read further ahead. At least 1.
+    /// Sets how many requests may be in flight, at least 1. Default: 64, which hides a round trip of 64 times the server's time
+    /// for one request; few servers read further ahead.
     #[must_use]
     pub fn max_requests(mut self, count: usize) -> Self {
         self.feed.window.set_max_requests(count);
         self
     }
 
-    /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
+    /// Sets how many bytes of requests, content included, may be in flight. A single request may be larger. Default: 1 MiB.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.feed.window.set_max_bytes(bytes);
@@ -85,18 +85,19 @@ where
         self.feed.taken
     }
 
-    /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
+    /// Returns the request that was taken from the iterator and not sent, if any, and the rest of the iterator.
     #[must_use]
     pub fn into_rest(self) -> (Option<I::Item>, I) {
         self.feed.into_rest()
     }
 
-    /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
+    /// Returns the next response; `None` when all requests are answered. Responses to requests that were outstanding before
+    /// come first.
     ///
     /// # Errors
-    /// `Local` if a request is not valid: nothing of it was sent, it is left out, and the next call goes on. Content has to be
-    /// given with the request; if it is only announced, that is `Local(ContentShort)`. `TimedOut`: the next call goes on.
-    /// Otherwise the connection is done for: the error says what became of the requests that were sent, and
+    /// `Local` if a request is not valid: no byte of it was sent, and the next call goes on without it. `Local(ContentShort)`
+    /// if its content is only announced: in a pipeline, give it with the request. `TimedOut`: the next call goes on. All other
+    /// errors end the connection: the error says what became of the requests that were sent, and
     /// [`into_rest`](Pipeline::into_rest) has the others.
     #[expect(clippy::should_implement_trait, reason = "the response borrows the pipeline, which no Iterator can express")]
     pub fn next(&mut self) -> Result<Option<Response<'_>>, Error> {

@@ -8,7 +8,7 @@ use crate::response::response_head;
 use crate::step::Receiving;
 
 impl<'a> Access<'a> {
-    /// The response whose head was taken last.
+    /// The response whose head was read last.
     #[inline]
     pub(super) fn into_response(self) -> Response<'a> {
         // A response without content is complete as soon as its head is taken.
@@ -20,13 +20,13 @@ impl<'a> Access<'a> {
 
 /// A response: its head, and its content to be read.
 ///
-/// Content is read with [`Read`] or [`BufRead`], with [`read_all`](Response::read_all), or thrown away with
-/// [`discard`](Response::discard). Every way ends in an error if the content is not complete; the [`Error`] is inside the
-/// `std::io::Error` then. [`BufRead::fill_buf`] shows content where it was received, without a copy; large reads into a
-/// caller's buffer go straight from the socket to it.
+/// Read its content with [`Read`] or [`BufRead`] or with [`read_all`](Response::read_all), or drop it with
+/// [`discard`](Response::discard). Each of them fails if the content is not complete; the [`Error`] is inside the
+/// `std::io::Error` then. [`BufRead::fill_buf`] shows content in the receive buffer, without a copy; large reads go straight
+/// from the socket into your buffer.
 ///
-/// Content has to be read to its end before the next response can be read. Dropping the `Response` before that changes
-/// nothing: see [`Connection::current_response`](crate::Connection::current_response).
+/// Read the content to its end before you read the next response. You can drop the `Response` before that and ask for it again:
+/// see [`Connection::current_response`](crate::Connection::current_response).
 #[derive(Debug)]
 pub struct Response<'a> {
     access: Access<'a>,
@@ -86,10 +86,10 @@ impl Response<'_> {
         Ok(())
     }
 
-    /// Reads content into `buffer`; the result is how many bytes, at least one, and 0 only at the end or if the buffer is empty.
+    /// Reads content into `buffer`. Returns the number of bytes: at least one, and 0 only at the end or if `buffer` is empty.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again. Otherwise the connection is done for.
+    /// `TimedOut`: you can call again. All other errors end the connection.
     pub fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.is_at_end() || buffer.is_empty() {
             return Ok(0);
@@ -97,18 +97,18 @@ impl Response<'_> {
         self.access.read(|duplex, stream| duplex.read_content(buffer, stream))
     }
 
-    /// Reads the content to its end and forgets it.
+    /// Reads the content to its end and drops it.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again on the [current response](crate::Connection::current_response). Otherwise the connection
-    /// is done for.
+    /// `TimedOut`: you can call again on the [current response](crate::Connection::current_response). All other errors end the
+    /// connection.
     pub fn discard(mut self) -> Result<(), Error> {
-        // Piece by piece, so that a deadline ends it also if there always is more.
+        // Piece by piece: a deadline has to end even a response that never pauses.
         while !self.is_at_end() && self.access.read(|duplex, stream| duplex.discard_some(stream))? {}
         Ok(())
     }
 
-    /// The next content, where it was received; `None` at the end.
+    /// Returns the next content in the receive buffer; `None` at the end.
     fn next_content(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.is_at_end() {
             return Ok(None);
@@ -119,7 +119,7 @@ impl Response<'_> {
         self.access.duplex.available()
     }
 
-    /// `count` bytes of that were used.
+    /// Drops `count` bytes of that content.
     fn used(&mut self, count: usize) {
         self.access.duplex.consume(count);
         self.access.duplex.release_buffers_between();

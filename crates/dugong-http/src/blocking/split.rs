@@ -18,11 +18,11 @@ use crate::step::{Continue, Duplex, Progress, Receiving, Sending};
 use crate::transport::{Transport, WaitingFor};
 use crate::wait_limits::WaitLimits;
 
-/// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
-/// server will stop taking requests some time.
+/// The half of a connection that sends requests. It never reads: another thread has to read the responses with the other half,
+/// or the server stops taking requests at some point.
 ///
-/// Dropping it says that no more requests will come; if some of the last one is not sent yet (see [`flush`](RequestHalf::flush)),
-/// it ends the connection, as [`close`](RequestHalf::close) always does.
+/// Dropping it announces that no more requests will come. If some bytes of the last request are not sent yet (see
+/// [`flush`](RequestHalf::flush)), that ends the connection, as [`close`](RequestHalf::close) always does.
 #[derive(Debug)]
 pub struct RequestHalf {
     sending: Sending,
@@ -61,7 +61,7 @@ pub struct ResponseHalf {
 }
 
 impl Connection {
-    /// Parts the connection into a half that sends requests and a half that reads responses, for two threads.
+    /// Splits the connection into a half that sends requests and a half that reads responses, for two threads.
     #[must_use]
     pub fn split(self) -> (RequestHalf, ResponseHalf) {
         RequestHalf::split(self)
@@ -86,16 +86,16 @@ impl RequestHalf {
         (RequestHalf { sending, split: split.clone(), limits }, ResponseHalf { receiving, split, limits })
     }
 
-    /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
-    /// its number.
+    /// Sends a request with its content, if you gave it with the request. Waits while the server does not take it. Returns its
+    /// number.
     ///
-    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured. If a final
-    /// response makes the content pointless, the rest of it is not sent: the response says what became of the request.
+    /// A request with an expectation waits until the other half has read the answer to it, at most as long as configured. If a
+    /// final response makes the content pointless, the rest of it is not sent: the response says what became of the request.
     ///
     /// # Errors
-    /// Of `Local` and `TimedOut` nothing of the request was or will be sent. If the timeout passes after the request was taken,
-    /// that is no error here: [`flush`](RequestHalf::flush), or the next call, goes on with it. Otherwise nothing more can be
-    /// sent, but responses may have arrived.
+    /// `Local` and `TimedOut`: no byte of the request was or will be sent. If the timeout passes after the request was taken,
+    /// that is no error: [`flush`](RequestHalf::flush) or the next call goes on with it. After all other errors nothing more
+    /// can be sent, but responses may have arrived.
     pub fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let number = self.queue_request(request)?;
         let flushed = self.flush();
@@ -106,8 +106,8 @@ impl RequestHalf {
     /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
     ///
     /// # Errors
-    /// `Local` or `TimedOut`: nothing of the request was or will be sent. Otherwise nothing more can be sent, but responses may
-    /// have arrived.
+    /// `Local` or `TimedOut`: no byte of the request was or will be sent. After all other errors nothing more can be sent, but
+    /// responses may have arrived.
     pub fn queue_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         if self.sending.upload_left() > 0 {
@@ -119,27 +119,27 @@ impl RequestHalf {
         Ok(number)
     }
 
-    /// Sends all that is left of what was taken: a request, or content that was given with it.
+    /// Sends all pending bytes of requests and their content.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again. Otherwise nothing more can be sent, but responses may have arrived.
+    /// `TimedOut`: you can call again. After all other errors nothing more can be sent, but responses may have arrived.
     pub fn flush(&mut self) -> Result<(), Error> {
         loop {
             self.step(|duplex, stream| duplex.flush(stream))?;
             if self.sending.upload_left() == 0 {
                 return Ok(());
             }
-            // A refusal is found by the next flush.
+            // The next flush finds a refusal.
             self.wait_for_continue()?;
         }
     }
 
     /// Sends all of `content`, which the last request announced.
     ///
-    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured.
+    /// A request with an expectation waits until the other half has read the answer to it, at most as long as configured.
     ///
     /// # Errors
-    /// As for [`ContentWriter::send`](crate::ContentWriter::send); some of it may have been sent then.
+    /// The same as for [`ContentWriter::send`](crate::ContentWriter::send), but some bytes may have been sent.
     pub fn send_content(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while !content.is_empty() {
             match self.step(|duplex, stream| duplex.write_content(content, stream)) {
@@ -151,10 +151,10 @@ impl RequestHalf {
         self.flush()
     }
 
-    /// SplitShared the content of the last request, with a trailer section if it is chunked.
+    /// Ends the content of the last request, with a trailer section if it is chunked.
     ///
     /// # Errors
-    /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).
+    /// The same as for [`ContentWriter::finish`](crate::ContentWriter::finish).
     pub fn finish_content(&mut self, trailers: &Fields) -> Result<(), Error> {
         loop {
             match self.step(|duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)) {
@@ -165,18 +165,18 @@ impl RequestHalf {
         }
     }
 
-    /// What became of the requests that were sent so far.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.split.shared.requests()
     }
 
-    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A thread that waits in the other half wakes up with `Closed`.
     pub fn close(self) {
         self.split.close();
     }
 
-    /// Waits for the answer to an expectation; an error if it is a refusal.
+    /// Waits for the answer to an expectation; a refusal is an error.
     fn may_send_content(&mut self) -> Result<(), Error> {
         match self.wait_for_continue()? {
             Continue::Send => Ok(()),
@@ -184,7 +184,7 @@ impl RequestHalf {
         }
     }
 
-    /// Waits until the other half has read an answer to the expectation, or long enough.
+    /// Waits until the other half has read the answer to the expectation, or the time is up.
     fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         let until = self.duplex().upload_until().or_else(|| Instant::now().checked_add(self.sending.expect_timeout));
         let wake_at = until.into_iter().chain(self.limits.deadline).min();
@@ -213,7 +213,7 @@ impl RequestHalf {
         let mut access = Access { duplex, channel, limits: &self.limits, split: Some(&self.split) };
         let result = access.drive(WaitingFor::Sending, step);
         if result.is_err() {
-            // It may be that there is nothing to wait for any more.
+            // The reader may have nothing left to wait for.
             self.split.shared.changed.notify();
         }
         result
@@ -227,11 +227,11 @@ impl Drop for RequestHalf {
 }
 
 impl ResponseHalf {
-    /// Reads the head of the next response, waiting for a request to be sent if none is outstanding; `None` if there will be
-    /// none, because the other half was dropped.
+    /// Reads the head of the next response. Waits for a request if none is outstanding; `None` if the other half was dropped,
+    /// so that none will come.
     ///
     /// # Errors
-    /// As for [`Connection::read_response`]; `Closed` if the other half closed the connection.
+    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection.
     pub fn read_response(&mut self) -> Result<Option<Response<'_>>, Error> {
         loop {
             if !self.receiving.half().is_in_content() && !self.wait_for_request()? {
@@ -251,18 +251,18 @@ impl ResponseHalf {
         self.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
-    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    /// Calls `callback` with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, mut callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.receiving.on_interim(move |head| callback(head));
     }
 
-    /// What became of the requests that were sent so far.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.split.shared.requests()
     }
 
-    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A thread that waits in the other half wakes up with `Closed`.
     pub fn close(self) {
         self.split.close();
     }
@@ -296,7 +296,7 @@ impl ResponseHalf {
 
 impl Drop for ResponseHalf {
     fn drop(&mut self) {
-        // Nobody reads any more, so whoever waits to send would wait for ever.
+        // Without a reader, a sender would wait for ever.
         self.split.close();
     }
 }

@@ -1,22 +1,22 @@
-//! Telling whoever waits for a change of the queue, in another thread or another task.
+//! Notifies the other half of a connection that the queue has changed.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use dugong_proto::Outstanding;
 
-/// Whoever waits for a change of the queue that the two halves of a connection share.
+/// The threads and tasks that wait for a change of the queue that both halves share.
 ///
-/// A waiter looks at the queue and begins to wait under the lock of the queue, and whoever changes it tells of that after having
-/// had the lock: so no change is missed.
+/// A waiter checks the queue and starts to wait while it holds the queue's lock. The half that changes the queue notifies after
+/// it has held that lock. So no change is missed.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
     condition: Condvar,
-    /// Threads that wait. Without any, nobody need be woken, which takes a call of the system.
-    threads: AtomicUsize,
-    /// Tasks that wait: at most one for each side.
+    /// How many threads wait. Without any, the system call that wakes them is saved.
+    threads: AtomicU32,
+    /// The tasks that wait, at most one for each side.
     tasks: Mutex<[Option<Waker>; 2]>,
     has_tasks: AtomicBool,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Changed {
 type Queue<'a> = MutexGuard<'a, Outstanding>;
 
 impl Changed {
-    /// Wakes all.
+    /// Wakes every waiter.
     pub(crate) fn notify(&self) {
         if self.threads.load(Ordering::Acquire) > 0 {
             self.condition.notify_all();
@@ -35,7 +35,7 @@ impl Changed {
         }
     }
 
-    /// Has the thread wait; an error if `deadline` has passed.
+    /// Blocks the thread until the next change; an error if `deadline` passes first.
     pub(crate) fn wait<'a>(&self, queue: Queue<'a>, deadline: Option<Instant>) -> Result<Queue<'a>, Queue<'a>> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
@@ -50,7 +50,7 @@ impl Changed {
         Ok(queue)
     }
 
-    /// Has the task of `side` woken by the next change. Whoever calls this has the lock of the queue.
+    /// Has the next change wake the task of `side`. The caller holds the lock of the queue.
     #[cfg(feature = "async")]
     pub(crate) fn wake(&self, side: Side, waker: &Waker) {
         let mut tasks = self.tasks();
@@ -67,12 +67,12 @@ impl Changed {
     }
 }
 
-/// Which half.
+/// One of the two halves.
 #[cfg(feature = "async")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// The one that sends requests.
+    /// The half that sends requests.
     Requests,
-    /// The one that reads responses.
+    /// The half that reads responses.
     Responses,
 }

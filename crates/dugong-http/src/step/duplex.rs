@@ -1,4 +1,4 @@
-//! The engine, whole or in halves, as the steps use it.
+//! The engine as the steps use it: whole, or in halves.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::{Interest, Need, WaitingFor};
 use crate::config::Config;
 use crate::error::Error;
 
-/// A whole connection without its stream: both sides, and what they share. It takes no locks.
+/// A whole connection without its stream: both sides, and the queue between them. It takes no locks.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) sending: Sending,
@@ -19,7 +19,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for a connection to `host`, the value of the `Host` field.
+    /// Creates an engine for a connection to `host`, the value of the `Host` field.
     ///
     /// # Errors
     /// `Local` if the host or the configured user agent is not valid.
@@ -49,7 +49,7 @@ impl Engine {
         &self.receiving
     }
 
-    /// Gives the memory of empty buffers back to the system, those of the pool included.
+    /// Returns the memory of empty buffers to the system, those of the pool included.
     pub(crate) fn free_buffers(&mut self) {
         self.receiving.free_buffer();
         drop(self.sending.half.release_buffer());
@@ -57,29 +57,29 @@ impl Engine {
         self.receiving.holder.pool.clear();
     }
 
-    /// Splits the engine, for two threads or tasks that each have a side and share the rest.
+    /// Splits the engine for two threads or tasks: each gets a side, and they share the rest.
     #[must_use]
     pub fn into_halves(self) -> (Sending, Receiving, Shared) {
         (self.sending, self.receiving, self.shared)
     }
 }
 
-/// A connection for the time of one step: its two sides, as far as the caller has them, and what they share.
+/// A connection for the time of one step: the sides that the caller has, and the queue between them.
 ///
-/// With both sides, a step that waits to write also takes in what arrives, and a step that waits to read also sends what is left.
-/// With one side, the other belongs to another thread or task, and is left alone.
+/// With both sides, a step that waits to write also takes in arriving bytes, and a step that waits to read also sends pending
+/// ones. With one side, the step leaves the other side to the thread or task that has it.
 #[derive(Debug)]
 pub struct Duplex<'a> {
     /// The sending side; the steps that send need it.
     pub(crate) sending: Option<&'a mut Sending>,
     /// The receiving side; the steps that receive need it.
     pub(crate) receiving: Option<&'a mut Receiving>,
-    /// The part that both share.
+    /// The part that both sides share.
     pub(crate) shared: SharedRef<'a>,
 }
 
 impl<'a> Duplex<'a> {
-    /// A connection that was [split](Engine::into_halves), with the sides that the caller has at the moment.
+    /// Lends the sides of a [split](Engine::into_halves) connection that the caller has at the moment.
     #[inline]
     pub fn of_halves(
         sending: Option<&'a mut Sending>,
@@ -91,10 +91,11 @@ impl<'a> Duplex<'a> {
 }
 
 impl Duplex<'_> {
-    /// What to wait for after a step that needs `interest`: until when, and for what. `phase` is what the step is for; once a
-    /// response has begun, a wait for a response is one for the rest of it.
+    /// Says how to wait after a step that needs `interest`: until when, and for what. `phase` is the purpose of the step; a
+    /// wait for a response counts as a wait for content once the response has begun.
     ///
-    /// Call the step again at the time that it says even if the stream is not ready: content is sent without 100 (Continue) then.
+    /// Call the step again at that time even if the stream is not ready: it then sends content without waiting for 100
+    /// (Continue) any longer.
     #[must_use]
     #[inline]
     pub fn need(&self, interest: Interest, phase: WaitingFor) -> Need {
@@ -103,15 +104,15 @@ impl Duplex<'_> {
         Need::new(interest, phase).until(self.upload_until())
     }
 
-    /// Until when the content that was given with the last request waits for 100 (Continue), if it does.
+    /// Until when the content of the last request waits for 100 (Continue), if it does.
     #[inline]
     pub(crate) fn upload_until(&self) -> Option<Instant> {
         let until = self.sending.as_ref()?.upload.as_ref()?.until;
-        // Content that cannot be sent any more has no time.
+        // Content that can no longer be sent has no time limit.
         until.filter(|_| !self.shared.is_cut())
     }
 
-    /// Whether content of a response is to be read.
+    /// Whether the current response has unread content.
     pub(crate) fn is_in_content(&self) -> bool {
         self.receiving.as_ref().is_some_and(|receiver| receiver.half.is_in_content())
     }
@@ -127,7 +128,7 @@ impl Duplex<'_> {
         }
     }
 
-    /// The same when no response is due.
+    /// Gives empty buffers to the pool if no response is due.
     #[inline]
     pub(crate) fn release_buffers_between(&mut self) {
         if let Some(receiver) = &mut self.receiving
@@ -143,7 +144,7 @@ impl Duplex<'_> {
         self.sending.as_ref().is_some_and(|sender| sender.upload.is_some() || !sender.half.to_send().is_empty())
     }
 
-    /// How many requests are outstanding whose final response's head was not taken.
+    /// How many outstanding requests wait for the head of their final response.
     pub(crate) fn requests_without_head(&mut self) -> usize {
         let in_content = self.is_in_content();
         self.shared.queue().len() - usize::from(in_content)
@@ -161,7 +162,7 @@ impl Duplex<'_> {
 pub(super) const SENDS: &str = "a step that sends needs the sending side";
 pub(super) const RECEIVES: &str = "a step that receives needs the receiving side";
 
-/// Why something was refused, as an error.
+/// Returns a misuse as an error.
 pub(super) fn refused<T>(misuse: Misuse) -> Result<T, Error> {
     Err(Error::Local(misuse))
 }

@@ -1,16 +1,16 @@
-//! The engine: every operation of a connection as a step that is done, or says which I/O it needs.
+//! The engine: each operation of a connection is a step that is done, or says which I/O it needs.
 //!
-//! State lives in the [`Engine`], never in the caller's stack: a step that is given up (by a timeout, a cancelled task, an
-//! abandoned generator) leaves a connection that goes on where it was. A face only decides how to wait: call the step; if it
-//! says [`Progress::Needs`], wait until the stream is ready for that, and call it again.
+//! State lives in the [`Engine`], never in the caller's stack. If you give up a step (a timeout, a cancelled task, an abandoned
+//! generator), the next step goes on where it stopped. You only decide how to wait: call the step; if it says
+//! [`Progress::Needs`], wait until the stream is ready for that, and call it again.
 //!
 //! A whole engine takes no locks. [`Engine::into_halves`] splits it into a side that sends and a side that receives, for two
-//! threads or tasks; then [`Shared`], the queue of outstanding requests, is behind a lock that no step holds while it reads,
+//! threads or tasks. Then [`Shared`], the queue of outstanding requests, is behind a lock that no step holds while it reads,
 //! writes or waits. The steps are the same in both forms: they are methods of [`Duplex`].
 //!
-//! The engine holds at most: the receive buffer; the send buffer, which one request head may exceed, or the rest of one chunk
-//! (64 KiB); one response head and one trailer section, each within its [limits](dugong_proto::Limits); about a hundred bytes for
-//! each outstanding request; and the content that was given with the last request, which is not copied.
+//! The engine holds at most: the receive buffer; the send buffer, which one request head or the rest of one chunk (64 KiB) may
+//! exceed; one response head and one trailer section, each within its [limits](dugong_proto::Limits); about a hundred bytes for
+//! each outstanding request; and the content of the last request, which it does not copy.
 //!
 //! ```
 //! use dugong_http::step::{Engine, Progress};

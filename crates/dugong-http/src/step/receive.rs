@@ -1,4 +1,4 @@
-//! Steps that receive.
+//! The steps that receive.
 
 use std::io;
 
@@ -12,11 +12,12 @@ use crate::buffers::Kind;
 use crate::error::{Closed, Error};
 use crate::transport::Stream;
 
-/// Content is read past the buffer from this size on; less is worth a copy, since what follows it comes with the same read.
+/// Reads of at least this size bypass the receive buffer. Smaller reads are worth the copy: the same read fetches the bytes
+/// behind them.
 pub const BYPASS_MIN: u64 = 16 * 1024;
 
 impl Receiving {
-    /// Reads once from the stream into the buffer, which has room. Errors and the end are noted, and reported in their place.
+    /// Reads once from the stream into the buffer, which has room. Notes errors and the end, which are reported in their place.
     pub(super) fn fill(&mut self, shared: &mut SharedRef<'_>, stream: &mut impl Stream) -> Progress<()> {
         match stream.read(self.room()) {
             Ok(Progress::Done(0)) => self.ended(shared),
@@ -30,7 +31,7 @@ impl Receiving {
         Progress::Done(())
     }
 
-    /// Where the next bytes are to be put.
+    /// The free part of the buffer.
     #[inline]
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.half.buffer_capacity() == 0 {
@@ -48,7 +49,8 @@ impl Receiving {
         }
     }
 
-    /// Reads once from the stream, which probably has nothing: a buffer is taken only if it has. True if something has come.
+    /// Reads once from a stream that probably has nothing, and takes a buffer only if it has. True if bytes, the end or an
+    /// error came.
     pub(super) fn look(&mut self, shared: &mut SharedRef<'_>, stream: &mut impl Stream) -> bool {
         if self.half.buffer_capacity() == 0 {
             let mut few = [0; 64];
@@ -57,7 +59,7 @@ impl Receiving {
                 Ok(Progress::Done(0)) => self.ended(shared),
                 Ok(Progress::Done(count)) => {
                     let room = self.room();
-                    // There is more room, since a buffer has at least 1 KiB.
+                    // They fit: a buffer has at least 1 KiB.
                     room[..count].copy_from_slice(&few[..count]);
                     self.half.received(count);
                 }
@@ -71,8 +73,8 @@ impl Receiving {
         !self.half.space().is_empty() && matches!(self.fill(shared, stream), Progress::Done(()))
     }
 
-    /// The stream ended. After a failed write, or while another thread writes, that proves nothing: the system tells of a reset
-    /// only once, and that may be to the sender.
+    /// Notes the end of the stream. After a failed write, or while another thread writes, it proves nothing: the system reports
+    /// a reset only once, and the writer may get that report.
     fn ended(&mut self, shared: &mut SharedRef<'_>) {
         let in_write = shared.queue().is_being_sent();
         if in_write || shared.write_failed.get().is_some() {
@@ -86,12 +88,12 @@ impl Receiving {
 }
 
 impl Duplex<'_> {
-    /// Reads the head of the next final response, which is then [`head`](dugong_proto::ReceiveHalf::head); interim ones go to
-    /// the callback.
+    /// Reads the head of the next final response, which [`head`](dugong_proto::ReceiveHalf::head) then returns. Interim
+    /// responses go to the callback.
     ///
     /// # Errors
-    /// `Local(NothingOutstanding)`, or `Local(ContentUnread)` if the last response was not read to its end. Otherwise the
-    /// connection is done for.
+    /// `Local(NothingOutstanding)`, or `Local(ContentUnread)` if the last response has unread content. All other errors end the
+    /// connection.
     pub fn read_head(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         loop {
             match self.read_head_or_continue(stream)? {
@@ -102,11 +104,11 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reads a head like [`read_head`](Duplex::read_head), but also stops at a 100 (Continue) that the oldest request waits
-    /// for (RFC 9110 §10.1.1): then the result is `Interim`, and the content may be sent.
+    /// Reads a head like [`read_head`](Duplex::read_head), but also stops at a 100 (Continue) that the oldest request waits for
+    /// (RFC 9110 §10.1.1): then the result is `Interim`, and the content may be sent.
     ///
     /// # Errors
-    /// As for [`read_head`](Duplex::read_head).
+    /// The same as for [`read_head`](Duplex::read_head).
     pub fn read_head_or_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<HeadKind>, Error> {
         loop {
             if self.receiver().half.is_in_content() {
@@ -140,11 +142,11 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reads content of the current response into `buffer`; the result is how many bytes, 0 at its end, or if `buffer` is empty.
-    /// Waits only if there is none at all.
+    /// Reads content of the current response into `buffer`, and returns the number of bytes: 0 at its end, or if `buffer` is
+    /// empty. Waits only if no content has arrived.
     ///
     /// # Errors
-    /// The connection is done for.
+    /// The connection has ended.
     pub fn read_content(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -178,7 +180,7 @@ impl Duplex<'_> {
                     receiver.half.consume(count, &mut queue);
                     filled += count;
                 }
-                // What is there is given first; an end or an error comes again.
+                // Bytes come first. An end or an error comes again.
                 _ if filled > 0 => break,
                 Ok(Content::End) => return Ok(Progress::Done(0)),
                 Ok(Content::NeedsInput) => {
@@ -193,11 +195,11 @@ impl Duplex<'_> {
         Ok(Progress::Done(filled))
     }
 
-    /// Makes content of the current response available in the receive buffer: true if there is some, then
-    /// [`content`](dugong_proto::ReceiveHalf::content) has it; false at the end.
+    /// Makes content of the current response available in the receive buffer. If true,
+    /// [`content`](dugong_proto::ReceiveHalf::content) returns it; false at the end.
     ///
     /// # Errors
-    /// The connection is done for.
+    /// The connection has ended.
     pub fn fill_content(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
         loop {
             if let Some(available) = self.content()? {
@@ -209,7 +211,8 @@ impl Duplex<'_> {
         }
     }
 
-    /// The content that [`fill_content`](Duplex::fill_content) has just made available, where it was received; `None` at the end.
+    /// Returns the content that [`fill_content`](Duplex::fill_content) has just made available, in the receive buffer; `None`
+    /// at the end.
     pub(crate) fn available(&mut self) -> Result<Option<&[u8]>, Error> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         match receiver.half.content(&mut self.shared.queue()) {
@@ -218,14 +221,14 @@ impl Duplex<'_> {
         }
     }
 
-    /// Forgets `count` bytes of the content that is available.
+    /// Drops `count` bytes of the available content.
     pub(crate) fn consume(&mut self, count: usize) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         receiver.half.consume(count, &mut self.shared.queue());
         receiver.report_complete(&self.shared);
     }
 
-    /// Tells of the response that may just have been read to its end.
+    /// Reports a response that has just become complete to the observer.
     #[inline]
     pub(crate) fn report_complete(&mut self) {
         if let Some(receiver) = &mut self.receiving {
@@ -233,10 +236,10 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reads the content of the current response to its end, and forgets it.
+    /// Reads the content of the current response to its end, and drops it.
     ///
     /// # Errors
-    /// The connection is done for.
+    /// The connection has ended.
     pub fn discard(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         loop {
             match self.discard_some(stream)? {
@@ -247,10 +250,10 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reads some content of the current response, and forgets it; false at the end.
+    /// Reads some content of the current response, and drops it; false at the end.
     ///
     /// # Errors
-    /// The connection is done for.
+    /// The connection has ended.
     pub fn discard_some(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
         let filled = self.fill_content(stream)?;
         if let Progress::Done(true) = filled {
@@ -261,8 +264,8 @@ impl Duplex<'_> {
         Ok(filled)
     }
 
-    /// Takes in what has arrived, and says whether there is something to read: a head, content, an end or an error. A head that
-    /// is ready is not taken.
+    /// Takes in arrived bytes, and says whether a read would return at once: with a head, content, an end or an error. Does not
+    /// take a head that is ready.
     pub fn has_arrived(&mut self, stream: &mut impl Stream) -> bool {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         let shared = &mut self.shared;
@@ -273,7 +276,7 @@ impl Duplex<'_> {
             let ready = if receiver.half.is_in_content() {
                 !receiver.half.unconsumed().is_empty()
             } else {
-                // An error stays, and is reported to whoever reads.
+                // An error stays for the next read.
                 !matches!(receiver.half.poll_head(&mut shared.queue()), Ok(None))
             };
             if ready {
@@ -285,11 +288,11 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reads what has arrived without making sense of it, beginning with what was received and not consumed; the result is how
-    /// many bytes, 0 at the end of the stream. Afterwards nothing else can be read.
+    /// Reads raw bytes, beginning with those that were received and not consumed. Returns their number, 0 at the end of the
+    /// stream. Afterwards nothing else can be read.
     ///
     /// # Errors
-    /// The connection is done for.
+    /// The connection has ended.
     pub fn read_raw(&mut self, buffer: &mut [u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         let shared = &mut self.shared;
@@ -303,7 +306,7 @@ impl Duplex<'_> {
         }
     }
 
-    /// Whether content is in the buffer; `None` if it is not known yet whether there is more.
+    /// Whether the buffer has content; `None` if that is not known yet.
     fn content(&mut self) -> Result<Option<bool>, Error> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         let shared = &mut self.shared;
@@ -316,8 +319,8 @@ impl Duplex<'_> {
         }
     }
 
-    /// The head that is ready, if one is.
-    // For each response, where it is worth a dozen instructions that the compiler does not see a second caller.
+    /// Returns the kind of the head that is ready, if one is.
+    // Called for each response: inlining it saves a dozen instructions.
     #[inline(always)]
     pub(crate) fn next_head(&mut self) -> Result<Option<HeadKind>, Error> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
@@ -326,7 +329,7 @@ impl Duplex<'_> {
         receiver.half.poll_head(&mut queue).map_err(|error| Error::of_core(error, &queue, receiver.read_error.take()))
     }
 
-    /// Reads once from the stream into the buffer; if that has to wait, sends what there is to send meanwhile.
+    /// Reads once from the stream into the buffer. If that has to wait, sends pending bytes meanwhile.
     pub(super) fn fill(&mut self, stream: &mut impl Stream) -> Progress<()> {
         match self.receiving.as_mut().expect(RECEIVES).fill(&mut self.shared, stream) {
             Progress::Done(()) => Progress::Done(()),
@@ -334,8 +337,8 @@ impl Duplex<'_> {
         }
     }
 
-    /// Reading has to wait for `interest`: sends what there is to send, unless that is somebody else's business, and returns
-    /// what to wait for as well. If sending fails, what has arrived can still be read.
+    /// Sends pending bytes while reading waits for `interest`, if the caller has that side, and returns the interest of both.
+    /// If sending fails, arrived responses can still be read.
     fn send_meanwhile(&mut self, stream: &mut impl Stream, interest: Interest) -> Interest {
         if self.sending.is_none() || self.shared.is_cut() {
             return interest;

@@ -1,4 +1,4 @@
-//! Steps that send.
+//! The steps that send.
 
 use std::io::IoSlice;
 use std::time::Instant;
@@ -16,30 +16,30 @@ use crate::events::Event;
 use crate::request::Request;
 use crate::transport::Stream;
 
-/// What came of an expectation (RFC 9110 §10.1.1).
+/// The answer to an expectation (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continue {
-    /// The content may be sent: the server said so, or was silent for long enough, or nothing was expected.
+    /// The content may be sent: the server said so or was silent for long enough, or the request had no expectation.
     Send,
-    /// A final response has come instead; it can be read, and the content must not be sent.
+    /// A final response came instead. It can be read, and the content must not be sent.
     Refused,
 }
 
-/// What came of taking in what had arrived.
+/// The result of taking in arrived bytes.
 enum TakenIn {
-    /// All of it is in the buffer; wait for this.
+    /// They are all in the buffer; wait for this.
     Wait(Interest),
-    /// The buffer is full, or nothing more will come: what is there has to be read.
+    /// The buffer is full, or no more bytes will come: the caller has to read.
     Full,
 }
 
 impl Duplex<'_> {
-    /// Sends a request: takes it whole and begins to send it, or refuses it whole. The result is its number. What does not go out
-    /// at once, content that was given with it included, goes out with later steps.
+    /// Sends a request: takes it whole and begins to send it, or refuses it whole. Returns its number. Later steps send the
+    /// bytes that do not go out at once, its content included.
     ///
     /// # Errors
-    /// `Local(ReadFirst)` if there is no room until responses are read; `Local` if the request is not valid or not allowed now;
-    /// otherwise the connection is done for.
+    /// `Local(ReadFirst)` if there is no room until responses are read; `Local` if the request is not valid or not allowed now.
+    /// All other errors end the connection.
     pub fn send_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let progress = self.take_request(request, stream)?;
         if let Progress::Done(_) = progress {
@@ -48,15 +48,15 @@ impl Duplex<'_> {
         Ok(progress)
     }
 
-    /// Takes a request like [`send_request`](Duplex::send_request), and leaves it in the send buffer if there is room: so that
+    /// Takes a request like [`send_request`](Duplex::send_request), but leaves it in the send buffer if there is room, so that
     /// many go out with one write.
     ///
     /// # Errors
-    /// As for [`send_request`](Duplex::send_request).
+    /// The same as for [`send_request`](Duplex::send_request).
     pub fn take_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let head = request.as_head()?;
         self.look_for_unasked(stream)?;
-        // What was given up is not waited for.
+        // Content that was given up has not to be waited for.
         let is_on_its_way =
             self.sender().upload.is_some() && (self.sender().half.owes_content() || self.shared.queue().close_reason().is_none());
         if is_on_its_way && let Progress::Needs(interest) = self.finish_upload(stream)? {
@@ -66,7 +66,7 @@ impl Duplex<'_> {
         loop {
             let sender = self.sender();
             let (pending, limit) = (sender.half.to_send().len(), sender.limit);
-            // If the connection takes no further request, that need not wait until everything has gone out.
+            // A connection that takes no further request can say so before the buffer is empty.
             if pending == 0 || pending + size <= limit || self.shared.queue().close_reason().is_some() {
                 break;
             }
@@ -96,7 +96,7 @@ impl Duplex<'_> {
         }
         if let Some(content) = request.content().filter(|content| !content.is_empty()) {
             let until = if head.expect_continue { Instant::now().checked_add(sender.expect_timeout) } else { None };
-            sender.upload = Some(Upload { content: content.clone(), sent: 0, until });
+            sender.upload = Some(Box::new(Upload { content: content.clone(), sent: 0, until }));
         }
         Ok(Progress::Done(number))
     }
@@ -112,19 +112,19 @@ impl Duplex<'_> {
         Ok(sender.half.accept_unsendable(head, content_follows, &mut self.shared.queue())?)
     }
 
-    /// Whether nothing more may be sent: the connection has failed, or a response has come that says that it ends with it
-    /// (RFC 9112 §9.6).
+    /// Whether nothing more may be sent: the connection has failed, or a response announced its end (RFC 9112 §9.6).
     #[must_use]
     pub fn is_sending_over(&mut self) -> bool {
         self.shared.queue().sending_is_over().is_some()
     }
 
-    /// Before the first request after a pause: whatever has arrived, nobody asked for it.
+    /// Judges, before the first request after a pause, the bytes that have arrived: no request asked for them.
     fn look_for_unasked(&mut self, stream: &mut impl Stream) -> Result<(), Error> {
         let Some(receiver) = self.receiving.as_mut() else { return Ok(()) };
         let shared = &mut self.shared;
         if receiver.half.awaits_framing() && !receiver.half.is_at_eof() {
-            // All content of the last response was read, but its end was not: it may have arrived, and something behind it.
+            // The caller has read all content of the last response, but not its end, which may have arrived with bytes behind
+            // it.
             let _ = receiver.fill(shared, stream);
         }
         let mut queue = shared.queue();
@@ -137,21 +137,21 @@ impl Duplex<'_> {
         }
         loop {
             let has_read = !receiver.half.is_at_eof() && receiver.look(shared, stream);
-            // The usual case: there is nothing to judge.
+            // The usual case: nothing to judge.
             if !receiver.half.has_begun() && !receiver.half.is_at_eof() {
                 return Ok(());
             }
             let mut queue = shared.queue();
             let polled = receiver.half.poll_head(&mut queue);
             polled.map_err(|error| Error::of_core(error, &queue, receiver.take_tls_error()))?;
-            // An empty line was skipped, or half of one is there: something may have come behind it, over TLS in a record of its own.
+            // An empty line was skipped, or half of one is there. More may follow it, over TLS in a record of its own.
             if !has_read || queue.close_reason().is_some() {
                 return Ok(());
             }
         }
     }
 
-    /// Sends content that was given with the last request to its end, before anything can follow it.
+    /// Sends the content of the last request to its end, before anything can follow it.
     pub(crate) fn finish_upload(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         self.shared.check_failure()?;
         while self.sender().upload.is_some() {
@@ -161,7 +161,7 @@ impl Duplex<'_> {
             if self.sender().upload.is_none() {
                 break;
             }
-            // All that is left waits for the answer to the expectation.
+            // The rest waits for the answer to the expectation.
             if self.receiving.is_none() {
                 return refused(Misuse::AwaitContinue);
             }
@@ -174,11 +174,11 @@ impl Duplex<'_> {
         Ok(Progress::Done(()))
     }
 
-    /// Sends what there is to send, as far as that is possible now: the send buffer, and content that was given with the last
-    /// request, unless that waits for the answer to its expectation.
+    /// Sends pending bytes as far as possible without waiting: the send buffer, and the content of the last request, unless
+    /// that waits for the answer to its expectation.
     ///
-    /// If sending [is over](dugong_proto::Outstanding::sending_is_over), it is given up, and the error says why, unless the response
-    /// to the last request does.
+    /// If sending [is over](dugong_proto::Outstanding::sending_is_over), drops these bytes. The error then says why, unless the
+    /// response to the last request does.
     pub(crate) fn write_pending(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         let shared = &mut self.shared;
         let sender = self.sending.as_mut().expect(SENDS);
@@ -203,7 +203,7 @@ impl Duplex<'_> {
                     continue;
                 }
                 Err(CoreError::Local(Misuse::AwaitContinue)) => break,
-                // A final response came instead; it says what became of the request.
+                // A final response came instead, and says what became of the request.
                 Err(_) => {
                     sender.upload = None;
                     break;
@@ -249,11 +249,11 @@ impl Duplex<'_> {
         flush(shared, stream)
     }
 
-    /// Sends what there is to send, and takes in what arrives when that has to wait.
+    /// Sends all pending bytes, and takes in arriving ones while that has to wait.
     ///
     /// # Errors
-    /// `Local(ReadFirst)` if the receive buffer is full, or if the server has ended its direction: reading says what came of it;
-    /// otherwise the connection is done for.
+    /// `Local(ReadFirst)` if the receive buffer is full or the server has ended its direction: read to learn why. All other
+    /// errors end the connection.
     pub fn flush(&mut self, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
         let mut is_retry = false;
         loop {
@@ -266,9 +266,9 @@ impl Duplex<'_> {
         }
     }
 
-    /// Writing has to wait for `interest`: takes in what has arrived meanwhile, unless that is somebody else's business.
+    /// Takes in arrived bytes while writing waits for `interest`, if the caller has that side.
     ///
-    /// If the server has ended its direction, no answer to what is sent now can come, so there is nothing to wait for.
+    /// If the server has ended its direction it cannot answer any more, so there is no point in waiting.
     fn take_in(&mut self, interest: Interest, stream: &mut impl Stream) -> Result<TakenIn, Error> {
         let shared = &mut self.shared;
         let Some(receiver) = self.receiving.as_mut() else { return Ok(TakenIn::Wait(interest)) };
@@ -286,14 +286,14 @@ impl Duplex<'_> {
         Ok(TakenIn::Full)
     }
 
-    /// Sends some of `content`, which is due by the last request; the result is how much was taken, at least one byte unless
-    /// there is none. It goes from where it is to the stream, together with what else there is to send.
+    /// Sends some of `content`, which the last request announced. Returns how much was taken: at least one byte unless
+    /// `content` is empty. The bytes go to the stream without a copy, together with other pending ones.
     ///
     /// # Errors
-    /// `Local(ContentRefused)` if this would have to wait and a final response to the request has come: it can be read.
-    /// `Local(ReadFirst)` if the responses to earlier requests fill the receive buffer. `Local(AwaitContinue)` if an expectation
-    /// is unanswered: see [`await_continue`](Duplex::await_continue). Other `Local`s if this is not content that is due.
-    /// Otherwise the connection is done for.
+    /// `Local(ContentRefused)` if a final response to the request has come and this would have to wait: it can be read.
+    /// `Local(ReadFirst)` if responses to earlier requests fill the receive buffer. `Local(AwaitContinue)` if an expectation is
+    /// unanswered: see [`await_continue`](Duplex::await_continue). Other `Local`s if the request did not announce this content.
+    /// All other errors end the connection.
     pub fn write_content(&mut self, content: &[u8], stream: &mut impl Stream) -> Result<Progress<usize>, Error> {
         let mut is_retry = false;
         loop {
@@ -335,13 +335,13 @@ impl Duplex<'_> {
         }
     }
 
-    /// Whether a final response to the last request has arrived: it may lie behind others that are unread.
+    /// Whether a final response to the last request has arrived. It may be behind others that are unread.
     pub fn is_answered(&mut self) -> bool {
         let shared = &mut self.shared;
         let Some(receiver) = self.receiving.as_mut() else { return false };
         let last = |shared: &mut SharedRef<'_>| shared.queue().len() == 1;
         while !receiver.half.is_in_content() {
-            // An error stays, and is told to whoever reads.
+            // An error stays for the next read.
             let polled = receiver.half.poll_head(&mut shared.queue());
             match polled {
                 Ok(Some(HeadKind::Interim)) => {}
@@ -354,7 +354,7 @@ impl Duplex<'_> {
         if receiver.half.is_in_content() && last(shared) {
             return true;
         }
-        // What is unread is read by a copy, to see what is behind it.
+        // A copy reads the unread responses, to see what is behind them.
         let (mut half, mut queue) = (receiver.half.clone(), shared.queue().clone());
         loop {
             if half.is_in_content() {
@@ -372,12 +372,12 @@ impl Duplex<'_> {
         }
     }
 
-    /// SplitShared content: sends the last chunk and `trailers` if it is chunked, checks that all of it was sent otherwise. What does
-    /// not go out at once goes out with later steps.
+    /// Ends content: sends the last chunk and `trailers` if it is chunked, otherwise checks that all of it was sent. Later
+    /// steps send the bytes that do not go out at once.
     ///
     /// # Errors
     /// `Local(ContentShort)` if some of the announced content is missing, other `Local`s as for
-    /// [`write_content`](Duplex::write_content). Otherwise the connection is done for.
+    /// [`write_content`](Duplex::write_content). All other errors end the connection.
     pub fn finish_content(&mut self, trailers: &Fields, stream: &mut impl Stream) -> Result<(), Error> {
         let sender = self.sending.as_mut().expect(SENDS);
         if sender.upload.is_some() {
@@ -389,11 +389,11 @@ impl Duplex<'_> {
         Ok(())
     }
 
-    /// Reads what the server says to the expectation of the last request; interim responses go to the callback, and the last of
-    /// them is [`head`](dugong_proto::ReceiveHalf::head) now.
+    /// Reads the server's answer to the expectation of the last request. Interim responses go to the callback, and the last of
+    /// them is now [`head`](dugong_proto::ReceiveHalf::head).
     ///
     /// # Errors
-    /// `Local(ReadFirst)` if responses to earlier requests are unread. Otherwise the connection is done for.
+    /// `Local(ReadFirst)` if responses to earlier requests are unread. All other errors end the connection.
     pub fn await_continue(&mut self, stream: &mut impl Stream) -> Result<Progress<Continue>, Error> {
         let mut needs = None;
         loop {
@@ -401,7 +401,7 @@ impl Duplex<'_> {
             let offer = sender.half.offer(0, &mut self.shared.queue());
             match offer {
                 Err(CoreError::Local(Misuse::AwaitContinue)) => {}
-                // Content that was given was sent meanwhile, since the server was silent for long enough.
+                // The server was silent for long enough, so the content was sent meanwhile.
                 Err(CoreError::Local(Misuse::NoContentDue)) if needs.is_some() => return Ok(Progress::Done(Continue::Send)),
                 Err(CoreError::Local(Misuse::ContentRefused)) => return Ok(Progress::Done(Continue::Refused)),
                 Err(error) => return Err(self.shared.end(error)),
@@ -425,11 +425,11 @@ impl Duplex<'_> {
         }
     }
 
-    /// Waits like [`await_continue`](Duplex::await_continue), but only until `until`: a server that is silent for so long gets the
-    /// content without having asked for it (RFC 9110 §10.1.1).
+    /// Waits like [`await_continue`](Duplex::await_continue), but only until `until`: a server that is silent for so long gets
+    /// the content without having asked for it (RFC 9110 §10.1.1).
     ///
     /// # Errors
-    /// As for [`await_continue`](Duplex::await_continue).
+    /// The same as for [`await_continue`](Duplex::await_continue).
     pub fn await_continue_until(&mut self, until: Option<Instant>, stream: &mut impl Stream) -> Result<Step<Continue>, Error> {
         match self.await_continue(stream)? {
             Progress::Done(answer) => Ok(Progress::Done(answer)),
@@ -443,12 +443,12 @@ impl Duplex<'_> {
     }
 }
 
-/// Whether writing, which wanted something from the peer (as TLS may), has to be tried once more: reading may have taken it.
+/// Whether to retry a write that wanted bytes from the peer (as TLS may): the read in between may have taken them.
 fn may_have_been_read(interest: Interest, is_retry: &mut bool) -> bool {
     !interest.writes() && !std::mem::replace(is_retry, true)
 }
 
-/// The queue, in which it is noted how much has been received before the write that follows.
+/// Returns the queue, and notes in it how many bytes were received before the write that follows.
 #[inline]
 fn queue_before_write<'a>(shared: &'a mut SharedRef<'_>, receiver: Option<&Receiving>) -> Queue<'a> {
     let mut queue = shared.queue();
@@ -458,12 +458,12 @@ fn queue_before_write<'a>(shared: &'a mut SharedRef<'_>, receiver: Option<&Recei
     queue
 }
 
-/// Has the stream hand on what it holds back.
+/// Flushes the stream.
 fn flush(shared: &Shared, stream: &mut impl Stream) -> Result<Progress<()>, Error> {
     stream.flush().map_err(|error| shared.sending_failed(error))
 }
 
-/// Writes what there is of four pieces; the empty ones are left out, since some streams look at the first one only.
+/// Writes four pieces at once, without the empty ones: some streams look at the first piece only.
 fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> Result<Progress<usize>, StreamError> {
     let mut slices = [IoSlice::new(&[]); 4];
     let mut count = 0;
@@ -474,13 +474,13 @@ fn write_some(shared: &Shared, stream: &mut impl Stream, pieces: [&[u8]; 4]) -> 
     write(shared, stream, &slices[..count])
 }
 
-/// Writes, unless writing has failed before.
+/// Writes, unless an earlier write has failed.
 #[inline]
 fn write(shared: &Shared, stream: &mut impl Stream, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
     if let Some(&kind) = shared.write_failed.get() {
         return Err(kind.into());
     }
-    // Whoever reads has to see a failure before it seems that nothing is being sent.
+    // A reader has to see the failure before it sees that no write is under way.
     stream.write(pieces).inspect_err(|error| {
         shared.write_failed.get_or_init(|| error.kind());
     })

@@ -1,4 +1,4 @@
-//! What the two sides of a connection share, and how a step reaches it: without a lock as long as the connection is whole.
+//! The queue between the two sides of a connection, which a whole connection uses without a lock.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -11,7 +11,7 @@ use super::changed::Changed;
 use crate::error::{Error, Requests};
 use crate::events::{Event, Observer};
 
-/// What sender and receiver share: the queue of outstanding requests. The lock is never held while waiting.
+/// The part of a connection that sender and receiver share: the queue of outstanding requests. No lock is held during a wait.
 #[derive(Debug, Default)]
 pub struct Shared {
     queue: Mutex<Outstanding>,
@@ -24,7 +24,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The same for a connection whose events go to `observer`.
+    /// Creates the shared part of a connection whose events go to `observer`.
     pub(crate) fn observed(observer: Option<Observer>) -> Self {
         let mut shared = Self::default();
         shared.observer = observer;
@@ -33,22 +33,22 @@ impl Shared {
 
     /// Locks the queue.
     pub fn queue(&self) -> MutexGuard<'_, Outstanding> {
-        // No code panics in the middle of a change of the queue, so its state is good even after a panic elsewhere.
+        // No code panics halfway through a change of the queue, so it is intact even after a panic elsewhere.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue, without a lock: nothing else can use it now.
+    /// The queue, without a lock: the caller has all of the connection.
     pub fn queue_mut(&mut self) -> &mut Outstanding {
         self.queue.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known about the requests.
+    /// The requests as the connection knows them.
     #[must_use]
     pub fn requests(&self) -> Requests {
         Requests::of(&self.queue())
     }
 
-    /// Notes that this end has cut the connection: the end of the stream does not count as the server's from now on.
+    /// Notes that this end has cut the connection. From now on the end of the stream does not count as the server's.
     pub fn cut(&self, kind: io::ErrorKind, reason: CloseReason) {
         self.write_failed.get_or_init(|| kind);
         self.queue().stop_sending(reason);
@@ -71,7 +71,7 @@ impl Shared {
     pub(super) fn sending_failed(&self, error: StreamError) -> Error {
         let queue = self.queue();
         if let Some(known) = queue.failure() {
-            // The reader has found the cause, and may have closed the socket because of it.
+            // The reader has found the cause, and may have closed the socket for it.
             return self.ending(known, &queue);
         }
         drop(queue);
@@ -79,7 +79,7 @@ impl Shared {
         Error::of_sending(error, &self.queue())
     }
 
-    /// Makes an error of a core error that ends sending; if a write failed, it reports that write's error.
+    /// Converts a core error that ends sending. If a write failed, the result has that write's error.
     #[cold]
     pub(crate) fn ending(&self, error: dugong_proto::Error, queue: &Outstanding) -> Error {
         match self.write_failed.get() {
@@ -88,14 +88,13 @@ impl Shared {
         }
     }
 
-    /// The same, if the caller does not hold the lock.
+    /// Converts the error if the caller does not hold the lock.
     #[cold]
     pub(super) fn end(&self, error: dugong_proto::Error) -> Error {
         self.ending(error, &self.queue())
     }
 
-    /// Why the bytes that wait to be sent have to be dropped, if so. It is no error if the response to the last request says
-    /// it all.
+    /// Why pending bytes have to be dropped, if so. `Ok` if the response to the last request says why.
     #[cold]
     fn gives_up(&self) -> Option<Result<(), Error>> {
         let queue = self.queue();
@@ -118,7 +117,7 @@ impl Shared {
     }
 }
 
-/// The connection is over when neither side holds it any more.
+/// The connection ends when both sides are dropped.
 impl Drop for Shared {
     fn drop(&mut self) {
         if self.observer.is_some() {
@@ -129,7 +128,7 @@ impl Drop for Shared {
     }
 }
 
-/// How a step reaches [`Shared`]: a whole connection owns it and needs no lock, two halves lock it.
+/// The way of a step to [`Shared`]: a whole connection owns it and needs no lock, a half locks it.
 #[derive(Debug)]
 pub enum SharedRef<'a> {
     /// The caller has both sides, and no one else has either.
@@ -139,7 +138,7 @@ pub enum SharedRef<'a> {
 }
 
 impl SharedRef<'_> {
-    /// The queue, locked if that is necessary.
+    /// Returns the queue, locked if necessary.
     #[inline]
     pub fn queue(&mut self) -> Queue<'_> {
         Queue(match self {
@@ -158,7 +157,7 @@ impl SharedRef<'_> {
     #[inline]
     pub(super) fn check_failure(&mut self) -> Result<(), Error> {
         if self.queue().close_reason().is_none() {
-            // A failure always comes with a reason.
+            // Each failure has a close reason.
             return Ok(());
         }
         self.failure().map_or(Ok(()), Err)
@@ -189,7 +188,7 @@ impl<'a> From<&'a mut Shared> for SharedRef<'a> {
     }
 }
 
-/// The queue of outstanding requests, for as long as this is held.
+/// The queue of outstanding requests, borrowed or locked.
 #[derive(Debug)]
 pub struct Queue<'a>(Held<'a>);
 

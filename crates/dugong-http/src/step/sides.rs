@@ -1,4 +1,4 @@
-//! The two sides of a connection: what its sender owns, and what its receiver owns.
+//! The two sides of a connection: one sends, the other receives.
 
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -13,22 +13,22 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::events::{Event, Observer};
 
-/// What the sender of a connection owns.
+/// The sending side of a connection.
 #[derive(Debug)]
 pub struct Sending {
     pub(crate) half: SendHalf,
-    /// Fields of every request that does not have its own.
+    /// Fields of every request that does not set them itself.
     pub(super) defaults: Box<Fields>,
     pub(super) limit: usize,
     pub(crate) expect_timeout: Duration,
-    /// Content that was given with the last request, and is not sent completely.
-    pub(super) upload: Option<Upload>,
-    /// Some of what was taken was given up.
+    /// The content of the last request, until all of it is sent.
+    pub(super) upload: Option<Box<Upload>>,
+    /// Pending bytes were dropped.
     pub(super) gave_up: bool,
     pool: BufferPool,
 }
 
-/// Content that was given with a request, on its way.
+/// The content of a request on its way.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) content: Bytes,
@@ -38,7 +38,7 @@ pub(super) struct Upload {
 }
 
 impl Sending {
-    /// The sending side of a connection to `host`, the value of the `Host` field.
+    /// Creates the sending side of a connection to `host`, the value of the `Host` field.
     ///
     /// # Errors
     /// `Local` if the host or the configured user agent is not valid.
@@ -58,8 +58,8 @@ impl Sending {
         })
     }
 
-    /// The peer is a proxy for plain HTTP, not the host: [targets name the host](SendHalf::through_proxy), and requests carry the
-    /// credentials for the proxy, if there are any, unless they bring `Proxy-Authorization` themselves.
+    /// Speaks to a proxy for plain HTTP instead of the host: [targets name the host](SendHalf::through_proxy), and requests
+    /// carry the proxy's credentials, unless they set `Proxy-Authorization` themselves.
     pub fn through_proxy(&mut self, proxy: &Proxy) {
         self.half.through_proxy();
         if let Some(authorization) = proxy.authorization() {
@@ -78,22 +78,22 @@ impl Sending {
         &self.half
     }
 
-    /// Takes request `number` back, if it is the last one and its response has not begun: sending it failed.
+    /// Takes request `number` back after a failed send, if it is the last one and its response has not begun.
     pub fn take_back(&mut self, number: u64, queue: &mut Outstanding) {
         self.half.take_back(number, queue);
     }
 
-    /// The rest of the content that is owed will not be sent; the connection ends with the response.
+    /// Drops the rest of the announced content: the connection ends with the response.
     pub fn give_up_content(&mut self, queue: &mut Outstanding) {
         self.half.give_up_content(queue);
     }
 
-    /// The server was silent for long enough: content may be sent without 100 (Continue).
+    /// Allows the content to be sent without 100 (Continue): the server was silent for long enough.
     pub fn proceed_without_continue(&mut self, queue: &mut Outstanding) {
         self.half.proceed_without_continue(queue);
     }
 
-    /// Nothing of what there is to send will be sent.
+    /// Drops all pending bytes.
     pub(super) fn give_up(&mut self) {
         self.gave_up = true;
         self.upload = None;
@@ -120,32 +120,32 @@ impl Sending {
         }
     }
 
-    /// Whether nothing is left of what was taken, and no content is owed.
+    /// Whether all bytes of all requests are sent.
     #[cfg(feature = "async")]
     pub(crate) fn is_all_sent(&self) -> bool {
         self.upload.is_none() && self.half.to_send().is_empty() && !self.half.owes_content()
     }
 
-    /// How much of the content that was given with the last request is still to be sent; later steps send it.
+    /// How many bytes of the content of the last request are still to be sent. Later steps send them.
     #[must_use]
     pub fn upload_left(&self) -> usize {
         self.upload.as_ref().map_or(0, |upload| upload.content.len() - upload.sent)
     }
 }
 
-/// A buffer of so many bytes is not worth giving back.
+/// A buffer of this size or less is not worth giving back.
 const SMALL: usize = 512;
 
 /// Called with each interim response.
 pub(crate) type OnInterim = Box<dyn FnMut(&ResponseHead) + Send + Sync>;
 
-/// What the receiver of a connection owns.
+/// The receiving side of a connection.
 pub struct Receiving {
     pub(crate) half: ReceiveHalf,
-    /// How many responses were told of as complete.
+    /// How many responses were reported as complete.
     reported: u64,
     pub(crate) on_interim: Option<OnInterim>,
-    /// What the system said when reading failed; it is told once.
+    /// The error of the read that failed. It is reported once.
     pub(super) read_error: Option<StreamError>,
     /// The limit of `read_all`.
     pub(crate) max_content: usize,
@@ -153,7 +153,7 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// The receiving side of a connection.
+    /// Creates the receiving side of a connection.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let mut half = ReceiveHalf::new(config.limits, config.receive_buffer);
@@ -168,25 +168,25 @@ impl Receiving {
         &self.half
     }
 
-    /// Whether reading failed because the connection was reset, so that sending would fail, too.
+    /// Whether the connection was reset while reading, so that sending would fail as well.
     #[must_use]
     pub fn was_reset(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         self.read_error.as_ref().is_some_and(|error| matches!(error.kind(), BrokenPipe | ConnectionReset))
     }
 
-    /// From the next head on, refuse content that ends with the connection unless the response says `Connection: close`.
+    /// Refuses, from the next head on, content that ends with the connection unless the response says `Connection: close`.
     pub fn require_length(&mut self, required: bool) {
         self.half.require_length(required);
     }
 
-    /// Have `callback` called with each interim (1xx) response, before the final one is reported.
+    /// Calls `callback` with each interim (1xx) response, before the final one is reported.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.on_interim = Some(Box::new(callback));
     }
 
-    /// What was said when reading failed, if TLS said it: then it is the error of whoever comes first, also of a sender. Otherwise
-    /// it is for the reader.
+    /// Takes the pending read error if it came from TLS. The next operation reports a TLS error, even if that is a send; other
+    /// errors are for the reader.
     pub(super) fn take_tls_error(&mut self) -> Option<StreamError> {
         self.read_error.take_if(|error| !matches!(error, StreamError::Io(_)))
     }
@@ -202,7 +202,7 @@ impl Receiving {
         }
     }
 
-    /// Gives the memory of its buffer back to the system, if the buffer is empty.
+    /// Frees its buffer, if it is empty.
     pub(crate) fn free_buffer(&mut self) {
         if self.half.release_buffer().is_some() {
             self.holder.set(false);
@@ -221,7 +221,7 @@ impl Receiving {
     /// Takes the final head that is ready.
     #[inline]
     pub(super) fn take_final(&mut self, shared: &mut SharedRef<'_>) {
-        // It may only now be known that the last one was complete.
+        // Only the next head may show that the last response was complete.
         self.report_complete(shared);
         self.half.take_head(&mut shared.queue());
         if let Some(observer) = &shared.observer {
@@ -232,12 +232,12 @@ impl Receiving {
 
     #[cold]
     fn report_head(&self, observer: &Observer) {
-        // One without content is complete by now.
+        // A response without content is complete by now.
         let number = self.half.completed() - u64::from(!self.half.is_in_content());
         observer.tell(&Event::Response { number, head: self.half.head() });
     }
 
-    /// Tells of the response that may just have been read to its end.
+    /// Reports a response that has just become complete to the observer.
     #[inline]
     pub(crate) fn report_complete(&mut self, shared: &Shared) {
         if shared.observer.is_some() && self.reported < self.half.completed() {
@@ -246,7 +246,7 @@ impl Receiving {
         }
     }
 
-    /// Takes the interim head that is ready. It may be what a sender in another thread waits for.
+    /// Takes the interim head that is ready. A sender in another thread may wait for it.
     pub(super) fn take_interim(&mut self, shared: &mut SharedRef<'_>) {
         self.report_complete(shared);
         self.half.take_head(&mut shared.queue());
