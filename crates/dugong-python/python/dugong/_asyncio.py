@@ -188,7 +188,7 @@ class Awaited(PollNeeded):
     The loop resumes the task as soon as the descriptor is ready, with no turn of the loop in between.
     """
 
-    # The task sets it to False. Its presence tells the task that it can wait for this.
+    # A task of asyncio waits for any object with this attribute, and sets it to False.
     _asyncio_future_blocking = True
 
     # Set by the extension for an established connection: an object that keeps the descriptor open.
@@ -319,7 +319,7 @@ class _Descriptor:
             self._forget_if_idle()
 
     def release(self) -> None:
-        """Stop watching a connection that is about to be closed, unless a waiter has to be told."""
+        """Stop watching a connection that is about to be closed, unless a task waits for it."""
         if not (self._reader or self._writer):
             self._remove(POLLIN)
             self._forget_if_idle()

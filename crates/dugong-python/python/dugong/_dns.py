@@ -1,4 +1,4 @@
-"""From host name to connected socket, and why that failed: no such name, or no name service."""
+"""Connects to a host by its name, and tells a name that does not exist from a name service that is down."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def create_socket(address: Address, timeout: float | None = None) -> socket:
     """Connect to *address*, a pair of host name and port, and return the blocking socket.
 
     All addresses of the name are tried in turn. Each attempt may take *timeout* seconds (None or 0: as long as
-    `socket.getdefaulttimeout()` says); looking up the name is not bounded. If the program has replaced
-    `socket.socket` or `socket.create_connection`, the socket is made by that.
+    `socket.getdefaulttimeout()` says); looking up the name is not bounded. If your program has replaced
+    `socket.socket` or `socket.create_connection`, the replacement makes the socket.
 
-    If no address works, the error of the last one is raised: `ConnectionTimedOut` if *timeout* has passed, else what
-    the system reported. A name without address is `HostnameNotResolvable`, or `DNSUnavailable` if the name service
-    cannot be reached. No socket is left open. What can be no host is a `ValueError`.
+    If no address works, the error of the last one is raised: `ConnectionTimedOut` if *timeout* has passed, else the
+    error of the system. A name without address is `HostnameNotResolvable`, or `DNSUnavailable` if the name service
+    cannot be reached. No socket is left open. A text that cannot be a host is a `ValueError`.
     """
     import socket
 
@@ -69,13 +69,13 @@ def create_socket(address: Address, timeout: float | None = None) -> socket:
 
 
 def resolve(address: Address) -> list[AddressInfo]:
-    """Return what `socket.getaddrinfo` knows for stream sockets to *address*, a pair of host name and port.
+    """Return the answer of `socket.getaddrinfo` for stream sockets to *address*, a pair of host name and port.
 
-    Raises `HostnameNotResolvable` or `DNSUnavailable` as said for `create_socket`; other errors of the resolver are
-    passed on.
+    Raises `HostnameNotResolvable` or `DNSUnavailable` as `create_socket` does, and passes on other errors of the
+    resolver.
     """
     host = address[0]
-    # Python's own encoding of names beyond ASCII is IDNA 2003, by which some are other names.
+    # Python's own encoding of names beyond ASCII is IDNA 2003, which turns some into other names.
     address = normal_host(host), address[1]
     try:
         return _look_up(address)
@@ -90,7 +90,7 @@ def resolve(address: Address) -> list[AddressInfo]:
     if existence in ('not found', 'no addresses', 'elsewhere'):
         raise HostnameNotResolvable(host) from cause
 
-    # The name service may have come back only just now.
+    # The name service may have come back just now.
     try:
         return _look_up(address)
     except HostnameNotResolvableOrDNSUnavailable as exc:
@@ -102,13 +102,14 @@ def resolve(address: Address) -> list[AddressInfo]:
 def _existence(host: str) -> str:
     """Find out why the resolver knows no address of *host*: one of the answers of `ask_name_servers`, or `'others'`.
 
-    The configured name servers are asked for it. If there are none, or if the program has said which names to try,
-    `dugong.DNS_TEST_HOSTNAMES` tells if there is a name service at all. So it does if the resolver or the sockets of
-    the program are not those of the system: what it keeps from the network, or sends elsewhere, must not go past that.
+    The configured name servers are asked for it. Without any, or if the program has assigned to
+    `dugong.DNS_TEST_HOSTNAMES`, these names show whether the name service works. They also do if the program has
+    replaced the resolver or the sockets of the system: such a program may have cut itself off from the network, or send
+    its traffic elsewhere, and questions to name servers would bypass that.
     """
     import socket
 
-    # Now, not when this module is imported: programs may assign to it at any time.
+    # Imported here, because programs may assign to it at any time.
     from . import _TEST_HOSTNAMES, DNS_TEST_HOSTNAMES  # pyright: ignore[reportPrivateUsage]  # of this package
 
     is_usual = DNS_TEST_HOSTNAMES is _TEST_HOSTNAMES and maker() is None and _is_of(socket, socket.getaddrinfo)
@@ -118,7 +119,7 @@ def _existence(host: str) -> str:
 
 
 def _says_later(error: BaseException | None) -> bool:
-    """Tell if the resolver has said that it might know later."""
+    """Whether the resolver has asked us to try again later."""
     import socket
 
     return isinstance(error, OSError) and error.errno == socket.EAI_AGAIN
@@ -138,7 +139,7 @@ def _look_up(address: Address) -> list[AddressInfo]:
 
     host, port = address
     try:
-        # As `socket.create_connection` calls it: what programs put in its place may take no keywords.
+        # Called as `socket.create_connection` calls it, because a replacement may not take keywords.
         return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
     except (socket.gaierror, socket.herror) as exc:
         if _is_ambiguous(exc):
@@ -147,10 +148,10 @@ def _look_up(address: Address) -> list[AddressInfo]:
 
 
 def _is_ambiguous(error: OSError) -> bool:
-    """Tell if this error of the resolver leaves open whether the name exists."""
+    """Whether this error of the resolver leaves open if the name exists."""
     import socket
 
-    # Not every platform has EAI_NODATA. EAI_AGAIN is what many resolvers say of names that do not exist.
+    # Not every platform has EAI_NODATA. Many resolvers return EAI_AGAIN for names that do not exist.
     return error.errno in (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME), socket.EAI_AGAIN)
 
 
@@ -173,12 +174,12 @@ def _connect(info: AddressInfo, timeout: float | None) -> socket:
         sock.connect(address)
         sock.settimeout(socket.getdefaulttimeout())
         _send_small_requests_at_once(sock)
-    except BaseException as exc:  # KeyboardInterrupt, too
+    except BaseException as exc:  # including KeyboardInterrupt
         sock.close()
         if isinstance(exc, OSError) and exc.errno and type(exc).__module__ == 'builtins':
             where = f'[{address[0]}]' if ':' in address[0] else address[0]
             exc.strerror = f'{exc.strerror} ({where}:{address[1]})'
-        # If it is the system that gives up, there is an errno.
+        # A timeout of the system has an errno.
         if timeout and isinstance(exc, TimeoutError) and exc.errno is None:
             raise ConnectionTimedOut(f'could not connect within {timeout} seconds') from exc
         raise
@@ -186,17 +187,17 @@ def _connect(info: AddressInfo, timeout: float | None) -> socket:
 
 
 def maker() -> Callable[[Address, float | None], socket] | None:
-    """Return what makes connected sockets, if the program has replaced a part of it; else None.
+    """Return the function that makes connected sockets, if the program has replaced a part of it; else None.
 
-    Programs that replace `socket.socket`, `socket.create_connection` or `dugong.create_socket` have their reasons, such
-    as a proxy that all traffic has to go through, tests without a network, or threads of their own.
+    A program may replace `socket.socket`, `socket.create_connection` or `dugong.create_socket` to send all traffic
+    through a proxy, to test without a network, or to switch between green threads.
     """
     package: Any = sys.modules[__package__ or __name__]
     is_ours: bool = package.create_socket is create_socket
     if not is_ours:
         return _make
     socket: Any = sys.modules.get('socket')
-    # A module that another thread is just importing may lack some.
+    # A module that another thread is just importing may lack it.
     if socket is None or not hasattr(socket, 'create_connection'):
         return None
     if _is_of(socket, socket.create_connection) and _is_class_of(socket, socket.socket):
@@ -211,7 +212,7 @@ def _make(address: Address, timeout: float | None) -> socket:
 
 
 def _call(make: Callable[..., Any], address: Address, timeout: float | None) -> Any:
-    """Call a function of the program with an address, and with a timeout if there is one and the function takes it."""
+    """Call a function of the program with *address*, and with *timeout* if it is set and the function takes it."""
     if timeout:
         from inspect import signature
 
@@ -224,19 +225,19 @@ def _call(make: Callable[..., Any], address: Address, timeout: float | None) -> 
 
 
 def _is_of(module: ModuleType, function: object) -> bool:
-    """Tell if a function is one that *module* has defined itself."""
+    """Whether *module* itself has defined the function."""
     return getattr(function, '__globals__', None) is vars(module)
 
 
 def _is_class_of(module: ModuleType, cls: Any) -> bool:
-    """Tell if this is the `socket` of the module *socket*, with its own methods."""
+    """Whether this is the class `socket` of the module *socket*, with its own methods."""
     if not isinstance(cls, type) or [base.__module__ for base in cls.__bases__] != ['_socket']:
         return False
     inherited = all(getattr(cls, name) is getattr(cls.__bases__[0], name) for name in _TRANSFERS)
     return inherited and _is_of(module, getattr(cls, '__init__'))  # noqa: B009
 
 
-# What `socket.socket` has of its base.
+# Methods that `socket.socket` inherits.
 _TRANSFERS = ('__new__', 'bind', 'connect', 'connect_ex', 'recv', 'recv_into', 'recvmsg', 'send', 'sendall', 'sendmsg')
 
 
@@ -244,7 +245,7 @@ def _send_small_requests_at_once(sock: socket) -> None:
     import socket
     from contextlib import suppress
 
-    # Some systems refuse it if the peer is gone already; and there are test beds whose sockets are not TCP. The
-    # connection may be good for something nevertheless.
+    # Some systems refuse this if the peer has gone, and the sockets of a test bed may not be TCP. The connection may
+    # work nevertheless.
     with suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

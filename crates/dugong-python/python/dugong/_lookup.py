@@ -1,4 +1,4 @@
-"""Looking up names, and whatever else would block, by threads."""
+"""Threads for calls that would block, such as looking up a name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 class Lookup:
-    """A call in a thread: of `resolve`, or of what makes a socket. *fd* is closed when there is a result, and whenever
-    there will be none.
+    """A call in a thread, to `resolve` or to a function that makes a socket. *fd* is closed when it is over.
 
-    At most `MOST_THREADS` are looking up names at a time; further names wait for their turn.
+    At most `MOST_THREADS` calls run at a time; further ones wait for their turn.
     """
 
     MOST_THREADS = 32
@@ -39,8 +38,8 @@ class Lookup:
                 return
             Lookup._threads += 1
         try:
-            # Nobody waits for it, not even the interpreter when it exits.
-            # Looked up now, since libraries of green threads replace it.
+            # The interpreter does not wait for such a thread when it exits.
+            # The function is looked up now, because libraries of green threads replace it.
             _thread.start_new_thread(Lookup._work, ())
         except BaseException:
             with Lookup._lock:
@@ -51,7 +50,7 @@ class Lookup:
             raise
 
     def result(self) -> Any:
-        """Return what the call returned or raise what it raised; None as long as there is neither."""
+        """Return the result of the call, or raise its exception; None as long as it runs."""
         if self._error:
             try:
                 raise self._error
@@ -61,7 +60,7 @@ class Lookup:
         return found
 
     def abandon(self) -> None:
-        """Nobody wants the result any more: a socket is closed."""
+        """Discard the result. If it is a socket, it is closed."""
         with Lookup._lock:
             self._abandoned = True
             found, self._found = self._found, None
@@ -69,7 +68,7 @@ class Lookup:
 
     @staticmethod
     def _work() -> None:
-        """Look up names until there are none."""
+        """Make the calls in the queue until it is empty."""
         while True:
             with Lookup._lock:
                 if not Lookup._queue:
@@ -85,7 +84,7 @@ class Lookup:
             except BaseException as exc:
                 lookup._error = exc
             finally:
-                # A process that was forked meanwhile has a copy of it, which closing does not reach.
+                # A process that was forked meanwhile has a copy of the descriptor, so that closing ours is not enough.
                 with suppress(OSError):
                     os.write(lookup._fd, b'.')
                 os.close(lookup._fd)
@@ -94,7 +93,7 @@ class Lookup:
 
     @staticmethod
     def _forget() -> None:
-        """In a process that was just forked there are no threads but one."""
+        """Forget the threads in a process that was just forked, which has only the one that forked it."""
         Lookup._lock = allocate_lock()
         Lookup._threads = 0
         Lookup._queue.clear()

@@ -1,4 +1,4 @@
-"""What an iterator waits for, and the driver that blocks."""
+"""`PollNeeded`, which an iterator yields to wait, and the driver that blocks."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ['POLLIN', 'POLLOUT', 'PollNeeded', 'eval_coroutine']
 
 
 class PollNeeded(_Pair):
-    """What a `co_` method yields where its twin would wait: a descriptor, and what it has to be ready for.
+    """A descriptor to wait for, and the events that end the wait: yielded by `co_` methods where their twins wait.
 
-    It is a tuple of just these two. *mask* is `POLLIN`, `POLLOUT`, or both if either is enough.
+    It is a tuple of these two. *mask* is `POLLIN`, `POLLOUT`, or both if either is enough.
 
         for need in conn.co_write(data):
             need.poll()
@@ -35,10 +35,11 @@ class PollNeeded(_Pair):
 
     __match_args__ = ('fd', 'mask')
 
-    # After so many seconds the iterator is to be resumed in any case: its connection has a `timeout`, or see below.
+    # After so many seconds the iterator has to be resumed in any case: for the `timeout` of its connection, or because
+    # of `_may_change`.
     _timeout: float | None = None
 
-    # Whether something else than the descriptor may end the wait: what somebody else reads, for one who sends.
+    # Whether the wait may end without an event: a sender waits, and another task or thread may read the final response.
     _may_change = False
 
     def __new__(cls, fd: int, mask: int) -> Self:
@@ -57,17 +58,17 @@ class PollNeeded(_Pair):
 
     @property
     def mask(self) -> int:
-        """What it has to be ready for: `POLLIN`, `POLLOUT`, or both if either is enough."""
+        """The events: `POLLIN`, `POLLOUT`, or both if either is enough."""
         return self[1]
 
     def poll(self, timeout: float | None = None) -> bool:
         """Wait until the descriptor is ready and return True, or return False after *timeout* seconds.
 
-        A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready: whoever tries the transfer
-        will be told. Signals do not end the wait, unless their handler raises.
+        A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready, and the next transfer reports
+        it. Signals do not end the wait, unless their handler raises.
 
-        Without a limit, a wait of one who sends returns True now and then when nothing is ready: the iterator, once
-        resumed, sees if another one has read what makes sending pointless, and otherwise yields again.
+        Without a limit, a wait for sending returns True now and then although nothing is ready: the resumed iterator
+        looks if a response was read that makes sending pointless, and otherwise yields again.
         """
         deadline = monotonic() + timeout if timeout and 0 < timeout <= _LONGEST else None
         is_limited = deadline is not None
@@ -103,7 +104,7 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
             return value
         limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
         if limit and (left is None or limit < left):
-            # The iterator wants to be resumed then, and knows if a timeout of its connection has passed.
+            # The iterator has to be resumed then, and looks itself if the timeout of its connection has passed.
             if need.poll(limit):
                 left = whole
             elif left is not None:
@@ -115,9 +116,9 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
 
 
 def wait(fd: int, mask: int, seconds: float | None) -> bool:
-    """Wait until *fd* is ready, for ever if *seconds* is None, and tell if it is.
+    """Wait at most *seconds* until *fd* is ready, and return whether it is. None means no limit.
 
-    If the program has replaced `select.poll` or `select.select`, as green-thread libraries do, that is what waits.
+    If the program has replaced `select.poll` or `select.select`, as green-thread libraries do, the replacement waits.
     """
     poll = getattr(select, 'poll', None)  # some take it away
     if poll is not None and (_is_replaced(poll) or not _is_replaced(select.select)):
@@ -133,15 +134,15 @@ def _is_replaced(function: object) -> bool:
 
 
 def is_signal_thread() -> bool:
-    """Tell if this may be the thread that runs the handlers of signals."""
+    """Whether this may be the thread that runs the handlers of signals."""
     main_thread = getattr(sys.modules.get('threading'), 'main_thread', None)
-    # Without the module, who knows.
+    # Without the module `threading`, we cannot know.
     return main_thread is None or main_thread().ident == get_ident()
 
 
-# A signal that comes just before the system is called does not interrupt the wait, nor does one that the system hands
-# to another thread: it is noticed so many seconds later.
+# A signal does not interrupt the wait if it comes just before the system is called, or if the system hands it to
+# another thread. So we look for signals each time this many seconds have passed.
 LOOK_FOR_SIGNALS = 0.1
 
-# The system counts milliseconds in a C int. Who wants to wait for more than 23 days does not want a limit.
+# The system counts milliseconds in a C int. A limit of more than 23 days is none.
 _LONGEST = 2_000_000

@@ -1,4 +1,4 @@
-"""The driver for trio: of tasks that await an iterator. Imported only when somebody else has imported trio."""
+"""The trio driver, for tasks that await an iterator. Imported only if the program has imported trio."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 T = TypeVar('T')
 
-#: How long a task that wants to know of readiness for reading waits for writing alone, while another one reads.
+#: Seconds that a task which asked for both events waits for writing alone, while another task reads.
 _LOOK_AGAIN = 0.5
 
 
 def is_running() -> bool:
-    """Tell if this is the step of a task of trio."""
+    """Whether this code runs in a task of trio."""
     try:
         trio.lowlevel.current_task()
     except RuntimeError:
@@ -29,7 +29,7 @@ def is_running() -> bool:
 async def run(crt: Generator[PollNeeded | None, None, T]) -> T:
     """Run *crt* to its end and return its value. If this is cancelled, *crt* is closed.
 
-    What need not wait returns at once, and is no checkpoint.
+    If *crt* does not have to wait, this returns at once and is no checkpoint.
     """
     try:
         while True:
@@ -39,7 +39,7 @@ async def run(crt: Generator[PollNeeded | None, None, T]) -> T:
                 value: T = end.value
                 return value
             if need is None:
-                # It has gone on for long without having to wait.
+                # It has run for long without a wait, and lets other tasks run.
                 await trio.lowlevel.checkpoint()
             else:
                 await _wait(need)
@@ -48,7 +48,7 @@ async def run(crt: Generator[PollNeeded | None, None, T]) -> T:
 
 
 async def _wait(need: PollNeeded) -> None:
-    """Wait until *need* is fulfilled, or its time has passed; it may also end early."""
+    """Wait until *need* is fulfilled or its time has passed. The wait may also end early."""
     limit = need._timeout  # pyright: ignore[reportPrivateUsage]  # of this package
     if limit:
         with trio.move_on_after(limit):
@@ -63,7 +63,7 @@ async def _wait_for(fd: int, mask: int) -> None:
         return
     wait = trio.lowlevel.wait_writable if mask == POLLOUT else trio.lowlevel.wait_readable
     if mask == POLLIN and (writer := _either.get(_key(fd))):
-        # It leaves reading to us, and asks again what it has to wait for.
+        # The writer leaves reading to this task: it is woken, and waits anew for writing alone.
         writer.cancel()
     try:
         await wait(fd)
@@ -73,7 +73,7 @@ async def _wait_for(fd: int, mask: int) -> None:
 
 
 def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what a wait for one thing would have raised: that there are two tasks is nobody's business."""
+    """Return the exception that a wait in a single task would have raised: callers do not know of the two tasks."""
     _, others = group.split(trio.Cancelled)
     found: Any = others or group
     while isinstance(found, BaseExceptionGroup):
@@ -116,7 +116,7 @@ async def _wait_for_either(fd: int) -> None:
     if error:
         raise error
     if is_read:
-        # Somebody else reads, who is not one of ours.
+        # Another task reads, without this driver.
         with trio.move_on_after(_LOOK_AGAIN):
             await _wait_for(fd, POLLOUT)
 
@@ -126,5 +126,5 @@ def _key(fd: int) -> tuple[object, int]:
     return trio.lowlevel.current_root_task(), fd
 
 
-# Who waits for a descriptor to become either readable or writable.
+# The cancel scopes of tasks that wait for a descriptor to become either readable or writable.
 _either: dict[tuple[object, int], trio.CancelScope] = {}

@@ -46,8 +46,8 @@ __all__ = [
 class HTTPConnection:
     """A connection to one server, and the response that is being read from it.
 
-    The arguments are those of `dugong.HTTPConnection`: a *port* of None is 80, or 443 if there is an *ssl_context*;
-    *proxy* is None or a pair of host and port. Nothing is connected yet. The end of a `with` block calls `close`.
+    The arguments are those of `dugong.HTTPConnection`: a *port* of None is 80, or 443 with an *ssl_context*; *proxy* is
+    None or a pair of host and port. The constructor does not connect. The end of a `with` block calls `close`.
     """
 
     def __init__(self, hostname: str, port: int | None = None, ssl_context: ssl.SSLContext | None = None,
@@ -65,7 +65,7 @@ class HTTPConnection:
 
     @property
     def timeout(self) -> float | None:
-        """Longest time in seconds that a call waits for the server without progress; None or 0: no limit."""
+        """The seconds that a call waits for the server without progress; None or 0 mean no limit."""
         return self._conn.timeout
 
     @timeout.setter
@@ -73,7 +73,7 @@ class HTTPConnection:
         self._conn.timeout = seconds
 
     def connect(self) -> None:
-        """Open the connection now, and forget all about an earlier one. `send_request` connects if that is needed."""
+        """Open the connection now, and forget an earlier one. `send_request` connects if necessary."""
         self._due, self._current = 0, None
         self._conn.connect()
 
@@ -82,9 +82,9 @@ class HTTPConnection:
         self._conn.disconnect()
 
     def fileno(self) -> int:
-        """Return the descriptor of the connection, so that `select` takes this object; `StateError` if there is none.
+        """Return the descriptor of the connection, for `select`. `StateError` without a connection.
 
-        Responses may arrive together. Then all but the first can be read although the descriptor is not ready.
+        Responses may arrive together. All but the first can then be read although the descriptor is not ready.
         """
         return self._conn._fileno()
 
@@ -104,16 +104,16 @@ class HTTPConnection:
 
         *url* is the request target: path and query. *body* is None, a bytes-like object, or the number of bytes that
         follow by `write` or `co_sendfile`. If they follow, *expect100* asks the server for its consent: `read_response`
-        then gives a response with status 100, and the content may be sent, or another one, and it must not.
+        then gives a response with status 100, which permits the content, or another one, which forbids it.
 
-        With *via_cofun* nothing is sent yet. It is sent, and errors are raised, by the iterator that is returned, which
-        yields None whenever response data is waiting to be read before all is sent, and ends when all is sent:
+        With *via_cofun* nothing is sent yet. The iterator that you get sends the request and raises the errors. It
+        yields None whenever response data waits to be read before all is sent, and ends when all is sent:
 
             for _ in conn.send_request('PUT', '/b', body=data, via_cofun=True):
                 read_some(conn)
 
-        Errors are those of `dugong.HTTPConnection.send_request` and `write`. After a `ConnectionClosed` that came while
-        content was being sent, `read_response` gives the answer if there is one.
+        Errors are those of `dugong.HTTPConnection.send_request` and `write`. After a `ConnectionClosed` while content
+        was being sent, `read_response` gives the answer if one arrived.
         """
         if via_cofun:
             return self._co_send_request(method, url, headers, body, expect100)
@@ -139,12 +139,12 @@ class HTTPConnection:
             yield from self._co_write(content)
 
     def _prepare(self, body: _Body, expect100: bool) -> tuple[memoryview | None, Any]:
-        """Return the content that we send ourselves, so that no `Content-MD5` is added, and what is announced."""
+        """Return the content that we send, without the `Content-MD5` of the layer below, and its announcement."""
         if not self._is_connected():
             self._due, self._current = 0, None
         if isinstance(body, int):
             return None, BodyFollowing(body)
-        if body is None or expect100:  # which is refused below
+        if body is None or expect100:  # the layer below refuses `expect100` here
             return None, body
         content = memoryview(body).cast('B')
         return content, BodyFollowing(content.nbytes)
@@ -152,7 +152,7 @@ class HTTPConnection:
     def write(self, buf: Buffer, partial: bool = False) -> int:
         """Send announced content, and return the number of bytes taken: all of *buf*.
 
-        With *partial*, what fits now is taken, perhaps nothing, and nothing is waited for. Errors are those of
+        With *partial*, this takes as much as fits now, perhaps nothing, and does not wait. Errors are those of
         `dugong.HTTPConnection.write`.
         """
         view = memoryview(buf)
@@ -163,12 +163,12 @@ class HTTPConnection:
         return count
 
     def co_sendfile(self, fh: _File) -> _Sending:
-        """Return an iterator that sends announced content from *fh*, a binary file or what else has `fh.readinto`.
+        """Return an iterator that sends announced content from *fh*, a binary file or another object with `readinto`.
 
-        It yields None whenever response data is waiting to be read before all is sent. What is beyond the announced
-        size is left in *fh*; if *fh* ends before, the iterator ends, too, and the rest is still due.
+        It yields None whenever response data waits to be read before all is sent. Content beyond the announced size is
+        left in *fh*. If *fh* ends before, the iterator ends, too, and the rest is still due.
         """
-        self._conn._write_some(b'')  # raises StateError before something is taken from *fh*
+        self._conn._write_some(b'')  # raises StateError before *fh* is read
         buffer = memoryview(bytearray(BUFSIZE))
         while self._due and (count := fh.readinto(buffer[: self._due])):
             yield from self._co_write(buffer[:count])
@@ -182,7 +182,7 @@ class HTTPConnection:
                 self._wait(PollNeeded(self.fileno(), POLLOUT))
             taken = self.write(content, partial=True)
             content = content[taken:]
-        if content:  # and nothing that one could yield for
+        if content:  # no response is due that the caller could read
             self.write(content)
 
     def _is_waiting(self) -> bool:
@@ -196,8 +196,8 @@ class HTTPConnection:
         """Read the head of the next response, and return `(method, url, status, reason, headers)`.
 
         *method* and *url* are those of the request, *headers* is an `email.message.Message`. `StateError` if the body
-        of the previous response has not been read to its end: also an empty body has to be read once, except that of a
-        response with status 100. Other errors are those of `dugong.HTTPConnection.read_response`.
+        of the previous response has not been read to its end. An empty body has to be read once as well, except that of
+        a response with status 100. Other errors are those of `dugong.HTTPConnection.read_response`.
         """
         if self._current and not self._interim:
             raise StateError('body of the previous response has not been read to its end')
@@ -206,11 +206,11 @@ class HTTPConnection:
         return resp.method, resp.path, resp.status, resp.reason, resp.headers
 
     def get_current_response(self) -> tuple[str, str] | None:
-        """Return `(method, url)` of the response whose body is being read, None if there is none."""
+        """Return `(method, url)` of the response whose body is being read, or None."""
         return None if self._interim else self._current
 
     def response_pending(self) -> bool:
-        """Tell if the response to some completely sent request has not been read to its end."""
+        """Return whether the response to a complete request has not been read to its end."""
         return self._conn.response_pending() or (self.get_current_response() is not None and self._is_connected())
 
     def read(self, n: int | None = None) -> bytes | bytearray:
@@ -227,13 +227,13 @@ class HTTPConnection:
         return data
 
     def readall(self) -> bytes:
-        """Read what is left of the body. Errors are those of `read`."""
+        """Read the rest of the body. Errors are those of `read`."""
         data = self._body().readall()
         self._current = None
         return data
 
     def discard(self) -> None:
-        """Read what is left of the body and throw it away. Errors are those of `read`."""
+        """Read the rest of the body and discard it. Errors are those of `read`."""
         self._body().discard()
         self._current = None
 
