@@ -23,14 +23,14 @@ REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
 def pytest_collection_finish() -> None:
-    """What there is now stays: looking through thousands of tests after each of them would take most of the time."""
+    """Exempt the collected tests from garbage collection, which would look through thousands of them each time."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_open() -> Iterator[None]:
-    """Collect at once, so that a forgotten socket or a bad callback fails the test that caused it."""
+    """Collect garbage at once, so that a forgotten socket or a bad callback fails the test that caused it."""
     yield
     gc.collect()
 
@@ -39,7 +39,7 @@ def nothing_left_open() -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the report, for fixtures that want to know how the test ended."""
+    """Keep the report for fixtures that ask how the test ended."""
     report = yield
     item.stash.setdefault(REPORTS, {})[report.when] = report
     return report
@@ -47,7 +47,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope='session')
 def authority() -> trustme.CA:
-    """The only authority that the clients of the tests trust."""
+    """The authority that the clients of the tests trust."""
     return trustme.CA()
 
 
@@ -149,7 +149,7 @@ def record() -> Recorder:
 
 @pytest.fixture
 def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Names are resolved as soon as the event is set, and `slow.test` is 127.0.0.1."""
+    """Resolve names as soon as the event is set. `slow.test` is 127.0.0.1."""
     go_on = threading.Event()
     usual = socket.getaddrinfo
 
@@ -171,7 +171,7 @@ def slow_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.fixture
 def connect(serve: Serve) -> Iterator[Connect]:
-    """Start a server for scripts, and give a connection to it; plain and with TLS."""
+    """Start a server for scripts, plain or with TLS, and give a connection to it."""
     with contextlib.ExitStack() as stack:
 
         def make(*scripts: Callable[[Peer], object]) -> httpio.HTTPConnection:

@@ -21,7 +21,7 @@ BOTH = POLLIN | POLLOUT
 
 
 def watched(loop: asyncio.AbstractEventLoop) -> dict[int, int]:
-    """What the loop waits for, by descriptor; without its own pipe."""
+    """The events that the loop watches for, by descriptor, without its own pipe."""
     inner: Any = loop
     keys = inner._selector.get_map().values()
     bits = {key.fd: (POLLIN if key.data[0] else 0) | (POLLOUT if key.data[1] else 0) for key in keys}
@@ -30,7 +30,7 @@ def watched(loop: asyncio.AbstractEventLoop) -> dict[int, int]:
 
 
 def run(main: Coroutine[Any, Any, T], expect_reports: int = 0) -> T:
-    """Run *main* in debug mode. Nothing may be reported to the loop, and nothing may be left there."""
+    """Run *main* in debug mode. It must not report anything to the loop or leave anything there."""
     reports: list[dict[str, Any]] = []
 
     async def outer() -> T:
@@ -49,7 +49,7 @@ def run(main: Coroutine[Any, Any, T], expect_reports: int = 0) -> T:
 
 
 async def turns() -> None:
-    """Let the loop go round often enough for everything that can happen to have happened."""
+    """Let the loop go round often enough for all pending callbacks."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ def empty(sock: socket.socket) -> int:
 
 
 class Steps:
-    """An iterator that yields what it is given, and notes how it is called."""
+    """An iterator that yields *needs*, and records its calls."""
 
     def __init__(self, *needs: Any) -> None:
         self.needs = list(needs)

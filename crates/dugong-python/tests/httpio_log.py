@@ -12,12 +12,12 @@ from dugong.httpio import HTTPConnection
 
 Connect = Callable[..., HTTPConnection]
 
-#: More than all buffers between the two ends can hold.
+#: More than all buffers between the two ends hold.
 MUCH = bytes(range(256)) * 4 * 1024 * 16
 
 
 class Log:
-    """A script that keeps requests and answers them with these bodies, until the client closes the connection."""
+    """A script that records requests and answers them with these bodies, until the client closes the connection."""
 
     def __init__(self, *bodies: bytes) -> None:
         self.bodies = bodies or (b'',)
@@ -36,7 +36,7 @@ def readable(conn: HTTPConnection, timeout: float = LIMIT) -> bool:
 
 
 def arrives(conn: HTTPConnection) -> None:
-    """Wait for a response; with TLS, tickets make the connection readable before."""
+    """Wait for a response. With TLS, tickets make the connection readable before."""
     while not conn._is_waiting():
         assert readable(conn)
 
@@ -56,7 +56,7 @@ def run(sending: Generator[None, None, None] | None) -> None:
 
 
 def answer_before_reading_on(peer: Peer) -> None:
-    """Answer a request with much, and read nothing more before it is sent."""
+    """Send a large answer, and read on only when all of it is sent."""
     peer.request()
     peer.answer(MUCH)
     assert peer.request().body == MUCH
@@ -65,7 +65,7 @@ def answer_before_reading_on(peer: Peer) -> None:
 
 
 def drive(conn: HTTPConnection, sending: Iterator[None], pieces: int = 65536) -> bytearray:
-    """Run it, and read what is waiting each time; return the body that was read."""
+    """Run it, read the response data that waits at each step, and return the body."""
     body = bytearray()
     for item in sending:
         assert item is None

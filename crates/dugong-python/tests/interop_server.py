@@ -11,7 +11,7 @@ port, and ends when its standard input does. Connections are numbered from 1.
     GET /part       is answered by 5 bytes of 10, and nothing behind it is answered
     GET /deaf       is not answered, and nothing behind it is read
 
-It reads and writes at the same time, and keeps what it cannot send yet.
+It reads and writes at the same time, and buffers the bytes that do not go out yet.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Connection:
         self.deaf = False
 
     def run(self) -> bool:
-        """Do what can be done now; return whether the connection is still open."""
+        """Transfer as much as possible, and return whether the connection is still open."""
         try:
             while not self.deaf:
                 try:

@@ -1,4 +1,4 @@
-"""What the tests of threads, signals, leaks and real servers share."""
+"""Servers and threads for the tests of threads, signals, leaks and real servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import trustme
 
 import dugong
 
-#: Seconds after which a test fails instead of going on to wait.
+#: Seconds after which a test fails rather than waits.
 PATIENCE = 20
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ def client_context() -> ssl.SSLContext:
 
 
 def python_environment() -> dict[str, str]:
-    """The environment of a Python process that has to find `dugong` and the support of the tests."""
+    """The environment of a Python process that imports `dugong` and the helpers of the tests."""
     paths = [str(Path(dugong.__path__[0]).parent), str(HERE)]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
 
@@ -102,7 +102,7 @@ class Origin:
 
 
 class Worker(threading.Thread):
-    """A thread whose result or exception can be had, and that does not keep the interpreter from ending."""
+    """A thread with a result or an exception. It does not keep the interpreter from ending."""
 
     def __init__(self, call: Callable[..., Any], *args: Any) -> None:
         super().__init__(daemon=True, name=getattr(call, '__name__', None))
@@ -119,7 +119,7 @@ class Worker(threading.Thread):
             self._exception = exc
 
     def exception(self) -> BaseException | None:
-        """Wait for the thread to end, and return what it raised."""
+        """Wait for the thread to end, and return its exception."""
         self.join(PATIENCE + 5)
         if self.is_alive():
             faulthandler.dump_traceback()
@@ -142,7 +142,7 @@ _WAITING = {
 
 
 def wait_until_blocked(thread: int | None, process: int | None = None) -> None:
-    """Wait until that thread waits for a peer inside the system; for its own GIL does not count."""
+    """Wait until that thread waits for a peer inside the system. Waiting for the GIL does not count."""
     assert thread is not None
     file = Path(f'/proc/{process or "self"}/task/{thread}/syscall')
     end = time.monotonic() + PATIENCE
@@ -152,7 +152,7 @@ def wait_until_blocked(thread: int | None, process: int | None = None) -> None:
         except OSError:
             text = ''
         if not _WAITING or not text:
-            # The system does not tell: then it is a matter of luck whether it blocks by now.
+            # The system does not tell, so we can only hope that the thread blocks by now.
             time.sleep(0.5)
             return
         if text.isdecimal() and int(text) in _WAITING:

@@ -28,7 +28,7 @@ Make = Callable[[HTTPConnection], Any]
 
 LIMIT = 10
 
-BIG = 16 << 20  # more than the systems of both sides take from one who sends to nobody
+BIG = 16 << 20  # more than both systems buffer while the peer does not read
 
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
@@ -49,7 +49,7 @@ def stepwise(go_on: threading.Semaphore, *parts: bytes) -> Script:
 
 
 def deliver(peer: Peer, data: bytes) -> None:
-    """Send it, and wait until the client's system has it."""
+    """Send *data*, and wait until the client's system has it."""
     peer.send(data)
     end = time.monotonic() + LIMIT
     while struct.unpack('i', fcntl.ioctl(peer.sock, termios.TIOCOUTQ, bytes(4)))[0]:
@@ -71,7 +71,7 @@ def drive(iterator: Crt[T], on_yield: Callable[[], object] = lambda: None) -> T:
 
 
 def drive_both(first: Crt[Any], second: Crt[Any]) -> tuple[Any, Any]:
-    """Run two iterators side by side; resume one only when what it has asked for is ready."""
+    """Run two iterators side by side, and resume one only when its descriptor is ready."""
     values: dict[int, Any] = {}
     needs: dict[int, PollNeeded] = {}
     runs = [first, second]

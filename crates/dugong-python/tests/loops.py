@@ -1,4 +1,4 @@
-"""Event loops, for tests of what is awaited: the same test runs under each.
+"""Event loops for the tests of awaited methods: the same test runs under each.
 
 Tests that want them have a parameter `loop` with the mark `each_loop`.
 """
@@ -22,19 +22,19 @@ LIMIT = 20
 
 
 class Loop:
-    """What the tests need of an event loop."""
+    """The part of an event loop that the tests use."""
 
     name = ''
 
     def run(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Run *main*; nothing may be left behind."""
+        """Run *main*, and check that it leaves no waits behind."""
         raise NotImplementedError
 
     async def sleep(self, seconds: float) -> None:
         raise NotImplementedError
 
     async def together(self, *functions: Callable[[], Awaitable[object]]) -> None:
-        """Run them as tasks, to their ends."""
+        """Run the functions as tasks, to their ends."""
         raise NotImplementedError
 
     async def stopped(self, work: Callable[[Callable[[], None]], Awaitable[T]]) -> T | None:
@@ -42,7 +42,7 @@ class Loop:
         raise NotImplementedError
 
     async def is_too_slow(self, seconds: float, work: Awaitable[object]) -> bool:
-        """Whether *work* was not done within that time; then it is cancelled."""
+        """Whether *work* took longer than that. It is cancelled then."""
         raise NotImplementedError
 
     async def turns(self, count: int = 10) -> None:
@@ -50,7 +50,7 @@ class Loop:
             await self.sleep(0)
 
     def waiting(self) -> int:
-        """How many wait for a descriptor; -1 if the loop does not tell."""
+        """The number of waits for a descriptor; -1 if the loop does not tell."""
         return -1
 
     def __repr__(self) -> str:
@@ -173,7 +173,7 @@ class Trio(Loop):
 
     def waiting(self) -> int:
         statistics: Any = trio.lowlevel.current_statistics().io_statistics
-        # One is the loop's own.
+        # One belongs to the loop itself.
         return int(statistics.tasks_waiting_read + statistics.tasks_waiting_write) - 1
 
 
@@ -190,7 +190,7 @@ class Counted(Generic[T]):
         self.number = number
         self.reached = reached
         self.waits = 0
-        #: What it has waited for, if it was told.
+        #: The values that it has yielded.
         self.needs: list[Any] = []
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -214,7 +214,7 @@ class Counted(Generic[T]):
 
 
 def drive(work: Awaitable[T], seconds: float = LIMIT) -> T:
-    """Run something that awaits nothing but connections, without any event loop."""
+    """Run something that awaits only connections, without an event loop."""
     steps = work.__await__()
     with contextlib.closing(steps):
         while True:

@@ -26,7 +26,7 @@ def ask(conn: dugong.HTTPConnection, method: str = 'GET') -> dugong.HTTPResponse
 
 
 class Wrapped:
-    """What a context may return: a socket of a kind that nobody knows, and that fails when it is told to."""
+    """A socket of an unknown kind, as a context may return it. It fails on request."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -77,7 +77,7 @@ class Wrapped:
 
 
 class Context:
-    """Wraps sockets in `Wrapped`; the last one is `wrapped`. Raises `error` instead, if there is one."""
+    """Wraps sockets in `Wrapped`, the last one being `wrapped`, or raises `error` if it is set."""
 
     wrapped: Wrapped
     error: Exception | None = None

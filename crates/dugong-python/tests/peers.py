@@ -1,4 +1,4 @@
-"""The other end of the connection, for tests: what it does is a script, a function that is given a `Peer`.
+"""The other end of the connection, for tests. It runs a script: a function that takes a `Peer`.
 
     def script(peer: Peer) -> None:
         assert peer.request().target == '/'
@@ -7,13 +7,13 @@
     with Server(script) as server:
         ...  # talk to 127.0.0.1, port server.port
 
-When a script returns, its connection ends in order, as by `Peer.end`, and what the client still sends is thrown away.
+When a script returns, its connection ends in order, as by `Peer.end`. Bytes that arrive later are thrown away.
 A script that wants to keep the connection open until the client has closed it calls `Peer.rest`. All waiting is limited
 to `LIMIT` seconds, so that a test fails rather than hangs.
 
 Most tests want the fixture `serve`, which is a `Serve`:
 
-    def test_1_2_what_holds(serve: Serve) -> None:
+    def test_1_2_a_statement(serve: Serve) -> None:
         conn = serve(script)
 """
 
@@ -32,7 +32,7 @@ from typing import Self
 
 import dugong
 
-#: Seconds that any single wait may take.
+#: Seconds that a single wait may take.
 LIMIT = 10
 
 Pairs = list[tuple[str, str]]
@@ -51,7 +51,7 @@ class Received:
     trailers: Pairs = field(default_factory=list)
 
     def values(self, name: str) -> list[str]:
-        """Values of all headers of this name, whatever its case."""
+        """Values of all headers with this name in any case."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     @property
@@ -66,7 +66,7 @@ class Peer:
         sock.settimeout(LIMIT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
-        #: Name that the client asked for in the TLS handshake, None if it did not say one.
+        #: Name that the client asked for in the TLS handshake, or None.
         self.server_name: str | None = None
         #: True after close_notify of the client was read.
         self.notified = False
@@ -116,7 +116,7 @@ class Peer:
         return self._take(at + len(end))
 
     def rest(self) -> bytes:
-        """Read until the client has closed the connection, in whatever manner."""
+        """Read until the client has closed the connection, in order or not."""
         with contextlib.suppress(EOFError, BrokenPipeError):
             while True:
                 self._more()
@@ -156,7 +156,7 @@ class Peer:
         self._plain += data
 
     def _receive(self) -> bytes:
-        """Receive from TCP. A reset is an end as well: systems send one if the client has not read all that we sent."""
+        """Receive from TCP. A reset counts as an end: systems send one if the client has not read all of our data."""
         try:
             return self.sock.recv(65536)
         except ConnectionResetError:
@@ -169,7 +169,7 @@ class Peer:
                     data = tls.read(65536)
                 except ssl.SSLWantReadError:
                     pass
-                except ssl.SSLZeroReturnError:  # the same as b'', after a close_notify of our own
+                except ssl.SSLZeroReturnError:  # the same as b'', after our own close_notify
                     self.notified = True
                     return b''
                 else:
@@ -180,7 +180,7 @@ class Peer:
                 return b''
 
     def _record(self) -> bool:
-        """Give the TLS layer one record, never more: then it owes us nothing when we want to `end`."""
+        """Give the TLS layer one record at a time, so that it holds no data back when we call `end`."""
         while (size := _record_size(self._wire)) > len(self._wire):
             data = self._receive()
             if not data:
@@ -255,7 +255,7 @@ class Peer:
                 raise
 
     def notify(self) -> None:
-        """Send close_notify only, and leave TCP as it is."""
+        """Send close_notify only, and leave TCP alone."""
         assert self._tls is not None
         with self._tls_lock, contextlib.suppress(ssl.SSLWantReadError):
             self._tls.unwrap()
@@ -311,7 +311,7 @@ class Server:
         return len(self.peers)
 
     def join(self) -> None:
-        """Accept no further connections, wait until all scripts have returned, and raise what they have raised."""
+        """Accept no further connections, wait until all scripts have returned, and raise their first exception."""
         self._stop()
         for number, done in enumerate(self._done):
             if not done.wait(3 * LIMIT):
@@ -320,7 +320,7 @@ class Server:
             raise self._errors.pop(min(self._errors))
 
     def close(self) -> None:
-        """End everything, whatever the scripts are doing."""
+        """End all connections and threads, even if scripts still run."""
         self._stop()
         for peer in self.peers:
             with contextlib.suppress(OSError):
@@ -345,7 +345,7 @@ class Server:
     def _stop(self) -> None:
         if not self._acceptor.is_alive():
             return
-        # Connections are accepted in their order: when ours comes, all earlier ones are known.
+        # Connections are accepted in their order: when ours arrives, all earlier ones are known.
         with socket.socket() as sock:
             sock.settimeout(LIMIT)
             sock.bind(('127.0.0.1', 0))
@@ -387,7 +387,7 @@ class Server:
 
 
 class Serve:
-    """Called with scripts, it starts a server for them and returns a connection object for it, not yet connected."""
+    """Starts a server for scripts, and returns a connection object for it that is not yet connected."""
 
     def __init__(self, server_tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None) -> None:
         self.server_tls = server_tls
@@ -415,11 +415,11 @@ class Serve:
 
     @property
     def server(self) -> Server:
-        """The one that was started last."""
+        """The latest server."""
         return self.servers[-1]
 
     def finish(self, failed: bool) -> None:
-        """Disconnect all. Then what a script has raised is raised here, unless the test has failed anyway."""
+        """Disconnect all connections, and raise the errors of the scripts unless the test has *failed* anyway."""
         try:
             for conn in self.conns:
                 conn.disconnect()
@@ -508,9 +508,9 @@ def _remember_name(tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context
 
 
 def _record_size(data: bytearray) -> int:
-    """Size of the TLS record that begins here, as far as it can be told."""
+    """Size of the TLS record at the beginning of *data*, as far as it is known."""
     if data and data[0] not in range(20, 25):
-        return len(data)  # not TLS at all: the TLS layer will say so
+        return len(data)  # not TLS; the TLS layer reports it
     return 5 + int.from_bytes(data[3:5], 'big')
 
 

@@ -58,7 +58,7 @@ BODIES = [None, b'body', BodyFollowing(5), BodyFollowing()]
 
 
 def refuses(serve: Serve, error: type[Exception], **changes: Any) -> None:
-    """The request is refused on a new connection and on one in use; nothing of it is sent, and all goes on."""
+    """Check that new and used connections refuse the request, without a byte sent or a change of state."""
     record = Recorder()
     conn = serve(record, record)
     request = {'method': 'PUT', 'path': '/wrong', 'headers': {'X': 'y'}, **changes}

@@ -24,7 +24,7 @@ NAMES = {
     'Pipeline AsyncPipeline Error',  # new
 }
 
-#: What dir() of 3.8.2 shows besides, of the standard library.
+#: Names from the standard library in the dir() of 3.8.2.
 INHERITED = {
     'HTTP_PORT HTTPS_PORT NO_CONTENT NOT_MODIFIED Enum Mapping MutableMapping b64encode deque getdoc asyncio email',
     'errno hashlib logging os select socket ssl sys textwrap',
@@ -73,7 +73,7 @@ def test_1_2_modules_of_the_standard_library_are_found_in_the_package() -> None:
     modules = 'asyncio email errno hashlib logging os select socket ssl sys textwrap'.split()
     for name in modules:
         assert getattr(dugong, name) is importlib.import_module(name)
-    # Where nothing else has imported them, and in the way that programs say it.
+    # In a process where nothing has imported them before, and by the ways that programs import names.
     assert python('import dugong; print(dugong.ssl.SSLContext, dugong.HTTPS_PORT, dugong.HTTP_PORT)') == (
         "<class 'ssl.SSLContext'> 443 80\n"
     )
@@ -85,12 +85,12 @@ def test_1_2_constants_of_the_standard_library_are_found_in_the_package() -> Non
     assert dugong.Mapping is Mapping
 
 
-def test_1_2_a_star_import_gives_what_it_gave() -> None:
+def test_1_2_a_star_import_gives_the_same_names() -> None:
     space: dict[str, Any] = {}
     exec('from dugong import *', space)
     assert set(' '.join(INHERITED).split()) <= set(space)
     assert space['ssl'].SSLContext
-    # Internal to 3.8.2, and nobody's business.
+    # Internal names of 3.8.2.
     assert not {'annotations', 'TYPE_CHECKING'} & set(space)
 
 
@@ -146,7 +146,7 @@ def test_public_names_say_that_they_are_of_the_package() -> None:
 
 @pytest.mark.parametrize('module', ['asyncio', 'email', 'logging', 'socket', 'ssl', 'typing', 'trio'])
 def test_slow_modules_are_not_imported_until_they_are_needed(module: str) -> None:
-    # Compared with a bare interpreter: what the `site` module loads is not ours.
+    # Compared with a bare interpreter, because the `site` module has imports of its own.
     assert python(f'import sys; m = {module!r} in sys.modules; import dugong; print(m, {module!r} in sys.modules)') in (
         'False False\n',
         'True True\n',
@@ -158,9 +158,9 @@ def test_21_1_the_logger_is_that_of_the_name_dugong() -> None:
 
 
 def test_21_1_warnings_do_not_go_to_stderr() -> None:
-    assert python('import dugong; dugong.log.warning("to nobody")') == ''
+    assert python('import dugong; dugong.log.warning("without a handler")') == ''
 
 
 def test_21_1_warnings_reach_the_handlers_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
-    dugong.log.warning('to somebody')
-    assert caplog.record_tuples == [('dugong', 30, 'to somebody')]
+    dugong.log.warning('to a handler')
+    assert caplog.record_tuples == [('dugong', 30, 'to a handler')]

@@ -114,7 +114,7 @@ def test_2_1_and_2_2_can_be_copied() -> None:
 
 
 def test_2_1_pickles_of_the_plain_form_can_be_read() -> None:
-    # A class and its arguments, which is how exceptions are pickled that do not care.
+    # A class and its arguments: the default way of pickling exceptions.
     got = pickle.loads(b'cdugong\nConnectionClosed\n(Vwhat\ntR.')
     assert (type(got), got.msg, got.unanswered) == (ConnectionClosed, 'what', ())
 

@@ -34,7 +34,7 @@ def test_3_1_access_ignores_case() -> None:
     assert len(d) == 2
 
 
-def test_3_1_constructor_takes_what_dict_takes() -> None:
+def test_3_1_constructor_takes_the_arguments_of_dict() -> None:
     class WithKeys:
         def keys(self) -> list[str]:
             return ['A']
@@ -101,7 +101,7 @@ def test_3_3_equality_ignores_the_case_of_keys_alone() -> None:
     ]
     for other in same:
         assert d == other
-        assert isinstance(other, UserDict) or other == d  # that one insists on its own opinion
+        assert isinstance(other, UserDict) or other == d  # UserDict compares in its own way
         assert not d != other  # noqa: SIM202
     others: list[Any] = [
         {'a': 'X', 'b': 'Y'},

@@ -28,7 +28,7 @@ LINES = [
 
 
 def lazy(lines: Any = LINES) -> HTTPResponse:
-    """Return a response whose headers are made of *lines* when they are first asked for."""
+    """Return a response whose headers are made of *lines* at the first access."""
     resp = HTTPResponse.__new__(HTTPResponse)
     vars(resp).update(method='GET', path='/', status=200, reason='OK', length=5, _header_lines=lines)
     return resp
@@ -120,7 +120,7 @@ def test_4_1_a_response_without_attributes_has_none() -> None:
     assert HTTPResponse.status.__doc__ == 'The status code.'
 
 
-def test_4_1_method_and_path_are_what_was_passed(serve: Serve) -> None:
+def test_4_1_method_and_path_are_the_objects_that_were_passed(serve: Serve) -> None:
     class Text(str):
         __slots__ = ()
 

@@ -111,7 +111,7 @@ def test_5_2_no_limit(pair: Pair, timeout: float | None, handler: Callable[[Call
     def feed() -> None:
         b.send(b'x')
 
-    handler(feed)  # and the wait goes on after the signal
+    handler(feed)  # the wait goes on after the signal
     assert PollNeeded(a.fileno(), POLLIN).poll(timeout) is True
     assert a.recv(5) == b'x'
 
@@ -170,7 +170,7 @@ def test_5_2_hang_up_and_error_count_as_ready(pair: Pair) -> None:
     os.close(reader)
     assert PollNeeded(writer, POLLIN).poll(5) is True
     os.close(writer)
-    assert PollNeeded(writer, POLLIN).poll(5) is True  # who tries it will be told that it is closed
+    assert PollNeeded(writer, POLLIN).poll(5) is True  # a transfer would report the closed end
 
 
 def receive(sock: socket.socket) -> Generator[PollNeeded, None, bytes]:

@@ -117,7 +117,7 @@ def test_6_1_default_ports() -> None:
 
 def test_6_1_nothing_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     def asked(*args: Any, **kwargs: Any) -> Any:
-        raise AssertionError('nobody wanted a connection')
+        raise AssertionError('no connection was wanted')
 
     monkeypatch.setattr(socket, 'getaddrinfo', asked)
     with Server() as server:

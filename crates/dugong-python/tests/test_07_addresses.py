@@ -1,4 +1,4 @@
-"""7.5: hosts with several addresses, and the limits of time while connecting."""
+"""Statement 7.5: hosts with several addresses, and the time limits of connecting."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ask(conn: HTTPConnection) -> bytes:
 
 
 def sockets() -> set[str]:
-    """The sockets and epoll descriptors that are open."""
+    """The descriptors of sockets and epoll instances that are open."""
     found = set()
     for number in os.listdir('/proc/self/fd'):
         try:
@@ -74,7 +74,7 @@ def sockets() -> set[str]:
 def test_7_5_a_regular_method_does_not_wait_for_an_address_that_is_silent(
     serve_plain: Serve, named: Named, full: Place, refused: Place
 ) -> None:
-    # Without a limit of time, the first address would be waited for until the system gives up.
+    # Without a time limit, only the system gives up on the first address.
     conn = named(full, refused, full, place(serve_plain), full)
     assert Worker(ask, conn).result() == b'hello'
 
@@ -119,7 +119,7 @@ def test_7_5_by_hand_addresses_are_tried_in_turn_each_with_its_share(
         if need.mask == POLLOUT:
             waits.append(need)
             assert os.readlink(f'/proc/self/fd/{need.fd}').startswith('socket:')
-            assert need._timeout  # for the name there is all of it
+            assert need._timeout  # the lookup has the whole limit
             assert need._timeout <= 0.2
         need.poll(need._timeout)
     assert len(waits) >= 2
@@ -172,7 +172,7 @@ def test_15_1_disconnect_ends_a_race(named: Named, full: Place) -> None:
     before = sockets()
     worker = Worker(conn.connect)
     for _ in range(1000):
-        if len(sockets() - before) == 3:  # both attempts, and what is waited for
+        if len(sockets() - before) == 3:  # both attempts, and the descriptor that gathers them
             break
         worker.join(0.01)
     else:
@@ -193,7 +193,7 @@ def default() -> Iterator[None]:
 def test_7_5a_the_default_of_the_program_bounds_connecting(named: Named, full: Place, count: int) -> None:
     conn = named(*[full] * count)
     for call in conn.connect, lambda: eval_coroutine(conn.co_connect()):
-        # As 3.8.2 raised it, and as a timeout of the connection is raised.
+        # 3.8.2 raised this class, and a timeout of the connection raises it.
         for error in TimeoutError, ConnectionTimedOut:
             with pytest.raises(error):
                 call()

@@ -31,7 +31,7 @@ from dugong import (
 
 
 def gone(peer: Peer) -> None:
-    """The client connects, and closes without a word."""
+    """Expect a client that connects and closes without sending."""
     assert peer.rest() == b''
 
 
@@ -108,7 +108,7 @@ def test_7_1_no_reconnect_after_a_connection_was_lost(serve: Serve) -> None:
             conn.read_response()
         except ConnectionClosed:
             continue
-        pytest.fail('somebody has answered')
+        pytest.fail('the peer has answered')
     for name in 'get_ssl_peercert', 'get_ssl_cipher':
         getattr(conn, name)()
     assert serve.server.connections == 1
@@ -117,7 +117,7 @@ def test_7_1_no_reconnect_after_a_connection_was_lost(serve: Serve) -> None:
     assert serve.server.connections == 2
 
 
-# 7.2, 7.3: how connecting ends what was before. Each is tried by name with and without disconnect().
+# 7.2, 7.3: the end of an earlier connection, each time with and without disconnect().
 
 
 Again = Callable[[HTTPConnection], None]
@@ -407,7 +407,7 @@ def opened(tunnelled: bool, script: Callable[[Peer], None]) -> Callable[[Peer], 
 def test_7_4_and_15_1_disconnected_by_the_context(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other_thread: bool
 ) -> None:
-    """`disconnect` means the connection that is being made, too."""
+    """`disconnect` also ends a connection that is being made."""
     monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'trace%d'))
 
     class Leaving(Plain):
@@ -436,7 +436,7 @@ def test_7_4_and_15_1_disconnected_by_the_context(
 def test_7_4_and_15_1_disconnected_while_the_trace_file_is_opened(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve, call: Call, server_tls: ssl.SSLContext
 ) -> None:
-    """It is a pipe that nobody reads yet, so that opening it takes time."""
+    """The trace file is a pipe without a reader, so that opening it takes time."""
     needs_a_connection(call, serve)
     accepted = threading.Event()
 
@@ -468,7 +468,7 @@ def test_7_4_and_15_1_disconnected_while_the_trace_file_is_opened(
 
 
 def wait_until_opening(thread: int | None) -> None:
-    """Wait until that thread is about to open a file, if the system tells that."""
+    """Wait until that thread opens a file, if the system tells."""
     end = time.monotonic() + 1
     while time.monotonic() < end:
         try:
@@ -481,7 +481,7 @@ def wait_until_opening(thread: int | None) -> None:
 
 @pytest.mark.parametrize('tunnelled', [False, True], ids=['direct', 'tunnel'])
 class TestHandshake:
-    """What happens when TLS cannot be started, with and without a proxy."""
+    """Failures to start TLS, with and without a proxy."""
 
     @staticmethod
     def conn(tunnelled: bool, server: Server, context: Any) -> HTTPConnection:
@@ -569,7 +569,7 @@ class TestHandshake:
 def test_7_4_failed_trace_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve, call: Call, server_tls: ssl.SSLContext
 ) -> None:
-    """Which stage comes first is not said: the server may see a TLS handshake or none."""
+    """The order of the stages is open: the server may see a TLS handshake or none."""
     needs_a_connection(call, serve)
     monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'missing' / 'trace%d'))
 
@@ -593,6 +593,3 @@ def test_7_4_failed_trace_file(
         assert get(conn, '/a') == b'/a'
         conn.disconnect()
     conn.port = port
-
-
-# 7.5

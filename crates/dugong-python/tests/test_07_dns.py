@@ -18,7 +18,7 @@ AMBIGUOUS = [
 
 
 class Resolver:
-    """Answers from a table; every entry is used once, the last for ever."""
+    """A resolver with a table. Each entry serves once, and the last one from then on."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers

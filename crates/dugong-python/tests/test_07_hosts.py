@@ -1,4 +1,4 @@
-"""7.5b: how hosts are written, for the resolver, the server, the proxy and TLS."""
+"""Statement 7.5b: hosts in `Host`, CONNECT, SNI and lookups."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from peers import LIMIT, Peer, Serve
 import dugong
 from dugong import HTTPConnection, eval_coroutine, httpio
 
-#: As given, and as A-labels by IDNA 2008. By IDNA 2003, which is what Python has, the second is `fass.de`.
+#: The host as given, and its A-labels by IDNA 2008. By IDNA 2003, as in Python, the second is `fass.de`.
 NAMES = [('bücher.example', 'xn--bcher-kva.example'), ('faß.de', 'xn--fa-hia.de')]
 
 names = pytest.mark.parametrize(('given', 'ascii_'), NAMES)
 
 
 def resolver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every name is 127.0.0.1; the result grows by those that were asked for."""
+    """Resolve every name to 127.0.0.1, and return a list that grows by the names."""
     asked: list[str] = []
     usual = socket.getaddrinfo
 
@@ -146,7 +146,7 @@ def test_7_5b_errors_name_the_host_as_it_was_given(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize('host', ['fe80::1%lo', 'fe80::1%25lo', '[fe80::1%25lo]'])
-def test_7_5b_a_zone_is_told_to_nobody(serve_plain: Serve, client_tls: ssl.SSLContext, host: str) -> None:
+def test_7_5b_a_zone_is_not_sent(serve_plain: Serve, client_tls: ssl.SSLContext, host: str) -> None:
     def refuse(peer: Peer) -> None:
         heads.append(peer.head())
         peer.answer(b'', '403 Forbidden')
@@ -209,7 +209,7 @@ BAD = [
 
 
 @pytest.mark.parametrize('host', BAD)
-def test_7_5b_what_can_be_no_host_is_refused_at_once(host: str) -> None:
+def test_7_5b_a_text_that_cannot_be_a_host_is_refused_at_once(host: str) -> None:
     for make in (
         lambda: HTTPConnection(host),
         lambda: HTTPConnection('localhost', proxy=(host, 80)),
@@ -223,7 +223,7 @@ def test_7_5b_what_can_be_no_host_is_refused_at_once(host: str) -> None:
 
 
 @pytest.mark.parametrize(('host', 'hint'), [('h:80', 'port by itself'), ('http://h', 'host alone'), ('', 'empty')])
-def test_7_5b_the_error_says_what_to_give(host: str, hint: str) -> None:
+def test_7_5b_the_error_says_which_argument_to_give(host: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
         HTTPConnection(host)
 

@@ -1,4 +1,4 @@
-"""7.7: names that have no address, with name servers that answer in every way. Each test has a network of its own."""
+"""Statement 7.7: names without an address, and name servers with every kind of answer, each in a network of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import dugong
 
-#: Runs in the network: what becomes of a name, in every way to connect.
+#: Runs in the network: prints the outcome of connecting to a name, for each way to connect.
 PROGRAM = """
 import asyncio, os, socket, subprocess, sys, threading
 import dugong
@@ -45,7 +45,7 @@ def serve(sock):
         header = question[:2] + bytes([0x81, 0x80 | rcode]) + question[4:6] + bytes(6)
         sock.sendto(header + question[12 : at + 5], client)
 
-if code != 'nobody':
+if code != 'none':
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(('127.0.0.1', 53))
     threading.Thread(target=serve, args=(sock,), daemon=True).start()
@@ -100,23 +100,23 @@ def outcome(tmp_path: Path, code: str, resolv_conf: str = SERVER, assigned: str 
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize('code', ['REFUSED', 'SERVFAIL', 'silent', 'nobody'])
+@pytest.mark.parametrize('code', ['REFUSED', 'SERVFAIL', 'silent', 'none'])
 def test_7_7_name_servers_that_do_not_tell_are_no_name_service(tmp_path: Path, code: str) -> None:
     *outcomes, asked = outcome(tmp_path, code)
     assert outcomes == ['DNSUnavailable some.name.example True'] * 4
-    assert asked.split()[2:] == ([] if code == 'nobody' else ['some.name.example'])
+    assert asked.split()[2:] == ([] if code == 'none' else ['some.name.example'])
 
 
 @pytest.mark.parametrize('code', ['NXDOMAIN', 'NODATA'])
-def test_7_7_name_servers_that_know_that_there_is_none_are_believed(tmp_path: Path, code: str) -> None:
+def test_7_7_name_servers_that_deny_a_name_are_believed(tmp_path: Path, code: str) -> None:
     *outcomes, asked = outcome(tmp_path, code)
     assert outcomes == ['HostnameNotResolvable some.name.example False'] * 4
-    # No names of others are looked up.
+    # The test hosts are not looked up.
     assert asked == 'asked for some.name.example'
 
 
 def test_7_7_without_name_servers_the_names_of_others_are_asked_for(tmp_path: Path) -> None:
-    # The C library asks this host then.
+    # The C library asks this machine then.
     *outcomes, asked = outcome(tmp_path, 'NXDOMAIN', 'search .\n')
     assert outcomes == ['DNSUnavailable some.name.example True'] * 4
     assert asked == 'asked for C.root-servers.org some.name.example www.google.com www.iana.org'

@@ -36,7 +36,7 @@ def test_7_9_requests_to_a_proxy_carry_the_absolute_url(monkeypatch: pytest.Monk
     conn.port = 80
     assert get(conn, '/a') == b'GET http://www.example.org/a HTTP/1.1'
     assert hosts == ['www.example.org:8080', 'www.example.org:8080', 'www.example.org']
-    assert asked == ['proxy.example.org']  # and nobody else
+    assert asked == ['proxy.example.org']  # and no other name
 
 
 def test_7_9_ipv6(serve_plain: Serve) -> None:
@@ -46,7 +46,7 @@ def test_7_9_ipv6(serve_plain: Serve) -> None:
     assert get(conn, '/a') == b'http://[::1]:8080/a'
 
 
-def test_7_9_the_host_is_ours_whatever_the_caller_says(serve_plain: Serve) -> None:
+def test_7_9_the_host_of_the_caller_has_no_effect(serve_plain: Serve) -> None:
     conn = serve_plain(answer_all, hostname='www.example.org')
     port, conn.proxy = conn.port, ('127.0.0.1', conn.port)
     conn.send_request('GET', '/a', headers={'host': 'elsewhere.example.org'})
@@ -55,7 +55,7 @@ def test_7_9_the_host_is_ours_whatever_the_caller_says(serve_plain: Serve) -> No
 
 
 def test_7_9_names_that_are_no_names_are_not_sent(serve_plain: Serve) -> None:
-    """CR and LF in a host name would be headers and requests of their own."""
+    """CR and LF in a host name would become fields and requests."""
     conn = serve_plain(answer_all)
     conn.proxy = ('127.0.0.1', conn.port)
     for name in 'x\r\nInjected: y', 'x HTTP/1.1\r\n\r\nGET /wrong', 'x y', 'x\n', 'x\0':
@@ -172,7 +172,7 @@ def test_7_10_other_ports(tunnel: Tunnel) -> None:
         b'HTTP/1.1 200\r\n\r\n',
         b'HTTP/1.1 200 OK\r\nProxy-Agent: x\r\nVia: y\r\n\r\n',
         b'HTTP/1.1 200 OK\r\nX: ' + b'x' * 60000 + b'\r\n\r\n',
-        b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n',  # RFC 9110, 9.3.6: such headers are ignored
+        b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n',  # RFC 9110 §9.3.6: such fields are ignored
         b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
         b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n',
         b'HTTP/1.1 201 Created\r\n\r\n',
@@ -237,7 +237,7 @@ def test_7_10_ipv6_is_put_in_brackets(tunnel: Tunnel) -> None:
 
 
 def test_7_10_the_certificate_is_that_of_the_server(authority: trustme.CA, tunnel: Tunnel) -> None:
-    """A certificate for the proxy's name is no good."""
+    """The certificate has to be for the server's name, not for the proxy's."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert('127.0.0.1').configure_cert(tls)
 
@@ -253,7 +253,7 @@ def test_7_10_the_certificate_is_that_of_the_server(authority: trustme.CA, tunne
 
 
 def test_7_10_names_that_are_no_names_are_not_sent(tunnel: Tunnel) -> None:
-    """CR and LF in a host name would be requests of their own to the proxy."""
+    """CR and LF in a host name would become requests to the proxy."""
 
     def proxy(peer: Peer) -> None:
         assert b'secret' not in peer.rest()
@@ -264,6 +264,3 @@ def test_7_10_names_that_are_no_names_are_not_sent(tunnel: Tunnel) -> None:
                 conn.hostname = name
                 with pytest.raises(ValueError):  # noqa: PT011
                     conn.connect()
-
-
-# 7.11

@@ -1,4 +1,4 @@
-"""7.5a: a program that has replaced a part of `socket` gets its connections made through that."""
+"""Statement 7.5a: the replacement of a part of `socket` makes the connections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Send = Callable[[HTTPConnection], None]
 
 
 class Recorded(socket.socket):
-    """Writes down what is done with it."""
+    """A socket that records its calls."""
 
     calls: list[str]
 
@@ -82,7 +82,7 @@ def test_7_5a_a_replaced_class_is_used(
     assert read(conn) == b'/a'
     assert recorded.count('connect') == 1
     if not serve.tls:
-        # It may do more than connect otherwise.
+        # A replacement may not only connect in another way.
         assert {'send', 'recv'} <= set(recorded)
         assert conn.get_ssl_peercert() is None
         assert conn.get_ssl_cipher() is None
@@ -136,7 +136,9 @@ def test_7_5a_a_patched_method_is_used(monkeypatch: pytest.MonkeyPatch, serve_pl
     assert asked == [('127.0.0.1', conn.port)]
 
 
-def test_7_5a_a_timeout_is_passed_to_those_who_take_one(monkeypatch: pytest.MonkeyPatch, serve_plain: Serve) -> None:
+def test_7_5a_a_timeout_is_passed_to_functions_that_take_it(
+    monkeypatch: pytest.MonkeyPatch, serve_plain: Serve
+) -> None:
     def create_connection(address: tuple[str, int], timeout: float | None = None) -> socket.socket:
         given.append(timeout)
         return usual(address, timeout)
@@ -177,7 +179,7 @@ def test_7_5a_errors_of_the_replacement_are_passed_on_and_leave_no_connection(
 @pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
 @pytest.mark.filterwarnings('ignore:A test tried')
 def test_7_5a_tests_without_a_network_have_none(serve: Serve, send: Send, host: str) -> None:
-    """The sockets that the event loop has for itself are made before."""
+    """The event loop makes its own sockets before the replacement."""
     conn = serve(answer_all)
     conn.hostname = host
     if send is awaited:
@@ -220,7 +222,7 @@ USUAL = socket.socket
 
 
 class Proxy:
-    """A SOCKS5 proxy: an accepting thread, and two for each connection."""
+    """A SOCKS5 proxy with an accepting thread, and two threads for each connection."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(('127.0.0.1', 0))
@@ -303,7 +305,7 @@ def test_7_5a_traffic_goes_through_the_proxy_of_pysocks(
 def test_7_5a_a_proxy_may_look_up_the_names(
     monkeypatch: pytest.MonkeyPatch, serve_plain: Serve, proxy: Proxy, send: Send
 ) -> None:
-    """The recipe of PySocks: a resolver that gives names back, and takes what `socket` passes."""
+    """The recipe of PySocks: a resolver that returns names, and takes the arguments that `socket` passes."""
 
     def getaddrinfo(*args: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, '', args[:2])]

@@ -69,7 +69,7 @@ def test_7_11_any_object_with_wrap_socket(tunnel: Tunnel, proxied: bool) -> None
 
 
 def test_7_11_a_context_without_encryption() -> None:
-    """The object need not be a TLS socket: then it raises `BlockingIOError` when it has to wait."""
+    """An object other than a TLS socket raises `BlockingIOError` when it would wait."""
     up, down = b'up' * 500_000, b'down' * 500_000
 
     def script(peer: Peer) -> None:
@@ -109,7 +109,7 @@ def test_7_11_reading_and_writing_by_coroutines() -> None:
 
 
 class Lying(Only):
-    """A socket that may say it has received more than it was asked for."""
+    """A socket that claims to have received more than it was asked for."""
 
     def __init__(self, sock: socket.socket) -> None:
         def recv(size: int) -> bytes:
@@ -137,7 +137,7 @@ def test_7_11_more_received_than_asked_for(method: str) -> None:
         peer.request()
         peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
         assert go_on.wait(LIMIT)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client takes a part, and goes
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client reads a part, and goes
             peer.send(bytes(1_000_000))
 
     class Context(Plain):
@@ -234,7 +234,7 @@ def test_7_11_a_failed_check_is_raised_by_the_call_that_connects(server_tls: ssl
 
 
 def test_7_11_tickets_of_the_session_are_no_data(serve_tls: Serve) -> None:
-    """TLS 1.3 servers send tickets at once: something can be read, but it is not for us."""
+    """Servers with TLS 1.3 send tickets at once, which make the socket readable without a response."""
     conn = serve_tls(answer_all)
     conn.connect()
     for path in '/a', '/b':
@@ -307,7 +307,7 @@ def test_7_12_an_unchecked_certificate(serve_tls: Serve) -> None:
     assert isinstance(conn.get_ssl_peercert(binary_form=True), bytes)
 
 
-def test_7_12_whatever_the_socket_says() -> None:
+def test_7_12_any_result_of_the_socket_is_returned() -> None:
     class Socket(Only):
         asked: list[bool] = []
 

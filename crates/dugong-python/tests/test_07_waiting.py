@@ -120,7 +120,7 @@ def test_7_6_coroutines_do_not_block_in_tcp(full: tuple[str, int]) -> None:
 
 
 def after_the_name(crt: Generator[PollNeeded, None, Any]) -> None:
-    """Resume it until it waits for the peer: by then the name has been looked up."""
+    """Resume the iterator until it waits for the peer: by then the name has been looked up."""
     assert next(crt).poll(LIMIT)
     next(crt)
 
@@ -143,7 +143,7 @@ def test_7_6_an_abandoned_attempt_leaves_no_connection(serve_plain: Serve, clien
 def test_7_6_a_reader_waits_for_the_connection_of_the_sender(
     server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
-    """As if connecting blocked: then the request is out when the reader begins."""
+    """If connecting blocked, the request would be out when the reader begins."""
     onwards = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -167,7 +167,7 @@ def test_7_6_a_reader_waits_for_the_connection_of_the_sender(
         assert conn.readall() == b'/a'
 
 
-def test_7_6_a_reader_is_told_when_there_is_no_connection(
+def test_7_6_a_reader_gets_an_error_when_connecting_fails(
     serve_plain: Serve, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     def refuses(peer: Peer) -> None:
@@ -205,7 +205,7 @@ def test_7_6_a_reader_is_told_when_there_is_no_connection(
 
 @pytest.mark.parametrize('proxied', [False, True])
 def test_7_6_both_halves_may_be_started_at_once(tunnel: Tunnel, proxied: bool) -> None:
-    """A program that never had to wait for the connection before it read."""
+    """A program that need not wait for the connection before it reads."""
 
     def script(peer: Peer) -> None:
         if proxied:
@@ -268,6 +268,3 @@ def test_7_8_other_errors_of_the_resolver_are_passed_on(monkeypatch: pytest.Monk
     with pytest.raises(socket.gaierror) as caught:
         HTTPConnection('host').connect()
     assert caught.value is fail
-
-
-# 7.9

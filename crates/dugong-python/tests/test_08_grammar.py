@@ -99,7 +99,7 @@ def test_8_10_the_message_quotes_the_path() -> None:
         {'headers': {'X': '\udcff'}},
     ],
 )
-def test_8_11_and_8_12_what_latin_1_cannot_express(serve: Serve, changes: dict[str, Any]) -> None:
+def test_8_11_and_8_12_text_beyond_latin_1(serve: Serve, changes: dict[str, Any]) -> None:
     refuses(serve, UnicodeEncodeError, **changes)
 
 
@@ -117,7 +117,7 @@ def test_8_11_and_8_12_cr_lf_nul(serve: Serve, char: str, place: str) -> None:
 
 @pytest.mark.parametrize('name', ['Content-MD5', 'Connection', 'X', 'Host', 'Content-Length', 'Accept-Encoding'])
 def test_8_11_values_of_any_header_must_not_inject(serve: Serve, record: Recorder, name: str) -> None:
-    """Those of headers that are ours are refused, or they are not sent."""
+    """Generated fields of the caller are refused, or not sent."""
     conn = serve(record)
     try:
         conn.send_request('PUT', '/a', headers={name: 'a\r\nInjected: b'}, body=b'x')
@@ -163,7 +163,7 @@ def test_8_11_and_8_12_blanks_and_control_characters(serve: Serve, char: str, pl
         {'headers': [('X', 'y'), ('Y', 'a\nb')]},
     ],
 )
-def test_8_11_and_8_12_what_the_grammar_does_not_allow(serve: Serve, changes: dict[str, Any]) -> None:
+def test_8_11_and_8_12_text_that_the_grammar_forbids(serve: Serve, changes: dict[str, Any]) -> None:
     refuses(serve, ValueError, **changes)
 
 
@@ -202,7 +202,7 @@ def test_8_12_method_and_path_of_other_types_change_nothing(serve: Serve, record
 
 
 def test_8_12_errors_while_a_body_is_due(serve: Serve, record: Recorder) -> None:
-    """The unfinished body goes on as if nothing had been asked."""
+    """The unfinished body goes on as before the calls."""
     conn = serve(record)
     conn.send_request('PUT', '/a', body=BodyFollowing(4))
     wrong: list[dict[str, Any]] = [
@@ -277,7 +277,7 @@ def test_8_13_empty_and_read_only_and_released(serve: Serve, record: Recorder) -
     assert record.last.body == b''
     body = bytearray(b'12345')
     conn.send_request('PUT', '/a', body=body)
-    body.clear()  # nobody holds it any more
+    body.clear()  # no view of it is left
     finish(conn)
     assert record.last.body == b'12345'
     view = memoryview(b'x')

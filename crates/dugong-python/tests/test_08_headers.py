@@ -21,7 +21,7 @@ from dugong import (
 
 
 class Twins(Mapping[str, str]):
-    """A mapping that is no dict."""
+    """A mapping that is not a dict."""
 
     def __getitem__(self, key: str) -> str:
         return {'X-One': '1', 'b': '2'}[key]
@@ -61,7 +61,7 @@ def test_8_5_no_headers(serve_plain: Serve, record: Recorder, headers: Any) -> N
 
 
 def test_8_5_repeated_names_are_all_sent(serve: Serve, record: Recorder) -> None:
-    """RFC 9110, 5.3. A mapping cannot express this, pairs can."""
+    """RFC 9110 §5.3. Pairs can repeat a name; a mapping cannot."""
     conn = serve(record)
     pairs = [('X', '1'), ('Y', '2'), ('X', '3'), ('x', '4')]
     exchange(conn, 'GET', '/a', headers=pairs)
@@ -89,13 +89,13 @@ NO_VALUES = [None, b'Basic secret', bytearray(b'x'), memoryview(b'x'), array.arr
 
 @pytest.mark.parametrize('value', NO_VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize('name', ['Authorization', 'Host', 'Content-Length', 'Content-MD5'])
-def test_8_5_what_has_no_text_is_no_value(serve: Serve, name: str, value: object) -> None:
+def test_8_5_objects_without_a_text_are_refused(serve: Serve, name: str, value: object) -> None:
     refuses(serve, TypeError, headers={name: value})
     refuses(serve, TypeError, headers=[('A', 'b'), (name, value)])
 
 
 @pytest.mark.parametrize('value', NO_VALUES, ids=lambda value: type(value).__name__)
-def test_8_5_what_has_no_text_is_no_value_of_a_trailer(serve: Serve, record: Recorder, value: object) -> None:
+def test_8_5_objects_without_a_text_are_refused_in_trailers(serve: Serve, record: Recorder, value: object) -> None:
     conn = serve(record)
     conn.send_request('PUT', '/a', body=BodyFollowing())
     conn.write(b'x')
@@ -153,7 +153,7 @@ def test_8_6_content_length_0_without_body(serve: Serve, method: str) -> None:
     assert conn.read_response().status == 200
 
 
-def test_8_6_always_set_whatever_the_caller_says(serve: Serve, record: Recorder) -> None:
+def test_8_6_generated_fields_are_always_set(serve: Serve, record: Recorder) -> None:
     conn = serve(record)
     host = f'localhost:{conn.port}'
     for headers in (
@@ -199,7 +199,7 @@ def test_8_6_no_expect_without_expect100(serve: Serve, record: Recorder) -> None
 
 @pytest.mark.parametrize('body', [None, b'123', BodyFollowing(3)])
 def test_8_6_expect_of_the_caller_is_a_header_like_others(serve: Serve, record: Recorder, body: Any) -> None:
-    """Without expect100 nothing is awaited; a 100 response is one that nobody asked for (10.4)."""
+    """Without expect100, the client does not wait, and a 100 response is unexpected (10.4)."""
     conn = serve(record)
     conn.send_request('PUT', '/a', headers={'X': '1', 'expect': '100-continue', 'Y': '2'}, body=body)
     if isinstance(body, BodyFollowing):
@@ -335,7 +335,7 @@ def test_8_8_expect_in_the_place_of_the_caller(serve: Serve) -> None:
     finish(conn)
 
 
-def test_8_8_host_is_first_whatever_the_caller_says(serve: Serve, record: Recorder) -> None:
+def test_8_8_host_is_always_first(serve: Serve, record: Recorder) -> None:
     conn = serve(record)
     for name in 'Host', 'host':
         exchange(conn, 'GET', '/a', headers={'a': '1', name: 'elsewhere.example.org', 'b': '2'})
@@ -357,7 +357,7 @@ def test_8_8_generated_headers_are_sent_once(serve: Serve, record: Recorder) -> 
 
 
 class Plain:
-    """A context that does not encrypt, so that a proxy's script need not speak TLS."""
+    """A context without encryption, so that the script of a proxy need not speak TLS."""
 
     def wrap_socket(self, sock: socket.socket, server_hostname: str) -> socket.socket:
         return sock
@@ -410,6 +410,3 @@ def test_8_9_host_with_a_proxy(record: Recorder, name: str, port: int | None, tl
     with Server(proxy) as server, HTTPConnection(name, port, context, ('127.0.0.1', server.port)) as conn:
         exchange(conn, 'GET', '/a')
     assert hosts == [host]
-
-
-# 8.10

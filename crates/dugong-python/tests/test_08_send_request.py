@@ -22,7 +22,7 @@ from dugong import (
     eval_coroutine,
 )
 
-#: More than the system takes while nobody reads.
+#: More than the system buffers while the peer does not read.
 HUGE = 32 << 20
 
 
@@ -70,7 +70,7 @@ def test_8_1_arguments_by_position_and_by_name(serve: Serve, record: Recorder) -
 
 
 def test_8_1_requests_can_be_sent_ahead(serve: Serve) -> None:
-    """Nothing is answered before all has been sent."""
+    """The server answers only after all requests have arrived."""
     count = 50
 
     def script(peer: Peer) -> None:
@@ -105,7 +105,7 @@ def test_8_1_requests_can_be_sent_while_a_response_is_read(serve: Serve) -> None
 
 
 def test_8_1_responses_are_not_read(serve: Serve) -> None:
-    """Not even if one has come already."""
+    """Not even one that has already arrived."""
     answered = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -132,7 +132,7 @@ def test_8_1_big_bodies(serve: Serve, record: Recorder) -> None:
 
 
 def done_for(conn: HTTPConnection) -> None:
-    """No further answers over this connection, and nobody has to wait to be told so."""
+    """Check that the connection has no further answers, and that asking for one does not block."""
     with pytest.raises(ConnectionClosed):
         for crt in conn.co_send_request('GET', '/'), conn.co_read_response():
             for need in crt:
@@ -142,7 +142,7 @@ def done_for(conn: HTTPConnection) -> None:
 @pytest.mark.parametrize('interim', [False, True])
 @pytest.mark.parametrize('coroutine', [False, True])
 def test_8_1_an_answer_ends_the_wait_of_a_body_that_was_given(serve: Serve, coroutine: bool, interim: bool) -> None:
-    """The peer answers, neither reads nor closes (9.8)."""
+    """The peer answers, and neither reads nor closes (9.8)."""
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -175,7 +175,7 @@ def test_8_1_an_answer_ends_the_wait_of_a_body_that_was_given(serve: Serve, coro
 @pytest.mark.parametrize('reads', [False, True])
 @pytest.mark.parametrize('close', [False, True])
 def test_8_1_the_peer_answers_and_closes_while_a_body_is_sent(serve_plain: Serve, close: bool, reads: bool) -> None:
-    """It ends its direction only: a reset could destroy the answer."""
+    """The peer ends its own direction only: a reset could destroy the answer."""
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -229,14 +229,14 @@ def test_8_2_body_following(serve: Serve, record: Recorder) -> None:
     body = BodyFollowing()
     body.length = 3
     conn.send_request('PUT', '/a', body=body)
-    body.length = 7  # too late
+    body.length = 7  # too late to have an effect
     conn.write(b'123')
     finish(conn)
     assert record.last.body == b'123'
 
 
 def type_and_text(value: object) -> str:
-    """A name without an address, so that every process has the same."""
+    """A test id without an address, so that every process has the same."""
     return re.sub(' at 0x[0-9a-f]+', '', repr(value))
 
 
@@ -405,7 +405,7 @@ def test_8_2_chunks_by_coroutines(serve: Serve, record: Recorder) -> None:
     eval_coroutine(conn.co_write(big), LIMIT)
     eval_coroutine(conn.co_write(b'end'), LIMIT)
     crt = conn.co_finish()
-    assert conn._out_remaining  # it has not begun
+    assert conn._out_remaining  # the body is due, and nothing of it was sent
     eval_coroutine(crt, LIMIT)
     assert not conn._out_remaining
     finish(conn)
@@ -434,7 +434,7 @@ def test_8_2_chunks_after_100_continue(serve: Serve) -> None:
     finish(conn)
 
 
-def test_8_2_chunks_have_no_length_whatever_the_caller_says(serve: Serve, record: Recorder) -> None:
+def test_8_2_chunks_have_no_length_even_if_the_caller_gives_one(serve: Serve, record: Recorder) -> None:
     conn = serve(record)
     conn.send_request('PUT', '/a', headers={'content-length': '3', 'X': 'y'}, body=BodyFollowing())
     conn.write(b'12345')
@@ -480,7 +480,7 @@ def test_8_4_unfinished_body(serve: Serve, record: Recorder) -> None:
 def test_8_4_and_18_1_an_abandoned_request_is_sent_before_the_next(
     serve: Serve, record: Recorder, end: str, coroutine: bool
 ) -> None:
-    """Its body was given, so that nobody has to write the rest."""
+    """The body was given, so the caller does not have to write the rest."""
     go_on = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -535,6 +535,3 @@ def test_8_4_awaited_100_continue(serve: Serve) -> None:
     conn.send_request('GET', '/b')
     finish(conn)
     finish(conn)
-
-
-# 8.5

@@ -25,12 +25,12 @@ from dugong import (
     eval_coroutine,
 )
 
-#: More than the system takes while nobody reads.
+#: More than the system buffers while the peer does not read.
 HUGE = 64 << 20
 
 
 def answer_body(peer: Peer) -> None:
-    """Answer with the body of the request, until the client has gone."""
+    """Answer with the body of the request, until the client closes."""
     while True:
         try:
             got = peer.request()
@@ -46,7 +46,7 @@ def finish(conn: HTTPConnection) -> bytes:
 
 
 def stalls(crt: Any) -> PollNeeded:
-    """Run an iterator until it waits and the system says that it has to."""
+    """Run an iterator until it waits and its descriptor really is not ready."""
     while True:
         need: PollNeeded = next(crt)
         if not readiness(need, 0.2):
@@ -60,12 +60,12 @@ def readiness(need: PollNeeded, timeout: float) -> int:
 
 
 def arrives(need: PollNeeded) -> None:
-    """Wait until the peer has sent something."""
+    """Wait until data of the peer has arrived."""
     assert readiness(PollNeeded(need.fd, POLLIN), LIMIT) & POLLIN
 
 
 def is_done_for(conn: HTTPConnection) -> None:
-    """No further answers over this connection, and nobody has to wait to be told so."""
+    """Check that the connection has no further answers, and that asking for one does not block."""
     conn.timeout = 2
     with pytest.raises(ConnectionClosed):
         conn.send_request('GET', '/')
@@ -93,7 +93,7 @@ def test_9_1_argument_by_name(serve: Serve) -> None:
 
 
 def test_9_1_returns_after_all_was_handed_over(serve: Serve) -> None:
-    """The peer begins to read when the client is about to write; and the buffer may be used again at once."""
+    """The peer begins to read when the client is about to write, and the buffer may be used again at once."""
     started = threading.Event()
     size = 8 << 20
 
@@ -120,7 +120,7 @@ def test_9_1_the_buffer_is_free_afterwards(serve: Serve) -> None:
     conn.send_request('PUT', '/', body=BodyFollowing(5))
     buf = bytearray(b'12345')
     conn.write(buf)
-    buf.clear()  # this is an error while somebody holds a view of it
+    buf.clear()  # an error if a view of it were left
     assert finish(conn) == b'12345'
 
 
@@ -364,7 +364,7 @@ def test_9_7_reset_by_the_peer(serve: Serve, answered: bool) -> None:
 @pytest.mark.parametrize('how', ['close', 'cut'])
 @pytest.mark.parametrize('answered', [True, False])
 def test_9_7_closed_by_the_peer(serve: Serve, how: str, answered: bool) -> None:
-    """Whether the end is noticed in `write` depends on what is left out, see 14.3."""
+    """Whether `write` notices the end depends on the sending that it leaves out, see 14.3."""
     gone = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -442,7 +442,7 @@ def test_9_7_in_chunks(serve: Serve) -> None:
 
 
 def test_9_7_by_coroutine(serve: Serve) -> None:
-    """The peer goes while the iterator waits."""
+    """The peer closes while the iterator waits."""
     stalled = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -468,7 +468,7 @@ def test_9_7_by_coroutine(serve: Serve) -> None:
 @pytest.mark.parametrize('interim', [False, True])
 @pytest.mark.parametrize('close', [False, True])
 def test_9_8_an_early_answer_ends_the_wait(serve: Serve, interim: bool, close: bool) -> None:
-    """The peer answers, neither reads nor closes; the client would wait for ever."""
+    """The peer answers, and neither reads nor closes, so the client would wait for ever."""
 
     def script(peer: Peer) -> None:
         peer.head()
@@ -520,7 +520,7 @@ def test_9_8_an_answer_that_comes_while_the_client_waits(serve: Serve) -> None:
 
 @pytest.mark.parametrize('chunked', [False, True])
 def test_9_8_a_blocked_thread_is_told(serve: Serve, chunked: bool) -> None:
-    """The regular method: the peer answers a moment after the client began to wait."""
+    """The regular method: the peer answers a moment after the client has begun to wait."""
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -632,7 +632,7 @@ def test_9_8_an_answer_behind_others_counts(serve: Serve) -> None:
 
 
 def test_9_8_while_it_need_not_wait_it_goes_on(serve: Serve) -> None:
-    """An early answer does no harm to a body that is sent in full all the same."""
+    """An early answer does not keep a body from being sent completely."""
     answered = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -655,7 +655,7 @@ def test_9_8_while_it_need_not_wait_it_goes_on(serve: Serve) -> None:
 
 @pytest.mark.parametrize('way', ['threads', 'futures'])
 def test_9_8_an_answer_that_comes_when_the_reader_has_gone(serve: Serve, way: str) -> None:
-    """Beside a reader the writer waits for writing alone; nobody tells it when the reader is through."""
+    """Beside a reader, the writer waits for writing alone, and gets no event when the reader has finished."""
     stalled, through, over = threading.Event(), threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -711,7 +711,7 @@ def test_9_8_an_answer_that_comes_when_the_reader_has_gone(serve: Serve, way: st
 @pytest.mark.parametrize('chunked', [False, True], ids=['length', 'chunked'])
 @pytest.mark.parametrize('end', ['timeout', 'close', 'throw', 'drop'])
 def test_9_1_and_17_1_nothing_can_be_sent_after_a_part_of_a_write(serve: Serve, end: str, chunked: bool) -> None:
-    """Nobody knows how much has gone out: what came next would be taken for the rest."""
+    """The number of bytes that went out is unknown, so the server would take the next bytes for the rest."""
     interrupted = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -765,7 +765,7 @@ def test_9_1_and_17_1_nothing_can_be_sent_after_a_part_of_a_write(serve: Serve, 
 
 
 def test_9_1_and_17_1_a_write_that_has_sent_nothing_can_be_repeated(serve_plain: Serve) -> None:
-    """A TLS layer may have taken what it could not send."""
+    """A TLS layer may have taken bytes that it could not send."""
     go_on = threading.Event()
     body = bytes(range(251)) * (HUGE // 251)
 

@@ -20,7 +20,7 @@ GO_ON = b'HTTP/1.1 100 Continue\r\n\r\n'
 
 
 def answer_all(peer: Peer) -> None:
-    """Answer with target and body, until the client has gone."""
+    """Answer with target and body, until the client closes."""
     while True:
         try:
             got = peer.request()
@@ -41,7 +41,7 @@ def finish(conn: HTTPConnection, path: str = '/a', body: bytes = b'12345') -> No
 
 
 def must_wait(conn: HTTPConnection) -> None:
-    """10.1: nothing can be sent."""
+    """Check 10.1: sending is a StateError."""
     assert conn._out_remaining
     calls: list[Callable[[], None]] = [
         lambda: conn.write(b'x'),
@@ -57,7 +57,7 @@ def must_wait(conn: HTTPConnection) -> None:
 
 
 def must_write(conn: HTTPConnection) -> None:
-    """10.2: nothing but the body can be sent, and there is nothing to read."""
+    """Check 10.2: only the body can be sent, and no response is pending."""
     assert conn._out_remaining
     assert not conn.response_pending()
     with pytest.raises(StateError):
@@ -69,7 +69,7 @@ def must_write(conn: HTTPConnection) -> None:
 
 
 def must_not_write(conn: HTTPConnection) -> None:
-    """10.3: the body is not wanted."""
+    """Check 10.3: the body must not be written."""
     assert not conn._out_remaining
     with pytest.raises(StateError):
         conn.write(b'12345')
@@ -118,7 +118,7 @@ def test_10_1_and_10_2_go_on(serve: Serve) -> None:
 
 
 def test_10_1_the_body_is_not_sent_before(serve: Serve) -> None:
-    """What arrives after the head arrives after the 100 response was read."""
+    """The body of the request arrives after the client has read the 100 response."""
     read = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -236,7 +236,7 @@ def refusing(answer: bytes, before: int = 0) -> Callable[[Peer], None]:
             peer.answer(peer.request().target.encode())
         peer.head()
         peer.send(answer)
-        assert peer.rest() == b''  # nothing more over this connection
+        assert peer.rest() == b''  # no further request over this connection
 
     return script
 
@@ -374,7 +374,7 @@ def test_10_3_refusal_up_to_the_end_of_the_connection(serve: Serve) -> None:
 
 
 def test_10_3_the_peer_has_closed_after_its_refusal(serve: Serve) -> None:
-    """The caller need not know."""
+    """The caller does not notice the new connection."""
     gone = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -447,7 +447,7 @@ def test_10_4_other_interim_responses_are_skipped(serve: Serve, count: int) -> N
 
 
 def test_10_4_any_number_of_interim_responses_is_skipped(serve: Serve) -> None:
-    """A server that says it is still working, for hours."""
+    """A server that reports for hours that it is still working."""
 
     def script(peer: Peer) -> None:
         for _ in range(2):
@@ -464,7 +464,7 @@ def test_10_4_any_number_of_interim_responses_is_skipped(serve: Serve) -> None:
         finish(conn, path, b'')
 
 
-def test_10_4_100_responses_that_nobody_asked_for(serve: Serve) -> None:
+def test_10_4_unexpected_100_responses_are_skipped(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         for _ in range(2):
             got = peer.request()
@@ -642,7 +642,7 @@ def test_10_5_a_refusal_after_the_timeout(serve: Serve) -> None:
 
 
 def test_10_5_an_answer_after_the_first_write(serve: Serve) -> None:
-    """As for any request: the rest of the body is sent while there is no need to wait, then the answer is read."""
+    """As for any request, the rest of the body is sent while sending need not wait, and then the answer is read."""
     answered = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -665,7 +665,7 @@ def test_10_5_an_answer_after_the_first_write(serve: Serve) -> None:
 
 
 def test_10_5_behind_other_responses(serve: Serve) -> None:
-    """A timeout of an earlier response proves nothing."""
+    """A timeout while waiting for an earlier response does not permit the body."""
     may = threading.Event()
 
     def script(peer: Peer) -> None:

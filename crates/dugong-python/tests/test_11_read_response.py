@@ -337,10 +337,10 @@ def test_11_5_other_digits_are_read_as_1_1(serve: Serve, version: str) -> None:
     )
     conn.send_request('GET', '/')
     conn.read_response()
-    assert conn.readall() == b'hello'  # in 1.0, there are no chunks
+    assert conn.readall() == b'hello'  # HTTP/1.0 has no chunks
     conn.send_request('GET', '/')
     conn.read_response()
-    with pytest.raises(UnsupportedResponse):  # in 1.0, the body would extend to the end of the connection
+    with pytest.raises(UnsupportedResponse):  # in HTTP/1.0, the body would extend to the end of the connection
         conn.readall()
 
 
@@ -425,7 +425,7 @@ def test_11_6_long_status_lines(serve: Serve) -> None:
     conn.send_request('GET', '/')
     assert conn.read_response().reason == reason.decode()
     conn.send_request('GET', '/')
-    with pytest.raises(InvalidResponse):  # though the line goes on
+    with pytest.raises(InvalidResponse):  # before the end of the line has arrived
         conn.read_response()
 
 

@@ -44,7 +44,7 @@ every_reader = pytest.mark.parametrize('reader', READERS)
 
 
 def ends(answer: bytes) -> Script:
-    """Send this, then end the connection in order."""
+    """Send this answer, then end the connection in order."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -702,7 +702,7 @@ def test_12_8_end_within_chunks(serve: Serve, ending: str, length: int) -> None:
 
 
 @pytest.mark.parametrize('lines', [('Content-Length: 50',), ('Transfer-Encoding: chunked',)])
-def test_12_8_what_arrived_is_delivered_before(serve: Serve, lines: tuple[str, ...]) -> None:
+def test_12_8_data_that_arrived_is_delivered_first(serve: Serve, lines: tuple[str, ...]) -> None:
     conn = serve(ends(head(*lines) + b'14\r\nhello'))
     conn.send_request('GET', '/')
     resp = conn.read_response()

@@ -30,7 +30,7 @@ every_framing = pytest.mark.parametrize('answer', [HELLO, CHUNKED, CLOSE], ids=[
 
 
 def says(*answers: bytes) -> Script:
-    """Send one of these for each request, then wait until the client closes, unless this ends the last answer."""
+    """Send one answer for each request, then wait until the client closes, unless the last answer closes."""
 
     def script(peer: Peer) -> None:
         for answer in answers:
@@ -43,7 +43,7 @@ def says(*answers: bytes) -> Script:
     return script
 
 
-# Calls that read nothing if there is nothing, and what they return then.
+# Calls that read nothing without a body, and their results then.
 NOTHING: list[tuple[str, Callable[[dugong.HTTPConnection], object], object]] = [
     ('read', lambda conn: conn.read(10), b''),
     ('readall', lambda conn: conn.readall(), b''),
@@ -117,7 +117,7 @@ def test_13_1_nothing_on_a_connection_never_used(serve: Serve) -> None:
     reads_nothing(conn)
 
 
-# Calls that want a body, and would take the next response for one without.
+# Calls that need a body, and would take the next response for one without.
 WANTING: dict[str, Callable[[dugong.HTTPConnection], object]] = {
     'read': lambda conn: conn.read(10),
     'read all': lambda conn: conn.read(),
@@ -130,7 +130,7 @@ WANTING: dict[str, Callable[[dugong.HTTPConnection], object]] = {
 
 
 def wants_a_head(conn: dugong.HTTPConnection) -> None:
-    """What wants a body is refused, and changes nothing."""
+    """Check that calls which need a body are refused without a change of state."""
     for call in WANTING.values():
         with pytest.raises(StateError, match='read_response'):
             call(conn)
@@ -146,7 +146,7 @@ def test_13_1_a_response_is_not_taken_for_one_without_body(serve: Serve) -> None
     for requests in 1, 1, 1, 2:
         for _ in range(requests):
             conn.send_request('GET', '/')
-        wants_a_head(conn)  # there was no body before, or its end has been reported
+        wants_a_head(conn)  # no body has begun, or its end has been reported
         conn.read_response()
         conn.readall()
     reads_nothing(conn)  # its request was sent before the end of the last body was reported
@@ -160,7 +160,7 @@ def test_13_1_a_body_has_to_have_ended_by_a_report(serve: Serve) -> None:
     ask(conn)
     assert conn.read(5) == b'hello'
     conn.send_request('GET', '/')
-    reads_nothing(conn)  # this is the report
+    reads_nothing(conn)  # this reports the end
     conn.read_response()
     assert conn.readall() == b'hello'
 
@@ -265,9 +265,7 @@ def test_13_1_nothing_after_disconnecting(serve: Serve) -> None:
     ],
 )
 @pytest.mark.parametrize('into', [False, True])
-def test_13_1_and_13_4_waits_only_if_there_is_no_data(
-    serve: Serve, head: bytes, part: bytes, rest: bytes, into: bool
-) -> None:
+def test_13_1_and_13_4_waits_only_without_data(serve: Serve, head: bytes, part: bytes, rest: bytes, into: bool) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(b'HTTP/1.1 200 OK\r\n%b\r\n\r\n' % head)
@@ -347,7 +345,7 @@ def test_13_2_read_all_of_the_rest(serve: Serve, args: tuple[Any, ...]) -> None:
 
 @every_framing
 @pytest.mark.parametrize('already', [0, 1, 4, 5])
-def test_13_3_what_is_left_as_bytes(serve: Serve, answer: bytes, already: int) -> None:
+def test_13_3_the_rest_as_bytes(serve: Serve, answer: bytes, already: int) -> None:
     conn = serve(says(answer))
     ask(conn)
     got = b''
@@ -634,7 +632,7 @@ def test_13_6_blocks_regardless_of_the_timeout(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(b'HTTP/1.1 200 OK\r\n\r\nhello')
-        never.wait(0.3)  # this is what the test is about: longer than the timeout
+        never.wait(0.3)  # longer than the timeout, which this test is about
         peer.send(b'world')
 
     never = threading.Event()

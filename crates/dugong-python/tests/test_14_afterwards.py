@@ -55,7 +55,7 @@ def the_next_request_fails(conn: dugong.HTTPConnection, error: type[Exception]) 
 
 @every_unasked
 @pytest.mark.parametrize('end', [False, True])
-def test_14_6_bytes_that_nobody_asked_for(serve: Serve, unasked: bytes, error: type[Exception], end: bool) -> None:
+def test_14_6_unasked_bytes(serve: Serve, unasked: bytes, error: type[Exception], end: bool) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(HELLO)
@@ -287,7 +287,7 @@ def test_14_after_a_timeout_while_sending_nothing_but_disconnecting(serve: Serve
     'error',
     [OSError(errno.EIO, 'what'), ssl.SSLCertVerificationError(1, 'what'), ConnectionResetError(), KeyError('x')],
 )
-def test_14_after_an_error_while_connecting_there_is_no_connection(serve_plain: Serve, error: Exception) -> None:
+def test_14_after_an_error_while_connecting_no_connection_exists(serve_plain: Serve, error: Exception) -> None:
     def nothing(peer: Peer) -> None:
         assert peer.rest() == b''
 

@@ -94,11 +94,11 @@ def test_14_4_a_body_that_was_cut_does_not_end_on_the_next_connection(
     ask(conn)
     assert conn.read(100) == b'hello'
     where(work)
-    if where is elsewhere or not again.startswith('connect'):  # one that calls connect() knows (7.2)
+    if where is elsewhere or not again.startswith('connect'):  # a caller of connect() knows of the new connection (7.2)
         with pytest.raises(ConnectionClosed) as caught:
             call(conn)
         assert caught.value.unanswered == (('GET', '/', True),)
-    # From now on this is a new connection.
+    # From here on, a new connection.
     conn.discard()
     if again != 'send_request':
         conn.send_request('GET', '/next')
@@ -107,7 +107,7 @@ def test_14_4_a_body_that_was_cut_does_not_end_on_the_next_connection(
     assert conn.read(100) == b''
 
 
-def test_14_4_a_reader_of_the_next_response_is_not_told_of_the_body_that_was_cut(serve: Serve) -> None:
+def test_14_4_a_reader_of_the_next_response_gets_no_error_for_the_body_that_was_cut(serve: Serve) -> None:
     conn = serve(says(CUT), says(b'HTTP/1.1 204 Fine\r\n\r\n', HELLO))
     ask(conn)
     conn.read(100)
@@ -131,7 +131,7 @@ def test_14_4_a_body_that_was_cut_does_not_end_when_another_thread_has_read_anot
     ask(conn)
     assert conn.read(100) == b'hello'
     elsewhere(work)
-    elsewhere(lambda: conn.discard())  # for others this is a new connection
+    elsewhere(lambda: conn.discard())  # the other threads may be on the new connection
     with pytest.raises(ConnectionClosed):
         call(conn)
     assert conn.read(100) == b''
@@ -139,8 +139,8 @@ def test_14_4_a_body_that_was_cut_does_not_end_when_another_thread_has_read_anot
     assert conn.readall() == b'hello'
 
 
-def test_14_4_a_reader_of_what_another_thread_has_asked_for_is_not_told(serve: Serve) -> None:
-    """Threads that take turns may be any."""
+def test_14_4_a_reader_of_a_response_to_another_thread_gets_no_error(serve: Serve) -> None:
+    """The threads may take turns in any order."""
 
     def work() -> None:
         conn.disconnect()
@@ -154,7 +154,7 @@ def test_14_4_a_reader_of_what_another_thread_has_asked_for_is_not_told(serve: S
     assert conn.read(100) == b''
 
 
-def test_14_4_a_reader_that_was_told_in_time_is_not_told_again(serve: Serve) -> None:
+def test_14_4_a_reader_that_got_the_error_in_time_gets_it_once(serve: Serve) -> None:
     conn = serve(says(CUT), says(HELLO))
     ask(conn)
     conn.read(100)
@@ -168,7 +168,7 @@ def test_14_4_a_reader_that_was_told_in_time_is_not_told_again(serve: Serve) -> 
     assert conn.readall() == b'hello'
 
 
-def test_14_4_a_reader_that_waits_is_told_once(serve: Serve) -> None:
+def test_14_4_a_reader_that_waits_gets_the_error_once(serve: Serve) -> None:
     conn = serve(says(CUT), says(HELLO))
     ask(conn)
     iterator = conn.co_readall()
@@ -203,7 +203,7 @@ def test_14_4_a_pipeline_ends_with_its_connection_and_the_next_one_begins_anew(s
     assert [body for _, body in conn.pipeline(pipeline.unanswered, collect=True)] == [b'hello', b'hello']
 
 
-def test_14_4_a_pipeline_on_the_next_connection_is_not_told_of_the_body_that_was_cut(serve: Serve) -> None:
+def test_14_4_a_pipeline_on_the_next_connection_gets_no_error_for_the_body_that_was_cut(serve: Serve) -> None:
     conn = serve(says(CUT), says(HELLO))
     for _ in conn.pipeline(['/1']):
         assert conn.read(100) == b'hello'
@@ -285,7 +285,7 @@ def test_14_5_responses_received_before_sending_failed(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize('error', GONE)
-def test_14_5_whatever_the_error_was(serve_plain: Serve, error: Callable[[], Exception]) -> None:
+def test_14_5_after_any_error(serve_plain: Serve, error: Callable[[], Exception]) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.request()

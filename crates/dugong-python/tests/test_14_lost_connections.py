@@ -104,7 +104,7 @@ def test_14_1_signs_of_a_lost_connection_when_reading(
     conn.send_request('GET', '/')
     assert sent.wait(LIMIT)
     iterator = conn.co_read_response()
-    next(iterator)  # takes what is there
+    next(iterator)  # reads the bytes that have arrived
     iterator.close()
     context.wrapped.when_reading = error
     with pytest.raises(ConnectionClosed):
@@ -191,7 +191,7 @@ def test_14_1_other_errors_when_sending_are_passed_on(
 
 
 @pytest.mark.parametrize('ending', ['end', 'cut', 'reset'])
-def test_14_1_and_2_4_what_got_no_answer(serve: Serve, ending: str) -> None:
+def test_14_1_and_2_4_unanswered_requests_are_listed(serve: Serve, ending: str) -> None:
     def script(peer: Peer) -> None:
         for _ in range(4):
             peer.request()
@@ -226,7 +226,7 @@ CLOSING = pytest.mark.parametrize(
 
 
 @CLOSING
-def test_14_2_delivered_in_full_but_what_was_sent_before_is_lost(serve: Serve, answer: bytes) -> None:
+def test_14_2_delivered_in_full_but_requests_sent_before_are_lost(serve: Serve, answer: bytes) -> None:
     def script(peer: Peer) -> None:
         for _ in range(3):
             peer.request()
@@ -244,7 +244,7 @@ def test_14_2_delivered_in_full_but_what_was_sent_before_is_lost(serve: Serve, a
 
 
 @CLOSING
-def test_14_2_and_14_3_what_is_sent_afterwards_is_lost(serve: Serve, answer: bytes) -> None:
+def test_14_2_and_14_3_requests_sent_afterwards_are_lost(serve: Serve, answer: bytes) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(answer)

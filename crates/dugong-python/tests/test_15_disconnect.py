@@ -30,7 +30,7 @@ def ask(conn: dugong.HTTPConnection) -> dugong.HTTPResponse:
 
 
 def fill(conn: dugong.HTTPConnection) -> Any:
-    """Send until neither system takes any more; return the iterator that waits."""
+    """Send until both systems are full, and return the iterator that waits."""
     conn.send_request('PUT', '/', body=BodyFollowing(1 << 30))
     for _ in range(1 << 10):
         iterator = conn.co_write(bytes(1 << 20))
@@ -116,7 +116,7 @@ def test_15_1_says_so_with_tls_at_any_time(serve_tls: Serve, when: str) -> None:
     if when == 'reading':
         conn.read_response()
         received.set()
-        assert conn.readall() == b'hello'  # nothing unread is left, which would make the system send RST
+        assert conn.readall() == b'hello'  # all is read; unread data would make the system send RST
     received.set()
     conn.disconnect()
 
@@ -177,7 +177,7 @@ def test_15_1_never_raises_after_errors(serve: Serve, ending: str) -> None:
     [OSError(errno.ENOTCONN, 'what'), ssl.SSLError(1, 'what'), ssl.SSLWantReadError(2, 'what'), ValueError('what')],
 )
 @pytest.mark.parametrize('method', ['shutdown', 'unwrap', 'send', 'setblocking', 'close'])
-def test_15_1_never_raises_whatever_the_socket_does(serve_plain: Serve, error: Exception, method: str) -> None:
+def test_15_1_never_raises_even_if_the_socket_does(serve_plain: Serve, error: Exception, method: str) -> None:
     class Wrapped:
         def __init__(self, sock: socket.socket) -> None:
             self.sock = sock
@@ -209,7 +209,7 @@ def test_15_1_never_raises_whatever_the_socket_does(serve_plain: Serve, error: E
 
 def test_15_1_does_not_block(serve: Serve) -> None:
     def script(peer: Peer) -> None:
-        assert disconnected.wait(LIMIT)  # without reading anything
+        assert disconnected.wait(LIMIT)  # without reading
 
     disconnected = threading.Event()
     conn = serve(script, says(HELLO))
@@ -364,7 +364,7 @@ def test_15_2_drops_buffered_data_and_pending_responses(serve: Serve, name: str)
 
 
 def make(serve: Serve) -> dugong.HTTPConnection:
-    """Another connection to the last server, which is nobody else's."""
+    """Another connection to the latest server, used here only."""
     conn = dugong.HTTPConnection('localhost', serve.server.port, ssl_context=serve.client_tls)
     conn.timeout = LIMIT
     return conn

@@ -163,7 +163,7 @@ def test_16_1_other_modules_can_read_it(serve: Serve) -> None:
     assert codecs.getreader('utf-8')(stream).read() == TEXT
 
 
-def test_16_1_what_it_says_of_itself(serve: Serve) -> None:
+def test_16_1_readable_writable_seekable_and_closed(serve: Serve) -> None:
     conn = serve(says(NEXT))
 
     def check() -> None:
@@ -245,7 +245,7 @@ def test_16_1_copyfileobj_from_one_to_another(serve: Serve) -> None:
     assert target.readall() == b'done'
 
 
-def test_16_2_the_rest_of_what_streams_have(serve: Serve) -> None:
+def test_16_2_the_other_methods_of_streams(serve: Serve) -> None:
     conn = serve(says(FRAMINGS['length']))
 
     def check() -> None:
@@ -324,7 +324,7 @@ def test_16_2_writelines_calls_write(serve: Serve) -> None:
     assert conn.readall() == b'done'
 
 
-def test_16_2_writelines_raises_what_write_raises(serve: Serve) -> None:
+def test_16_2_writelines_raises_the_errors_of_write(serve: Serve) -> None:
     conn = serve(says(NEXT))
     with pytest.raises(StateError):
         conn.writelines([b'x'])
@@ -458,7 +458,7 @@ def test_16_3_closing_one_wrapper_after_another_was_collected(serve: Serve, wrap
 
 
 @every_wrapper
-def test_16_3_a_wrapper_that_was_closed_harms_nobody_when_collected(serve: Serve, wrap: Wrapper) -> None:
+def test_16_3_a_wrapper_that_was_closed_does_no_harm_when_collected(serve: Serve, wrap: Wrapper) -> None:
     conn = serve(says(FRAMINGS['length']), says(NEXT))
     ask(conn)
     stream = wrap(conn)
@@ -471,7 +471,7 @@ def test_16_3_a_wrapper_that_was_closed_harms_nobody_when_collected(serve: Serve
 
 
 @every_wrapper
-def test_16_3_a_wrapper_that_was_detached_harms_nobody(serve: Serve, wrap: Wrapper) -> None:
+def test_16_3_a_wrapper_that_was_detached_does_no_harm(serve: Serve, wrap: Wrapper) -> None:
     conn = serve(says(FRAMINGS['length'], NEXT))
     ask(conn, times=2)
     stream = wrap(conn)

@@ -22,12 +22,12 @@ never = threading.Event()
 
 
 def pieces(data: bytes) -> list[bytes]:
-    """Eight parts: more than a second, if each comes 0.15 s after the other."""
+    """Eight parts: more than a second in total if each comes 0.15 s after the one before."""
     return [data[len(data) * i // 8 : len(data) * (i + 1) // 8] for i in range(8)]
 
 
 def drive(iterator: Generator[PollNeeded, None, T]) -> T:
-    """Run to the end, and resume often. Here the iterator itself has to know when it has waited too long."""
+    """Run to the end, and resume often. The iterator itself has to notice the timeout."""
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         try:
@@ -47,7 +47,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def answer(*parts: bytes, go_on: threading.Event) -> Callable[[Peer], None]:
-    """Send one part, and the next whenever the event is set."""
+    """Send one part, and then one more each time the event is set."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -242,7 +242,7 @@ def test_17_1_can_be_changed_at_any_time(serve: Serve) -> None:
     go_on.set()
 
 
-# Ways to connect: the call itself, a request, and the twin of that
+# Ways to connect: `connect`, a request, and the twin of the latter
 
 
 CONNECTING: list[tuple[str, Callable[[dugong.HTTPConnection], object]]] = [
@@ -336,7 +336,7 @@ def test_17_3_each_stage_of_connecting_starts_it_again(
     client_tls: ssl.SSLContext,
     connect: Callable[[dugong.HTTPConnection], object],
 ) -> None:
-    """And each part of an answer of the proxy."""
+    """Each part of the answer of a proxy starts the timeout anew."""
 
     def script(peer: Peer) -> None:
         peer.head()
@@ -467,7 +467,7 @@ def test_17_3_resumed_early_it_yields_again(serve: Serve) -> None:
         assert next(iterator) == need
 
 
-def test_17_3_resumed_late_it_takes_what_has_come(serve: Serve) -> None:
+def test_17_3_resumed_late_it_takes_the_data_that_has_arrived(serve: Serve) -> None:
     go_on = threading.Event()
     conn = serve(answer(HEAD, b'helloworld', go_on=go_on))
     conn.send_request('GET', '/')
@@ -493,7 +493,7 @@ def test_17_3_started_late_it_has_all_the_time(serve: Serve) -> None:
 
 
 @pytest.mark.slow
-def test_17_3_whatever_comes_starts_it_again(serve: Serve) -> None:
+def test_17_3_any_data_starts_it_again(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         for data in HEAD, b'helloworld':
@@ -640,9 +640,9 @@ def test_17_3_a_future_that_is_done_leaves_no_timer(serve: Serve) -> None:
 
 
 class Leftovers:
-    """A socket whose peer takes nothing. Whenever it is asked again, it takes one byte more, though it was not ready.
+    """A socket whose peer does not read. Each further call takes one byte, although the socket was not ready.
 
-    So do the buffers of the system: they say that there is room only when there is much.
+    The buffers of systems do the same: they report room only when they have much of it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -684,9 +684,7 @@ class LeftoversContext:
 
 @pytest.mark.parametrize('body', ['given', 'written'])
 @pytest.mark.parametrize('way', ['regular', 'iterator', 'future', 'await'])
-def test_17_1_what_the_system_takes_in_a_last_attempt_does_not_begin_it_anew(
-    serve_plain: Serve, way: str, body: str
-) -> None:
+def test_17_1_bytes_taken_in_a_last_attempt_do_not_begin_it_anew(serve_plain: Serve, way: str, body: str) -> None:
     def script(peer: Peer) -> None:
         over.wait(LIMIT)
 

@@ -21,12 +21,6 @@ from dugong import (
     StateError,
 )
 
-# Scripts of the server
-
-
-# What the client does
-
-
 # 18.1 Iterators
 
 
@@ -160,7 +154,7 @@ def test_18_1_for(serve: Serve) -> None:
     assert conn.readall() == b'hello'
 
 
-def test_18_1_has_what_generators_have(serve: Serve) -> None:
+def test_18_1_has_the_methods_of_generators(serve: Serve) -> None:
     conn = serve()
     iterators: list[Any] = [
         conn.co_send_request('GET', '/'),
@@ -489,6 +483,3 @@ def test_18_1_wrong_buffers(serve: Serve) -> None:
     with pytest.raises((TypeError, BufferError)):
         drive(reading)
     assert conn.readall() == b'hello'
-
-
-# 18.2 What they yield

@@ -40,7 +40,7 @@ BOTH = POLLIN | POLLOUT
 
 
 def waiting(go_on: threading.Event, after: Script) -> Script:
-    """Do nothing at all until the event is set."""
+    """Wait for the event before doing anything."""
 
     def script(peer: Peer) -> None:
         assert go_on.wait(LIMIT)
@@ -81,7 +81,7 @@ def test_18_2_reading(serve: Serve, make: Make, head: bytes, body: bytes) -> Non
         drive(iterator)
 
 
-def test_18_2_a_part_of_what_is_needed(serve: Serve) -> None:
+def test_18_2_a_part_of_the_data_arrives(serve: Serve) -> None:
     go_on = threading.Semaphore(0)
     conn = serve(stepwise(go_on, HEAD[:1], HEAD[1:-2], HEAD[-2:-1], HEAD[-1:]))
     conn.send_request('GET', '/')
@@ -291,15 +291,15 @@ def test_18_2_sending_while_a_thread_reads(serve: Serve) -> None:
 
 
 class Layer:
-    """A socket whose layer above TCP wants to do something of its own first, as TLS may."""
+    """A socket with a layer above TCP that first has traffic of its own, as TLS may have."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        #: Before anything is sent, the layer has to get so many bytes from the peer, which are its own.
+        #: Bytes of its own that the layer has to receive before it sends anything.
         self.before_sending = 0
-        #: Before anything is received, the layer has to be called so often: it cannot get rid of its own bytes.
+        #: Calls that the layer needs before it receives anything, because its own bytes do not go out.
         self.before_receiving = 0
-        #: What it has to get comes just after `send` has looked for it.
+        #: Whether its own bytes arrive just after `send` has looked for them.
         self.just_after = False
 
     def send(self, data: Any) -> int:
@@ -349,7 +349,7 @@ class Layer:
 
 
 class Layers:
-    """In the place of an `SSLContext`."""
+    """Stands in for an `SSLContext`."""
 
     last: Layer
 
@@ -442,8 +442,8 @@ def test_18_2_tls_wants_to_write_before_a_body(serve_plain: Serve, make: Make) -
 
 
 @pytest.mark.parametrize('body', [b'hello', BodyFollowing(5)])
-def test_18_2_what_tls_wants_to_read_is_taken_by_other_reading(serve_plain: Serve, body: Any) -> None:
-    """Nothing more comes then: whoever goes on waiting to read waits for ever."""
+def test_18_2_data_that_tls_wants_is_read_by_another_iterator(serve_plain: Serve, body: Any) -> None:
+    """No further data arrives, so an iterator that waited for reading would hang."""
 
     def script(peer: Peer) -> None:
         assert go_on.wait(LIMIT)
@@ -488,6 +488,3 @@ def test_18_2_tls_wants_the_other_and_regular_methods_do_not_fail(serve_plain: S
     assert conn.read_response().status == 200
     layer.before_receiving = 3
     assert conn.readall() == b'hello'
-
-
-# 18.3 When they do not yield

@@ -57,8 +57,8 @@ def test_18_3_everything_is_there(serve: Serve, head: bytes, body: bytes) -> Non
 
 @pytest.mark.parametrize('size', [1, 1000, 16384, 40000])
 @pytest.mark.parametrize('into', [False, True])
-def test_18_3_what_tls_has_decrypted(serve: Serve, size: int, into: bool) -> None:
-    """The TLS layer holds the rest of a record when the system has no more for it."""
+def test_18_3_decrypted_data(serve: Serve, size: int, into: bool) -> None:
+    """The TLS layer holds the rest of a record when the system has no more data."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -82,11 +82,11 @@ def test_18_3_what_tls_has_decrypted(serve: Serve, size: int, into: bool) -> Non
     assert not conn.response_pending()
 
 
-def test_18_3_what_tls_has_decrypted_of_many_small_responses(serve: Serve) -> None:
+def test_18_3_decrypted_data_of_many_small_responses(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         for _ in range(300):
             peer.request()
-        deliver(peer, HELLO * 300)  # 15,600 bytes: with TLS, one record
+        deliver(peer, HELLO * 300)  # 15,600 bytes: one record of TLS
         sent.set()
         peer.rest()
 
@@ -113,7 +113,7 @@ def test_18_3_the_end_of_the_connection(serve: Serve) -> None:
     assert at_once(conn.co_read(1)) == b''
 
 
-def test_18_3_sending_what_the_system_takes(serve: Serve) -> None:
+def test_18_3_sending_as_much_as_the_system_takes(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         for body in b'', b'hello', b'hello', b'helloworld', b'':
             assert peer.request().body == body
@@ -177,7 +177,7 @@ def twin(conn: HTTPConnection, name: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def mixed(conn: HTTPConnection, name: str, *args: Any, **kwargs: Any) -> Any:
-    """Now this and now that."""
+    """The regular method and the twin in turn."""
     mixed.number += 1  # type: ignore[attr-defined]
     return (regular, twin)[mixed.number % 2](conn, name, *args, **kwargs)  # type: ignore[attr-defined]
 
@@ -336,6 +336,3 @@ def test_18_4_read_without_a_size_reads_all(
         call(conn, 'send_request', 'GET', '/')
         call(conn, 'read_response')
         assert call(conn, 'read', 2) + call(conn, 'read', *args) == b'hello'
-
-
-# 18.5 Two at the same time, and what is left of them after disconnect

@@ -104,7 +104,7 @@ def test_18_5_many_requests_and_many_responses(serve: Serve) -> None:
         assert drive_both(send(), read()) == (None, 50)
 
 
-#: How the connection is closed, and what is done before the iterator is resumed.
+#: The ways to close the connection, and the calls before the iterator is resumed.
 CLOSING = [
     ('disconnect', 'nothing'),
     ('disconnect', 'connect'),

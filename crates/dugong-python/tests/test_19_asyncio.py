@@ -338,7 +338,7 @@ def test_19_4_one_of_each_is_fine(pair: Pair, write: int, reader_first: bool) ->
     run(main())
 
 
-def test_19_4_a_wait_for_both_reads_while_there_is_no_reader(pair: Pair) -> None:
+def test_19_4_a_wait_for_both_reads_without_a_reader(pair: Pair) -> None:
     a, b = pair
     fill(a)
 
@@ -354,7 +354,7 @@ def test_19_4_a_wait_for_both_reads_while_there_is_no_reader(pair: Pair) -> None
 
 
 @pytest.mark.parametrize('reader_first', [True, False])
-def test_19_4_a_wait_for_both_is_for_writing_alone_while_there_is_a_reader(pair: Pair, reader_first: bool) -> None:
+def test_19_4_a_wait_for_both_is_for_writing_alone_beside_a_reader(pair: Pair, reader_first: bool) -> None:
     a, b = pair
     fill(a)
 
@@ -364,7 +364,7 @@ def test_19_4_a_wait_for_both_is_for_writing_alone_while_there_is_a_reader(pair:
         futures = [future(crt) for crt in ([reading, writing] if reader_first else [writing, reading])]
         await turns()
         assert (reading.calls, writing.calls) == (['next'], ['next'])
-        # Data comes, and the reader takes it at once.
+        # Data arrives, and the reader reads it at once.
         reading.needs[0] = lambda: empty(a) and PollNeeded(a.fileno(), POLLIN)
         b.send(b'x')
         await turns()
@@ -462,7 +462,7 @@ def test_19_4_other_loops_are_independent(pair: Pair) -> None:
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """A stern one."""
+    """A loop that refuses calls after its end."""
 
     def remove_reader(self, fd: Any) -> bool:
         assert not self.is_closed()
@@ -501,6 +501,3 @@ def test_19_4_a_loop_that_was_closed_and_dropped_takes_its_futures_along(pair: P
     del loop, fut, crt
     gc.collect()
     assert [ref() for ref in refs] == [None, None, None]
-
-
-# 19.5

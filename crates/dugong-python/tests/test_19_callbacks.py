@@ -45,7 +45,7 @@ def test_19_5_resumed_only_when_ready(pair: Pair) -> None:
             if wants == POLLIN:
                 b.send(b'x')
                 await turns()
-                # Ready for reading, but that is not asked for any more.
+                # It is ready for reading, which *crt* does not wait for any more.
                 assert len(crt.calls) == expected + 1
                 empty(a)
             else:
@@ -65,7 +65,7 @@ def test_19_5_readiness_for_something_else_does_not_resume(pair: Pair) -> None:
 
     async def main() -> None:
         crt = Steps(PollNeeded(a.fileno(), POLLIN))
-        fut = future(crt)  # a is ready for writing all the time
+        fut = future(crt)  # a is always ready for writing
         await turns()
         assert crt.calls == ['next']
         b.send(b'x')
@@ -73,7 +73,7 @@ def test_19_5_readiness_for_something_else_does_not_resume(pair: Pair) -> None:
         assert crt.calls == ['next'] * 2
         fill(a)
         crt = Steps(PollNeeded(a.fileno(), POLLOUT))
-        fut = future(crt)  # now it is ready for reading all the time
+        fut = future(crt)  # from here on, a is always ready for reading
         await turns()
         assert crt.calls == ['next']
         empty(b)
@@ -104,7 +104,7 @@ def test_19_5_two_ready_at_once_where_one_gives_up_reading(pair: Pair) -> None:
     fill(a)
 
     async def main() -> None:
-        # In one turn of the loop: data for the writer arrive, and a reader comes.
+        # In one turn of the loop, data arrives for the writer, and a reader begins.
         writing = Steps(PollNeeded(a.fileno(), BOTH), PollNeeded(a.fileno(), BOTH))
         writer = future(writing)
         await turns()
@@ -115,7 +115,7 @@ def test_19_5_two_ready_at_once_where_one_gives_up_reading(pair: Pair) -> None:
         assert len(writing.calls) <= 2
         calls = len(writing.calls)
         await turns()
-        assert len(writing.calls) == calls  # and does not spin
+        assert len(writing.calls) == calls  # it does not spin
         writer.cancel()
 
     run(main())
@@ -146,7 +146,7 @@ def test_19_5_both_end_in_the_same_turn(pair: Pair) -> None:
     a, b = pair
 
     async def main() -> None:
-        # The first to be called cancels the second, whose callback has been queued already.
+        # The first callback cancels the second future, whose callback has been queued already.
         c, d = socket.socketpair()
         with c, d:
             cranks: list[Steps] = []
@@ -227,7 +227,7 @@ def test_19_5_a_descriptor_closed_while_two_wait_wakes_the_one_that_is_left(pair
         writer = future(writing)
         reader = future(Steps(PollNeeded(number, POLLIN)))
         await turns()
-        # Not what a connection may do, but then nobody must hang for ever.
+        # A connection must not do this, but if it did, the other waiter must not hang for ever.
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, number)
         if reader_goes:
@@ -296,7 +296,7 @@ def test_19_6_cancel_between_error_and_throw() -> None:
     run(main())
 
 
-def test_19_6_a_cancelled_task_cancels_what_it_awaits(pair: Pair) -> None:
+def test_19_6_a_cancelled_task_cancels_the_future_it_awaits(pair: Pair) -> None:
     a, b = pair
     closed: list[str] = []
 

@@ -32,11 +32,11 @@ from dugong import BodyFollowing, HTTPConnection
 LARGE = 64 << 20
 
 
-# A process that is interrupted in the situation it is told to get into. ARGS: situation, port, authority, other host
-# and port. In the end it must still be able to talk to the server.
+# A process that gets into a situation and is interrupted there. ARGS: situation, port, authority, other host and
+# port. At the end it has to be able to talk to the server.
 CHILD = """
 import faulthandler, signal, ssl, sys
-# Whoever runs the tests in the background may have it ignored.
+# A shell ignores the signal for programs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 faulthandler.dump_traceback_later(60, exit=True)
 import dugong
@@ -134,7 +134,7 @@ def new(peer: Peer) -> None:
     peer.answer(b'new')
 
 
-# Handlers of the process's own
+# Handlers in this process
 
 
 class Interrupted(Exception):
@@ -180,7 +180,7 @@ def test_20_2_handler_that_raises_while_reading(serve: Serve) -> None:
     conn.send_request('GET', '/')
     with when_blocked(raise_interrupted), pytest.raises(Interrupted):
         conn.read_response()
-    # Nothing of the response was lost.
+    # The response is complete.
     go.set()
     assert conn.read_response().status == 200
     assert conn.readall() == b'hello'
@@ -246,7 +246,7 @@ def test_20_2_handler_that_raises_while_connecting() -> None:
 def test_20_2_handler_that_raises_while_the_connection_is_prepared(
     client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tunnel: bool
 ) -> None:
-    """7.4, 21.2: nothing is left, neither a socket nor a trace file."""
+    """Statements 7.4 and 21.2: neither a socket nor a trace file is left."""
     before = os.listdir('/proc/self/fd')
     trace = tmp_path / 'trace'
     monkeypatch.setenv('DUGONG_TRACEFILE', str(trace))
@@ -269,7 +269,7 @@ def test_20_2_handler_that_raises_while_the_connection_is_prepared(
 
 
 def endless(peer: Peer) -> None:
-    """Send without a pause until the client has gone; but if it does not notice, not for ever."""
+    """Send without a pause until the client closes, but not for ever if it does not."""
     peer.request()
     peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % (1 << 40))
     with contextlib.suppress(OSError):
@@ -323,7 +323,7 @@ def test_20_2_handler_that_raises_just_before_a_stream_stalls(serve: Serve, call
 
 
 def test_20_2_handler_that_returns_does_not_end_the_wait(serve: Serve) -> None:
-    """It runs at once, and the call goes on afterwards (PEP 475)."""
+    """The handler runs at once, and the call goes on afterwards (PEP 475)."""
     handled = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -350,7 +350,7 @@ def test_20_2_handler_that_returns_does_not_end_the_wait(serve: Serve) -> None:
 
 
 def test_20_2_timeout_goes_on_counting_after_a_signal(serve: Serve) -> None:
-    """A signal every now and then does not make the wait endless."""
+    """A signal now and then does not make the wait endless."""
     conn = serve(silent)
     conn.timeout = 0.5
     conn.send_request('GET', '/')
@@ -365,7 +365,7 @@ def test_20_2_timeout_goes_on_counting_after_a_signal(serve: Serve) -> None:
 
 
 def test_20_2_handler_that_disconnects(serve: Serve) -> None:
-    """20.1: from wherever, in this thread too."""
+    """Statement 20.1: any thread may call disconnect, also a handler in this one."""
     conn = serve(silent, silent, new)
     conn.send_request('GET', '/')
     with when_blocked(lambda *_: conn.disconnect()), pytest.raises(dugong.ConnectionClosed):
@@ -379,7 +379,7 @@ def test_20_2_handler_that_disconnects(serve: Serve) -> None:
 
 
 def test_20_2_handler_that_sends(serve: Serve) -> None:
-    """The other half is free."""
+    """The other half is not locked."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -391,7 +391,7 @@ def test_20_2_handler_that_sends(serve: Serve) -> None:
         peer.rest()
 
     conn = serve(script)
-    # With TLS, tickets come with the first answer: they would wake the reader just when the signal comes.
+    # With TLS, tickets come with the first answer, and would wake the reader just when the signal comes.
     conn.send_request('GET', '/')
     conn.read_response()
     conn.send_request('GET', '/a')
@@ -402,8 +402,8 @@ def test_20_2_handler_that_sends(serve: Serve) -> None:
     assert conn.readall() == b'b'
 
 
-# A signal that comes between the last look and the wait does not interrupt the system call. So does one whose C handler
-# runs in another thread, which can be arranged: only the flag is set that the interpreter looks at.
+# A signal does not interrupt the system call if it comes between the last look for signals and the wait, or if its C
+# handler runs in another thread. The test arranges the latter: only the interpreter's flag is set.
 
 
 @contextlib.contextmanager
@@ -451,7 +451,7 @@ def test_20_2_a_signal_just_before_blocking(serve: Serve, call: Callable[[HTTPCo
         peer.rest()
 
     conn = serve(script)
-    conn.timeout = PATIENCE  # if nothing else ends the wait
+    conn.timeout = PATIENCE  # in case the signal does not end the wait
     if call is GAPS['write']:
         conn.send_request('PUT', '/', body=BodyFollowing(LARGE))
     else:
@@ -502,7 +502,7 @@ def test_20_2_a_signal_just_before_connecting_blocks(client_tls: ssl.SSLContext,
 
 
 def test_20_2_others_run_while_one_waits(serve: Serve) -> None:
-    """Were the GIL kept, neither the other thread nor the server, which is one, too, could go on."""
+    """If the GIL were kept, neither the other thread nor the server, a thread as well, could go on."""
     turns = 0
     go = threading.Event()
 

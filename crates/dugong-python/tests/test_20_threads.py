@@ -29,21 +29,21 @@ from peers import Peer, Serve, get
 import dugong
 from dugong import BodyFollowing, ConnectionClosed, HTTPConnection, StateError
 
-#: How many requests one thread sends while the other reads their answers.
+#: The requests that one thread sends while the other reads their answers.
 COUNT = int(os.environ.get('DUGONG_TEST_REQUESTS', '20000'))
 
-#: How many millions of bytes go each way in the duplex test.
+#: Millions of bytes in each direction of the duplex test.
 DUPLEX_MB = int(os.environ.get('DUGONG_TEST_DUPLEX_MB', '200'))
 
-#: How often the moment of `disconnect` is chosen anew.
+#: The number of moments for `disconnect` that are tried.
 ROUNDS = int(os.environ.get('DUGONG_TEST_ROUNDS', '60'))
 
-#: More than all buffers between a client and a server that does not read can take.
+#: More than all buffers between a client and a server that does not read.
 LARGE = 64 << 20
 
 
 def number_of(conn: HTTPConnection) -> int:
-    """The number that the server has given to this connection."""
+    """The number that the server gave to this connection."""
     return int(get(conn, '/n/0').split()[0])
 
 
@@ -77,7 +77,7 @@ def test_20_1_one_thread_sends_while_another_reads(origin: Origin) -> None:
 
 
 def test_20_1_tls_and_plain_in_both_directions_at_once(origin: Origin) -> None:
-    """Uploads by one thread, downloads by the other; each response is on its way while the next body is written."""
+    """One thread uploads, the other downloads; each response is on its way while the next body is written."""
     part = 16 << 20
     rounds = max(DUPLEX_MB * 1_000_000 // part, 1)
     crc_of_part = zlib.crc32(PATTERN * (part // len(PATTERN)))
@@ -116,7 +116,7 @@ def test_20_1_tls_and_plain_in_both_directions_at_once(origin: Origin) -> None:
                 crc = zlib.crc32(got, crc)
                 total += len(got)
             assert (total, crc) == (part, crc_of_part)
-            # The request that is being written now has no response that could be read before it is complete.
+            # The request that is being written has no readable response until it is complete.
             assert sent.acquire(timeout=PATIENCE)
             assert conn.read_response().status == 200
             assert conn.readall() == b'%d %x %x' % (number, part, crc_of_part)
@@ -156,7 +156,7 @@ def test_20_1_both_may_be_blocked(serve: Serve) -> None:
 
 
 def test_20_1_a_reader_waits_while_the_writer_goes_on(serve: Serve) -> None:
-    """The lock of the TLS object is not held while one waits."""
+    """A waiting thread does not hold the lock of the TLS object."""
     seen = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -208,7 +208,7 @@ def test_20_1_iterators_of_two_threads(origin: Origin) -> None:
         assert int(conn.readall().split()[1], 16) == size
 
 
-# disconnect, while others wait for certain
+# disconnect, while others certainly wait
 
 
 def reading_a_head(conn: HTTPConnection) -> Callable[[], Any]:
@@ -272,7 +272,7 @@ def test_20_1_disconnect_ends_waiting(origin: Origin, situation: Callable[[HTTPC
 
 
 def test_20_1_reading_on_after_disconnect(origin: Origin) -> None:
-    """14.4, by the thread that was waiting."""
+    """Statement 14.4, for the thread that waited."""
     with origin.connection() as conn:
         worker = Worker(reading(conn))
         wait_until_blocked(worker.native_id)
@@ -299,7 +299,7 @@ SECOND: dict[str, Callable[[HTTPConnection], object]] = {
 
 @pytest.mark.parametrize('first', ['head', 'body', 'iterator', 'pipeline'])
 def test_20_1_a_second_thread_that_reads_is_refused(serve: Serve, first: str) -> None:
-    """In the middle of a body or not, and nothing has changed then."""
+    """The call is refused without a change of state, within a body or not."""
     go = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -351,7 +351,7 @@ def test_20_1_disconnect_ends_waiting_of_reader_and_writer(origin: Origin) -> No
         conn.disconnect()
         assert type(reader.exception()) is ConnectionClosed
         assert type(writer.exception()) is ConnectionClosed
-        # 14.4: for a request that was not completed, and for one that was not answered
+        # 14.4: for an incomplete request, and for an unanswered one
         with pytest.raises(ConnectionClosed):
             conn.write(b'x')
         with pytest.raises(ConnectionClosed):
@@ -417,7 +417,7 @@ def test_20_1_disconnect_ends_a_connect() -> None:
 
 
 def test_20_1_disconnect_ends_an_iterator(origin: Origin) -> None:
-    """`eval_coroutine` waits by itself; what it resumes is closed by then (18.5)."""
+    """`eval_coroutine` itself waits; when it resumes the iterator, the connection is closed (18.5)."""
     with origin.connection() as conn:
         conn.send_request('GET', '/silent')
         worker = Worker(lambda: dugong.eval_coroutine(conn.co_read_response(), PATIENCE))
@@ -445,7 +445,7 @@ def test_20_1_all_threads_may_disconnect(origin: Origin) -> None:
 
 
 class Callback:
-    """A trace file that calls the connection whenever something is transferred."""
+    """A trace file that calls the connection at each transfer."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call
@@ -475,7 +475,7 @@ def test_20_1_python_code_that_calls_back_does_not_wait_for_itself(origin: Origi
         conn.trace_fh = trace
 
         def use() -> None:
-            # It may have been disconnected, or what was called back has taken the response.
+            # It may be disconnected, or the callback has read the response.
             with contextlib.suppress(ConnectionClosed, StateError):
                 assert get(conn, '/n/1')
 
@@ -503,7 +503,7 @@ class Round:
         self.progress = threading.Condition()
         self.count = 0
         self.closing = False
-        #: Pairs of connection and request, as answered.
+        #: Pairs of connection and request in the order of the answers.
         self.answers: list[tuple[int, int]] = []
 
     def step(self) -> None:
@@ -534,10 +534,10 @@ class Round:
                 response = self.conn.read_response()
                 body = self.conn.readall()
             except (ConnectionClosed, StateError):
-                # StateError: the sender has connected anew, and nothing is pending there yet.
+                # StateError: the sender has connected anew, and no response is pending there yet.
                 assert self.closing
                 return
-            # 7.2 and 13.1: if another connection was opened between the two calls, there is no body to read.
+            # 7.2 and 13.1: if a new connection was opened between the two calls, no body is pending.
             if not body:
                 assert self.closing
                 return
@@ -581,7 +581,7 @@ def test_20_1_disconnect_at_any_moment(origin: Origin, upload: bool) -> None:
             conn.disconnect()
             Round(conn, seed, upload).run()
             conn.disconnect()
-            # The object is as new: what was left of the round is not mixed in.
+            # The object is like new, without data of the round before.
             conn.send_request('GET', '/n/new')
             response = conn.read_response()
             assert response.path == '/n/new'
@@ -626,7 +626,7 @@ def work(seed):
         try:
             rng.choice(calls)()
         except BaseException as exc:
-            # What comes of calls that nobody serialises is not promised; that they do no harm is.
+            # The result of calls without serialisation is open, but they do no harm.
             if not isinstance(exc, Exception) or 'borrow' in str(exc) or 'panic' in str(exc).lower():
                 bad.append(repr(exc))
 
@@ -649,7 +649,7 @@ sys.exit('; '.join(sorted(set(bad))) or 0)
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_20_1_calls_that_nobody_serialises_do_no_harm(origin: Origin, seed: int) -> None:
+def test_20_1_calls_without_serialisation_do_no_harm(origin: Origin, seed: int) -> None:
     args = [str(origin.port), str(origin.tls), str(seed), authority_file()]
     done = subprocess.run(
         [sys.executable, '-c', CHAOS, *args],

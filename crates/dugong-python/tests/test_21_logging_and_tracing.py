@@ -25,7 +25,7 @@ from dugong import (
 
 
 class Wire:
-    """A script that answers each request, and keeps everything in the order in which it passed."""
+    """A script that answers each request, and records all bytes in the order in which they passed."""
 
     def __init__(self) -> None:
         self.passed = b''
@@ -60,7 +60,7 @@ def odd(answer: bytes) -> Callable[[Peer], None]:
 
 
 def session(serve: Serve) -> None:
-    """A bit of everything."""
+    """Use each part of the interface once."""
 
     def script(peer: Peer) -> None:
         peer.answer(peer.request().body)
@@ -126,7 +126,7 @@ def test_21_1_all_messages_are_debug(serve: Serve, caplog: pytest.LogCaptureFixt
 
 
 def test_21_1_debugging_changes_nothing(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """Not even with a handler that fails."""
+    """A handler that fails does no harm."""
 
     class Broken(logging.Handler):
         def handle(self, record: logging.LogRecord) -> bool:
@@ -158,7 +158,7 @@ def test_21_1_nothing_is_printed(serve: Serve, capfd: pytest.CaptureFixture[str]
 def test_21_1_warnings(
     serve: Serve, caplog: pytest.LogCaptureFixture, head: bytes, error: type[Exception] | None
 ) -> None:
-    """Those of 12.2 and 12.5."""
+    """The warnings of 12.2 and 12.5."""
     caplog.set_level(logging.INFO)
     conn = serve(odd(head + b'body'))
     conn.tolerate_missing_length = True
@@ -216,7 +216,7 @@ def test_21_1_and_12_5_an_error_of_the_logging_passes_and_does_no_harm(serve: Se
     assert conn.readall() == b'/c' * 10
 
 
-def test_21_1_what_is_logged(serve: Serve, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_21_1_requests_and_responses_are_logged(serve: Serve, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, 'dugong')
     conn = serve(wire)
     conn.connect()
@@ -285,7 +285,7 @@ def test_21_1_warnings_are_not_printed_by_a_program_that_does_not_log() -> None:
 
 @pytest.fixture
 def trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The trace file, whose name has no `%d`."""
+    """The trace file, with a name without `%d`."""
     path = tmp_path / 'trace'
     monkeypatch.setenv('DUGONG_TRACEFILE', str(path))
     return path
@@ -563,7 +563,7 @@ def test_21_3_received_bytes_are_recorded_once(serve: Serve, trace: Path, how: s
 
 
 def test_21_3_bytes_are_recorded_when_they_are_transferred(serve: Serve, trace: Path) -> None:
-    """Whole or in part: what was received, and nothing but that."""
+    """The file has just the received bytes, all or a part of them."""
     conn = serve(odd(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345'))
     conn.send_request('GET', '/a')
     assert trace.read_bytes().endswith(b'\r\n\r\n')
@@ -629,7 +629,7 @@ def test_21_3_timeouts_record_nothing_twice(serve: Serve, trace: Path) -> None:
 
 
 def test_21_2_a_user_can_close_the_file(serve: Serve, wire: Wire, trace: Path) -> None:
-    """It is his own; whatever becomes of the request, closing the connection goes on."""
+    """The caller owns the file. The connection is closed even if the request fails."""
     conn = serve(wire, wire)
     get(conn, '/a')
     assert conn.trace_fh is not None

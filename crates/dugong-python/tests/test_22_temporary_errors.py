@@ -69,7 +69,7 @@ def test_22_2_timeouts_of_the_socket_module() -> None:
         dugong.InvalidResponse(),
         dugong.UnsupportedResponse(),
         socket.gaierror(socket.EAI_AGAIN, 'x'),
-        socket.gaierror(errno.EAGAIN, 'x'),  # numbers of the resolver are not those of the system
+        socket.gaierror(errno.EAGAIN, 'x'),  # error numbers of the resolver are not those of the system
         socket.herror(errno.ENXIO, 'x'),
         ssl.SSLError(),
         ssl.SSLError(errno.ENXIO, 'x'),

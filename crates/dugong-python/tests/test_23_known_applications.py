@@ -33,13 +33,13 @@ from dugong import (
 
 LIMIT = 10
 BUFFER_SIZE = 16 * 1024
-BIG = 16 << 20  # more than the systems of both sides take from one who sends to nobody
+BIG = 16 << 20  # more than both systems buffer while the peer does not read
 DATA = bytes(range(256)) * 1000
 HELLO = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 
 
 class Store:
-    """A server that keeps what it gets, for any number of connections."""
+    """A server that stores the bodies it receives, for any number of connections."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -89,7 +89,7 @@ class Writes(Protocol):
 
 
 def copy(source: Reads, target: Writes, digest: Any = None) -> int:
-    """The loop that programs copy with."""
+    """The copy loop of programs."""
     size = 0
     while True:
         buf = source.read(BUFFER_SIZE)
@@ -102,7 +102,7 @@ def copy(source: Reads, target: Writes, digest: Any = None) -> int:
 
 
 def send_body(conn: HTTPConnection, source: BinaryIO) -> HTTPResponse:
-    """Write a body that was announced. If the server closes before that, its answer says why, if it gave one."""
+    """Write an announced body. If the server closes before the end, read its answer, if it sent one."""
     try:
         copy(source, conn)
     except ConnectionClosed as error:
@@ -116,7 +116,7 @@ def send_body(conn: HTTPConnection, source: BinaryIO) -> HTTPResponse:
 def with_retries(
     conn: HTTPConnection, make: Callable[[], bytes], before: Callable[[int], object] = lambda attempt: None
 ) -> bytes:
-    """Repeat what failed for a reason that may pass."""
+    """Repeat a call after a temporary error."""
     for attempt in range(5):
         before(attempt)
         try:
@@ -252,7 +252,7 @@ def test_23_1_pipelining(serve: Serve) -> None:
     assert bodies == [(f'/{number}', b'%d' % number) for number in range(20)]
 
 
-def test_23_1_clean_up_whatever_the_state(serve: Serve) -> None:
+def test_23_1_clean_up_in_any_state(serve: Serve) -> None:
     """`_out_remaining` decides whether the connection can be used again."""
 
     def script(peer: Peer) -> None:
@@ -402,7 +402,7 @@ def test_23_2_into_a_file(serve: Serve, tmp_path: Any) -> None:
     assert path.read_bytes() == DATA
 
 
-def test_23_2_what_is_done_with_results(serve: Serve) -> None:
+def test_23_2_uses_of_results(serve: Serve) -> None:
     text = json.dumps({'name': 'caf\xe9'}, ensure_ascii=False)
     body = text.encode()
     answer = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b' % (len(body), body)
@@ -448,7 +448,7 @@ def is_ok(conn: HTTPConnection, response: HTTPResponse, method: str, path: str) 
     return False
 
 
-def test_23_3_what_is_looked_at(serve: Serve) -> None:
+def test_23_3_attributes_of_responses(serve: Serve) -> None:
     store = Store()
     store.objects['/b c'] = DATA
     conn = serve(store)
@@ -592,7 +592,7 @@ def test_23_5_the_server_says_why_it_closes(serve: Serve) -> None:
     def script(peer: Peer) -> None:
         peer.head()
         peer.answer(b'too large', status='413 Content Too Large', headers=[('Connection', 'close')])
-        with contextlib.suppress(OSError):  # the client may have read it and gone
+        with contextlib.suppress(OSError):  # the client may have read it and closed
             peer.end()
         assert answered.wait(LIMIT)
 
@@ -643,7 +643,7 @@ def test_23_5_the_first_exception_is_raised_again(serve: Serve) -> None:
 
 @pytest.mark.parametrize('read', [lambda conn: conn.read(2048), lambda conn: conn.read(), lambda conn: conn.readall()])
 def test_23_5_unsupported_responses(serve: Serve, read: Callable[[HTTPConnection], bytes]) -> None:
-    """Some servers say neither how long the body is nor that they close."""
+    """Some servers announce neither a length nor the end of the connection."""
 
     def script(peer: Peer) -> None:
         peer.request()
@@ -746,7 +746,7 @@ def test_23_5_repeated_after_an_error_of_tls(serve_tls: Serve, server_tls: ssl.S
         conn.ssl_context = strict if attempt == 0 else serve_tls.client_tls
         conn.port = untrusted.port if attempt == 0 else serve_tls.server.port
 
-    strict = ssl.create_default_context()  # which trusts others
+    strict = ssl.create_default_context()  # a context that trusts other authorities
     conn = serve_tls(says(HELLO))
     with Server(refused) as untrusted:
         assert with_retries(conn, lambda: fetch(conn), choose) == b'hello'

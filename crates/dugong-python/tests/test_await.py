@@ -1,4 +1,4 @@
-"""Awaiting what the `co_` methods return, under asyncio, uvloop and trio."""
+"""The `co_` methods, awaited under asyncio, uvloop and trio."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_errors_are_raised_by_await(serve_plain: Serve, loop: Loop) -> None:
 
 
 @each_loop
-def test_async_with_disconnects_whatever_happens(serve_plain: Serve, loop: Loop) -> None:
+def test_async_with_always_disconnects(serve_plain: Serve, loop: Loop) -> None:
     async def main() -> None:
         with pytest.raises(ZeroDivisionError):
             async with conn:
@@ -203,7 +203,7 @@ print(sys.modules.get({other!r}), 'dugong._{other}' in sys.modules)
 
 
 def test_trio_and_asyncio_in_two_threads(serve_plain: Serve) -> None:
-    """Which library runs is a question to the thread."""
+    """Each thread has its own answer to which library runs."""
 
     async def get(conn: HTTPConnection, times: int) -> None:
         for i in range(times):
@@ -225,7 +225,7 @@ def test_trio_and_asyncio_in_two_threads(serve_plain: Serve) -> None:
 
 
 def test_trio_as_a_guest_of_asyncio(serve_plain: Serve) -> None:
-    """Both run in the same thread, and each task gets what its own loop understands."""
+    """Both run in the same thread, and each task gets a value that its own loop understands."""
 
     async def get(path: str) -> bytes:
         async with HTTPConnection('localhost', conn.port) as own:
@@ -251,7 +251,7 @@ def test_trio_as_a_guest_of_asyncio(serve_plain: Serve) -> None:
     assert asyncio.run(host()) == (b'/asyncio 0', b'/trio 0')
 
 
-# What it is
+# Generator and awaitable
 
 
 def test_it_is_a_generator_and_awaitable(local: Local) -> None:
@@ -264,8 +264,8 @@ def test_it_is_a_generator_and_awaitable(local: Local) -> None:
         next(work)
 
 
-def test_without_an_event_loop_await_yields_what_next_yields(local: Local) -> None:
-    """So that whoever has an event loop of their own can run `async def`, too."""
+def test_without_an_event_loop_await_yields_the_same_as_next(local: Local) -> None:
+    """If you have an event loop of your own, it can run `async def` as well."""
 
     async def main() -> bytes:
         await local.conn.co_send_request('GET', '/')
@@ -281,7 +281,7 @@ def test_without_an_event_loop_await_yields_what_next_yields(local: Local) -> No
 
 
 @each_loop
-def test_what_has_ended_cannot_be_awaited_again(local: Local, loop: Loop) -> None:
+def test_an_operation_that_has_ended_cannot_be_awaited_again(local: Local, loop: Loop) -> None:
     async def main() -> None:
         work = local.conn.co_discard()
         await work
@@ -353,7 +353,7 @@ def test_generators_of_the_callers_own_can_be_awaited_under_asyncio(local: Local
     ],
     ids='ensure_future create_task wait_for shield gather AioFuture'.split(),
 )
-def test_what_asyncio_has_for_awaitables_takes_it(local: Local, wrap: Callable[[Any], Any]) -> None:
+def test_functions_of_asyncio_for_awaitables_take_it(local: Local, wrap: Callable[[Any], Any]) -> None:
     async def main() -> None:
         await local.conn.co_send_request('GET', '/')
         task = wrap(local.conn.co_read_response())
@@ -379,11 +379,11 @@ def test_a_task_group_takes_it(local: Local) -> None:
     Asyncio().run(main)
 
 
-# How it waits
+# Waiting
 
 
 @each_loop
-def test_what_need_not_wait_does_not_go_through_the_loop(local: Local, loop: Loop) -> None:
+def test_an_operation_that_need_not_wait_does_not_go_through_the_loop(local: Local, loop: Loop) -> None:
     async def main() -> None:
         sent = [Counted(local.conn.co_send_request('GET', f'/{i}')) for i in range(50)]
         for work in sent:
@@ -415,7 +415,7 @@ def test_one_turn_of_the_loop_per_readiness(local: Local) -> None:
         await asyncio.sleep(0.01)
         for i in range(50):
             local.peer.send(b'x')
-            # Our own turn is the first in the queue; the reader's comes right after it.
+            # Our own turn is the first in the queue. The reader's comes right after it.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert len(got) == i + 1
@@ -516,7 +516,7 @@ def test_futures_and_tasks_share_the_descriptors(local: Local) -> None:
 
 @each_loop
 def test_a_server_that_stops_reading_holds_up_the_sender_alone(serve: Serve, loop: Loop) -> None:
-    """Sender and receiver in two tasks, back-pressure, and nobody spins."""
+    """Sender and receiver in two tasks, with back-pressure and without spinning."""
     go_on = threading.Event()
     size = 20_000_000
 
@@ -524,7 +524,7 @@ def test_a_server_that_stops_reading_holds_up_the_sender_alone(serve: Serve, loo
         peer.request()
         head = peer.head()
         assert head.target == '/b'
-        # It does not read, but answers the first request, slowly.
+        # The server does not read, but answers the first request slowly.
         peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n')
         for _ in range(50):
             peer.send(b'x')
@@ -547,7 +547,7 @@ def test_a_server_that_stops_reading_holds_up_the_sender_alone(serve: Serve, loo
             await conn.co_read_response()
             assert await conn.co_readall() == b'x' * 50
             await loop.sleep(0.1)
-            # It has come to a halt, at less than all, and was not resumed all the time.
+            # The upload has stopped before its end, and was not resumed all the time.
             assert 0 < len(written) < 20
             waits = sum(each.waits for each in written)
             await loop.sleep(0.3)
@@ -586,7 +586,7 @@ def test_9_8_a_writer_that_waits_sees_an_early_answer(serve: Serve, loop: Loop) 
 
 @each_loop
 def test_a_reader_and_a_writer_that_wants_to_know_of_answers(local: Local, loop: Loop) -> None:
-    """The writer waits for both; then a reader comes, reads, and goes; then the early answer comes."""
+    """The writer waits for both events. A reader comes, reads, and goes. Then the early answer arrives."""
 
     async def main() -> None:
         await conn.co_send_request('GET', '/a')
@@ -640,8 +640,8 @@ def test_17_3_the_timeout_of_the_connection_holds(serve: Serve, loop: Loop) -> N
 
 
 @each_loop
-def test_what_never_has_to_wait_lets_others_run(local: Local, loop: Loop) -> None:
-    """A peer that sends as fast as we read must not keep a deadline from being noticed."""
+def test_an_operation_that_never_waits_lets_others_run(local: Local, loop: Loop) -> None:
+    """A peer that sends as fast as we read must not hide a deadline."""
 
     def send() -> None:
         local.peer.setblocking(True)
@@ -667,6 +667,3 @@ def test_what_never_has_to_wait_lets_others_run(local: Local, loop: Loop) -> Non
     sender = threading.Thread(target=send)
     loop.run(main)
     sender.join(LIMIT)
-
-
-# Connecting

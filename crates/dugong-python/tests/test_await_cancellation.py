@@ -1,9 +1,9 @@
-"""Whatever is cancelled, wherever it waits: afterwards the connection is good, or closed and says so.
+"""After any cancellation at any wait, the connection works, or it is closed and says so.
 
-Each operation is run again and again, and cancelled at its first wait, its second, and so on, until it is done
-before. The stream is one where each read and each write has to wait once; or a socket whose peer sends piece by
-piece; or one with TLS. After the cancellation the connection has to be in step with the server: what is read next is
-the answer to what was asked next.
+Each operation runs again and again, and is cancelled at its first wait, at its second, and so on, until it ends
+before the cancellation. The stream is one whose reads and writes all have to wait once, a socket whose peer sends
+piece by piece, or one with TLS. After the cancellation, the connection has to be in step with the server: the next
+answer has to belong to the next request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST = 400
 
 
 class Hesitant:
-    """A socket on which each transfer has to wait once, and takes or gives little at a time."""
+    """A socket whose transfers all have to wait once, and move few bytes at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -56,7 +56,7 @@ class HesitantContext:
 
 
 def echo(peer: Peer) -> None:
-    """Answer each request with what it was."""
+    """Answer each request with its method, target and body."""
     with contextlib.suppress(EOFError):
         while True:
             got = peer.head()
@@ -96,7 +96,7 @@ class Ways:
         self.loop = loop
 
     def cancelled(self, start: Callable[[], Awaitable[object]], number: int) -> bool:
-        """Whether it was cancelled at the wait of this number; else it is done."""
+        """Whether it was cancelled at the wait of this number. Otherwise it has ended."""
         if self.loop is None:
             crt: Any = start()
             if not isinstance(crt, Generator):
@@ -131,9 +131,9 @@ class Case:
 
     def __init__(self, conn: HTTPConnection) -> None:
         self.conn = conn
-        #: Answers that are still to come, oldest first.
+        #: Answers that are due, oldest first.
         self.due: list[bytes] = []
-        #: What the operation has read.
+        #: The bytes that the operation has read.
         self.got = b''
         self.is_reading = False
         self.pipeline: Any = None
@@ -144,7 +144,7 @@ class Case:
         self.due.append(content(method, target, body or b''))
 
     def check_in_step(self) -> None:
-        """All that is due comes, and then a new request gets its own answer."""
+        """Check that all due answers arrive, and that a new request gets its own answer."""
         self.ask('/after')
         for answer in self.due:
             self.conn.read_response()
@@ -152,7 +152,7 @@ class Case:
         assert not self.conn.response_pending()
 
     def check_fresh(self) -> None:
-        """It can be used again after `disconnect`."""
+        """Check that it can be used again after `disconnect`."""
         self.conn.disconnect()
         self.due = []
         self.check_in_step()
@@ -188,7 +188,7 @@ def each_wait(
     start: Callable[[Case], Awaitable[object]],
     check: Callable[[Case, bool], None],
 ) -> int:
-    """Cancel at each wait in turn; then *check*, which is told whether it was cancelled. Return how often it waits."""
+    """Cancel at each wait in turn, and call *check* with whether it was cancelled. Return the number of waits."""
     for number in range(1, MOST):
         case = make()
         prepare(case)
@@ -223,7 +223,7 @@ def test_connect_leaves_no_connection(case: Callable[[], Case], way: Ways) -> No
         case.check_in_step()
 
     waits = each_wait(case, way, nothing, lambda case: case.conn.co_connect(), check)
-    # Name and connection may be there before anything has to wait, but no handshake.
+    # Name and connection may need no wait, but a handshake does.
     assert waits >= 1 or not isinstance(contexts[0], ssl.SSLContext)
 
 
@@ -244,7 +244,7 @@ def test_a_request_is_taken_whole_or_not_at_all(
     taken: list[bool] = []
 
     def check(case: Case, cancelled: bool) -> None:
-        # What was taken is sent by whatever comes next.
+        # The next operation sends the bytes that were taken.
         taken.append(case.conn.response_pending())
         assert taken[-1] or cancelled
         if taken[-1]:
@@ -256,7 +256,7 @@ def test_a_request_is_taken_whole_or_not_at_all(
 
 
 @each_way
-def test_what_was_sent_before_is_not_lost(case: Callable[[], Case], way: Ways) -> None:
+def test_requests_sent_before_are_not_lost(case: Callable[[], Case], way: Ways) -> None:
     def prepare(case: Case) -> None:
         case.ask('/1')
         case.ask('/2')
@@ -293,11 +293,11 @@ def test_a_write_can_be_repeated_or_says_that_nothing_can_be_sent(case: Callable
             try:
                 conn.write(data)
             except StateError:
-                # Nobody knows how much of it has gone.
+                # The number of bytes that went out is unknown.
                 outcomes.append('cut')
                 with pytest.raises(StateError):
                     conn.send_request('GET', '/b')
-                # Nobody waits for an answer that will not come.
+                # No call waits for an answer that cannot come.
                 with pytest.raises(StateError):
                     conn.read_response()
                 with pytest.raises((ConnectionClosed, StateError)):
@@ -314,7 +314,7 @@ def test_a_write_can_be_repeated_or_says_that_nothing_can_be_sent(case: Callable
         case.check_in_step()
 
     waits = each_wait(case, way, prepare, lambda case: case.conn.co_write(data), check)
-    # The last wait is for what is left when all of it was taken.
+    # At the last wait, all bytes have been taken, and some are still to be sent.
     assert waits < 3 or ('cut' in outcomes and outcomes[-2:] == ['done', 'done'])
 
 
@@ -413,7 +413,7 @@ def test_reading_all_goes_on_where_it_was(case: Callable[[], Case], way: Ways, m
         case.conn.read_response()
 
     def check(case: Case, cancelled: bool) -> None:
-        # What it had read is lost; what is left is the end of the body.
+        # The bytes that it had read are lost; the end of the body is left.
         assert case.due.pop(0).endswith(case.conn.readall())
         case.check_in_step()
 
@@ -452,7 +452,7 @@ def test_a_pipeline_goes_on_where_it_was(case: Callable[[], Case], way: Ways, co
         assert sent == requests[done : done + len(sent)]
         if not cancelled:
             assert done == 4
-        # A response that was handed out, and whose body was being read, is the caller's business.
+        # The caller has this response, and has to finish its body.
         if case.is_reading:
             assert answers[done].endswith(conn.readall())
             done += 1

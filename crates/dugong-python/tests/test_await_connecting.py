@@ -192,6 +192,3 @@ def test_few_threads_look_up_many_names(monkeypatch: pytest.MonkeyPatch) -> None
             break
         deadline.wait(0.01)
     assert Lookup._threads == 0
-
-
-# What is left behind

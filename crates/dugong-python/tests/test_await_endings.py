@@ -35,7 +35,7 @@ from dugong import (
 
 
 @each_loop
-def test_nobody_is_watched_when_nobody_waits(local: Local, loop: Loop) -> None:
+def test_no_wait_is_left_when_no_task_waits(local: Local, loop: Loop) -> None:
     async def main() -> None:
         await conn.co_send_request('GET', '/')
 
@@ -83,7 +83,7 @@ def test_a_descriptor_that_is_used_again_does_not_wake_strangers(loop: Loop) -> 
             await loop.turns()
 
         await loop.together(read, replace)
-        # The number is free: somebody else's socket gets it, and is readable at once.
+        # The number is free: another socket gets it, and is readable at once.
         a, b = socket.socketpair()
         with a, b:
             again = next((each for each in (a, b) if each.fileno() == number), None)
@@ -110,7 +110,7 @@ def test_a_descriptor_that_is_used_again_does_not_wake_strangers(loop: Loop) -> 
 
 
 @each_loop
-def test_disconnect_wakes_whoever_waits(local: Local, loop: Loop) -> None:
+def test_disconnect_wakes_waiting_tasks(local: Local, loop: Loop) -> None:
     async def main() -> None:
         await conn.co_send_request('GET', '/')
 
@@ -128,7 +128,7 @@ def test_disconnect_wakes_whoever_waits(local: Local, loop: Loop) -> None:
     loop.run(main)
 
 
-def test_a_loop_that_is_closed_while_somebody_waits(local: Local) -> None:
+def test_a_loop_that_is_closed_while_a_task_waits(local: Local) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         loop = asyncio.new_event_loop()
@@ -157,7 +157,7 @@ def test_a_program_that_is_interrupted_in_a_wait_ends_without_a_word(serve_plain
     pytest.importorskip(library)
     code = """
 import os, signal, sys, threading
-# Whoever runs the tests may ignore it.
+# A shell ignores the signal for programs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 import dugong
@@ -259,11 +259,11 @@ def test_a_cancelled_task_is_freed_without_garbage_collection(local: Local) -> N
 
 
 def test_a_fork_can_look_up_names(slow_resolver: threading.Event) -> None:
-    """In the child, the threads of the parent do not exist."""
-    for _ in range(40):  # more than there may be threads
+    """A child process does not have the threads of its parent."""
+    for _ in range(40):  # more than the number of threads
         eval_until_waiting(HTTPConnection('slow.test'))
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads, in later versions of Python
+        warnings.simplefilter('ignore', DeprecationWarning)  # later versions of Python warn of forking with threads
         child = os.fork()
     if child == 0:
         code = 1
@@ -288,7 +288,7 @@ def eval_until_waiting(conn: HTTPConnection) -> None:
 
 
 def test_one_that_is_awaited_cannot_be_awaited_again(local: Local) -> None:
-    """The second is refused, and the first gets its answer."""
+    """The second await is refused, and the first gets its answer."""
 
     async def main() -> None:
         await local.conn.co_send_request('GET', '/')

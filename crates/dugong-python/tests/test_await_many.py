@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def find_origin() -> Path:
-    """The server for tests; it has to be built before."""
+    """Return the path of the server for tests, which has to be built before."""
     places = [os.environ.get('DUGONG_ORIGIN', ''), os.environ.get('CARGO_TARGET_DIR', '')]
     candidates = [Path(places[0]), Path(places[1]) / 'release' / 'dugong-origin']
     candidates += [ROOT / 'target' / kind / 'dugong-origin' for kind in ('release', 'debug')]
@@ -115,7 +115,7 @@ library.run(main() if sys.argv[3] != 'trio' else main)
 @pytest.mark.slow
 @pytest.mark.parametrize('loop', LOOPS, ids=repr)
 def test_many_connections_with_many_requests_each(origin: int, loop: Loop) -> None:
-    """All are answered. A connection that is not in use takes little memory, since it has lent its buffers."""
+    """All requests are answered, and an idle connection takes little memory because it has returned its buffers."""
     if loop.name != 'trio':
         pytest.importorskip(loop.name)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -126,7 +126,7 @@ def test_many_connections_with_many_requests_each(origin: int, loop: Loop) -> No
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * CONNECTIONS)), hard))
     try:
         command = [sys.executable, '-W', 'error', '-c', PROGRAM, *arguments]
-        # What Python allocates is to be counted as well, and exactly.
+        # Python's own allocations have to be counted as well, and exactly.
         env = {**os.environ, 'PYTHONMALLOC': 'malloc'}
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env=env)
     finally:

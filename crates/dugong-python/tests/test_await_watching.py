@@ -1,4 +1,4 @@
-"""Between two waits the loops of asyncio go on watching a connection for reading, and let go of it in time."""
+"""Between two waits, asyncio goes on watching a connection for reading, and lets go of it in time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TURNS = 10
 
 
 class Watched:
-    """Counts how often the running loop is told to watch a descriptor for reading, and knows which it watches now."""
+    """Counts the calls that begin a watch for reading in the running loop, and knows the current ones."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -51,7 +51,7 @@ async def turns() -> None:
 
 
 async def begin_body(local: Local) -> int:
-    """Read the head of a response with a body of many bytes, and return the number of the descriptor."""
+    """Read the head of a response with a large body, and return the number of the descriptor."""
     await local.conn.co_send_request('GET', '/')
     local.peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n')
     await local.conn.co_read_response()
@@ -59,7 +59,7 @@ async def begin_body(local: Local) -> int:
 
 
 async def wait_once(local: Local) -> None:
-    """Read one byte, which comes when the task waits for it."""
+    """Read one byte that arrives while the task waits."""
     asyncio.get_running_loop().call_soon(local.peer.send, b'x')
     assert await local.conn.co_read(1) == b'x'
 
@@ -151,7 +151,7 @@ def test_a_closed_connection_is_not_watched(local: Local, loop: Asyncio, how: st
             local.conn.disconnect()
         else:
             local.conn.connect()
-        # At once: the program may use the number for something else.
+        # At once, because the program may use the number for something else.
         assert watched.readers == set()
         assert not is_open(fd, inode)
         assert local.peer.recv(1000).startswith(b'GET')
@@ -174,7 +174,7 @@ def test_a_connection_closed_by_another_thread_keeps_its_number_until_the_loop_l
         thread.join()
         assert is_open(fd, inode)
         assert watched.readers == {fd}
-        # The peer does not have to wait for that.
+        # The peer need not wait for the loop.
         assert local.peer.recv(1000).startswith(b'GET')
         assert local.peer.recv(1000) == b''
         await turns()
@@ -225,7 +225,7 @@ def test_a_descriptor_number_that_is_used_again_is_watched_anew(local: Local, lo
                 writer.close()
                 await writer.wait_closed()
                 b.close()
-            # And so may the next connection of ours.
+            # So may our next connection.
             local.conn.connect()
             local.peer.close()
             local.peer, _ = local.listener.accept()
@@ -271,7 +271,7 @@ def test_a_loop_that_is_dropped_open_lets_go(local: Local, loop: Asyncio) -> Non
     inner.run_until_complete(main())
     fd = local.conn._fileno()
     inode = os.fstat(fd).st_ino
-    # The loop does not run: this is the moment when it may be told.
+    # The loop does not run, so it can be told at once.
     local.conn.disconnect()
     assert not is_open(fd, inode)
     known = weakref.ref(inner)
@@ -405,7 +405,7 @@ def test_a_task_keeps_its_variables_over_a_wait(local: Local, loop: Asyncio) -> 
         assert variable.get(None) == 'value'
 
     variable: contextvars.ContextVar[str] = contextvars.ContextVar('variable')
-    # A context without any variables is false.
+    # A context without variables is false.
     contextvars.Context().run(run, loop, main)
 
 

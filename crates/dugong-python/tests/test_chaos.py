@@ -1,8 +1,8 @@
 """A server that does one harm to each connection.
 
-Each response is right, each request is accounted for, and nothing is sent after the verdict. `DUGONG_CHAOS_SECONDS`
-says how long that goes on for each way to use a connection, `DUGONG_CHAOS_SEED` with which seed it begins; a failure
-names seed and connection.
+Each response is right, each request is accounted for, and no byte follows the verdict. `DUGONG_CHAOS_SECONDS` sets
+the time for each way to use a connection, `DUGONG_CHAOS_SEED` the first seed. A failure names seed and
+connection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FATAL = (ConnectionClosed, InvalidResponse, UnsupportedResponse)
 
 
 class Server:
-    """`dugong-origin --chaos`; what it has received is in files that are numbered like the connections."""
+    """`dugong-origin --chaos`. The bytes it has received are in files with the numbers of the connections."""
 
     def __init__(self, port: int, record: Path) -> None:
         self.port = port
@@ -40,7 +40,7 @@ class Server:
         path, end = self._record / str(number), time.monotonic() + LIMIT
         while not path.exists():
             assert time.monotonic() < end, f'connection {number} has not ended'
-            time.sleep(0.001)  # the server is another process, and no event tells of the file
+            time.sleep(0.001)  # the server is another process, and no event announces the file
         received = path.read_bytes()
         path.unlink()
         return received
@@ -61,7 +61,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def content(target: str) -> bytes:
-    """What the server answers to a request."""
+    """The server's answer to a request."""
     digits = re.search(r'\d+$', target)
     return f'{target}\n'.encode() * (int(digits[0] if digits else 0) * 37 % 200 + 1)
 
@@ -70,7 +70,7 @@ Request = tuple[str, str, dict[str, str], bytes]
 
 
 def requests(number: int) -> list[Request]:
-    """For connection `number`; the body of each says when it is complete."""
+    """The requests for connection `number`. The body of each shows whether it is complete."""
     made: list[Request] = []
     for i in range(40):
         method = 'GET GET GET POST PUT'.split()[(number * 31 + i * 7) % 5]
@@ -81,7 +81,7 @@ def requests(number: int) -> list[Request]:
 
 
 class Seen:
-    """What a client has seen of a connection."""
+    """The responses and errors of one connection, as its client saw them."""
 
     def __init__(self, conn: HTTPConnection, number: int) -> None:
         self.conn = conn
@@ -101,13 +101,13 @@ class Seen:
         elif isinstance(self.error, ConnectionClosed):
             left = [(method, target) for method, target, _, _ in self.requests[len(self.bodies) : self.taken]]
             told = [(method, target) for method, target, _ in self.error.unanswered]
-            # What was still read after an error of sending is not in that error.
+            # An error of sending does not count the responses that were read after it.
             assert told == left or not left
             for method, target, safe in self.error.unanswered:
                 assert not safe or method != 'POST' or target.encode() not in arrived
 
     def poke(self) -> None:
-        """Whatever is tried after the error must not reach the server."""
+        """Try calls after the error. None of them may reach the server."""
         for path in '/later/1', '/later/2':
             with contextlib.suppress(*FATAL, StateError):
                 self.conn.send_request('POST', path, body=b'again')

@@ -1,9 +1,9 @@
-"""The wire transcripts of the project's corpus, as the drop-in sees them.
+"""The wire transcripts of the project's corpus, as a program for 3.8.2 sees them.
 
-Its README gives the format. What a caller of the drop-in cannot see is left out here: `version`, `close`, interim
-responses that were not asked for, where an error was found, and the bytes that are sent, which have fields of their own
-(statements 8). `tolerate_missing_length` is on, as in the corpus (12.5); then the
-cases are run again with its default.
+The README of the corpus has the format. This test leaves out the parts that a caller cannot see: `version`, `close`,
+unexpected interim responses, the place of an error, and the sent bytes, which have other fields (statements 8.5 to
+8.9). `tolerate_missing_length` is on, as in the corpus (12.5). Then the
+cases run again with the default.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CLOSED = 'error ConnectionClosed'
 STATE = 'error StateError'
 VALUE = 'error ValueError'
 
-#: Cases that the drop-in tells otherwise, with the statement, and the lines of all `events` blocks.
+#: Cases with other events here, with the statement, and the lines of all `events` blocks.
 DIFFERENT: dict[str, tuple[str, list[str]]] = {
     # A response is pending when its request is complete, not before.
     'interim: A final response behind the 100 may still come before the content': ('9.4', ['response 100', 'end']),
@@ -49,16 +49,16 @@ DIFFERENT: dict[str, tuple[str, list[str]]] = {
     ),
     "persistence: The client's word counts more than content that was not sent": ('9.4', []),
     "persistence: The server's word counts more than content that was not sent": ('9.4', []),
-    # The next request goes out over a new connection, where nobody answers here.
+    # The next request goes out over a new connection, which has no server here.
     'persistence: A request after refused content is not sent': ('10.3', ['response 401', 'end']),
     'limits: A thousand and one fields are refused': ('11.6', ['response 200', 'end']),
     'fields: A head without fields is read': (
         '12.5',
         ['response 200', 'reason OK', 'field Connection: close', 'end', CLOSED],
     ),
-    # Method and path go out as they are, if they cannot be taken for anything else.
+    # Method and path go out unchanged, unless they could be taken for something else.
     'requests: The asterisk is for OPTIONS alone': ('8.10', []),
-    # What the caller says of Host and Content-Length does not matter.
+    # The caller's Host and Content-Length have no effect.
     'requests: A Content-Length of the caller that is not true is refused': ('8.6', []),
     'requests: A Content-Length that is no number is refused': ('8.6', []),
     'requests: A negative Content-Length is refused': ('8.6', []),
@@ -75,7 +75,7 @@ DIFFERENT: dict[str, tuple[str, list[str]]] = {
     'tunnel: Nothing is sent behind a request that asks for an upgrade': ('8.5', []),
 }
 
-#: 12.5: without `tolerate_missing_length` their first response is the last thing that can be read.
+#: 12.5: without `tolerate_missing_length`, the first response of these is the last that can be read.
 MISSING_LENGTH = [
     'fields: A head without fields is read',
     'framing: 205 without framing extends to the end of the connection',
@@ -104,14 +104,14 @@ def quoted(cell: str) -> list[str]:
     return cell.split('`')[1::2]
 
 
-#: Each beginning of an error line in the corpus, and what it is called here.
+#: The beginnings of error lines in the corpus, and their names here.
 NAMES = {
     code: f'error {quoted(row[3])[0]}'
     for row in table('| what happened | transcript | core and Rust clients | Python | exit code of `dugong get` |')
     for code in quoted(row[1])
 }
 
-#: What happens in the cases of a kind, and how this package differs.
+#: The outcomes of a kind of cases, and the differences of this package.
 KINDS = {
     row[0]: (row[3], quoted(row[5]))
     for row in table('| what happens | core | Rust clients | Python | why they differ | transcripts |')
@@ -189,7 +189,7 @@ def escape(data: bytes | bytearray) -> str:
 
 
 def expected(case: Case) -> list[str]:
-    """What the drop-in is to tell in the whole of the case."""
+    """The events that this package has to report in the whole case."""
     lines: list[str] = []
     expects = sum('@expect' in block.lines for block in case.blocks)
     for block in case.blocks:
@@ -200,7 +200,7 @@ def expected(case: Case) -> list[str]:
             if word in ('version', 'close'):
                 continue
             if word == 'interim':
-                # 10.2: the first 100 answers the expectation, all else is skipped.
+                # 10.2: the first 100 answers the expectation; others are skipped.
                 if rest == '100' and expects:
                     expects -= 1
                     lines.append('response 100')
@@ -213,7 +213,7 @@ def expected(case: Case) -> list[str]:
                 if word == 'response':
                     expects = 0
             if lines and lines[-1] in (INVALID, UNSUPPORTED, CLOSED):
-                return lines  # after that, nothing more is said
+                return lines  # no events follow
     last = case.blocks[-1]
     if (
         last.kind == 'events'
@@ -229,11 +229,11 @@ def expected(case: Case) -> list[str]:
 
 
 class Starved(Exception):
-    """The client waits for bytes that are not going to come."""
+    """The client waits for bytes that will not come."""
 
 
 class Run:
-    """The client and its server, in one thread: when the client has to wait, the server sends the next piece."""
+    """The client and its server in one thread: when the client has to wait, the server sends the next piece."""
 
     def __init__(self, piece: int | None, tolerate: bool) -> None:
         self.piece = piece
@@ -264,7 +264,7 @@ class Run:
     # The server
 
     def feed(self) -> bool:
-        """Send the next piece, or the end; return whether there was any."""
+        """Send the next piece, or the end. Return whether one was left."""
         if self.queue:
             size = self.piece or len(self.queue)
             self.peer.sendall(self.queue[:size])
@@ -282,7 +282,7 @@ class Run:
         return True
 
     def arrived(self) -> None:
-        """Wait until the client's system has everything that was sent."""
+        """Wait until the client's system has all bytes that were sent."""
         if self.peer.fileno() < 0:
             return
         end = time.monotonic() + PATIENCE
@@ -322,7 +322,7 @@ class Run:
             self.flush_content()
         elif block.kind in ('request', 'write', 'finish'):
             if self.expecting and block.kind != 'request':
-                # 10.1: the 100 has to be read before anything is written.
+                # 10.1: the 100 has to be read before the body is written.
                 self.pull()
                 self.flush_content()
             while self.feed():
@@ -377,7 +377,7 @@ class Run:
             self.content.clear()
 
     def pull(self) -> None:
-        """Read all that there is to read."""
+        """Read all responses."""
         try:
             while self.response or self.conn.response_pending():
                 if self.response:
@@ -407,7 +407,7 @@ class Run:
             self.response = None
 
     def probe(self) -> None:
-        """Make another request, if the connection allows it: now it has to be seen what is wrong with it (14.6)."""
+        """Make another request, if the connection allows it: it has to report the fault (14.6)."""
         while self.feed():
             pass
         self.arrived()
@@ -447,7 +447,7 @@ ALL = cases()
 
 
 def connects(case: Case) -> int:
-    """How many requests are CONNECT, which is not sent (7.10)."""
+    """The number of CONNECT requests, which are not sent (7.10)."""
     return sum(block.kind == 'request' and block.lines[0].startswith('CONNECT ') for block in case.blocks)
 
 
@@ -487,7 +487,7 @@ def test_a_difference_is_as_documented(kind: str) -> None:
 
 @pytest.mark.parametrize('case', ALL, ids=lambda case: case.id)
 def test_corpus(case: Case) -> None:
-    """Each case in one piece, in small pieces, and, in the end, without leniency."""
+    """Each case in one piece, in small pieces, and, at the end, without leniency."""
     want = expected_here(case, True)
     size = sum(len(block.content) for block in case.blocks if block.kind == 'receive')
     assert tell(case, None, True, want) == want

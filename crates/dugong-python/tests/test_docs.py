@@ -1,9 +1,9 @@
-"""Runs the Python examples of the documentation: what a page shows is what happens.
+"""Runs the Python examples of the documentation: their output has to be the output that the page shows.
 
-The blocks of a page share one namespace and run in order. What they print has to be the ```text block that follows
-them. The names that the pages use lead to an origin of this file, whatever the port, and port 8080 of this machine to
-`dugong.testserver`. A block below
-`<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left out if there is no such module.
+The blocks of a page share one namespace and run in order. Their output has to be the ```text block that follows
+them. The names of the pages lead to an origin of this file at any port, and port 8080 of this machine leads to
+`dugong.testserver`. A block below `<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left
+out without that module.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def test_there_are_pages() -> None:
 
 
 def test_reference_has_all_names() -> None:
-    """The methods are listed one by one, to be in an order that makes sense; this tells if one was forgotten."""
+    """The methods are listed one by one, in an order that makes sense. This finds a forgotten one."""
     reference = (DOCS / 'api.md').read_text()
     conn = dugong.HTTPConnection('www.example.org')
     members = [name for name in dir(conn) if not name.startswith('_') and hasattr(conn, name)]
@@ -122,7 +122,7 @@ def test_reference_has_all_names() -> None:
     assert [name for name in wanted if not re.search(rf'\b{re.escape(name)}\b', reference)] == []
 
 
-# The world of the examples.
+# The world of the examples
 
 POEM = """\
 Weiß ist der Schnee,
@@ -220,9 +220,9 @@ class Origin(http.server.BaseHTTPRequestHandler):
             self.answer(404, b'not here\n')
 
     def get_from_slow(self) -> None:
-        """Takes its time, or never answers at all."""
+        """Answer late, or never."""
         if self.path == '/never':
-            self.rfile.read(1)  # till the client gives up
+            self.rfile.read(1)  # until the client gives up
             self.close_connection = True
             return
         time.sleep(0.2)
@@ -237,14 +237,14 @@ class Origin(http.server.BaseHTTPRequestHandler):
             self.hang_up()
 
     def hang_up(self) -> None:
-        """Close in order. What is not read before makes the system take back what was answered."""
+        """Close in order. If data is left unread, the system discards the answer."""
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_WR)
         while self.rfile.read(1):
             pass
 
     def get_from_old(self) -> None:
-        """A server that neither announces a length nor says that it is going to close."""
+        """A server that announces neither a length nor the end of the connection."""
         self.wfile.write(b'HTTP/1.1 200 OK\r\n\r\nas in the old days\n')
         self.close_connection = True
 
@@ -298,14 +298,14 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         exc = sys.exception()
-        # Clients go away, and do not like every certificate.
+        # Clients go away, and refuse some certificates.
         if exc and not isinstance(exc, (ConnectionError, TimeoutError, ssl.SSLError)):
             self.failures.append(exc)
 
 
 @pytest.fixture
 def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Serve the hosts of the examples, and let their names lead to us; trust our certificates, as the system would."""
+    """Serve the hosts of the examples, resolve their names to this machine, and trust our certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert('*.example.org').configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / 'ca.pem'))

@@ -1,4 +1,4 @@
-"""Runs the programs in examples/python as their docstrings say, over http and https: they print what is shown there."""
+"""Runs the programs in examples/python as their docstrings say, over http and https, and compares their output."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path.startswith('/doc/'):
             self.answer(200, b'This is document %d.\n' % int(self.path.removeprefix('/doc/')))
         elif self.path.startswith(('/three-and-close/', '/three-and-reset/')):
-            # As servers do that limit the requests of a connection. What they leave unread makes the system send RST.
+            # Some servers limit the requests of a connection. Data that they leave unread makes the system send RST.
             is_last = self.path.endswith('/3')
             self.answer(200, b'hello\n', close=is_last and self.path.startswith('/three-and-close/'))
             self.close_connection = is_last
@@ -103,7 +103,7 @@ LETTER = b'Dear reader, all the best. Bye\n'
 
 @pytest.fixture(params=['http', 'https'])
 def origin(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[str]:
-    """Scheme and authority of a server that has what the examples want."""
+    """Scheme and authority of a server with the documents of the examples."""
     Handler.lost = 0
     with Origin(('127.0.0.1', 0), Handler) as server:
         if request.param == 'https':
@@ -130,7 +130,7 @@ def surroundings(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
 
 
 def run(command: str, cwd: Path, env: dict[str, str]) -> str:
-    """Run a command of an example; return what it prints."""
+    """Run a command of an example, and return its output."""
     done = attempt(command, cwd, env)
     assert done.stderr.decode() == ''
     assert done.returncode == 0
@@ -152,7 +152,7 @@ def attempt(command: str, cwd: Path, env: dict[str, str]) -> subprocess.Complete
 
 
 def runs_shown(program: Path) -> list[tuple[str, str]]:
-    """Return the commands in the docstring of a program, each with what it prints."""
+    """Return the commands in the docstring of a program, each with its output."""
     docstring = ast.get_docstring(ast.parse(program.read_text()), clean=False)
     assert docstring, program
     found = re.findall(r'^    \$ (.+)\n((?:    (?!\$ ).*\n)+)', docstring, re.MULTILINE)
@@ -166,7 +166,7 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.stem)
-def test_an_example_prints_what_it_shows(
+def test_an_example_prints_the_output_it_shows(
     program: Path, origin: str, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
     shown = runs_shown(program)
@@ -188,7 +188,7 @@ def test_a_pipeline_of_many(program: Path, origin: str, surroundings: dict[str, 
 
 @pytest.mark.parametrize('how', ['close', 'reset'])
 @pytest.mark.parametrize('program', PIPELINES, ids=lambda program: program.stem)
-def test_a_pipeline_shows_what_has_arrived_before_the_connection_was_lost(
+def test_a_pipeline_yields_responses_that_arrived_before_the_connection_was_lost(
     program: Path, how: str, origin: str, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
     done = attempt(f'python {program.name} {origin}/three-and-{how}/ 20000', tmp_path, surroundings)

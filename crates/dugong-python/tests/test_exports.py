@@ -1,4 +1,4 @@
-"""What the package offers: the same names in the code, its documentation, its stub and its metadata."""
+"""The names of the package: the same in the code, its documentation, its stub and its metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFERENCE = (CRATE.parents[1] / 'docs' / 'api.md').read_text()
 
 TWINS = 'connect send_request write finish read_response read readinto readall discard pipeline'.split()
 
-#: What a bare interpreter lacks, and what is cheap to import.
+#: Modules that a bare interpreter lacks, and that are cheap to import.
 CHEAP = set(
     '__future__ _collections _collections_abc _functools _operator collections collections.abc errno functools'
     ' itertools keyword operator reprlib select types weakref _weakrefset'.split()
@@ -46,7 +46,7 @@ def documented() -> set[str]:
 
 
 def python(code: str, *arguments: object) -> str:
-    """Run *code* in a new interpreter that has nothing but the standard library and the package."""
+    """Run *code* in a new interpreter that has only the standard library and the package."""
     source = Path(dugong.__path__[0]).parent
     start = f'import sys; at_start = set(sys.modules); sys.path.insert(0, {str(source)!r})\n'
     command = [sys.executable, '-I', '-S', '-W', 'error', '-c', start + code, *map(str, arguments)]
@@ -110,7 +110,7 @@ def test_the_version_is_the_same_everywhere() -> None:
         assert dugong.__version__ == importlib.metadata.version('dugong')
 
 
-def test_importing_the_package_imports_only_what_is_cheap() -> None:
+def test_importing_the_package_imports_only_cheap_modules() -> None:
     imported = set(python('import dugong; print(*sys.modules.keys() - at_start)').split())
     assert {name for name in imported if name.split('.')[0] != 'dugong'} <= CHEAP
 
@@ -136,7 +136,7 @@ print(*sys.modules)
         modules = set(python(code, server.port, used).split())
     assert modules.isdisjoint({'ssl', '_ssl', 'asyncio', 'logging', 'typing'})
     assert ('email.message' in modules) == (used == 'headers')
-    # The parser of structured fields would rewrite values, and takes long to import.
+    # The parser of structured fields would rewrite values, and is slow to import.
     assert modules.isdisjoint({'email.headerregistry', 'email._header_value_parser', 'email.policy'})
 
 

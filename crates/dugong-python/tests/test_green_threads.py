@@ -9,7 +9,7 @@ import sys
 import pytest
 from interop_support import python_environment
 
-# Run in processes of their own, since the libraries replace what all others use.
+# Run in processes of their own, because the libraries replace functions for the whole process.
 LIBRARIES = {
     'gevent': """
 from gevent import monkey
@@ -152,7 +152,7 @@ each_library = pytest.mark.parametrize('library', LIBRARIES)
 @each_library
 @pytest.mark.parametrize('first', ['', 'import dugong\n'], ids=['before', 'after'])
 def test_green_threads_wait_at_the_same_time(library: str, first: str) -> None:
-    """Whether the package is imported before the library replaces what waits, or after."""
+    """Whether the package is imported before or after the library replaces the functions that wait."""
     assert run(library, TOGETHER, first) == "[b'hello', b'hello', b'hello']\n"
 
 

@@ -84,7 +84,7 @@ def test_a_whole_exchange(connect: Connect, serve: Serve) -> None:
 def test_the_port_is_that_of_the_scheme(serve_plain: Serve) -> None:
     log = Log()
     serve_plain(log)
-    # A proxy is told what port the request is for.
+    # A proxy learns the port of the request.
     with HTTPConnection('example.invalid', proxy=('localhost', serve_plain.server.port)) as conn:
         conn.timeout = LIMIT
         get(conn)
@@ -405,6 +405,3 @@ def test_via_cofun_waits_no_longer_than_the_timeout(connect: Connect) -> None:
         list(conn.send_request('PUT', '/', body=MUCH, via_cofun=True))
     conn.close()
     done.set()
-
-
-# write(buf, partial=False) returns the number of bytes taken

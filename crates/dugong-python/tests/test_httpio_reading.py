@@ -135,7 +135,7 @@ def test_a_read_after_the_end_has_been_reported_is_a_state_error(
     with pytest.raises(StateError):
         conn.read_response()
     if how in ('read', 'some'):
-        assert conn.read(0) == b''  # which is no end
+        assert conn.read(0) == b''  # not the end
         body = b''
         while data := conn.read(2):
             assert 1 <= len(data) <= 2
@@ -230,7 +230,7 @@ def test_response_pending(connect: Connect) -> None:
     conn.write(b'abc')
     assert conn.response_pending()
     conn.read_response()
-    assert conn.response_pending()  # even an empty body
+    assert conn.response_pending()  # also for an empty body
     conn.discard()
     assert not conn.response_pending()
 
@@ -317,7 +317,7 @@ def test_close_and_go_on(connect: Connect, serve: Serve) -> None:
 def test_close_while_an_iterator_is_active(connect: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.request()
-        with contextlib.suppress(OSError):  # it is not read
+        with contextlib.suppress(OSError):  # the client does not read it
             peer.answer(MUCH)
 
     conn = connect(script, Log(b'hello'))

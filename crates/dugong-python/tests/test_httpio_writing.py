@@ -58,7 +58,7 @@ def test_write_more_than_announced(partial: bool, connect: Connect) -> None:
 
 
 @pytest.mark.parametrize('partial', [False, True])
-def test_write_of_what_is_not_bytes_like(partial: bool, connect: Connect) -> None:
+def test_write_of_an_object_that_is_not_bytes_like(partial: bool, connect: Connect) -> None:
     conn = connect(Log(b''))
     conn.send_request('PUT', '/', body=5)
     wrong: Any = 'text'
@@ -80,7 +80,7 @@ def test_write_without_partial_takes_all(connect: Connect) -> None:
 # with partial it takes what fits now
 
 
-def test_partial_write_takes_what_fits_now(connect: Connect) -> None:
+def test_partial_write_takes_as_much_as_fits(connect: Connect) -> None:
     def script(peer: Peer) -> None:
         peer.head()
         go_on.wait(LIMIT)
@@ -95,7 +95,7 @@ def test_partial_write_takes_what_fits_now(connect: Connect) -> None:
     view = memoryview(MUCH)
     while (count := conn.write(view[:300_000], partial=True)) or writable(conn, 0.2):
         view = view[count:]
-    assert 0 < len(view) < len(MUCH)  # it did not fit, and nobody had to wait
+    assert 0 < len(view) < len(MUCH)  # it did not fit, and the call did not wait
     go_on.set()
     while view:
         assert writable(conn)
@@ -121,7 +121,7 @@ def test_partial_write_to_a_lost_connection(connect: Connect) -> None:
 
 
 class OnlyReadinto:
-    """The least that a file object can be."""
+    """The least that a file object needs."""
 
     def __init__(self, data: bytes, at_once: int = 1 << 20) -> None:
         self.file = io.BytesIO(data)
@@ -145,7 +145,7 @@ def test_co_sendfile(connect: Connect, tmp_path: Path) -> None:
     assert [request.body == MUCH for request in log.requests] == [True] * 4
 
 
-def test_co_sendfile_leaves_what_was_not_announced(connect: Connect) -> None:
+def test_co_sendfile_leaves_unannounced_content(connect: Connect) -> None:
     log = Log(b'', b'')
     conn = connect(log)
     fh = io.BytesIO(b'first second')
@@ -257,7 +257,7 @@ def test_expect100_via_cofun(connect: Connect) -> None:
     conn = connect(script)
     run(conn.send_request('PUT', '/', body=5, via_cofun=True, expect100=True))
     assert conn.read_response()[2] == 100
-    assert conn.read(10) == b''  # may be done, and need not
+    assert conn.read(10) == b''  # allowed, but not necessary
     conn.write(b'hello')
     assert conn.read_response()[2] == 200
     assert conn.readall() == b'done'
@@ -278,6 +278,3 @@ def test_expect100_refused(connect: Connect) -> None:
         next(conn.co_sendfile(io.BytesIO(b'hello')))
     conn.close()
     assert get(conn) == (200, b'hello')
-
-
-# read_response() returns the tuple (method, url, status, reason, headers)

@@ -1,4 +1,4 @@
-"""Against servers that others have written: Python's own, and nginx over TLS."""
+"""Tests against foreign servers: Python's own, and nginx over TLS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dugong import BodyFollowing, ConnectionClosed, HTTPConnection
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Sends its files, echoes what it is sent, and says whether it closes."""
+    """Sends its files, echoes content, and announces when it closes."""
 
     timeout = PATIENCE
 
@@ -146,7 +146,7 @@ def test_http_server(python_server: PythonServer) -> None:
 
         def next_one() -> None:
             if python_server.version == 'HTTP/1.0':
-                # 12.4: it closes after each response, and nothing reconnects by itself (14.2).
+                # 12.4: the server closes after each response, and the connection does not reconnect by itself (14.2).
                 conn.send_request('GET', '/')
                 with pytest.raises(ConnectionClosed):
                     conn.read_response()
@@ -177,13 +177,13 @@ def test_http_server_closes(python_server: PythonServer) -> None:
         response = conn.read_response()
         assert response.length is None
         if python_server.tls:
-            # It closes TCP without close_notify, so that the end of the content cannot be known (12.8).
+            # It closes TCP without close_notify, so the end of the content is unknown (12.8).
             with pytest.raises(ConnectionClosed):
                 conn.readall()
         else:
             assert conn.readall() == b'x' * 100_000
         conn.disconnect()
-        # An error of theirs: it has a length, and says close.
+        # The server's own error page has a length, and announces the close.
         conn.send_request('GET', '/error/0')
         response = conn.read_response()
         assert (response.status, response.reason) == (404, 'Not Found')
@@ -311,7 +311,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nginx(files: Path) -> Iterator[tuple[str, int]]:
     if NGINX is None:
         pytest.skip('nginx is not installed')
-    # A host of our own: nobody else takes this port between our choice and nginx's.
+    # A host of our own, so that no other process takes this port between our choice and nginx's.
     pid = os.getpid()
     host = f'127.20.{pid >> 8 & 255}.{pid & 255}'
     with socket.create_server((host, 0)) as sock:
@@ -344,7 +344,7 @@ def nginx(files: Path) -> Iterator[tuple[str, int]]:
 
 
 class OtherName:
-    """A context that checks the name of the certificate, whatever the address that was connected to (7.11)."""
+    """A context that checks the certificate for this name, independently of the address (7.11)."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context = context
@@ -414,7 +414,7 @@ def test_nginx_pipelined_by_two_threads(conn: HTTPConnection, files: Path) -> No
     sent = threading.Semaphore(0)
 
     def send() -> None:
-        for number in range(1000):  # what nginx answers on one connection, unless told otherwise
+        for number in range(1000):  # the number of requests that nginx answers on one connection by default
             conn.send_request('GET', '/file' if number % 20 == 0 else f'/{number % 100}')
             sent.release()
 
@@ -429,7 +429,7 @@ def test_nginx_pipelined_by_two_threads(conn: HTTPConnection, files: Path) -> No
 
 
 def test_nginx_closes_after_some_requests(conn: HTTPConnection) -> None:
-    """14.2: the last answer says close; what was sent behind it is lost, and nothing reconnects by itself."""
+    """Statement 14.2: the last answer announces the close; later requests are lost, and the connection stays closed."""
     sent = 0
     with contextlib.suppress(ConnectionClosed):  # 14.3: if nginx has closed already
         for number in range(6):
@@ -452,7 +452,7 @@ def test_nginx_closes_after_some_requests(conn: HTTPConnection) -> None:
 
 
 def test_nginx_chunked(conn: HTTPConnection) -> None:
-    """A filter makes the length unknown."""
+    """A filter of nginx makes the length unknown."""
     for read in 'readall', 'read', 'readinto':
         conn.send_request('GET', '/chunked/hello')
         response = conn.read_response()
@@ -489,7 +489,7 @@ def test_nginx_uploads(conn: HTTPConnection, files: Path) -> None:
     target = files / 'files' / 'dav' / 'new'
     assert fetch(conn, 'PUT', '/dav/new', body=body)[0] == 201
     assert target.read_bytes() == body
-    # 204, and then nothing
+    # 204, and no further answer
     conn.send_request('PUT', '/dav/new', body=BodyFollowing(len(body)))
     for at in range(0, len(body), 99_999):
         conn.write(body[at : at + 99_999])
@@ -516,16 +516,16 @@ def test_nginx_uploads(conn: HTTPConnection, files: Path) -> None:
 
 @pytest.mark.usefixtures('dav')
 def test_nginx_refuses_an_upload(conn: HTTPConnection) -> None:
-    """It answers before it has all of the body, and then closes: the answer can be read (9.7)."""
+    """The server answers before it has all of the body, and closes. The answer can be read (9.7)."""
     conn.send_request('PUT', '/small/a', body=BodyFollowing(40 << 20))
-    # It reads on for a while, and so long as that is fast enough, so do we write.
+    # It reads on for a while, and we write as long as it is fast enough.
     with contextlib.suppress(ConnectionClosed):
         for _ in range(40):
             conn.write(bytes(1 << 20))
     assert conn.read_response().status == 413
     assert b'413' in conn.readall()
     conn.disconnect()
-    # 10.3: and with an expectation nothing is sent at all.
+    # 10.3: with an expectation, none of the body is sent.
     conn.send_request('PUT', '/small/a', body=BodyFollowing(40 << 20), expect100=True)
     assert conn.read_response().status == 413
     conn.discard()

@@ -1,4 +1,4 @@
-"""Nothing is left behind: no descriptor, no object, no memory, no warning, no reference to what was passed."""
+"""No descriptors, objects, memory, warnings or references to arguments are left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from peers import Peer, Serve, Server, get, silent
 import dugong
 from dugong import BodyFollowing, CaseInsensitiveDict, ConnectionClosed, HTTPConnection
 
-# They are what is left behind here.
+# The test leaves them behind on purpose.
 pytestmark = [
     pytest.mark.filterwarnings('ignore:unclosed HTTPConnection:ResourceWarning'),
     pytest.mark.filterwarnings('ignore:.* was never awaited, iterated or closed:RuntimeWarning'),
@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def descriptors() -> list[str]:
-    """What the open descriptors of this process are, without the one that lists them."""
+    """The targets of the open descriptors of this process, without the one that lists them."""
     found = []
     for name in os.listdir('/proc/self/fd'):
         with contextlib.suppress(OSError):
@@ -94,7 +94,7 @@ def drop_with_an_iterator(conn: HTTPConnection) -> None:
 
 
 def connect_twice(conn: HTTPConnection) -> None:
-    """7.3"""
+    """Statement 7.3."""
     conn.connect()
     conn.connect()
     get(conn, '/n/1')
@@ -122,7 +122,7 @@ def test_15_3_no_descriptor_is_left(origin: Origin, use: Callable[[HTTPConnectio
 
 
 def test_15_3_a_dropped_connection_is_closed_at_once(origin: Origin) -> None:
-    """Without a cycle it does not take a collection."""
+    """Without a cycle, the collector is not needed."""
     gc.disable()
     try:
         before = len(descriptors())
@@ -186,7 +186,7 @@ def test_7_4_no_descriptor_is_left_of_a_failed_tunnel() -> None:
 
 
 def sockets_to(port: int) -> int:
-    """How many sockets of this process are connected to that port of 127.0.0.1."""
+    """The number of sockets of this process that are connected to that port of 127.0.0.1."""
     inodes = {link[8:-1] for text in descriptors() if (link := text.split()[1]).startswith('socket:[')}
     count = 0
     for line in Path('/proc/net/tcp').read_text(encoding='ascii').splitlines()[1:]:
@@ -207,7 +207,7 @@ def test_7_4_no_descriptor_is_left_without_trace_file(origin: Origin, monkeypatc
 def test_21_2_no_descriptor_is_left_of_trace_files(
     origin: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And no warning that one was not closed, whatever the collector begins with."""
+    """The order of the collector does not matter, and no other warning comes with it."""
     monkeypatch.setenv('DUGONG_TRACEFILE', str(tmp_path / 'trace-%d'))
     with no_new_descriptors():
         for use in use_and_disconnect, drop, drop_in_a_cycle, drop_with_an_iterator, connect_twice:
@@ -229,7 +229,7 @@ def test_1_5_weak_references(origin: Origin) -> None:
 
 
 class Note:
-    """Something whose end can be watched."""
+    """An object with a weak reference."""
 
 
 def by_attribute(conn: Any) -> None:
@@ -281,7 +281,7 @@ def by_trace_file_of_an_active_sender(conn: Any) -> None:
 
 
 def by_path(conn: Any) -> None:
-    """It is kept for the response (4.1)."""
+    """The response keeps it (4.1)."""
 
     class Path(str):
         conn: Any
@@ -292,7 +292,7 @@ def by_path(conn: Any) -> None:
 
 
 def by_response(conn: Any) -> None:
-    """While its body is read, trailers are waited for."""
+    """While its body is read, the response waits for trailers."""
     conn.send_request('GET', '/n/1')
     response = conn.read_response()
     response.conn = conn
@@ -343,7 +343,7 @@ def by_timeout(conn: Any) -> None:
     ],
 )
 def test_cycles_are_collected(origin: Origin, make: Callable[[Any], None]) -> None:
-    """Through each thing that a connection or an iterator keeps."""
+    """A cycle through each object that a connection or an iterator keeps."""
     conn = origin.connection()
     make(conn)
     ref = weakref.ref(conn)
@@ -379,7 +379,7 @@ def test_an_iterator_keeps_its_connection(origin: Origin) -> None:
     del conn
     gc.collect()
     assert dugong.eval_coroutine(reading, PATIENCE).status == 200
-    # What has ended keeps nothing.
+    # An iterator that has ended keeps no objects.
     assert ref() is None
 
 
@@ -416,7 +416,7 @@ def test_1_5_subclass_with_its_own_init(origin: Origin) -> None:
 
 
 def test_1_5_subclass_that_forgets_init() -> None:
-    """It may be of no use, but it does no harm."""
+    """Such an object cannot be used, but it does no harm."""
 
     class Forgetful(HTTPConnection):
         def __init__(self) -> None:
@@ -523,7 +523,7 @@ def test_18_1_an_iterator_that_was_never_started(origin: Origin) -> None:
 
 
 def test_18_1_an_abandoned_write_closes_or_can_go_on(serve: Serve) -> None:
-    """The body is not half a buffer further than the connection says: either it is closed, or the rest is known."""
+    """The body is not half a buffer ahead of the connection: it is closed, or the rest is known."""
     conn = serve(silent, new)
     conn.send_request('PUT', '/', body=BodyFollowing(200 << 20))
     stuck = conn.co_write(bytes(100 << 20))
@@ -542,7 +542,7 @@ def test_iterators_dropped_after_disconnect(origin: Origin) -> None:
         writing = conn.co_send_request('PUT', '/', body=bytes(64 << 20))
         next(writing)
         conn.disconnect()
-        # Neither dropping nor resuming does anything to the connection that exists by then (18.5).
+        # Neither dropping nor resuming them affects the new connection (18.5).
         assert get(conn, '/n/1')
         conn.send_request('GET', '/n/2')
         del writing
@@ -556,7 +556,7 @@ def test_iterators_dropped_after_disconnect(origin: Origin) -> None:
 
 
 def test_20_1_a_connection_dropped_by_one_thread_while_another_reads(origin: Origin) -> None:
-    """The one that reads keeps it; and the last one that lets go closes the socket."""
+    """The reading thread keeps it, and the last one that lets go closes the socket."""
     with no_new_descriptors():
         conn = origin.connection()
         conn.send_request('GET', '/silent')
@@ -610,7 +610,7 @@ def test_arguments_are_given_back(origin: Origin) -> None:
     del conn
     gc.collect()
     assert [sys.getrefcount(item) for item in held] == before
-    # No buffer is exported: the bytearrays can be resized.
+    # No view of the bytearrays is left, so they can be resized.
     body.append(0)
     target.append(0)
 
@@ -674,7 +674,7 @@ def test_results_belong_to_the_caller(origin: Origin) -> None:
         conn.read_response()
         first = conn.read(100)
         assert sys.getrefcount(first) == 2
-        first += b'x' * 100_000  # 13.1: no one else looks at it
+        first += b'x' * 100_000  # 13.1: the result belongs to the caller
         whole = conn.readall()
         assert sys.getrefcount(whole) == 2
         conn.send_request('GET', '/n/1')
@@ -709,7 +709,7 @@ def test_memory_does_not_grow_with_requests(origin: Origin) -> None:
         before, objects = resident(), len(gc.get_objects())
         use(4000)
         gc.collect()
-        # One reference or one kilobyte that is forgotten with each request would be more than this.
+        # One reference or one kilobyte left behind with each request would be more than this.
         assert resident() - before < 3 << 20
         assert len(gc.get_objects()) - objects < 500
 
@@ -832,7 +832,7 @@ def test_the_interpreter_ends_in_silence(origin: Origin, situation: str) -> None
 
 
 def test_a_forked_child_does_not_end_the_connection_of_its_parent(origin: Origin) -> None:
-    """Its copy is closed when the child ends, without a word to the peer, as long as it leaves the object alone."""
+    """The child's copy is closed when the child ends, without a byte to the peer, unless the child uses the object."""
     code = EXIT + (
         'import os\n'
         'get()\n'
@@ -867,7 +867,7 @@ def test_a_forked_child_does_not_end_the_connection_of_its_parent(origin: Origin
     ids=['drop', 'exit', 'disconnect', 'all'],
 )
 def test_15_3_a_forked_child_leaves_the_connection_to_its_parent(origin: Origin, state: str, end: str) -> None:
-    """Whatever it does with its copy of the object."""
+    """The child may do anything with its copy of the object."""
     before, after = {
         'idle': ('', 'get()'),
         'in_a_response': ("conn.send_request('GET', '/big/2000000'); conn.read_response()", 'conn.readall()'),

@@ -1,4 +1,4 @@
-"""Messages of exceptions quote what came and what was given: escaped, at most 40 bytes, and never a secret."""
+"""Messages of exceptions quote received bytes and arguments: escaped, at most 40 bytes, and without secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def answers(answer: bytes, piece: int) -> Script:
 
     def script(peer: Peer) -> None:
         peer.request()
-        # The client may have seen enough before all is sent.
+        # The client may close before all is sent.
         with contextlib.suppress(ConnectionError):
             for start in range(0, len(answer), piece):
                 peer.send(answer[start : start + piece])
@@ -55,7 +55,7 @@ def get(conn: HTTPConnection) -> None:
         (b'HTTP/1.1 200 OK\r\nSet-Cookie: hush\0', '"Set-Cookie" (the rest is not shown)'),
     ],
 )
-def test_what_came_is_quoted_from_the_beginning_of_its_line(
+def test_received_bytes_are_quoted_from_the_beginning_of_their_line(
     serve_plain: Serve, answer: bytes, quote: str, piece: int
 ) -> None:
     conn = serve_plain(answers(answer, piece))
@@ -102,7 +102,7 @@ def test_unasked_bytes_are_quoted(serve_plain: Serve) -> None:
         (lambda conn: conn.send_request('GET', '/', {'Authorization': 'hush\n.'}), ['"Authorization"', 'at byte 4']),
     ],
 )
-def test_what_was_given_is_quoted(ask: Callable[[HTTPConnection], Any], parts: list[str]) -> None:
+def test_arguments_are_quoted(ask: Callable[[HTTPConnection], Any], parts: list[str]) -> None:
     conn = HTTPConnection('localhost')
     with pytest.raises(ValueError, match=r'.') as caught:
         ask(conn)
@@ -111,7 +111,7 @@ def test_what_was_given_is_quoted(ask: Callable[[HTTPConnection], Any], parts: l
     assert 'hush' not in message
 
 
-def test_what_cannot_be_a_trailer_is_named(serve_plain: Serve) -> None:
+def test_a_field_that_cannot_be_a_trailer_is_named(serve_plain: Serve) -> None:
     conn = serve_plain(waits)
     conn.send_request('PUT', '/', body=dugong.BodyFollowing())
     with pytest.raises(ValueError, match='"Host"'):

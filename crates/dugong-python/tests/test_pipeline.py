@@ -49,7 +49,7 @@ class Driver:
         return (conn.co_pipeline if self.is_async else conn.pipeline)(requests, **options)
 
     def next(self, pipeline: Any) -> Any:
-        """The next one; None at the end."""
+        """The next response; None at the end."""
         try:
             return eval_coroutine(pipeline.__anext__(), LIMIT) if self.is_async else next(pipeline)
         except (StopIteration, StopAsyncIteration):
@@ -99,7 +99,7 @@ def test_async_for_under_each_loop(serve: Serve, loop: Loop) -> None:
 
 
 @each_driver
-def test_what_a_request_may_be(serve_plain: Serve, driver: Driver) -> None:
+def test_forms_of_a_request(serve_plain: Serve, driver: Driver) -> None:
     heads = []
 
     def script(peer: Peer) -> None:
@@ -170,7 +170,7 @@ def test_a_request_that_is_not_valid_is_left_out(
             if resp:
                 paths.append(resp.path)
     assert (paths, errors) == (['/a', '/b', '/c'], 1)
-    # It is not lost: it was not sent.
+    # It is not lost, because it was not sent.
     assert list(pipeline.rest) == [request]
     assert pipeline.unanswered == []
 
@@ -186,7 +186,7 @@ def test_no_request_is_lost_when_one_is_not_valid(serve_plain: Serve, driver: Dr
 
 
 @each_driver
-def test_what_the_iterable_raises_is_raised(serve_plain: Serve, driver: Driver) -> None:
+def test_an_exception_of_the_iterable_is_raised(serve_plain: Serve, driver: Driver) -> None:
     def requests() -> Iterator[str]:
         yield '/a'
         raise ZeroDivisionError
@@ -285,8 +285,8 @@ def test_a_request_that_is_larger_than_the_window_goes_alone(serve: Serve, drive
 
 
 @each_driver
-def test_bodies_are_not_taken_from_the_iterable_before_there_is_room(serve: Serve, driver: Driver) -> None:
-    """So that a generator may make them, however many there are."""
+def test_bodies_are_not_taken_from_the_iterable_before_they_have_room(serve: Serve, driver: Driver) -> None:
+    """A generator may make any number of requests."""
     alive = 0
     most = 0
 
@@ -308,7 +308,7 @@ def test_bodies_are_not_taken_from_the_iterable_before_there_is_room(serve: Serv
 
 @each_driver
 def test_it_cannot_deadlock(serve: Serve, driver: Driver) -> None:
-    """Large requests, large responses, and a server that reads nothing while it cannot send."""
+    """Large requests, large responses, and a server that does not read while it cannot send."""
 
     def script(peer: Peer) -> None:
         for _ in range(30):
@@ -325,7 +325,7 @@ def test_it_cannot_deadlock(serve: Serve, driver: Driver) -> None:
 
 
 @each_driver
-def test_what_was_not_read_is_discarded(serve: Serve, driver: Driver) -> None:
+def test_unread_bodies_are_discarded(serve: Serve, driver: Driver) -> None:
     conn = serve(echo)
     requests = [('PUT', f'/{i}', None, bytes(i * 3000)) for i in range(60)]
     for i, resp in enumerate(driver.all(driver.pipeline(conn, requests))):
@@ -432,7 +432,7 @@ def test_through_a_proxy(serve_plain: Serve, driver: Driver) -> None:
 
 @each_driver
 @pytest.mark.parametrize('end', ['end', 'reset'])
-def test_errors_say_what_is_unanswered(serve: Serve, driver: Driver, end: str) -> None:
+def test_errors_list_unanswered_requests(serve: Serve, driver: Driver, end: str) -> None:
     def script(peer: Peer) -> None:
         for _ in range(3):
             peer.request()
@@ -455,7 +455,7 @@ def test_errors_say_what_is_unanswered(serve: Serve, driver: Driver, end: str) -
         driver.next(pipeline)
     unanswered = pipeline.unanswered
     assert [(method, path) for method, path, _ in caught.value.unanswered] == unanswered
-    # A POST that the server has received is not safe to send again; one that never left is.
+    # A POST that the server has received is not safe to send again. An unsent one is.
     received = requests[:8]
     for method, path, safe in caught.value.unanswered:
         assert safe or method == 'POST'
@@ -465,7 +465,7 @@ def test_errors_say_what_is_unanswered(serve: Serve, driver: Driver, end: str) -
 
 
 @each_driver
-def test_what_is_left_can_be_sent_over_a_new_connection(serve: Serve, driver: Driver) -> None:
+def test_the_rest_can_be_sent_over_a_new_connection(serve: Serve, driver: Driver) -> None:
     def five(peer: Peer) -> None:
         for i in range(5):
             got = peer.request()
@@ -536,7 +536,7 @@ def test_disconnect_ends_it(serve_plain: Serve, driver: Driver) -> None:
     for _ in range(2):
         with pytest.raises(ConnectionClosed):
             driver.next(pipeline)
-    # A new connection is not its business.
+    # A new connection is independent of it.
     conn.connect()
     with pytest.raises(ConnectionClosed):
         driver.next(pipeline)
@@ -659,7 +659,7 @@ def test_log_messages_are_those_of_the_methods(serve_plain: Serve, caplog: pytes
 
 
 def test_two_at_once_under_asyncio(serve: Serve) -> None:
-    """The second caller is told, and the first goes on."""
+    """The second caller gets an error, and the first goes on."""
 
     async def main() -> None:
         pipeline = conn.co_pipeline(['/a', '/b'])

@@ -27,7 +27,7 @@ HABITS = [
 
 @pytest.fixture
 def connect(request: pytest.FixtureRequest) -> Iterator[Callable[[], dugong.HTTPConnection]]:
-    """Start dugong-origin with a habit."""
+    """Start dugong-origin with an option."""
     with subprocess.Popen(
         [find_origin(), '--until-stdin-closes', *request.param],
         stdin=subprocess.PIPE,
@@ -44,7 +44,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[[], dugong.HTTP
 
 @pytest.fixture
 def fetch_all(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The function as the tutorial shows it; it does not really pause."""
+    """The function as the tutorial shows it, without real pauses."""
     shown = re.findall(r'```python\n(.*?)```', TUTORIAL.read_text(), re.S)
     [block] = [block for block in shown if 'def fetch_all(' in block]
     namespace: dict[str, Any] = {}

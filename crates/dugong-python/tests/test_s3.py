@@ -1,4 +1,4 @@
-"""A real service of the kind this client is made for: moto's S3, asked with requests that botocore has signed."""
+"""A service that this client is made for: moto's S3, with requests that botocore has signed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class S3:
         response = self.conn.read_response()
         body = self.conn.readall()
         if response.headers['Connection'] == 'close':
-            # waitress does so behind 304.
+            # waitress closes after a 304.
             self.closed += 1
             self.conn.reset()
         return response, body
@@ -152,7 +152,7 @@ def test_s3_put_get_head_list_delete(s3: S3) -> None:
 
 
 def test_s3_one_connection_serves_all(s3: S3) -> None:
-    """A connection that the server has closed would give `ConnectionClosed`, for there is no silent reconnect."""
+    """If the server had closed the connection, this would raise `ConnectionClosed`: Dugong does not reconnect."""
     for number in range(30):
         assert s3.request('PUT', f'{number:02}', b'x' * number)[0].status == 200
     assert s3.keys(prefix='1') == [f'{number}' for number in range(10, 20)]
@@ -195,14 +195,14 @@ def test_s3_pipelined_by_two_threads(s3: S3) -> None:
 
 
 def test_8_7_s3_checks_content_md5(s3: S3) -> None:
-    """What is generated is right, and what the caller gives is sent."""
+    """Generated fields are right, and the caller's fields are sent."""
     body = b'hello' * 1000
     assert s3.request('PUT', 'a', body)[0].status == 200
     right = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     assert s3.request('PUT', 'a', body, Content_MD5=right)[0].status == 200
     wrong = base64.b64encode(hashlib.md5(b'other', usedforsecurity=False).digest()).decode()
     response, answer = s3.request('PUT', 'b', body, Content_MD5=wrong)
-    # A service may check it or not; if it does, it has to be the caller's value that it looks at.
+    # A service may check the field or not. If it does, it has to see the caller's value.
     if response.status != 200:
         assert response.status == 400
         assert ET.fromstring(answer).findtext('Code') == 'BadDigest'
@@ -218,7 +218,7 @@ def test_8_2_s3_streamed_upload(s3: S3) -> None:
     s3.conn.discard()
     assert response.headers['ETag'] == etag(body)
 
-    # And down again, into a buffer of the caller.
+    # Download it into a buffer of the caller.
     s3.send('GET', 'large')
     assert s3.conn.read_response().length == len(body)
     buf = bytearray(len(body))
@@ -242,7 +242,7 @@ def test_10_2_s3_continues(s3: S3) -> None:
 
 
 def test_s3_chunked_upload(s3: S3, request: pytest.FixtureRequest) -> None:
-    """8.2, NEW. With an unsigned payload, as there is no digest beforehand."""
+    """Statement 8.2, new. The payload is unsigned, because its digest is not known beforehand."""
     path, headers = s3.signed('PUT', 'key', sha256='UNSIGNED-PAYLOAD')
     s3.conn.send_request('PUT', path, headers, BodyFollowing())
     for part in b'hello, ', b'', b'world' * 10_000:
@@ -253,7 +253,7 @@ def test_s3_chunked_upload(s3: S3, request: pytest.FixtureRequest) -> None:
     if response.status == 200:
         assert s3.request('GET', 'key')[1] == b'hello, ' + b'world' * 10_000
     else:
-        # Not every server hands chunked content to its application.
+        # Not every server passes chunked content to its application.
         assert response.status in (400, 411, 501)
 
 
@@ -277,7 +277,7 @@ def test_s3_multipart_upload(s3: S3) -> None:
 
 
 def test_s3_again_after_a_lost_connection(s3: S3) -> None:
-    """The way of applications (23.5): reset, and ask again."""
+    """Applications reset and repeat the request (23.5)."""
 
     def ask(work: Callable[[], tuple[HTTPResponse, bytes]]) -> tuple[HTTPResponse, bytes]:
         for _ in range(3):

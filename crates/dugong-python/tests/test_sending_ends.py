@@ -1,4 +1,4 @@
-"""What a sender that is blocked is told when somebody else reads what ends all sending; the peer stays as it is."""
+"""A blocked sender learns of an error or an answer that another thread or task reads and that ends all sending."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dugong import (
     eval_coroutine,
 )
 
-#: More than the system takes while nobody reads.
+#: More than the system buffers while the peer does not read.
 HUGE = 16 << 20
 
 NO_HEAD = b'HTTP/1.1 200 OK\r\nX y\r\n\r\n'
@@ -36,7 +36,7 @@ TWO_LENGTHS = b'HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc'
 NO_END = b'HTTP/1.1 200 OK\r\n\r\nabc'
 LAST = b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi'
 
-#: What the answer to an earlier request is, and what its reader gets.
+#: The answer to an earlier request, and the exception or result of its reader.
 ANSWERS: list[tuple[bytes, type[Exception] | None]] = [
     (NO_HEAD, InvalidResponse),
     (NO_CHUNK, InvalidResponse),
@@ -51,7 +51,7 @@ each_call = pytest.mark.parametrize('call', ['write', 'write chunks', 'send_requ
 
 
 class Stalled:
-    """A connection with a request that is not answered before `answer`, to a peer that takes nothing more."""
+    """A connection to a peer that does not read, with a request that is unanswered before `answer`."""
 
     def __init__(self, serve: Serve, answer: bytes) -> None:
         self.stalled, self.told = threading.Event(), threading.Event()
@@ -96,19 +96,19 @@ class Stalled:
         return await self.conn.co_readall()
 
     def check(self, call: str, read: object, sent: object) -> None:
-        """What the reader and the sender got; *read* of what came."""
+        """The outcomes of reader and sender. *read* reads the answer."""
         if isinstance(read, Exception):
             assert type(sent) is type(read)
             assert str(sent) == str(read)
             if call == 'send_request':
                 assert not self.conn._out_remaining
         else:
-            # It was announced (14.3).
+            # The close was announced (14.3).
             assert read == b'hi'
             assert sent is None
             with pytest.raises(ConnectionClosed):
                 self.conn.read_response()
-        # Both directions are open until the client closes: what follows can be seen.
+        # Both directions stay open until the client closes, so the peer sees all further bytes.
         self.told.set()
         assert self.conn.read_raw(1000).endswith(b'!')
 
@@ -121,7 +121,7 @@ def outcome(worker: Worker) -> object:
 
 
 def polled(crt: Any) -> Any:
-    """Drive an iterator as the documentation does, without any limit."""
+    """Drive an iterator as the documentation does, without a time limit."""
     while True:
         try:
             need = next(crt)
@@ -138,7 +138,7 @@ DRIVERS: dict[str, Callable[[Any], Any]] = {'eval_coroutine': eval_coroutine, 'p
 @pytest.mark.parametrize(
     ('driver', 'first'), [('regular', 'sender'), ('regular', 'reader'), *((driver, 'sender') for driver in DRIVERS)]
 )
-def test_a_blocked_thread_is_told_what_the_reader_was_told(
+def test_a_blocked_thread_gets_the_error_of_the_reader(
     serve: Serve, answer: bytes, error: type[Exception] | None, call: str, driver: str, first: str
 ) -> None:
     def send() -> Any:
@@ -168,7 +168,7 @@ async def nothing() -> None:
 @each_answer
 @each_call
 @pytest.mark.parametrize('first', ['sender', 'reader'])
-def test_a_task_that_waits_is_told_what_the_reader_was_told(
+def test_a_waiting_task_gets_the_error_of_the_reader(
     serve: Serve, loop: Loop, answer: bytes, error: type[Exception] | None, call: str, first: str
 ) -> None:
     got: dict[str, object] = {}
@@ -197,7 +197,7 @@ def test_a_task_that_waits_is_told_what_the_reader_was_told(
         both = [sends, reads] if first == 'sender' else [reads, sends, releases]
         await loop.together(*both)
 
-    # Before there is a server that waits: where the loop is not installed this ends here.
+    # If the loop is not installed, the test ends here, before a server waits.
     loop.run(nothing)
     peer = Stalled(serve, answer)
     peer.begin(call)
@@ -208,7 +208,7 @@ def test_a_task_that_waits_is_told_what_the_reader_was_told(
 
 @each_answer
 @each_call
-def test_a_future_that_waits_is_told_what_the_reader_was_told(
+def test_a_waiting_future_gets_the_error_of_the_reader(
     serve: Serve, answer: bytes, error: type[Exception] | None, call: str
 ) -> None:
     async def main() -> tuple[Any, Any]:
@@ -230,14 +230,14 @@ def test_a_future_that_waits_is_told_what_the_reader_was_told(
 @each_call
 @pytest.mark.parametrize('end', ['cut', 'reset'])
 def test_a_blocked_thread_is_told_that_the_connection_was_reset(serve: Serve, call: str, end: str) -> None:
-    """Also if the reader of a body is the first that notices."""
+    """Also if the reader of a body notices first."""
     stalled = threading.Event()
 
     def script(peer: Peer) -> None:
         peer.head()
         assert stalled.wait(LIMIT)
         peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello')
-        # As there is something that it has not received, the system sends a reset in both cases.
+        # The server has unread data, so the system sends a reset in both cases.
         getattr(peer, end)()
 
     conn = serve(script)
@@ -261,8 +261,8 @@ def test_a_blocked_thread_is_told_that_the_connection_was_reset(serve: Serve, ca
     assert type(sender.exception()) is ConnectionClosed
 
 
-def test_a_request_whose_answer_nobody_has_read_is_no_error(serve: Serve) -> None:
-    """The one that asks for the response is told what is wrong with it."""
+def test_an_unread_answer_is_no_error(serve: Serve) -> None:
+    """The caller that asks for the response gets the fault of the response."""
     over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -333,7 +333,7 @@ def test_a_refusal_with_a_broken_body_ends_the_connection_as_any_response_does(
         peer.rest()
 
     def ask(expect100: bool) -> list[str]:
-        """What follows, in words."""
+        """Describe the state afterwards."""
         conn = serve(script)
         body = BodyFollowing(5) if expect100 else None
         conn.send_request('PUT', '/', body=body, expect100=expect100)

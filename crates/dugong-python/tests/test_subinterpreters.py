@@ -1,4 +1,4 @@
-"""Subinterpreters, such as mod_wsgi makes: the package refuses to be loaded there, and says what to do instead."""
+"""Subinterpreters, as mod_wsgi makes them, cannot load the package, and the message says what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 from interop_support import python_environment
 
-#: What the other interpreter does.
+#: The code for the other interpreter.
 INSIDE = """
 import sys
 try:
@@ -47,7 +47,7 @@ except dugong.StateError:
 @pytest.mark.parametrize('kind', ['legacy', 'isolated'])
 @pytest.mark.parametrize('first', ['before', 'after'])
 def test_a_subinterpreter_is_refused_and_the_main_one_goes_on(first: str, kind: str) -> None:
-    """Whether it shares the GIL with the main one or not; Python 3.11 knows only the former."""
+    """Whether it shares the GIL with the main interpreter; Python 3.11 has no other kind."""
     done = subprocess.run(
         [sys.executable, '-c', f'INSIDE = {INSIDE!r}\n{PROGRAM}', first, kind],
         env=python_environment(),

@@ -1,4 +1,4 @@
-"""What programs write passes the type checkers, and the stub of the extension says what the extension says."""
+"""Type checkers accept the code of programs, and the stub agrees with the extension."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from test_docs import DOCS, PAGES, blocks
 
 from dugong import _dugong
 
-#: How programs use a connection with the standard library.
+#: Uses of a connection with the standard library.
 PROGRAM = """
 import io
 import shutil
@@ -45,7 +45,7 @@ async def read() -> bytes:
 
 @pytest.fixture(scope='module')
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One program for each page, with the lines where the page has them."""
+    """One program for each page, with the same line numbers."""
     folder = tmp_path_factory.mktemp('programs')
     (folder / 'program.py').write_text(PROGRAM)
     for page in PAGES:
@@ -84,7 +84,7 @@ STUB = Path(_dugong.__file__).with_name('_dugong.pyi')
 
 
 def described() -> Iterator[tuple[str, object, str]]:
-    """The classes and methods of the stub: name, what the extension has for it, and the first docstring for it."""
+    """The classes and methods of the stub: name, object of the extension, and first docstring."""
     for cls in ast.parse(STUB.read_text()).body:
         if not isinstance(cls, ast.ClassDef) or not hasattr(_dugong, cls.name):
             continue
@@ -99,7 +99,7 @@ def described() -> Iterator[tuple[str, object, str]]:
 
 
 def test_the_stub_has_the_docstrings_of_the_extension() -> None:
-    """Editors show those of the stub."""
+    """Editors show the docstrings of the stub."""
     entries = list(described())
     assert len(entries) > 50
     for name, there, text in entries:

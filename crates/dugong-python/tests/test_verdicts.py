@@ -1,4 +1,4 @@
-"""What the connection says of a request or a response is what happens to it."""
+"""The verdict on a request or a response comes true."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HARMS: list[Any] = [
 
 
 class Harmful:
-    """Answers the first request with what cannot be read, and then keeps what it receives."""
+    """Answers the first request with an unreadable response, and then records what it receives."""
 
     def __init__(self, harm: bytes) -> None:
         self.harm = harm
@@ -65,14 +65,14 @@ def test_nothing_of_a_request_leaves_after_an_error_has_reported_it(
             way()
     conn.disconnect()
     serve.server.join()
-    # The first part of the body may have left before the error was found.
+    # The first part of the body may have left before the client found the error.
     assert server.received.endswith((b'\r\n\r\n', b'12345')), server.received
     assert b'67890' not in server.received
     assert b'again' not in server.received
 
 
 @pytest.mark.parametrize(('harm', 'error'), HARMS)
-def test_what_cannot_be_read_can_be_looked_at_and_the_server_sees_no_end_before_disconnect(
+def test_an_unreadable_response_can_be_read_raw_and_the_server_sees_no_end_before_disconnect(
     serve_plain: Serve, harm: bytes, error: type[Exception]
 ) -> None:
     seen = threading.Event()
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_can_be_looked_at_and_the_server_sees_no_end_before_
         peer.head()
         peer.send(harm)
         assert seen.wait(LIMIT)
-        # If the client had closed, this could not be received any more.
+        # This could not be received if the client had closed.
         peer.send(b'and more')
         assert peer.rest() == b''
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_can_be_looked_at_and_the_server_sees_no_end_before_
 
 
 @pytest.mark.parametrize(('harm', 'error'), HARMS)
-def test_what_a_pipeline_has_not_sent_is_not_sent_by_its_next_call(
+def test_requests_that_a_pipeline_gave_up_are_not_sent_by_its_next_call(
     serve: Serve, harm: bytes, error: type[Exception]
 ) -> None:
     def script(peer: Peer) -> None:
@@ -189,7 +189,7 @@ def test_an_answer_that_came_before_its_question_is_refused(serve: Serve, surplu
     for i in range(4):
         conn.send_request('GET', f'/{i}')
     assert sent.wait(LIMIT)
-    # All of it is in one segment, or in one record of TLS; this takes it in.
+    # All bytes are in one segment, or in one record of TLS, and this reads them.
     conn.read_response()
     assert conn.readall() == b'hello'
     conn.send_request('GET', '/4')
@@ -223,9 +223,7 @@ def test_no_content_of_a_pipeline_belongs_to_another_request(serve: Serve) -> No
 
 
 @pytest.mark.parametrize('length', range(1, len('HTTP/1.1 408')))
-def test_14_6_a_piece_of_a_status_line_that_nobody_asked_for_ends_the_connection_at_once(
-    serve: Serve, length: int
-) -> None:
+def test_14_6_an_unasked_piece_of_a_status_line_ends_the_connection_at_once(serve: Serve, length: int) -> None:
     def script(peer: Peer) -> None:
         peer.head()
         peer.send(HELLO + b'HTTP/1.1 408'[:length])
@@ -243,7 +241,7 @@ def test_14_6_a_piece_of_a_status_line_that_nobody_asked_for_ends_the_connection
 
 
 @pytest.mark.parametrize('behind', [b'EXCESS', EVIL, b'HTTP/1.1 408 Request Timeout\r\n\r\n', b'H'])
-def test_a_pipeline_ends_well_when_all_is_answered_whatever_comes_behind(serve: Serve, behind: bytes) -> None:
+def test_a_pipeline_ends_well_when_all_is_answered_even_if_more_bytes_follow(serve: Serve, behind: bytes) -> None:
     def script(peer: Peer) -> None:
         peer.head()
         peer.send(HELLO + behind)
@@ -257,8 +255,8 @@ def test_a_pipeline_ends_well_when_all_is_answered_whatever_comes_behind(serve: 
 
 
 @pytest.mark.parametrize('pieces', [(b'\r\n', EVIL), (b'\r', b'\n', EVIL), (b'\r\n', b'HTTP/1.1 408 x\r\n\r\n')])
-def test_14_6_bytes_that_nobody_asked_for_are_all_judged(serve: Serve, pieces: tuple[bytes, ...]) -> None:
-    """With TLS, each of them is in a record of its own."""
+def test_14_6_all_unasked_bytes_are_judged(serve: Serve, pieces: tuple[bytes, ...]) -> None:
+    """With TLS, each piece is in a record of its own."""
 
     def script(peer: Peer) -> None:
         peer.head()

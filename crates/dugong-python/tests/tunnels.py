@@ -24,7 +24,7 @@ Table = dict[str, list[tuple[str, int]] | OSError]
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, table: Table) -> list[str]:
-    """Answer questions for addresses from a table; the result grows by the names that were asked for."""
+    """Resolve names from a table, and return a list that grows by the names."""
     asked: list[str] = []
 
     def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, table: Table) -> list[str]:
 
 
 class Plain:
-    """A context without encryption. Its sockets have no more than the methods that may be called."""
+    """A context without encryption. Its sockets have only the methods that may be called."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -53,7 +53,7 @@ class Plain:
 
 
 class Wrapping(Plain):
-    """A context that hides the real one, and what that returns."""
+    """A context that hides the real one and its sockets."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Wrapping(Plain):
 
 
 class Only:
-    """Of a socket, only what may be called."""
+    """The methods of a socket that may be called."""
 
     def __init__(self, sock: Any) -> None:
         def methods(name: str) -> Callable[..., Any]:
@@ -102,7 +102,7 @@ class Only:
 
 
 class Tunnel:
-    """A proxy's script: how it opens a tunnel, or fails to; what follows must be the next attempt."""
+    """A script for a proxy that opens a tunnel or fails to, and then expects the next attempt."""
 
     def __init__(self, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
         self.server_tls = server_tls
@@ -119,7 +119,7 @@ class Tunnel:
         def script(peer: Peer) -> None:
             self.heads.append(peer.head().raw)
             peer.send(answer)
-            assert peer.rest() == b''  # in particular no request in clear text
+            assert peer.rest() == b''  # in particular, no request in clear text
 
         return script
 
@@ -130,7 +130,7 @@ class Tunnel:
 
 
 def drive(crt: Any, onwards: list[threading.Event]) -> int:
-    """Run an iterator to its end. When it waits for the server, the next event tells that to go on."""
+    """Run an iterator to its end. When it waits for the server, the next event lets the server go on."""
     count = 0
     while True:
         try:

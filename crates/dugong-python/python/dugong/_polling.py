@@ -64,8 +64,8 @@ class PollNeeded(_Pair):
     def poll(self, timeout: float | None = None) -> bool:
         """Wait until the descriptor is ready and return True, or return False after *timeout* seconds.
 
-        A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready, and the next transfer shows it.
-        Signals do not end the wait, unless their handler raises.
+        A *timeout* of None, 0 or less means no limit. An error or hang-up counts as ready; the next transfer
+        reports it. Signals do not end the wait, unless their handler raises.
 
         Without a limit, a wait for sending returns True now and then although nothing is ready: the resumed iterator
         looks if a response was read that makes sending pointless, and otherwise yields again.
