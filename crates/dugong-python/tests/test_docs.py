@@ -2,8 +2,8 @@
 
 The blocks of a page share one namespace and run in order. Their output has to be the ```text block that follows
 them. The names of the pages lead to an origin of this file at any port, and port 8080 of this machine leads to
-`dugong.testserver`. A block below `<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is left
-out without that module.
+`dugong.testserver`. A block below `<!-- not run: REASON -->` is only compiled, one below `<!-- needs: MODULE -->` is
+left out without that module.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from ._polling import POLLIN, POLLOUT, PollNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import Protocol, Self
+    from typing import Protocol, Self, type_check_only
 
+    @type_check_only
     class Waiter(Protocol):
         """A task or future that waits for a descriptor."""
 
@@ -200,8 +201,9 @@ class Awaited(PollNeeded):
     _timer: asyncio.TimerHandle | None = None
     _error: BaseException | None = None
 
-    # The task asks for its own loop.
-    get_loop = staticmethod(asyncio.get_running_loop)
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the task."""
+        return asyncio.get_running_loop()
 
     def add_done_callback(self, callback: Callable[[Self], object], *, context: Context | None = None) -> None:
         """Call *callback* when the wait is over; the task calls this once."""
