@@ -56,8 +56,9 @@ setup-lints:
 setup-python:
 	@tools/setup rust python
 
-check: setup-lints ## part of make test: formatting, clippy with each feature alone, the documentation of the crates
+check: setup-lints ## part of make test: formatting, floors, clippy with each feature alone, the documentation of the crates
 	$(CARGO) fmt --all -- --check
+	tools/floors
 	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \

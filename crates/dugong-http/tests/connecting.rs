@@ -585,6 +585,23 @@ fn interim_responses_and_responses_without_content_are_told_of() {
     assert_eq!(*story.lock().unwrap(), "interim 103; 0: 204; 0 has 0; 1: 200; 1 has 2; ");
 }
 
+#[test]
+fn a_connection_is_shown_by_its_counts_and_addresses() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut connection = Config::new().connect(format!("http://{address}")).unwrap();
+    connection.send_request(Request::get("/").header("Authorization", "Basic secret")).unwrap();
+    connection.send_request(Request::get("/")).unwrap();
+    let shown = format!("{connection:?}");
+    for part in ["answered: 0, outstanding: 2, close_reason: None", &format!("peer: {address}")] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let (requests, responses) = connection.split();
+    for shown in [shown, format!("{requests:?}"), format!("{responses:?}")] {
+        assert!(shown.len() < 1000 && !shown.contains("secret") && !shown.contains("Mutex"), "{shown}");
+    }
+}
+
 /// Each step is one turn of the engine, and names its need.
 #[test]
 fn connecting_by_hand_never_waits_for_what_is_ready() {

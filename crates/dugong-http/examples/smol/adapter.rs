@@ -46,7 +46,7 @@ impl Runtime for Smol {
             // async-io asks the system anew each time, so trying first loses no wake-up.
             match attempt(registered.get_ref())? {
                 Attempt::Some(count) | Attempt::All(count) => return Poll::Ready(Ok(count)),
-                Attempt::NotReady => ready!(Self::poll_ready(registered, direction, cx))?,
+                _ => ready!(Self::poll_ready(registered, direction, cx))?,
             }
         }
     }

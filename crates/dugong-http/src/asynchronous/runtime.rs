@@ -67,6 +67,7 @@ pub enum Direction {
 
 /// What came of an attempt to read or to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Attempt {
     /// So many bytes, and there may be more at once.
     Some(usize),

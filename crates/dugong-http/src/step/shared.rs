@@ -1,8 +1,8 @@
 //! The queue between the two sides of a connection, which a whole connection uses without a lock.
 
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{fmt, io};
 
 use dugong_net::StreamError;
 use dugong_proto::{CloseReason, Outstanding};
@@ -12,7 +12,7 @@ use crate::error::{Error, Requests};
 use crate::events::{Event, Observer};
 
 /// The part of a connection that sender and receiver share: the queue of outstanding requests. No lock is held during a wait.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Shared {
     queue: Mutex<Outstanding>,
     /// Wakes the other half when the queue has changed.
@@ -114,6 +114,18 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.tell(event);
         }
+    }
+}
+
+/// The counts of the queue, unless another thread changes it now.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Shared");
+        if let Ok(queue) = self.queue.try_lock() {
+            shown.field("answered", &queue.answered()).field("outstanding", &queue.len());
+            shown.field("close_reason", &queue.close_reason());
+        }
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::events::{Event, Observer};
 
 /// The sending side of a connection.
-#[derive(Debug)]
 pub struct Sending {
     pub(crate) half: SendHalf,
     /// Fields of every request that does not set them itself.
@@ -260,6 +259,21 @@ impl Receiving {
 
 impl fmt::Debug for Receiving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiving").field("half", &self.half).finish_non_exhaustive()
+        f.debug_struct("Receiving")
+            .field("completed", &self.half.completed())
+            .field("is_in_content", &self.half.is_in_content())
+            .field("unconsumed", &self.half.unconsumed().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending")
+            .field("host", &self.half.host())
+            .field("to_send", &self.half.to_send().len())
+            .field("content_left", &self.half.content_left())
+            .field("upload_left", &self.upload_left())
+            .finish_non_exhaustive()
     }
 }
