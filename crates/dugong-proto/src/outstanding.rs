@@ -184,6 +184,14 @@ impl Outstanding {
         self.exchanges.front().is_some_and(|exchange| exchange.content == ContentState::Waiting)
     }
 
+    /// Whether 100 (Continue) can still answer the expectation of the oldest outstanding request, because none of its content was
+    /// sent. This stays true [after the wait was given up](Outstanding::proceed_without_continue).
+    #[must_use]
+    pub fn may_be_told_to_continue(&self) -> bool {
+        let front = self.exchanges.front();
+        front.is_some_and(|exchange| matches!(exchange.content, ContentState::Waiting | ContentState::Silent))
+    }
+
     /// Stops waiting for the answer to the last request's expectation, so that you can send its content now (RFC 9110 §10.1.1).
     /// Changes nothing if that request does not wait.
     pub fn proceed_without_continue(&mut self) {

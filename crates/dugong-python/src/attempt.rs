@@ -10,18 +10,18 @@ use std::sync::{Arc, Weak};
 use dugong_http::transport::Socket;
 use parking_lot::Mutex;
 
-/// What others have to know of a connection that is being made. It lasts until the request is taken that the connection is for.
+/// A connection that is being made, as other operations see it. It lasts until the engine takes the request that needs it.
 pub(crate) struct Attempt {
     given_up: AtomicBool,
-    /// The process that it belongs to: a child has but a copy of the descriptor.
+    /// The process that it belongs to: a forked child only has a copy of the descriptor.
     process: u32,
-    /// What is waited for.
+    /// The descriptor that the connecting operation waits for.
     waiting: Mutex<Option<Waiting>>,
-    /// The other end of an `Arrival`, if anybody waits.
+    /// The other end of an `Arrival`, if a reader waits.
     arrival: Mutex<Option<(Signal, Arc<Arrival>)>>,
 }
 
-/// What somebody waits for, to be shut down when the attempt is given up.
+/// The descriptor that the connecting operation waits for. Giving up the attempt shuts it down.
 pub(crate) enum Waiting {
     Socket(Weak<Socket>),
     Wrapped(Weak<OwnedFd>),
@@ -30,7 +30,7 @@ pub(crate) enum Waiting {
 
 impl Waiting {
     fn end(&self) {
-        // The errors say that there is nothing to be ended any more.
+        // An error means that it has ended already.
         match self {
             Waiting::Socket(socket) => {
                 if let Some(socket) = socket.upgrade() {
@@ -61,17 +61,17 @@ impl Attempt {
         }
     }
 
-    /// From now on it waits for this; the result is what it waited for before.
+    /// Notes the descriptor that the operation waits for, and returns the one before.
     pub(crate) fn wait_for(&self, waiting: Waiting) -> Option<Waiting> {
         self.waiting.lock().replace(waiting)
     }
 
-    /// The connection is there, and is closed by its own means.
+    /// Notes that the connection is made. `disconnect` closes it.
     pub(crate) fn wait_for_nothing(&self) {
         *self.waiting.lock() = None;
     }
 
-    /// Ends it; whoever waits for it wakes up.
+    /// Ends the attempt. Operations that wait for it wake up.
     pub(crate) fn give_up(&self) {
         self.given_up.store(true, Ordering::Release);
         if let Some(waiting) = &*self.waiting.lock()
@@ -84,7 +84,7 @@ impl Attempt {
         }
     }
 
-    /// For a reader that comes before the connection is there; None if it will not be.
+    /// Lets a reader wait for the connection; `None` after the attempt was given up.
     pub(crate) fn arrival(&self) -> io::Result<Option<Arc<Arrival>>> {
         let mut slot = self.arrival.lock();
         if self.given_up.load(Ordering::Acquire) {
@@ -105,8 +105,8 @@ impl Attempt {
     }
 }
 
-/// The other end of an `Arrival`. It is shut down when it is dropped, since a child of the process may have a copy of it; but not by
-/// the child.
+/// The other end of an `Arrival`. Dropping it shuts it down, because a forked child may have a copy of the descriptor. The child
+/// itself must not do that.
 struct Signal {
     end: UnixStream,
     process: u32,
@@ -115,21 +115,21 @@ struct Signal {
 impl Drop for Signal {
     fn drop(&mut self) {
         if self.process == std::process::id() {
-            // Whoever waited may have gone.
+            // An error means that no reader waits any more.
             let _ = self.end.shutdown(std::net::Shutdown::Both);
         }
     }
 }
 
-/// What a reader waits for when the request, whose response it is to read, waits for the connection itself. It becomes readable
-/// when the attempt is over, since the other end goes with it.
+/// Lets a reader wait for a connection that is being made for a request. It becomes readable when the attempt is over, because
+/// that shuts down the other end.
 pub(crate) struct Arrival {
     readable: UnixStream,
     given_up: AtomicBool,
 }
 
 impl Arrival {
-    /// Whether `disconnect` was called, or there was an error.
+    /// Whether connecting has failed, or `disconnect` was called.
     pub(crate) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire)
     }

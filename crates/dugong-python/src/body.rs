@@ -20,7 +20,7 @@ use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
 use crate::wire::Wire;
 
-/// Most bytes that `read` allocates before it knows how many there are: more than one call of the system gives is wasted.
+/// The most that `read` allocates before it knows the size. One system call delivers no more than this.
 const MOST: usize = 256 * 1024;
 
 /// The result of a step that reads a body.
@@ -31,7 +31,7 @@ enum Progressed<T> {
     Needs(Need),
 }
 
-/// What the methods that read a body have in common: which body, and what happens at its end.
+/// The common part of the methods that read a body: it finds the body, and reports its end.
 #[derive(Default)]
 struct BodyReader {
     guard: Option<ConnectionGuard>,
@@ -42,7 +42,7 @@ struct BodyReader {
 }
 
 impl BodyReader {
-    /// Makes a step, if there is a body that was not read to its reported end.
+    /// Makes a step, unless the body was read to its reported end.
     fn step<'py, T>(
         &mut self,
         connection: &Bound<'py, HTTPConnection>,
@@ -85,14 +85,14 @@ impl BodyReader {
             }
             Ok(Ok(progressed))
         })?;
-        // Here a response may go, and its weak references call code of the program.
+        // This may drop the last reference to a response, which runs the program's code, so the state must be free here.
         if let Some((_, Some(response), Some(trailers))) = done {
             HTTPResponse::set_trailers(response.bind(py), &trailers)?;
         }
         progressed
     }
 
-    /// Takes the connection that the body comes from; `None` if there is no body.
+    /// Takes the connection that the body comes from; `None` without a body.
     fn begin(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<ConnectionGuard>> {
         let (py, this) = (connection.py(), connection.get());
         let (link, in_use) = match &self.link {
@@ -143,7 +143,7 @@ impl From<PyErr> for BodyError {
 
 /// `read(n)`.
 pub(crate) enum Read {
-    /// With the argument as it was passed: what is wrong with it is told by the first step.
+    /// The argument as it was passed. The first step checks it.
     Begin(Option<Py<PyAny>>),
     Some(ReadSome),
     All(ReadAll),
@@ -161,7 +161,7 @@ impl Task for Read {
             let size = size.as_ref().map(|size| size.bind(connection.py())).filter(|size| !size.is_none());
             let is_limited = size.map_or(Ok(false), |size| size.ge(0))?;
             *self = match size.filter(|_| is_limited) {
-                // More than can be counted is no limit that matters.
+                // A number that does not fit is no limit.
                 Some(size) => {
                     let limit =
                         size.extract().or_else(|error: PyErr| match error.is_instance_of::<PyOverflowError>(size.py()) {
@@ -203,7 +203,7 @@ impl ReadSome {
             return Ok(Step::Done(PyBytes::new(py, b"").into_any().unbind()));
         }
         let progressed = self.reader.step(connection, |guard, state, sides, wire| {
-            // Large content goes from the socket to where it is wanted; of other content it is known how much is there.
+            // Large content goes directly from the socket into the array. Other content is in the buffer, so its size is known.
             let direct = state.receiving.half().bypass().unwrap_or(0).min(limit as u64);
             let size = if direct >= BYPASS_MIN {
                 usize::try_from(direct).unwrap_or(MOST).min(MOST)
@@ -287,12 +287,12 @@ pub(crate) struct ReadAll {
 }
 
 impl ReadAll {
-    /// The body that is being read from this connection, even if there is another by now.
+    /// Reads the body of this connection, even if the object has another one by now.
     pub(crate) fn on(link: Arc<Link>) -> Self {
         ReadAll { reader: BodyReader { link: Some(link), ..BodyReader::default() }, content: None }
     }
 
-    /// Somebody else may use the connection, before this goes on where it is.
+    /// Releases the connection. The next step takes it again.
     pub(crate) fn let_go(&mut self) {
         self.reader.guard = None;
     }
@@ -315,19 +315,19 @@ impl Task for ReadAll {
                     };
                     let size = match left(state).map(usize::try_from) {
                         Some(Ok(size)) => size,
-                        // Not announced: begin with what is there.
+                        // The length is not known: begin with the size of the received data.
                         _ => match state.duplex(sides).fill_content(wire)? {
                             Progress::Needs(interest) => return Ok(Progressed::Needs(guard.need(interest))),
                             Progress::Done(false) => return Ok(Progressed::End),
                             Progress::Done(true) => state.receiving.half().unconsumed().len(),
                         },
                     };
-                    // What a peer announces may be more than there is memory for.
+                    // A server can announce more than fits into memory.
                     *content = Some(NewBytes::new(py, size).or_else(|_| NewBytes::new(py, size.min(MOST)))?);
                 }
                 let content = content.as_mut().expect("just made");
                 if content.room(py).is_empty() {
-                    // More than was there at first. What is there now says how much more at least.
+                    // The body is longer than the first guess. Grow by the size of the received data.
                     match state.duplex(sides).fill_content(wire)? {
                         Progress::Needs(interest) => return Ok(Progressed::Needs(guard.need(interest))),
                         Progress::Done(false) => return Ok(Progressed::End),
@@ -364,7 +364,7 @@ pub(crate) struct Discard {
     reader: BodyReader,
 }
 
-/// There may be nothing to throw away.
+/// Without a body, it does nothing.
 impl Default for Discard {
     fn default() -> Self {
         Discard { reader: BodyReader { is_lenient: true, ..BodyReader::default() } }
@@ -372,7 +372,7 @@ impl Default for Discard {
 }
 
 impl Discard {
-    /// The body that is being read from this connection, even if there is another by now.
+    /// Reads the body of this connection, even if the object has another one by now.
     pub(crate) fn of(link: &Arc<Link>) -> Self {
         let mut discard = Discard::default();
         discard.reader.link = Some(link.clone());
@@ -460,7 +460,7 @@ impl Task for ReadRaw {
     }
 
     fn timed_out(&mut self, _: &Bound<'_, HTTPConnection>) -> PyResult<()> {
-        // It waits as long as it takes (statement 13.6).
+        // It has no timeout (statement 13.6).
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Memory of Python objects: the caller's buffers, and new objects that are filled before anybody sees them.
+//! Memory of Python objects: the caller's buffers, and new objects that are filled before Python code can see them.
 //!
 //! This is the one place that turns the interpreter's pointers into slices.
 #![allow(unsafe_code, reason = "the buffer protocol and the constructors of bytes objects give pointers")]
@@ -15,7 +15,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// To be read. What is not contiguous is copied first.
+    /// Takes a buffer to read from. If it is not contiguous, this makes a copy.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let view = view(object)?;
         if view.is_c_contiguous() {
@@ -25,7 +25,7 @@ impl Buffer {
         Ok(Buffer { view: PyUntypedBuffer::get(&copy)? })
     }
 
-    /// To be written to.
+    /// Takes a buffer to write to.
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let view = view(object)?;
         if view.readonly() {
@@ -37,12 +37,12 @@ impl Buffer {
         Ok(Buffer { view })
     }
 
-    /// Its size in bytes, whatever its items are.
+    /// The size in bytes, not in items.
     pub(crate) fn len(&self) -> usize {
         self.view.len_bytes()
     }
 
-    /// The bytes, to be looked at while the GIL is held.
+    /// The bytes, readable while the GIL is held.
     pub(crate) fn bytes<'a>(&'a self, _py: Python<'a>) -> &'a [u8] {
         if self.len() == 0 {
             return &[];
@@ -52,17 +52,17 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.view.buf_ptr().cast(), self.len()) }
     }
 
-    /// The bytes, to be written to while the GIL is held.
+    /// The bytes, writable while the GIL is held.
     pub(crate) fn bytes_mut<'a>(&'a mut self, _py: Python<'a>) -> &'a mut [u8] {
         if self.len() == 0 {
             return &mut [];
         }
-        // SAFETY: as for `bytes`; and it was checked to be writable.
+        // SAFETY: as for `bytes`; and `writable` has checked that it is writable.
         unsafe { std::slice::from_raw_parts_mut(self.view.buf_ptr().cast(), self.len()) }
     }
 }
 
-/// The view of an object; some objects say less of themselves than is wanted here, and more as a `memoryview`.
+/// The view of an object. Some objects only describe their items when they are asked through a `memoryview`.
 fn view(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
     PyUntypedBuffer::get(object).or_else(|_| {
         let described = PyMemoryView::from(object)?;
@@ -70,7 +70,7 @@ fn view(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
     })
 }
 
-/// A new `bytearray` of `size` bytes that are yet to be written: zeroing them first would cost a tenth of a download.
+/// A new `bytearray` of `size` uninitialized bytes: zeroing them would take a tenth of the time of a download.
 pub(crate) fn new_bytearray(py: Python<'_>, size: usize) -> PyResult<Bound<'_, PyByteArray>> {
     let size = ffi::Py_ssize_t::try_from(size)?;
     // SAFETY: a null pointer asks for memory without content; the result is a new reference or null with an exception set.
@@ -80,10 +80,10 @@ pub(crate) fn new_bytearray(py: Python<'_>, size: usize) -> PyResult<Bound<'_, P
     }
 }
 
-/// The memory of a `bytearray` that nobody else has seen yet.
+/// The memory of a `bytearray` that no Python code has seen yet.
 pub(crate) fn fresh_bytes<'a>(array: &'a mut Bound<'_, PyByteArray>) -> &'a mut [u8] {
-    // SAFETY: the only reference to the object is the one we have, so nobody reads, writes or resizes it. What is in it is
-    // written before it is read: that is the contract of `Stream::read`, and the rest is cut off.
+    // SAFETY: we have the only reference to the object, so no other code reads, writes or resizes it. The contract of
+    // `Stream::read` is that bytes are written before they are read, and the caller cuts off the rest.
     unsafe { array.as_bytes_mut() }
 }
 
@@ -106,13 +106,13 @@ impl NewBytes {
         Ok(NewBytes { object: object.unbind(), size, filled: 0 })
     }
 
-    /// The room that is left.
+    /// The part that is not filled yet.
     pub(crate) fn room(&mut self, _py: Python<'_>) -> &mut [u8] {
         if self.size == self.filled {
             return &mut [];
         }
-        // SAFETY: nobody else has a reference to the object yet, and its memory has `size` bytes. They are written before they
-        // are read, see `fresh_bytes`.
+        // SAFETY: we have the only reference to the object, and its memory has `size` bytes. They are written before they are
+        // read, see `fresh_bytes`.
         unsafe {
             let start = ffi::PyBytes_AsString(self.object.as_ptr()).cast::<u8>();
             std::slice::from_raw_parts_mut(start.add(self.filled), self.size - self.filled)
@@ -124,13 +124,13 @@ impl NewBytes {
         self.filled
     }
 
-    /// The first `count` bytes of the room were filled.
+    /// Notes that the first `count` bytes of the room were filled.
     pub(crate) fn filled(&mut self, count: usize) {
         self.filled += count;
         debug_assert!(self.filled <= self.size);
     }
 
-    /// Makes room for at least `more` bytes, and for much more if there is much already.
+    /// Makes room for at least `more` bytes, and at least doubles the size.
     pub(crate) fn grow(&mut self, py: Python<'_>, more: usize) -> PyResult<()> {
         if self.size - self.filled >= more {
             return Ok(());
@@ -142,7 +142,7 @@ impl NewBytes {
         Ok(())
     }
 
-    /// The object; a copy of what was filled, if that is not all.
+    /// The object, or a copy of the filled part if some room is left.
     pub(crate) fn finish(self, py: Python<'_>) -> Py<PyBytes> {
         if self.filled == self.size { self.object } else { PyBytes::new(py, self.so_far(py)).unbind() }
     }

@@ -30,25 +30,25 @@ use crate::wire::{Object, Transport, Wire};
 
 const GIVEN_UP: &str = "the connection was closed by disconnect(), or another one was begun";
 
-/// `connect()`, and the first part of whatever needs a connection.
+/// `connect()`, which is also the first part of methods that need a connection.
 pub(crate) struct Connect {
     stage: Stage,
     resolver: Resolver,
     target: Option<Arc<Target>>,
-    /// What secures the connection.
+    /// The TLS context, if the connection uses one.
     context: Option<Py<PyAny>>,
     attempt: Arc<Attempt>,
-    /// Whether it has got on since it last had to wait.
+    /// Whether it has made progress since it last had to wait.
     moved: Cell<bool>,
 }
 
-/// How the caller waits, which decides where Python's resolver is called, and how addresses are tried.
+/// How the caller waits. This decides in which thread Python's resolver runs, and in which order addresses are tried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resolver {
     /// A regular method: the resolver blocks the thread that connects, which waits anyway.
     Here,
-    /// An iterator that is driven by hand. The resolver has a thread of its own, and addresses are tried in turn, since the caller
-    /// expects the descriptor of one.
+    /// An iterator that is driven by hand. The resolver has a thread of its own. Addresses are tried in turn, because the caller
+    /// can only wait for the descriptor of one.
     Thread,
     /// The same, but awaited.
     Awaited,
@@ -56,9 +56,9 @@ pub(crate) enum Resolver {
 
 enum Stage {
     Begin,
-    /// A name is looked up.
+    /// A thread looks the name up.
     Name(Lookup),
-    /// A socket is made by means of the program's.
+    /// A thread makes a socket by the program's own functions.
     Made(Lookup),
     Tcp(Box<Race>),
     Tunnel(Box<Tunnel>, Transport),
@@ -66,9 +66,9 @@ enum Stage {
     Over,
 }
 
-/// A call that blocks, in a thread.
+/// A blocking call in a thread.
 struct Lookup {
-    /// Python's object for it, which has the result.
+    /// The Python object that gets the result.
     object: Py<PyAny>,
     /// It becomes readable when the thread has the result and closes the other end.
     done: Arc<UnixStream>,
@@ -188,14 +188,14 @@ impl Connect {
         }
     }
 
-    /// Has a thread call something that blocks.
+    /// Starts a thread for a blocking call.
     fn in_thread(&self, function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<Lookup> {
         let lookup = Lookup::begin(function, arguments)?;
         self.attempt.wait_for(Waiting::Thread(Arc::downgrade(&lookup.done)));
         Ok(lookup)
     }
 
-    /// To the addresses that Python's resolver has found.
+    /// Begins to connect to the addresses that Python's resolver has found.
     fn tcp(&self, connection: &Bound<'_, HTTPConnection>, found: &Bound<'_, PyAny>) -> PyResult<Stage> {
         let addresses = addresses(found)?;
         Ok(Stage::Tcp(Box::new(match self.resolver {
@@ -204,7 +204,7 @@ impl Connect {
         })))
     }
 
-    /// A socket that the program has made, connected.
+    /// Takes a connected socket that the program's functions have made.
     fn adopt(&mut self, connection: &Bound<'_, HTTPConnection>, made: &Bound<'_, PyAny>) -> PyResult<Stage> {
         let py = connection.py();
         let object = made.call_method1(intern!(py, "setblocking"), (false,)).and_then(|_| Object::plain(made));
@@ -220,12 +220,12 @@ impl Connect {
         self.after_tcp(connection, Transport::Object(object))
     }
 
-    /// From now on this is what the attempt waits for.
+    /// Lets `disconnect` shut this down from now on.
     fn wait_for(&self, object: &Object) {
         self.attempt.wait_for(Waiting::Wrapped(Arc::downgrade(object.descriptor())));
     }
 
-    /// The socket is connected: a tunnel, TLS, or nothing more.
+    /// Goes on with a connected socket: with a tunnel, with TLS, or to the end.
     fn after_tcp(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let target = self.target.as_ref().expect("set before the first address was tried");
         if self.context.is_none() {
@@ -239,8 +239,7 @@ impl Connect {
         Ok(Stage::Tunnel(Box::new(tunnel), transport))
     }
 
-    /// Has the caller's context wrap the socket. A context that is not one of `ssl` makes the handshake at once, or whatever it
-    /// makes instead.
+    /// Has the caller's context wrap the socket. A context that is not one of `ssl` makes its handshake in this call.
     fn start_tls(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Stage> {
         let py = connection.py();
         let target = self.target.as_ref().expect("set before the first address was tried");
@@ -293,7 +292,7 @@ impl Connect {
         Ok(Stage::Over)
     }
 
-    /// The transport is ready.
+    /// Makes this the transport of the connection.
     fn install(&mut self, connection: &Bound<'_, HTTPConnection>, transport: Transport) -> PyResult<Progress<()>> {
         if self.attempt.is_given_up() {
             return Err(ConnectionClosed::new_err(GIVEN_UP));
@@ -307,7 +306,7 @@ impl Connect {
         let link = Link::new(target.clone(), sending, Receiving::new(&config), log::is_enabled(connection.py())?);
         let is_logged = link.is_logged;
         connection.get().install(link, transport);
-        // From now on the connection is closed by its own means.
+        // From now on `disconnect` closes the connection itself.
         self.attempt.wait_for_nothing();
         self.stage = Stage::Over;
         if is_logged {
@@ -316,7 +315,7 @@ impl Connect {
         Ok(Progress::Done(()))
     }
 
-    /// What has to be ready before it can go on, if its stage needs `interest`.
+    /// The descriptor that the present stage waits for, and the interest.
     fn waits_for(&mut self, interest: Interest) -> Option<(Waitable, Interest)> {
         let on = match &mut self.stage {
             Stage::Tcp(race) => return race.waits_for().map(|(attempts, interest)| (Waitable::Attempts(attempts), interest)),
@@ -330,12 +329,12 @@ impl Connect {
         Some((on, interest))
     }
 
-    /// It is awaited, and not driven by hand.
+    /// Notes that an event loop waits, and not a program that drives the iterator by hand.
     pub(crate) fn awaited(&mut self) {
         self.resolver = self.resolver.awaited();
     }
 
-    /// Goes on; `None` when there is a connection.
+    /// Goes on as far as it can without waiting; `None` when it is connected.
     pub(crate) fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Need>> {
         match self.advance(connection) {
             Ok(Progress::Done(())) => Ok(None),
@@ -350,17 +349,17 @@ impl Connect {
         }
     }
 
-    /// Ends the attempt, if there is one that waits.
+    /// Ends the attempt if it has begun.
     pub(crate) fn interrupt(&mut self, connection: &Bound<'_, HTTPConnection>) {
         if !matches!(self.stage, Stage::Begin | Stage::Over) {
             self.fail(connection);
         }
     }
 
-    /// There is no connection: nothing is left of the attempt.
+    /// Ends the attempt, and closes all that it has opened.
     pub(crate) fn fail(&mut self, connection: &Bound<'_, HTTPConnection>) {
         self.stage = Stage::Over;
-        // If it was given up, there may be another connection by now.
+        // If it was given up, the object may have another connection by now.
         if !self.attempt.is_given_up() {
             connection.get().disconnect(connection.py());
         }
@@ -381,7 +380,7 @@ impl Task for Connect {
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
         if let Stage::Tcp(race) = &mut self.stage {
-            // There may be other addresses.
+            // Other addresses may be left to try.
             race.give_up();
             return Ok(());
         }
@@ -395,14 +394,14 @@ impl Task for Connect {
 }
 
 impl Resolver {
-    /// The same for a task that is awaited.
+    /// The same for an awaited task.
     pub(crate) fn awaited(self) -> Self {
         if self == Resolver::Thread { Resolver::Awaited } else { self }
     }
 }
 
-/// That a limit has passed: a `ConnectionTimedOut`, which is a `TimeoutError` as well if the limit is that of `socket`, as those
-/// who set that expect.
+/// `ConnectionTimedOut`. If the limit is the default of `socket`, it is a `TimeoutError` as well, as programs that set the default
+/// expect.
 fn timed_out(connection: &Bound<'_, HTTPConnection>, text: &'static str) -> PyErr {
     match connection.get().limit() {
         Some(_) => ConnectionTimedOut::new_err(text),
@@ -414,7 +413,7 @@ impl Lookup {
     fn begin(function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<Self> {
         let py = function.py();
         let (done, theirs) = UnixStream::pair()?;
-        // It closes the descriptor in any case.
+        // The thread closes the descriptor in any case.
         let descriptor = theirs.into_raw_fd();
         let mut partial = vec![function.clone()];
         partial.extend(arguments.iter());
@@ -423,7 +422,7 @@ impl Lookup {
         Ok(Lookup { object: object.unbind(), done: Arc::new(done) })
     }
 
-    /// What was found, when the thread is done.
+    /// The result, when the thread is done.
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let found = self.object.bind(py).call_method0(intern!(py, "result"))?;
         Ok(if found.is_none() { None } else { Some(found) })
@@ -432,24 +431,24 @@ impl Lookup {
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        // A socket that comes too late is closed. If there is no interpreter any more, there is none.
+        // If the thread makes a socket later, it closes it. After the end of the interpreter, no thread is left.
         let _ = Python::try_attach(|py| self.object.bind(py).call_method0(intern!(py, "abandon")).map(drop));
     }
 }
 
-/// Whether this is an address, so that nothing has to be looked up.
+/// Whether this is an address, which needs no lookup.
 fn is_address(host: &str) -> bool {
     host.split('%').next().unwrap_or_default().parse::<IpAddr>().is_ok()
 }
 
-/// The addresses in what `socket.getaddrinfo` returned.
+/// The addresses in a result of `socket.getaddrinfo`.
 fn addresses(found: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for info in found.try_iter()? {
         let place = info?.get_item(4)?.cast_into::<PyTuple>()?;
         let host: String = place.get_item(0)?.extract()?;
         let port: u16 = place.get_item(1)?.extract()?;
-        // A zone is in the text, and once more as a number.
+        // The zone is in the text, and also a number of its own.
         let bare = host.split('%').next().unwrap_or(&host);
         let ip: IpAddr = bare.parse().map_err(|_| PyOSError::new_err(format!("{host} is no address of IP")))?;
         addresses.push(match ip {
@@ -466,7 +465,7 @@ fn addresses(found: &Bound<'_, PyAny>) -> PyResult<Vec<SocketAddr>> {
 fn tunnel_error(py: Python<'_>, error: TunnelError) -> PyErr {
     let text = error.to_string();
     match error {
-        // The same will be refused again, unless something is changed (statement 7.10).
+        // The proxy would refuse the same request again (statement 7.10).
         TunnelError::Refused(refusal) if refusal.head().status().as_u16() / 100 == 4 => errors::ProxyRefusal::new_err(text),
         TunnelError::Refused(_) => PyConnectionError::new_err(text),
         TunnelError::Failed(error) => errors::exception(py, error, |_| Ok(PyTuple::empty(py))),
@@ -478,7 +477,7 @@ fn handshake_error(py: Python<'_>, error: PyErr) -> PyErr {
     if !errors::means_peer_gone(py, &error, false) {
         return error;
     }
-    let closed = ConnectionClosed::new_err("the peer closed the connection in the TLS handshake");
+    let closed = ConnectionClosed::new_err("the server closed the connection in the TLS handshake");
     closed.set_cause(py, Some(error));
     closed
 }

@@ -73,7 +73,7 @@ impl HTTPConnection {
         Ok(())
     }
 
-    // The collector may come before the object was filled, when its `__dict__` is made: what is all zeros has to look empty here.
+    // The collector may run before the object is filled, when its `__dict__` is made. All zeros must look empty here.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.traverse(&visit)
     }
@@ -109,7 +109,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.port);
     }
 
-    /// None, an `ssl.SSLContext`, or any object with `wrap_socket`: whether and how the connection is secured.
+    /// None for no TLS, an `ssl.SSLContext`, or any object with `wrap_socket`.
     #[getter]
     fn ssl_context(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.ssl_context)
@@ -120,7 +120,7 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.ssl_context);
     }
 
-    /// None, or host and port of a proxy.
+    /// None, or the host and port of a proxy.
     #[getter]
     fn proxy(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.proxy)
@@ -131,9 +131,9 @@ impl HTTPConnection {
         self.set(value, |settings| &mut settings.proxy);
     }
 
-    /// How many seconds a single wait for the peer may last; None, 0 or less: for ever.
+    /// How many seconds a single wait for the server may last; None, 0 or less means no limit.
     ///
-    /// When it passes without progress, `ConnectionTimedOut` is raised. It bounds each wait, not a whole call.
+    /// A longer wait raises `ConnectionTimedOut`. A call may wait several times, so it can take longer.
     #[getter]
     fn timeout(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.timeout)
@@ -146,7 +146,7 @@ impl HTTPConnection {
         Ok(())
     }
 
-    /// None, or a binary file that all bytes are written to as they are transferred.
+    /// None, or a binary file that gets a copy of all bytes that are transferred.
     #[getter]
     fn trace_fh(&self, py: Python<'_>) -> Py<PyAny> {
         self.attribute(py, |settings| &settings.trace_fh)
@@ -160,9 +160,9 @@ impl HTTPConnection {
         });
     }
 
-    /// Whether a response with neither a length nor `Connection: close` is read up to the end of the connection.
+    /// Whether a response with neither a length nor `Connection: close` has a body up to the end of the connection.
     ///
-    /// If not, reading its body raises `UnsupportedResponse`.
+    /// If false, reading such a body raises `UnsupportedResponse`.
     #[getter]
     fn tolerate_missing_length(&self) -> bool {
         self.tolerates_missing_length()
@@ -188,7 +188,7 @@ impl HTTPConnection {
         Self::call_disconnect(slf)
     }
 
-    /// Return the object; nothing is connected yet.
+    /// Return the object. It does not connect.
     fn __aenter__(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "__aenter__", Enter)
     }
@@ -204,80 +204,80 @@ impl HTTPConnection {
         Operation::new(slf, "__aexit__", Exit)
     }
 
-    /// Connect now, closing a connection that there is. Twin: `co_connect`.
+    /// Connect now, after closing the present connection. Twin: `co_connect`.
     ///
-    /// Not needed: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if there is no connection. All state of an
-    /// earlier connection is forgotten.
+    /// You need not call it: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if necessary. It drops all state of
+    /// the earlier connection.
     ///
     /// Raises `HostnameNotResolvable` or `DNSUnavailable` if the name has no address, `ConnectionTimedOut`, the built-in
-    /// `ConnectionError` if the proxy refuses the tunnel, and what `socket` and `ssl` raise. There is no connection then.
+    /// `ConnectionError` if the proxy refuses the tunnel, and the exceptions of `socket` and `ssl`. After an exception, the
+    /// object is not connected.
     fn connect(slf: &Bound<'_, Self>) -> PyResult<()> {
         run(slf, &mut Connect::new(Resolver::Here))?;
-        // Whoever connects between two reads knows what becomes of the body (statement 7.2).
+        // A thread that connects between two of its reads knows that the body is lost (statement 7.2).
         slf.get().forget_own_cut();
         Ok(())
     }
 
     /// Connect now: `connect` to be awaited, or run as an iterator.
     ///
-    /// The name is looked up in a thread, so that nothing blocks.
+    /// It does not block: a thread looks the name up.
     fn co_connect(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_connect", Connect::new(Resolver::Thread))
     }
 
     /// Close the connection and the trace file.
     ///
-    /// Never waits and never fails, and may be called at any time by any thread: whoever waits for the connection gets
-    /// `ConnectionClosed`. So does the reader of a body that is cut, also if there is another connection by then. The next
-    /// request connects again.
+    /// It never waits and never fails. Any thread may call it at any time: operations that wait for the connection raise
+    /// `ConnectionClosed`. So does the next read of a body that this cut short, even on another connection. The next request
+    /// connects again.
     #[pyo3(name = "disconnect")]
     fn py_disconnect(&self, py: Python<'_>) {
         self.disconnect(py);
     }
 
-    /// Close the connection, and drop what was received: the same as `disconnect`.
+    /// Close the connection and drop all received bytes: the same as `disconnect`.
     ///
-    /// It does not connect again, since it is meant for error handlers; the next request does.
+    /// It is meant for error handlers, so it does not connect again. The next request does.
     fn reset(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::call_disconnect(slf)
     }
 
-    /// The same as `disconnect`; `closed` stays False, and the object can be used again.
+    /// The same as `disconnect`. `closed` stays False, and you can use the object again.
     ///
-    /// Closing a wrapper such as `io.TextIOWrapper` closes the connection, too; a wrapper that is merely collected does not.
+    /// Closing a wrapper such as `io.TextIOWrapper` closes the connection, too. A wrapper that is only collected does not.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().spared.swap(false, Ordering::Relaxed) { Ok(()) } else { Self::call_disconnect(slf) }
     }
 
-    /// Return the certificate of the server, as the socket's `getpeercert` does; None without TLS. Connects if there is no
-    /// connection.
+    /// Return the certificate of the server, as the socket's `getpeercert` does, or None without TLS. Connects if necessary.
     #[pyo3(signature = (binary_form=false))]
     fn get_ssl_peercert(slf: &Bound<'_, Self>, binary_form: bool) -> PyResult<Py<PyAny>> {
         Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form,)).map(Bound::unbind))
     }
 
-    /// Return name, protocol and secret bits of the cipher, as the socket's `cipher` does; None without TLS. Connects if there
-    /// is no connection.
+    /// Return name, protocol and secret bits of the cipher, as the socket's `cipher` does, or None without TLS. Connects if
+    /// necessary.
     fn get_ssl_cipher(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         Self::ask_tls(slf, |object| object.call_method0("cipher").map(Bound::unbind))
     }
 
-    /// Send a request: its line, its headers, and its body if it was given as bytes. Twin: `co_send_request`.
+    /// Send a request: its line, its headers, and its body if you pass that as bytes. Twin: `co_send_request`.
     ///
     /// *path* goes into the request line as it is, not quoted: it begins with `/`, or is `*` or an absolute URL. *headers* is a
-    /// mapping or an iterable of pairs; it is left alone, and its values are sent as `str` shows them, except that bytes, None,
-    /// lists and the like are refused. *body* is None, bytes-like, or a `BodyFollowing`: then it is sent with `write`. With *expect100*, which needs a
-    /// `BodyFollowing`, the body may be written when `read_response` has returned a response with status 100.
+    /// mapping or an iterable of pairs, which the call does not change. It sends values as `str` shows them, but refuses bytes,
+    /// None, lists and the like. *body* is None, bytes-like, or a `BodyFollowing`: then you send it with `write`. *expect100*
+    /// needs a `BodyFollowing`: write the body after `read_response` has returned a response with status 100.
     ///
-    /// No response is read, so that any number of requests can be sent ahead; but the peer stops taking requests when nobody
-    /// reads its responses, see "Avoiding deadlocks" in the documentation.
+    /// It does not read responses, so you can send many requests ahead. But a server stops reading requests when its responses
+    /// are not read: see "Avoiding deadlocks" in the documentation.
     ///
-    /// `Host`, `Content-Length` (0 if there is no body), `Accept-Encoding: identity` and `Expect` are always set here,
-    /// `Connection: keep-alive` and `Content-MD5` (of a body that is given) unless *headers* has them.
+    /// It always sets `Host`, `Content-Length` (0 without a body), `Accept-Encoding: identity` and `Expect`. It sets
+    /// `Connection: keep-alive`, and `Content-MD5` of a body given as bytes, unless *headers* has them.
     ///
-    /// Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before anything is sent; what `connect` raises,
-    /// if there is no connection; `ConnectionClosed` if it cannot be sent: then no response to it is pending, but earlier
-    /// responses may be there; `ConnectionTimedOut`, after which only `disconnect` is possible.
+    /// Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before it sends anything, and the exceptions of
+    /// `connect` if it has to connect. Raises `ConnectionClosed` if it cannot send the request: then no response to it is
+    /// pending, but you can read earlier responses. After `ConnectionTimedOut`, you can only call `disconnect`.
     #[pyo3(
         signature = (method, path, headers=None, body=None, expect100=None),
         text_signature = "($self, method, path, headers=None, body=None, expect100=False)"
@@ -313,13 +313,12 @@ impl HTTPConnection {
 
     /// Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
     ///
-    /// Returns when all of *buf* was handed to the system; with the last byte the request is complete. An empty *buf* does
-    /// nothing.
+    /// Returns when the system has taken all of *buf*. With the last byte the request is complete. An empty *buf* does nothing.
     ///
-    /// Raises `ExcessBodyData` if this is more than is left, `StateError` if nothing is to be written (yet): nothing has
-    /// changed then. Raises `ConnectionClosed` if the peer has gone, or has answered and takes no more: then the request counts
-    /// as complete, and `read_response` returns the answer if there is one. `ConnectionTimedOut`: only `disconnect` is
-    /// possible.
+    /// Raises `ExcessBodyData` for more bytes than were announced, and `StateError` if no body is to be written, or not yet. Both
+    /// change nothing. Raises `ConnectionClosed` if the server has gone, or has answered and takes no more. Then the request
+    /// counts as complete, and `read_response` returns the answer if the server has sent one. After `ConnectionTimedOut`, you
+    /// can only call `disconnect`.
     fn write(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<()> {
         run(slf, &mut Write::new(buf)).map(drop)
     }
@@ -331,9 +330,9 @@ impl HTTPConnection {
 
     /// End a body that is sent in chunks, with a trailer section if *trailers* is given. Twin: `co_finish`.
     ///
-    /// *trailers* is a mapping or an iterable of pairs (RFC 9112 §7.1.2); fields that frame or direct the message are refused
-    /// with `ValueError`. Raises `StateError` if some of a body with a length is missing, or if none is to be written; and
-    /// what `write` raises.
+    /// *trailers* is a mapping or an iterable of pairs (RFC 9112 §7.1.2). Fields that frame or direct the message raise
+    /// `ValueError`. Raises `StateError` if a body with a length is not complete, or if no body is to be written, and the
+    /// exceptions of `write`.
     #[pyo3(signature = (trailers=None))]
     fn finish(slf: &Bound<'_, Self>, trailers: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         run(slf, &mut Finish::new(trailers)).map(drop)
@@ -345,7 +344,7 @@ impl HTTPConnection {
         Operation::new(slf, "co_finish", Finish::new(trailers))
     }
 
-    /// Tell if a request was sent completely, or waits for status 100, whose response has not been read to its end.
+    /// Tell if you have to read a response or the rest of one: to a request that was sent completely, or waits for status 100.
     fn response_pending(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(link) = self.open_link() else { return Ok(false) };
         link.with(py, |state| Ok(state.current.is_some() || link.is_response_due(state)))
@@ -353,11 +352,11 @@ impl HTTPConnection {
 
     /// Read status line and headers of the next response, and return them as an `HTTPResponse`. Twin: `co_read_response`.
     ///
-    /// Interim responses are skipped, but for the first response to a request with *expect100*.
+    /// It skips interim responses, except for the first response to a request with *expect100*.
     ///
-    /// Raises `StateError` if no response is pending, or if the body of the previous one has not been read to its end;
-    /// `ConnectionClosed` if there will be no response; `InvalidResponse` or `UnsupportedResponse` for what is no response,
-    /// after which `read_raw` shows what follows; `ConnectionTimedOut`: can be called again.
+    /// Raises `StateError` if no response is pending, or if you have not read the body of the previous one to its end. Raises
+    /// `ConnectionClosed` if no response will come. Raises `InvalidResponse` or `UnsupportedResponse` if the server sends
+    /// something else than a response; `read_raw` returns those bytes. After `ConnectionTimedOut`, you can call it again.
     fn read_response(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         run(slf, &mut ReadResponse::default())
     }
@@ -367,18 +366,18 @@ impl HTTPConnection {
         Operation::new(slf, "co_read_response", ReadResponse::default())
     }
 
-    /// Return from 1 to *len_* bytes of the body as a `bytearray` that belongs to the caller, or `b''` at its end.
+    /// Return from 1 to *len_* bytes of the body as a `bytearray` that is yours to change, or `b''` at the end of the body.
     /// Twin: `co_read`.
     ///
-    /// Without *len_*, or if it is negative, it is the same as `readall`. `b''` is also returned when there is no body to
-    /// read, again and again. Waits only if no data is there at all.
+    /// Without *len_*, or if it is negative, this is the same as `readall`. Without a body it returns `b''`, again and again.
+    /// It waits only if it has no data at all.
     ///
-    /// Raises `StateError` if a response is due and `read_response` was not called: if its request was sent after the end of the
-    /// last body had been reported, or before there was a body. So does a second thread that reads.
+    /// Raises `StateError` if a response is due and you have not called `read_response` for it: if you sent its request after
+    /// the end of the last body was reported, or before the first body. Also raises it for a second thread that reads.
     ///
-    /// Raises `ConnectionClosed` if the connection ends before the body does; `InvalidResponse` and `UnsupportedResponse` if
-    /// its end cannot be known: on each call then, and `read_raw` shows what follows; `ConnectionTimedOut`: can be called
-    /// again.
+    /// Raises `ConnectionClosed` if the connection ends before the body does. Raises `InvalidResponse` or `UnsupportedResponse`,
+    /// on each call, if it cannot find the end of the body; `read_raw` returns the bytes. After `ConnectionTimedOut`, you can
+    /// call it again.
     #[pyo3(signature = (len_=None))]
     fn read(slf: &Bound<'_, Self>, len_: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         run(slf, &mut Read::new(len_))
@@ -390,14 +389,14 @@ impl HTTPConnection {
         Operation::new(slf, "co_read", Read::new(len_))
     }
 
-    /// Return what is left of the body as `bytes`. Twin: `co_readall`.
+    /// Return the rest of the body as `bytes`. Twin: `co_readall`.
     ///
-    /// If it fails half-way, what it has read is lost. Raises what `read` raises.
+    /// If it fails, the data that it has read so far is lost. Raises the exceptions of `read`.
     fn readall(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         run(slf, &mut ReadAll::default())
     }
 
-    /// Read what is left of the body: `readall` to be awaited, or run as an iterator.
+    /// Read the rest of the body: `readall` to be awaited, or run as an iterator.
     fn co_readall(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_readall", ReadAll::default())
     }
@@ -405,7 +404,7 @@ impl HTTPConnection {
     /// Read at least one byte of the body into *buf*, a writable bytes-like object, and return how many. Twin:
     /// `co_readinto`.
     ///
-    /// The number is 0 at the end of the body, if there is none, or if *buf* is empty. Raises what `read` raises.
+    /// The number is 0 at the end of the body, without a body, or if *buf* is empty. Raises the exceptions of `read`.
     fn readinto(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         run(slf, &mut ReadInto::new(buf))
     }
@@ -415,21 +414,21 @@ impl HTTPConnection {
         Operation::new(slf, "co_readinto", ReadInto::new(buf))
     }
 
-    /// Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises, but nothing if there is no body yet.
+    /// Read the body to its end and drop it. Twin: `co_discard`. Raises the exceptions of `read`, but none without a body.
     fn discard(slf: &Bound<'_, Self>) -> PyResult<()> {
         run(slf, &mut Discard::default()).map(drop)
     }
 
-    /// Read the body to its end and forget it: `discard` to be awaited, or run as an iterator.
+    /// Read the body to its end and drop it: `discard` to be awaited, or run as an iterator.
     fn co_discard(slf: &Bound<'_, Self>) -> Operation {
         Operation::new(slf, "co_discard", Discard::default())
     }
 
-    /// Return *size* bytes of what the peer sends, whatever they mean; fewer only if the connection ends.
+    /// Return *size* bytes from the server without interpreting them; fewer only if the connection ends.
     ///
-    /// It begins with what was received and not made use of, and is meant for what follows an `InvalidResponse` or
-    /// `UnsupportedResponse`. It waits regardless of `timeout`. Afterwards only `disconnect` makes sense. Raises
-    /// `ConnectionClosed` if there is no connection.
+    /// It begins with the bytes that were received but not used. Call it after an `InvalidResponse` or `UnsupportedResponse`, to
+    /// see the bytes behind the error. It waits regardless of `timeout`. Afterwards you can only call `disconnect`. Raises
+    /// `ConnectionClosed` without a connection.
     fn read_raw(slf: &Bound<'_, Self>, size: usize) -> PyResult<Py<PyAny>> {
         run(slf, &mut ReadRaw::new(size))
     }
@@ -437,21 +436,21 @@ impl HTTPConnection {
     /// Send many requests, with many in flight, and yield their responses in the same order: a `Pipeline`. Twin:
     /// `co_pipeline`.
     ///
-    /// *requests* is any iterable, and not looked at before there is room. A request is a path, for GET; a tuple `(method,
-    /// path)`, `(method, path, headers)` or `(method, path, headers, body)`; or a mapping with these names as keys. They mean
-    /// the same as for `send_request`, but a body has to be given as bytes.
+    /// *requests* is any iterable; each request is taken from it when it can be sent. A request is a path, for GET; a tuple
+    /// `(method, path)`, `(method, path, headers)` or `(method, path, headers, body)`; or a mapping with these names as keys.
+    /// They mean the same as for `send_request`, but a body has to be bytes.
     ///
     ///     for resp in conn.pipeline(paths):
     ///         body = conn.readall()
     ///
     /// At most *max_requests* requests and *max_bytes* bytes of them, bodies included, are in flight; a single request may be
-    /// larger. With *collect*, bodies are read to their ends, and `(resp, body)` is yielded. Responses to requests that were
-    /// sent before come first.
+    /// larger. With *collect*, the pipeline reads each body to its end and yields `(resp, body)`. Responses to requests that
+    /// you sent before come first.
     ///
-    /// Nothing is sent before the first response is asked for; that connects, if there is no connection. Each step raises what
-    /// `send_request`, `discard`, `read_response` and `readall` raise. After `ConnectionClosed`, the attributes `unanswered`
-    /// and `rest` have the requests that were sent in vain and those that were not sent; nothing is sent again. A request that is
-    /// not valid raises, and is in `rest`, too; the next step goes on without it.
+    /// The first step connects if necessary, and sends the first requests. Each step raises the exceptions of `send_request`,
+    /// `discard`, `read_response` and `readall`. After `ConnectionClosed`, the attribute `unanswered` of the pipeline has the
+    /// requests that were sent without getting a response, and `rest` those that were not sent. It never sends a request again.
+    /// An invalid request raises, too, and goes into `rest`; the next step goes on without it.
     #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
     fn pipeline(
         slf: &Bound<'_, Self>,
@@ -479,7 +478,7 @@ impl HTTPConnection {
         Ok(AsyncPipeline::new(Bound::new(slf.py(), pipeline)?))
     }
 
-    /// There is none: for type checkers, who want to see one in what `io.TextIOWrapper` wraps.
+    /// Raise AttributeError. It is here for type checkers, which want the objects that `io.TextIOWrapper` wraps to have a name.
     #[getter]
     fn name(&self) -> PyResult<String> {
         Err(PyAttributeError::new_err("name"))
@@ -511,7 +510,7 @@ impl HTTPConnection {
         false
     }
 
-    /// Do nothing: nothing is held back.
+    /// Do nothing: `write` keeps no data back.
     fn flush(&self) {}
 
     /// Call `write` with each of *lines*.
@@ -561,7 +560,7 @@ impl HTTPConnection {
     #[getter]
     fn _out_remaining(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(link) = self.link() else { return Ok(false) };
-        link.with(py, |state| Ok(!link.is_refused() && state.is_owing()))
+        link.with(py, |state| Ok(state.is_owing() && !state.shared.queue_mut().is_content_refused()))
     }
 
     /// The descriptor of the socket.
@@ -572,19 +571,19 @@ impl HTTPConnection {
         }
     }
 
-    /// Like `write`, but sends only what the peer takes now; returns how many bytes.
+    /// Like `write`, but sends only as much as the server takes now, and returns how many bytes that was.
     fn _write_some(slf: &Bound<'_, Self>, buf: Bound<'_, PyAny>) -> PyResult<usize> {
         Write::new(buf).taken_at_once(slf)
     }
 
-    /// Whether something can be read without waiting: a response, more of a body, an end or an error. False while somebody else
-    /// reads.
+    /// Whether you can read something without waiting: a response, more of a body, an end or an error. False while another
+    /// operation reads.
     fn _data_waiting(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(guard) = self.guard(py, Role::Send)? else { return Ok(false) };
         guard.step(py, |state, sides, wire| Ok(sides.receive() && state.duplex(Sides::Receiver).has_arrived(wire)))
     }
 
-    /// Called before `close` by a wrapper that is collected.
+    /// A wrapper that is collected calls this before `close`.
     #[pyo3(signature = (_source, /))]
     fn _dealloc_warn(&self, _source: &Bound<'_, PyAny>) {
         self.spared.store(true, Ordering::Relaxed);
@@ -592,7 +591,7 @@ impl HTTPConnection {
 }
 
 impl HTTPConnection {
-    /// The method, which a subclass may have made its own.
+    /// Calls the method, which a subclass may override.
     fn call_disconnect(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.call_method0(intern!(slf.py(), "disconnect")).map(drop)
     }

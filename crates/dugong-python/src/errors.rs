@@ -1,4 +1,4 @@
-//! The one table from the engine's errors to Python's exceptions (statements 2, 8.11 and 14.1).
+//! Maps the engine's errors to Python's exceptions; no other file does (statements 2, 8.11 and 14.1).
 
 use std::ffi::CString;
 use std::io;
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::io::Errno;
 
-/// Exceptions that the package defines in Python.
+/// The exceptions that the package defines in Python.
 mod classes {
     use pyo3::import_exception;
 
@@ -31,16 +31,16 @@ pub(crate) fn state_error<T>(text: &'static str) -> PyResult<T> {
     Err(StateError::new_err(text))
 }
 
-/// `ConnectionClosed`, because `disconnect` was called, if nothing is known about requests.
+/// `ConnectionClosed` because of `disconnect`, without a list of requests.
 pub(crate) fn disconnected() -> PyErr {
     ConnectionClosed::new_err("the connection was closed by disconnect()")
 }
 
-/// `ConnectionClosed` with what is known about the requests that got no complete answer.
-pub(crate) fn connection_closed(py: Python<'_>, text: &str, unanswered: Bound<'_, PyTuple>) -> PyErr {
+/// `ConnectionClosed` with the requests that got no complete answer.
+pub(crate) fn connection_closed(py: Python<'_>, text: &str, outcomes: Bound<'_, PyTuple>) -> PyErr {
     let make = || {
         let keywords = PyDict::new(py);
-        keywords.set_item(intern!(py, "unanswered"), unanswered)?;
+        keywords.set_item(intern!(py, "outcomes"), outcomes)?;
         py.get_type::<ConnectionClosed>().call((text,), Some(&keywords))
     };
     match make() {
@@ -49,7 +49,7 @@ pub(crate) fn connection_closed(py: Python<'_>, text: &str, unanswered: Bound<'_
     }
 }
 
-/// An error of the system, as Python's `socket` would raise it.
+/// An error of the system, as Python's `socket` raises it.
 pub(crate) fn system_error(error: io::Error) -> PyErr {
     system_error_at(error, None)
 }
@@ -71,8 +71,8 @@ pub(crate) fn system_error_at(error: io::Error, address: Option<&str>) -> PyErr 
     }
 }
 
-/// Gives a warning from where no exception can be raised, as when an object goes. Not when the interpreter ends: everything goes
-/// then.
+/// Warns where no exception can be raised, such as in a destructor. Does nothing at the end of the interpreter, when all objects
+/// are destroyed.
 pub(crate) fn warn<T: PyTypeInfo>(py: Python<'_>, text: &str) {
     let is_ending = || py.import(intern!(py, "sys"))?.call_method0(intern!(py, "is_finalizing"))?.is_truthy();
     if is_ending().unwrap_or(true) {
@@ -84,7 +84,7 @@ pub(crate) fn warn<T: PyTypeInfo>(py: Python<'_>, text: &str) {
     }
 }
 
-/// Whether this says that the peer has gone (statement 14.1), or does not say more than that.
+/// Whether this error means that the server has gone (statement 14.1), or does not say more.
 pub(crate) fn is_peer_gone(py: Python<'_>, error: &io::Error, sending: bool) -> bool {
     if let Some(number) = error.raw_os_error() {
         let errno = Errno::from_raw_os_error(number);
@@ -96,7 +96,7 @@ pub(crate) fn is_peer_gone(py: Python<'_>, error: &io::Error, sending: bool) -> 
     }
 }
 
-/// The same for what a socket object raised.
+/// The same for an exception of a socket object.
 pub(crate) fn means_peer_gone(py: Python<'_>, error: &PyErr, sending: bool) -> bool {
     if error.is_instance_of::<PyConnectionResetError>(py) || error.is_instance_of::<PyBrokenPipeError>(py) {
         return true;
@@ -118,7 +118,7 @@ pub(crate) fn means_peer_gone(py: Python<'_>, error: &PyErr, sending: bool) -> b
     error.is_instance_of::<PyOSError>(py) && is_tls(error).unwrap_or(false)
 }
 
-/// What the caller did wrong, as an exception.
+/// A mistake of the caller, as an exception.
 pub(crate) fn misuse(misuse: Misuse) -> PyErr {
     let text = misuse.to_string();
     match misuse {
@@ -128,6 +128,7 @@ pub(crate) fn misuse(misuse: Misuse) -> PyErr {
         | Misuse::NoContentDue
         | Misuse::AwaitContinue
         | Misuse::ContentRefused
+        | Misuse::ContentInterrupted
         | Misuse::ReadFirst
         | Misuse::ContentUnread
         | Misuse::NothingOutstanding => StateError::new_err(text),
@@ -135,16 +136,16 @@ pub(crate) fn misuse(misuse: Misuse) -> PyErr {
     }
 }
 
-/// Whether the peer sent what cannot be read, so that `read_raw` can show it.
+/// Whether the server sent something that cannot be read. `read_raw` returns the bytes.
 pub(crate) fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Remote { .. } | Error::Unsupported { .. })
 }
 
-/// An error of a connection, as an exception. `unanswered` makes the list for `ConnectionClosed`.
+/// An error of a connection, as an exception. `outcomes` makes the list for `ConnectionClosed`.
 pub(crate) fn exception<'py>(
     py: Python<'py>,
     error: Error,
-    unanswered: impl FnOnce(&Requests) -> PyResult<Bound<'py, PyTuple>>,
+    outcomes: impl FnOnce(&Requests) -> PyResult<Bound<'py, PyTuple>>,
 ) -> PyErr {
     let text = error.to_string();
     match error {
@@ -156,7 +157,7 @@ pub(crate) fn exception<'py>(
         Error::Closed { cause: Closed::Incomplete(_, Some(error)), .. } if !is_peer_gone(py, &error, false) => {
             system_error(error)
         }
-        Error::Closed { requests, .. } => match unanswered(&requests) {
+        Error::Closed { requests, .. } => match outcomes(&requests) {
             Ok(list) => connection_closed(py, &text, list),
             Err(error) => error,
         },

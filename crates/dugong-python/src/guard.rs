@@ -21,8 +21,7 @@ pub(crate) enum Role {
     Both,
 }
 
-/// A connection in use. Its descriptor stays open as long as there is a guard, so that no operation waits for another file that
-/// got the same number.
+/// A connection in use. The guard keeps its descriptor open, so that no operation waits for another file that got the same number.
 pub(crate) struct ConnectionGuard {
     pub(crate) link: Arc<Link>,
     pub(crate) transport: Arc<Transport>,
@@ -70,7 +69,7 @@ impl ConnectionGuard {
         })
     }
 
-    /// What a step has to wait for.
+    /// The need of a step.
     pub(crate) fn need(&self, interest: Interest) -> Need {
         // If another operation reads, it may read that nothing more can be sent, which the descriptor does not show to the
         // sender. And if it stops reading, the sender has to.

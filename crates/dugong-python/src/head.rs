@@ -25,7 +25,7 @@ pub(crate) struct HTTPResponse {
     received: Option<Received>,
 }
 
-/// The head as it was received. An attribute that the program assigns to is in the `__dict__`, and wins.
+/// The head as it was received. If the program assigns to an attribute, the `__dict__` has the new value, which wins.
 pub(crate) struct Received {
     pub(crate) method: Py<PyString>,
     pub(crate) path: Py<PyString>,
@@ -93,7 +93,7 @@ impl HTTPResponse {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // They may be of the program's own classes, and have attributes.
+        // They may be instances of the program's own classes, with attributes.
         if let Some(Received { method, path, .. }) = &self.received {
             visit.call(method)?;
             visit.call(path)?;
@@ -178,8 +178,8 @@ impl HTTPResponse {
 const HEADER_LINES: &str = "_header_lines";
 const TRAILER_LINES: &str = "_trailer_lines";
 
-/// An attribute of a response. It has no `__set__`: an assigned value goes into the `__dict__` of the response, and is found there
-/// first. So a response that nobody assigns to needs no `__dict__`.
+/// An attribute of a response. It has no `__set__`, so an assigned value goes into the `__dict__` of the response, where Python looks
+/// first. A response without assignments needs no `__dict__`.
 #[pyclass(frozen, module = "dugong._dugong")]
 #[derive(Clone, Copy)]
 pub(crate) enum Attribute {
@@ -252,18 +252,5 @@ impl Attribute {
                 return Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'")));
             }
         })
-    }
-
-    #[getter]
-    fn __doc__(&self) -> &'static str {
-        match self {
-            Attribute::Method => "The method of the request, as it was passed.",
-            Attribute::Path => "The path of the request, as it was passed.",
-            Attribute::Status => "The status code.",
-            Attribute::Reason => "The reason phrase, which may be empty.",
-            Attribute::Length => "The size in bytes of the body as transmitted; None if it is not known in advance.",
-            Attribute::Headers => "The header section, as an `email.message.Message`.",
-            Attribute::Trailers => "The trailer section of a chunked body, once the body has been read to its end.",
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Header sections: what is sent, in the order of statement 8.8, and what was received, for whoever wants to see it.
+//! Header sections: makes those of requests, in the order of statement 8.8, and shows those of responses to Python.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyFrozenSet, PyList, PyMapping, PySet, PyString, PyTup
 
 use crate::errors::misuse;
 
-/// A field that is made here.
+/// A field that `send_request` generates.
 pub(crate) struct Generated<'a> {
     pub(crate) name: &'static str,
     pub(crate) value: Cow<'a, str>,
@@ -20,7 +20,7 @@ pub(crate) struct Generated<'a> {
     pub(crate) caller_wins: bool,
 }
 
-/// The fields of a request: `Host`, the caller's, and the generated ones, which take the place of the caller's.
+/// The fields of a request: `Host`, the caller's, and the generated ones. A generated field replaces the caller's in its place.
 pub(crate) fn request_fields(
     host: Option<&str>,
     given: Option<&Bound<'_, PyAny>>,
@@ -38,7 +38,7 @@ pub(crate) fn request_fields(
             let value = latin1(value)?;
             let value = value.trim_ascii_blanks();
             let ours = generated.iter().position(|field| name.eq_ignore_ascii_case(field.name.as_bytes()));
-            // What is left out or replaced has to be right nevertheless.
+            // Fields that are left out or replaced have to be valid, too.
             if ours.is_some() || name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length") {
                 Fields::new().append(&name, value).map_err(misuse)?;
             }
@@ -80,7 +80,7 @@ pub(crate) fn trailer_fields(given: &Bound<'_, PyAny>) -> PyResult<Fields> {
     Ok(fields)
 }
 
-/// Calls `take` with each name and value of a mapping, or of an iterable of pairs; values as `str` makes them.
+/// Calls `take` with each name and value of a mapping, or of an iterable of pairs. It applies `str` to values.
 fn for_each_pair(
     given: &Bound<'_, PyAny>,
     mut take: impl FnMut(&Bound<'_, PyString>, &Bound<'_, PyString>) -> PyResult<()>,
@@ -89,7 +89,7 @@ fn for_each_pair(
         let Ok(name) = name.cast::<PyString>() else {
             return Err(PyTypeError::new_err(format!("header names must be str, not {}", name.get_type().name()?)));
         };
-        // A subclass of `str` may show itself otherwise.
+        // A subclass of `str` may have its own `__str__`.
         match value.cast_exact::<PyString>() {
             Ok(value) => take(name, value),
             Err(_) if shows_only_itself(value) => {
@@ -120,7 +120,7 @@ fn for_each_pair(
     Ok(())
 }
 
-/// Whether `str` makes of this what only Python understands, such as `b'…'` of bytes: no program means that.
+/// Whether `str` would give Python syntax, such as `b'…'` for bytes, which no program means to send.
 fn shows_only_itself(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_instance_of::<PyList>()
@@ -131,7 +131,7 @@ fn shows_only_itself(value: &Bound<'_, PyAny>) -> bool {
         || PyUntypedBuffer::get(value).is_ok()
 }
 
-/// The pairs of the mappings that most programs use, without running Python code.
+/// The pairs of the usual kinds of mappings. This runs no Python code.
 fn pairs_of_dict<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyList>>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     if let Ok(dict) = given.cast_exact::<PyDict>() {
@@ -164,7 +164,7 @@ trait TrimBlanks {
 }
 
 impl TrimBlanks for [u8] {
-    /// Without the white space around it that HTTP does not count to a value.
+    /// Strips the white space around a value.
     fn trim_ascii_blanks(&self) -> &[u8] {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = self.iter().position(|byte| !blank(byte)).unwrap_or(self.len());
@@ -173,11 +173,11 @@ impl TrimBlanks for [u8] {
     }
 }
 
-/// The field lines of a header or trailer section: iterates over pairs of name and value, any number of times.
+/// The field lines of a header or trailer section, as an iterable over pairs of name and value.
 #[pyclass(frozen, module = "dugong._dugong")]
 pub(crate) struct Lines {
     fields: Fields,
-    /// `Connection` is to say `close`, whatever the server said.
+    /// Shows `Connection: close` in place of the server's `Connection`.
     closing: bool,
 }
 

@@ -1,9 +1,9 @@
-//! The extension `dugong._dugong`: Python's manners for the engine of `dugong-http`.
+//! The extension `dugong._dugong`: the Python interface to the engine of `dugong-http`.
 //!
 //! Every method that waits is a [`Task`](task::Task): the engine's steps in the order that programs expect. Two drivers run them:
 //! a regular method waits with the GIL released, and an [`Operation`](operation::Operation) yields what it needs.
 //!
-//! What programs expect was written down in numbered statements: the tests `test_9_7_…` assert statement 9.7.
+//! Comments cite the numbered statements of `docs/compatibility.md`. The tests `test_9_7_…` check statement 9.7.
 
 use pyo3::prelude::*;
 
@@ -41,7 +41,7 @@ mod _dugong {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
-    /// Refuses to be loaded by a subinterpreter.
+    /// Refuses to be loaded in a subinterpreter.
     #[pymodule_init]
     fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
         match super::is_main_interpreter() {
@@ -62,12 +62,12 @@ mod _dugong {
     use super::state::HTTPConnection;
 }
 
-/// The classes that the extension keeps, those of its exceptions among them, would be those of another interpreter there, so that
-/// `except` would not catch them. The package adds what to do.
+/// The extension keeps classes, such as those of its exceptions. In a subinterpreter they would be those of another interpreter, so
+/// `except` would not catch them. The package adds advice to this message.
 const NO_SUBINTERPRETER: &str = "module dugong._dugong does not support loading in subinterpreters";
 
-#[allow(unsafe_code, reason = "there is no safe way to ask which interpreter this is")]
+#[allow(unsafe_code, reason = "only unsafe functions tell which interpreter this is")]
 fn is_main_interpreter() -> bool {
-    // SAFETY: modules are loaded by a thread that is attached to an interpreter, so that there is a current one.
+    // SAFETY: the thread that loads a module is attached to an interpreter, which is the current one.
     unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
 }

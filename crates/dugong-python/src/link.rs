@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use dugong_http::step::{Duplex, Receiving, Sending, Shared};
-use dugong_http::{CloseReason, Error, Malformed, Requests};
+use dugong_http::{CloseReason, Error, Malformed, Requests, Sent};
 use parking_lot::ReentrantMutex;
-use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyString, PyTuple};
+use pyo3::{PyTraverseError, intern};
 
 use crate::errors::{self, state_error};
 use crate::head::HTTPResponse;
@@ -35,11 +35,9 @@ pub(crate) struct Link {
     readers: AtomicU64,
     /// How many requests have no complete response.
     due: AtomicUsize,
-    /// Whether there is a `State::current`.
+    /// Whether `State::current` is set.
     is_in_body: AtomicBool,
-    /// The last request was answered in place of 100 (Continue), so its content must not be sent (statement 10.3).
-    refused: AtomicBool,
-    /// A `write` was interrupted after some of its bytes had gone out, so nothing may be sent after them.
+    /// A `write` was interrupted after some of its bytes had gone out. The next use of the state tells the engine.
     body_truncated: AtomicBool,
     /// The reader of a body knows that `disconnect` has cut it.
     reported: AtomicBool,
@@ -58,24 +56,13 @@ pub(crate) struct State {
     pub(crate) sending: Sending,
     pub(crate) receiving: Receiving,
     pub(crate) shared: Shared,
-    /// Content that the caller still has to write, although it is not sent.
-    pub(crate) discarded: Option<DiscardedBody>,
     /// The number of the request whose response has a body that was not read to its reported end (statement 11.3).
     pub(crate) current: Option<u64>,
     /// The response with that body: it gets the trailers.
     pub(crate) response: Option<Py<HTTPResponse>>,
-    /// The wait for 100 (Continue) has timed out, so the content may be sent (statement 10.5).
-    pub(crate) continue_timed_out: bool,
     /// The caller was told that the server sent something that cannot be read.
     pub(crate) is_unreadable: bool,
     asked: Asked,
-}
-
-/// Content of a request that is not sent, because the connection ends: it is counted and dropped.
-#[derive(Clone, Copy)]
-pub(crate) enum DiscardedBody {
-    Left(u64),
-    Chunks,
 }
 
 /// The sides of a connection that a step may use. The other side belongs to another operation.
@@ -124,7 +111,8 @@ impl State {
 
     /// Whether the caller has to write more of the last request's body. Content that was given with the request does not count.
     pub(crate) fn is_owing(&self) -> bool {
-        (self.sending.half().owes_content() && self.sending.upload_left() == 0) || self.discarded.is_some()
+        let half = self.sending.half();
+        (half.owes_content() && self.sending.upload_left() == 0) || half.is_discarding()
     }
 
     /// Whether the engine has delivered all content of the current response.
@@ -154,15 +142,21 @@ impl State {
         self.asked.list.front().map(|(method, path)| (method.clone_ref(py), path.clone_ref(py)))
     }
 
-    /// The requests without a complete answer, as `ConnectionClosed.unanswered` has them.
-    fn unanswered<'py>(&self, py: Python<'py>, requests: &Requests) -> PyResult<Bound<'py, PyTuple>> {
+    /// The requests without a complete answer, as `ConnectionClosed.outcomes` has them.
+    fn outcomes<'py>(&self, py: Python<'py>, requests: &Requests) -> PyResult<Bound<'py, PyTuple>> {
         let entries: Vec<_> = requests
             .unanswered
             .iter()
             .filter_map(|request| {
                 let index = usize::try_from(request.number.checked_sub(self.asked.first)?).ok()?;
                 let (method, path) = self.asked.list.get(index)?;
-                Some((method.clone_ref(py), path.clone_ref(py), request.is_safe_to_retry()))
+                let sent = match request.sent {
+                    Sent::Nothing => intern!(py, "nothing"),
+                    Sent::Partly => intern!(py, "partly"),
+                    _ => intern!(py, "whole"),
+                };
+                let (begun, is_safe) = (request.answer_begun, request.is_safe_to_retry());
+                Some((method.clone_ref(py), path.clone_ref(py), sent.clone(), begun, is_safe))
             })
             .collect();
         PyTuple::new(py, entries)
@@ -170,7 +164,7 @@ impl State {
 
     /// `ConnectionClosed` with a text, and the requests that were not answered.
     pub(crate) fn lost(&self, py: Python<'_>, text: &str) -> PyErr {
-        match self.unanswered(py, &self.shared.requests()) {
+        match self.outcomes(py, &self.shared.requests()) {
             Ok(list) => errors::connection_closed(py, text, list),
             Err(error) => error,
         }
@@ -201,10 +195,8 @@ impl Link {
             sending,
             receiving,
             shared: Shared::default(),
-            discarded: None,
             current: None,
             response: None,
-            continue_timed_out: false,
             is_unreadable: false,
             asked: Asked::default(),
         };
@@ -216,7 +208,6 @@ impl Link {
             readers: AtomicU64::new(0),
             due: AtomicUsize::new(0),
             is_in_body: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
             body_truncated: AtomicBool::new(false),
             reported: AtomicBool::new(false),
             superseded: AtomicBool::new(false),
@@ -233,6 +224,10 @@ impl Link {
         let error = "the connection is used by code that is called while it sends or reads";
         let mut state = state.map_err(|_| errors::StateError::new_err(error))?;
         self.cut_if_closed(&mut state);
+        if self.body_truncated.load(Ordering::Acquire) {
+            self.body_truncated.store(false, Ordering::Release);
+            state.shared.queue_mut().interrupt_content();
+        }
         work(&mut state)
     }
 
@@ -280,8 +275,6 @@ impl Link {
 
     /// Notes a request that the engine has taken.
     pub(crate) fn note_request(&self, state: &mut State, method: Py<PyString>, path: Py<PyString>) {
-        self.set_refused(false);
-        state.continue_timed_out = false;
         state.asked.list.push_back((method, path));
         self.due.store(state.asked.list.len(), Ordering::Relaxed);
     }
@@ -306,7 +299,7 @@ impl Link {
     }
 
     /// Whether a caller that reads a body now would take the next response, whose head was not read, for one without a body. It
-    /// is due, and its request was sent after the end of the last body was reported, or before there was a body (statement 13.1).
+    /// is due, and its request was sent after the end of the last body was reported, or before the first body (statement 13.1).
     pub(crate) fn is_head_unread(&self, state: &mut State) -> bool {
         let is_later = !state.asked.list.is_empty() && state.asked.first >= state.asked.at_end;
         is_later && !self.is_closed() && self.is_response_due(state)
@@ -323,30 +316,9 @@ impl Link {
         self.is_in_body.store(current.is_some(), Ordering::Release);
     }
 
-    /// Whether the content of the last request must not be sent.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_refused(&self, refused: bool) {
-        self.refused.store(refused, Ordering::Release);
-    }
-
-    /// Notes that a `write` was interrupted.
+    /// Notes that a `write` was interrupted. This may be called while a step is made.
     pub(crate) fn truncate_body(&self) {
         self.body_truncated.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_body_truncated(&self) -> bool {
-        self.body_truncated.load(Ordering::Acquire)
-    }
-
-    /// Refuses to send after a `write` that was interrupted.
-    pub(crate) fn check_truncated(&self) -> PyResult<()> {
-        match self.is_body_truncated() {
-            false => Ok(()),
-            true => state_error("write() was interrupted, so nothing can be sent after it; close the connection"),
-        }
     }
 
     /// How many requests have no response that was read to its end.
@@ -374,7 +346,7 @@ impl Link {
         if let (Error::Remote { what: Malformed::EarlyResponse, .. }, Some((method, path))) = (&error, state.oldest(py)) {
             return errors::InvalidResponse::new_err(format!("{error} ({method} {path})"));
         }
-        errors::exception(py, error, |requests| state.unanswered(py, requests))
+        errors::exception(py, error, |requests| state.outcomes(py, requests))
     }
 
     /// `ConnectionClosed`, because `disconnect` was called.

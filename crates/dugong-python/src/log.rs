@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// Whether anybody wants to know what happens. Where nobody has imported `logging`, nobody does.
+/// Whether the logger is enabled. It cannot be if the program has not imported `logging`.
 pub(crate) fn is_enabled(py: Python<'_>) -> PyResult<bool> {
     const DEBUG: u8 = 10;
     let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;

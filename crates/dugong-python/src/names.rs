@@ -1,4 +1,4 @@
-//! Hosts, for the package's Python code: how they are written, and whether they exist.
+//! Host names, for the package's Python code: their normal form, and whether they exist.
 
 use std::io;
 use std::task::Poll;
@@ -19,15 +19,15 @@ pub(crate) fn normal_host(host: &str) -> PyResult<String> {
     Ok(origin(false, host, 0)?.host().to_owned())
 }
 
-/// The origin at a host; `ValueError` says what is wrong with the host.
+/// The origin of a host. `ValueError` says what is wrong with its name.
 pub(crate) fn origin(secure: bool, host: &str, port: u16) -> PyResult<Origin> {
     Origin::new(secure, host, port).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Ask the configured name servers whether *host* exists; None if there are none.
+/// Ask the configured name servers whether *host* exists; None without name servers.
 ///
 /// Returns `'addresses'`, `'no addresses'`, `'not found'` or `'unavailable'`; or, without asking, `'loopback'` for a name of this
-/// host, and `'elsewhere'` for one that name servers are not asked for.
+/// host, and `'elsewhere'` for a name that is not in DNS.
 #[pyfunction]
 pub(crate) fn ask_name_servers(py: Python<'_>, host: &str) -> PyResult<Option<&'static str>> {
     let Some(mut inquiry) = Inquiry::new(host, Instant::now()) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a step needs before it can go on.
+//! The needs of steps: a descriptor that has to be ready.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -12,25 +12,25 @@ use crate::attempt::Arrival;
 use crate::race::Attempts;
 use crate::wire::Transport;
 
-/// What a task waits for.
+/// A task needs this before it can go on.
 pub(crate) struct Need {
     pub(crate) on: Waitable,
     pub(crate) interest: Interest,
     /// Whether bytes were transferred before it had to wait.
     pub(crate) moved: bool,
-    /// Whether what it has to wait for may become something else, without anything being ready.
+    /// Whether the need may change before the descriptor is ready.
     pub(crate) may_change: bool,
 }
 
 impl Need {
-    /// What it waits for, as `select.poll` has it.
+    /// The mask for `select.poll`.
     pub(crate) fn mask(&self) -> u8 {
         const POLLIN: u8 = 1;
         const POLLOUT: u8 = 4;
         u8::from(self.interest.reads()) * POLLIN + u8::from(self.interest.writes()) * POLLOUT
     }
 
-    /// How long to wait at most before the task is asked again, if `left` is left of its limit.
+    /// How long to wait at most before the next step, with `left` to its limit.
     pub(crate) fn at_most(&self, left: Option<Duration>) -> Option<Duration> {
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
         let again = match &self.on {
@@ -41,17 +41,17 @@ impl Need {
     }
 }
 
-/// A descriptor that stays open as long as somebody waits for it.
+/// A descriptor that stays open while an operation waits for it.
 pub(crate) enum Waitable {
     Socket(Arc<Socket>),
-    /// Connections that are being made to the addresses of a host.
+    /// Attempts to connect to the addresses of a host.
     Attempts(Attempts),
     Transport(Arc<Transport>),
     /// A socket, and the number of Python's descriptor of the same socket.
     Wrapped(Arc<OwnedFd>, RawFd),
-    /// A connection with a request, which is being made.
+    /// A connection that is being made for a request.
     Arrival(Arc<Arrival>),
-    /// What a thread does, such as looking a name up.
+    /// A blocking call in a thread, such as a name lookup.
     Name(Arc<UnixStream>),
 }
 

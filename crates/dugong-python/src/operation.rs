@@ -18,27 +18,27 @@ use crate::task::{Step, Task, limit};
 use crate::wait::Patience;
 use crate::watch::{Hold, is_loaded};
 
-/// What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
+/// The result of a `co_` method: an iterator that yields `PollNeeded` where the regular method would wait.
 ///
-/// It can be driven by `next`, `send(None)`, `for` and `yield from`; its value is that of `StopIteration`. Nothing happens
-/// before the first `next`. It may be resumed early, and then tries and yields again. If it is closed or dropped, the
-/// connection goes on where it was: what was sent or read is not lost for the next call.
+/// Drive it by `next`, `send(None)`, `for` or `yield from`. `StopIteration` has its value. It does nothing before the first
+/// `next`. You may resume it early: then it tries again, and yields again if necessary. If you close or drop it, the next call
+/// goes on where it was, and nothing that was sent or read is lost.
 ///
-/// It can be awaited under asyncio and under trio. For a task of asyncio, what it yields is also something like a future.
+/// You can also await it under asyncio and trio. The objects that it yields to a task of asyncio are also like futures.
 #[pyclass(frozen, weakref, module = "dugong._dugong")]
 pub(crate) struct Operation {
-    /// The method that has made it.
+    /// The name of the method that has made it.
     name: &'static str,
-    /// The process that it belongs to: a child does not run it.
+    /// The process that it belongs to: a forked child does not run it.
     process: u32,
     state: Mutex<State>,
-    /// Whether an event loop runs it, and others that may want to run, too.
+    /// Whether an event loop runs it, which has other tasks as well.
     awaited: AtomicBool,
 }
 
 enum State {
     Suspended(Running),
-    /// A step is being made; by another thread, or by code that the step calls.
+    /// Another thread makes a step, or this thread is called back by one.
     Active,
     Over,
 }
@@ -46,9 +46,9 @@ enum State {
 struct Running {
     connection: Py<HTTPConnection>,
     task: Box<dyn Task>,
-    /// Since when nothing was transferred.
+    /// The time since it last made progress.
     patience: Patience,
-    /// What it has yielded for last.
+    /// The need that it has yielded last.
     waited_for: Option<Need>,
     /// Whether a step was made.
     begun: bool,
@@ -66,7 +66,7 @@ impl Operation {
         }
     }
 
-    /// Takes the task out, for as long as something is done with it; `None` if it is over.
+    /// Takes the task out to use it; `None` if it is over.
     fn take(&self) -> PyResult<Option<Running>> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Active) {
@@ -88,7 +88,7 @@ impl Operation {
         Ok(())
     }
 
-    /// A call of a `co_` method whose result was dropped did nothing, and its caller may not know.
+    /// Warns that a call of a `co_` method did nothing, because its result was dropped.
     fn warn_of_idleness(&self, py: Python<'_>) {
         if self.process == std::process::id() {
             let name = self.name;
@@ -98,17 +98,17 @@ impl Operation {
     }
 
     fn put_back(&self, state: State) {
-        // What was there before may call Python when it goes.
+        // Dropping the old state may run Python code, so the lock must be free then.
         let before = std::mem::replace(&mut *self.state.lock(), state);
         drop(before);
     }
 }
 
-/// One that is not resumed any more ends as if it had been closed.
+/// An iterator that is dropped ends as if it had been closed.
 impl Drop for Operation {
     fn drop(&mut self) {
         let State::Suspended(mut running) = std::mem::replace(self.state.get_mut(), State::Over) else { return };
-        // If there is no interpreter any more, nothing is left to be done.
+        // After the end of the interpreter, nothing is left to do.
         let _ = Python::try_attach(|py| {
             running.task.interrupted(running.connection.bind(py));
             if !running.begun && !self.awaited.load(Ordering::Relaxed) {
@@ -121,7 +121,7 @@ impl Drop for Operation {
 #[pymethods]
 impl Operation {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // If it is running, it is reachable anyway.
+        // While it runs, it is reachable anyway.
         match self.state.try_lock().as_deref() {
             Some(State::Suspended(running)) => {
                 visit.call(&running.connection)?;
@@ -175,7 +175,7 @@ impl Operation {
         }
     }
 
-    /// Resume it, like `next`; *value* has to be None.
+    /// Resume it, like `next`. *value* has to be None.
     #[pyo3(signature = (value, /))]
     fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         if value.is_none() { self.__next__(py) } else { Err(PyTypeError::new_err("only None can be sent to this iterator")) }
@@ -206,12 +206,12 @@ impl Operation {
         Err(PyErr::from_value(exception))
     }
 
-    /// End it. What it has done so far stays done.
+    /// End it. It does not undo what it has done so far.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.end(py)
     }
 
-    /// For `await`: what the event loop runs that is running.
+    /// Returns the iterator that suits the running event loop.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if matches!(*slf.get().state.lock(), State::Over) {
@@ -231,7 +231,8 @@ impl Operation {
 }
 
 impl Running {
-    /// What it needs, as a `PollNeeded`; or its value. If it is awaited, None is for a turn of the event loop.
+    /// Makes steps until it has to wait. The result is a `PollNeeded`, or the value as the inner `Err`. An awaited one also yields
+    /// None, to let other tasks of the loop run.
     fn step(&mut self, py: Python<'_>, awaited: bool) -> PyResult<Result<Py<PyAny>, Py<PyAny>>> {
         let connection = self.connection.bind(py);
         let is_first = !std::mem::replace(&mut self.begun, true);
@@ -259,7 +260,7 @@ impl Running {
             }
             let poll_needed = poll_needed(py, &need)?;
             if let Some(most) = need.at_most(left) {
-                // For drivers that can wait no longer than that: see `AioFuture`.
+                // Tells the driver how long it may wait: see `AioFuture`.
                 poll_needed.setattr(intern!(py, "_timeout"), most.as_secs_f64())?;
                 if need.may_change {
                     poll_needed.setattr(intern!(py, "_may_change"), true)?;
@@ -271,7 +272,7 @@ impl Running {
     }
 }
 
-/// `PollNeeded(fd, mask)`; for a task of asyncio, one that it can wait for.
+/// `PollNeeded(fd, mask)`, or the subclass that tasks of asyncio can wait for.
 fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static AWAITED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -281,7 +282,7 @@ fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>>
         false => CLASS.import(py, "dugong", "PollNeeded")?,
     };
     let tuple = py.get_type::<PyTuple>();
-    // The constructor of the class would only pack the two.
+    // This leaves out the constructor of the class, which would only pack the two.
     let poll_needed = tuple.call_method1(intern!(py, "__new__"), (class, (need.on.number(), need.mask())))?;
     if is_in_task
         && need.interest.reads()
@@ -292,7 +293,7 @@ fn poll_needed<'py>(py: Python<'py>, need: &Need) -> PyResult<Bound<'py, PyAny>>
     Ok(poll_needed)
 }
 
-/// Whether this is the step of a task of asyncio, which is imported.
+/// Whether a task of asyncio makes this step. The module has to be imported.
 fn is_in_task(py: Python<'_>) -> PyResult<bool> {
     static ASYNCIO: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -28,12 +28,12 @@ use crate::state::HTTPConnection;
 use crate::target::Target;
 use crate::task::{Step, Task, run};
 
-/// Sends requests as an iterable gives them, and yields their responses in the same order: what `pipeline` returns.
+/// Sends the requests of an iterable, and yields their responses in the same order. `pipeline` returns it.
 ///
-/// It never waits to send without being ready to read, so it cannot deadlock, whatever the server does. A response is
-/// yielded as soon as its head has come; its body is read from the connection as usual, and what was not read when the next
-/// response is asked for is discarded. If an exception was raised, the next call goes on, if the connection can: after a
-/// `ConnectionTimedOut`, and after a request that was not valid: it is left out, and is in `rest`.
+/// It never waits to send without being ready to read, so no server can make it deadlock. It yields a response as soon as its
+/// head has come. Read the body from the connection as usual; the next step discards the rest. After an exception, the next step
+/// goes on if the connection can: after a `ConnectionTimedOut`, and after an invalid request, which it leaves out and keeps in
+/// `rest`.
 #[pyclass(frozen, weakref, module = "dugong")]
 pub(crate) struct Pipeline {
     connection: Py<HTTPConnection>,
@@ -41,14 +41,14 @@ pub(crate) struct Pipeline {
     max_requests: usize,
     max_bytes: usize,
     collect: bool,
-    /// Taken out while somebody asks for the next response.
+    /// Taken out while an operation asks for the next response.
     state: Mutex<Option<Box<State>>>,
 }
 
-/// What `co_pipeline` returns: like a `Pipeline`, for `async for`.
+/// A `Pipeline` for `async for`. `co_pipeline` returns it.
 ///
-/// Each response can also be had by driving the iterator that `__anext__` returns, as those of the `co_` methods. If one is
-/// cancelled, the next one goes on where it was.
+/// You can also drive the iterators that `__anext__` returns, like those of the `co_` methods. If one is cancelled, the next one
+/// goes on where it was.
 #[pyclass(frozen, weakref, module = "dugong")]
 pub(crate) struct AsyncPipeline {
     pipeline: Py<Pipeline>,
@@ -131,7 +131,7 @@ impl Pipeline {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)?;
         visit.call(&self.requests)?;
-        // If it is being used, it is reachable anyway.
+        // While it is in use, it is reachable anyway.
         match self.state.try_lock().as_deref() {
             Some(Some(state)) => state.traverse(&visit),
             _ => Ok(()),
@@ -164,15 +164,15 @@ impl Pipeline {
         format!("<dugong.Pipeline to {}>", self.description(py))
     }
 
-    /// How many requests were taken from the iterable.
+    /// How many requests it has taken from the iterable.
     #[getter]
     fn taken(&self) -> PyResult<u64> {
         self.with(|state| Ok(state.taken))
     }
 
-    /// The requests that were sent and have no complete response yet, oldest first, as they were given.
+    /// The requests that were sent and have no complete response yet, oldest first, as you gave them.
     ///
-    /// After a `ConnectionClosed`, these are the ones that the server may or may not have carried out.
+    /// After a `ConnectionClosed`, the server may or may not have carried them out.
     #[getter]
     fn unanswered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.with(|state| {
@@ -184,7 +184,7 @@ impl Pipeline {
         })
     }
 
-    /// An iterator over the requests that were not sent, as they were given: those that were not valid, then the others.
+    /// An iterator over the requests that were not sent, as you gave them: first the invalid ones, then the others.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let first = self.with(|state| {
@@ -222,21 +222,21 @@ impl AsyncPipeline {
         format!("<dugong.AsyncPipeline to {}>", self.pipeline.get().description(py))
     }
 
-    /// How many requests were taken from the iterable.
+    /// How many requests it has taken from the iterable.
     #[getter]
     fn taken(&self) -> PyResult<u64> {
         self.pipeline.get().taken()
     }
 
-    /// The requests that were sent and have no complete response yet, oldest first, as they were given.
+    /// The requests that were sent and have no complete response yet, oldest first, as you gave them.
     ///
-    /// After a `ConnectionClosed`, these are the ones that the server may or may not have carried out.
+    /// After a `ConnectionClosed`, the server may or may not have carried them out.
     #[getter]
     fn unanswered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.pipeline.get().unanswered(py)
     }
 
-    /// An iterator over the requests that were not sent, as they were given: those that were not valid, then the others.
+    /// An iterator over the requests that were not sent, as you gave them: first the invalid ones, then the others.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.pipeline.get().rest(py)
@@ -272,7 +272,7 @@ impl State {
 struct Next {
     pipeline: Py<Pipeline>,
     resolver: Resolver,
-    /// What is raised when there is none.
+    /// Raised when no response is left.
     end: Option<PyErr>,
     connect: Option<Connect>,
     /// Discards the body of the response before.
@@ -340,7 +340,7 @@ impl Next {
         self.go_on(connection, pipeline, state)
     }
 
-    /// Makes sure that there is a connection to begin with; what it has to wait for.
+    /// Connects if necessary. The result is the need of that, if it has to wait.
     fn begin(
         &mut self,
         connection: &Bound<'_, HTTPConnection>,
@@ -403,7 +403,7 @@ fn exchange(
         match window.wants() {
             Wants::Ready(interest) => return Ok(Exchanged::Needs(guard.need(interest))),
             Wants::Request if state.current.is_none() && !state.take_next(py, pipeline)? => continue,
-            // If it is not taken, reading comes first, whatever the window says: the program may have sent requests itself.
+            // If the connection does not take it, read first. The program may have sent requests that the window does not know.
             Wants::Request if state.send_current(py, guard)? => continue,
             Wants::Request | Wants::Response | Wants::Nothing => {}
         }
@@ -414,7 +414,7 @@ fn exchange(
                 return Err(state.gone(py));
             }
             if window.take_unsent() {
-                // If it fails, what has arrived can still be read; then reading reports the end.
+                // If this fails, the responses that have arrived can still be read. Then reading reports the failure.
                 let _ = state.duplex(Sides::Sender).flush(wire);
             }
             if !has_current && state.shared.queue_mut().is_empty() {
@@ -434,7 +434,7 @@ fn exchange(
                 }
                 return head.response(py, &guard.link).map(Exchanged::Response);
             }
-            // While there is nothing to read, the window is filled up.
+            // While no response arrives, the window fills up.
             Read::Needs(interest) => {
                 if let Some(interest) = window.waits(interest) {
                     return Ok(Exchanged::Needs(guard.need(interest)));
@@ -472,7 +472,7 @@ impl State {
         Ok(true)
     }
 
-    /// Has the connection take the current request, if there is room for it.
+    /// Has the connection take the current request, if the window has room for it.
     fn send_current(&mut self, py: Python<'_>, guard: &ConnectionGuard) -> PyResult<bool> {
         let (Some(current), Some(begun)) = (&mut self.current, &mut self.begun) else { return Ok(false) };
         let window = &mut begun.window;
@@ -495,7 +495,9 @@ impl State {
             if state.is_owing() {
                 return state_error("the body of the previous request has not been written completely");
             }
-            link.check_truncated()?;
+            if state.shared.queue_mut().is_content_interrupted() {
+                return Err(errors::misuse(Misuse::ContentInterrupted));
+            }
             match state.duplex(sides).take_request(&current.prepared.request, wire) {
                 Ok(Progress::Done(_)) => {
                     current.prepared.note(py, link, state);
@@ -563,7 +565,7 @@ impl Task for Next {
         if let Some(connect) = &mut self.connect {
             connect.interrupt(connection);
         }
-        // Nobody reads until the next call.
+        // No operation reads until the next call.
         let let_go = |state: &mut State| {
             let is_mine = state.asker.upgrade().is_some_and(|asker| Arc::ptr_eq(&asker, &self.token));
             if let Some((_, reading)) = state.collecting.as_mut().filter(|_| is_mine) {
@@ -604,7 +606,7 @@ fn not_none<'py>(headers: Option<Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>
     headers.filter(|headers| !headers.is_none())
 }
 
-/// What was given as a request: a path, a tuple of method, path, headers and body, or a mapping with these names.
+/// Takes apart a request: a path, a tuple of method, path, headers and body, or a mapping with these names.
 fn arguments(given: &Bound<'_, PyAny>) -> PyResult<Arguments> {
     let py = given.py();
     let wrong = |what: &str| {

@@ -1,4 +1,4 @@
-//! Connecting to several addresses, one after the other or beside each other.
+//! Connects to one of several addresses, in turn or in parallel.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use dugong_http::transport::{Address, Connecting, PollSet, Socket};
 pub(crate) struct Race {
     connecting: Connecting,
     order: Order,
-    /// What becomes ready when one of several attempts does.
+    /// The descriptor that becomes ready when one of several attempts does.
     any: Option<Arc<OwnedFd>>,
-    /// The last attempt that was begun, and when.
+    /// The last attempt that was begun, and its time.
     last: Option<(Arc<Socket>, Instant)>,
-    /// The next attempt begins then, or this one has had its share of time.
+    /// When the next attempt begins, or the share of this one ends.
     until: Option<Instant>,
 }
 
@@ -29,7 +29,7 @@ enum Order {
     InTurn(Option<Duration>),
 }
 
-/// What an attempt, or one of several, is waited for by.
+/// One attempt, or several, to wait for.
 pub(crate) struct Attempts {
     on: On,
     pub(crate) until: Option<Instant>,
@@ -40,7 +40,7 @@ enum On {
     Any(Arc<OwnedFd>),
 }
 
-/// Why there is no connection.
+/// Why connecting has failed.
 pub(crate) struct Lost {
     pub(crate) error: io::Error,
     /// The address that failed last.
@@ -48,7 +48,7 @@ pub(crate) struct Lost {
 }
 
 impl Race {
-    /// Tries the addresses beside each other.
+    /// Tries the addresses in parallel.
     pub(crate) fn beside(addresses: Vec<SocketAddr>) -> Self {
         Race::new(Connecting::new(addresses), Order::Beside)
     }
@@ -56,7 +56,7 @@ impl Race {
     /// Tries them in turn, each with its share of `limit`.
     pub(crate) fn in_turn(addresses: Vec<SocketAddr>, limit: Option<Duration>) -> Self {
         let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        // One alone has all of it, which its wait is bounded by anyway.
+        // A single attempt needs no share: its wait has the same limit.
         let share = limit.filter(|_| count > 1).map(|limit| limit / count);
         Race::new(Connecting::one_by_one(addresses), Order::InTurn(share))
     }
@@ -65,7 +65,7 @@ impl Race {
         Race { connecting, order, any: None, last: None, until: None }
     }
 
-    /// Goes on.
+    /// Goes on without waiting.
     pub(crate) fn step(&mut self, now: Instant) -> Result<Poll<Arc<Socket>>, Lost> {
         loop {
             match self.connecting.step(now) {
@@ -107,14 +107,14 @@ impl Race {
         self.connecting.current()
     }
 
-    /// The attempts that are under way have had their time; a step goes on with the next address.
+    /// Gives up the present attempts. The next step goes on with the next address.
     pub(crate) fn give_up(&mut self) {
         while self.connecting.current().is_some() {
             self.connecting.give_up(io::ErrorKind::TimedOut.into());
         }
     }
 
-    /// What has to be ready, and for what.
+    /// The attempts to wait for, and the interest.
     pub(crate) fn waits_for(&mut self) -> Option<(Attempts, Interest)> {
         let mut waits = PollSet::default();
         self.connecting.waits(&mut waits);
@@ -126,7 +126,7 @@ impl Race {
         let current = self.connecting.current()?.clone();
         Some(match on {
             Some(any) => (Attempts { on: On::Any(any), until: self.until }, Interest::READ),
-            // Of several that cannot be waited for together, the others are looked at from time to time.
+            // This system cannot wait for several together, so a timer looks at the others.
             None if waits.descriptors().len() > 1 => {
                 let soon = Instant::now() + LOOK_AGAIN;
                 let until = self.until.map_or(soon, |until| until.min(soon));
@@ -146,8 +146,8 @@ impl AsFd for Attempts {
     }
 }
 
-/// One descriptor for several sockets that are to become writable, so that whoever waits for it, by whatever means, waits for all. A
-/// socket that is closed leaves it by itself.
+/// One descriptor that becomes readable when one of several sockets becomes writable, for any way to wait. A closed socket leaves
+/// it by itself.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn gathered(any: &mut Option<Arc<OwnedFd>>, sockets: &[(BorrowedFd<'_>, Interest)]) -> Option<Arc<OwnedFd>> {
     use rustix::event::epoll;

@@ -1,4 +1,4 @@
-//! What `send_request` was given, and the request that is made of it (statements 8).
+//! Checks the arguments of `send_request`, and makes a request of them (statements 8).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::headers::{Generated, ascii, latin1, request_fields};
 use crate::link::Link;
 use crate::target::Target;
 
-/// As they were passed: what is wrong with them is told by the first step.
+/// The arguments as they were passed. The first step checks them.
 pub(crate) struct Arguments {
     method: Py<PyAny>,
     path: Py<PyAny>,
@@ -30,14 +30,13 @@ pub(crate) struct Arguments {
     expect100: Option<Py<PyAny>>,
 }
 
-/// A request that was found to be good.
+/// A valid request.
 pub(crate) struct Prepared {
     pub(crate) method: Py<PyString>,
     pub(crate) path: Py<PyString>,
     pub(crate) request: Request,
-    pub(crate) content: Announced,
     pub(crate) given: bool,
-    /// Where it is to go, as long as it has no `Host` of its own.
+    /// The server that it is for, as long as it has no `Host` of its own.
     unhosted: Option<Arc<Target>>,
 }
 
@@ -59,7 +58,7 @@ impl Arguments {
         [headers, body, expect100].into_iter().flatten().chain([method, path]).try_for_each(|object| visit.call(object))
     }
 
-    /// Checks everything that can be checked without a connection.
+    /// Checks the arguments, as far as that needs no connection.
     pub(crate) fn prepare(&self, py: Python<'_>, target: &Arc<Target>) -> PyResult<Prepared> {
         let string = |object: &Py<PyAny>, what| match object.bind(py).cast::<PyString>() {
             Ok(string) => Ok(string.clone()),
@@ -84,12 +83,12 @@ impl Arguments {
         };
 
         let absolute = target.is_absolute();
-        // An empty path is refused, also where a host precedes it.
+        // An empty path is refused even where a host precedes it.
         if path.is_empty() {
             return Err(errors::misuse(Misuse::Target(Argument::new(b"", None))));
         }
         if absolute && !path.starts_with('/') {
-            // It would become a part of the name of the host.
+            // It would become a part of the host name.
             return Err(PyValueError::new_err("with a proxy, a path has to begin with /"));
         }
         if !has_form_of_target(path) {
@@ -98,7 +97,7 @@ impl Arguments {
             return Err(PyValueError::new_err(format!("a path has to begin with '/', or be '*' or an absolute URL, not {text}")));
         }
         let line: Box<str> = if absolute { format!("http://{}{path}", target.host).into() } else { path.into() };
-        // Of a target that names a host, the engine would take that.
+        // If the target names a host, the engine would take that for `Host`.
         let host = (!line.starts_with('/')).then_some(&*target.host);
         let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
         head.fields = match fields {
@@ -116,7 +115,7 @@ impl Arguments {
         }
         let (method, path) = (asked.clone().unbind(), path_asked.clone().unbind());
         let unhosted = host.is_none().then(|| target.clone());
-        Ok(Prepared { method, path, request, content, given, unhosted })
+        Ok(Prepared { method, path, request, given, unhosted })
     }
 }
 
@@ -134,7 +133,7 @@ fn generated(py: Python<'_>, body: &Body, expects: bool) -> Vec<Generated<'stati
         Body::Following(None) => generate("Transfer-Encoding", "chunked".into(), false),
     }
     if let Body::Given(bytes) = body {
-        // As long as this takes for a large body, other threads run.
+        // A large body takes long, so other threads run meanwhile.
         let digest = if bytes.len() < 2048 { Md5::digest(bytes) } else { py.detach(|| Md5::digest(bytes)) };
         generate("Content-MD5", base64::engine::general_purpose::STANDARD.encode(digest).into(), true);
     }
@@ -163,21 +162,21 @@ fn has_form_of_target(path: &str) -> bool {
     path.starts_with('/') || path == "*" || path.split_once("://").is_some_and(is_url)
 }
 
-/// A method or path: what latin-1 cannot express is an error of that codec, what is beyond ASCII another.
+/// A method or path. Text that latin-1 cannot express is an error of that codec; other text beyond ASCII is a `ValueError`.
 fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     if let Some(ascii) = ascii(text) {
         return Ok(ascii);
     }
     latin1(text)?;
     let text = text.to_string_lossy();
-    // As much as the engine quotes.
+    // The engine quotes as much.
     let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 40).last().unwrap_or(0);
     let more = if end < text.len() { "..." } else { "" };
     let quoted = &text[..end];
     Err(PyValueError::new_err(format!("method and path have to be ASCII; percent-encode what is not: {quoted:?}{more}")))
 }
 
-/// The body that was passed.
+/// The body as it was passed.
 enum Body {
     None,
     Given(Bytes),
@@ -193,7 +192,7 @@ impl Body {
             return Ok(Body::Given(Bytes::from_owner(body.extract::<PyBackedBytes>()?)));
         }
         if body.is_instance_of::<PyByteArray>() || body.is_instance_of::<PyMemoryView>() {
-            // The caller may change it while it is on its way.
+            // The caller could change it while it is being sent.
             let copy = py.get_type::<PyBytes>().call1((body,))?;
             return Ok(Body::Given(Bytes::from_owner(copy.extract::<PyBackedBytes>()?)));
         }
@@ -222,7 +221,7 @@ impl Body {
 }
 
 impl Prepared {
-    /// Gives it a `Host` of its own if it is not for what the connection leads to: `hostname` or `port` may have been assigned to.
+    /// Gives it a `Host` of its own if the connection leads to another server: the program may have assigned to `hostname` or `port`.
     pub(crate) fn settle_host(&mut self, link: &Link) {
         let Some(target) = self.unhosted.take() else { return };
         if Arc::ptr_eq(&target, &link.target) || target.host == link.target.host {

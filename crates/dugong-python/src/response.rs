@@ -26,11 +26,11 @@ use crate::wire::Wire;
 #[derive(Default)]
 pub(crate) struct ReadResponse {
     guard: Option<ConnectionGuard>,
-    /// What it has waited for, since the request waits for the connection. The descriptor stays open as long as it is watched.
+    /// The connection that it has waited for. The descriptor stays open while a program watches it.
     arrival: Option<Arc<Arrival>>,
-    /// Whether the first response to the request is awaited before its body is sent.
+    /// Whether the request waits for this response before its body is sent.
     awaits_continue: bool,
-    /// Whether a body may end with the connection though nothing says so.
+    /// Whether a body may end with the connection although the response does not say so.
     tolerant: bool,
 }
 
@@ -53,7 +53,7 @@ impl ReadResponse {
         }
     }
 
-    /// There is no response to read: waits for the connection that the request waits for, if there is one.
+    /// Without a response to read, waits for the connection that is being made for a request; otherwise fails with `error`.
     fn wait_for_arrival(&mut self, connection: &Bound<'_, HTTPConnection>, error: PyErr) -> PyResult<Step> {
         let Some(arrival) = connection.get().arrival()? else { return Err(error) };
         self.arrival = Some(arrival.clone());
@@ -90,11 +90,9 @@ impl Task for ReadResponse {
                 return Err(state.gone(py));
             }
             state.receiving.require_length(!self.tolerant);
-            self.awaits_continue = state.shared.queue_mut().is_waiting_for_continue();
+            self.awaits_continue = state.shared.queue_mut().may_be_told_to_continue();
             match state.duplex(sides).read_head_or_continue(wire) {
-                Ok(Progress::Done(kind)) => {
-                    take_head(py, &guard.link, state, kind, self.awaits_continue, self.tolerant).map(Read::Head)
-                }
+                Ok(Progress::Done(kind)) => take_head(py, &guard.link, state, kind, self.tolerant).map(Read::Head),
                 Ok(Progress::Needs(interest)) => Ok(Read::Needs(guard.need(interest))),
                 Err(error) => Err(guard.exception(py, state, error)),
             }
@@ -124,7 +122,7 @@ impl Task for ReadResponse {
             && self.awaits_continue
         {
             guard.link.with(connection.py(), |state| {
-                state.continue_timed_out = true;
+                state.shared.queue_mut().proceed_without_continue();
                 Ok(())
             })?;
         }
@@ -142,9 +140,9 @@ pub(crate) fn final_head(
 ) -> PyResult<Progress<Head>> {
     state.receiving.require_length(!tolerant);
     match state.duplex(Sides::Both).read_head(wire) {
-        Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, &guard.link, state, HeadKind::Final, false, tolerant)?)),
+        Ok(Progress::Done(())) => Ok(Progress::Done(take_head(py, &guard.link, state, HeadKind::Final, tolerant)?)),
         Ok(Progress::Needs(interest)) => {
-            check_coming(py, &guard.link, state)?;
+            check_coming(py, state)?;
             Ok(Progress::Needs(interest))
         }
         Err(error) => Err(guard.exception(py, state, error)),
@@ -165,10 +163,10 @@ fn nothing_pending() -> PyErr {
 }
 
 /// Refuses to wait for the answer to a request whose body was cut short: the server waits for the rest.
-fn check_coming(py: Python<'_>, link: &Link, state: &mut State) -> PyResult<()> {
-    if link.is_body_truncated() && state.shared.queue_mut().len() == 1 {
-        let text = "write() was interrupted, so no response will come; close the connection";
-        return Err(state.lost(py, text));
+fn check_coming(py: Python<'_>, state: &mut State) -> PyResult<()> {
+    let queue = state.shared.queue_mut();
+    if queue.is_content_interrupted() && queue.len() == 1 {
+        return Err(state.lost(py, "write() was interrupted, so no response will come; close the connection"));
     }
     Ok(())
 }
@@ -177,7 +175,7 @@ fn check_coming(py: Python<'_>, link: &Link, state: &mut State) -> PyResult<()> 
 pub(crate) struct Head {
     received: Received,
     status: u16,
-    /// Whether the response has neither a length nor `Connection: close`, and nobody minds.
+    /// Whether the response has neither a length nor `Connection: close`, and that is tolerated.
     is_closing: bool,
     /// Whether it has a transfer coding that cannot be read.
     is_coded: bool,
@@ -185,15 +183,8 @@ pub(crate) struct Head {
     has_body: bool,
 }
 
-/// Takes the head that was read. Nothing of Python is called here that could fail and leave it half taken.
-fn take_head(
-    py: Python<'_>,
-    link: &Link,
-    state: &mut State,
-    kind: HeadKind,
-    awaited_continue: bool,
-    tolerant: bool,
-) -> PyResult<Head> {
+/// Takes the head that was read. It calls no Python code that could fail in the middle.
+fn take_head(py: Python<'_>, link: &Link, state: &mut State, kind: HeadKind, tolerant: bool) -> PyResult<Head> {
     let half = state.receiving.half();
     let head = half.head();
     let is_closing = tolerant && kind == HeadKind::Final && half.is_length_missing();
@@ -224,7 +215,6 @@ fn take_head(
         has_body,
     };
     if kind == HeadKind::Final {
-        link.set_refused(awaited_continue);
         if has_body {
             let number = half.completed();
             link.set_current(state, Some(number));

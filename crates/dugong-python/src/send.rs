@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dugong_http::step::Progress;
-use dugong_http::{Announced, CloseReason, Closed, Error, Misuse};
+use dugong_http::{CloseReason, Closed, Error, Misuse};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
 use crate::flush::{Flushed, Part, flush};
 use crate::guard::{ConnectionGuard, Role};
-use crate::link::{DiscardedBody, Link, Sides, State};
+use crate::link::{Link, Sides, State};
 use crate::log;
 use crate::need::Need;
 use crate::request::{Arguments, Prepared};
@@ -60,46 +60,53 @@ impl SendRequest {
         self.arguments = None;
         self.stage = match in_use {
             // The usual case.
-            Some(in_use) if !in_use.link.is_closed() && !must_reconnect(py, &in_use.link)? => {
+            Some(in_use) if !in_use.link.is_closed() => {
                 self.guard = Some(in_use.guard(Role::Send)?);
                 Stage::Taking
             }
-            _ if needs_connection(connection)? => {
-                self.connect = Some(Connect::new(self.resolver));
-                Stage::Connecting
-            }
-            _ => Stage::Ready,
+            _ => self.connect(),
         };
         Ok(())
+    }
+
+    /// Begins to connect.
+    fn connect(&mut self) -> Stage {
+        self.guard = None;
+        self.connect = Some(Connect::new(self.resolver));
+        Stage::Connecting
     }
 
     fn part(&self) -> Part {
         if self.prepared.as_ref().is_some_and(|prepared| prepared.given) { Part::Whole } else { Part::Head }
     }
 
-    /// Gives the request to the engine, and sends as much as the system takes.
-    fn hand_over(&mut self, py: Python<'_>) -> PyResult<Step> {
+    /// Gives the request to the engine, and sends as much as the system takes. `None` if it has to connect first.
+    fn hand_over(&mut self, py: Python<'_>) -> PyResult<Option<Step>> {
         let part = self.part();
         let guard = self.guard.as_ref().expect("made before this stage");
         let prepared = self.prepared.as_mut().expect("made before this stage");
         prepared.settle_host(&guard.link);
-        let (number, flushed) = guard.step(py, |state, sides, wire| {
-            Ok(match prepared.hand_over(py, guard, state, sides, wire)? {
+        let handed = guard.step(py, |state, sides, wire| {
+            if must_reconnect(state)? {
+                return Ok(None);
+            }
+            Ok(Some(match prepared.hand_over(py, guard, state, sides, wire)? {
                 Handed::Taken(number) => (Some(number), send_rest(py, guard, state, sides, wire, part, number)?),
                 Handed::Unsendable => (None, Rest::Done),
                 Handed::Needs(need) => (None, Rest::Needs(need)),
-            })
+            }))
         })?;
+        let Some((number, flushed)) = handed else { return Ok(None) };
         let needs_more = matches!(flushed, Rest::Needs(_));
         if number.is_none() && needs_more {
-            return flushed.step(py);
+            return flushed.step(py).map(Some);
         }
         self.connect = None;
         if number.is_some() && guard.link.is_logged {
             log::sent(py, &prepared.method, &prepared.path)?;
         }
         self.stage = number.filter(|_| needs_more).map_or(Stage::Over, Stage::Sending);
-        flushed.step(py)
+        flushed.step(py).map(Some)
     }
 }
 
@@ -121,7 +128,10 @@ impl Task for SendRequest {
                     self.guard = Some(guard.ok_or_else(errors::disconnected)?);
                     self.stage = Stage::Taking;
                 }
-                Stage::Taking => return self.hand_over(py),
+                Stage::Taking => match self.hand_over(py)? {
+                    Some(step) => return Ok(step),
+                    None => self.stage = self.connect(),
+                },
                 Stage::Sending(number) => {
                     let guard = self.guard.as_ref().expect("made before this stage");
                     let part = self.part();
@@ -159,26 +169,21 @@ impl Task for SendRequest {
     }
 }
 
-/// Whether there is no connection that can be used.
+/// Whether it has to connect first.
 pub(crate) fn needs_connection(connection: &Bound<'_, HTTPConnection>) -> PyResult<bool> {
-    connection.get().open_link().map_or(Ok(true), |link| must_reconnect(connection.py(), &link))
+    connection.get().open_link().map_or(Ok(true), |link| link.with(connection.py(), must_reconnect))
 }
 
 /// Whether a connection cannot be used any more because a body was refused: a new one is made, without an error (statement 10.3).
-fn must_reconnect(py: Python<'_>, link: &Link) -> PyResult<bool> {
-    if !link.is_refused() {
+fn must_reconnect(state: &mut State) -> PyResult<bool> {
+    // The next operation reports a failure, as after any other response.
+    if !state.shared.queue_mut().is_content_refused() || state.shared.failure().is_some() {
         return Ok(false);
     }
-    link.with(py, |state| {
-        // The next operation reports a failure, as after any other response.
-        if state.shared.failure().is_some() {
-            return Ok(false);
-        }
-        match state.current {
-            Some(_) => state_error("the response that came in place of 100 has to be read first"),
-            None => Ok(true),
-        }
-    })
+    match state.current {
+        Some(_) => state_error("the response that came in place of 100 has to be read first"),
+        None => Ok(true),
+    }
 }
 
 /// The result of giving a request to the engine.
@@ -212,7 +217,6 @@ impl Prepared {
         if state.is_owing() {
             return state_error("the body of the previous request has not been written completely");
         }
-        guard.link.check_truncated()?;
         if state.shared.is_cut() {
             return Err(state.lost(py, "the connection was lost while something was sent"));
         }
@@ -258,15 +262,9 @@ impl Prepared {
 
     /// Queues a request that can no longer be sent, so that reading its response reports why.
     fn queue_unsendable(&self, py: Python<'_>, guard: &ConnectionGuard, state: &mut State) -> PyResult<Handed> {
-        let taken = state.duplex(Sides::Sender).accept_unsendable(&self.request, false);
+        let taken = state.duplex(Sides::Sender).accept_unsendable(&self.request, !self.given);
         taken.map_err(|error| guard.exception(py, state, error))?;
         self.note(py, &guard.link, state);
-        state.discarded = match self.content {
-            _ if self.given => None,
-            Announced::Length(length) if length > 0 => Some(DiscardedBody::Left(length)),
-            Announced::Chunked => Some(DiscardedBody::Chunks),
-            _ => None,
-        };
         Ok(Handed::Unsendable)
     }
 }
@@ -287,7 +285,7 @@ enum End {
     Reset,
 }
 
-/// What has become of the rest of a request.
+/// The result of sending the rest of a request.
 enum Rest {
     Done,
     Needs(Need),

@@ -21,11 +21,11 @@ use crate::wire::Transport;
 
 /// A connection to an HTTP/1.1 server.
 ///
-/// Nothing is connected yet: the first request does that, or `connect`. A *port* of None is 80, or 443 if there is an
-/// *ssl_context*: an `ssl.SSLContext`, or any object with `wrap_socket`. *proxy* is None or a pair of host and port; with
-/// an *ssl_context* the connection goes through a tunnel, otherwise the proxy is sent the absolute URL.
+/// The constructor does not connect: the first request does, or `connect`. *ssl_context* is None, an `ssl.SSLContext`, or any
+/// object with `wrap_socket`. A *port* of None is 443 with an *ssl_context*, and 80 without. *proxy* is None or a pair of host
+/// and port. With an *ssl_context* the connection goes through a tunnel; without one the proxy gets the absolute URL.
 ///
-/// Requests are sent without waiting for responses, and responses are read in the order of the requests:
+/// You send requests without waiting for responses, and read the responses in the order of the requests:
 ///
 ///     with HTTPConnection('www.python.org') as conn:
 ///         for path in paths:
@@ -34,33 +34,32 @@ use crate::wire::Transport;
 ///             resp = conn.read_response()
 ///             body = conn.readall()
 ///
-/// A body has to be read to its end before the next response: until `read` returns nothing, or by `readall` or `discard`.
-/// A body that is cut short is an exception, never a short body, wherever HTTP can tell: only the end of one that ends with
-/// the connection, without TLS, proves nothing. One thread may send while another reads, and any may call `disconnect`.
+/// Read each body to its end before the next response: until `read` returns nothing, or by `readall` or `discard`. A body that
+/// is cut short raises an exception wherever HTTP can tell. It cannot tell for a body that ends with a connection without TLS.
+/// One thread may send while another reads, and any thread may call `disconnect`.
 ///
-/// The methods that wait have twins, `co_` and the same name. What they return is awaited under asyncio and trio; it is also an
-/// iterator that yields `PollNeeded` instead of waiting.
+/// The methods that wait have twins whose names begin with `co_`. You can await their results under asyncio and trio. The
+/// results are also iterators, which yield `PollNeeded` instead of waiting.
 ///
-/// `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
-/// how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever);
-/// it can be given here, too.
-/// `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
-/// `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
-/// the connection; otherwise reading its body raises `UnsupportedResponse`.
+/// You can assign to `hostname`, `port`, `ssl_context` and `proxy`; the next connection uses the new values. *timeout* limits a
+/// single wait for the server, in seconds; after that, `ConnectionTimedOut` is raised. None, 0 or less means no limit.
+/// `trace_fh` is None, or a binary file that gets a copy of all bytes that are transferred. If you set
+/// `tolerate_missing_length`, a response with neither a length nor `Connection: close` has a body up to the end of the
+/// connection. Otherwise reading such a body raises `UnsupportedResponse`.
 #[derive(Default)]
 #[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
 pub(crate) struct HTTPConnection {
     state: Mutex<State>,
-    /// `timeout` in seconds as the bits of a float; 0.0 is for ever.
+    /// `timeout` in seconds as the bits of a float; 0.0 means no limit.
     limit: AtomicU64,
     pub(crate) tolerate_missing_length: AtomicBool,
-    /// Whether there is a `State::cut`.
+    /// Whether `State::cut` is set.
     has_cut: AtomicBool,
-    /// `close` is about to be called by a wrapper that is collected, and means nothing (statement 16.3).
+    /// A wrapper that is being collected will call `close`, which must do nothing then (statement 16.3).
     pub(crate) spared: AtomicBool,
 }
 
-/// The connection and the attributes. Locked for moments only.
+/// The connection and the attributes. The lock is never held while Python code runs.
 #[derive(Default)]
 struct State {
     settings: Settings,
@@ -106,15 +105,15 @@ pub(crate) struct Settings {
     pub(crate) trace_fh: Option<Py<PyAny>>,
     /// Whether we have opened `trace_fh`.
     pub(crate) is_trace_ours: bool,
-    /// What the first four attributes mean, if that cannot change unless they are assigned to.
+    /// The meaning of the first four attributes, if only an assignment can change it.
     pub(crate) target: Option<Arc<Target>>,
 }
 
 impl HTTPConnection {
-    /// How long a single wait may last.
+    /// The limit of a single wait.
     pub(crate) fn limit(&self) -> Option<Duration> {
         let seconds = f64::from_bits(self.limit.load(Ordering::Relaxed));
-        // What is longer than the system can count is no limit.
+        // A number that does not fit into a `Duration` is no limit.
         if seconds > 0.0 { Duration::try_from_secs_f64(seconds).ok() } else { None }
     }
 
@@ -135,7 +134,7 @@ impl HTTPConnection {
     pub(crate) fn target_and_link(&self, py: Python<'_>) -> PyResult<(Arc<Target>, Option<InUse>)> {
         let state = self.state.lock();
         let in_use = state.in_use(py);
-        // A context may be an object whose truth changes.
+        // A context can be an object whose truth value changes.
         let known = state.settings.target.clone().filter(|_| state.settings.ssl_context.is_none());
         drop(state);
         Ok((known.map_or_else(|| self.target(py), Ok)?, in_use))
@@ -165,12 +164,12 @@ impl HTTPConnection {
         Ok(target)
     }
 
-    /// How long a wait while connecting may last: as long as `timeout` says, or `socket.setdefaulttimeout` if that is not set.
+    /// The limit of a single wait while connecting: `timeout`, or the default of `socket.setdefaulttimeout`.
     pub(crate) fn connect_limit(&self, py: Python<'_>) -> PyResult<Option<Duration>> {
         if let Some(limit) = self.limit() {
             return Ok(Some(limit));
         }
-        // It can only have been set by those who have imported the module.
+        // Only programs that have imported the module can have set it.
         let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
         let socket = modules.call_method1(intern!(py, "get"), (intern!(py, "socket"),))?;
         let Some(default) = socket.getattr_opt(intern!(py, "getdefaulttimeout"))? else { return Ok(None) };
@@ -183,12 +182,12 @@ impl HTTPConnection {
         self.state.lock().link.clone()
     }
 
-    /// The connection, if there is one.
+    /// The connection, if it is open.
     pub(crate) fn open_link(&self) -> Option<Arc<Link>> {
         self.link().filter(|link| !link.is_closed())
     }
 
-    /// The connection, open or closed; and once more if it is open.
+    /// The connection: its link alone if it is closed, and ready for use if it is open.
     pub(crate) fn link_in_use(&self, py: Python<'_>) -> (Option<Arc<Link>>, Option<InUse>) {
         let state = self.state.lock();
         let in_use = state.in_use(py);
@@ -216,7 +215,7 @@ impl HTTPConnection {
         self.state.lock().settings.trace_fh.as_ref().map(|file| file.clone_ref(py))
     }
 
-    /// Before a connection is made: ends the one that there is, and forgets everything about it.
+    /// Closes and drops the present connection, before a new one is made.
     pub(crate) fn forget(&self, py: Python<'_>) {
         let mut state = self.state.lock();
         let (link, transport) = (state.link.take(), state.transport.take());
@@ -231,8 +230,8 @@ impl HTTPConnection {
         }
     }
 
-    /// Raises `ConnectionClosed`, once, if the body that was being read belonged to an earlier connection: its end must not look
-    /// like that of a whole body. `has_body` is whether there is a body to be read on the present one.
+    /// Raises `ConnectionClosed`, once, if the last body belonged to an earlier connection that was closed before its end. Otherwise
+    /// the reader would take the body for complete. `has_body` tells whether the present connection has a body to read.
     pub(crate) fn check_cut(&self, py: Python<'_>, has_body: bool) -> PyResult<()> {
         let mut state = self.state.lock();
         let Some(cut) = &state.cut else { return Ok(()) };
@@ -247,7 +246,7 @@ impl HTTPConnection {
         }
     }
 
-    /// The head of a later response was read: its reader knows that the body of before is gone; a reader in another thread may not.
+    /// Notes that the head of a later response was read. Its reader knows that the earlier body is lost; another thread may not.
     pub(crate) fn supersede_cut(&self) {
         if !self.has_cut() {
             return;
@@ -273,7 +272,7 @@ impl HTTPConnection {
         state.cut.take()
     }
 
-    /// Whoever was about to make a connection has to do without.
+    /// Replaces the attempt to connect. An earlier attempt fails.
     pub(crate) fn begin_attempt(&self, attempt: &Arc<Attempt>) {
         let before = std::mem::replace(&mut self.state.lock().attempt, Arc::downgrade(attempt)).upgrade();
         if let Some(before) = before {
@@ -281,7 +280,7 @@ impl HTTPConnection {
         }
     }
 
-    /// What a reader can wait for if there is no connection yet, but there will be, with a request.
+    /// Lets a reader wait for the connection that is being made for a request.
     pub(crate) fn arrival(&self) -> PyResult<Option<Arc<Arrival>>> {
         let attempt = self.state.lock().attempt.upgrade();
         Ok(attempt.map_or(Ok(None), |attempt| attempt.arrival())?)
@@ -330,7 +329,7 @@ impl HTTPConnection {
             && link.disconnect(py, transport)
             && link.is_logged
         {
-            // It never fails.
+            // `disconnect` never fails, even if logging does.
             let _ = log::disconnected(py);
         }
         self.close_trace(py);
@@ -346,10 +345,10 @@ impl HTTPConnection {
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // If it is being used, it is reachable anyway.
+        // While it is in use, it is reachable anyway.
         let Some(state) = self.state.try_lock() else { return Ok(()) };
         let Settings { hostname, port, ssl_context, proxy, timeout, trace_fh, is_trace_ours, target: _ } = &state.settings;
-        // A file of ours refers to nothing; if the collector saw it, it could end it before we have closed it.
+        // Our own file refers to no other object. If the collector saw it, it could finalize it before we close it.
         let trace_fh = if *is_trace_ours { &None } else { trace_fh };
         for object in [hostname, port, ssl_context, proxy, timeout, trace_fh].into_iter().flatten() {
             visit.call(object)?;
@@ -367,12 +366,12 @@ impl HTTPConnection {
         drop(before);
     }
 
-    /// Host, port and state, for people; without anything secret.
+    /// Host, port and state, for people. It shows no secrets.
     pub(crate) fn description(&self, py: Python<'_>) -> String {
         let text = |choose: fn(&Settings) -> &Option<Py<PyAny>>| {
             let value = self.attribute(py, choose).into_bound(py);
             let text = value.str().map_or_else(|_| String::from("?"), |text| text.to_string());
-            // What somebody took for a URL may have a password.
+            // If the program passed a URL by mistake, it may contain a password.
             text.rsplit('@').next().unwrap_or_default().escape_debug().to_string()
         };
         let tls = if self.state.lock().settings.ssl_context.is_some() { " over TLS" } else { "" };
@@ -390,7 +389,7 @@ impl HTTPConnection {
         format!("{} port {}{tls}, {state}", text(|settings| &settings.hostname), text(|settings| &settings.port))
     }
 
-    /// It is about to be collected: like a socket, it should have been closed.
+    /// Warns that the connection was not closed before it is collected, as sockets do.
     fn warn_if_open(&self, py: Python<'_>) {
         if self.open_link().is_some_and(|link| link.is_of_this_process()) {
             let text = format!("unclosed HTTPConnection to {}", self.description(py));
@@ -401,7 +400,7 @@ impl HTTPConnection {
     fn close_trace(&self, py: Python<'_>) {
         let file = self.state.lock().settings.trace_fh.take();
         if let Some(file) = file {
-            // Whatever is wrong with it, the connection is closed.
+            // An error of the file must not keep `disconnect` from closing the connection.
             let _ = file.call_method0(py, intern!(py, "close"));
         }
     }
@@ -425,7 +424,7 @@ impl HTTPConnection {
 
     pub(crate) fn set(&self, value: Bound<'_, PyAny>, choose: fn(&mut Settings) -> &mut Option<Py<PyAny>>) {
         let value = if value.is_none() { None } else { Some(value.unbind()) };
-        // What was there before may call Python when it goes.
+        // Dropping the old value may run Python code, so the lock must be free then.
         let mut state = self.state.lock();
         let before = (std::mem::replace(choose(&mut state.settings), value), state.settings.target.take());
         drop(state);
@@ -435,7 +434,7 @@ impl HTTPConnection {
 
 impl Drop for HTTPConnection {
     fn drop(&mut self) {
-        // The transport closes itself; but close_notify has to be sent, and the trace file closed.
+        // The transport closes itself, but not the trace file, and it does not send close_notify.
         let _ = Python::try_attach(|py| {
             self.warn_if_open(py);
             self.disconnect(py);

@@ -1,4 +1,4 @@
-//! Where to connect to, and what callers give for that.
+//! The server and the proxy to connect to, made from the attributes of the connection.
 
 use dugong_http::{Fields, Origin};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
@@ -7,7 +7,7 @@ use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::names;
 
-/// Where to connect to and how, and the parts of requests that depend on nothing else.
+/// The server and the proxy to connect to, and the parts of requests that depend only on them.
 pub(crate) struct Target {
     /// The host as the caller gave it.
     pub(crate) hostname: String,
@@ -29,12 +29,12 @@ impl Target {
         Target { host: origin.host_field(), hostname, origin, proxy, bare }
     }
 
-    /// Whether the peer is a proxy that is sent the absolute URL.
+    /// Whether requests go to a proxy, with the absolute URL.
     pub(crate) fn is_absolute(&self) -> bool {
         self.proxy.is_some() && !self.origin.is_secure()
     }
 
-    /// Host and port of the first peer.
+    /// Host and port to connect to: the proxy's if one is set.
     pub(crate) fn address(&self) -> (&str, u16) {
         let origin = self.proxy.as_ref().map_or(&self.origin, |(_, origin)| origin);
         (origin.host(), origin.port())
@@ -56,7 +56,7 @@ impl Target {
     }
 }
 
-/// Refuses a name that can be none, as early as possible (statement 7.5b). What is no `str` is left to connecting.
+/// Refuses an invalid host name as early as possible (statement 7.5b). Connecting checks objects that are not `str`.
 pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
     match host.cast::<PyString>() {
         Ok(host) => names::origin(false, &host.to_cow()?, 0).map(drop),
@@ -64,7 +64,7 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-/// A timeout as a number; 0 is for ever.
+/// A timeout as a number; 0 means no limit.
 pub(crate) fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
     let seconds: f64 = if timeout.is_none() { 0.0 } else { timeout.extract()? };
     if seconds.is_nan() {
@@ -88,7 +88,7 @@ pub(crate) fn port_of(port: &Bound<'_, PyAny>) -> PyResult<u16> {
     }
 }
 
-/// Whether a port or a proxy stays what it is: an object of the program's own may become another number.
+/// Whether a port or a proxy is constant. An object of the program's own class may change its value.
 pub(crate) fn is_constant(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_exact_instance_of::<PyString>()
@@ -96,7 +96,7 @@ pub(crate) fn is_constant(value: &Bound<'_, PyAny>) -> bool {
         || value.cast_exact::<PyTuple>().is_ok_and(|pair| pair.iter().all(|part| is_constant(&part)))
 }
 
-/// A proxy, as its host was given and as an origin; `None` for an object that is false.
+/// A proxy, with its host as it was given and its origin; `None` for an object that is false.
 pub(crate) fn proxy_of(proxy: &Bound<'_, PyAny>) -> PyResult<Option<(String, Origin)>> {
     if !proxy.is_truthy()? {
         return Ok(None);

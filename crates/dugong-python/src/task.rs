@@ -1,4 +1,4 @@
-//! What a method does, in steps.
+//! Tasks: methods that work in steps.
 
 use std::time::Duration;
 
@@ -11,50 +11,50 @@ use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
 use crate::wait::{Patience, block};
 
-/// What a method does. Its state is in the connection; a task that is dropped leaves one that goes on where it was.
+/// The work of a method. Its state is in the connection, so that the next task goes on where a dropped one was.
 pub(crate) trait Task: Send {
-    /// Goes on as far as it gets without waiting. The first step checks the arguments and the state.
+    /// Goes on as far as it can without waiting. The first step checks the arguments and the state.
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step>;
 
-    /// Shows the collector which objects it holds that programs can make cycles with.
+    /// Shows the collector the objects that it holds, if they can be part of a cycle.
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let _ = visit;
         Ok(())
     }
 
-    /// An event loop waits for it: it may wait for several things at once. Called before the first step.
+    /// Notes, before the first step, that an event loop waits for it. Then it may wait for several things at once.
     fn awaited(&mut self) {}
 
-    /// It will not go on, since waiting was interrupted or cancelled.
+    /// Notes that it will not go on, because waiting was interrupted or cancelled.
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
         let _ = connection;
     }
 
-    /// What it needs has not come for as long as the timeout allows: an error, or `Ok` if there is something else to try.
+    /// Notes that a wait has timed out. The result is an error, or `Ok` if it can try something else.
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {
         let _ = connection;
         Err(ConnectionTimedOut::new_err(()))
     }
 }
 
-/// What became of a step.
+/// The result of a step.
 pub(crate) enum Step {
     /// The value that the method returns.
     Done(Py<PyAny>),
     /// It cannot go on until then.
     Needs(Need),
-    /// It can go on, but has done so for long, and others may want to.
+    /// It can go on, but other tasks should run first.
     Turn,
 }
 
 impl Step {
-    /// The method returns None.
+    /// The result of a method that returns None.
     pub(crate) fn done(py: Python<'_>) -> PyResult<Step> {
         Ok(Step::Done(py.None()))
     }
 }
 
-/// How long a wait for what is needed may last.
+/// The limit of a wait.
 pub(crate) fn limit(connection: &Bound<'_, HTTPConnection>, need: &Need) -> PyResult<Option<Duration>> {
     match &need.on {
         Waitable::Transport(_) | Waitable::Arrival(_) => Ok(connection.get().limit()),
@@ -64,14 +64,14 @@ pub(crate) fn limit(connection: &Bound<'_, HTTPConnection>, need: &Need) -> PyRe
     }
 }
 
-/// Runs a task to its end, waiting with the GIL released, each time at most as long as the connection's `timeout` says.
+/// Runs a task to its end. It waits with the GIL released, and each time no longer than the `timeout` of the connection.
 pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -> PyResult<Py<PyAny>> {
     let mut patience = Patience::default();
     loop {
         match task.step(connection)? {
             Step::Done(value) => return Ok(value),
             Step::Turn => {}
-            // An iterator of this very thread may be making it.
+            // An iterator of this thread may be connecting, so waiting could take forever.
             Step::Needs(Need { on: Waitable::Arrival(_), .. }) => return state_error("no response is pending"),
             Step::Needs(need) => {
                 let left = patience.left(&need, limit(connection, &need)?);

@@ -1,4 +1,4 @@
-//! How a regular method waits.
+//! Waits for a regular method.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use pyo3::types::PyCFunction;
 
 use crate::need::Need;
 
-/// How long a task has been waiting without getting on.
+/// The time that a task has been waiting without progress.
 #[derive(Default)]
 pub(crate) struct Patience {
     since: Option<Instant>,
-    /// The limit has passed and the descriptor was not ready: the step that follows is the last attempt.
+    /// The limit has passed and the descriptor is not ready, so the next step is the last attempt.
     is_last: bool,
 }
 
 impl Patience {
-    /// What is left of `limit`: zero when it has passed, `None` if there is none.
+    /// The rest of `limit`: zero when it has passed, `None` without a limit.
     pub(crate) fn left(&mut self, need: &Need, limit: Option<Duration>) -> Option<Duration> {
         if need.moved && !self.is_last {
             self.renew();
@@ -32,20 +32,20 @@ impl Patience {
         Some(limit.saturating_sub(since.elapsed()))
     }
 
-    /// A step is about to be made that has waited for `need`. If the limit has passed and nothing is ready, what the system takes
-    /// in that step is no progress: it says that there is room only when there is much, and takes some bytes before.
+    /// Prepares for a step that has waited for `need`. If the limit has passed and the descriptor is not ready, bytes that the system
+    /// takes in this step do not count as progress: it takes some even before it reports that it has room.
     pub(crate) fn before_step(&mut self, need: &Need, limit: Option<Duration>) {
         let has_passed = self.since.zip(limit).is_some_and(|(since, limit)| since.elapsed() >= limit);
         self.is_last = has_passed && matches!(wait(&need.on, need.interest, Some(Instant::now())), Ok(false));
     }
 
-    /// Something has happened.
+    /// Notes progress.
     pub(crate) fn renew(&mut self) {
         *self = Patience::default();
     }
 }
 
-/// Waits for what a task needs; false if `limit` passed before. A signal interrupts it, if its handler raises.
+/// Waits for the need of a task; false if `limit` passed first. A signal interrupts the wait if its handler raises.
 pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyResult<bool> {
     if is_waiting_replaced(py)? {
         py.check_signals()?;
@@ -56,7 +56,7 @@ pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyR
     let mut takes_signals = None;
     loop {
         py.check_signals()?;
-        // A signal that comes now does not interrupt the wait, nor does one that the system hands to another thread.
+        // A signal that comes before `wait`, or that the system hands to another thread, does not interrupt the wait.
         let look_again = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
         let until = deadline.into_iter().chain(look_again).min();
         match py.detach(|| wait(&need.on, need.interest, until)) {
@@ -67,13 +67,13 @@ pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyR
             Err(error) => return Err(error.into()),
         }
         if takes_signals.is_none() {
-            // Most waits end before this is asked.
+            // Most waits end before they get here.
             takes_signals = Some(is_signal_thread(py)?);
         }
     }
 }
 
-/// Whether the program has replaced the functions that wait, as green-thread libraries do: then others run meanwhile.
+/// Whether the program has replaced the functions that wait. Green-thread libraries do that to run other threads meanwhile.
 fn is_waiting_replaced(py: Python<'_>) -> PyResult<bool> {
     static SELECT: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let select = SELECT.get_or_try_init(py, || py.import("select").map(Bound::unbind))?.bind(py);
@@ -85,10 +85,10 @@ fn is_waiting_replaced(py: Python<'_>) -> PyResult<bool> {
     Ok(false)
 }
 
-/// Whether this thread may be the one that runs the handlers of signals.
+/// Whether this may be the thread that runs signal handlers.
 pub(crate) fn is_signal_thread(py: Python<'_>) -> PyResult<bool> {
     py.import(intern!(py, "dugong._polling"))?.call_method0(intern!(py, "is_signal_thread"))?.is_truthy()
 }
 
-/// How long a signal may go unnoticed that came when nothing was waiting for it.
+/// How long a signal may go unnoticed if it did not interrupt a wait.
 pub(crate) const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(100);

@@ -23,7 +23,7 @@ use crate::errors::{self, StateError};
 /// Most bytes that go through a Python object at once: a few TLS records.
 const PIECE: usize = 64 * 1024;
 
-/// What carries the bytes of one connection.
+/// Carries the bytes of one connection.
 pub(crate) enum Transport {
     Plain(Arc<Socket>),
     Object(Object),
@@ -46,7 +46,7 @@ impl Transport {
         }
     }
 
-    /// Ends both directions, so that whoever waits wakes up. Does not wait for anything.
+    /// Ends both directions, so that waiting operations wake up. Does not wait.
     pub(crate) fn shut_down(&self, py: Python<'_>) {
         match self {
             Transport::Plain(socket) => socket.shutdown(Shutdown::Both),
@@ -61,10 +61,10 @@ impl Transport {
         was_reset(self)
     }
 
-    /// Throws away what has arrived, after `shut_down`: then the system refuses the rest.
+    /// Drops the bytes that have arrived, after `shut_down`. Then the system refuses the rest.
     pub(crate) fn discard_received(&self) {
         let mut buffer = vec![0; PIECE];
-        // The peer may be sending as fast as this is thrown away.
+        // The server may send as fast as this reads.
         for _ in 0..1024 {
             match rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT) {
                 Ok((_, count)) if count > 0 => {}
@@ -83,49 +83,49 @@ impl AsFd for Transport {
     }
 }
 
-/// What `wrap_socket` returned: used like a non-blocking socket. When it goes, it is closed.
+/// The object that `wrap_socket` returned, used like a non-blocking socket. Dropping it closes the object.
 pub(crate) struct Object {
     object: Py<PyAny>,
     number: RawFd,
-    /// The same socket, for waiting and shutting down without the help of the object.
+    /// The same socket, for waiting and shutting down without the object.
     ours: Arc<OwnedFd>,
-    /// Whether it speaks TLS; otherwise it is a mere socket, made by means of the program's.
+    /// Whether it speaks TLS. Otherwise it is a plain socket that the program's own functions have made.
     is_secure: bool,
-    /// Whether it belongs to somebody else now, who will close it.
+    /// Whether another object owns it now, and will close it.
     is_released: bool,
-    /// Each call into it is made under this lock: TLS objects of Python must not send and receive at once.
+    /// Locked during each call, because Python's TLS objects must not send and receive at once.
     held: ReentrantMutex<RefCell<Held>>,
     closed: AtomicBool,
 }
 
-/// What the object has seen and not taken: OpenSSL wants just this again, whatever else is to be sent.
+/// Bytes that the object has seen but not taken. OpenSSL requires the same bytes in the next call.
 #[derive(Default)]
 struct Held {
     bytes: Option<Py<PyBytes>>,
 }
 
-/// Whether a call into the object has to be repeated when it is ready for this.
+/// The result of a call into the object, or the interest to wait for before the call is repeated.
 type Called<'py> = io::Result<Progress<Bound<'py, PyAny>>>;
 
 impl Object {
     #[allow(unsafe_code, reason = "Python has descriptors as mere numbers")]
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let number: RawFd = object.call_method0(intern!(object.py(), "fileno"))?.extract()?;
-        // SAFETY: the object is open, since it has just told its descriptor, and nobody closes it while we hold the GIL.
+        // SAFETY: the object has just returned its descriptor, so it is open, and no thread can close it while we hold the GIL.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         let ours = Arc::new(borrowed.try_clone_to_owned()?);
         let (object, held, closed) = (object.clone().unbind(), ReentrantMutex::default(), AtomicBool::new(false));
         Ok(Object { object, number, ours, is_secure: true, is_released: false, held, closed })
     }
 
-    /// A mere socket, connected.
+    /// A connected socket without TLS.
     pub(crate) fn plain(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let mut object = Object::new(object)?;
         object.is_secure = false;
         Ok(object)
     }
 
-    /// Lets go of the object, which stays open.
+    /// Releases the object, which stays open.
     pub(crate) fn release<'py>(mut self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.is_released = true;
         self.object.bind(py).clone()
@@ -150,7 +150,7 @@ impl Object {
         self.number
     }
 
-    /// Asks it something, while nobody else calls it.
+    /// Calls a method of it, while no other thread does.
     pub(crate) fn ask<T>(&self, py: Python<'_>, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> PyResult<T> {
         let lock = self.held.lock_py_attached(py);
         let _calls = self.enter(&lock)?;
@@ -164,7 +164,7 @@ impl Object {
         let received = match self.call(py, Interest::READ, |object| object.call_method1(intern!(py, "recv"), (size,))) {
             Ok(Progress::Done(received)) => received,
             Ok(Progress::Needs(interest)) => return Ok(Progress::Needs(interest)),
-            // Python's TLS says of a reset that the stream ended, after which sending might still be possible.
+            // Python's TLS reports a reset as the end of the stream, after which sending might still be possible.
             Err(error) if errors::is_peer_gone(py, &error, false) && was_reset(&*self.ours) => {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
@@ -225,7 +225,7 @@ impl Object {
         }
     }
 
-    /// For the handshake, and for whatever else has to be repeated until it is done.
+    /// Calls into the object once. The handshake and other calls have to be repeated until they are done.
     pub(crate) fn call<'py>(
         &self,
         py: Python<'py>,
@@ -250,13 +250,13 @@ impl Object {
 
     fn shut_down(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Release);
-        // If somebody is calling it, or bytes are on their way, close_notify cannot be sent at once.
+        // While another thread calls it, or bytes are on their way, close_notify cannot be sent at once.
         if self.is_secure
             && let Some(lock) = self.held.try_lock()
             && lock.try_borrow_mut().is_ok_and(|held| held.bytes.is_none())
             && let Ok(unwrap) = self.get(py).getattr(intern!(py, "unwrap"))
         {
-            // It sends close_notify, and then usually complains that the peer's is not there.
+            // It sends close_notify, and then usually raises because the server's has not come.
             let _ = unwrap.call0();
         }
         // The only error is that the connection is gone already.
@@ -269,7 +269,7 @@ impl Drop for Object {
         if self.is_released {
             return;
         }
-        // If there is no interpreter any more, there is no object either.
+        // After the end of the interpreter, the object is gone, too.
         let _ = Python::try_attach(|py| {
             if let Err(error) = self.get(py).call_method0(intern!(py, "close")) {
                 drop(error);
@@ -312,7 +312,7 @@ fn wants_write(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 pub(crate) struct Wire<'a, 'py> {
     pub(crate) py: Python<'py>,
     pub(crate) transport: &'a Transport,
-    /// The file that all bytes are written to as they pass.
+    /// The file that gets a copy of all bytes.
     pub(crate) trace: Option<&'a Py<PyAny>>,
     /// Whether any bytes have passed.
     pub(crate) moved: &'a Cell<bool>,

@@ -11,7 +11,7 @@ use crate::errors::{self, state_error};
 use crate::flush::{Flushed, Part, flush};
 use crate::guard::{ConnectionGuard, Role};
 use crate::headers::trailer_fields;
-use crate::link::{DiscardedBody, Sides, State};
+use crate::link::{Sides, State};
 use crate::need::Need;
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
@@ -122,17 +122,9 @@ impl Task for Finish {
             };
             let guard = writer(connection)?;
             guard.step(py, |state, _, wire| {
-                match state.discarded {
-                    Some(DiscardedBody::Chunks) => {
-                        state.discarded = None;
-                        return Ok(());
-                    }
-                    Some(DiscardedBody::Left(_)) => return Err(errors::misuse(Misuse::ContentShort)),
-                    None => {}
+                if !state.sending.half().is_discarding() {
+                    check_owing(state)?;
                 }
-                guard.link.check_truncated()?;
-                check_owing(state)?;
-                allow_after_timeout(state);
                 let finished = state.duplex(Sides::Sender).finish_content(&trailers, wire);
                 finished.map_err(|error| match error {
                     Error::Closed { cause: Closed::Sending(_), .. } => give_up(py, &guard, state, error),
@@ -157,14 +149,7 @@ fn writer(connection: &Bound<'_, HTTPConnection>) -> PyResult<ConnectionGuard> {
 
 const NOTHING_DUE: &str = "no body is to be written";
 
-/// If the wait for 100 (Continue) has timed out, lets the body be written nevertheless (statement 10.5).
-fn allow_after_timeout(state: &mut State) {
-    if state.continue_timed_out {
-        state.sending.proceed_without_continue(state.shared.queue_mut());
-    }
-}
-
-/// Writes some of a body. The result is how much, or what is needed first.
+/// Writes some of a body. The result is the number of bytes, or the need of the step.
 fn write_some(
     py: Python<'_>,
     guard: &ConnectionGuard,
@@ -176,23 +161,17 @@ fn write_some(
     if guard.link.is_closed() {
         return if state.is_owing() { Err(state.gone(py)) } else { state_error(NOTHING_DUE) };
     }
-    match &mut state.discarded {
-        None => {}
-        Some(DiscardedBody::Chunks) => return Ok(Ok(content.len())),
-        Some(DiscardedBody::Left(left)) => {
-            let Some(rest) = left.checked_sub(content.len() as u64) else {
-                return Err(errors::misuse(Misuse::ExcessContent));
-            };
-            state.discarded = (rest > 0).then_some(DiscardedBody::Left(rest));
-            return Ok(Ok(content.len()));
-        }
+    let discard = |state: &mut State| match state.sending.discard(content.len() as u64) {
+        Ok(()) => Ok(Ok(content.len())),
+        Err(misuse) => Err(errors::misuse(misuse)),
+    };
+    if state.sending.half().is_discarding() {
+        return discard(state);
     }
-    if guard.link.is_refused() {
+    if state.shared.queue_mut().is_content_refused() {
         return Err(errors::misuse(Misuse::ContentRefused));
     }
-    guard.link.check_truncated()?;
     check_owing(state)?;
-    allow_after_timeout(state);
     if let Some(error) = state.failure() {
         return Err(give_up(py, guard, state, error));
     }
@@ -203,13 +182,8 @@ fn write_some(
         if left.is_some_and(|left| (content.len() as u64) > left) {
             return Err(errors::misuse(Misuse::ExcessContent));
         }
-        state.give_up_content();
-        state.discarded = match left.map(|left| left - content.len() as u64) {
-            None => Some(DiscardedBody::Chunks),
-            Some(0) => None,
-            Some(rest) => Some(DiscardedBody::Left(rest)),
-        };
-        return Ok(Ok(content.len()));
+        state.sending.discard_content(state.shared.queue_mut()).map_err(errors::misuse)?;
+        return discard(state);
     }
     match state.duplex(sides).write_content(content, wire) {
         Ok(Progress::Done(count)) => Ok(Ok(count)),

@@ -675,9 +675,9 @@ def test_9_8_an_answer_that_comes_when_the_reader_has_gone(serve: Serve, way: st
         reader = AioFuture(read())
         await asyncio.sleep(0)
         writer: Any = AioFuture(conn.co_write(bytes(HUGE)))
-        while not writer._need or readiness(writer._need, 0.1):
+        while not writer._wait or readiness(PollNeeded(conn._fileno(), writer._wait.mask), 0.1):
             await asyncio.sleep(0)
-        assert writer._need.mask == POLLOUT
+        assert writer._wait.mask == POLLOUT
         stalled.set()
         assert await reader == b'one'
         through.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import threading
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from peers import Peer, Serve, says
 from dugong import (
     BodyFollowing,
     ConnectionClosed,
+    RequestOutcome,
 )
 
 
@@ -212,6 +214,12 @@ def test_14_1_and_2_4_unanswered_requests_are_listed(serve: Serve, ending: str) 
     with pytest.raises(ConnectionClosed) as caught:
         conn.readall()
     assert caught.value.unanswered == (('GET', '/1', True), ('POST', '/2', False), ('PUT', '/3', True))
+    assert caught.value.outcomes == (
+        ('GET', '/1', 'whole', True, True),
+        ('POST', '/2', 'whole', False, False),
+        ('PUT', '/3', 'whole', False, True),
+    )
+    assert pickle.loads(pickle.dumps(caught.value)).outcomes[1] == RequestOutcome('POST', '/2', 'whole', False, False)
 
 
 CLOSING = pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_a_waiting_future_gets_the_error_of_the_reader(
 ) -> None:
     async def main() -> tuple[Any, Any]:
         sender: Any = AioFuture(peer.co_send(call))
-        while not sender._need or readiness(sender._need, 0.1):
+        while not sender._wait or readiness(PollNeeded(peer.conn._fileno(), sender._wait.mask), 0.1):
             await asyncio.sleep(0)
         reader = AioFuture(peer.co_read())
         peer.stalled.set()

@@ -121,7 +121,7 @@ impl Duplex<'_> {
                 match self.next_head()? {
                     Some(HeadKind::Interim) => {
                         let awaited =
-                            self.receiver().half.head().status() == 100 && self.shared.queue().is_waiting_for_continue();
+                            self.receiver().half.head().status() == 100 && self.shared.queue().may_be_told_to_continue();
                         self.receiving.as_mut().expect(RECEIVES).take_interim(&mut self.shared);
                         if awaited {
                             return Ok(Progress::Done(HeadKind::Interim));

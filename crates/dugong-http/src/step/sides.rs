@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use dugong_net::{Proxy, StreamError};
-use dugong_proto::{Fields, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
+use dugong_proto::{Fields, Misuse, Outstanding, ReceiveHalf, ResponseHead, SendHalf};
 
 use super::shared::{Shared, SharedRef};
 use crate::buffers::{BufferPool, Holder, Kind};
@@ -85,6 +85,22 @@ impl Sending {
     /// Drops the rest of the announced content: the connection ends with the response.
     pub fn give_up_content(&mut self, queue: &mut Outstanding) {
         self.half.give_up_content(queue);
+    }
+
+    /// Gives up the rest of the content that is owed, for a caller who goes on to [`discard`](Sending::discard) it.
+    ///
+    /// # Errors
+    /// `NoContentDue` if no content is owed.
+    pub fn discard_content(&mut self, queue: &mut Outstanding) -> Result<(), Misuse> {
+        self.half.discard_content(queue)
+    }
+
+    /// Counts `count` bytes of content that will not be sent.
+    ///
+    /// # Errors
+    /// `NoContentDue` if no content is to be discarded, `ExcessContent` if it is more than was announced.
+    pub fn discard(&mut self, count: u64) -> Result<(), Misuse> {
+        self.half.discard(count)
     }
 
     /// Allows the content to be sent without 100 (Continue): the server was silent for long enough.

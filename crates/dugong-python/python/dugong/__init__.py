@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that pipelines requests, and leaves the waiting to the caller if wanted.
+"""An HTTP/1.1 client that pipelines requests, and lets you do the waiting if you like.
 
 `HTTPConnection` is one connection to one server:
 
@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-# Before whatever needs the extension.
+# First, because the other modules need the extension.
 from . import _main_only  # noqa: F401  # pyright: ignore[reportPrivateUsage, reportUnusedImport]
 from ._body import BodyFollowing
 from ._dns import create_socket
@@ -24,6 +24,7 @@ from ._exceptions import (
     HostnameNotResolvable,
     HostnameNotResolvableOrDNSUnavailable,
     InvalidResponse,
+    RequestOutcome,
     StateError,
     UnsupportedResponse,
     is_temp_network_error,
@@ -79,6 +80,7 @@ __all__ = [
     'InvalidResponse',
     'Pipeline',
     'PollNeeded',
+    'RequestOutcome',
     'StateError',
     'UnsupportedResponse',
     '__version__',
@@ -88,8 +90,8 @@ __all__ = [
     'log',
 ]
 
-# Names of the standard library that the module dugong 3.8.2 had imported, so that programs found them in it. Those that
-# are no modules stand with the module that has them.
+# Names of the standard library that the module dugong 3.8.2 had imported, so that programs found them in it. Names that
+# are not modules come with their module.
 _INHERITED = {
     'HTTPS_PORT': 'http.client',
     'HTTP_PORT': 'http.client',
@@ -150,19 +152,19 @@ MAX_LINE_SIZE = 65535
 #: Longest header section that is accepted, in bytes.
 MAX_HEADER_SIZE = 65535
 
-#: Names that are looked up, when a host has no address, to find out if the name service works: pairs of host and port.
-#: May be assigned to at any time. Without that, they are only used where no name server is configured; where some are,
-#: they are asked about the host itself.
+#: Pairs of host and port. When a host has no address, these names are looked up to find out if the name service works.
+#: You may assign to this at any time. If you do not, they are only used where no name server is configured. Otherwise
+#: the configured name servers are asked about the host itself.
 DNS_TEST_HOSTNAMES: Sequence[tuple[str, int]] = (
     ('www.google.com', 80),
     ('www.iana.org', 80),
     ('C.root-servers.org', 53),
 )
 
-# As long as the two are the same, the program has not assigned to it.
+# If the two differ, the program has assigned to it.
 _TEST_HOSTNAMES = DNS_TEST_HOSTNAMES
 
-# The files are our own business; in messages and pickles there is but one module.
+# Messages and pickles show one module, and not our files.
 for _public in (
     BodyFollowing,
     CaseInsensitiveDict,
@@ -175,6 +177,7 @@ for _public in (
     HostnameNotResolvableOrDNSUnavailable,
     InvalidResponse,
     PollNeeded,
+    RequestOutcome,
     StateError,
     UnsupportedResponse,
     create_socket,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class BodyFollowing:
-    """Passed to `send_request` as the *body*: it will be written later, and is *length* bytes long.
+    """Pass this to `send_request` as the *body* to write *length* bytes later.
 
-    With a *length* of None, it is sent in chunks: any number of `write` calls, then `finish`.
+    With a *length* of None, the body is sent in chunks: call `write` any number of times, then `finish`.
 
         conn.send_request('PUT', '/a', body=BodyFollowing(len(data)))
         conn.write(data)

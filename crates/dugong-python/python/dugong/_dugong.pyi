@@ -71,20 +71,20 @@ class HTTPResponse:
 
 @final
 class Operation(Generator[PollNeeded, None, _T_co], Awaitable[_T_co], Generic[_T_co]):
-    """What a `co_` method does, as an iterator: it yields `PollNeeded` where the regular method would wait.
+    """The result of a `co_` method: an iterator that yields `PollNeeded` where the regular method would wait.
 
-    It can be driven by `next`, `send(None)`, `for` and `yield from`; its value is that of `StopIteration`. Nothing happens
-    before the first `next`. It may be resumed early, and then tries and yields again. If it is closed or dropped, the
-    connection goes on where it was: what was sent or read is not lost for the next call.
+    Drive it by `next`, `send(None)`, `for` or `yield from`. `StopIteration` has its value. It does nothing before the first
+    `next`. You may resume it early: then it tries again, and yields again if necessary. If you close or drop it, the next call
+    goes on where it was, and nothing that was sent or read is lost.
 
-    It can be awaited under asyncio and under trio. For a task of asyncio, what it yields is also something like a future.
+    You can also await it under asyncio and trio. The objects that it yields to a task of asyncio are also like futures.
     """
 
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> PollNeeded: ...
     def send(self, value: None, /) -> PollNeeded:
-        """Resume it, like `next`; *value* has to be None."""
+        """Resume it, like `next`. *value* has to be None."""
 
     @overload
     def throw(
@@ -95,32 +95,32 @@ class Operation(Generator[PollNeeded, None, _T_co], Awaitable[_T_co], Generic[_T
     @overload
     def throw(self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /) -> PollNeeded: ...
     def close(self) -> None:
-        """End it. What it has done so far stays done."""
+        """End it. It does not undo what it has done so far."""
 
 @final
 class Pipeline(Generic[_T_co]):
-    """Sends requests as an iterable gives them, and yields their responses in the same order: what `pipeline` returns.
+    """Sends the requests of an iterable, and yields their responses in the same order. `pipeline` returns it.
 
-    It never waits to send without being ready to read, so it cannot deadlock, whatever the server does. A response is
-    yielded as soon as its head has come; its body is read from the connection as usual, and what was not read when the next
-    response is asked for is discarded. If an exception was raised, the next call goes on, if the connection can: after a
-    `ConnectionTimedOut`, and after a request that was not valid: it is left out, and is in `rest`.
+    It never waits to send without being ready to read, so no server can make it deadlock. It yields a response as soon as its
+    head has come. Read the body from the connection as usual; the next step discards the rest. After an exception, the next step
+    goes on if the connection can: after a `ConnectionTimedOut`, and after an invalid request, which it leaves out and keeps in
+    `rest`.
     """
 
     @property
     def taken(self) -> int:
-        """How many requests were taken from the iterable."""
+        """How many requests it has taken from the iterable."""
 
     @property
     def unanswered(self) -> list[Any]:
-        """The requests that were sent and have no complete response yet, oldest first, as they were given.
+        """The requests that were sent and have no complete response yet, oldest first, as you gave them.
 
-        After a `ConnectionClosed`, these are the ones that the server may or may not have carried out.
+        After a `ConnectionClosed`, the server may or may not have carried them out.
         """
 
     @property
     def rest(self) -> Iterator[Any]:
-        """An iterator over the requests that were not sent, as they were given: those that were not valid, then the others."""
+        """An iterator over the requests that were not sent, as you gave them: first the invalid ones, then the others."""
 
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __iter__(self) -> Self: ...
@@ -128,26 +128,26 @@ class Pipeline(Generic[_T_co]):
 
 @final
 class AsyncPipeline(Generic[_T_co]):
-    """What `co_pipeline` returns: like a `Pipeline`, for `async for`.
+    """A `Pipeline` for `async for`. `co_pipeline` returns it.
 
-    Each response can also be had by driving the iterator that `__anext__` returns, as those of the `co_` methods. If one is
-    cancelled, the next one goes on where it was.
+    You can also drive the iterators that `__anext__` returns, like those of the `co_` methods. If one is cancelled, the next one
+    goes on where it was.
     """
 
     @property
     def taken(self) -> int:
-        """How many requests were taken from the iterable."""
+        """How many requests it has taken from the iterable."""
 
     @property
     def unanswered(self) -> list[Any]:
-        """The requests that were sent and have no complete response yet, oldest first, as they were given.
+        """The requests that were sent and have no complete response yet, oldest first, as you gave them.
 
-        After a `ConnectionClosed`, these are the ones that the server may or may not have carried out.
+        After a `ConnectionClosed`, the server may or may not have carried them out.
         """
 
     @property
     def rest(self) -> Iterator[Any]:
-        """An iterator over the requests that were not sent, as they were given: those that were not valid, then the others."""
+        """An iterator over the requests that were not sent, as you gave them: first the invalid ones, then the others."""
 
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __aiter__(self) -> Self: ...
@@ -157,11 +157,11 @@ class AsyncPipeline(Generic[_T_co]):
 class HTTPConnection:
     """A connection to an HTTP/1.1 server.
 
-    Nothing is connected yet: the first request does that, or `connect`. A *port* of None is 80, or 443 if there is an
-    *ssl_context*: an `ssl.SSLContext`, or any object with `wrap_socket`. *proxy* is None or a pair of host and port; with
-    an *ssl_context* the connection goes through a tunnel, otherwise the proxy is sent the absolute URL.
+    The constructor does not connect: the first request does, or `connect`. *ssl_context* is None, an `ssl.SSLContext`, or any
+    object with `wrap_socket`. A *port* of None is 443 with an *ssl_context*, and 80 without. *proxy* is None or a pair of host
+    and port. With an *ssl_context* the connection goes through a tunnel; without one the proxy gets the absolute URL.
 
-    Requests are sent without waiting for responses, and responses are read in the order of the requests:
+    You send requests without waiting for responses, and read the responses in the order of the requests:
 
         with HTTPConnection('www.python.org') as conn:
             for path in paths:
@@ -170,19 +170,18 @@ class HTTPConnection:
                 resp = conn.read_response()
                 body = conn.readall()
 
-    A body has to be read to its end before the next response: until `read` returns nothing, or by `readall` or `discard`.
-    A body that is cut short is an exception, never a short body, wherever HTTP can tell: only the end of one that ends with
-    the connection, without TLS, proves nothing. One thread may send while another reads, and any may call `disconnect`.
+    Read each body to its end before the next response: until `read` returns nothing, or by `readall` or `discard`. A body that
+    is cut short raises an exception wherever HTTP can tell. It cannot tell for a body that ends with a connection without TLS.
+    One thread may send while another reads, and any thread may call `disconnect`.
 
-    The methods that wait have twins, `co_` and the same name. What they return is awaited under asyncio and trio; it is also an
-    iterator that yields `PollNeeded` instead of waiting.
+    The methods that wait have twins whose names begin with `co_`. You can await their results under asyncio and trio. The
+    results are also iterators, which yield `PollNeeded` instead of waiting.
 
-    `hostname`, `port`, `ssl_context` and `proxy` can be assigned to; the next connection is made with them. `timeout` is
-    how many seconds a single wait for the peer may last before `ConnectionTimedOut` is raised (None, 0 or less: for ever);
-    it can be given here, too.
-    `trace_fh`, if not None, is a binary file that all bytes are written to as they are transferred.
-    `tolerate_missing_length` is whether a response with neither a length nor `Connection: close` is read up to the end of
-    the connection; otherwise reading its body raises `UnsupportedResponse`.
+    You can assign to `hostname`, `port`, `ssl_context` and `proxy`; the next connection uses the new values. *timeout* limits a
+    single wait for the server, in seconds; after that, `ConnectionTimedOut` is raised. None, 0 or less means no limit.
+    `trace_fh` is None, or a binary file that gets a copy of all bytes that are transferred. If you set
+    `tolerate_missing_length`, a response with neither a length nor `Connection: close` has a body up to the end of the
+    connection. Otherwise reading such a body raises `UnsupportedResponse`.
     """
 
     hostname: str
@@ -198,7 +197,7 @@ class HTTPConnection:
     def port(self, value: int | str | None, /) -> None: ...
     @property
     def proxy(self) -> tuple[str, int] | None:
-        """None, or host and port of a proxy."""
+        """None, or the host and port of a proxy."""
 
     @proxy.setter
     def proxy(self, value: tuple[str, int | str] | None, /) -> None: ...
@@ -222,55 +221,54 @@ class HTTPConnection:
 
     # The connection
     def connect(self) -> None:
-        """Connect now, closing a connection that there is. Twin: `co_connect`.
+        """Connect now, after closing the present connection. Twin: `co_connect`.
 
-        Not needed: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if there is no connection. All state of an
-        earlier connection is forgotten.
+        You need not call it: `send_request`, `get_ssl_peercert` and `get_ssl_cipher` connect if necessary. It drops all state of
+        the earlier connection.
 
         Raises `HostnameNotResolvable` or `DNSUnavailable` if the name has no address, `ConnectionTimedOut`, the built-in
-        `ConnectionError` if the proxy refuses the tunnel, and what `socket` and `ssl` raise. There is no connection then.
+        `ConnectionError` if the proxy refuses the tunnel, and the exceptions of `socket` and `ssl`. After an exception, the
+        object is not connected.
         """
 
     def co_connect(self) -> Operation[None]:
         """Connect now: `connect` to be awaited, or run as an iterator.
 
-        The name is looked up in a thread, so that nothing blocks.
+        It does not block: a thread looks the name up.
         """
 
     def disconnect(self) -> None:
         """Close the connection and the trace file.
 
-        Never waits and never fails, and may be called at any time by any thread: whoever waits for the connection gets
-        `ConnectionClosed`. So does the reader of a body that is cut, also if there is another connection by then. The next
-        request connects again.
+        It never waits and never fails. Any thread may call it at any time: operations that wait for the connection raise
+        `ConnectionClosed`. So does the next read of a body that this cut short, even on another connection. The next request
+        connects again.
         """
 
     def reset(self) -> None:
-        """Close the connection, and drop what was received: the same as `disconnect`.
+        """Close the connection and drop all received bytes: the same as `disconnect`.
 
-        It does not connect again, since it is meant for error handlers; the next request does.
+        It is meant for error handlers, so it does not connect again. The next request does.
         """
 
     def close(self) -> None:
-        """The same as `disconnect`; `closed` stays False, and the object can be used again.
+        """The same as `disconnect`. `closed` stays False, and you can use the object again.
 
-        Closing a wrapper such as `io.TextIOWrapper` closes the connection, too; a wrapper that is merely collected does not.
+        Closing a wrapper such as `io.TextIOWrapper` closes the connection, too. A wrapper that is only collected does not.
         """
 
     # None without TLS, of which the caller knows.
     @overload
     def get_ssl_peercert(self, binary_form: Literal[False] = False) -> dict[str, Any] | Any:
-        """Return the certificate of the server, as the socket's `getpeercert` does; None without TLS. Connects if there is no
-        connection.
-        """
+        """Return the certificate of the server, as the socket's `getpeercert` does, or None without TLS. Connects if necessary."""
 
     @overload
     def get_ssl_peercert(self, binary_form: Literal[True]) -> bytes | Any: ...
     @overload
     def get_ssl_peercert(self, binary_form: bool) -> dict[str, Any] | bytes | Any: ...
     def get_ssl_cipher(self) -> tuple[str, str, int] | Any:
-        """Return name, protocol and secret bits of the cipher, as the socket's `cipher` does; None without TLS. Connects if there
-        is no connection.
+        """Return name, protocol and secret bits of the cipher, as the socket's `cipher` does, or None without TLS. Connects if
+        necessary.
         """
 
     # Requests
@@ -282,22 +280,22 @@ class HTTPConnection:
         body: bytes | bytearray | memoryview | BodyFollowing | None = None,
         expect100: bool = False,
     ) -> None:
-        """Send a request: its line, its headers, and its body if it was given as bytes. Twin: `co_send_request`.
+        """Send a request: its line, its headers, and its body if you pass that as bytes. Twin: `co_send_request`.
 
         *path* goes into the request line as it is, not quoted: it begins with `/`, or is `*` or an absolute URL. *headers* is a
-        mapping or an iterable of pairs; it is left alone, and its values are sent as `str` shows them, except that bytes, None,
-        lists and the like are refused. *body* is None, bytes-like, or a `BodyFollowing`: then it is sent with `write`. With *expect100*, which needs a
-        `BodyFollowing`, the body may be written when `read_response` has returned a response with status 100.
+        mapping or an iterable of pairs, which the call does not change. It sends values as `str` shows them, but refuses bytes,
+        None, lists and the like. *body* is None, bytes-like, or a `BodyFollowing`: then you send it with `write`. *expect100*
+        needs a `BodyFollowing`: write the body after `read_response` has returned a response with status 100.
 
-        No response is read, so that any number of requests can be sent ahead; but the peer stops taking requests when nobody
-        reads its responses, see "Avoiding deadlocks" in the documentation.
+        It does not read responses, so you can send many requests ahead. But a server stops reading requests when its responses
+        are not read: see "Avoiding deadlocks" in the documentation.
 
-        `Host`, `Content-Length` (0 if there is no body), `Accept-Encoding: identity` and `Expect` are always set here,
-        `Connection: keep-alive` and `Content-MD5` (of a body that is given) unless *headers* has them.
+        It always sets `Host`, `Content-Length` (0 without a body), `Accept-Encoding: identity` and `Expect`. It sets
+        `Connection: keep-alive`, and `Content-MD5` of a body given as bytes, unless *headers* has them.
 
-        Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before anything is sent; what `connect` raises,
-        if there is no connection; `ConnectionClosed` if it cannot be sent: then no response to it is pending, but earlier
-        responses may be there; `ConnectionTimedOut`, after which only `disconnect` is possible.
+        Raises `TypeError`, `ValueError`, `UnicodeEncodeError` and `StateError` before it sends anything, and the exceptions of
+        `connect` if it has to connect. Raises `ConnectionClosed` if it cannot send the request: then no response to it is
+        pending, but you can read earlier responses. After `ConnectionTimedOut`, you can only call `disconnect`.
         """
 
     def co_send_request(
@@ -313,13 +311,12 @@ class HTTPConnection:
     def write(self, buf: bytes | bytearray | memoryview) -> None:
         """Send part of the body that a `BodyFollowing` announced. Twin: `co_write`.
 
-        Returns when all of *buf* was handed to the system; with the last byte the request is complete. An empty *buf* does
-        nothing.
+        Returns when the system has taken all of *buf*. With the last byte the request is complete. An empty *buf* does nothing.
 
-        Raises `ExcessBodyData` if this is more than is left, `StateError` if nothing is to be written (yet): nothing has
-        changed then. Raises `ConnectionClosed` if the peer has gone, or has answered and takes no more: then the request counts
-        as complete, and `read_response` returns the answer if there is one. `ConnectionTimedOut`: only `disconnect` is
-        possible.
+        Raises `ExcessBodyData` for more bytes than were announced, and `StateError` if no body is to be written, or not yet. Both
+        change nothing. Raises `ConnectionClosed` if the server has gone, or has answered and takes no more. Then the request
+        counts as complete, and `read_response` returns the answer if the server has sent one. After `ConnectionTimedOut`, you
+        can only call `disconnect`.
         """
 
     def co_write(self, buf: bytes | bytearray | memoryview) -> Operation[None]:
@@ -328,9 +325,9 @@ class HTTPConnection:
     def finish(self, trailers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None) -> None:
         """End a body that is sent in chunks, with a trailer section if *trailers* is given. Twin: `co_finish`.
 
-        *trailers* is a mapping or an iterable of pairs (RFC 9112 §7.1.2); fields that frame or direct the message are refused
-        with `ValueError`. Raises `StateError` if some of a body with a length is missing, or if none is to be written; and
-        what `write` raises.
+        *trailers* is a mapping or an iterable of pairs (RFC 9112 §7.1.2). Fields that frame or direct the message raise
+        `ValueError`. Raises `StateError` if a body with a length is not complete, or if no body is to be written, and the
+        exceptions of `write`.
         """
 
     def co_finish(self, trailers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None) -> Operation[None]:
@@ -338,71 +335,71 @@ class HTTPConnection:
 
     # Responses
     def response_pending(self) -> bool:
-        """Tell if a request was sent completely, or waits for status 100, whose response has not been read to its end."""
+        """Tell if you have to read a response or the rest of one: to a request that was sent completely, or waits for status 100."""
 
     def read_response(self) -> HTTPResponse:
         """Read status line and headers of the next response, and return them as an `HTTPResponse`. Twin: `co_read_response`.
 
-        Interim responses are skipped, but for the first response to a request with *expect100*.
+        It skips interim responses, except for the first response to a request with *expect100*.
 
-        Raises `StateError` if no response is pending, or if the body of the previous one has not been read to its end;
-        `ConnectionClosed` if there will be no response; `InvalidResponse` or `UnsupportedResponse` for what is no response,
-        after which `read_raw` shows what follows; `ConnectionTimedOut`: can be called again.
+        Raises `StateError` if no response is pending, or if you have not read the body of the previous one to its end. Raises
+        `ConnectionClosed` if no response will come. Raises `InvalidResponse` or `UnsupportedResponse` if the server sends
+        something else than a response; `read_raw` returns those bytes. After `ConnectionTimedOut`, you can call it again.
         """
 
     def co_read_response(self) -> Operation[HTTPResponse]:
         """Read status line and headers of the next response: `read_response` to be awaited, or run as an iterator."""
 
-    # A bytearray, or bytes if there is nothing; what takes a stream, such as `shutil.copyfileobj`, wants bytes.
+    # A bytearray, or empty bytes. Functions that take a stream, such as `shutil.copyfileobj`, want bytes.
     def read(self, len_: int | None = None) -> bytes | Any:
-        """Return from 1 to *len_* bytes of the body as a `bytearray` that belongs to the caller, or `b''` at its end.
+        """Return from 1 to *len_* bytes of the body as a `bytearray` that is yours to change, or `b''` at the end of the body.
         Twin: `co_read`.
 
-        Without *len_*, or if it is negative, it is the same as `readall`. `b''` is also returned when there is no body to
-        read, again and again. Waits only if no data is there at all.
+        Without *len_*, or if it is negative, this is the same as `readall`. Without a body it returns `b''`, again and again.
+        It waits only if it has no data at all.
 
-        Raises `StateError` if a response is due and `read_response` was not called: if its request was sent after the end of the
-        last body had been reported, or before there was a body. So does a second thread that reads.
+        Raises `StateError` if a response is due and you have not called `read_response` for it: if you sent its request after
+        the end of the last body was reported, or before the first body. Also raises it for a second thread that reads.
 
-        Raises `ConnectionClosed` if the connection ends before the body does; `InvalidResponse` and `UnsupportedResponse` if
-        its end cannot be known: on each call then, and `read_raw` shows what follows; `ConnectionTimedOut`: can be called
-        again.
+        Raises `ConnectionClosed` if the connection ends before the body does. Raises `InvalidResponse` or `UnsupportedResponse`,
+        on each call, if it cannot find the end of the body; `read_raw` returns the bytes. After `ConnectionTimedOut`, you can
+        call it again.
         """
 
     def co_read(self, len_: int | None = None) -> Operation[bytes | Any]:
         """Read some of the body: `read` to be awaited, or run as an iterator."""
 
     def readall(self) -> bytes:
-        """Return what is left of the body as `bytes`. Twin: `co_readall`.
+        """Return the rest of the body as `bytes`. Twin: `co_readall`.
 
-        If it fails half-way, what it has read is lost. Raises what `read` raises.
+        If it fails, the data that it has read so far is lost. Raises the exceptions of `read`.
         """
 
     def co_readall(self) -> Operation[bytes]:
-        """Read what is left of the body: `readall` to be awaited, or run as an iterator."""
+        """Read the rest of the body: `readall` to be awaited, or run as an iterator."""
 
     def readinto(self, buf: WriteableBuffer) -> int:
         """Read at least one byte of the body into *buf*, a writable bytes-like object, and return how many. Twin:
         `co_readinto`.
 
-        The number is 0 at the end of the body, if there is none, or if *buf* is empty. Raises what `read` raises.
+        The number is 0 at the end of the body, without a body, or if *buf* is empty. Raises the exceptions of `read`.
         """
 
     def co_readinto(self, buf: WriteableBuffer) -> Operation[int]:
         """Read some of the body into *buf*: `readinto` to be awaited, or run as an iterator."""
 
     def discard(self) -> None:
-        """Read the body to its end and forget it. Twin: `co_discard`. Raises what `read` raises, but nothing if there is no body yet."""
+        """Read the body to its end and drop it. Twin: `co_discard`. Raises the exceptions of `read`, but none without a body."""
 
     def co_discard(self) -> Operation[None]:
-        """Read the body to its end and forget it: `discard` to be awaited, or run as an iterator."""
+        """Read the body to its end and drop it: `discard` to be awaited, or run as an iterator."""
 
     def read_raw(self, size: int) -> bytes:
-        """Return *size* bytes of what the peer sends, whatever they mean; fewer only if the connection ends.
+        """Return *size* bytes from the server without interpreting them; fewer only if the connection ends.
 
-        It begins with what was received and not made use of, and is meant for what follows an `InvalidResponse` or
-        `UnsupportedResponse`. It waits regardless of `timeout`. Afterwards only `disconnect` makes sense. Raises
-        `ConnectionClosed` if there is no connection.
+        It begins with the bytes that were received but not used. Call it after an `InvalidResponse` or `UnsupportedResponse`, to
+        see the bytes behind the error. It waits regardless of `timeout`. Afterwards you can only call `disconnect`. Raises
+        `ConnectionClosed` without a connection.
         """
 
     # Many at once
@@ -418,21 +415,21 @@ class HTTPConnection:
         """Send many requests, with many in flight, and yield their responses in the same order: a `Pipeline`. Twin:
         `co_pipeline`.
 
-        *requests* is any iterable, and not looked at before there is room. A request is a path, for GET; a tuple `(method,
-        path)`, `(method, path, headers)` or `(method, path, headers, body)`; or a mapping with these names as keys. They mean
-        the same as for `send_request`, but a body has to be given as bytes.
+        *requests* is any iterable; each request is taken from it when it can be sent. A request is a path, for GET; a tuple
+        `(method, path)`, `(method, path, headers)` or `(method, path, headers, body)`; or a mapping with these names as keys.
+        They mean the same as for `send_request`, but a body has to be bytes.
 
             for resp in conn.pipeline(paths):
                 body = conn.readall()
 
         At most *max_requests* requests and *max_bytes* bytes of them, bodies included, are in flight; a single request may be
-        larger. With *collect*, bodies are read to their ends, and `(resp, body)` is yielded. Responses to requests that were
-        sent before come first.
+        larger. With *collect*, the pipeline reads each body to its end and yields `(resp, body)`. Responses to requests that
+        you sent before come first.
 
-        Nothing is sent before the first response is asked for; that connects, if there is no connection. Each step raises what
-        `send_request`, `discard`, `read_response` and `readall` raise. After `ConnectionClosed`, the attributes `unanswered`
-        and `rest` have the requests that were sent in vain and those that were not sent; nothing is sent again. A request that is
-        not valid raises, and is in `rest`, too; the next step goes on without it.
+        The first step connects if necessary, and sends the first requests. Each step raises the exceptions of `send_request`,
+        `discard`, `read_response` and `readall`. After `ConnectionClosed`, the attribute `unanswered` of the pipeline has the
+        requests that were sent without getting a response, and `rest` those that were not sent. It never sends a request again.
+        An invalid request raises, too, and goes into `rest`; the next step goes on without it.
         """
 
     @overload
@@ -470,7 +467,7 @@ class HTTPConnection:
     # As a stream
     @property
     def name(self) -> str:
-        """There is none: for type checkers, who want to see one in what `io.TextIOWrapper` wraps."""
+        """Raise AttributeError. It is here for type checkers, which want the objects that `io.TextIOWrapper` wraps to have a name."""
 
     @property
     def closed(self) -> bool:
@@ -489,7 +486,7 @@ class HTTPConnection:
         """False."""
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: `write` keeps no data back."""
 
     def writelines(self, lines: Iterable[bytes | bytearray | memoryview], /) -> None:
         """Call `write` with each of *lines*."""

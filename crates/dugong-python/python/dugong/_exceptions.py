@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Literal, NamedTuple
+
+    class _Outcome(NamedTuple):
+        method: str
+        path: str
+        sent: Literal['nothing', 'partly', 'whole']
+        answer_begun: bool
+        safe_to_retry: bool
+else:
+    # The module typing takes long to import.
+    _Outcome = namedtuple('_Outcome', ['method', 'path', 'sent', 'answer_begun', 'safe_to_retry'])
 
 
 class Error(Exception):
     """The base of all exceptions that this package defines.
 
-    What comes from the system, from `socket` and from `ssl` is not among them, nor are `TypeError` and `ValueError`.
+    Exceptions of the system, of `socket` and of `ssl` are not among them, nor are `TypeError` and `ValueError`.
     """
 
-    # By attributes, so that subclasses may have constructors of their own.
+    # Subclasses may have constructors with other arguments.
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args), self.__dict__ or None
 
@@ -40,58 +51,79 @@ class _Described(Error):
         return str(self.msg)
 
 
+class RequestOutcome(_Outcome):
+    """How a request without a complete answer has ended: an item of `ConnectionClosed.outcomes`.
+
+    `sent` is `'nothing'`, `'partly'` or `'whole'`: how much of the request was given to the system. `answer_begun`
+    tells if the response began to arrive. `safe_to_retry` tells if sending the request again can do no harm, because
+    no byte of it was sent, or because its method is idempotent.
+    """
+
+    __slots__ = ()
+
+
 class ConnectionClosed(_Described):
-    """The peer closed the connection, or `disconnect` was called, before all that is due was transferred.
+    """The server closed the connection, or `disconnect` was called, before the transfer was complete.
 
     `unanswered` lists the requests that got no complete answer, oldest first, each as `(method, path,
-    safe_to_retry)`. Responses that have already arrived can still be read; for anything else, send a request again:
-    after `disconnect` that opens a new connection.
+    safe_to_retry)`; `outcomes` tells more about the same requests. You can still read responses that have arrived.
+    To send a request again, call `disconnect` first: then the request opens a new connection.
     """
 
     msg = 'connection closed unexpectedly'
     unanswered: tuple[tuple[str, str, bool], ...] = ()
+    outcomes: tuple[RequestOutcome, ...] = ()
 
-    def __init__(self, msg: str | None = None, *, unanswered: Iterable[tuple[str, str, bool]] = ()) -> None:
+    def __init__(
+        self,
+        msg: str | None = None,
+        *,
+        unanswered: Iterable[tuple[str, str, bool]] = (),
+        outcomes: Iterable[tuple[str, str, Literal['nothing', 'partly', 'whole'], bool, bool]] = (),
+    ) -> None:
         super().__init__(msg)
-        self.unanswered = tuple(unanswered)
+        self.outcomes = tuple(RequestOutcome(*outcome) for outcome in outcomes)
+        self.unanswered = tuple(unanswered) or tuple(
+            (outcome.method, outcome.path, outcome.safe_to_retry) for outcome in self.outcomes
+        )
 
 
 class ConnectionTimedOut(_Described):
-    """Nothing could be transferred for `HTTPConnection.timeout` seconds.
+    """No data could be transferred for `HTTPConnection.timeout` seconds.
 
-    If that happened while reading, the same call may be repeated. If it happened while sending, only `disconnect` is
-    possible.
+    If that happened while reading, you can repeat the call. If it happened while sending, you can only call
+    `disconnect`.
     """
 
     msg = 'connection timed out'
 
 
 class InvalidResponse(_Described):
-    """The peer sent something that HTTP/1.1 forbids.
+    """The server sent something that HTTP/1.1 forbids.
 
-    What it sent can be had with `read_raw`; nothing else can be read from this connection any more.
+    `read_raw` returns the bytes. You cannot read anything else from this connection.
     """
 
     msg = 'server sent an invalid response'
 
 
 class UnsupportedResponse(_Described):
-    """The peer sent a response of a kind that is not supported, such as one of another version of HTTP.
+    """The server sent a response of a kind that is not supported, such as one of another version of HTTP.
 
-    What it sent can be had with `read_raw`; nothing else can be read from this connection any more.
+    `read_raw` returns the bytes. You cannot read anything else from this connection.
     """
 
     msg = 'server sent an unsupported response'
 
 
 class StateError(_Described):
-    """The method cannot be called in this state. Nothing was sent and nothing has changed."""
+    """The method cannot be called in this state. The call has sent and changed nothing."""
 
     msg = 'method cannot be called in this state of the connection'
 
 
 class ExcessBodyData(_Described):
-    """More body data was written than announced. Nothing of it was sent; the rest can still be written properly."""
+    """You wrote more body data than you announced. None of it was sent; you can still write the right amount."""
 
     msg = 'cannot send more data than announced'
 
@@ -110,7 +142,7 @@ class _AboutName(Error):
 
 
 class HostnameNotResolvable(_AboutName):
-    """The name service works, but does not know the host *name*. There is no connection."""
+    """The name service works, but does not know the host *name*. The object is not connected."""
 
     _text = 'host {} does not exist'
 
@@ -118,34 +150,34 @@ class HostnameNotResolvable(_AboutName):
 class DNSUnavailable(_AboutName):
     """The address of the host *name* is not known, because the name service cannot be reached.
 
-    There is no connection. Trying again later may help.
+    The object is not connected. Trying again later may help.
     """
 
     _text = 'cannot look up host {}, name service is not available'
 
 
 class HostnameNotResolvableOrDNSUnavailable(_AboutName):
-    """There is no answer for the host *name*, and the reason has yet to be found out.
+    """The name service has no answer for the host *name*, and the reason is not known yet.
 
-    Used inside `create_socket`, and never raised by it.
+    `create_socket` uses this internally, and never raises it.
     """
 
     _text = 'host {} does not exist, or name service is not available'
 
 
 class DefaultTimedOut(ConnectionTimedOut, TimeoutError):
-    """The limit that `socket.setdefaulttimeout` has set passed while connecting.
+    """Connecting took longer than the default of `socket.setdefaulttimeout`.
 
-    3.8.2 raised what `socket` raises; this is also what a connection's own `timeout` raises.
+    3.8.2 raised the exception of `socket`. This is that, and also the exception of a connection's own `timeout`.
     """
 
 
 class ProxyRefusal(ConnectionError):
-    """The proxy opens no tunnel, because of the request for it (a status 4xx): it would refuse that again."""
+    """The proxy has refused to open a tunnel with a status 4xx. It would refuse the same request again."""
 
 
 def is_temp_network_error(exc: BaseException) -> bool:
-    """Tell if *exc* is likely to be due to a temporary problem of the network, so that a repetition may succeed.
+    """Tell if the cause of *exc* is likely to be a temporary problem of the network, so that you can try again.
 
     True for lost connections, timeouts and unreachable networks; false for everything else, such as host names that
     do not exist, certificates that cannot be verified, and tunnels that a proxy refuses with a status 4xx.
@@ -170,8 +202,8 @@ def is_temp_network_error(exc: BaseException) -> bool:
 
 
 def _loaded(module: str, *names: str) -> tuple[type[BaseException], ...]:
-    """Return the named exception classes; none if nobody has imported *module*, since then there are no instances."""
-    # A module that another thread is just importing may lack some.
+    """Return the named exception classes; none if *module* is not imported, because then they have no instances."""
+    # If another thread is importing the module, some may be missing.
     return tuple(getattr(sys.modules[module], name) for name in names if hasattr(sys.modules.get(module), name))
 
 

@@ -90,7 +90,7 @@ class CaseInsensitiveDict(_Base):
 def make_message(lines: Iterable[tuple[str, str]]) -> Message:
     """Return a `Message` without payload that has the given field lines, in order.
 
-    Values are kept just as they are: they are neither parsed nor refused, and repeated lines are no error.
+    It keeps values just as they are: it neither parses nor refuses them, and repeated lines are no error.
     """
     from email.message import Message  # noqa: PLC0415  # takes longer than all the rest of the package
 
@@ -101,7 +101,7 @@ def make_message(lines: Iterable[tuple[str, str]]) -> Message:
 
 
 def _lower(key: Any) -> Any:
-    """Return the key to compare with. Other objects than `str` are no keys: they give None, which is never there."""
+    """Return the key to compare with. Objects other than `str` cannot be keys: they give None, which is never a key."""
     return key.lower() if isinstance(key, str) else None
 
 

@@ -1,4 +1,4 @@
-"""Loads the extension first of all, and says what to do where it cannot be loaded: in a subinterpreter."""
+"""Loads the extension before the other modules. In a subinterpreter, where that fails, the message has advice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ def _load() -> None:
     try:
         from . import _dugong  # noqa: F401, PLC0415  # pyright: ignore[reportPrivateUsage, reportUnusedImport]
     except ImportError as exc:
-        # The extension says so, or CPython itself, if the interpreter has a GIL of its own.
+        # The message is from the extension, or from CPython if the interpreter has its own GIL.
         if 'subinterpreter' not in str(exc):
             raise
         raise ImportError(
