@@ -69,7 +69,7 @@ const B: [u64; 2] = [2000, 10_000];
 const D: [u64; 2] = [8, 24];
 const PYTHON: [u64; 2] = [500, 2500];
 
-const COUNTS: [Count; 22] = {
+const COUNTS: [Count; 21] = {
     use Kind::{IdleBytes, Instructions, RefusedWrites, RequestsPerWrite, SystemCalls, Waits};
     use Row::{Python, Rust};
     use Work::{A as OneByOne, B as InFlight, D as Chunks};
@@ -114,7 +114,6 @@ const COUNTS: [Count; 22] = {
         ),
         count("Rust, split halves, b: requests/write", 8.0, RequestsPerWrite(Rust(Client::DugongSplit), B)),
         count("Rust a: system calls/request", 3.0, SystemCalls(Rust(Client::Dugong), OneByOne, A)),
-        count("Python a: system calls/request", 0.0, SystemCalls(Python(python::DUGONG), OneByOne, PYTHON)).without_limit(),
         count("Rust, idle blocking connection: bytes", 2048.0, IdleBytes([20, 120])),
     ]
 };
