@@ -20,6 +20,9 @@ pub(crate) struct Flags {
     /// Make the counts of the baseline only, and fail if one exceeds that in FILE by more than 5 %
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    /// Take the least instruction count of N runs; --check begins with one
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
     #[command(flatten)]
     interpreters: python::Paths,
 }
@@ -130,19 +133,19 @@ pub(crate) fn run(flags: &Flags) -> io::Result<()> {
     cores.use_second()?;
     let bench = Bench::new(interpreters, origin.address())?;
     if let Some(path) = &flags.check {
-        return check(&bench, &Baseline::read(path)?, &here);
+        return check(&bench, &Baseline::read(path)?, &here, flags.runs);
     }
     if let Some(path) = &flags.write {
         let mut baseline = here;
         for count in COUNTS.iter().filter(|count| count.in_baseline) {
-            baseline.insert(count.name, count.make(&bench, RUNS)?);
+            baseline.insert(count.name, count.make(&bench, flags.runs)?);
         }
         return baseline.write(path);
     }
     println!("| count | wanted | measured |\n|---|---:|---:|");
     for count in &COUNTS {
         let wanted = count.wanted.map(shown).unwrap_or_default();
-        match count.make(&bench, RUNS) {
+        match count.make(&bench, flags.runs) {
             Ok(measured) => println!("| {} | {wanted} | {} |", count.name, shown(measured)),
             Err(error) => {
                 eprintln!("{}: {error}", count.name);
@@ -155,7 +158,7 @@ pub(crate) fn run(flags: &Flags) -> io::Result<()> {
 }
 
 /// Compares with `baseline`, which fails only if the same compiler, interpreter and valgrind made it.
-fn check(bench: &Bench, baseline: &Baseline, here: &Baseline) -> io::Result<()> {
+fn check(bench: &Bench, baseline: &Baseline, here: &Baseline, runs: u32) -> io::Result<()> {
     let is_comparable = baseline.has_versions_of(here);
     if !is_comparable {
         println!("The baseline is of {baseline} Here are {here} So the counts below decide nothing.\n");
@@ -166,7 +169,7 @@ fn check(bench: &Bench, baseline: &Baseline, here: &Baseline) -> io::Result<()> 
         let old = baseline.get(count.name)?;
         let mut new = count.make(bench, 1)?;
         if is_comparable && new > old * MAY_GROW {
-            new = count.make(bench, RUNS)?;
+            new = count.make(bench, runs)?;
         }
         println!("| {} | {} | {} |", count.name, shown(old), shown(new));
         if new > old * MAY_GROW {
@@ -230,9 +233,6 @@ impl Kind {
         }
     }
 }
-
-/// The number of runs whose least instruction count is taken.
-const RUNS: u32 = 3;
 
 /// The system calls that write, for strace.
 const WRITES: &str = "write,writev,sendto,sendmsg,sendmmsg";
