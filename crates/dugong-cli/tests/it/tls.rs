@@ -166,7 +166,7 @@ fn losses_between_responses_are_followed_by_other_connections() {
         Config { when_pipelined: WhenPipelined::Close, ..Config::default() },
         Config { when_pipelined: WhenPipelined::Stall, ..Config::default() },
         Config { close_after: Some(10), close_silently: true, ..Config::default() },
-        Config { close_after: Some(10), close_silently: true, close_with_reset: true, ..Config::default() },
+        // No reset: stunnel passes it on, and drops data that it has not passed on yet. `pipelining` tests resets without TLS.
     ] {
         let secure = Secure::start_with("", config.clone());
         let args = secure.documents(40).into_iter().chain(["--cacert", &*secure.cacert, "--timeout=2"].map(str::to_owned));
