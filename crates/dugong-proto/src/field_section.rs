@@ -52,7 +52,9 @@ pub(crate) struct SectionReader {
     too_long: Malformed,
     /// The last section, if its bytes are as they arrived. Servers repeat most lines, and comparing a line is cheaper than
     /// reading it.
-    last: Fields,
+    last: Option<Box<Fields>>,
+    /// A section was read since [`shrink`](SectionReader::shrink), so keeping the last one is worth its memory.
+    is_warm: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,21 +84,24 @@ impl SectionReader {
             limit: limit.min(u32::MAX as usize / 2),
             max_fields,
             too_long,
-            last: Fields::new(),
+            last: None,
+            is_warm: false,
         }
     }
 
     /// Clears `fields` for a new section. If they hold the last section, the reader keeps it for comparison.
     pub(crate) fn begin(&mut self, fields: &mut Fields) {
-        if fields.received && !self.is_changed {
-            std::mem::swap(&mut self.last, fields);
+        if self.is_warm && fields.received && !self.is_changed {
+            std::mem::swap(&mut **self.last.get_or_insert_default(), fields);
         }
+        self.is_warm = true;
         fields.clear();
     }
 
     /// Gives up memory that is not needed between sections.
     pub(crate) fn shrink(&mut self) {
-        self.last = Fields::new();
+        self.last = None;
+        self.is_warm = false;
     }
 
     /// Reads on in `input`, and adds to `fields`. They must be empty when a section begins, and are empty after a fault.
@@ -247,8 +252,9 @@ impl SectionReader {
         let mut has_read = false;
         let mut at = 0;
         while fields.lines.len() < self.max_fields && input.get(at).is_some_and(|&byte| byte != CR) {
-            if let Some(line) = self.last.lines.get(fields.lines.len())
-                && let text = self.last.whole_line(line)
+            if let Some(last) = &self.last
+                && let Some(line) = last.lines.get(fields.lines.len())
+                && let text = last.whole_line(line)
                 && input[at..].starts_with(text)
             {
                 at += text.len();
