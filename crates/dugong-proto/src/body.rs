@@ -81,6 +81,13 @@ impl Body {
         self.chunked.feed(input, &mut self.trailers)
     }
 
+    /// Reads the framing between two chunks, if all of it is at the start of `input` and is usual. Returns where the next chunk's
+    /// data begins.
+    #[inline]
+    pub(crate) fn read_next_size(&mut self, input: &[u8]) -> Option<usize> {
+        if self.kind == Kind::Chunked { self.chunked.read_next_size(input) } else { None }
+    }
+
     /// Counts `count` bytes of content that were taken.
     pub(crate) fn taken(&mut self, count: u64) {
         match &mut self.kind {

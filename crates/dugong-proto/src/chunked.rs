@@ -116,8 +116,8 @@ impl ChunkedReader {
 
     /// Reads framing from `input`, and adds trailer fields to `trailers`.
     pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
-        if let Some(framed) = self.usual_lines(input) {
-            return Ok(framed);
+        if let Some(at) = self.read_next_size(input) {
+            return Ok(Framed::Data(at));
         }
         let mut at = 0;
         if self.state != ChunkState::Trailers {
@@ -145,30 +145,32 @@ impl ChunkedReader {
         }
     }
 
-    /// Reads CRLF after the data of a chunk, and a size without extension and padding, if they are in `input` as a whole:
-    /// nearly all of them are. `None` leaves the lines to the states.
-    fn usual_lines(&mut self, input: &[u8]) -> Option<Framed> {
+    /// Reads CRLF after the data of a chunk, and a size without extension and padding, if they are in `input` as a whole: nearly
+    /// all of them are. Returns where the data begins; `None` leaves the lines to the states.
+    #[inline]
+    pub(crate) fn read_next_size(&mut self, input: &[u8]) -> Option<usize> {
         let begin = match self.state {
             ChunkState::Size { digits: 0 } if self.before == 0 => 0,
-            ChunkState::DataCr if input == b"\r\n" => {
-                self.state = ChunkState::Size { digits: 0 };
-                return Some(Framed::More);
-            }
             ChunkState::DataCr if input.starts_with(b"\r\n") => 2,
             _ => return None,
         };
-        let (mut size, mut at) = (0, begin);
-        while let Some(digit) = input.get(at).and_then(|&byte| hex_digit(byte)) {
+        let mut rest = &input[begin..];
+        let mut size = 0;
+        while let [first, after @ ..] = rest
+            && let Some(digit) = hex_digit(*first)
+        {
             size = size << 4 | digit;
-            at += 1;
+            rest = after;
         }
-        if size == 0 || at - begin > usize::from(MAX_SIZE_DIGITS) || input.get(at..at + 2) != Some(b"\r\n") {
+        let digits = input.len() - begin - rest.len();
+        let [CR, LF, data @ ..] = rest else { return None };
+        if size == 0 || digits > usize::from(MAX_SIZE_DIGITS) {
             return None;
         }
         self.left = size;
         self.grant();
         self.state = ChunkState::Data;
-        Some(Framed::Data(at + 2))
+        Some(input.len() - data.len())
     }
 
     /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. It sets `line` to the

@@ -531,11 +531,20 @@ impl ReceiveHalf {
 
     /// Counts content, and reads the framing behind it at once: if the response is complete, later bytes must not become a part
     /// of it, even if you never ask whether it is complete.
+    #[inline]
     fn taken(&mut self, count: usize, queue: &mut Outstanding) {
         if count > 0 {
             self.body.taken(count as u64);
         }
-        self.settle(queue);
+        let next = self.body.next();
+        if next == Next::Framing
+            && self.state == ReceiveState::Content
+            && let Some(at) = self.body.read_next_size(self.buffer.bytes())
+        {
+            self.advance(at);
+        } else if !matches!(next, Next::Content(_)) {
+            self.settle(queue);
+        }
     }
 
     /// Completes the current response, if all of it was received and you have consumed its content.
