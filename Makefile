@@ -59,7 +59,7 @@ setup-python:
 check: setup-lints ## part of make test: formatting, floors, clippy with each feature alone, the documentation of the crates
 	$(CARGO) fmt --all -- --check
 	tools/floors
-	$(CARGO) clippy --workspace --all-targets $(ALL_FEATURES) -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
 	done
@@ -115,7 +115,7 @@ target/wheels/ready: target/venv/ready $(shell find Cargo.toml Cargo.lock pyproj
 		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-python \
 		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 	rm -rf target/wheels
-	CARGO_TARGET_DIR="$(CURDIR)/target" target/venv/bin/maturin build --quiet --locked --release --sdist \
+	CARGO_TARGET_DIR="$(CURDIR)/target" target/venv/bin/maturin build --quiet --release --sdist \
 		--interpreter target/venv/bin/python --out target/wheels
 	target/venv/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	touch target/wheels/ready
