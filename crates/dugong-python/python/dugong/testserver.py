@@ -45,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
+    close_connection: bool
 
     def do_GET(self) -> None:
         """Answer with the document that the path names."""
