@@ -21,10 +21,13 @@ pub(crate) struct Generated<'a> {
 }
 
 /// The fields of a request: `Host`, the caller's, and the generated ones. A generated field replaces the caller's in its place.
+///
+/// `block` is all generated fields together, if they were made before.
 pub(crate) fn request_fields(
     host: Option<&str>,
     given: Option<&Bound<'_, PyAny>>,
     generated: &[Generated<'_>],
+    block: Option<&Fields>,
 ) -> PyResult<Fields> {
     let mut fields = Fields::new();
     let append = |fields: &mut Fields, name: &str, value: &str| fields.append(name, value).map_err(misuse);
@@ -65,6 +68,10 @@ pub(crate) fn request_fields(
             Ok(())
         })?;
     }
+    if let Some(block) = block.filter(|_| placed == 0) {
+        fields.append_all(block);
+        return Ok(fields);
+    }
     for (index, field) in generated.iter().enumerate() {
         if placed & (1 << index) == 0 {
             append(&mut fields, field.name, &field.value)?;
@@ -72,6 +79,13 @@ pub(crate) fn request_fields(
     }
     Ok(fields)
 }
+
+/// The generated fields of a request without a body.
+pub(crate) const WITHOUT_BODY: [Generated<'static>; 3] = [
+    Generated { name: "Content-Length", value: Cow::Borrowed("0"), caller_wins: false },
+    Generated { name: "Accept-Encoding", value: Cow::Borrowed("identity"), caller_wins: false },
+    Generated { name: "Connection", value: Cow::Borrowed("keep-alive"), caller_wins: true },
+];
 
 /// The fields of a trailer section.
 pub(crate) fn trailer_fields(given: &Bound<'_, PyAny>) -> PyResult<Fields> {

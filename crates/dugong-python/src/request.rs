@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyType};
 
 use crate::errors;
-use crate::headers::{Generated, ascii, latin1, request_fields};
+use crate::headers::{Generated, WITHOUT_BODY, ascii, latin1, request_fields};
 use crate::link::Link;
 use crate::target::Target;
 
@@ -77,9 +77,9 @@ impl Arguments {
         }
         let content = body.announced();
         let expects = expect100 && content.is_some();
-        let fields = match (&self.headers, content) {
-            (None, Announced::Nothing) => None,
-            _ => Some(generated(py, &body, expects)),
+        let generated = match &body {
+            Body::None => Vec::new(),
+            body => generated(py, body, expects),
         };
 
         let absolute = target.is_absolute();
@@ -100,10 +100,12 @@ impl Arguments {
         // If the target names a host, the engine would take that for `Host`.
         let host = (!line.starts_with('/')).then_some(&*target.host);
         let mut head = RequestHead::verbatim(method, line).map_err(errors::misuse)?;
-        head.fields = match fields {
-            None if host.is_none() => target.bare.clone(),
-            None => hosted(&target.host, &target.bare),
-            Some(generated) => request_fields(host, self.headers.as_ref().map(|headers| headers.bind(py)), &generated)?,
+        let headers = self.headers.as_ref().map(|headers| headers.bind(py));
+        head.fields = match (&body, headers) {
+            (Body::None, None) if host.is_none() => target.bare.clone(),
+            (Body::None, None) => hosted(&target.host, &target.bare),
+            (Body::None, headers) => request_fields(host, headers, &WITHOUT_BODY, Some(&target.bare))?,
+            (_, headers) => request_fields(host, headers, &generated, None)?,
         };
         // `Content-Length: 0` alone announces nothing.
         head.content = content;
@@ -127,7 +129,7 @@ fn generated(py: Python<'_>, body: &Body, expects: bool) -> Vec<Generated<'stati
         generate("Expect", "100-continue".into(), false);
     }
     match body {
-        Body::None => generate("Content-Length", "0".into(), false),
+        Body::None => return Vec::from(WITHOUT_BODY),
         Body::Given(bytes) => generate("Content-Length", bytes.len().to_string().into(), false),
         Body::Following(Some(length)) => generate("Content-Length", length.to_string().into(), false),
         Body::Following(None) => generate("Transfer-Encoding", "chunked".into(), false),
@@ -146,9 +148,7 @@ fn generated(py: Python<'_>, body: &Body, expects: bool) -> Vec<Generated<'stati
 fn hosted(host: &str, fields: &Fields) -> Fields {
     let mut hosted = Fields::new();
     hosted.append("Host", host).expect("the name of a host is a field value");
-    for line in fields.iter() {
-        hosted.append(line.name(), line.value()).expect("it was a field line there");
-    }
+    hosted.append_all(fields);
     hosted
 }
 

@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple};
 
+use crate::headers::{Generated, WITHOUT_BODY};
 use crate::names;
 
 /// The server and the proxy to connect to, and the parts of requests that depend only on them.
@@ -23,8 +24,8 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(hostname: String, origin: Origin, proxy: Option<(String, Origin)>) -> Self {
         let mut bare = Fields::new();
-        for (name, value) in [("Content-Length", "0"), ("Accept-Encoding", "identity"), ("Connection", "keep-alive")] {
-            bare.append(name, value).expect("these are field lines");
+        for Generated { name, value, .. } in &WITHOUT_BODY {
+            bare.append(name, &**value).expect("these are field lines");
         }
         Target { host: origin.host_field(), hostname, origin, proxy, bare }
     }
