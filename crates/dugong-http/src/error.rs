@@ -1,4 +1,4 @@
-//! What can go wrong, and what became of each request when it did.
+//! The errors of this crate, and what became of each request.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -13,140 +13,140 @@ use crate::connecting::refusal::Refusal;
 #[cfg(feature = "socks")]
 use crate::connecting::socks::SocksError;
 
-/// An error of a connection, or of making one.
+/// An error of a connection, or of connecting.
 ///
-/// When a connection stands, it goes on after [`Local`](Error::Local), [`TimedOut`](Error::TimedOut) and
-/// [`Socket`](Error::Socket). After the others nothing more can be sent, and [`requests`](Error::requests) says what became of
-/// each request; responses that had arrived before can still be read. An error of connecting leaves nothing behind.
+/// A connection goes on after [`Local`](Error::Local), [`TimedOut`](Error::TimedOut) and [`Socket`](Error::Socket). After the
+/// others nothing more can be sent, and [`requests`](Error::requests) says what became of each request; you can still read
+/// responses that had arrived before. An error of connecting leaves nothing behind.
 ///
 /// `{}` prints what went wrong, and [`source`](std::error::Error::source) leads to the cause; `{:#}` prints both in one line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller asked for what is not allowed, or not now. Nothing was sent, the connection is as it was.
+    /// You asked for something that is not allowed, or not now. No byte was sent, and the connection is as it was.
     Local(Misuse),
-    /// The server sent what HTTP/1.1 forbids.
+    /// The server sent something that HTTP/1.1 forbids.
     Remote {
         /// The rule that was broken.
         what: Malformed,
-        /// The offset of the first bad byte in what was received on this connection.
+        /// The offset of the first bad byte in the received bytes of this connection.
         at: u64,
         /// The line with that byte, from its beginning.
         found: Excerpt,
-        /// What became of the requests.
+        /// The requests of the connection.
         requests: Requests,
     },
     /// The server sent something that is not HTTP/1.0 or HTTP/1.1.
     Unsupported {
-        /// What it is instead.
+        /// The protocol or feature that it is instead.
         what: Unsupported,
         /// The offset of the first byte that is not HTTP/1.x.
         at: u64,
         /// The line with that byte, from its beginning. Empty if a response lacks something.
         found: Excerpt,
-        /// What became of the requests.
+        /// The requests of the connection.
         requests: Requests,
     },
-    /// The connection is gone, whatever the system called it.
+    /// The connection is gone.
     Closed {
-        /// How it went.
+        /// How it ended.
         cause: Closed,
-        /// What became of the requests.
+        /// The requests of the connection.
         requests: Requests,
     },
-    /// Something took longer than it may. When a connection stands, the call can be repeated, and nothing was lost.
+    /// An operation took longer than it may. On a connection you can repeat the call, and nothing is lost.
     TimedOut {
-        /// What was waited for.
+        /// The phase that took too long.
         waiting_for: WaitingFor,
         /// The limit that has passed.
         limit: TimeLimit,
-        /// While connecting: to where, and what had come of it.
+        /// While connecting: the target, and how far it got.
         to: Option<Box<str>>,
     },
-    /// The content of a response is longer than the caller takes. The connection is as it was: the rest of it can be read, or is
-    /// skipped by whoever asks for the next response.
+    /// The content of a response is longer than you accept. The connection is as it was: read the rest, or skip it by reading
+    /// the next response.
     ContentTooLong {
         /// The number of the request.
         number: u64,
-        /// How many bytes the caller takes.
+        /// How many bytes you accept.
         limit: usize,
     },
-    /// The URL is not one that can be connected to.
+    /// The URL cannot be connected to.
     Url(InvalidUrl),
-    /// The proxy that was given, or that the environment names, is not one that can be used.
+    /// The proxy that you gave, or that the environment names, cannot be used.
     Proxy(InvalidProxy),
     /// The system refused to wait for the socket, or to use it. The connection is as it was.
     Socket(io::Error),
-    /// The addresses of a host are not known.
+    /// The addresses of a host are unknown.
     Resolve(Box<ResolveError>),
-    /// No address of a host took the connection.
+    /// No address of a host accepted the connection.
     Connect {
         /// Host and port, or the path of a Unix socket.
         to: Box<str>,
-        /// What came of each address.
+        /// The error of each address.
         source: ConnectError,
     },
-    /// The proxy opened no tunnel. Nothing but the request for it was sent.
+    /// The proxy opened no tunnel. Only the request for it was sent.
     Tunnel {
         /// The proxy.
         proxy: Box<str>,
-        /// Where the tunnel was to lead: host and port.
+        /// The target of the tunnel: host and port.
         to: Box<str>,
         /// Why not.
         source: Box<TunnelError>,
     },
-    /// The SOCKS proxy made no connection. Nothing but the request for it was sent.
+    /// The SOCKS proxy made no connection. Only the request for it was sent.
     #[cfg(feature = "socks")]
     Socks {
         /// The proxy.
         proxy: Box<str>,
-        /// Where it was to connect to: host and port.
+        /// The target: host and port.
         to: Box<str>,
         /// Why not.
         source: SocksError,
     },
-    /// TLS failed: in the handshake, then nothing of a request was sent; or later.
+    /// TLS failed: in the handshake, before any request was sent, or later.
     #[cfg(feature = "rustls")]
     Tls {
-        /// How.
+        /// The error of TLS.
         source: Box<TlsError>,
-        /// What became of the requests, if it failed after the handshake.
+        /// The requests of the connection, if TLS failed after the handshake.
         requests: Option<Requests>,
     },
 }
 
-/// How a connection went.
+/// How a connection ended.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The server stopped before or inside a response; with what the system said, if it said something.
+    /// The server stopped before or inside a response; with the system's error, if it had one.
     Incomplete(Incomplete, Option<io::Error>),
-    /// It ended in order: by what was agreed in a message, or while it was idle.
+    /// It ended in order: as agreed in a message, or while it was idle.
     InOrder(CloseReason),
-    /// A request could not be sent; responses that arrived before can be read.
+    /// Sending a request failed. You can read responses that arrived before.
     Sending(io::Error),
 }
 
-/// Why there is no tunnel. Nothing else may be sent over the stream.
+/// Why the proxy opened no tunnel. Nothing else may be sent over the stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TunnelError {
-    /// The proxy refused, by an answer with another status than 2xx.
+    /// The proxy refused: it answered with another status than 2xx.
     Refused(Box<Refusal>),
-    /// Bytes came behind the answer that should open the tunnel. They would be the tunnel's, whatever the fields of the answer
-    /// say of its content; but in TLS it is the client that speaks first, so they are not what the tunnel is for.
+    /// Bytes came behind the answer that should open the tunnel. They would belong to the tunnel, even if the answer announces
+    /// content; but in TLS the client speaks first, so the tunnel does not lead to a TLS server.
     SpokeFirst,
-    /// There was no proper answer: the proxy closed the connection, or sent what is not HTTP.
+    /// The proxy gave no proper answer: it closed the connection, or sent something that is not HTTP.
     Failed(Error),
 }
 
-/// What became of the requests of a connection; numbers are those that sending returned, counted from 0.
+/// The requests of a connection. Their numbers are those that sending returned, counted from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requests {
     /// The requests numbered below this got a complete response.
     pub answered: u64,
-    /// The others, oldest first: how much of each was sent, and whether it can safely be sent again.
+    /// The others, oldest first: how much of each was sent, and whether it is safe to send again.
     pub unanswered: Vec<Unanswered>,
 }
 
@@ -188,7 +188,7 @@ impl Error {
         None
     }
 
-    /// What became of the requests of the connection, if it is done for.
+    /// The requests of the connection, if it has ended.
     #[must_use]
     pub fn requests(&self) -> Option<&Requests> {
         match self {
@@ -213,14 +213,13 @@ impl Error {
         matches!(self, Error::TimedOut { .. })
     }
 
-    /// Whether it is an error of the network, which may go well next time: a lost connection, a timeout, an unavailable name
-    /// service, a host that cannot be reached, a proxy that is busy. Not: a name that does not exist, a certificate that is
-    /// not good, a server that does not speak HTTP.
+    /// Whether the error comes from the network and may go away: a lost connection, a timeout, an unavailable name service, an
+    /// unreachable host, a busy proxy. Not: a name that does not exist, a bad certificate, a server that does not speak HTTP.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
             Error::Closed { .. } | Error::TimedOut { .. } => true,
-            // What the system has not enough of now, it may have later.
+            // The system may have more of its resources later.
             Error::Resolve(source) => {
                 matches!(**source, ResolveError::Unavailable { .. } | ResolveError::NotAsked { .. } | ResolveError::System { .. })
             }
@@ -252,12 +251,12 @@ impl Error {
         }
     }
 
-    /// An error of the core, with what is known about the requests, and what the system said before.
+    /// Converts an error of the core, with the requests and the pending error of the stream.
     #[cold]
     pub(crate) fn of_core(error: dugong_proto::Error, queue: &Outstanding, said: Option<StreamError>) -> Self {
         use dugong_proto::Error::{Closed as Ended, Incomplete};
         let said = match said.filter(|_| matches!(error, Ended(_) | Incomplete(_))).map(of_tls) {
-            // That is why the connection ended, or will.
+            // It is the cause of the end.
             Some(Ok(error)) => return error.with_requests(queue),
             Some(Err(said)) => Some(said),
             None => None,
@@ -275,7 +274,7 @@ impl Error {
         }
     }
 
-    /// An error of sending.
+    /// Converts an error of sending.
     pub(crate) fn of_sending(error: StreamError, queue: &Outstanding) -> Self {
         match of_tls(error) {
             Ok(error) => error.with_requests(queue),
@@ -283,7 +282,7 @@ impl Error {
         }
     }
 
-    /// An error of a stream that is looked at before anything is sent, if it is one of TLS.
+    /// Converts an error of looking at a stream before anything is sent, if it comes from TLS.
     pub(crate) fn of_looking(error: StreamError, queue: &Outstanding) -> Option<Self> {
         of_tls(error).ok().map(|error| error.with_requests(queue))
     }
@@ -298,7 +297,7 @@ impl Error {
     }
 }
 
-/// Parts an error of TLS from one of the stream below.
+/// Separates an error of TLS from one of the stream below.
 fn of_tls(error: StreamError) -> Result<Error, io::Error> {
     match error {
         #[cfg(feature = "rustls")]
@@ -307,7 +306,7 @@ fn of_tls(error: StreamError) -> Result<Error, io::Error> {
     }
 }
 
-/// Whether an error of the system is one of the network that may go away by itself.
+/// Whether an error of the system comes from the network and may go away.
 pub(crate) fn is_temporary(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut, WouldBlock};
     const TEMPORARY: [Errno; 10] = [
@@ -358,7 +357,7 @@ impl Error {
                     _ => f.write_str("timed out"),
                 }?;
                 match (limit, waiting_for) {
-                    // The limits of these phases are for all of them, whatever progress there was.
+                    // The limits of these phases apply to the whole phase, whatever progress it made.
                     (
                         TimeLimit::Phase(limit),
                         WaitingFor::Name | WaitingFor::Connection | WaitingFor::Tunnel | WaitingFor::Handshake,
@@ -409,7 +408,7 @@ impl std::error::Error for Error {
             Error::Tunnel { source, .. } => Some(source.as_ref()),
             #[cfg(feature = "socks")]
             Error::Socks { source, .. } => Some(source),
-            // These print themselves; what they come from is theirs.
+            // These print themselves. Their sources belong to them.
             Error::Resolve(error) => error.source(),
             #[cfg(feature = "rustls")]
             Error::Tls { source, .. } => source.source(),
@@ -442,8 +441,8 @@ impl From<InvalidProxy> for Error {
     }
 }
 
-/// For `Read` and `Write`. The `io::Error` contains this one: [`Error::find_in`] borrows it, [`std::io::Error::downcast`] moves it
-/// out.
+/// For `Read` and `Write`. The `io::Error` contains this one: [`Error::find_in`] borrows it, and [`std::io::Error::downcast`]
+/// moves it out.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {

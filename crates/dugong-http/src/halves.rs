@@ -44,14 +44,14 @@ impl<T: Ending> SplitShared<T> {
         if is_over {
             self.transport.shutdown(Shutdown::Both);
         }
-        self.shared.changed.notify();
+        self.shared.notify();
         is_over
     }
 
     pub(crate) fn close(&self) {
         self.shared.cut(io::ErrorKind::ConnectionAborted, CloseReason::ClientSaidClose);
         self.transport.shutdown(Shutdown::Both);
-        self.shared.changed.notify();
+        self.shared.notify();
     }
 
     /// Judges unasked bytes before the first request after a pause. No response is due, so the other half does not read now.
@@ -122,7 +122,7 @@ impl<T: Ending> SplitShared<T> {
         }
         // Once this had the lock, the other half either waits, and is notified, or has yet to look.
         drop(self.shared.queue());
-        self.shared.changed.notify();
+        self.shared.notify();
     }
 
     /// The result of sending a request that was taken and not sent to its end.

@@ -38,12 +38,12 @@ pub struct Outcome {
     pub answer_begun: bool,
     /// Whether sending the request again can do no harm: no byte of it left, or its method is idempotent (RFC 9110 §9.2.2).
     pub safe_to_retry: bool,
-    /// Why there is no complete response. Requests that end together share the error. `None` if the request was answered.
+    /// Why the response is not complete. Requests that end together share the error. `None` if the request was answered.
     pub error: Option<Arc<Error>>,
 }
 
 impl Outcome {
-    /// The outcome of request `number` on a connection that ended with `error`; `requests` is what the connection knew then.
+    /// The outcome of request `number` on a connection that ended with `error`; `requests` are the connection's requests at that time.
     #[must_use]
     pub fn of(number: u64, requests: &Requests, error: Arc<Error>) -> Self {
         match requests.unanswered.iter().find(|unanswered| unanswered.number == number) {

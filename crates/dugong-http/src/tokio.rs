@@ -1,8 +1,8 @@
 //! The client for tasks of tokio.
 //!
-//! These are the types of [`asynchronous`], where more is said, with [`Tokio`] for their runtime, and by the names that the
-//! blocking client has. A [`Response`] is tokio's [`AsyncRead`] and [`AsyncBufRead`], and a [`ContentWriter`] its
-//! [`AsyncWrite`]; [`Config::over_io`] takes any stream of tokio's.
+//! These are the types of [`asynchronous`], which says more about them, with [`Tokio`] for their runtime and the names of the
+//! blocking client. A [`Response`] is tokio's [`AsyncRead`] and [`AsyncBufRead`], and a [`ContentWriter`] its [`AsyncWrite`];
+//! [`Config::over_io`] takes any stream of tokio's.
 //!
 //! ```
 //! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -35,8 +35,8 @@
 //!
 //! # Panics
 //!
-//! Connecting panics outside of a runtime of tokio's, or in one without its driver for I/O; and a limit of time in one without
-//! the driver for time.
+//! Connecting panics outside of tokio's runtime, or if the runtime has no driver for I/O. A limit of time panics if it has no
+//! driver for time.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -72,7 +72,7 @@ pub type Collecting<'a, I> = asynchronous::Collecting<'a, Tokio, I>;
 /// See [`asynchronous::Transport`].
 pub type Transport = asynchronous::Transport<Tokio>;
 
-/// The adapter for tokio, which has to have its drivers for I/O and time switched on.
+/// The adapter for tokio, whose drivers for I/O and time must be enabled.
 #[derive(Clone, Copy, Debug)]
 pub enum Tokio {}
 
@@ -90,8 +90,8 @@ impl Runtime for Tokio {
     type Registered<T: AsFd + Send + Sync + 'static> = AsyncFd<Descriptor<T>>;
     type Timer = Sleep;
 
-    // Since 1.54 tokio has this as an unsafe function, since a descriptor might be closed, or be another one later. Here it is
-    // what `AsFd` gives, of a value that the `AsyncFd` owns and that nobody changes; and this crate has no unsafe code.
+    // Since 1.54 tokio has this as an unsafe function, since a descriptor might be closed or replaced. Here `AsFd` gives it, of
+    // a value that the `AsyncFd` owns and no code changes; and this crate has no unsafe code.
     #[allow(deprecated, reason = "the function that is not deprecated is unsafe")]
     fn register<T: AsFd + Send + Sync + 'static>(descriptor: T) -> io::Result<Self::Registered<T>> {
         AsyncFd::new(Descriptor(descriptor))
@@ -118,7 +118,7 @@ impl Runtime for Tokio {
         mut attempt: impl FnMut(&T) -> io::Result<Attempt>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            // What was ready before the attempt is forgotten after it, and not what became so since.
+            // This clears the readiness that was there before the attempt, and none that came since.
             let mut ready = ready!(poll(registered, direction, cx))?;
             match attempt(&registered.get_ref().0)? {
                 Attempt::Some(count) => return Poll::Ready(Ok(count)),
@@ -152,12 +152,12 @@ fn poll<'a, T: AsFd>(
     }
 }
 
-/// Connections for tasks of tokio. All of these have to be called within its runtime.
+/// Connections for tasks of tokio. Call these within its runtime.
 impl Config {
-    /// Uses a stream of tokio's. What is at its other end speaks for `origin`, over TLS if that is secure.
+    /// Uses a stream of tokio's. Its peer speaks for `origin`, over TLS if that is secure.
     ///
     /// # Errors
-    /// As for [`over`](Config::over).
+    /// The same as for [`over`](Config::over).
     pub async fn over_io(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
@@ -214,7 +214,7 @@ impl<R: Runtime> AsyncWrite for asynchronous::ContentWriter<'_, R> {
         Poll::Ready(Ok(ready!(self.get_mut().poll_send(cx, content))?))
     }
 
-    /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
+    /// Sends buffered bytes as far as possible without waiting. Later calls send the rest.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(ready!(self.get_mut().poll_send_buffered(cx))?))
     }
@@ -225,10 +225,10 @@ impl<R: Runtime> AsyncWrite for asynchronous::ContentWriter<'_, R> {
 }
 
 impl<R: Runtime> asynchronous::ContentWriter<'_, R> {
-    /// Sends all that can be read, and ends the content. The result is how many bytes it was.
+    /// Sends all bytes of `source`, and ends the content. Returns their number.
     ///
     /// # Errors
-    /// As for [`send_stream`](asynchronous::ContentWriter::send_stream).
+    /// The same as for [`send_stream`](asynchronous::ContentWriter::send_stream).
     pub async fn send_from(mut self, mut source: impl AsyncRead + Unpin) -> Result<u64, UploadError<io::Error>> {
         let mut buffer = vec![0; PIECE];
         let mut sent = 0;
@@ -244,5 +244,5 @@ impl<R: Runtime> asynchronous::ContentWriter<'_, R> {
     }
 }
 
-/// As much as is read at once of what is to be sent.
+/// The size of a read from a source of content.
 const PIECE: usize = 64 * 1024;

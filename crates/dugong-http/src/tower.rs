@@ -1,8 +1,7 @@
-//! A connection as a [`Service`]: a handle that can be cloned, and a driver, a future that somebody has to poll.
+//! A connection as a [`Service`]: a handle that you can clone, and a driver, a future that you have to poll or spawn.
 //!
-//! Requests are sent in the order of the calls, without waiting for responses: what may follow what is up to the caller. Responses
-//! wait for their readers one piece at a time, and one that nobody reads holds up those behind it; one that is dropped is
-//! skipped.
+//! Requests go out in the order of the calls, without waiting for responses: you decide which request may follow which.
+//! Responses wait for their readers one piece at a time. An unread response holds up those behind it; a dropped one is skipped.
 //!
 //! ```
 //! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;
@@ -47,8 +46,8 @@ use crate::request::Request;
 use crate::step::Window;
 use crate::transport::{TimeLimit, WaitingFor};
 
-/// Makes a service of a connection, and the driver without which nothing happens. The driver ends when all handles are dropped and
-/// all is answered, or with the connection.
+/// Makes a service of a connection, and the driver that does its work. The driver ends with the connection, or when all handles
+/// are dropped and all requests are answered.
 pub fn service<R: Runtime, B>(connection: Connection<R>) -> (Handle<B>, Driver)
 where
     B: Body + Send + 'static,
@@ -68,7 +67,7 @@ where
     let (requests, responses) = connection.split();
     let (sender, receiver) = (shared.clone(), shared.clone());
     let driver = Driver(Box::pin(async move {
-        // However it ends, also when it is dropped.
+        // Runs however the driver ends, even if it is dropped.
         let _end = EndOnDrop(receiver.clone());
         let mut sending = pin!(send(requests, &sender));
         let mut receiving = pin!(receive(responses, &receiver));
@@ -77,7 +76,7 @@ where
             receiver.state().driver = Some(cx.waker().clone());
             is_received = is_received || receiving.as_mut().poll(cx).is_ready();
             is_sent = is_sent || sending.as_mut().poll(cx).is_ready();
-            // What has ended one may end the other.
+            // The end of one may end the other.
             is_received = is_received || receiving.as_mut().poll(cx).is_ready();
             if is_sent && is_received { Poll::Ready(()) } else { Poll::Pending }
         })
@@ -86,17 +85,17 @@ where
     (Handle { shared }, driver)
 }
 
-/// How many requests may be under base: more than that have to wait until the service is ready.
+/// How many requests may be in flight or queued. More have to wait until the service is ready.
 const MOST: usize = 64;
 
 /// Any error.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why there is no response, or not all of it.
+/// Why a call got no response, or only part of one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// The request was refused, and nothing of it was sent.
+    /// The request was refused, and no byte of it was sent.
     Http(Error),
     /// The connection ended before the response was complete. The outcome says why, and whether the request may be sent again.
     Ended(Outcome),
@@ -125,7 +124,7 @@ impl StdError for ServiceError {
     }
 }
 
-/// Ends the service: nobody goes on waiting.
+/// Ends the service, so that no call waits any longer.
 struct EndOnDrop<B>(Arc<Shared<B>>);
 
 impl<B> Drop for EndOnDrop<B> {
@@ -150,25 +149,25 @@ fn driver_dropped() -> Arc<Error> {
     Arc::new(Error::Closed { cause: Closed::InOrder(CloseReason::Broken), requests: Requests::default() })
 }
 
-/// The handle of a connection.
+/// A handle of a connection.
 pub struct Handle<B> {
     shared: Arc<Shared<B>>,
 }
 
-/// What makes a connection go on.
+/// The future that does the work of a connection.
 #[must_use = "nothing happens unless it is polled"]
 pub struct Driver(Pin<Box<dyn Future<Output = ()> + Send>>);
 
-/// What all handles and the driver share.
+/// The state that all handles and the driver share.
 struct Shared<B>(Mutex<State<B>>);
 
 struct State<B> {
-    /// Those that are to be sent.
+    /// The requests to be sent.
     queue: VecDeque<(http::Request<B>, Arc<Exchange>)>,
-    /// Those whose responses are due.
+    /// The requests whose responses are due.
     in_flight: Window<Arc<Exchange>>,
     handles: usize,
-    /// No more is sent.
+    /// No more requests are sent.
     is_over: bool,
     /// The error that ended the connection, for later calls.
     end: Option<Arc<Error>>,
@@ -182,12 +181,12 @@ impl<B> Shared<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next request that is to be sent; `None` if there will be none.
+    /// Returns the next request to send; `None` if none will come.
     fn poll_next(&self) -> Poll<Option<(http::Request<B>, Arc<Exchange>)>> {
         let mut state = self.state();
         match state.queue.pop_front() {
             Some((request, exchange)) => {
-                // Requests count, and bytes do not: the size of a body need not be known.
+                // Requests count, bytes do not: the size of a body may be unknown.
                 state.in_flight.taken(exchange.clone(), 0);
                 Poll::Ready(Some((request, exchange)))
             }
@@ -196,14 +195,14 @@ impl<B> Shared<B> {
         }
     }
 
-    /// The oldest is answered.
+    /// Takes the exchange of the oldest request, whose response has come.
     fn answered(&self) -> Option<Arc<Exchange>> {
         let mut state = self.state();
         state.waiting.drain(..).for_each(Waker::wake);
         state.in_flight.answered()
     }
 
-    /// One that will have no answer, because of `error`.
+    /// Removes a request that will have no response because of `error`.
     fn withdraw(&self, exchange: &Arc<Exchange>, error: ServiceError) {
         let mut state = self.state();
         state.in_flight.retain(|other| !Arc::ptr_eq(other, exchange));
@@ -212,8 +211,8 @@ impl<B> Shared<B> {
         exchange.fail(error);
     }
 
-    /// Ends the service because of `error`: tells every call that has no answer, and later ones. `requests` is what the
-    /// connection knew of them, if it is known; the first `skip` unanswered ones have been told.
+    /// Ends the service because of `error`: fails every unanswered call, and later ones. `requests` is the connection's
+    /// knowledge of them, if it is still there; the first `skip` unanswered ones have failed already.
     fn end(&self, error: Arc<Error>, requests: Option<&Requests>, skip: u64) {
         let mut state = self.state();
         state.is_over = true;
@@ -221,7 +220,7 @@ impl<B> Shared<B> {
         let error = state.end.get_or_insert(error).clone();
         let in_flight: Vec<_> = state.in_flight.drain().collect();
         let queue = std::mem::take(&mut state.queue);
-        // Requests that are dropped belong to the caller, and may own a handle: not under the lock.
+        // Dropped requests run the caller's code, and may own a handle: not under the lock.
         drop(state);
         for (exchange, index) in in_flight.into_iter().zip(skip..) {
             match requests {
@@ -281,7 +280,7 @@ impl<B> Service<http::Request<B>> for Handle<B> {
     type Error = ServiceError;
     type Future = Answer;
 
-    /// Ready unless too many requests are under way. That the connection is over is told by the answer to a call.
+    /// Ready unless too many requests are in flight. After the end of the connection it is ready, and the call fails.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServiceError>> {
         let mut state = self.shared.state();
         if state.is_over || state.queue.len() + state.in_flight.len() < MOST {
@@ -305,7 +304,7 @@ impl<B> Service<http::Request<B>> for Handle<B> {
     }
 }
 
-/// A response on its way from the driver to whoever asked.
+/// A response on its way from the driver to the caller.
 #[derive(Default)]
 struct Exchange {
     is_idempotent: bool,
@@ -326,7 +325,7 @@ struct Delivery {
     has_ended: bool,
     reader: Option<Waker>,
     driver: Option<Waker>,
-    /// Nobody wants it.
+    /// The caller has dropped it.
     is_unwanted: bool,
 }
 
@@ -335,7 +334,7 @@ impl Exchange {
         Exchange { is_idempotent, ..Exchange::default() }
     }
 
-    /// Fails because of `error`, when the connection cannot be asked any more what became of the request.
+    /// Fails because of `error`, when the connection is gone and cannot say what became of the request.
     fn end(&self, error: Arc<Error>) {
         let sent = match self.sent.load(Ordering::Acquire) {
             0 => Sent::Nothing,
@@ -364,7 +363,7 @@ impl Exchange {
         });
     }
 
-    /// Waits until the last piece was taken; false if nobody wants more.
+    /// Waits until the last piece was taken; false if the caller wants no more.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut delivery = self.delivery();
         if delivery.is_unwanted {
@@ -389,7 +388,7 @@ impl Future for Answer {
         let exchange = self.0.exchange.clone();
         let mut delivery = exchange.delivery();
         if let Some(head) = delivery.head.take() {
-            // What is left here is unwanted by nobody.
+            // The placeholder that stays here is not dropped as an unwanted response.
             let content = std::mem::replace(&mut self.0, Incoming { exchange: Arc::default(), is_over: true });
             return Poll::Ready(Ok(head.map(|()| content)));
         }
@@ -453,7 +452,7 @@ fn is_idempotent(method: &http::Method) -> bool {
     Method::try_from(method.as_str()).is_ok_and(|method| method.is_idempotent())
 }
 
-/// Sends all requests that are asked for.
+/// Sends the requests of all calls.
 async fn send<R: Runtime, B>(mut requests: RequestHalf<R>, shared: &Shared<B>)
 where
     B: Body,
@@ -527,7 +526,7 @@ where
     requests.finish_content(&trailers).await.map_err(ServiceError::Http)
 }
 
-/// Reads all responses, and hands them to whoever asked.
+/// Reads all responses, and delivers them to their callers.
 async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<B>) {
     loop {
         let (error, skip) = match responses.read_response().await {
@@ -554,12 +553,12 @@ async fn receive<R: Runtime, B>(mut responses: ResponseHalf<R>, shared: &Shared<
     }
 }
 
-/// Hands a response on, piece by piece.
+/// Delivers a response piece by piece.
 ///
 /// # Errors
-/// The connection has ended inside the response; the call was told.
+/// The connection has ended inside the response, and the call has failed.
 async fn deliver<R: Runtime>(mut response: Response<'_, R>, exchange: &Exchange) -> Result<(), Arc<Error>> {
-    // If this future is dropped in the middle, no one else knows of the exchange.
+    // If this future is dropped in the middle, no other code knows the exchange.
     let _unless_complete = Delivering(exchange);
     let head = to_response(response.head(), ());
     exchange.give(|delivery| {

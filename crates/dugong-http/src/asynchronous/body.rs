@@ -12,8 +12,8 @@ use super::runtime::Runtime;
 use crate::convert::to_header_map;
 use crate::error::Error;
 
-/// The content of a response: a [`Stream`] of pieces, each as large as what has come, and an [`http_body::Body`], which has the
-/// trailers, too. It ends in an error if the content is not complete.
+/// The content of a response: a [`Stream`] of pieces, each as large as the bytes that have come, and an [`http_body::Body`],
+/// which has the trailers as well. It ends in an error if the content is not complete.
 #[derive(Debug)]
 pub struct Content<'a, R: Runtime> {
     response: Response<'a, R>,
@@ -21,7 +21,7 @@ pub struct Content<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Response<'a, R> {
-    /// The content as a [`Stream`](futures_core::Stream) of `Bytes`, and as an [`http_body::Body`].
+    /// Returns the content as a [`Stream`](futures_core::Stream) of `Bytes` and an [`http_body::Body`].
     #[must_use]
     pub fn into_content(self) -> Content<'a, R> {
         Content::new(self)
@@ -50,7 +50,7 @@ impl<'a, R: Runtime> Content<'a, R> {
                 return Poll::Ready(None);
             }
             Err(error) => {
-                // After a limit of time it can go on.
+                // After a limit of time you can go on.
                 self.is_over = !error.is_timeout();
                 return Poll::Ready(Some(Err(error)));
             }

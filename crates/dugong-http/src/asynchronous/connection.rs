@@ -1,4 +1,4 @@
-//! A connection that one task uses.
+//! A connection for one task.
 
 use std::borrow::Borrow;
 use std::future::{Future, poll_fn};
@@ -23,14 +23,14 @@ use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).
 ///
-/// It does what the [blocking one](crate::Connection) does, by the same names; see there. What is left when a future is dropped
-/// before it is done is said [here](super#cancellation). A connection that is dropped is closed.
+/// It has the methods of the [blocking one](crate::Connection), which says more about them. [Here](super#cancellation) is what
+/// a dropped future leaves. Dropping a connection closes it.
 #[derive(Debug)]
 pub struct Connection<R: Runtime> {
     pub(super) engine: Engine,
     pub(super) transport: Transport<R>,
     pub(super) waiting: Waiting<R>,
-    /// A request has just been sent to an idle server: its response cannot be there yet, so a step would be in vain.
+    /// A request has just been sent to an idle server. Its response cannot have arrived, so the first step would find nothing.
     pub(super) skip_first_step: bool,
 }
 
@@ -38,7 +38,7 @@ impl<R: Runtime> Connection<R> {
     /// Connects to the server of an `http` or `https` URL, with the default [`Config`].
     ///
     /// # Errors
-    /// As for [`Config::connect`].
+    /// The same as for [`Config::connect`].
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
         Self::connect_with(&Config::new(), url).await
     }
@@ -46,7 +46,7 @@ impl<R: Runtime> Connection<R> {
     /// Connects to the server of an `http` or `https` URL.
     ///
     /// # Errors
-    /// As for [`Config::connect`].
+    /// The same as for [`Config::connect`].
     pub async fn connect_with(config: &Config, url: impl AsRef<str>) -> Result<Self, Error> {
         let origin = Origin::of_url(url.as_ref())?.0;
         Self::connect_to(config, &origin).await
@@ -55,25 +55,24 @@ impl<R: Runtime> Connection<R> {
     /// Connects to an origin. A short-lived thread looks the name up; nothing else blocks.
     ///
     /// # Errors
-    /// As for [`Config::connect_to`].
+    /// The same as for [`Config::connect_to`].
     pub async fn connect_to(config: &Config, origin: &Origin) -> Result<Self, Error> {
         establish(Connect::new(config, origin, Instant::now())?.never_blocking().only_sockets(), config).await
     }
 
-    /// Uses a stream socket that is connected already, TCP or Unix. What is at its other end speaks for `origin`, over TLS if
-    /// that is secure.
+    /// Uses a connected stream socket, TCP or Unix. Its peer speaks for `origin`, over TLS if that is secure.
     ///
     /// # Errors
-    /// As for [`Config::over`].
+    /// The same as for [`Config::over`].
     pub async fn over(config: &Config, socket: impl Into<OwnedFd>, origin: &Origin) -> Result<Self, Error> {
         let base = BaseStream::from(Socket::new(socket).map_err(Error::Socket)?);
         establish(Connect::over(config, origin, base, Instant::now())?, config).await
     }
 
-    /// Uses a stream that the caller brings. What is at its other end speaks for `origin`, over TLS if that is secure.
+    /// Uses a stream of yours. Its peer speaks for `origin`, over TLS if that is secure.
     ///
     /// # Errors
-    /// As for [`Config::over`].
+    /// The same as for [`Config::over`].
     pub async fn over_poll_stream(config: &Config, stream: impl PollStream, origin: &Origin) -> Result<Self, Error> {
         establish_over(Connect::over_stream(config, origin, Instant::now())?, Box::new(stream), config).await
     }
@@ -88,39 +87,38 @@ impl<R: Runtime> Connection<R> {
         Ok(Connection { engine, transport: make(transport).map_err(Error::Socket)?, waiting, skip_first_step: false })
     }
 
-    /// How long a single wait may last from now on, for whatever it is; `None` is for ever.
+    /// Limits each single wait from now on; `None` removes the limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.waiting.change(|limits| limits.timeouts = TransferTimeouts::all(timeout));
     }
 
-    /// Sets how long the server may take for the first byte of a response, from now on; `None` removes the limit. With requests in
-    /// flight it bounds the silence of a server that does not answer pipelined requests.
+    /// Limits how long the server may take for the first byte of a response, from now on; `None` removes the limit. With
+    /// requests in flight, it bounds the silence of a server that does not answer pipelined requests.
     pub fn set_response_timeout(&mut self, timeout: Option<Duration>) {
         self.waiting.change(|limits| limits.timeouts.response = timeout);
     }
 
-    /// When everything has to be done, whatever it is: every call that comes later, or lasts longer, is `TimedOut`. `None` is
-    /// never.
+    /// Sets a deadline for the connection. Calls made or still running after it fail with `TimedOut`. `None` removes it.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.waiting.change(|limits| limits.deadline = deadline);
     }
 
-    /// The stream: its addresses, and what TLS has agreed on.
+    /// The stream: its addresses, and the parameters of TLS.
     #[must_use]
     pub fn transport(&self) -> &Transport<R> {
         &self.transport
     }
 
-    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    /// Calls `callback` with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.engine.receiving.on_interim(callback);
     }
 
-    /// Sends a request, and its content if it was given with it; the result is its number, counted from 0. What the system does
-    /// not take at once is sent by later calls: see [the blocking one](crate::Connection::send_request).
+    /// Sends a request with its content, if you gave it with the request. Returns its number, counted from 0. Later calls send
+    /// the bytes that the system does not take at once: see [the blocking one](crate::Connection::send_request).
     ///
     /// # Errors
-    /// As there.
+    /// The same as for the blocking one.
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         let number = match self.send_now(request) {
@@ -131,14 +129,14 @@ impl<R: Runtime> Connection<R> {
             }
         };
         self.waiting.forget_continue();
-        // All that were sent before are answered.
+        // All requests sent before are answered.
         let is_alone = number == self.engine.receiving.half().completed();
         self.skip_first_step =
             is_alone && self.engine.sending.is_all_sent() && self.waiting.is_unlimited() && self.transport.is_bare();
         Ok(number)
     }
 
-    /// Sends a request, if that is possible without waiting: then the runtime need not know of it.
+    /// Sends a request if that is possible without waiting: then the runtime is not involved.
     fn send_now(&mut self, request: &Request) -> Option<Result<u64, Error>> {
         if let Err(error) = self.waiting.check(WaitingFor::Sending) {
             return Some(Err(error));
@@ -147,10 +145,10 @@ impl<R: Runtime> Connection<R> {
         done(self.engine.duplex().send_request(request, &mut system))
     }
 
-    /// Sends all that is left of the requests that were taken, content that was given with them included.
+    /// Sends all pending bytes, the content of the last request included.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::Connection::flush).
+    /// The same as for [the blocking one](crate::Connection::flush).
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.access()
             .drive(WaitingFor::Sending, |duplex, stream| match duplex.finish_upload(stream)? {
@@ -160,17 +158,17 @@ impl<R: Runtime> Connection<R> {
             .await
     }
 
-    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if that is unknown
     /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
         self.engine.sending.half().content_left()
     }
 
-    /// Waits for the answer to the expectation of the last request, at most as long as the configured `expect_timeout`.
+    /// Waits for the answer to the expectation of the last request, at most for the configured `expect_timeout`.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::Connection::wait_for_continue).
+    /// The same as for [the blocking one](crate::Connection::wait_for_continue).
     pub async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.waiting.begin();
         poll_fn(|cx| self.poll_continue(cx)).await
@@ -187,7 +185,7 @@ impl<R: Runtime> Connection<R> {
                 Ok(Progress::Done(answer)) => break Ok(answer),
                 Err(error) => break Err(error),
                 Ok(Progress::Needs(need)) => {
-                    // Interim responses that are no answer do not extend the time.
+                    // Interim responses that answer nothing do not extend the time.
                     let deadline_only = self.waiting.limits().deadline_only();
                     let waited = self.waiting.poll_limited(cx, need.phase, &deadline_only, need.until);
                     if let Err(error) = std::task::ready!(waited) {
@@ -201,16 +199,16 @@ impl<R: Runtime> Connection<R> {
         Poll::Ready(answer)
     }
 
-    /// Reads the head of the next response; its content is read from the result.
+    /// Reads the head of the next response, and returns the response to read its content.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::Connection::read_response).
+    /// The same as for [the blocking one](crate::Connection::read_response).
     pub async fn read_response(&mut self) -> Result<Response<'_, R>, Error> {
-        // A limit may have been set meanwhile, which is for the step to see.
+        // If a limit was set meanwhile, the step has to see it.
         let mut skip_first_step = std::mem::take(&mut self.skip_first_step) && self.waiting.is_unlimited();
         self.waiting.begin();
         poll_fn(|cx| {
-            // Whoever wakes the task then, the step finds out whether there is something.
+            // The step finds out whether a wake-up was for this.
             if std::mem::take(&mut skip_first_step) && self.transport.poll_readable(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -220,33 +218,32 @@ impl<R: Runtime> Connection<R> {
         Ok(self.access().into_response())
     }
 
-    /// The response whose content is being read, to go on with it: after a timeout, after a future was dropped, or after the
-    /// result of [`read_response`](Connection::read_response) was.
+    /// The response whose content is being read, to go on with it after a timeout, after a future was dropped, or after you
+    /// dropped the result of [`read_response`](Connection::read_response).
     pub fn current_response(&mut self) -> Option<Response<'_, R>> {
         self.waiting.begin();
         self.engine.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
-    /// What became of the requests that were sent so far: how many were answered, and which are outstanding.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.engine.shared.requests()
     }
 
-    /// Why the connection carries no further request; `None` as long as it does, as far as is known.
+    /// Why the connection carries no further request; `None` while it does, as far as is known.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.engine.shared.queue().close_reason()
     }
 
-    /// Gives the memory of empty buffers back to the system: those of this connection, and those that its
-    /// [pool](crate::BufferPool) keeps for the next connection that needs one.
+    /// Returns the memory of empty buffers to the system: those of this connection, and those in its [pool](crate::BufferPool).
     pub fn release_buffers(&mut self) {
         self.engine.free_buffers();
     }
 
-    /// Closes the connection, whatever is outstanding, and says what that was. It waits only for a stream that the caller has
-    /// brought, to announce the end there.
+    /// Closes the connection, and returns the requests that it leaves behind. Waits only for a stream of yours, to announce the
+    /// end there.
     pub async fn close(self) -> Requests {
         poll_fn(|cx| self.transport.poll_close(cx)).await;
         self.engine.shared.requests()
@@ -265,7 +262,7 @@ impl<R: Runtime> Connection<R> {
     }
 }
 
-/// After `time`; a time beyond what the clock can express is as good as none.
+/// The time after `time`. A time that the clock cannot express counts as none.
 pub(super) fn later(time: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(time).or_else(|| now.checked_add(Duration::from_secs(1 << 30))).unwrap_or(now)
@@ -281,13 +278,13 @@ async fn establish<R: Runtime>(mut connect: Connect, config: &Config) -> Result<
     }
 }
 
-/// Speaks TLS over a stream, if that is to be spoken.
+/// Speaks TLS over a stream, if the origin is secure.
 async fn establish_over<R: Runtime>(
     mut connect: Connect,
     stream: Box<dyn PollStream>,
     config: &Config,
 ) -> Result<Connection<R>, Error> {
-    // What is over it is not there yet.
+    // The layers over it come later.
     let plain = Transport::<R>::brought(stream, None);
     let mut timer = None;
     let established = poll_fn(|cx| {
@@ -305,9 +302,9 @@ async fn establish_over<R: Runtime>(
     Connection::new(established, |layers| Ok(plain.with(layers)), config)
 }
 
-/// A wait for any of several descriptors, or a time.
+/// A wait for any of several descriptors, or for a time.
 struct Ready<R: Runtime> {
-    /// Copies: the runtime may know a descriptor once only.
+    /// Copies, since a runtime may accept a descriptor only once.
     descriptors: Vec<(R::Registered<OwnedFd>, Interest)>,
     timer: Option<std::pin::Pin<Box<R::Timer>>>,
 }

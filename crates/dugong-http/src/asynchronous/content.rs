@@ -18,7 +18,7 @@ use crate::step::Continue;
 use crate::transport::WaitingFor;
 use crate::upload::UploadError;
 
-/// Writes the content that the last request announced, and checks that it is just as much.
+/// Writes the content that the last request announced, and checks its length.
 ///
 /// If the request expects 100 (Continue), the first write waits for it, at most as long as configured.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct ContentWriter<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Connection<R> {
-    /// The writer for the content that the last request announced. Dropping it changes nothing: it can be had again.
+    /// Returns the writer for the content that the last request announced. You can drop it and ask for it again.
     pub fn content(&mut self) -> ContentWriter<'_, R> {
         ContentWriter::new(self)
     }
@@ -39,19 +39,19 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         ContentWriter { connection }
     }
 
-    /// Sends some of `content`; the result is how much, at least one byte unless there is none.
+    /// Sends some of `content`. Returns how much: at least one byte unless `content` is empty.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::ContentWriter::send).
+    /// The same as for [the blocking one](crate::ContentWriter::send).
     pub async fn send(&mut self, content: &[u8]) -> Result<usize, Error> {
         self.connection.waiting.begin();
         poll_fn(|cx| self.poll_send(cx, content)).await
     }
 
-    /// The same, for whoever polls.
+    /// Polls [`send`](ContentWriter::send).
     ///
     /// # Errors
-    /// As for [`send`](ContentWriter::send).
+    /// The same as for [`send`](ContentWriter::send).
     pub fn poll_send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Error>> {
         loop {
             let mut access = self.connection.access().looking();
@@ -66,7 +66,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     /// Sends all of `content`.
     ///
     /// # Errors
-    /// As for [`send`](ContentWriter::send); some of it may have been sent then.
+    /// The same as for [`send`](ContentWriter::send), but some bytes may have been sent.
     pub async fn send_all(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while !content.is_empty() {
             let count = self.send(content).await?;
@@ -75,10 +75,10 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         Ok(())
     }
 
-    /// Ends the content: checks that it was all sent, or sends the last chunk.
+    /// Ends the content: checks that all of it was sent, or sends the last chunk.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::ContentWriter::finish).
+    /// The same as for [the blocking one](crate::ContentWriter::finish).
     pub async fn finish(self) -> Result<(), Error> {
         self.finish_with_trailers(&Fields::new()).await
     }
@@ -86,15 +86,15 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
     /// Ends chunked content with a trailer section (RFC 9112 §7.1.2).
     ///
     /// # Errors
-    /// As for [the blocking one](crate::ContentWriter::finish_with_trailers).
+    /// The same as for [the blocking one](crate::ContentWriter::finish_with_trailers).
     pub async fn finish_with_trailers(mut self, trailers: &Fields) -> Result<(), Error> {
         poll_fn(|cx| self.poll_finish(cx, trailers)).await
     }
 
-    /// The same, for whoever polls.
+    /// Polls [`finish_with_trailers`](ContentWriter::finish_with_trailers).
     ///
     /// # Errors
-    /// As for [`finish_with_trailers`](ContentWriter::finish_with_trailers).
+    /// The same as for [`finish_with_trailers`](ContentWriter::finish_with_trailers).
     pub fn poll_finish(&mut self, cx: &mut Context<'_>, trailers: &Fields) -> Poll<Result<(), Error>> {
         loop {
             let mut access = self.connection.access();
@@ -105,11 +105,11 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         }
     }
 
-    /// Sends all that a stream gives, and ends the content.
+    /// Sends all pieces of a stream, and ends the content.
     ///
     /// # Errors
-    /// [`UploadError::Source`] if the stream fails: the content is unfinished, and more can be sent, or the connection dropped.
-    /// Otherwise as for [`send`](ContentWriter::send) and [`finish`](ContentWriter::finish).
+    /// [`UploadError::Source`] if the stream fails: the content is unfinished, so send more of it or drop the connection. The
+    /// others as for [`send`](ContentWriter::send) and [`finish`](ContentWriter::finish).
     pub async fn send_stream<S, B, E>(mut self, stream: S) -> Result<(), UploadError<E>>
     where
         S: Stream<Item = Result<B, E>>,
@@ -122,10 +122,10 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         Ok(self.finish().await?)
     }
 
-    /// Sends all of a body, and ends the content, with the trailers of the body if it is chunked.
+    /// Sends all of a body, and ends the content; with the trailers of the body if the content is chunked.
     ///
     /// # Errors
-    /// As for [`send_stream`](ContentWriter::send_stream).
+    /// The same as for [`send_stream`](ContentWriter::send_stream).
     pub async fn send_body<B: Body>(mut self, body: B) -> Result<(), UploadError<B::Error>> {
         let mut body = pin!(body);
         let mut trailers = Fields::new();
@@ -151,15 +151,15 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
         Ok(())
     }
 
-    /// Sends what is buffered, as far as that is possible without waiting; the rest is sent by later calls.
+    /// Sends buffered bytes as far as possible without waiting. Later calls send the rest.
     ///
     /// # Errors
-    /// As for [`send`](ContentWriter::send).
+    /// The same as for [`send`](ContentWriter::send).
     pub fn poll_send_buffered(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(self.connection.access().step(cx, Asks::Runtime, |duplex, stream| duplex.write_pending(stream)).0.map(drop))
     }
 
-    /// Waits for the answer to an expectation; an error if it is a refusal.
+    /// Waits for the answer to an expectation; a refusal is an error.
     fn poll_may_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.connection.poll_continue(cx).map(|came| match came? {
             Continue::Send => Ok(()),

@@ -1,48 +1,48 @@
-//! The client for tasks: step, then have the task woken.
+//! The client for tasks: step, then have the runtime wake the task.
 //!
-//! Everything here does what the blocking client does, by the same names, since it runs the same [steps](crate::step). It is the
-//! same for all runtimes, which differ in how a task waits for a descriptor and for time: a [`Runtime`] says that. With the
-//! feature `tokio` there is one, and names for everything here with it, in `dugong_http::tokio`; another is a matter of one
-//! small file, such as `examples/smol/adapter.rs` for async-io.
+//! Each type has the name and does the work of its blocking counterpart, since it runs the same [steps](crate::step). Runtimes
+//! differ in how a task waits for a descriptor and for time: a [`Runtime`] does that. The feature `tokio` has one, and names
+//! for everything here with it, in `dugong_http::tokio`. You can add another with one small file, such as
+//! `examples/smol/adapter.rs` for async-io.
 //!
-//! There is no thread, except for one that looks a name up and ends with that; no task is made, and nothing happens but in the
-//! calls of the user. All futures are `Send`.
+//! No threads or tasks are spawned, except one short-lived thread per DNS lookup. All work happens inside your calls. All
+//! futures are `Send`.
 //!
 //! # Cancellation
 //!
-//! A future can be dropped at any time, by a timeout, by `select!`, or with its task. After that the connection is good for the
-//! next call; that is tested for each await point of each operation. What has become of the operation itself:
+//! You can drop a future at any time: by a timeout, by `select!`, or with its task. After that the connection is good for the
+//! next call; tests try each await point of each operation. The operation itself:
 //!
-//! | a dropped future of | leaves | and the same call |
+//! | a dropped future of | leaves | the same call again |
 //! | --- | --- | --- |
 //! | [`Connection::connect`] and the like | nothing | begins anew |
-//! | [`Connection::send_request`], [`RequestHalf::send_request`] | the request as a whole in the send buffer, or nothing of it: [`outstanding`](Connection::outstanding) says which. What is in the buffer is sent by later calls; content that was given with it, too | would send another one |
-//! | [`Connection::flush`], [`RequestHalf::flush`] | what was not sent yet to later calls | goes on |
+//! | [`Connection::send_request`], [`RequestHalf::send_request`] | the whole request in the send buffer, or no byte of it: [`outstanding`](Connection::outstanding) says which. Later calls send buffered bytes, and the content given with the request | sends another request |
+//! | [`Connection::flush`], [`RequestHalf::flush`] | unsent bytes to later calls | goes on |
 //! | [`Connection::wait_for_continue`] | the wait, whose time goes on | goes on |
-//! | [`ContentWriter::send`] | nothing of what was given was sent | does the same |
-//! | [`ContentWriter::send_all`], [`RequestHalf::send_content`] and what sends from a stream, body or reader | some of it may have been sent: [`content_left`](Connection::content_left) says how much is missing, if a length was announced; of content in chunks that is not known, but the chunks are whole | would send the beginning again |
-//! | [`ContentWriter::finish`], [`RequestHalf::finish_content`] | the content ended, or not; never half of the last chunk | is `Local(NoContentDue)` if it had ended |
-//! | [`Connection::read_response`], [`ResponseHalf::read_response`], [`Pipeline::next`] | the response to be read, and all requests in their order | goes on |
-//! | [`Response::read_content`], [`Response::fill`], and as a stream, body or `AsyncRead` | all content to be read | goes on |
-//! | [`Response::read_to`] | what was read in the vector | goes on behind it |
-//! | [`Response::read_all`] | what was read is lost, the rest is to be read by [`current_response`](Connection::current_response) | gives the rest |
-//! | [`Response::discard`] | the rest to be read, by [`current_response`](Connection::current_response) | goes on |
-//! | the `next` of [`Collecting`] | what was read | goes on |
-//! | [`Connection::close`] | the connection is closed; over a stream of the caller's the end may not have been announced | |
+//! | [`ContentWriter::send`] | no byte of `content` sent | does the same |
+//! | [`ContentWriter::send_all`], [`RequestHalf::send_content`], and sending from a stream, body or reader | some of it sent: [`content_left`](Connection::content_left) says how much is missing, if a length was announced; for chunked content that is unknown, but each chunk is whole | sends the beginning again |
+//! | [`ContentWriter::finish`], [`RequestHalf::finish_content`] | the content ended or not, never half of the last chunk | is `Local(NoContentDue)` if it had ended |
+//! | [`Connection::read_response`], [`ResponseHalf::read_response`], [`Pipeline::next`] | the response unread, and all requests in order | goes on |
+//! | [`Response::read_content`], [`Response::fill`], and as a stream, body or `AsyncRead` | all content unread | goes on |
+//! | [`Response::read_to`] | the bytes read so far in the vector | goes on behind them |
+//! | [`Response::read_all`] | the bytes read so far lost; [`current_response`](Connection::current_response) reads the rest | returns the rest |
+//! | [`Response::discard`] | the rest for [`current_response`](Connection::current_response) | goes on |
+//! | the `next` of [`Collecting`] | the bytes read so far | goes on |
+//! | [`Connection::close`] | the connection closed; a stream of yours may not have announced the end | |
 //!
-//! The one way to lose a connection is to drop it, or to leave content unfinished that was announced: then there is nothing to be
-//! done with it but to send the rest.
+//! You lose a connection only by dropping it, or by leaving announced content unfinished: then the connection is good for
+//! sending the rest, and for nothing else.
 //!
 //! # Time
 //!
-//! Limits are those of the [`Config`](crate::Config). A wait is over its limit when nothing has come or gone for so long, whatever
-//! else the task does meanwhile; what is there in the last moment is taken. Without limits no timer is made.
+//! The limits are those of the [`Config`](crate::Config). A wait exceeds its limit when no byte has come or gone for so long,
+//! whatever else the task does meanwhile. Bytes that arrive in the last moment count. Without limits no timer is made.
 //!
 //! # Memory
 //!
-//! If more than four connections of the program have buffers, one that waits, or has nothing to do, holds none: they are lent to
-//! the next connection of the thread that needs some, and each thread keeps four of each kind. [`Connection::release_buffers`] gives them back to the system. Over TLS the
-//! session has buffers of its own.
+//! Once more than four connections of a [pool](crate::BufferPool) have buffers, a connection that waits or is idle gives its
+//! buffers to the pool, which keeps four of each kind. [`Connection::release_buffers`] frees them. A TLS session has buffers of
+//! its own.
 
 mod body;
 mod connection;

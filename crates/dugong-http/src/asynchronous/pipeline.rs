@@ -1,4 +1,4 @@
-//! Many requests through one connection, with many in flight, in one task.
+//! Many requests in flight, in one task.
 
 use std::borrow::Borrow;
 use std::future::poll_fn;
@@ -16,8 +16,8 @@ use crate::pipeline::Feed;
 use crate::request::Request;
 use crate::transport::WaitingFor;
 
-/// Sends requests in the order in which an iterator gives them, and reads their responses in the same order, with as many in
-/// flight as its two bounds allow: as the [blocking one](crate::Pipeline) does, see there.
+/// Sends requests in the order of an iterator, and reads their responses in the same order, with as many in flight as its two
+/// bounds allow: see the [blocking one](crate::Pipeline).
 #[derive(Debug)]
 pub struct Pipeline<'a, R: Runtime, I: Iterator> {
     connection: &'a mut Connection<R>,
@@ -25,7 +25,7 @@ pub struct Pipeline<'a, R: Runtime, I: Iterator> {
 }
 
 impl<R: Runtime> Connection<R> {
-    /// Sends `requests` and reads their responses, in order, with many in flight: see [`Pipeline`].
+    /// Sends `requests` and reads their responses in order, with many in flight: see [`Pipeline`].
     pub fn pipeline<I>(&mut self, requests: I) -> Pipeline<'_, R, I::IntoIter>
     where
         I: IntoIterator,
@@ -47,14 +47,14 @@ where
         Pipeline { connection, feed }
     }
 
-    /// How many requests may be in flight; see [the blocking one](crate::Pipeline::max_requests). Default: 64. At least 1.
+    /// Sets how many requests may be in flight, at least 1: see [the blocking one](crate::Pipeline::max_requests). Default: 64.
     #[must_use]
     pub fn max_requests(mut self, count: usize) -> Self {
         self.feed.window.set_max_requests(count);
         self
     }
 
-    /// How many bytes of requests, content included, may be in flight; a single request may be larger. Default: 1 MiB.
+    /// Sets how many bytes of requests, content included, may be in flight. A single request may be larger. Default: 1 MiB.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.feed.window.set_max_bytes(bytes);
@@ -67,16 +67,17 @@ where
         self.feed.taken
     }
 
-    /// The request that was taken from the iterator and not begun to be sent, if there is one, and the rest of the iterator.
+    /// Returns the request that was taken from the iterator and not sent, if any, and the rest of the iterator.
     #[must_use]
     pub fn into_rest(self) -> (Option<I::Item>, I) {
         self.feed.into_rest()
     }
 
-    /// The next response; `None` when all are answered. Responses to requests that were outstanding before come first.
+    /// Returns the next response; `None` when all requests are answered. Responses to requests that were outstanding before
+    /// come first.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::Pipeline::next).
+    /// The same as for [the blocking one](crate::Pipeline::next).
     pub async fn next(&mut self) -> Result<Option<Response<'_, R>>, Error> {
         self.connection.waiting.begin();
         let found = poll_fn(|cx| self.poll_head(cx)).await?;
@@ -86,7 +87,7 @@ where
         Ok(found.then(|| self.connection.access().into_response()))
     }
 
-    /// Reads the next head; false if there is none.
+    /// Reads the next head; false if no response is due.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         if self.connection.engine.receiving.half().is_in_content() {
             ready!(self.connection.access().into_response().poll_discard(cx))?;
@@ -99,7 +100,7 @@ where
         access.poll(cx, WaitingFor::Response, |duplex, stream| feed.step(duplex, stream))
     }
 
-    /// The responses as a [`Stream`], each with its whole content, which may be of at most `limit` bytes.
+    /// Returns the responses as a [`Stream`], each with its whole content of at most `limit` bytes.
     #[must_use]
     pub fn collected(self, limit: usize) -> Collecting<'a, R, I> {
         Collecting { pipeline: self, limit, current: None, is_over: false }
@@ -108,13 +109,13 @@ where
 
 /// The responses of a pipeline as a [`Stream`]: see [`Pipeline::collected`].
 ///
-/// After [`Error::Local`], [`Error::TimedOut`] and [`Error::ContentTooLong`] it goes on; what was too long is skipped. After any
-/// other error it has come to its end.
+/// After [`Error::Local`], [`Error::TimedOut`] and [`Error::ContentTooLong`] it goes on, and skips content that is too long.
+/// Any other error is the last item.
 #[derive(Debug)]
 pub struct Collecting<'a, R: Runtime, I: Iterator> {
     pipeline: Pipeline<'a, R, I>,
     limit: usize,
-    /// The one that is being read.
+    /// The response that is being read.
     current: Option<Collected>,
     is_over: bool,
 }
@@ -125,7 +126,7 @@ where
     I: Iterator,
     I::Item: Borrow<Request>,
 {
-    /// The pipeline, to go on with it in another way, or for what was not sent.
+    /// Returns the pipeline, to use it in another way or to get the unsent requests.
     #[must_use]
     pub fn into_pipeline(self) -> Pipeline<'a, R, I> {
         self.pipeline
@@ -152,7 +153,7 @@ where
                     let count = bytes.len();
                     response.consume(count);
                 }
-                // The rest is skipped by the next head.
+                // The next head skips the rest.
                 Poll::Ready(Ok(Some(_))) => return Poll::Ready(Err(Error::ContentTooLong { number: collected.number, limit })),
                 Poll::Ready(Ok(None)) => {
                     collected.trailers = response.trailers().clone();
@@ -161,7 +162,7 @@ where
                 other => break other.map_ok(drop),
             }
         };
-        // What was read stays, for the next call.
+        // The bytes read so far stay for the next call.
         self.current = Some(collected);
         filled.map(|filled| filled.map(|()| None))
     }

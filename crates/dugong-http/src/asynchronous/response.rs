@@ -12,12 +12,12 @@ use crate::transport::WaitingFor;
 
 /// A response: its head, and its content to be read.
 ///
-/// Content is read with [`read_content`](Response::read_content), as a [stream or body](Response::into_content), with
-/// [`read_all`](Response::read_all), or thrown away with [`discard`](Response::discard); with the feature `tokio` also as
-/// `AsyncRead` and `AsyncBufRead`. Every way ends in an error if the content is not complete.
+/// Read its content with [`read_content`](Response::read_content), as a [stream or body](Response::into_content), or with
+/// [`read_all`](Response::read_all), or drop it with [`discard`](Response::discard); with the feature `tokio` also as
+/// `AsyncRead` and `AsyncBufRead`. Each of them fails if the content is not complete.
 ///
-/// Content has to be read to its end before the next response can be read. Dropping the `Response` before that changes
-/// nothing: see [`Connection::current_response`](super::Connection::current_response).
+/// Read the content to its end before you read the next response. You can drop the `Response` before that and ask for it again:
+/// see [`Connection::current_response`](super::Connection::current_response).
 #[derive(Debug)]
 pub struct Response<'a, R: Runtime> {
     access: Access<'a, R>,
@@ -25,7 +25,7 @@ pub struct Response<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Access<'a, R> {
-    /// The response whose head was taken last.
+    /// The response whose head was read last.
     #[inline]
     pub(super) fn into_response(self) -> Response<'a, R> {
         // A response without content is complete as soon as its head is taken.
@@ -60,7 +60,7 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// Reads the rest of the content, if that is at most `limit` bytes.
     ///
     /// # Errors
-    /// As for [`read_all`](Response::read_all).
+    /// The same as for [`read_all`](Response::read_all).
     pub async fn read_all_up_to(mut self, limit: usize) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
         self.read_limited(&mut content, limit).await?;
@@ -97,10 +97,10 @@ impl<'a, R: Runtime> Response<'a, R> {
         .await
     }
 
-    /// Reads content into `buffer`; the result is how many bytes, at least one, and 0 only at the end or if the buffer is empty.
+    /// Reads content into `buffer`. Returns the number of bytes: at least one, and 0 only at the end or if `buffer` is empty.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again. Otherwise the connection is done for.
+    /// `TimedOut`: you can call again. Any other error ends the connection.
     pub async fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.is_at_end() || buffer.is_empty() {
             return Ok(0);
@@ -112,10 +112,10 @@ impl<'a, R: Runtime> Response<'a, R> {
         poll_fn(|cx| self.poll_read_content(cx, buffer)).await
     }
 
-    /// The same, for whoever polls.
+    /// Polls [`read_content`](Response::read_content).
     ///
     /// # Errors
-    /// As for [`read_content`](Response::read_content).
+    /// The same as for [`read_content`](Response::read_content).
     pub fn poll_read_content(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Error>> {
         if self.is_at_end() || buffer.is_empty() {
             return Poll::Ready(Ok(0));
@@ -123,20 +123,21 @@ impl<'a, R: Runtime> Response<'a, R> {
         self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.read_content(buffer, stream))
     }
 
-    /// The next content, where it was received; `None` at the end. It stays there until it is [consumed](Response::consume).
+    /// Returns the next content in the receive buffer; `None` at the end. It stays there until you [consume](Response::consume)
+    /// it.
     ///
     /// # Errors
-    /// As for [`read_content`](Response::read_content).
+    /// The same as for [`read_content`](Response::read_content).
     pub async fn fill(&mut self) -> Result<Option<&[u8]>, Error> {
         self.access.waiting.begin();
         poll_fn(|cx| self.poll_available(cx)).await?;
         self.available()
     }
 
-    /// The same, for whoever polls.
+    /// Polls [`fill`](Response::fill).
     ///
     /// # Errors
-    /// As for [`read_content`](Response::read_content).
+    /// The same as for [`read_content`](Response::read_content).
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Error>> {
         ready!(self.poll_available(cx))?;
         Poll::Ready(self.available())
@@ -149,7 +150,7 @@ impl<'a, R: Runtime> Response<'a, R> {
         self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
     }
 
-    /// What a step has just made available.
+    /// Returns the content that a step has just made available.
     fn available(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.is_at_end() {
             return Ok(None);
@@ -157,10 +158,10 @@ impl<'a, R: Runtime> Response<'a, R> {
         self.access.duplex.available()
     }
 
-    /// `count` bytes of what [`fill`](Response::fill) has shown were used.
+    /// Drops `count` bytes of the content that [`fill`](Response::fill) has returned.
     ///
     /// # Panics
-    /// If these are more than it has shown.
+    /// If `count` is larger than that content.
     pub fn consume(&mut self, count: usize) {
         if count == 0 {
             return;
@@ -172,18 +173,18 @@ impl<'a, R: Runtime> Response<'a, R> {
         }
     }
 
-    /// Reads the content to its end and forgets it.
+    /// Reads the content to its end and drops it.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again on the [current response](super::Connection::current_response). Otherwise the connection
-    /// is done for.
+    /// `TimedOut`: you can call again on the [current response](super::Connection::current_response). Any other error ends the
+    /// connection.
     pub async fn discard(mut self) -> Result<(), Error> {
         self.access.waiting.begin();
         poll_fn(|cx| self.poll_discard(cx)).await
     }
 
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Piece by piece, so that a deadline ends it also if there always is more.
+        // Piece by piece: a deadline has to end even a response that never pauses.
         while !self.is_at_end()
             && ready!(self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.discard_some(stream)))?
         {}

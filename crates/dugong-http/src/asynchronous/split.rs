@@ -19,11 +19,11 @@ use crate::step::{Continue, Duplex, Progress, Receiving, Sending, Side};
 use crate::transport::WaitingFor;
 use crate::wait_limits::WaitLimits;
 
-/// The half of a connection that sends requests. It never reads: somebody has to read the responses with the other half, or the
-/// server will stop taking requests some time; then sending waits.
+/// The half of a connection that sends requests. It never reads: another task has to read the responses with the other half, or
+/// the server stops taking requests at some point, and sending waits.
 ///
-/// Dropping it says that no more requests will come; if some of the last one is not sent yet (see [`flush`](RequestHalf::flush)),
-/// it ends the connection, as [`close`](RequestHalf::close) always does.
+/// Dropping it announces that no more requests will come. If some bytes of the last request are not sent yet (see
+/// [`flush`](RequestHalf::flush)), that ends the connection, as [`close`](RequestHalf::close) always does.
 #[derive(Debug)]
 pub struct RequestHalf<R: Runtime> {
     sending: Sending,
@@ -39,7 +39,7 @@ pub struct ResponseHalf<R: Runtime> {
     joint: Arc<Joint<R>>,
 }
 
-/// What both halves hold.
+/// The state that both halves hold.
 #[derive(Debug)]
 struct Joint<R: Runtime> {
     split: SplitShared<Transport<R>>,
@@ -47,7 +47,7 @@ struct Joint<R: Runtime> {
 }
 
 impl<R: Runtime> Connection<R> {
-    /// Parts the connection into a half that sends requests and a half that reads responses, for two tasks.
+    /// Splits the connection into a half that sends requests and a half that reads responses, for two tasks.
     #[must_use]
     pub fn split(self) -> (RequestHalf<R>, ResponseHalf<R>) {
         RequestHalf::split(self)
@@ -61,7 +61,7 @@ impl<R: Runtime> Joint<R> {
 
     fn close(&self) {
         self.split.close();
-        // A stream of the caller's does not wake whoever waits for it.
+        // A stream of the caller's does not wake the tasks that wait for it.
         if let Some(cross_wakers) = &self.cross_wakers {
             cross_wakers.wake();
         }
@@ -79,14 +79,14 @@ impl<R: Runtime> RequestHalf<R> {
         (requests, ResponseHalf { receiving, waiting: Waiting::new(limits), joint })
     }
 
-    /// Sends a request, and its content if it was given with it, waiting as long as the server does not take it. The result is
-    /// its number.
+    /// Sends a request with its content, if you gave it with the request. Waits while the server does not take it. Returns its
+    /// number.
     ///
-    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured. If a final
-    /// response makes the content pointless, the rest of it is not sent: the response says what became of the request.
+    /// A request with an expectation waits until the other half has read the answer to it, at most as long as configured. If a
+    /// final response makes the content pointless, the rest of it is not sent: the response says what became of the request.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::RequestHalf::send_request).
+    /// The same as for [the blocking one](crate::RequestHalf::send_request).
     pub async fn send_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let number = self.queue_request(request).await?;
         let flushed = self.flush().await;
@@ -97,7 +97,7 @@ impl<R: Runtime> RequestHalf<R> {
     /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
     ///
     /// # Errors
-    /// As for [the blocking one](crate::RequestHalf::queue_request).
+    /// The same as for [the blocking one](crate::RequestHalf::queue_request).
     pub async fn queue_request(&mut self, request: impl Borrow<Request>) -> Result<u64, Error> {
         let request = request.borrow();
         if self.sending.upload_left() > 0 {
@@ -106,31 +106,31 @@ impl<R: Runtime> RequestHalf<R> {
         self.joint.split.refuse_unasked()?;
         let number = self.drive(|duplex, stream| duplex.take_request(request, stream)).await?;
         self.waiting.forget_continue();
-        self.joint.split.shared.changed.notify();
+        self.joint.split.shared.notify();
         Ok(number)
     }
 
-    /// Sends all that is left of what was taken: a request, or content that was given with it.
+    /// Sends all pending bytes of requests and their content.
     ///
     /// # Errors
-    /// `TimedOut`: can be called again. Otherwise nothing more can be sent, but responses may have arrived.
+    /// `TimedOut`: you can call again. After any other error nothing more can be sent, but responses may have arrived.
     pub async fn flush(&mut self) -> Result<(), Error> {
         loop {
             self.drive(|duplex, stream| duplex.flush(stream)).await?;
             if self.sending.upload_left() == 0 {
                 return Ok(());
             }
-            // A refusal is found by the next flush.
+            // The next flush finds a refusal.
             self.wait_for_continue().await?;
         }
     }
 
     /// Sends all of `content`, which the last request announced.
     ///
-    /// With an expectation it waits until the other half has read the answer to it, at most as long as configured.
+    /// A request with an expectation waits until the other half has read the answer to it, at most as long as configured.
     ///
     /// # Errors
-    /// As for [`ContentWriter::send`](crate::ContentWriter::send); some of it may have been sent then.
+    /// The same as for [`ContentWriter::send`](crate::ContentWriter::send), but some bytes may have been sent.
     pub async fn send_content(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while !content.is_empty() {
             match self.drive(|duplex, stream| duplex.write_content(content, stream)).await {
@@ -145,7 +145,7 @@ impl<R: Runtime> RequestHalf<R> {
     /// Ends the content of the last request, with a trailer section if it is chunked.
     ///
     /// # Errors
-    /// As for [`ContentWriter::finish`](crate::ContentWriter::finish).
+    /// The same as for [`ContentWriter::finish`](crate::ContentWriter::finish).
     pub async fn finish_content(&mut self, trailers: &Fields) -> Result<(), Error> {
         loop {
             match self.drive(|duplex, stream| duplex.finish_content(trailers, stream).map(Progress::Done)).await {
@@ -156,25 +156,25 @@ impl<R: Runtime> RequestHalf<R> {
         }
     }
 
-    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if it is not known
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if that is unknown
     /// (chunked).
     #[must_use]
     pub fn content_left(&self) -> Option<u64> {
         self.sending.half().content_left()
     }
 
-    /// What became of the requests that were sent so far.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.joint.split.shared.requests()
     }
 
-    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A task that waits in the other half wakes up with `Closed`.
     pub fn close(self) {
         self.joint.close();
     }
 
-    /// Waits for the answer to an expectation; an error if it is a refusal.
+    /// Waits for the answer to an expectation; a refusal is an error.
     async fn may_send_content(&mut self) -> Result<(), Error> {
         match self.wait_for_continue().await? {
             Continue::Send => Ok(()),
@@ -182,7 +182,7 @@ impl<R: Runtime> RequestHalf<R> {
         }
     }
 
-    /// Waits until the other half has read an answer to the expectation, or long enough.
+    /// Waits until the other half has read the answer to the expectation, or the time is up.
     async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.waiting.begin();
         let came = poll_fn(|cx| self.poll_continue(cx)).await;
@@ -200,7 +200,7 @@ impl<R: Runtime> RequestHalf<R> {
             if let Some(answer) = split.answer_to_expectation(&mut self.sending, &mut queue, Some(until)) {
                 return Poll::Ready(answer);
             }
-            split.shared.changed.wake(Side::Requests, cx.waker());
+            split.shared.changed().wake(Side::Requests, cx.waker());
             drop(queue);
             ready!(self.waiting.poll_limited(cx, WaitingFor::Sending, &WaitLimits::NONE, Some(until)))?;
         }
@@ -228,11 +228,11 @@ impl<R: Runtime> Drop for RequestHalf<R> {
 }
 
 impl<R: Runtime> ResponseHalf<R> {
-    /// Reads the head of the next response, waiting for a request to be sent if none is outstanding; `None` if there will be
-    /// none, because the other half was dropped.
+    /// Reads the head of the next response. Waits for a request if none is outstanding; `None` if the other half was dropped,
+    /// so that none will come.
     ///
     /// # Errors
-    /// As for [`Connection::read_response`]; `Closed` if the other half closed the connection.
+    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection.
     pub async fn read_response(&mut self) -> Result<Option<Response<'_, R>>, Error> {
         loop {
             if !self.receiving.half().is_in_content() && !self.wait_for_request().await? {
@@ -253,12 +253,12 @@ impl<R: Runtime> ResponseHalf<R> {
         self.receiving.half().is_in_content().then(|| self.access().into_response())
     }
 
-    /// Have `callback` called with each interim (1xx) response, before the final one is returned.
+    /// Calls `callback` with each interim (1xx) response, before the final one is returned.
     pub fn on_interim(&mut self, callback: impl FnMut(&ResponseHead) + Send + Sync + 'static) {
         self.receiving.on_interim(callback);
     }
 
-    /// What became of the requests that were sent so far.
+    /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.joint.split.shared.requests()
@@ -270,7 +270,7 @@ impl<R: Runtime> ResponseHalf<R> {
         self.joint.split.shared.queue().close_reason()
     }
 
-    /// Closes the connection; whoever waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A task that waits in the other half wakes up with `Closed`.
     pub fn close(self) {
         self.joint.close();
     }
@@ -289,7 +289,7 @@ impl<R: Runtime> ResponseHalf<R> {
                 self.waiting.begin();
                 return Poll::Ready(due);
             }
-            split.shared.changed.wake(Side::Responses, cx.waker());
+            split.shared.changed().wake(Side::Responses, cx.waker());
             drop(queue);
             if !self.waiting.limits().is_limited(WaitingFor::Request) {
                 return Poll::Pending;
@@ -312,7 +312,7 @@ impl<R: Runtime> ResponseHalf<R> {
 
 impl<R: Runtime> Drop for ResponseHalf<R> {
     fn drop(&mut self) {
-        // Nobody reads any more, so whoever waits to send would wait for ever.
+        // Without a reader, a sender would wait for ever.
         self.joint.close();
     }
 }

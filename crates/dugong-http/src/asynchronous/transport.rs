@@ -1,4 +1,4 @@
-//! What carries the bytes of a connection that tasks use.
+//! The stream of a connection that tasks use.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,40 +16,39 @@ use crate::halves::Ending;
 use crate::step::{Interest, Progress, Side};
 use crate::transport::{Stream, Transport as Descriptor};
 
-/// A connection on which HTTP can be spoken: a socket that the runtime watches, or a stream of the caller's, and TLS over it if
-/// the server wants that.
+/// The stream of a connection: a socket that the runtime watches, or a stream of yours, and TLS over it for a secure origin.
 pub struct Transport<R: Runtime> {
     base: Base<R>,
 }
 
-/// What is at the bottom.
+/// The stream below TLS and the trace.
 enum Base<R: Runtime> {
     Socket(R::Registered<Descriptor>),
     Brought(Box<Brought>),
 }
 
-/// A stream that the caller has brought.
+/// A stream of the caller's.
 struct Brought {
-    /// The lock is held for a call that does not wait.
+    /// Locked for calls that do not wait.
     stream: Mutex<Box<dyn PollStream>>,
     layers: Option<Box<WireLayers>>,
-    /// Closed at this end.
+    /// This end has closed it.
     is_closed: AtomicBool,
 }
 
 impl<R: Runtime> Transport<R> {
-    /// A connected socket.
+    /// Wraps a connected socket.
     pub(super) fn socket(transport: Descriptor) -> io::Result<Self> {
         Ok(Transport { base: Base::Socket(R::register(transport)?) })
     }
 
-    /// A stream of the caller's, and what is over it.
+    /// Wraps a stream of the caller's, and the layers over it.
     pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<WireLayers>>) -> Self {
         let brought = Brought { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
         Transport { base: Base::Brought(Box::new(brought)) }
     }
 
-    /// The same stream of the caller's, with something over it.
+    /// Puts layers over a stream of the caller's.
     pub(super) fn with(mut self, over: Option<Box<WireLayers>>) -> Self {
         if let Base::Brought(brought) = &mut self.base {
             brought.layers = over;
@@ -64,14 +63,14 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// What TLS has agreed on, if it is spoken.
+    /// The parameters of TLS, if the origin is secure.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(&self) -> Option<crate::transport::TlsInfo> {
         self.layers()?.tls()
     }
 
-    /// The descriptor of the socket; streams of the caller's have none. Who reads or writes there breaks the connection.
+    /// The descriptor of the socket; `None` for a stream of yours. Reading or writing there breaks the connection.
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.base {
@@ -80,7 +79,7 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// The address of the peer, if it has one: Unix sockets and streams of the caller's have none.
+    /// The address of the peer; `None` for Unix sockets and streams of yours.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match &self.base {
@@ -89,7 +88,7 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// The address of this end, if it has one.
+    /// The address of this end; `None` for Unix sockets and streams of yours.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.base {
@@ -98,14 +97,13 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// Whether the task that reads may have to write, or the other way round: then a stream that knows one task for each
-    /// direction is not enough for two.
+    /// Whether a task that reads may have to write, or the other way round. A stream that knows one task for each direction is
+    /// not enough for two halves then.
     pub(super) fn needs_cross_wakers(&self) -> bool {
         matches!(self.base, Base::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
     }
 
-    /// The socket with what is over it, as the system knows it: for a step that the runtime need not know of unless it has to
-    /// wait.
+    /// The socket and its layers without the runtime, for a step that involves the runtime only if it has to wait.
     #[inline]
     pub(super) fn as_system(&self) -> Option<&Descriptor> {
         match &self.base {
@@ -114,13 +112,13 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// Whether it is a socket with nothing over it.
+    /// Whether it is a socket without layers.
     #[inline]
     pub(super) fn is_bare(&self) -> bool {
         matches!(&self.base, Base::Socket(registered) if R::registered(registered).layers().is_none())
     }
 
-    /// Ready when there may be something to read, or an error, from a socket.
+    /// Waits until a socket may have bytes to read, or an error.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.base {
             Base::Socket(registered) => R::poll_ready(registered, Direction::Read, cx).map(drop),
@@ -128,7 +126,7 @@ impl<R: Runtime> Transport<R> {
         }
     }
 
-    /// The stream, for one poll.
+    /// Lends the stream for one poll.
     #[inline]
     pub(super) fn polled<'a, 'w>(
         &'a self,
@@ -140,7 +138,7 @@ impl<R: Runtime> Transport<R> {
         Polled { bottom: Bottom { base: &self.base, cx, cross_wakers, moved: false, received: false, asks }, layers }
     }
 
-    /// Ends the connection at this end, in order: with TLS, that is announced (RFC 9112 §9.8).
+    /// Ends this end of the connection in order: TLS announces that (RFC 9112 §9.8).
     pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Base::Brought(brought) = &self.base else {
             self.shutdown(Shutdown::Both);
@@ -157,14 +155,14 @@ impl<R: Runtime> Transport<R> {
         if closed.is_ready() {
             brought.is_closed.store(true, Ordering::Release);
         }
-        // Whatever it says, there is nothing more to be done.
+        // Nothing more can be done about an error.
         closed.map(drop)
     }
 }
 
 impl Brought {
     fn stream(&self) -> MutexGuard<'_, Box<dyn PollStream>> {
-        // What a panic in the caller's stream has left is for the stream to say.
+        // A stream that panicked says itself in what state that left it.
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,7 +172,7 @@ impl<R: Runtime> Ending for Transport<R> {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).shutdown(how),
             Base::Brought(brought) => {
-                // As far as is possible without waiting.
+                // As far as possible without waiting.
                 let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
                 if how == Shutdown::Both {
                     brought.is_closed.store(true, Ordering::Release);
@@ -195,7 +193,7 @@ impl<R: Runtime> Ending for Transport<R> {
     }
 }
 
-/// The end of TLS is announced by whoever drops the connection, too.
+/// Dropping a connection announces the end of TLS as well.
 impl<R: Runtime> Drop for Transport<R> {
     fn drop(&mut self) {
         if let Base::Brought(brought) = &self.base
@@ -215,38 +213,38 @@ impl<R: Runtime> fmt::Debug for Transport<R> {
     }
 }
 
-/// A stream for one poll: where it would have to wait, the task of the poll is woken when it need not.
+/// A stream for one poll. Where it would have to wait, it has the task of the poll woken in time.
 pub(super) struct Polled<'a, 'w, R: Runtime> {
     bottom: Bottom<'a, 'w, R>,
     layers: Option<&'a WireLayers>,
 }
 
-/// The same, without what is over it.
+/// The same stream without its layers.
 struct Bottom<'a, 'w, R: Runtime> {
     base: &'a Base<R>,
     cx: &'a mut Context<'w>,
     cross_wakers: Option<(&'a CrossWakers, Side)>,
-    /// Bytes have gone one way or the other.
+    /// Bytes have passed in either direction.
     moved: bool,
-    /// Bytes have been received, or the end of the stream.
+    /// Bytes or the end of the stream were received.
     received: bool,
     asks: Asks,
 }
 
-/// Whom an attempt to read from a socket asks: the runtime knows later than the system what has become of it. Attempts to write
+/// Where an attempt to read from a socket asks first: the runtime learns of new bytes later than the system. Attempts to write
 /// always ask the system first, which nearly always has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asks {
-    /// The runtime, whose word is free.
+    /// The runtime, which costs no system call.
     Runtime,
-    /// The system, and the runtime if it has to be waited for: for whoever must not miss what has come already.
+    /// The system, then the runtime if it has to wait: for calls that must not miss bytes that have arrived.
     System,
-    /// The system, and nobody else: the last attempt before a limit of time is told of.
+    /// The system alone: the last attempt before a limit of time is reported.
     SystemAlone,
 }
 
 impl<R: Runtime> Polled<'_, '_, R> {
-    /// Whether bytes have gone one way or the other.
+    /// Whether bytes have passed in either direction.
     pub(super) fn has_moved(&self) -> bool {
         self.bottom.moved
     }
@@ -284,7 +282,7 @@ impl<R: Runtime> Stream for Polled<'_, '_, R> {
 }
 
 impl<R: Runtime> Bottom<'_, '_, R> {
-    /// Whether the runtime need not be asked after the system has.
+    /// Whether the system's answer is enough, so that the runtime need not be asked.
     #[inline]
     fn is_enough(&mut self, direction: Direction, progress: Progress<usize>) -> bool {
         let is_done = matches!(progress, Progress::Done(_));
@@ -294,7 +292,7 @@ impl<R: Runtime> Bottom<'_, '_, R> {
         is_done || self.asks == Asks::SystemAlone
     }
 
-    /// Bytes have gone this way.
+    /// Notes that bytes have passed in this direction.
     #[inline]
     fn note(&mut self, direction: Direction) {
         self.moved = true;
@@ -366,7 +364,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
                 Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
             }
             Base::Brought(brought) => match brought.stream().poll_write(cx, pieces) {
-                // Nothing where there was something would be tried for ever.
+                // A zero-length write of a non-empty buffer would loop forever.
                 Poll::Ready(Ok(0)) if pieces.iter().any(|piece| !piece.is_empty()) => {
                     Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
                 }
@@ -392,7 +390,7 @@ fn socket(transport: &Descriptor) -> &crate::transport::Socket {
     transport.socket().expect("tasks wait for sockets only")
 }
 
-/// Fewer bytes than there was room for mean that there are no more.
+/// A read that does not fill its buffer has taken all bytes that had arrived.
 #[inline]
 fn attempt(progress: Progress<usize>, room: usize) -> Attempt {
     match progress {
@@ -403,8 +401,8 @@ fn attempt(progress: Progress<usize>, room: usize) -> Attempt {
     }
 }
 
-/// Who waits for which direction, where both halves of a connection may wait for the same one: TLS may have to write in order
-/// to read. A stream knows one task for each direction, which is both of them.
+/// Wakers for streams that know one task for each direction, while both halves of a connection may wait for the same one: TLS
+/// may have to write in order to read. Each waker wakes both tasks.
 #[derive(Debug)]
 pub(super) struct CrossWakers {
     directions: [(Arc<SharedWaker>, Waker); 2],
@@ -425,7 +423,7 @@ impl CrossWakers {
         CrossWakers { directions: [direction(), direction()] }
     }
 
-    /// The waker for `direction`, by which `task` of `side` is woken, too.
+    /// Returns the waker for `direction`, which wakes `task` of `side` as well.
     fn waker(&self, direction: Direction, side: Side, task: &Waker) -> &Waker {
         let (both, waker) = &self.directions[direction as usize];
         match &mut both.tasks()[side as usize] {
@@ -435,7 +433,7 @@ impl CrossWakers {
         waker
     }
 
-    /// Wakes whoever waits.
+    /// Wakes both tasks.
     pub(super) fn wake(&self) {
         self.directions.iter().for_each(|(both, _)| both.wake_both());
     }

@@ -14,21 +14,21 @@ use crate::step::{Duplex, Progress, Receiving, Side};
 use crate::transport::WaitingFor;
 use crate::wait_limits::WaitLimits;
 
-/// How long somebody waits. Without limits, which is the usual case, there is nothing of it.
+/// Timeout state; empty when no limits are set, which is the common case.
 pub(super) struct Waiting<R: Runtime> {
     clock: Option<Box<Clock<R>>>,
 }
 
-/// Limits, and what is known of the time.
+/// The limits, and the time that has passed.
 struct Clock<R: Runtime> {
     limits: WaitLimits,
-    /// Since when nothing has come.
+    /// When the last bytes came.
     began: Option<Instant>,
     /// Until when the answer to an expectation is awaited.
     continue_until: Option<Instant>,
-    /// Made when it is first needed, and kept.
+    /// Created when first needed, and kept.
     timer: Option<Pin<Box<R::Timer>>>,
-    /// When the timer is ready, unless it has been.
+    /// The time that the timer is set to, unless it has passed.
     set_to: Option<Instant>,
 }
 
@@ -63,7 +63,7 @@ impl<R: Runtime> Waiting<R> {
         }
     }
 
-    /// A wait of its own begins, or is over.
+    /// Starts a new wait, or ends the current one.
     #[inline]
     pub(super) fn begin(&mut self) {
         if let Some(clock) = &mut self.clock {
@@ -71,39 +71,38 @@ impl<R: Runtime> Waiting<R> {
         }
     }
 
-    /// Until when the answer to an expectation is awaited: it is asked once, whatever becomes of the future that waits.
+    /// Until when the answer to an expectation is awaited. It is set once, even if futures that wait are dropped.
     pub(super) fn continue_until(&mut self, until: impl FnOnce() -> Instant) -> Instant {
         *self.clock().continue_until.get_or_insert_with(until)
     }
 
-    /// The wait for the answer to an expectation is over.
+    /// Ends the wait for the answer to an expectation.
     pub(super) fn has_continued(&mut self) {
         self.begin();
         self.forget_continue();
     }
 
-    /// A request was taken: what was awaited for an earlier one is not the answer to its expectation.
+    /// Forgets the wait for an earlier expectation: a new request was taken.
     pub(super) fn forget_continue(&mut self) {
         if let Some(clock) = &mut self.clock {
             clock.continue_until = None;
         }
     }
 
-    /// An error if there is no more time for anything.
+    /// Fails if the deadline has passed.
     #[inline]
     pub(super) fn check(&self, waiting_for: WaitingFor) -> Result<(), Error> {
         self.clock.as_ref().map_or(Ok(()), |clock| clock.limits.check(waiting_for))
     }
 
-    /// Whether a limit for this had passed before the step that is about to be made.
+    /// Whether a limit for this had passed before the next step.
     fn has_expired(&self, waiting_for: WaitingFor) -> bool {
         let Some(clock) = &self.clock else { return false };
         let expiry = clock.began.and_then(|began| clock.limits.expiry(waiting_for, began));
         expiry.is_some_and(|expiry| expiry.at <= Instant::now())
     }
 
-    /// After a step that needs something: pending, an error if that has lasted too long, or ready when it is time for another step
-    /// anyway.
+    /// Waits after a step: pending, an error if a limit has passed, or ready when it is time for another step.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -118,7 +117,7 @@ impl<R: Runtime> Waiting<R> {
         self.poll_limited(cx, waiting_for, &limits, until)
     }
 
-    /// The same, with limits that may be others.
+    /// Waits with other limits.
     pub(super) fn poll_limited(
         &mut self,
         cx: &mut Context<'_>,
@@ -142,8 +141,8 @@ impl<R: Runtime> Waiting<R> {
 }
 
 impl<R: Runtime> Clock<R> {
-    /// Ready at `end`, or before: a timer that is set to an earlier time is left as it is, since setting one costs more than
-    /// a step in vain, and most things come before their time.
+    /// Ready at `end` or earlier. A timer that is set to an earlier time stays as it is: setting it costs more than a spare
+    /// step, and most bytes come before their time.
     fn poll_timer(&mut self, cx: &mut Context<'_>, end: Instant) -> Poll<()> {
         let is_new = self.timer.is_none();
         let timer = self.timer.get_or_insert_with(|| Box::pin(R::timer(end)));
@@ -169,7 +168,7 @@ pub(super) struct Access<'a, R: Runtime> {
     pub(super) duplex: Duplex<'a>,
     pub(super) transport: &'a Transport<R>,
     pub(super) waiting: &'a mut Waiting<R>,
-    /// Whose half it is, if it is one.
+    /// The half, if the connection is split.
     pub(super) half: Option<Half<'a, R>>,
     pub(super) asks: Asks,
 }
@@ -183,7 +182,7 @@ pub(super) struct Half<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Half<'_, R> {
-    /// A step of reading has ended. If the connection has with it, a stream of the caller's does not wake whoever waits to send.
+    /// Notes the end of a step that read. If the connection ended with it, wakes the sender: a stream of the caller's does not.
     pub(super) fn something_was_read<T>(&self, result: &Result<T, Error>) {
         if self.split.something_was_read(result)
             && let Some(cross_wakers) = self.cross_wakers
@@ -206,12 +205,12 @@ impl<'a, R: Runtime> Access<'a, R> {
         self.duplex.receiving.as_ref().expect("responses are read with the receiving side")
     }
 
-    /// For whoever sends, and must not do so when the server has spoken unasked or has gone.
+    /// Asks the system before the runtime: a sender must notice unasked bytes and the end of the stream.
     pub(super) fn looking(self) -> Access<'a, R> {
         Access { asks: Asks::System, ..self }
     }
 
-    /// Makes a step; if it needs something, the task is woken when it is worth trying again.
+    /// Makes a step. If it needs something, the task is woken when another step is worthwhile.
     #[inline]
     pub(super) fn poll<T>(
         &mut self,
@@ -226,15 +225,15 @@ impl<'a, R: Runtime> Access<'a, R> {
         if let Some(half) = &self.half {
             match half.side {
                 Side::Responses => half.something_was_read(&result),
-                // It may be that there is nothing to wait for any more.
-                Side::Requests if result.is_err() => self.duplex.shared.changed.notify(),
+                // The reader may have nothing left to wait for.
+                Side::Requests if result.is_err() => self.duplex.shared.notify(),
                 Side::Requests => {}
             }
         }
         Poll::Ready(result)
     }
 
-    /// Reads content that has come already, if there is some: then the runtime need not know of it.
+    /// Reads content that has arrived already, without the runtime.
     #[inline]
     pub(super) fn read_content_now(&mut self, buffer: &mut [u8]) -> Option<Result<usize, Error>> {
         if self.half.is_some() || self.receiving().half().unconsumed().is_empty() {
@@ -288,7 +287,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         }
     }
 
-    /// Makes a step; also says which way bytes have gone.
+    /// Makes a step; also returns in which directions bytes have passed.
     #[inline]
     pub(super) fn step<T>(
         &mut self,
@@ -301,7 +300,7 @@ impl<'a, R: Runtime> Access<'a, R> {
         let result = step(&mut self.duplex, &mut polled);
         let moved = Moved { any: polled.has_moved(), received: polled.has_received() };
         if self.half.is_none() && result.is_err() && self.duplex.shared.is_final(&result) {
-            // There is nothing to read any more, so the server need not keep the connection either.
+            // Nothing is left to read, so the server need not keep the connection.
             self.transport.shutdown(Shutdown::Both);
         }
         (result, moved)
@@ -318,7 +317,7 @@ impl<'a, R: Runtime> Access<'a, R> {
     }
 }
 
-/// Which way bytes have gone in a step.
+/// The directions in which bytes have passed in a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moved {
     any: bool,
@@ -326,14 +325,14 @@ pub(super) struct Moved {
 }
 
 impl Moved {
-    /// Whether the wait begins anew. In the last attempt, after a limit has passed, the system may take some bytes though it has
-    /// not said so: it says that there is room when there is much. That is no progress of the peer's.
+    /// Whether the wait starts anew. In the last attempt, after a limit has passed, the system may take a few bytes although it
+    /// has not announced room: it announces room only when it has much. The peer has made no progress then.
     fn counts(self, is_last: bool) -> bool {
         if is_last { self.received } else { self.any }
     }
 }
 
-/// What has come of a step, if it is done.
+/// Returns the result of a step that is done.
 #[inline]
 pub(super) fn done<T>(result: Result<Progress<T>, Error>) -> Option<Result<T, Error>> {
     match result {

@@ -12,7 +12,7 @@ use crate::transport::WaitingFor;
 /// Sends requests in the order of an iterator, and reads their responses in the same order, with as many in flight as its two
 /// bounds allow.
 ///
-/// It cannot deadlock, whatever the server does: it never waits to send without being ready to read. You get a response as soon
+/// It cannot deadlock: it never waits to send without being ready to read. You get a response as soon
 /// as its head has come, and read its content yourself. So memory is bounded by the connection's buffers (see
 /// [`step`](crate::step)), one request and the iterator, for any number of requests and any size of responses. Asking for the
 /// next response drops the unread content of the last one.

@@ -115,7 +115,7 @@ impl RequestHalf {
         }
         self.split.refuse_unasked()?;
         let number = self.step(|duplex, stream| duplex.take_request(request, stream))?;
-        self.split.shared.changed.notify();
+        self.split.shared.notify();
         Ok(number)
     }
 
@@ -193,7 +193,7 @@ impl RequestHalf {
             if let Some(answer) = self.split.answer_to_expectation(&mut self.sending, &mut queue, until) {
                 return answer;
             }
-            queue = match self.split.shared.changed.wait(queue, wake_at) {
+            queue = match self.split.shared.changed().wait(queue, wake_at) {
                 Ok(queue) => queue,
                 Err(queue) => {
                     self.limits.check(WaitingFor::Response)?;
@@ -214,7 +214,7 @@ impl RequestHalf {
         let result = access.drive(WaitingFor::Sending, step);
         if result.is_err() {
             // The reader may have nothing left to wait for.
-            self.split.shared.changed.notify();
+            self.split.shared.notify();
         }
         result
     }
@@ -275,7 +275,7 @@ impl ResponseHalf {
             if let Some(due) = self.split.is_request_due(&queue) {
                 return due;
             }
-            queue = match (self.split.shared.changed.wait(queue, expiry.map(|expiry| expiry.at)), expiry) {
+            queue = match (self.split.shared.changed().wait(queue, expiry.map(|expiry| expiry.at)), expiry) {
                 (Err(_), Some(Expiry { limit, .. })) => {
                     return Err(Error::TimedOut { waiting_for: WaitingFor::Request, limit, to: None });
                 }

@@ -134,7 +134,10 @@ impl Duplex<'_> {
         if let Some(receiver) = &mut self.receiving
             && receiver.is_idle_and_short(&mut self.shared)
         {
-            self.release_idle_buffers();
+            receiver.release_idle_buffer();
+            if let Some(sender) = &mut self.sending {
+                sender.release_buffer_when_idle();
+            }
         }
     }
 

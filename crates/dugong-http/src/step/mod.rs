@@ -33,7 +33,6 @@
 
 mod changed;
 mod duplex;
-mod in_flight;
 mod receive;
 mod send;
 mod shared;
@@ -45,7 +44,6 @@ pub(crate) use changed::Side;
 pub use dugong_net::{Interest, Need, Progress, Step, WaitingFor};
 pub use dugong_proto::HeadKind;
 pub use duplex::{Duplex, Engine};
-pub use in_flight::InFlight;
 pub use receive::BYPASS_MIN;
 pub use send::Continue;
 pub use shared::{Queue, Shared, SharedRef};

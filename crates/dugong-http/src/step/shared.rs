@@ -15,8 +15,8 @@ use crate::events::{Event, Observer};
 #[derive(Default)]
 pub struct Shared {
     queue: Mutex<Outstanding>,
-    /// Wakes the other half when the queue has changed.
-    pub(crate) changed: Changed,
+    /// Wakes the other half when the queue has changed. Made when a half first waits for the other.
+    changed: OnceLock<Box<Changed>>,
     /// The error of the write that failed. Once it is set, the end of the stream does not count as an orderly end: the system
     /// reports a reset only once, and the writer may have got that report.
     pub(super) write_failed: OnceLock<io::ErrorKind>,
@@ -40,6 +40,18 @@ impl Shared {
     /// The queue, without a lock: the caller has all of the connection.
     pub fn queue_mut(&mut self) -> &mut Outstanding {
         self.queue.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notifies the other half, if it waits, that the queue has changed.
+    pub(crate) fn notify(&self) {
+        if let Some(changed) = self.changed.get() {
+            changed.notify();
+        }
+    }
+
+    /// Where a half waits for a change. The caller holds the lock of the queue, so it misses none.
+    pub(crate) fn changed(&self) -> &Changed {
+        self.changed.get_or_init(Box::default)
     }
 
     /// The requests as the connection knows them.

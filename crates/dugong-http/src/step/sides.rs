@@ -135,6 +135,14 @@ impl Sending {
         }
     }
 
+    /// Gives its buffer up, however small, when no response is due.
+    pub(super) fn release_buffer_when_idle(&mut self) {
+        self.release_idle_buffer();
+        if self.half.buffer_capacity() <= SMALL {
+            drop(self.half.release_buffer());
+        }
+    }
+
     /// Whether all bytes of all requests are sent.
     #[cfg(feature = "async")]
     pub(crate) fn is_all_sent(&self) -> bool {
@@ -265,7 +273,7 @@ impl Receiving {
     pub(super) fn take_interim(&mut self, shared: &mut SharedRef<'_>) {
         self.report_complete(shared);
         self.half.take_head(&mut shared.queue());
-        shared.changed.notify();
+        shared.notify();
         shared.tell(&Event::Interim { head: self.half.head() });
         if let Some(callback) = &mut self.on_interim {
             callback(self.half.head());

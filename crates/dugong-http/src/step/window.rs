@@ -1,8 +1,8 @@
 //! Many requests in flight: when to send the next one, and when to read.
 //!
-//! A [`Window`] knows sizes and tags, and never a request. It asks you for a request when there is room for one, it hands out the
+//! A [`Window`] knows sizes and tags, and never a request. It asks you for a request when it has room for one, it hands out the
 //! tag of each response, and it says what to wait for. It fills up in batches: once it is full, it asks again when half of it is
-//! answered, or when there is nothing to read. So few, large writes carry many requests, and the server always has work.
+//! answered, or when reading would have to wait. So few, large writes carry many requests, and the server always has work.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -65,14 +65,14 @@ pub struct Window<T, P = Anything> {
     has_unsent: bool,
     /// Sending had to stop: it goes on when at most this many requests are in flight.
     resume_at: usize,
-    /// What the connection has to be ready for before it can take the next request.
+    /// The readiness that the connection needs before it can take the next request.
     blocked_on: Option<Interest>,
 }
 
-/// What a [`Window`] needs next.
+/// The next thing that a [`Window`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowWants<T> {
-    /// A request: [offer](Window::offer) it one, or say that there are [no more](Window::no_more).
+    /// A request: [offer](Window::offer) it one, or end it with [`no_more`](Window::no_more).
     Request,
     /// The head of a response was read. This is the tag of its request; `None` if that was sent before the window began.
     ///
@@ -80,7 +80,7 @@ pub enum WindowWants<T> {
     Response(Option<T>),
     /// The stream to be ready for this.
     Ready(Interest),
-    /// Nothing: every request is answered, and there are no more.
+    /// Nothing: every request is answered, and no more will come.
     Nothing,
 }
 
@@ -95,7 +95,7 @@ pub enum Offer<T> {
 
 /// Says which request may follow those that are in flight.
 ///
-/// A window sends whatever it is given. A policy makes it wait until all requests in flight are answered.
+/// Without a policy, a window sends every request that you give it. A policy makes it wait until all requests in flight are answered.
 pub trait Policy {
     /// Whether `request` may be sent behind `in_flight` requests, at least one, that have no answer yet.
     fn may_follow(&mut self, request: &Request, in_flight: usize) -> bool;
@@ -272,7 +272,7 @@ impl<T, P: Policy> Window<T, P> {
         }
     }
 
-    /// What to do next, for a driver that reads and writes itself instead of calling [`poll`](Window::poll).
+    /// The next thing to do, for a driver that reads and writes itself instead of calling [`poll`](Window::poll).
     #[inline]
     pub fn wants(&mut self) -> Wants {
         if self.is_filling && self.in_flight.len() < self.max_requests {
@@ -308,7 +308,7 @@ impl<T, P: Policy> Window<T, P> {
         self.is_filling &= self.in_flight.len() < self.max_requests;
     }
 
-    /// Notes that the connection takes no request now, and what it has to be ready for, if that is known.
+    /// Notes that the connection takes no request now, and the readiness that it needs, if that is known.
     pub fn stop(&mut self, blocked_on: Option<Interest>) {
         self.is_filling = false;
         self.resume_at = self.in_flight.len() / 2;
@@ -375,7 +375,7 @@ impl<T, P: Policy> Window<T, P> {
     }
 }
 
-/// What a [`Window`] wants of a driver that reads and writes itself.
+/// The next thing that a [`Window`] wants of a driver that reads and writes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// A request: call [`taken`](Window::taken), [`stop`](Window::stop) or [`no_more`](Window::no_more).
@@ -384,7 +384,7 @@ pub enum Wants {
     Response,
     /// The stream to be ready for this.
     Ready(Interest),
-    /// Nothing: every request is answered, and there are no more.
+    /// Nothing: every request is answered, and no more will come.
     Nothing,
 }
 
