@@ -6,7 +6,6 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-use self::head::END_OF_LINE;
 use crate::chunked::push_last_chunk;
 use crate::error::{CloseReason, Error, Misuse};
 use crate::excerpt::Argument;
@@ -525,6 +524,9 @@ impl SendHalf {
         self.state = self.state.after(input).expect("the public methods only ask for moves that their state allows");
     }
 }
+
+/// The end of the request line, and the name of the field that we always send first (RFC 9110 §7.2).
+const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
 /// Fields that frame or direct a message, or say how to read it. In trailers they would come too late (RFC 9110 §6.5.1).
 const NO_TRAILERS: [&str; 11] = [

@@ -1,6 +1,6 @@
 //! Heads of requests: whether one may be sent now, and its bytes.
 
-use super::SendHalf;
+use super::{END_OF_LINE, SendHalf};
 use crate::error::{CloseReason, Error, Misuse};
 use crate::excerpt::Argument;
 use crate::fields::{Fields, Line, Mark, push_field};
@@ -138,9 +138,6 @@ impl SendHalf {
         out.extend_from_slice(b"\r\n");
     }
 }
-
-/// The end of the request line, and the name of the field that we always send first (RFC 9110 §7.2).
-pub(super) const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
 /// The path and query of a target without authority. Both are empty for `*`, which is about the server itself.
 fn path_of(target: &str) -> Option<&str> {
