@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 import pytest
 import trio
 
+from dugong._asyncio import _Descriptor
+
 T = TypeVar('T')
 
 #: Seconds that a whole program may take.
@@ -119,10 +121,11 @@ class Asyncio(Loop):
 
 def is_kept(handle: Any) -> bool:
     """Whether the loop watches a connection for reading without a waiter, from one wait to the next."""
-    descriptor = handle._callback.__self__
+    descriptor = handle._callback
+    if not isinstance(descriptor, _Descriptor):
+        return False
     writer = descriptor._writer
-    is_awaited = descriptor._reader or (writer and writer.mask & POLLIN)
-    return handle._callback == descriptor._readable and not is_awaited
+    return not (descriptor._reader or (writer and writer.mask & POLLIN))
 
 
 def void(_: object) -> None:

@@ -326,7 +326,8 @@ class _Descriptor:
             self._remove(POLLIN)
             self._forget_if_idle()
 
-    def _readable(self) -> None:
+    def __call__(self) -> None:
+        """Wake a waiter: the descriptor is readable. An instance takes less memory than a bound method would."""
         waiter = self._reader
         if not waiter and self._writer and self._writer.mask & POLLIN:
             waiter = self._writer
@@ -344,7 +345,7 @@ class _Descriptor:
         # The callbacks stay for long, and must not keep the variables of the present task alive.
         context = Context()
         if mask & POLLIN:
-            context.run(self.loop.add_reader, self.fd, self._readable)
+            context.run(self.loop.add_reader, self.fd, self)
             self._watched |= POLLIN
         if mask & POLLOUT:
             context.run(self.loop.add_writer, self.fd, self._writable)
