@@ -27,6 +27,7 @@ use crate::send::needs_connection;
 use crate::state::HTTPConnection;
 use crate::target::Target;
 use crate::task::{Step, Task, run};
+use crate::watch;
 
 /// Sends the requests of an iterable, and yields their responses in the same order. `pipeline` returns it.
 ///
@@ -443,6 +444,8 @@ fn exchange(
             Read::Nothing => {
                 // It has read all responses, or the program has.
                 if window.is_exhausted() {
+                    // An idle connection takes no room in an event loop.
+                    watch::stop_watching(py, guard.transport.number())?;
                     return Ok(Exchanged::End);
                 }
                 while window.answered().is_some() {}

@@ -23,8 +23,8 @@ impl Hold {
     }
 }
 
-/// Asks the event loops to let go of a connection that is about to be closed. A loop that runs in another thread notices
-/// that the connection was shut down, and lets go then.
+/// Asks the event loops to stop watching a connection that is idle or about to be closed. A loop that runs in another thread
+/// stops at the next event, such as the end of the connection.
 pub(crate) fn stop_watching(py: Python<'_>, number: RawFd) -> PyResult<()> {
     let driver = intern!(py, "dugong._asyncio");
     if is_loaded(py, driver)? {

@@ -370,6 +370,25 @@ def test_19_5_a_future_that_is_done_leaves_no_watch(local: Local, loop: Asyncio)
 
 
 @each_loop
+def test_a_pipeline_that_ends_leaves_no_watch(local: Local, loop: Asyncio) -> None:
+    async def main() -> None:
+        def answer() -> None:
+            local.peer.recv(1 << 16)
+            for _ in range(2):
+                local.answer(b'hello')
+                asyncio.get_running_loop().call_soon(local.answer, b'hello')
+
+        watched = Watched()
+        asyncio.get_running_loop().call_later(0, answer)
+        async for _, body in local.conn.co_pipeline(['/'] * 4, collect=True):
+            assert body == b'hello'
+        assert watched.begun == 1
+        assert watched.readers == set()
+
+    run(loop, main)
+
+
+@each_loop
 def test_a_watch_does_not_keep_the_variables_of_a_task(local: Local, loop: Asyncio) -> None:
     class Value:
         pass

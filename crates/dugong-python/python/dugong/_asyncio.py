@@ -321,7 +321,7 @@ class _Descriptor:
             self._forget_if_idle()
 
     def release(self) -> None:
-        """Stop watching a connection that is about to be closed, unless a task waits for it."""
+        """Stop watching the connection, unless a task waits for it."""
         if not (self._reader or self._writer):
             self._remove(POLLIN)
             self._forget_if_idle()
@@ -424,9 +424,9 @@ def _watch(
 
 
 def release(fd: int) -> None:
-    """Stop watching the descriptor of a connection that is about to be closed.
+    """Stop watching the descriptor of a connection that is idle or about to be closed.
 
-    A loop that runs in another thread is left alone: it sees that the connection was shut down, and stops then.
+    A loop that runs in another thread is left alone: it stops at the next event, such as the end of the connection.
     """
     running = asyncio._get_running_loop()
     for known in _tables.keyrefs():
