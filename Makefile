@@ -64,6 +64,10 @@ check: setup-lints ## part of make test: formatting, floors, clippy with each fe
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
 	done
 	for feature in "" rustls socks test-util; do \
+		$(CARGO) clippy --quiet -p dugong-net --no-default-features --features "$$feature" -- -D warnings || exit 1; \
+	done
+	$(CARGO) clippy --quiet -p dugong-proto --features http -- -D warnings
+	for feature in "" rustls socks test-util; do \
 		$(CARGO) clippy --quiet -p dugong-net --features "$$feature" -- -D warnings || exit 1; \
 	done
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
