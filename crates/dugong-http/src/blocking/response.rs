@@ -113,7 +113,9 @@ impl Response<'_> {
         if self.is_at_end() {
             return Ok(None);
         }
-        if !self.access.read(|duplex, stream| duplex.fill_content(stream))? {
+        // Content that has arrived needs no step, unless a limit of time has to be checked.
+        let is_there = self.access.limits.is_unlimited() && self.access.duplex.has_content();
+        if !is_there && !self.access.read(|duplex, stream| duplex.fill_content(stream))? {
             return Ok(None);
         }
         self.access.duplex.available()

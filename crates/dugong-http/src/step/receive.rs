@@ -221,6 +221,13 @@ impl Duplex<'_> {
         }
     }
 
+    /// Whether the receive buffer has content of the current response.
+    #[inline]
+    pub(crate) fn has_content(&mut self) -> bool {
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        !receiver.half.unconsumed().is_empty() && matches!(receiver.half.content(&mut self.shared.queue()), Ok(Content::Bytes(_)))
+    }
+
     /// Drops `count` bytes of the available content.
     pub(crate) fn consume(&mut self, count: usize) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);

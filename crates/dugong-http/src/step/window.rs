@@ -25,14 +25,17 @@ use crate::request::Request;
 ///
 /// let mut engine = Engine::new("example.org", &Config::new())?;
 /// let mut stream = Scripted::default();
-/// stream.reads.push_back(Cue::Give(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n".into()));
 /// let mut window = Window::new(&mut engine.duplex());
 /// let mut paths = ["/a", "/b"].into_iter();
 /// let mut seen = Vec::new();
 /// loop {
 ///     match window.poll(&mut engine.duplex(), &mut stream)? {
 ///         WindowWants::Request => match paths.next() {
-///             None => window.no_more(),
+///             None => {
+///                 window.no_more();
+///                 // The server answers.
+///                 stream.reads.push_back(Cue::Give(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n".into()));
+///             }
 ///             Some(path) => {
 ///                 let offer = window.offer(&Request::get(path), path, &mut engine.duplex(), &mut stream)?;
 ///                 assert!(matches!(offer, Offer::Taken(_))); // a request that comes too early has to be offered again
