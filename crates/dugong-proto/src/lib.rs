@@ -76,6 +76,7 @@ mod http;
 mod limits;
 mod method;
 mod outstanding;
+mod peer;
 mod receive;
 mod request;
 mod response;

@@ -1,7 +1,5 @@
 //! The send half: which bytes you may send now.
 
-mod head;
-
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
@@ -9,10 +7,11 @@ use std::ops::Range;
 use crate::chunked::push_last_chunk;
 use crate::error::{CloseReason, Error, Misuse};
 use crate::excerpt::Argument;
-use crate::fields::Fields;
+use crate::fields::{Fields, Mark};
 use crate::framing::RequestKind;
 use crate::outstanding::Outstanding;
-use crate::request::{Announced, Checked, RequestHead, is_host};
+use crate::peer::Peer;
+use crate::request::{Announced, Checked, RequestHead};
 use crate::states::{ContentState, SendInput, SendState};
 
 /// Turns requests and their content into bytes.
@@ -21,13 +20,7 @@ use crate::states::{ContentState, SendInput, SendState};
 /// many with [`sent`](SendHalf::sent). Content need not go through the buffer: [`offer`](SendHalf::offer) tells you how much
 /// you may send straight from where it is.
 pub struct SendHalf {
-    host: Vec<u8>,
-    /// The rest of the request line and the line with `Host`, which are the same for most requests.
-    end_of_line: Vec<u8>,
-    /// The peer is a proxy, so the target has to name the origin.
-    to_proxy: bool,
-    /// The scheme of the server, which is the peer, so the target must not name another origin.
-    scheme: Option<&'static str>,
+    peer: Peer,
     buffer: Vec<u8>,
     /// Where the unsent bytes in `buffer` begin.
     start: usize,
@@ -92,7 +85,7 @@ impl fmt::Debug for SendHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendHalf")
             .field("host", &self.host())
-            .field("to_proxy", &self.to_proxy)
+            .field("to_proxy", &self.peer.is_proxy())
             .field("to_send", &self.to_send().len())
             .field("position", &self.position)
             .field("state", &self.state)
@@ -108,14 +101,8 @@ impl SendHalf {
     /// # Errors
     /// [`Misuse::Host`] if `host` is not a valid value of it.
     pub fn new(host: &str) -> Result<Self, Misuse> {
-        if !is_host(host.as_bytes()) {
-            return Err(Misuse::Host(Argument::new(host.as_bytes(), None)));
-        }
         Ok(SendHalf {
-            host: host.into(),
-            end_of_line: [END_OF_LINE, host.as_bytes(), b"\r\n"].concat(),
-            to_proxy: false,
-            scheme: None,
+            peer: Peer::new(host)?,
             buffer: Vec::new(),
             start: 0,
             position: 0,
@@ -128,7 +115,7 @@ impl SendHalf {
     /// The value of `Host`.
     #[must_use]
     pub fn host(&self) -> &str {
-        std::str::from_utf8(&self.host).expect("checked to be ASCII when it was set")
+        self.peer.host_text()
     }
 
     /// Says that the peer is a proxy for plain HTTP. From now on, a target that is a path is sent in absolute-form (RFC 9112
@@ -141,13 +128,13 @@ impl SendHalf {
     /// with [`Misuse::ReadFirst`]. If all responses are read and none has said so, the connection carries no further request
     /// ([`CloseReason::ProxyNotPersistent`]).
     pub fn through_proxy(&mut self) {
-        self.to_proxy = true;
+        self.peer.becomes_proxy();
     }
 
     /// Says that the peer is the server itself, reached by TLS if `secure`. From now on, a target that is a URL of another origin is
     /// refused with [`Misuse::OtherOrigin`]: the wrong server would get it. A [verbatim](RequestHead::verbatim) request is not.
     pub fn only_for_its_origin(&mut self, secure: bool) {
-        self.scheme = Some(if secure { "https" } else { "http" });
+        self.peer.becomes_origin(if secure { "https" } else { "http" });
     }
 
     /// Appends a request to the buffer and to the queue, and returns its number, counted from 0.
@@ -161,7 +148,8 @@ impl SendHalf {
         let checked = request.check()?;
         self.admit(request, &checked, more, queue)?;
         let before = self.buffer.len() - self.start;
-        self.render(request, &checked, more);
+        self.make_room(self.peer.most_of_head(request, &checked, more));
+        self.peer.render(&mut self.buffer, request, &checked, more);
 
         let start = self.position;
         self.position += (self.buffer.len() - self.start - before) as u64;
@@ -182,6 +170,64 @@ impl SendHalf {
             queue.close(CloseReason::ClientSaidClose);
         }
         Ok(number)
+    }
+
+    /// Checks whether the state of the connection allows this request.
+    #[inline]
+    fn admit(
+        &mut self,
+        request: &RequestHead,
+        checked: &Checked<'_>,
+        more: &Fields,
+        queue: &mut Outstanding,
+    ) -> Result<(), Error> {
+        let is_path = request.target().starts_with('/');
+        let is_usual = is_path && self.state == SendState::Ready && !self.peer.is_proxy() && queue.close_reason().is_none();
+        if !is_usual || request.content == Announced::Chunked {
+            self.admit_unusual(request, checked, more, queue)?;
+        }
+        if queue.may_pipeline(request.is_verbatim()) { Ok(()) } else { Err(Misuse::ReadFirst.into()) }
+    }
+
+    fn admit_unusual(
+        &mut self,
+        request: &RequestHead,
+        checked: &Checked<'_>,
+        more: &Fields,
+        queue: &mut Outstanding,
+    ) -> Result<(), Error> {
+        self.peer.check(request, checked)?;
+        if let Some(error) = queue.verdict() {
+            return Err(error);
+        }
+        if self.state == SendState::Owing && self.content_error(queue) != Some(Misuse::ContentRefused.into()) {
+            return Err(Misuse::ContentOwed.into());
+        }
+        if let Some(reason) = queue.close_reason() {
+            if reason == CloseReason::UnaskedBytes {
+                // They were too few to judge. Now that you want to send, they are the end of the connection.
+                queue.stop_sending(reason);
+            }
+            return Err(Error::Closed(reason));
+        }
+        if self.state == SendState::Stopped {
+            return Err(Misuse::ContentRefused.into());
+        }
+        if self.peer.is_proxy() && !queue.is_unused() && !queue.said_keep_alive() {
+            let mut marks = request.fields.marks;
+            marks |= more.marks;
+            if marks.contains(Mark::PROXY_AUTHORIZATION) {
+                if !queue.is_empty() {
+                    return Err(Misuse::ReadFirst.into());
+                }
+                queue.close(CloseReason::ProxyNotPersistent);
+                return Err(Error::Closed(CloseReason::ProxyNotPersistent));
+            }
+        }
+        if request.content == Announced::Chunked && queue.server_is_http10() {
+            return Err(Misuse::ChunkedToHttp10.into());
+        }
+        Ok(())
     }
 
     /// Queues a request that can no longer be sent, because the connection carries no further one. Reading its response reports
@@ -524,9 +570,6 @@ impl SendHalf {
         self.state = self.state.after(input).expect("the public methods only ask for moves that their state allows");
     }
 }
-
-/// The end of the request line, and the name of the field that we always send first (RFC 9110 §7.2).
-const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
 /// Fields that frame or direct a message, or say how to read it. In trailers they would come too late (RFC 9110 §6.5.1).
 const NO_TRAILERS: [&str; 11] = [

@@ -1,30 +1,69 @@
-//! Heads of requests: whether one may be sent now, and its bytes.
+//! The peer that requests are written for, and the bytes of their heads (RFC 9112 §3).
 
-use super::{END_OF_LINE, SendHalf};
-use crate::error::{CloseReason, Error, Misuse};
+use crate::error::Misuse;
 use crate::excerpt::Argument;
 use crate::fields::{Fields, Line, Mark, push_field};
 use crate::grammar::push_decimal;
-use crate::outstanding::Outstanding;
-use crate::request::{Announced, Checked, RequestHead, is_uri_authority};
-use crate::states::SendState;
+use crate::request::{Announced, Checked, RequestHead, is_host, is_uri_authority};
 
-impl SendHalf {
-    /// Checks whether the state of the connection allows this request.
-    #[inline]
-    pub(super) fn admit(
-        &mut self,
-        request: &RequestHead,
-        checked: &Checked<'_>,
-        more: &Fields,
-        queue: &mut Outstanding,
-    ) -> Result<(), Error> {
-        let is_path = request.target().starts_with('/');
-        let is_usual = is_path && self.state == SendState::Ready && !self.to_proxy && queue.close_reason().is_none();
-        if !is_usual || request.content == Announced::Chunked {
-            self.admit_unusual(request, checked, more, queue)?;
+/// The peer of a connection: a server, or a proxy for plain HTTP.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The rest of the request line and the line with `Host`, which are the same for most requests.
+    end_of_line: Box<[u8]>,
+    /// The peer is a proxy, so the target has to name the origin.
+    is_proxy: bool,
+    /// The scheme of the server, which is the peer, so the target must not name another origin.
+    scheme: Option<&'static str>,
+}
+
+impl Peer {
+    /// A peer to which `host` is sent as the value of `Host`.
+    ///
+    /// # Errors
+    /// [`Misuse::Host`] if `host` is not a valid value of it.
+    pub(crate) fn new(host: &str) -> Result<Self, Misuse> {
+        if !is_host(host.as_bytes()) {
+            return Err(Misuse::Host(Argument::new(host.as_bytes(), None)));
         }
-        if queue.may_pipeline(request.is_verbatim()) { Ok(()) } else { Err(Misuse::ReadFirst.into()) }
+        let end_of_line = [END_OF_LINE, host.as_bytes(), b"\r\n"].concat().into();
+        Ok(Peer { end_of_line, is_proxy: false, scheme: None })
+    }
+
+    /// The value of `Host`.
+    fn host(&self) -> &[u8] {
+        &self.end_of_line[END_OF_LINE.len()..self.end_of_line.len() - 2]
+    }
+
+    /// The same as text.
+    pub(crate) fn host_text(&self) -> &str {
+        std::str::from_utf8(self.host()).expect("checked to be ASCII when it was set")
+    }
+
+    pub(crate) fn is_proxy(&self) -> bool {
+        self.is_proxy
+    }
+
+    pub(crate) fn becomes_proxy(&mut self) {
+        self.is_proxy = true;
+    }
+
+    pub(crate) fn becomes_origin(&mut self, scheme: &'static str) {
+        self.scheme = Some(scheme);
+    }
+
+    /// Whether the peer may get this request.
+    ///
+    /// # Errors
+    /// `Misuse` if its target names another origin, or if it lacks the host that the target of a request to a proxy needs.
+    pub(crate) fn check(&self, request: &RequestHead, checked: &Checked<'_>) -> Result<(), Misuse> {
+        self.check_origin(request)?;
+        // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
+        let host = checked.host.unwrap_or(self.host());
+        if self.path_for_proxy(request).is_some() && !is_uri_authority(host) {
+            return Err(Misuse::Host(Argument::new(host, None)));
+        }
+        Ok(())
     }
 
     fn check_origin(&self, request: &RequestHead) -> Result<(), Misuse> {
@@ -37,67 +76,28 @@ impl SendHalf {
             let authority = authority.to_ascii_lowercase();
             [default_port, ":"].iter().find_map(|end| authority.strip_suffix(end)).unwrap_or(&authority).to_owned()
         };
-        let is_own_host = request.authority().is_some_and(|authority| normal(authority) == normal(self.host()));
+        let is_own_host = request.authority().is_some_and(|authority| normal(authority) == normal(self.host_text()));
         if is_own_host && named.eq_ignore_ascii_case(scheme) {
             return Ok(());
         }
-        let own = format!("{scheme}://{}", self.host());
+        let own = format!("{scheme}://{}", self.host_text());
         Err(Misuse::OtherOrigin(Argument::of_target(own.as_bytes(), target.as_bytes(), None)))
-    }
-
-    fn admit_unusual(
-        &mut self,
-        request: &RequestHead,
-        checked: &Checked<'_>,
-        more: &Fields,
-        queue: &mut Outstanding,
-    ) -> Result<(), Error> {
-        self.check_origin(request)?;
-        // Unlike the field, a URI needs a host (RFC 9110 §4.2.1, §7.2).
-        let host = checked.host.unwrap_or(&self.host);
-        if self.path_for_proxy(request).is_some() && !is_uri_authority(host) {
-            return Err(Misuse::Host(Argument::new(host, None)).into());
-        }
-        if let Some(error) = queue.verdict() {
-            return Err(error);
-        }
-        if self.state == SendState::Owing && self.content_error(queue) != Some(Misuse::ContentRefused.into()) {
-            return Err(Misuse::ContentOwed.into());
-        }
-        if let Some(reason) = queue.close_reason() {
-            if reason == CloseReason::UnaskedBytes {
-                // They were too few to judge. Now that you want to send, they are the end of the connection.
-                queue.stop_sending(reason);
-            }
-            return Err(Error::Closed(reason));
-        }
-        if self.state == SendState::Stopped {
-            return Err(Misuse::ContentRefused.into());
-        }
-        if self.to_proxy && !queue.is_unused() && !queue.said_keep_alive() {
-            let mut marks = request.fields.marks;
-            marks |= more.marks;
-            if marks.contains(Mark::PROXY_AUTHORIZATION) {
-                if !queue.is_empty() {
-                    return Err(Misuse::ReadFirst.into());
-                }
-                queue.close(CloseReason::ProxyNotPersistent);
-                return Err(Error::Closed(CloseReason::ProxyNotPersistent));
-            }
-        }
-        if request.content == Announced::Chunked && queue.server_is_http10() {
-            return Err(Misuse::ChunkedToHttp10.into());
-        }
-        Ok(())
     }
 
     /// The path of a target that has to become a URI, because the peer is a proxy.
     fn path_for_proxy<'a>(&self, request: &'a RequestHead) -> Option<&'a str> {
-        if self.to_proxy { path_of(request.target()) } else { None }
+        if self.is_proxy { path_of(request.target()) } else { None }
     }
 
-    /// Appends the head to the buffer.
-    pub(super) fn render(&mut self, request: &RequestHead, checked: &Checked<'_>, more: &Fields) {
+    /// At most how many bytes [`render`](Peer::render) appends.
+    pub(crate) fn most_of_head(&self, request: &RequestHead, checked: &Checked<'_>, more: &Fields) -> usize {
+        let target = request.target().len();
+        let host = checked.host.map_or(target, <[u8]>::len).max(self.end_of_line.len());
+        request.method().as_str().len() + target + request.fields.size() + more.size() + 2 * host + 160
+    }
+
+    /// Appends the head of a request.
+    pub(crate) fn render(&self, out: &mut Vec<u8>, request: &RequestHead, checked: &Checked<'_>, more: &Fields) {
         let path = self.path_for_proxy(request);
         let (method, target) = (request.method().as_str().as_bytes(), request.target().as_bytes());
         let own_host = match checked.host {
@@ -105,11 +105,7 @@ impl SendHalf {
             None => request.authority().map(str::as_bytes),
             own => own,
         };
-        let host_size = own_host.map_or(self.end_of_line.len(), <[u8]>::len);
-        let size = method.len() + target.len() + request.fields.size() + more.size() + 2 * host_size;
-        self.make_room(size + 160);
-        let host = own_host.unwrap_or(&self.host);
-        let out = &mut self.buffer;
+        let host = own_host.unwrap_or(self.host());
         out.extend_from_slice(method);
         match (path, own_host) {
             // These parts are the same for all requests, so they are stored in one piece.
@@ -138,6 +134,9 @@ impl SendHalf {
         out.extend_from_slice(b"\r\n");
     }
 }
+
+/// The end of the request line, and the name of the field that we always send first (RFC 9110 §7.2).
+const END_OF_LINE: &[u8] = b" HTTP/1.1\r\nHost: ";
 
 /// The path and query of a target without authority. Both are empty for `*`, which is about the server itself.
 fn path_of(target: &str) -> Option<&str> {
