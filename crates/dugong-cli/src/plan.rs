@@ -7,8 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dugong_http::step::{Engine, Interest, Progress};
-use dugong_http::transport::{Stream, StreamError};
+use dugong_http::driver::{Engine, Interest, Progress, Stream, StreamError};
 use dugong_http::{Config, Error, Fields, InvalidUrl, Method, Misuse, Origin, Request, RequestHead};
 
 use crate::connecting::{self, ConnectOptionError};

@@ -11,7 +11,7 @@ use crate::error::{Error, Requests};
 /// ```
 /// use std::sync::Arc;
 /// use dugong_http::{Error, Outcome, Request, Sent};
-/// use dugong_http::step::Engine;
+/// use dugong_http::driver::Engine;
 /// use dugong_net::scripted::{Cue, Scripted};
 ///
 /// let mut engine = Engine::new("example.org", &dugong_http::Config::new())?;

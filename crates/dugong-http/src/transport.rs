@@ -1,21 +1,20 @@
-//! Streams, and connecting them.
+//! The way to the server: origins, proxies, what a connection runs over, and the errors of connecting.
 
-#[cfg(feature = "test-util")]
-pub use dugong_net::scripted;
 #[cfg(feature = "rustls")]
-pub use dugong_net::tls;
+pub mod tls {
+    //! TLS settings and errors.
+
+    pub use dugong_net::tls::{Alert, Cause, NoCloseNotify, Tls, TlsError, TlsFailure, TlsSetupError};
+}
 pub use dugong_net::{
-    Address, ConnectError, Connecting, Existence, Inquiry, InvalidProxy, InvalidUrl, NotAName, Origin, PollSet, PollableStream,
-    Proxy, ProxyFault, ProxyKind, ResolveError, Resolving, ServerFailure, Socket, Stream, StreamError, TimeLimit, WaitingFor,
-    wait, wait_any,
+    Address, ConnectError, InvalidProxy, InvalidUrl, NotAName, Origin, PollableStream, Proxy, ProxyFault, ProxyKind,
+    ResolveError, ServerFailure, TimeLimit, WaitingFor,
 };
 
-pub use crate::connecting::connect::{Connect, Established};
 pub use crate::connecting::refusal::Refusal;
 #[cfg(feature = "socks")]
-pub use crate::connecting::socks::{Socks, SocksError, SocksReply};
+pub use crate::connecting::socks::{SocksError, SocksReply};
 #[cfg(feature = "rustls")]
 pub use crate::connecting::transport::TlsInfo;
 pub use crate::connecting::transport::Transport;
-pub use crate::connecting::tunnel::Tunnel;
 pub use crate::error::TunnelError;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use dugong_http::step::Progress;
-use dugong_http::transport::{Address, Connect};
+use dugong_http::driver::{Connect, Progress};
+use dugong_http::transport::Address;
 use dugong_http::{Config, Connection, Error, Event, Origin, Proxy, Request, TimeLimit, WaitingFor};
 use network::{LIMIT, in_a_network_of_its_own, must};
 
@@ -616,7 +616,7 @@ fn connecting_by_hand_never_waits_for_what_is_ready() {
             break established;
         }
         let waits = connect.poll_set();
-        assert!(dugong_http::transport::wait_any(&waits).unwrap());
+        assert!(dugong_http::driver::wait_any(&waits).unwrap());
     };
     drop(established);
     drop(TcpStream::connect(address));

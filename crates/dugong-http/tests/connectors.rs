@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Connect, ResolveError};
+use dugong_http::driver::Connect;
+use dugong_http::transport::ResolveError;
 use dugong_http::{Config, Error, Origin, Proxy, Request, TimeLimit, WaitingFor};
 use dugong_net::{
     BaseStream, CallerStream, Connector, Destination, Interest, PendingStream, PollSet, Progress, Socket, wait_any,

@@ -130,8 +130,7 @@ fn requests_with_too_many_unread_answers_are_refused_whole_and_all_answers_can_b
 
 #[test]
 fn the_send_and_receive_buffers_are_bounded() {
-    use dugong_http::step::{Engine, Progress};
-    use dugong_http::transport::Socket;
+    use dugong_http::driver::{Engine, Progress, Socket};
 
     let origin = Origin::start(dugong_origin::Config::default()).unwrap();
     let config = config();

@@ -15,7 +15,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::{Existence, Inquiry, NotAName, PollSet, ResolveError, Resolving, ServerFailure, wait_any};
+use dugong_http::driver::{Existence, Inquiry, PollSet, Resolving, wait_any};
+use dugong_http::transport::{NotAName, ResolveError, ServerFailure};
 use network::{LIMIT, in_a_network_of_its_own, must};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

@@ -25,8 +25,8 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dugong_http::step::Interest;
-use dugong_http::transport::{Proxy, wait};
+use dugong_http::driver::{Interest, wait};
+use dugong_http::transport::Proxy;
 use dugong_http::{CloseReason, Closed, Config, Connection, Error, Event, Fields, Misuse, Request, Sent, without_secrets};
 use dugong_origin::{Origin, document};
 use servers::{PASSWORD, Server, USER, Witness};

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use dugong_http::step::{Continue, Duplex, Engine, Interest, Progress, Receiving, Sending, Shared};
+use dugong_http::driver::{Continue, Duplex, Engine, Interest, Progress, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Closed, Config, Error, Fields, Misuse, Request, Sent, Within};
 use dugong_net::scripted::{Cue, Scripted};
 

@@ -8,8 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dugong_http::step::*;
-use dugong_http::transport::Stream;
+use dugong_http::driver::*;
 use dugong_http::*;
 use dugong_net::scripted::{Cue, Scripted};
 use support::{HELLO, config, connected, connected_with, eventually};

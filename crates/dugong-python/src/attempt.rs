@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use dugong_http::transport::Socket;
+use dugong_http::driver::Socket;
 use parking_lot::Mutex;
 
 /// A connection that is being made, as other operations see it. It lasts until the engine takes the request that needs it.

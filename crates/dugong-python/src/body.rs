@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dugong_http::Error;
-use dugong_http::step::{BYPASS_MIN, Progress};
+use dugong_http::driver::{BYPASS_MIN, Progress};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::gc::PyVisit;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use dugong_http::step::{Interest, Progress, Receiving, Sending};
-use dugong_http::transport::{Tunnel, TunnelError};
+use dugong_http::driver::{Interest, Progress, Receiving, Sending, Tunnel};
+use dugong_http::transport::TunnelError;
 use dugong_http::{Config, Limits};
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyTimeoutError};
 use pyo3::intern;

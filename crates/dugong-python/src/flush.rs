@@ -1,6 +1,6 @@
 //! Sends the bytes that the engine holds.
 
-use dugong_http::step::{Interest, Progress};
+use dugong_http::driver::{Interest, Progress};
 use dugong_http::{Error, Misuse};
 use pyo3::prelude::*;
 

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use dugong_http::step::{Duplex, Receiving, Sending, Shared};
+use dugong_http::driver::{Duplex, Receiving, Sending, Shared};
 use dugong_http::{CloseReason, Error, Malformed, Requests, Sent};
 use parking_lot::ReentrantMutex;
 use pyo3::gc::PyVisit;

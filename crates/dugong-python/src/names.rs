@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use dugong_http::Origin;
-use dugong_http::transport::{Existence, Inquiry, PollSet, wait_any};
+use dugong_http::driver::{Existence, Inquiry, PollSet, wait_any};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 

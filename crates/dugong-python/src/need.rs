@@ -5,8 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dugong_http::step::Interest;
-use dugong_http::transport::Socket;
+use dugong_http::driver::{Interest, Socket};
 
 use crate::attempt::Arrival;
 use crate::race::Attempts;

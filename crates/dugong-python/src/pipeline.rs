@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use dugong_http::step::{Interest, Progress, Wants, Window};
+use dugong_http::driver::{Interest, Progress, Wants, Window};
 use dugong_http::{Error, Misuse};
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;

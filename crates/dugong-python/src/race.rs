@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use dugong_http::step::Interest;
-use dugong_http::transport::{Address, Connecting, PollSet, Socket};
+use dugong_http::driver::{Connecting, Interest, PollSet, Socket};
+use dugong_http::transport::Address;
 
 /// Attempts to connect to the addresses of a host (statement 7.5).
 pub(crate) struct Race {

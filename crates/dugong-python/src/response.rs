@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dugong_http::Malformed;
-use dugong_http::step::{HeadKind, Interest, Progress};
+use dugong_http::driver::{HeadKind, Interest, Progress};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dugong_http::step::Progress;
+use dugong_http::driver::Progress;
 use dugong_http::{CloseReason, Closed, Error, Misuse};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dugong_http::transport::wait;
+use dugong_http::driver::wait;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dugong_http::step::{Interest, Progress};
-use dugong_http::transport::{Socket, Stream, StreamError};
+use dugong_http::driver::{Interest, Progress, Socket, Stream, StreamError};
 use parking_lot::ReentrantMutex;
 use pyo3::exceptions::{PyBlockingIOError, PyOSError};
 use pyo3::intern;

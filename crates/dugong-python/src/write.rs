@@ -1,6 +1,6 @@
 //! The methods that write a body (statement 9).
 
-use dugong_http::step::Progress;
+use dugong_http::driver::Progress;
 use dugong_http::{Closed, Error, Fields, Misuse};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;

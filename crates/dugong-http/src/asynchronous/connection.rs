@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use dugong_net::{BaseStream, TransferTimeouts};
+use dugong_net::{BaseStream, Socket, TransferTimeouts};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::response::Response;
@@ -15,10 +15,11 @@ use super::runtime::{Direction, PollStream, Runtime};
 use super::transport::{Asks, Transport};
 use super::waiting::{Access, Waiting, done};
 use crate::config::Config;
+use crate::connecting::connect::{Connect, Established};
 use crate::error::{Error, Requests};
 use crate::request::Request;
 use crate::step::{Continue, Engine, Interest, Progress};
-use crate::transport::{Connect, Established, Origin, Socket, WaitingFor};
+use crate::transport::{Origin, WaitingFor};
 use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one task (see [`split`](Connection::split) for two).

@@ -1,6 +1,6 @@
 //! The client for tasks: step, then have the runtime wake the task.
 //!
-//! Each type has the name and does the work of its blocking counterpart, since it runs the same [steps](crate::step). Runtimes
+//! Each type has the name and does the work of its blocking counterpart, since it runs the same [steps](crate::driver). Runtimes
 //! differ in how a task waits for a descriptor and for time: a [`Runtime`] does that. The feature `tokio` has one, and names
 //! for everything here with it, in `dugong_http::tokio`. You can add another with one small file, such as
 //! `examples/smol/adapter.rs` for async-io.

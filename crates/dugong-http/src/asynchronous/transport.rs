@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::runtime::{Attempt, Direction, PollStream, Runtime};
-use dugong_net::StreamError;
+use dugong_net::{Stream, StreamError};
 
 use crate::connecting::transport::WireLayers;
 use crate::halves::Ending;
 use crate::step::{Interest, Progress, Side};
-use crate::transport::{Stream, Transport as Descriptor};
+use crate::transport::Transport as Descriptor;
 
 /// The stream of a connection: a socket that the runtime watches, or a stream of yours, and TLS over it for a secure origin.
 pub struct Transport<R: Runtime> {
@@ -386,7 +386,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
 }
 
 #[inline]
-fn socket(transport: &Descriptor) -> &crate::transport::Socket {
+fn socket(transport: &Descriptor) -> &dugong_net::Socket {
     transport.socket().expect("tasks wait for sockets only")
 }
 

@@ -7,16 +7,17 @@ use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use dugong_net::{BaseStream, CallerStream, PollableStream, TransferTimeouts};
+use dugong_net::{BaseStream, CallerStream, PollableStream, Socket, TransferTimeouts, wait_any};
 use dugong_proto::{CloseReason, ResponseHead};
 
 use super::access::{Access, Channel, wait};
 use super::response::Response;
 use crate::config::Config;
+use crate::connecting::connect::{Connect, Established};
 use crate::error::{Error, Requests};
 use crate::request::Request;
 use crate::step::{Continue, Duplex, Engine, Interest, Need, Progress};
-use crate::transport::{Connect, Established, Origin, Socket, Transport, WaitingFor, wait_any};
+use crate::transport::{Origin, Transport, WaitingFor};
 use crate::wait_limits::WaitLimits;
 
 /// An HTTP/1.1 connection to one server, for one thread (see [`split`](Connection::split) for two).

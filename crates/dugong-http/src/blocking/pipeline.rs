@@ -14,7 +14,7 @@ use crate::transport::WaitingFor;
 ///
 /// It cannot deadlock: it never waits to send without being ready to read. You get a response as soon
 /// as its head has come, and read its content yourself. So memory is bounded by the connection's buffers (see
-/// [`step`](crate::step)), one request and the iterator, for any number of requests and any size of responses. Asking for the
+/// [`step`](crate::driver)), one request and the iterator, for any number of requests and any size of responses. Asking for the
 /// next response drops the unread content of the last one.
 ///
 /// A pipeline is mechanism, not policy. It sends all requests that you give it, even behind requests that are not idempotent.

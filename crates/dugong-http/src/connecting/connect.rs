@@ -38,8 +38,8 @@ use crate::trace::{TraceWriter, WireTrace};
 /// # let port = server.address().port();
 /// use std::time::Instant;
 /// use dugong_http::Config;
-/// use dugong_http::step::Progress;
-/// use dugong_http::transport::{Connect, Origin, wait_any};
+/// use dugong_http::driver::{Connect, Progress, wait_any};
+/// use dugong_http::transport::Origin;
 ///
 /// let mut connect = Connect::new(&Config::new(), &Origin::http("127.0.0.1", port), Instant::now())?;
 /// let established = loop {

@@ -22,9 +22,10 @@ use tokio_socks::tcp::Socks5Stream;
 /// silent proxy is waited for; you decide how long.
 ///
 /// ```
-/// use dugong_http::step::Progress;
+/// use dugong_http::driver::Progress;
 /// use dugong_net::scripted::{Cue, Scripted};
-/// use dugong_http::transport::{Proxy, Socks};
+/// use dugong_http::driver::Socks;
+/// use dugong_http::transport::Proxy;
 ///
 /// let mut socks = Socks::new(&Proxy::new("socks5h://proxy.example")?, "example.org", 443)?;
 /// let mut stream = Scripted::default();

@@ -15,8 +15,7 @@ use crate::step::Engine;
 /// of it has been read here. A silent proxy is waited for; you decide how long.
 ///
 /// ```
-/// use dugong_http::step::Progress;
-/// use dugong_http::transport::Tunnel;
+/// use dugong_http::driver::{Progress, Tunnel};
 /// use dugong_net::scripted::{Cue, Scripted};
 ///
 /// let mut tunnel = Tunnel::new("example.org", 443)?;

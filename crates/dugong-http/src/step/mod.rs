@@ -13,7 +13,7 @@
 //! each outstanding request; and the content of the last request, which it does not copy.
 //!
 //! ```
-//! use dugong_http::step::{Engine, Progress};
+//! use dugong_http::driver::{Engine, Progress};
 //! use dugong_net::scripted::{Cue, Scripted};
 //! use dugong_http::{Config, Request};
 //!

@@ -10,7 +10,7 @@ use super::sides::Receiving;
 use super::{Interest, Progress};
 use crate::buffers::Kind;
 use crate::error::{Closed, Error};
-use crate::transport::Stream;
+use dugong_net::Stream;
 
 /// Reads of at least this size bypass the receive buffer. Smaller reads are worth the copy: the same read fetches the bytes
 /// behind them.

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::time::Instant;
 
-use dugong_net::StreamError;
+use dugong_net::{Stream, StreamError};
 use dugong_proto::{Content, Error as CoreError, Fields, HeadKind, Misuse};
 
 use super::duplex::{Duplex, RECEIVES, SENDS, refused};
@@ -14,7 +14,6 @@ use super::{Interest, Need, Progress, Step, WaitingFor};
 use crate::error::Error;
 use crate::events::Event;
 use crate::request::Request;
-use crate::transport::Stream;
 
 /// The answer to an expectation (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

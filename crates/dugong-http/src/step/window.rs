@@ -19,7 +19,7 @@ use crate::request::Request;
 /// Call [`poll`](Window::poll), and do what it says:
 ///
 /// ```
-/// use dugong_http::step::{Engine, Offer, Window, WindowWants};
+/// use dugong_http::driver::{Engine, Offer, Window, WindowWants};
 /// use dugong_net::scripted::{Cue, Scripted};
 /// use dugong_http::{Config, Request};
 ///

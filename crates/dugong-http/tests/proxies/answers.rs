@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dugong_http::step::Progress;
-use dugong_http::transport::{Connect, Proxy, TunnelError, wait_any};
+use dugong_http::driver::{Connect, Progress, wait_any};
+use dugong_http::transport::{Proxy, TunnelError};
 use dugong_http::{Config, Error, Origin, Request, TimeLimit, WaitingFor};
 
 use crate::tls::client::trusting;

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Instant;
 
-use dugong_http::step::Progress;
-use dugong_http::transport::{Connect, Proxy, SocksError, SocksReply, Stream, Transport, wait, wait_any};
+use dugong_http::driver::{Connect, Progress, Stream, wait, wait_any};
+use dugong_http::transport::{Proxy, SocksError, SocksReply, Transport};
 use dugong_http::{Connection, Error, Request};
 use dugong_origin::{Origin, document};
 

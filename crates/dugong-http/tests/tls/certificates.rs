@@ -228,7 +228,7 @@ fn names_are_told_to_the_server_and_addresses_are_not() {
 #[test]
 fn an_invalid_host_is_refused_before_anything_is_sent() {
     for host in ["", "a b", "[::1]", "www.example:443", "b\u{fc}cher.example", "300.300.300.300.", "\n"] {
-        let error = dugong_http::transport::tls::Session::new(&Tls::new(), host).unwrap_err();
+        let error = dugong_http::driver::Session::new(&Tls::new(), host).unwrap_err();
         assert!(matches!(error.what, TlsFailure::HostName), "{host}: {error:?}");
         assert_eq!(error.host, host);
         let text = error.to_string();

@@ -4,9 +4,8 @@ use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use dugong_http::step::Progress;
-use dugong_http::transport::Socket;
-use dugong_http::transport::tls::{Session, Tls, TlsError};
+use dugong_http::driver::{Progress, Session, Socket};
+use dugong_http::transport::tls::{Tls, TlsError};
 use dugong_net::StreamError;
 
 /// The tests wait this long only if something is broken.

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use dugong_http::step::Progress;
+use dugong_http::driver::Progress;
 use dugong_http::transport::tls::NoCloseNotify;
 use rustix::net::sockopt;
 use rustls::version::{TLS12, TLS13};

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use dugong_http::transport::tls::{Session, Tls, TlsFailure};
+use dugong_http::driver::Session;
+use dugong_http::transport::tls::{Tls, TlsFailure};
 use tempfile::TempDir;
 
 use super::client::{Client, trusting};

@@ -5,9 +5,8 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use dugong_http::step::{Interest, Progress};
-use dugong_http::transport::tls::{Session, TlsFailure};
-use dugong_http::transport::{Stream, StreamError};
+use dugong_http::driver::{Interest, Progress, Session, Stream, StreamError};
+use dugong_http::transport::tls::TlsFailure;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 

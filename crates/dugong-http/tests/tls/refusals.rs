@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use dugong_http::transport::tls::{Alert, Session, Tls, TlsError, TlsFailure};
+use dugong_http::driver::Session;
+use dugong_http::transport::tls::{Alert, Tls, TlsError, TlsFailure};
 use dugong_net::scripted::{Cue, Scripted};
 use dugong_origin::Origin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -79,7 +79,7 @@ fn no_key_is_printed() {
     let tls = Tls::new().roots_pem(authority.pem.as_bytes()).unwrap();
     let tls = tls.client_certificate_pem(client.chain.as_bytes(), client.key.as_bytes()).unwrap();
     assert_eq!(format!("{tls:?}"), "Tls { roots: Some(1), client_certificate: true, .. }");
-    let session = dugong_http::transport::tls::Session::new(&tls, "www.example").unwrap();
+    let session = dugong_http::driver::Session::new(&tls, "www.example").unwrap();
     assert_eq!(
         format!("{session:?}"),
         "Session { host: \"www.example\", state: Handshake, version: None, cipher_suite: None, failed: None, .. }"

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use dugong_http::step::Interest;
+use dugong_http::driver::{Interest, wait};
 use dugong_http::transport::tls::{NoCloseNotify, TlsFailure};
-use dugong_http::transport::wait;
 use dugong_http::{Closed, Config, Connection, Error, Event, Misuse, Request, Response, Sent, Unanswered, Unsupported};
 
 use super::client::{GUARD, trusting};
