@@ -394,4 +394,48 @@ mod tests {
         }
         assert_eq!(picture, include_str!("states.md"), "run the tests once with DUGONG_UPDATE=1, then again");
     }
+    fn check_reachable<S: Copy + Debug + PartialEq, I: Copy>(
+        from: &[S],
+        states: &[S],
+        inputs: &[I],
+        after: impl Fn(S, I) -> Option<S>,
+    ) {
+        let mut reached = from.to_vec();
+        let mut at = 0;
+        while let Some(&state) = reached.get(at) {
+            let next = inputs.iter().filter_map(|&input| after(state, input));
+            next.for_each(|state| {
+                if !reached.contains(&state) {
+                    reached.push(state)
+                }
+            });
+            at += 1;
+        }
+        let lost: Vec<_> = states.iter().filter(|state| !reached.contains(state)).collect();
+        assert!(lost.is_empty(), "no input leads to {lost:?}");
+    }
+
+    #[test]
+    fn every_state_can_be_reached() {
+        check_reachable(&[SendState::Ready], SendState::ALL, SendInput::ALL, SendState::after);
+        check_reachable(&[ReceiveState::Between], ReceiveState::ALL, ReceiveInput::ALL, ReceiveState::after);
+        let begin = [ContentState::Complete, ContentState::Waiting, ContentState::Due];
+        check_reachable(&begin, ContentState::ALL, ContentInput::ALL, ContentState::after);
+        check_reachable(&[CloseState::Open], CloseState::ALL, CloseInput::ALL, |state, input| Some(state.after(input)));
+    }
+
+    #[test]
+    fn content_that_is_complete_or_refused_stays_so() {
+        for state in [ContentState::Complete, ContentState::Refused, ContentState::Interrupted, ContentState::GivenUp] {
+            assert!(ContentInput::ALL.iter().all(|&input| state.after(input).is_none_or(|next| next == state)), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ended_never_opens_again() {
+        for (state, input) in CloseState::ALL.iter().flat_map(|&state| CloseInput::ALL.iter().map(move |&input| (state, input))) {
+            let (over, next) = ([CloseState::Over, CloseState::Failed], state.after(input));
+            assert!(next != CloseState::Open && (!over.contains(&state) || over.contains(&next)), "{state:?} on {input:?}");
+        }
+    }
 }
