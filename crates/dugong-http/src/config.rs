@@ -281,13 +281,13 @@ impl Config {
 
     /// Makes the stream below a connection with `connector`, in place of name lookup and TCP; the options for sockets, addresses
     /// and Unix sockets are not used then. A proxy's tunnel and TLS follow, unless the stream
-    /// [has both](dugong_net::PendingStream::is_secure). Connections of tasks need a connector that makes sockets.
+    /// [has both](crate::transport::PendingStream::is_secure). Connections of tasks need a connector that makes sockets.
     ///
     /// ```
     /// use std::io::{Read, Write};
     /// use std::os::unix::net::UnixStream;
     /// use dugong_http::{Config, Request};
-    /// use dugong_net::{BaseStream, Destination, Socket};
+    /// use dugong_http::transport::{BaseStream, Destination, Socket};
     ///
     /// let config = Config::new().connector(|to: &Destination<'_>| {
     ///     assert_eq!((to.host, to.port), ("in.memory", 80));

@@ -7,8 +7,9 @@ pub mod tls {
     pub use dugong_net::tls::{Alert, Cause, NoCloseNotify, Tls, TlsError, TlsFailure, TlsSetupError};
 }
 pub use dugong_net::{
-    Address, ConnectError, InvalidProxy, InvalidUrl, NotAName, Origin, PollableStream, Proxy, ProxyFault, ProxyKind,
-    ResolveError, ServerFailure, TimeLimit, WaitingFor,
+    Address, BaseStream, CallerStream, ConnectError, Connector, Destination, InvalidProxy, InvalidUrl, Lookup, NotAName, Origin,
+    PendingStream, PollSet, PollableStream, Proxy, ProxyFault, ProxyKind, Resolve, ResolveError, ServerFailure, Socket,
+    SystemResolver, TimeLimit, WaitingFor,
 };
 
 pub use crate::connecting::refusal::Refusal;
