@@ -59,6 +59,7 @@ setup-python:
 check: setup-lints ## part of make test: formatting, floors, clippy with each feature alone, the documentation of the crates
 	$(CARGO) fmt --all -- --check
 	tools/floors
+	tools/public-api --check
 	$(CARGO) clippy --locked --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \

@@ -119,6 +119,7 @@ mod buffers;
 mod collected;
 mod config;
 mod connecting;
+mod debug;
 mod error;
 mod events;
 mod halves;

@@ -298,3 +298,28 @@ fn an_upload_from_a_reader_that_is_refused_half_way_leaves_the_answer_to_be_read
     assert!(connection.content().send_from(io::repeat(b'x').take(1 << 30)).unwrap_err().is_refused());
     assert_eq!(connection.read_response().unwrap().status(), Status::CONTENT_TOO_LARGE);
 }
+
+#[test]
+fn debug_of_a_connection_and_a_response_is_one_short_line_without_content_and_secrets() {
+    let (_origin, mut connection) = connect();
+    let request = Request::put("/upload").header("Authorization", "hush").body(vec![b'x'; 8 << 20]);
+    connection.send_request(request).unwrap();
+    let (before, writer) = (format!("{connection:?}"), format!("{:?}", connection.content()));
+    let response = connection.read_response().unwrap();
+    let read = format!("{response:?}");
+    response.discard().unwrap();
+    for shown in [before, writer, read] {
+        assert!(shown.len() < 600 && !shown.contains("xxxx") && !shown.contains("hush") && !shown.contains('\n'), "{shown}");
+    }
+    assert!(format!("{connection:?}").contains("unanswered: 0"), "{connection:?}");
+}
+
+#[test]
+fn connections_responses_and_pipelines_can_move_to_other_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<Connection>();
+    check::<dugong_http::Response<'static>>();
+    check::<dugong_http::ContentWriter<'static>>();
+    check::<dugong_http::Pipeline<'static, std::vec::IntoIter<Request>>>();
+    check::<Error>();
+}

@@ -26,7 +26,6 @@ use crate::wait_limits::WaitLimits;
 ///
 /// It has the methods of the [blocking one](crate::Connection), which says more about them. [Here](super#cancellation) is what
 /// a dropped future leaves. Dropping a connection closes it.
-#[derive(Debug)]
 pub struct Connection<R: Runtime> {
     pub(super) engine: Engine,
     pub(super) transport: Transport<R>,

@@ -18,7 +18,6 @@ use crate::transport::WaitingFor;
 ///
 /// Read the content to its end before you read the next response. You can drop the `Response` before that and ask for it again:
 /// see [`Connection::current_response`](super::Connection::current_response).
-#[derive(Debug)]
 pub struct Response<'a, R: Runtime> {
     access: Access<'a, R>,
     number: u64,

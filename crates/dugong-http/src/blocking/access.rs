@@ -1,8 +1,8 @@
 //! The way of a blocking call to the engine, and how it waits.
 
-use std::cell::Cell;
 use std::io::IoSlice;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use dugong_net::{Expiry, Stream, StreamError, wait_ready};
@@ -28,7 +28,7 @@ pub(super) struct Access<'a> {
 pub(super) struct Channel<'a> {
     pub(super) transport: &'a Transport,
     /// The system had no room for more bytes, and has not announced any since.
-    pub(super) is_full: Option<&'a Cell<bool>>,
+    pub(super) is_full: Option<&'a AtomicBool>,
     /// Reads wait in the system, instead of returning.
     pub(super) waits: bool,
 }
@@ -46,7 +46,7 @@ impl Channel<'_> {
         let ready = wait_ready(self.transport, interest, deadline).map_err(Error::Socket)?;
         if let Some(is_full) = self.is_full {
             // A write would fail until the system has room again.
-            is_full.set(interest.writes() && ready.is_some_and(|ready| !ready.writes()));
+            is_full.store(interest.writes() && ready.is_some_and(|ready| !ready.writes()), Ordering::Relaxed);
         }
         Ok(ready.is_some())
     }
@@ -66,7 +66,7 @@ impl Stream for Channel<'_> {
     #[inline]
     fn write(&mut self, pieces: &[IoSlice<'_>]) -> Result<Progress<usize>, StreamError> {
         let Some(is_full) = self.is_full else { return self.transport.write(pieces) };
-        if is_full.get() {
+        if is_full.load(Ordering::Relaxed) {
             return Ok(Progress::Needs(Interest::WRITE));
         }
         self.transport.write(pieces)

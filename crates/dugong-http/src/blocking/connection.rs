@@ -1,10 +1,10 @@
 //! A connection for one thread.
 
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use dugong_net::{BaseStream, CallerStream, PollableStream, Socket, TransferTimeouts, wait_any};
@@ -44,14 +44,13 @@ use crate::wait_limits::WaitLimits;
 /// ```
 ///
 /// Dropping a connection closes it.
-#[derive(Debug)]
 pub struct Connection {
     pub(crate) engine: Engine,
     pub(crate) transport: Transport,
     pub(crate) limits: WaitLimits,
     /// A request has just been sent to an idle server. Its response cannot have arrived, so the first read would find nothing.
     pub(super) skip_first_read: bool,
-    is_full: Cell<bool>,
+    is_full: AtomicBool,
 }
 
 impl Config {
@@ -117,7 +116,7 @@ impl Connection {
             let _ = socket.allow_waiting();
         }
         let limits = WaitLimits { timeouts: config.timeouts.transfer, deadline };
-        Connection { engine, transport, limits, skip_first_read: false, is_full: Cell::new(false) }
+        Connection { engine, transport, limits, skip_first_read: false, is_full: AtomicBool::new(false) }
     }
 
     /// Connects to the server of an `http` or `https` URL, with the default [`Config`].

@@ -27,7 +27,6 @@ impl<'a> Access<'a> {
 ///
 /// Read the content to its end before you read the next response. You can drop the `Response` before that and ask for it again:
 /// see [`Connection::current_response`](crate::Connection::current_response).
-#[derive(Debug)]
 pub struct Response<'a> {
     access: Access<'a>,
     number: u64,

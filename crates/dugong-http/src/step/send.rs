@@ -17,6 +17,7 @@ use crate::request::Request;
 
 /// The answer to an expectation (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Continue {
     /// The content may be sent: the server said so or was silent for long enough, or the request had no expectation.
     Send,

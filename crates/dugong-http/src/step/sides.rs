@@ -28,12 +28,18 @@ pub struct Sending {
 }
 
 /// The content of a request on its way.
-#[derive(Debug)]
 pub(super) struct Upload {
     pub(super) content: Bytes,
     pub(super) sent: usize,
     /// Until when it waits for 100 (Continue).
     pub(super) until: Option<Instant>,
+}
+
+/// Counts the content, instead of showing it.
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes sent", self.sent, self.content.len())
+    }
 }
 
 impl Sending {
