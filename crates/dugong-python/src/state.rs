@@ -133,10 +133,12 @@ impl HTTPConnection {
     /// The server and the proxy that the attributes name now, and the connection if it is open.
     pub(crate) fn target_and_link(&self, py: Python<'_>) -> PyResult<(Arc<Target>, Option<InUse>)> {
         let state = self.state.lock();
-        let in_use = state.in_use(py);
-        // A context can be an object whose truth value changes.
-        let known = state.settings.target.clone().filter(|_| state.settings.ssl_context.is_none());
+        let (in_use, known) = (state.in_use(py), state.settings.target.clone());
+        let context = state.settings.ssl_context.as_ref().map(|context| context.clone_ref(py));
         drop(state);
+        // A context can be an object whose truth value changes.
+        let is_secure = context.map_or(Ok(false), |context| context.is_truthy(py))?;
+        let known = known.filter(|target| target.origin.is_secure() == is_secure);
         Ok((known.map_or_else(|| self.target(py), Ok)?, in_use))
     }
 
