@@ -74,6 +74,9 @@ pub(crate) fn flush(
     };
     // This does not ask about bytes that a TLS object holds.
     if is_over(state) {
+        if guard.defers(state) {
+            return Ok(Ok(Flushed::Needs(guard.need(interest))));
+        }
         return Ok(give_up_rest(guard, state));
     }
     // A final response to the last request may have arrived, perhaps behind others (statement 9.8).

@@ -31,6 +31,9 @@ pub(crate) struct ConnectionGuard {
     moved: Cell<bool>,
     /// Steps since other threads last had the chance to run.
     steps: Cell<u32>,
+    /// Whether it has waited, and whether it has [deferred](ConnectionGuard::defers) once.
+    waited: Cell<bool>,
+    deferred: Cell<bool>,
 }
 
 impl ConnectionGuard {
@@ -42,7 +45,16 @@ impl ConnectionGuard {
         if role != Role::Read {
             link.begin_to_send();
         }
-        Ok(ConnectionGuard { link, transport, trace, role, moved: Cell::new(false), steps: Cell::new(0) })
+        Ok(ConnectionGuard {
+            link,
+            transport,
+            trace,
+            role,
+            moved: Cell::new(false),
+            steps: Cell::new(0),
+            waited: Cell::new(false),
+            deferred: Cell::new(false),
+        })
     }
 
     /// Makes a step. It may use the other side as well, if no other operation does.
@@ -75,7 +87,16 @@ impl ConnectionGuard {
         // sender. And if it stops reading, the sender has to.
         let may_change = self.role == Role::Send;
         self.link.note_wait();
+        self.waited.set(true);
         Need { on: Waitable::Transport(self.transport.clone()), interest, moved: self.moved.take(), may_change }
+    }
+
+    /// Whether a blocked sender should wait once more, although nothing more may be sent. If another thread has read a head whose
+    /// content cannot be read, its next call fails, and the sender has to fail with the same error.
+    pub(crate) fn defers(&self, state: &State) -> bool {
+        let is_fault_unreported =
+            state.current.is_some() && !state.is_unreadable && state.receiving.half().framing_fault().is_some();
+        is_fault_unreported && self.waited.get() && !self.deferred.replace(true)
     }
 
     /// Lets the timeout begin anew.

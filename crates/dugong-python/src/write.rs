@@ -1,6 +1,6 @@
 //! The methods that write a body (statement 9).
 
-use dugong_http::driver::Progress;
+use dugong_http::driver::{Interest, Progress};
 use dugong_http::{Closed, Error, Fields, Misuse};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -178,6 +178,9 @@ fn write_some(
     let is_owed = state.sending.half().owes_content();
     if is_owed && state.is_sending_over() {
         // The server has said that it closes the connection. The rest would be lost, and no response will come (statement 14.3).
+        if guard.defers(state) {
+            return Ok(Err(guard.need(Interest::WRITE)));
+        }
         let left = state.sending.half().content_left();
         if left.is_some_and(|left| (content.len() as u64) > left) {
             return Err(errors::misuse(Misuse::ExcessContent));

@@ -21,7 +21,7 @@ NAMES = {
     'MAX_HEADER_SIZE DNS_TEST_HOSTNAMES ConnectionClosed ConnectionTimedOut InvalidResponse UnsupportedResponse',
     'StateError ExcessBodyData HostnameNotResolvable DNSUnavailable HostnameNotResolvableOrDNSUnavailable',
     'HTTPConnection BUFFER_SIZE POLLIN POLLOUT eval_coroutine create_socket log __version__',
-    'Pipeline AsyncPipeline Error',  # new
+    'Pipeline AsyncPipeline Error RequestOutcome',  # new
 }
 
 #: Names from the standard library in the dir() of 3.8.2.
