@@ -17,7 +17,8 @@ pub(crate) struct ChunkedReader {
     left: u64,
     /// How many more bytes of chunk extensions this message may have, up to the current chunk.
     extension_budget: usize,
-    limits: Limits,
+    /// The budget at the start of each message.
+    max_extensions: usize,
     section: SectionReader,
     /// The beginning of a line that came in pieces, in case an error has to quote it.
     kept: Excerpt,
@@ -71,7 +72,7 @@ impl ChunkedReader {
             state: ChunkState::Size { digits: 0 },
             left: 0,
             extension_budget: limits.chunk_extensions,
-            limits,
+            max_extensions: limits.chunk_extensions,
             section: SectionReader::new(limits.trailer_section, limits.fields, Malformed::TrailerSectionTooLong),
             kept: Excerpt::EMPTY,
             before: 0,
@@ -82,7 +83,7 @@ impl ChunkedReader {
     pub(crate) fn restart(&mut self) {
         self.state = ChunkState::Size { digits: 0 };
         self.left = 0;
-        self.extension_budget = self.limits.chunk_extensions;
+        self.extension_budget = self.max_extensions;
         self.line_begins();
     }
 

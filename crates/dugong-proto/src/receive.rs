@@ -38,7 +38,8 @@ pub struct ReceiveHalf {
     unasked: Malformed,
     /// Whether the one empty line that may precede a response was skipped.
     line_skipped: bool,
-    limits: Limits,
+    /// The most interim responses to one request.
+    max_interim: usize,
     requires_length: bool,
     body: Body,
     /// How many responses are complete.
@@ -92,7 +93,7 @@ impl ReceiveHalf {
             interim_seen: 0,
             unasked: Malformed::UnaskedBytes,
             line_skipped: false,
-            limits,
+            max_interim: limits.interim_responses,
             requires_length: false,
             body: Body::new(limits),
             completed: 0,
@@ -339,7 +340,7 @@ impl ReceiveHalf {
         let status = self.heads.head.status;
         let refused = if status == 101 && !queue.kind_of_oldest().upgrade {
             Some(Malformed::UnaskedSwitch)
-        } else if status.precedes_final() && self.interim_seen == self.limits.interim_responses {
+        } else if status.precedes_final() && self.interim_seen == self.max_interim {
             Some(Malformed::TooManyInterim)
         } else {
             None
