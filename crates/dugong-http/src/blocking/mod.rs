@@ -67,6 +67,65 @@ mod tests {
         assert!(matches!(error, Error::TimedOut { limit: TimeLimit::Deadline, .. }), "{error:?}");
     }
 
+    /// A stream that counts the writes that found no room.
+    struct Counting(UnixStream, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes).inspect_err(|_| {
+                self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            })
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Read for Counting {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl AsFd for Counting {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    #[test]
+    fn a_pipeline_without_bounds_seldom_writes_to_a_full_socket() {
+        const REQUESTS: usize = 20_000;
+        let (near, far) = UnixStream::pair().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut requests, mut responses) = (io::BufReader::new(far.try_clone().unwrap()), far);
+            let mut lines = 0;
+            while lines < REQUESTS {
+                let mut line = String::new();
+                assert_ne!(io::BufRead::read_line(&mut requests, &mut line).unwrap(), 0);
+                if line == "\r\n" {
+                    lines += 1;
+                    responses.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+                }
+            }
+        });
+        let refused = std::sync::Arc::default();
+        let stream = Counting(near, std::sync::Arc::clone(&refused));
+        let mut connection = Config::new().over_stream(stream, &Origin::http("origin", 80)).unwrap();
+        let requests = (0..REQUESTS).map(|_| Request::get("/"));
+        let mut pipeline = connection.pipeline(requests).max_requests(usize::MAX).max_bytes(usize::MAX);
+        let mut answered = 0;
+        while pipeline.next().unwrap().is_some() {
+            answered += 1;
+        }
+        assert_eq!(answered, REQUESTS);
+        server.join().unwrap();
+        let refused = refused.load(std::sync::atomic::Ordering::Relaxed);
+        println!("{refused} writes found no room");
+        assert!(refused < REQUESTS / 50, "{refused} writes found no room");
+    }
+
     #[test]
     fn a_deadline_that_has_passed_ends_a_pipeline_whose_responses_have_come() {
         let (socket, mut other) = UnixStream::pair().unwrap();
