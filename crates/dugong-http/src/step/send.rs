@@ -96,7 +96,7 @@ impl Duplex<'_> {
         }
         if let Some(content) = request.content().filter(|content| !content.is_empty()) {
             let until = if head.expect_continue { Instant::now().checked_add(sender.expect_timeout) } else { None };
-            sender.upload = Some(Box::new(Upload { content: content.clone(), sent: 0, until }));
+            sender.upload = Some(Upload { content: content.clone(), sent: 0, until });
         }
         Ok(Progress::Done(number))
     }

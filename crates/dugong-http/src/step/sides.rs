@@ -21,7 +21,7 @@ pub struct Sending {
     pub(super) limit: usize,
     pub(crate) expect_timeout: Duration,
     /// The content of the last request, until all of it is sent.
-    pub(super) upload: Option<Box<Upload>>,
+    pub(super) upload: Option<Upload>,
     /// Pending bytes were dropped.
     pub(super) gave_up: bool,
     pool: BufferPool,
