@@ -23,7 +23,7 @@ from dugong import (
 )
 
 #: More than the system buffers while the peer does not read.
-HUGE = 32 << 20
+HUGE = 16 << 20
 
 
 # 8.1

@@ -420,6 +420,8 @@ def test_reading_all_goes_on_where_it_was(case: Callable[[], Case], way: Ways, m
     assert each_wait(case, way, prepare, lambda case: getattr(case.conn, method)(), check) >= 1
 
 
+# The other operations are cancelled on each version of Python.
+@pytest.mark.slow
 @each_way
 @pytest.mark.parametrize('collect', [False, True])
 def test_a_pipeline_goes_on_where_it_was(case: Callable[[], Case], way: Ways, collect: bool) -> None:

@@ -485,6 +485,8 @@ def test_a_difference_is_as_documented(kind: str) -> None:
     assert cell.startswith('the same') or agrees(False) or agrees(True)
 
 
+# The extension reads these bytes, and it is the same for each version of Python.
+@pytest.mark.slow
 @pytest.mark.parametrize('case', ALL, ids=lambda case: case.id)
 def test_corpus(case: Case) -> None:
     """Each case in one piece, in small pieces, and, at the end, without leniency."""

@@ -133,6 +133,8 @@ def polled(crt: Any) -> Any:
 DRIVERS: dict[str, Callable[[Any], Any]] = {'eval_coroutine': eval_coroutine, 'poll': polled}
 
 
+# The engine is the same on each version of Python; the futures below run on all of them.
+@pytest.mark.slow
 @each_answer
 @each_call
 @pytest.mark.parametrize(
