@@ -20,7 +20,10 @@ use crate::trace::TraceWriter;
 /// ```no_run
 /// use std::time::Duration;
 /// use dugong_http::Config;
-/// let config = Config::new().timeout(Duration::from_secs(10)).deadline(Duration::from_secs(60)).proxy_from_environment();
+/// let config = Config::new()
+///     .timeout(Duration::from_secs(10))
+///     .deadline(Duration::from_secs(60))
+///     .proxy_from_environment();
 /// let connection = config.connect("https://example.org")?;
 /// # Ok::<(), dugong_http::Error>(())
 /// ```

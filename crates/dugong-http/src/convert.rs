@@ -12,7 +12,8 @@ use crate::request::Request;
 /// authority are dropped, since the connection has its own.
 ///
 /// ```
-/// let request = http::Request::get("http://example.org/a?b").header("Accept", "text/plain").body(())?;
+/// let request = http::Request::get("http://example.org/a?b");
+/// let request = request.header("Accept", "text/plain").body(())?;
 /// let request = dugong_http::Request::try_from(request)?;
 /// assert_eq!(request.as_head().unwrap().target(), "/a?b");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

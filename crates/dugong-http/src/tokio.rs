@@ -15,17 +15,19 @@
 //! connection.send_request(Request::get("/doc/1")).await?;
 //! connection.send_request(Request::get("/doc/2")).await?; // before any response is read
 //! let mut first = connection.read_response().await?;
-//! tokio::io::copy(&mut first, &mut tokio::io::sink()).await?; // an error if it is cut short, never a short body
+//! tokio::io::copy(&mut first, &mut tokio::io::sink()).await?; // an error if it is cut short
 //! let second = connection.read_response().await?.read_all().await?;
 //! assert!(!second.is_empty());
 //!
-//! let mut pipeline = connection.pipeline((0..1000).map(|i| Request::get(format!("/doc/{i}")))).max_requests(32);
+//! let requests = (0..1000).map(|i| Request::get(format!("/doc/{i}")));
+//! let mut pipeline = connection.pipeline(requests).max_requests(32);
 //! while let Some(response) = pipeline.next().await? {
 //!     response.discard().await?;
 //! }
 //!
 //! let (mut requests, mut responses) = connection.split(); // for two tasks
-//! let sender = tokio::spawn(async move { requests.send_request(Request::put("/x").body("hello")).await });
+//! let upload = Request::put("/x").body("hello");
+//! let sender = tokio::spawn(async move { requests.send_request(upload).await });
 //! assert_eq!(responses.read_response().await?.expect("one was sent").status(), 200);
 //! sender.await??;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -37,7 +37,7 @@ use crate::wait_limits::WaitLimits;
 /// connection.send_request(Request::get("/doc/2"))?; // before any response is read
 /// let mut first = connection.read_response()?;
 /// assert_eq!(first.status(), 200);
-/// std::io::copy(&mut first, &mut std::io::sink())?; // an error if it is cut short, never a short body
+/// std::io::copy(&mut first, &mut std::io::sink())?; // an error if it is cut short
 /// let second = connection.read_response()?.read_all()?;
 /// assert!(!second.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

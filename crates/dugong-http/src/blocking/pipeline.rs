@@ -28,7 +28,8 @@ use crate::transport::WaitingFor;
 /// use dugong_http::{Connection, Request};
 ///
 /// let mut connection = Connection::connect(&url)?;
-/// let mut pipeline = connection.pipeline((0..1000).map(|i| Request::get(format!("/doc/{i}")))).max_requests(32);
+/// let requests = (0..1000).map(|i| Request::get(format!("/doc/{i}")));
+/// let mut pipeline = connection.pipeline(requests).max_requests(32);
 /// let mut bytes = 0;
 /// while let Some(response) = pipeline.next()? {
 ///     bytes += response.read_all()?.len();

@@ -41,7 +41,8 @@ use crate::trace::{TraceWriter, WireTrace};
 /// use dugong_http::driver::{Connect, Progress, wait_any};
 /// use dugong_http::transport::Origin;
 ///
-/// let mut connect = Connect::new(&Config::new(), &Origin::http("127.0.0.1", port), Instant::now())?;
+/// let to = Origin::http("127.0.0.1", port);
+/// let mut connect = Connect::new(&Config::new(), &to, Instant::now())?;
 /// let established = loop {
 ///     match connect.step(Instant::now())? {
 ///         Progress::Done(established) => break established,

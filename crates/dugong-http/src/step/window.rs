@@ -34,15 +34,20 @@ use crate::request::Request;
 ///             None => {
 ///                 window.no_more();
 ///                 // The server answers.
-///                 stream.reads.push_back(Cue::Give(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n".into()));
+///                 let answers = b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n";
+///                 stream.reads.push_back(Cue::Give(answers.into()));
 ///             }
 ///             Some(path) => {
 ///                 let offer = window.offer(&Request::get(path), path, &mut engine.duplex(), &mut stream)?;
-///                 assert!(matches!(offer, Offer::Taken(_))); // a request that comes too early has to be offered again
+///                 // Offer a request again if it came too early.
+///                 assert!(matches!(offer, Offer::Taken(_)));
 ///             }
 ///         },
-///         WindowWants::Response(tag) => seen.push((tag, engine.receiving().half().head().status().as_u16())),
-///         WindowWants::Ready(_) => unreachable!("everything has arrived"), // otherwise wait, and poll again
+///         WindowWants::Response(tag) => {
+///             seen.push((tag, engine.receiving().half().head().status().as_u16()));
+///         }
+///         // Wait, and poll again; here, everything has arrived.
+///         WindowWants::Ready(_) => unreachable!(),
 ///         WindowWants::Nothing => break,
 ///     }
 /// }
