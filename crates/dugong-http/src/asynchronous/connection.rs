@@ -285,7 +285,7 @@ async fn establish_over<R: Runtime>(
     config: &Config,
 ) -> Result<Connection<R>, Error> {
     // The layers over it come later.
-    let plain = Transport::<R>::brought(stream, None);
+    let plain = Transport::<R>::caller(stream, None);
     let mut timer = None;
     let established = poll_fn(|cx| {
         loop {

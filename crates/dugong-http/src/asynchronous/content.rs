@@ -161,7 +161,7 @@ impl<'a, R: Runtime> ContentWriter<'a, R> {
 
     /// Waits for the answer to an expectation; a refusal is an error.
     fn poll_may_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.connection.poll_continue(cx).map(|came| match came? {
+        self.connection.poll_continue(cx).map(|answer| match answer? {
             Continue::Send => Ok(()),
             Continue::Refused => Err(Error::Local(Misuse::ContentRefused)),
         })

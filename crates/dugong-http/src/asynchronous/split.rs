@@ -185,9 +185,9 @@ impl<R: Runtime> RequestHalf<R> {
     /// Waits until the other half has read the answer to the expectation, or the time is up.
     async fn wait_for_continue(&mut self) -> Result<Continue, Error> {
         self.waiting.begin();
-        let came = poll_fn(|cx| self.poll_continue(cx)).await;
+        let answer = poll_fn(|cx| self.poll_continue(cx)).await;
         self.waiting.has_continued();
-        came
+        answer
     }
 
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<Result<Continue, Error>> {

@@ -24,11 +24,11 @@ pub struct Transport<R: Runtime> {
 /// The stream below TLS and the trace.
 enum Base<R: Runtime> {
     Socket(R::Registered<Descriptor>),
-    Brought(Box<Brought>),
+    CallerStream(Box<CallerStream>),
 }
 
 /// A stream of the caller's.
-struct Brought {
+struct CallerStream {
     /// Locked for calls that do not wait.
     stream: Mutex<Box<dyn PollStream>>,
     layers: Option<Box<WireLayers>>,
@@ -43,15 +43,15 @@ impl<R: Runtime> Transport<R> {
     }
 
     /// Wraps a stream of the caller's, and the layers over it.
-    pub(super) fn brought(stream: Box<dyn PollStream>, layers: Option<Box<WireLayers>>) -> Self {
-        let brought = Brought { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
-        Transport { base: Base::Brought(Box::new(brought)) }
+    pub(super) fn caller(stream: Box<dyn PollStream>, layers: Option<Box<WireLayers>>) -> Self {
+        let caller = CallerStream { stream: Mutex::new(stream), layers, is_closed: AtomicBool::new(false) };
+        Transport { base: Base::CallerStream(Box::new(caller)) }
     }
 
     /// Puts layers over a stream of the caller's.
     pub(super) fn with(mut self, over: Option<Box<WireLayers>>) -> Self {
-        if let Base::Brought(brought) = &mut self.base {
-            brought.layers = over;
+        if let Base::CallerStream(caller) = &mut self.base {
+            caller.layers = over;
         }
         self
     }
@@ -59,7 +59,7 @@ impl<R: Runtime> Transport<R> {
     fn layers(&self) -> Option<&WireLayers> {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).layers(),
-            Base::Brought(brought) => brought.layers.as_deref(),
+            Base::CallerStream(caller) => caller.layers.as_deref(),
         }
     }
 
@@ -75,7 +75,7 @@ impl<R: Runtime> Transport<R> {
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.base {
             Base::Socket(registered) => Some(R::registered(registered).as_fd()),
-            Base::Brought(_) => None,
+            Base::CallerStream(_) => None,
         }
     }
 
@@ -84,7 +84,7 @@ impl<R: Runtime> Transport<R> {
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).peer_address(),
-            Base::Brought(_) => None,
+            Base::CallerStream(_) => None,
         }
     }
 
@@ -93,14 +93,14 @@ impl<R: Runtime> Transport<R> {
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).local_address(),
-            Base::Brought(_) => None,
+            Base::CallerStream(_) => None,
         }
     }
 
     /// Whether a task that reads may have to write, or the other way round. A stream that knows one task for each direction is
     /// not enough for two halves then.
     pub(super) fn needs_cross_wakers(&self) -> bool {
-        matches!(self.base, Base::Brought(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
+        matches!(self.base, Base::CallerStream(_)) || self.layers().is_some_and(|layers| layers.session().is_some())
     }
 
     /// The socket and its layers without the runtime, for a step that involves the runtime only if it has to wait.
@@ -108,7 +108,7 @@ impl<R: Runtime> Transport<R> {
     pub(super) fn as_system(&self) -> Option<&Descriptor> {
         match &self.base {
             Base::Socket(registered) => Some(R::registered(registered)),
-            Base::Brought(_) => None,
+            Base::CallerStream(_) => None,
         }
     }
 
@@ -122,7 +122,7 @@ impl<R: Runtime> Transport<R> {
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.base {
             Base::Socket(registered) => R::poll_ready(registered, Direction::Read, cx).map(drop),
-            Base::Brought(_) => Poll::Ready(()),
+            Base::CallerStream(_) => Poll::Ready(()),
         }
     }
 
@@ -140,27 +140,27 @@ impl<R: Runtime> Transport<R> {
 
     /// Ends this end of the connection in order: TLS announces that (RFC 9112 §9.8).
     pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Base::Brought(brought) = &self.base else {
+        let Base::CallerStream(caller) = &self.base else {
             self.shutdown(Shutdown::Both);
             return Poll::Ready(());
         };
-        if let Some(layers) = &brought.layers
+        if let Some(layers) = &caller.layers
             && let Some(mut session) = layers.session()
         {
             let mut bottom =
                 Bottom { base: &self.base, cx: &mut *cx, cross_wakers: None, moved: false, received: false, asks: Asks::Runtime };
             session.close_notify(&mut bottom);
         }
-        let closed = brought.stream().poll_close(cx);
+        let closed = caller.stream().poll_close(cx);
         if closed.is_ready() {
-            brought.is_closed.store(true, Ordering::Release);
+            caller.is_closed.store(true, Ordering::Release);
         }
         // Nothing more can be done about an error.
         closed.map(drop)
     }
 }
 
-impl Brought {
+impl CallerStream {
     fn stream(&self) -> MutexGuard<'_, Box<dyn PollStream>> {
         // A stream that panicked says itself in what state that left it.
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
@@ -171,11 +171,11 @@ impl<R: Runtime> Ending for Transport<R> {
     fn shutdown(&self, how: Shutdown) {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).shutdown(how),
-            Base::Brought(brought) => {
+            Base::CallerStream(caller) => {
                 // As far as possible without waiting.
                 let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
                 if how == Shutdown::Both {
-                    brought.is_closed.store(true, Ordering::Release);
+                    caller.is_closed.store(true, Ordering::Release);
                 }
             }
         }
@@ -184,7 +184,7 @@ impl<R: Runtime> Ending for Transport<R> {
     fn peek(&self, buffer: &mut [u8]) -> Result<Progress<usize>, StreamError> {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).peek(buffer),
-            Base::Brought(_) => match self.layers().and_then(WireLayers::session) {
+            Base::CallerStream(_) => match self.layers().and_then(WireLayers::session) {
                 Some(mut session) => session
                     .peek(&mut self.polled(&mut Context::from_waker(Waker::noop()), None, Asks::SystemAlone).bottom, buffer),
                 None => Ok(Progress::Needs(Interest::READ)),
@@ -196,8 +196,8 @@ impl<R: Runtime> Ending for Transport<R> {
 /// Dropping a connection announces the end of TLS as well.
 impl<R: Runtime> Drop for Transport<R> {
     fn drop(&mut self) {
-        if let Base::Brought(brought) = &self.base
-            && !brought.is_closed.load(Ordering::Acquire)
+        if let Base::CallerStream(caller) = &self.base
+            && !caller.is_closed.load(Ordering::Acquire)
         {
             let _ = self.poll_close(&mut Context::from_waker(Waker::noop()));
         }
@@ -208,7 +208,7 @@ impl<R: Runtime> fmt::Debug for Transport<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.base {
             Base::Socket(registered) => R::registered(registered).fmt(f),
-            Base::Brought(_) => f.write_str("Brought"),
+            Base::CallerStream(_) => f.write_str("CallerStream"),
         }
     }
 }
@@ -342,8 +342,8 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
                 let read = socket(transport).try_read(buffer)?;
                 Ok(attempt(read, buffer.len()))
             }),
-            Base::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
-            Base::Brought(brought) => brought.stream().poll_read(cx, buffer),
+            Base::CallerStream(caller) if caller.is_closed.load(Ordering::Acquire) => Poll::Ready(Ok(0)),
+            Base::CallerStream(caller) => caller.stream().poll_read(cx, buffer),
         })
     }
 
@@ -360,10 +360,10 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
                 let written = socket(transport).try_write(pieces)?;
                 Ok(attempt(written, pieces.iter().map(|piece| piece.len()).sum()))
             }),
-            Base::Brought(brought) if brought.is_closed.load(Ordering::Acquire) => {
+            Base::CallerStream(caller) if caller.is_closed.load(Ordering::Acquire) => {
                 Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
             }
-            Base::Brought(brought) => match brought.stream().poll_write(cx, pieces) {
+            Base::CallerStream(caller) => match caller.stream().poll_write(cx, pieces) {
                 // A zero-length write of a non-empty buffer would loop forever.
                 Poll::Ready(Ok(0)) if pieces.iter().any(|piece| !piece.is_empty()) => {
                     Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
@@ -379,7 +379,7 @@ impl<R: Runtime> Stream for Bottom<'_, '_, R> {
             return Ok(Progress::Done(()));
         }
         self.poll(Direction::Write, |way, cx| match way {
-            Base::Brought(brought) if !brought.is_closed.load(Ordering::Acquire) => brought.stream().poll_flush(cx),
+            Base::CallerStream(caller) if !caller.is_closed.load(Ordering::Acquire) => caller.stream().poll_flush(cx),
             _ => Poll::Ready(Ok(())),
         })
     }
