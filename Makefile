@@ -11,6 +11,9 @@ export PATH := $(PATH):/usr/sbin:/sbin
 FEATURES = rustls socks tracing async tokio tower test-util
 ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower
 
+# With the feature that each item needs.
+RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
+
 .PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
 
@@ -59,7 +62,6 @@ setup-python:
 check: setup-lints ## part of make test: formatting, floors, clippy with each feature alone, the documentation of the crates
 	$(CARGO) fmt --all -- --check
 	tools/floors
-	tools/public-api --check
 	$(CARGO) clippy --locked --workspace --all-targets $(ALL_FEATURES) -- -D warnings
 	for feature in "" $(FEATURES); do \
 		$(CARGO) clippy --quiet -p dugong-http --no-default-features --features "$$feature" -- -D warnings || exit 1; \
@@ -68,10 +70,8 @@ check: setup-lints ## part of make test: formatting, floors, clippy with each fe
 		$(CARGO) clippy --quiet -p dugong-net --no-default-features --features "$$feature" -- -D warnings || exit 1; \
 	done
 	$(CARGO) clippy --quiet -p dugong-proto --features http -- -D warnings
-	for feature in "" rustls socks test-util; do \
-		$(CARGO) clippy --quiet -p dugong-net --features "$$feature" -- -D warnings || exit 1; \
-	done
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
+	tools/public-api --check
+	$(RUST_DOCS)
 
 unit: setup peers ## part of make test: all tests in Rust
 	$(CARGO) test --workspace $(ALL_FEATURES)
@@ -135,7 +135,7 @@ wheel: installed ## the Python package as wheel and source distribution, in dist
 	cp target/wheels/*.whl target/wheels/*.tar.gz dist
 
 docs: target/venv-docs/ready installed ## the documentation: of the Python package in docs/_build, of the crates in target/doc
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
+	$(RUST_DOCS)
 	target/venv-docs/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	target/venv-docs/bin/sphinx-build --quiet -W --keep-going -b html docs docs/_build
 
