@@ -42,6 +42,9 @@ pub(crate) fn flush(
     if guard.link.is_closed() {
         return Err(state.gone(py));
     }
+    if guard.defers(state) {
+        return Ok(Ok(Flushed::Needs(guard.need(Interest::WRITE))));
+    }
     let interest = match state.duplex(sides).flush(wire) {
         Ok(Progress::Done(())) => return Ok(Ok(Flushed::Done)),
         // An operation that only asks does not wait for bytes to read (statement 18.2).
@@ -74,9 +77,6 @@ pub(crate) fn flush(
     };
     // This does not ask about bytes that a TLS object holds.
     if is_over(state) {
-        if guard.defers(state) {
-            return Ok(Ok(Flushed::Needs(guard.need(interest))));
-        }
         return Ok(give_up_rest(guard, state));
     }
     // A final response to the last request may have arrived, perhaps behind others (statement 9.8).

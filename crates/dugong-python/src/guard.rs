@@ -93,10 +93,10 @@ impl ConnectionGuard {
 
     /// Whether a blocked sender should wait once more, although nothing more may be sent. If another thread has read a head whose
     /// content cannot be read, its next call fails, and the sender has to fail with the same error.
-    pub(crate) fn defers(&self, state: &State) -> bool {
+    pub(crate) fn defers(&self, state: &mut State) -> bool {
         let is_fault_unreported =
             state.current.is_some() && !state.is_unreadable && state.receiving.half().framing_fault().is_some();
-        is_fault_unreported && self.waited.get() && !self.deferred.replace(true)
+        is_fault_unreported && self.waited.get() && state.is_sending_over() && !self.deferred.replace(true)
     }
 
     /// Lets the timeout begin anew.
