@@ -181,6 +181,12 @@ def case(
         yield make
 
 
+@pytest.fixture
+def fewest(request: pytest.FixtureRequest) -> int:
+    """The waits that a read certainly has. A real peer may be faster than the client, and then it has none."""
+    return 1 if request.node.callspec.params['case'] == 'hesitant' else 0
+
+
 def each_wait(
     make: Callable[[], Case],
     way: Ways,
@@ -376,7 +382,9 @@ def read_all_by_read(conn: HTTPConnection) -> Iterator[bytes]:
 
 @each_way
 @pytest.mark.parametrize('method', ['co_read', 'co_readinto'])
-def test_a_read_that_is_cancelled_has_read_nothing(case: Callable[[], Case], way: Ways, method: str) -> None:
+def test_a_read_that_is_cancelled_has_read_nothing(
+    case: Callable[[], Case], way: Ways, method: str, fewest: int
+) -> None:
     def prepare(case: Case) -> None:
         case.ask('/a')
         case.conn.read_response()
@@ -401,12 +409,12 @@ def test_a_read_that_is_cancelled_has_read_nothing(case: Callable[[], Case], way
         assert got + b''.join(read_all_by_read(case.conn)) == case.due.pop(0)
         case.check_in_step()
 
-    assert each_wait(case, way, prepare, start, check) >= 1
+    assert each_wait(case, way, prepare, start, check) >= fewest
 
 
 @each_way
 @pytest.mark.parametrize('method', ['co_readall', 'co_discard'])
-def test_reading_all_goes_on_where_it_was(case: Callable[[], Case], way: Ways, method: str) -> None:
+def test_reading_all_goes_on_where_it_was(case: Callable[[], Case], way: Ways, method: str, fewest: int) -> None:
     def prepare(case: Case) -> None:
         case.ask('/a')
         case.ask('/b')
@@ -417,7 +425,7 @@ def test_reading_all_goes_on_where_it_was(case: Callable[[], Case], way: Ways, m
         assert case.due.pop(0).endswith(case.conn.readall())
         case.check_in_step()
 
-    assert each_wait(case, way, prepare, lambda case: getattr(case.conn, method)(), check) >= 1
+    assert each_wait(case, way, prepare, lambda case: getattr(case.conn, method)(), check) >= fewest
 
 
 # The other operations are cancelled on each version of Python.
