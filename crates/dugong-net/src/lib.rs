@@ -10,6 +10,7 @@
 //!   several at once.
 //! - [`Origin`], [`Proxy`] and [`Address`] say where to connect; [`Resolving`] finds the addresses of a name, [`Connecting`]
 //!   tries them.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod base_stream;
 mod connector;

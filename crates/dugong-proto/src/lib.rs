@@ -55,6 +55,7 @@
 //!
 //! # States
 //!
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("states.md")]
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
