@@ -55,11 +55,11 @@
 //!
 //! # States
 //!
-#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("states.md")]
 //!
 //! [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
 //! [RFC 9112]: https://www.rfc-editor.org/rfc/rfc9112
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod buffer;
