@@ -120,8 +120,12 @@ target/wheels/ready: target/venv/ready $(shell find Cargo.toml Cargo.lock pyproj
 		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-python \
 		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
 	rm -rf target/wheels
-	CARGO_TARGET_DIR="$(CURDIR)/target" target/venv/bin/maturin build --quiet --release --sdist \
-		--interpreter target/venv/bin/python --out target/wheels
+	target/venv/bin/maturin sdist --out target/wheels
+	rm -rf target/sdist && mkdir target/sdist
+	# Files in it are of 2006, so Cargo would not notice that they have changed.
+	tar --extract --touch --strip-components=1 --directory target/sdist --file target/wheels/*.tar.gz
+	cd target/sdist && CARGO_TARGET_DIR="$(CURDIR)/target" ../venv/bin/maturin build --quiet --release \
+		--interpreter "$(CURDIR)/target/venv/bin/python" --out ../wheels
 	target/venv/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	touch target/wheels/ready
 
