@@ -1,0 +1,20 @@
+//! Many requests to one origin over few connections, each with exactly one outcome.
+//!
+//! **Only the plan stands yet.** A session has three rooms: the *plan* decides, the *driver* executes the decisions with the
+//! connections of `dugong-http`, and the *faces* are the types that programs use (`Session`, `Sessions`, `Reply`). The driver and the
+//! faces come next; until then you cannot send a request with this crate, and it is not published.
+//!
+//! [`plan::Plan`] is pure. You tell it the time and events; it tells you to open a connection, to send job 17 on connection 2, or
+//! that job 17 is over. So every rule of the policy is a test of a few lines without a socket.
+//!
+//! # Not there yet
+//!
+//! - A large upload at the head of the queue waits until a connection is empty, and the jobs behind it wait, too.
+//! - A job that was given to a connection stays there until the connection ends, even if no byte of it has left: behind a slow
+//!   answer, only jobs that are still queued go elsewhere.
+//! - A job has a `total_timeout` of its own; `timeout` is the session's.
+//! - An awaited reply behind a streamed reply that its caller does not read makes the plan read that one beyond the window. It could
+//!   move elsewhere instead.
+//! - `Expect: 100-continue` (and the memory of origins that never answer it), redirects, and ranges.
+
+pub mod plan;

@@ -1,0 +1,160 @@
+//! From an open connection to a reply.
+//!
+//! A response has two moments of decision. At its head, the plan delivers it to its job or repeats the job instead (429, 503); a server
+//! that announces the close here will not answer the requests behind (RFC 9112 §9.6), so they go elsewhere at once. At its end, the
+//! connection is free for more, or closed.
+
+use std::time::Duration;
+
+use super::Plan;
+use super::config::{LONGEST_RETRY_AFTER, SKIP_TIME};
+use super::connection::{Answer, Limit, State};
+use super::events::{Action, Head};
+use super::ids::{ConnectionId, JobId};
+use super::job::Place;
+use super::outcome::{Answered, End, Failure, Loss, Sent};
+use super::timers::Timer;
+
+impl Plan {
+    pub(super) fn opened(&mut self, now: Duration, on: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        if connection.state == State::Connecting {
+            connection.state = State::Idle { since: now };
+            // The plan may have learned more since it asked for this connection.
+            connection.first_alone = self.origin.wants_first_alone();
+            connection.limit = self.origin.per_connection().map_or(Limit::None, Limit::Learned);
+        }
+    }
+
+    pub(super) fn sent(&mut self, on: ConnectionId, job: JobId, sent: Sent) {
+        let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flight_of(job)) else { return };
+        let is_first = flight.sent == Sent::No;
+        flight.sent = flight.sent.max(sent);
+        if flight.skips {
+            return;
+        }
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        tracked.sent = tracked.sent.max(sent);
+        tracked.attempts += u32::from(is_first);
+    }
+
+    pub(super) fn head(&mut self, now: Duration, on: ConnectionId, head: Head) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let answered = connection.answered;
+        let Some(flight) = connection.flights.front_mut() else { return };
+        flight.answer = Answer::Begun { length: head.length, content: 0 };
+        let (job, wanted) = (flight.job, flight.wanted_by());
+        if !head.persists {
+            connection.state = State::Draining;
+            self.origin.note_limit(answered + 1);
+            self.move_those_behind(on);
+        } else if let Some(more) = head.keep_alive_max {
+            let limit = (answered + 1).saturating_add(more);
+            connection.limit = Limit::Told(limit);
+            self.origin.note_limit(limit);
+        }
+        // Without a byte of the request there would be no answer, even if the driver has not reported it yet.
+        self.sent(on, job, Sent::Partly);
+        let Some(job) = wanted else { return self.consider_skipping(now, on) };
+        if let Some(tracked) = self.jobs.get_mut(job.0) {
+            tracked.answered = Answered::Head;
+            tracked.delivered = tracked.job.streamed;
+        }
+        match self.wait_after_refusal(now, job, head) {
+            Some(wait) => self.repeat_later(now, on, job, wait),
+            None => self.actions.push_back(Action::Deliver { job, on }),
+        }
+    }
+
+    /// How long to wait before this job is repeated because of the answer; `None` if the caller gets the answer.
+    fn wait_after_refusal(&mut self, now: Duration, job: JobId, head: Head) -> Option<Duration> {
+        let tracked = self.jobs.get(job.0)?;
+        let by_setting = self.config.repeat_statuses.contains(&head.status);
+        // RFC 6585 §4, RFC 9110 §15.6.4: the server says when it will be able to answer.
+        if !(by_setting || matches!(head.status, 429 | 503) && head.retry_after.is_some()) {
+            return None;
+        }
+        if !tracked.job.may_arrive_twice() || tracked.job.read_once || tracked.repeats >= self.config.retries {
+            return None;
+        }
+        let wait = head.retry_after.unwrap_or_else(|| self.backoff.wait(tracked.repeats));
+        let too_late = tracked.deadline.is_some_and(|deadline| now.saturating_add(wait) >= deadline);
+        (wait <= LONGEST_RETRY_AFTER && !too_late && self.budget.take()).then_some(wait)
+    }
+
+    /// Puts a job aside for a while. Its wait holds no connection: the answer that it does not want is skipped.
+    fn repeat_later(&mut self, now: Duration, on: ConnectionId, job: JobId, wait: Duration) {
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        tracked.repeats += 1;
+        tracked.delivered = false;
+        tracked.place = Place::Resting;
+        self.repeated += 1;
+        self.timers.add(now.saturating_add(wait), Timer::Rested(job.0));
+        self.skip(now, on, job);
+    }
+
+    pub(super) fn content(&mut self, now: Duration, on: ConnectionId, bytes: u64) {
+        let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flights.front_mut()) else { return };
+        if let Answer::Begun { content, .. } = &mut flight.answer {
+            *content += bytes;
+        }
+        let Some(job) = flight.wanted_by() else {
+            flight.skipped += bytes;
+            return self.consider_skipping(now, on);
+        };
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        tracked.answered = Answered::Partly;
+        tracked.content += bytes;
+        if tracked.job.streamed || !tracked.awaited {
+            tracked.held += bytes;
+            self.held += bytes;
+        }
+        if !tracked.job.streamed && tracked.content > self.config.max_content {
+            self.abandon(now, job, Failure::TooLarge { limit: self.config.max_content });
+        }
+    }
+
+    pub(super) fn complete(&mut self, now: Duration, on: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let Some(flight) = connection.flights.pop_front() else { return };
+        connection.answered += 1;
+        connection.first_alone = false;
+        self.origin.note_answer(now.saturating_sub(flight.oldest_since), flight.pipelined);
+        self.budget.note_answer();
+        let is_over = connection.state == State::Draining;
+        if !is_over {
+            self.origin.note_persistent();
+            match connection.flights.front_mut() {
+                None => connection.state = State::Idle { since: now },
+                Some(next) => {
+                    next.oldest_since = now;
+                    next.skip_until = next.skips.then(|| now + SKIP_TIME);
+                }
+            }
+        }
+        if let Some(job) = flight.wanted_by() {
+            self.over(job, End::Reply);
+        }
+        if is_over {
+            self.close(now, on, Loss::GivenUp);
+        } else {
+            self.consider_skipping(now, on);
+            self.consider_limit(on);
+        }
+    }
+
+    /// Closes an idle connection that has reached its limit, or tries a higher limit.
+    fn consider_limit(&mut self, on: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        if !matches!(connection.state, State::Idle { .. }) || connection.requests_left() > 0 {
+            return;
+        }
+        match connection.limit {
+            Limit::Learned(_) => match self.origin.grow_limit() {
+                Some(limit) => connection.limit = Limit::Learned(limit),
+                None => self.close_if_idle(on),
+            },
+            Limit::None | Limit::Told(_) => self.close_if_idle(on),
+        }
+    }
+}

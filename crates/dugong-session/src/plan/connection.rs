@@ -1,0 +1,185 @@
+//! A connection as the plan sees it: its state, and the requests in flight.
+//!
+//! ```text
+//! Connecting -- opened --> Idle <-- answered / sent --> Busy -- close announced --> Draining
+//! ```
+//! A connection that was lost or closed is gone: the plan has no state for it.
+//!
+//! A flight can outlive its job: its caller gave up, or the job is to be repeated later. The response is then skipped, since on
+//! HTTP/1.1 only reading it or giving the connection up leads to the next one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::config::ALONE_ABOVE;
+use super::ids::JobId;
+use super::job::Job;
+use super::origin::Origin;
+use super::outcome::Sent;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Connecting,
+    Idle {
+        since: Duration,
+    },
+    /// Requests are in flight.
+    Busy,
+    /// The server announced that it closes after the oldest response: no request follows (RFC 9112 §9.6).
+    Draining,
+}
+
+/// How many requests the connection may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    None,
+    /// The server said so on this connection.
+    Told(u32),
+    /// The server closed other connections after so many.
+    Learned(u32),
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) state: State,
+    /// Oldest first.
+    pub(crate) flights: VecDeque<Flight>,
+    /// Responses that are complete.
+    pub(crate) answered: u32,
+    pub(crate) limit: Limit,
+    /// The first request must be answered before the second is sent.
+    pub(crate) first_alone: bool,
+    pub(crate) last_progress: Duration,
+    /// The driver does not read it: the window is full.
+    pub(crate) paused: bool,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) job: JobId,
+    /// No job wants its response any more.
+    pub(crate) skips: bool,
+    pub(crate) sent: Sent,
+    /// No request goes out behind it.
+    pub(crate) blocks: bool,
+    pub(crate) upload: bool,
+    pub(crate) large: bool,
+    /// It was sent while another was unanswered.
+    pub(crate) pipelined: bool,
+    /// Since when the server could be working at it: it is the oldest since then.
+    pub(crate) oldest_since: Duration,
+    pub(crate) answer: Answer,
+    /// Until when its response may be skipped. `None` if it is not the oldest, or nothing else is possible.
+    pub(crate) skip_until: Option<Duration>,
+    pub(crate) skipped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Awaited,
+    Begun { length: Option<u64>, content: u64 },
+}
+
+impl Connection {
+    pub(crate) fn new(now: Duration, origin: &Origin) -> Self {
+        Connection {
+            state: State::Connecting,
+            flights: VecDeque::new(),
+            answered: 0,
+            limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
+            first_alone: origin.wants_first_alone(),
+            last_progress: now,
+            paused: false,
+        }
+    }
+
+    /// Whether this job may be sent now.
+    pub(crate) fn admits(&self, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
+        if self.requests_left() == 0 {
+            return false;
+        }
+        match self.state {
+            State::Connecting | State::Draining => false,
+            State::Idle { since } => now.saturating_sub(since) < idle_timeout,
+            State::Busy => self.admits_behind(job, now, origin),
+        }
+    }
+
+    fn admits_behind(&self, job: &Job, now: Duration, origin: &Origin) -> bool {
+        let (Some(oldest), Some(newest)) = (self.flights.front(), self.flights.back()) else { return true };
+        !travels_alone(job)
+            && !newest.blocks
+            && !self.first_alone
+            && !self.paused
+            && !oldest.skips
+            && !newest.is_cut_short()
+            && self.flights.len() < origin.depth() as usize
+            && !origin.is_slow(now.saturating_sub(oldest.oldest_since))
+    }
+
+    /// How many queued jobs a connection that is being opened will take.
+    pub(crate) fn future_room(&self, origin: &Origin) -> usize {
+        let room = if self.first_alone { 1 } else { origin.depth().min(self.requests_left()) };
+        if self.state == State::Connecting { room as usize } else { 0 }
+    }
+
+    /// How many more requests the connection may carry.
+    pub(crate) fn requests_left(&self) -> u32 {
+        match self.limit {
+            Limit::None => u32::MAX,
+            Limit::Told(limit) | Limit::Learned(limit) => {
+                limit.saturating_sub(self.answered.saturating_add(self.flights.len() as u32))
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self, id: JobId, job: &Job, now: Duration) {
+        if self.flights.is_empty() {
+            self.last_progress = now;
+        }
+        self.flights.push_back(Flight {
+            job: id,
+            skips: false,
+            sent: Sent::No,
+            // RFC 9112 §9.3.2: a user agent should not pipeline behind a method that is not idempotent.
+            blocks: !job.idempotent || travels_alone(job),
+            upload: job.upload > 0,
+            large: job.large,
+            pipelined: !self.flights.is_empty(),
+            oldest_since: now,
+            answer: Answer::Awaited,
+            skip_until: None,
+            skipped: 0,
+        });
+        self.state = State::Busy;
+    }
+
+    pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {
+        self.flights.iter_mut().find(|flight| flight.job == job)
+    }
+}
+
+impl Flight {
+    /// The job that wants the response.
+    pub(crate) fn wanted_by(&self) -> Option<JobId> {
+        (!self.skips).then_some(self.job)
+    }
+
+    /// Bytes of the response that are still to come, if the head has said so.
+    pub(crate) fn content_left(&self) -> Option<u64> {
+        match self.answer {
+            Answer::Awaited => None,
+            Answer::Begun { length, content } => Some(length?.saturating_sub(content)),
+        }
+    }
+
+    /// Whether a skipped flight cannot be completed: its content comes from a caller who is gone.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.skips && self.upload && self.sent != Sent::Yes
+    }
+}
+
+pub(crate) fn travels_alone(job: &Job) -> bool {
+    job.upload > ALONE_ABOVE
+}

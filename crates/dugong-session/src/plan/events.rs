@@ -1,0 +1,119 @@
+//! The words between the driver and the plan.
+
+use std::time::Duration;
+
+use super::ids::{ConnectionId, JobId};
+use super::outcome::{Loss, Outcome};
+
+/// Something happened to a connection. Report events in the order in which they happened; above all, report bytes that left before
+/// the loss of their connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The connection is open.
+    Opened,
+    /// It could not be opened.
+    NotOpened,
+    /// Bytes of this job may have left: report it when you have tried to write the first one.
+    SentSome(JobId),
+    /// All of this job has left, content included.
+    SentAll(JobId),
+    /// Bytes moved, in either direction, and no other event says so.
+    Moved,
+    /// The head of the oldest request's final response has arrived.
+    Head(Head),
+    /// So many bytes of content of that response have arrived.
+    Content(u64),
+    /// That response is complete.
+    Complete,
+    /// The connection ended. With requests in flight this is a loss; an idle one just closed.
+    Lost(Loss),
+    /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for.
+    Readable,
+}
+
+/// The facts of a response's head on which the policy depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// The connection goes on after this response (RFC 9112 §9.3).
+    pub persists: bool,
+    /// `Keep-Alive: max=`: how many more requests the server takes on this connection.
+    pub keep_alive_max: Option<u32>,
+    /// `Retry-After`, as a delay from now (RFC 9110 §10.2.3).
+    pub retry_after: Option<Duration>,
+    /// The length of the content, if the head tells it.
+    pub length: Option<u64>,
+}
+
+impl Head {
+    /// A head without special facts.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Head { status, persists: true, keep_alive_max: None, retry_after: None, length: None }
+    }
+}
+
+/// An order to the driver, to be carried out now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection, and call it this.
+    Open(ConnectionId),
+    /// Send this job on this connection.
+    Send {
+        /// The job.
+        job: JobId,
+        /// An open connection.
+        on: ConnectionId,
+    },
+    /// Deliver the response whose head has arrived: give it to the caller, or collect it.
+    Deliver {
+        /// The job that gets the response.
+        job: JobId,
+        /// Its connection.
+        on: ConnectionId,
+    },
+    /// Read and drop the response to this job, now or when it comes. The job does not own it any more.
+    Skip {
+        /// The job whose response is dropped.
+        job: JobId,
+        /// Its connection.
+        on: ConnectionId,
+    },
+    /// Do not read this connection: too much content waits for its callers.
+    Pause(ConnectionId),
+    /// Read it again.
+    Resume(ConnectionId),
+    /// Close this connection. The plan has forgotten it; its index may be used again.
+    Close(ConnectionId),
+    /// This job is over.
+    Over {
+        /// The job. Release it when its caller has taken the outcome and all content.
+        job: JobId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// Figures of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that are open or being opened.
+    pub connections: usize,
+    /// Connections that were ever opened.
+    pub opened: u64,
+    /// Requests that a connection may have in flight, as learned.
+    pub depth: u32,
+    /// The server failed when requests were pipelined to it.
+    pub not_pipelining: bool,
+    /// Repeats that cost a token, and repeats of answered requests.
+    pub repeated: u64,
+    /// Jobs that are not over.
+    pub jobs: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Repeats that the session can afford now. `None`: no limit.
+    pub budget: Option<u32>,
+    /// Bytes of content that count against the window.
+    pub held: u64,
+}

@@ -1,0 +1,106 @@
+//! A job: one request of a caller, from its submission to its outcome.
+//!
+//! The plan knows sizes and flags, never the request. A job is in one [`Place`] at a time, and each move is in one of three files:
+//! `placing.rs` sends it, `answering.rs` ends it with a reply, `losing.rs` ends it without one or puts it back.
+
+use std::time::Duration;
+
+use super::ids::ConnectionId;
+use super::outcome::{Answered, End, Outcome, Sent};
+
+/// The plan's view of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// Its method is idempotent (RFC 9110 §9.2.2).
+    pub idempotent: bool,
+    /// Whether the caller overrules the method: `Some(true)` for a request with an `Idempotency-Key`, `Some(false)` for "never again".
+    pub repeat: Option<bool>,
+    /// Its content cannot be read twice.
+    pub read_once: bool,
+    /// Bytes of its content; `u64::MAX` if unknown.
+    pub upload: u64,
+    /// Whether its reply is likely to be large. Large and small ones share no connection when there is a choice.
+    pub large: bool,
+    /// The caller reads the reply in pieces. Otherwise it is collected up to `max_content`.
+    pub streamed: bool,
+    /// Overrules the session's `total_timeout`.
+    pub total_timeout: Option<Duration>,
+}
+
+impl Job {
+    /// A request without content, to be collected.
+    #[must_use]
+    pub fn new(idempotent: bool) -> Self {
+        Job { idempotent, repeat: None, read_once: false, upload: 0, large: false, streamed: false, total_timeout: None }
+    }
+
+    /// Whether it may be sent again after some bytes of it left (RFC 9110 §9.2.2).
+    pub(crate) fn may_arrive_twice(&self) -> bool {
+        self.repeat.unwrap_or(self.idempotent)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the queue.
+    Queued,
+    /// Waits for the moment of its repeat, and holds no connection.
+    Resting,
+    /// In flight.
+    On(ConnectionId),
+    /// Has its outcome.
+    Over,
+}
+
+/// A job with all that happened to it.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) job: Job,
+    pub(crate) place: Place,
+    /// The most in any attempt.
+    pub(crate) sent: Sent,
+    pub(crate) answered: Answered,
+    pub(crate) attempts: u32,
+    /// Of `retries`, those that are used up.
+    pub(crate) repeats: u32,
+    /// The caller was given the head of its response.
+    pub(crate) delivered: bool,
+    /// Bytes of content in the last attempt.
+    pub(crate) content: u64,
+    /// Bytes of content that count against the window.
+    pub(crate) held: u64,
+    /// Its caller waits for it.
+    pub(crate) awaited: bool,
+    pub(crate) total_timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Tracked {
+    pub(crate) fn new(job: Job, now: Duration, total_timeout: Option<Duration>) -> Self {
+        let total_timeout = job.total_timeout.or(total_timeout);
+        Tracked {
+            job,
+            place: Place::Queued,
+            sent: Sent::No,
+            answered: Answered::No,
+            attempts: 0,
+            repeats: 0,
+            delivered: false,
+            content: 0,
+            held: 0,
+            awaited: false,
+            total_timeout,
+            deadline: total_timeout.map(|timeout| now.saturating_add(timeout)),
+        }
+    }
+
+    pub(crate) fn outcome(&self, end: End) -> Outcome {
+        Outcome {
+            end,
+            sent: self.sent,
+            answered: if end == End::Reply { Answered::Yes } else { self.answered },
+            safe_to_retry: end != End::Reply && (self.sent == Sent::No || self.job.may_arrive_twice()),
+            attempts: self.attempts,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Jobs that get no reply on their connection: because it is lost, or because their caller went away.
+//!
+//! Who pays for a loss? The server may have died of the oldest request that it had not answered; those behind it were only in bad
+//! company. So the oldest one pays a token and one of its `retries`, and rests; those behind go back to the head of the queue. No new
+//! connection is opened before the one that paid has rested, so it is the first on that connection, and alone
+//! (RFC 9112 §9.3.2). Each loss thus takes one of a finite number of repeats, and the plan always ends.
+
+use std::time::Duration;
+
+use super::Plan;
+use super::arena::Key;
+use super::config::{SKIP_BYTES, SKIP_TIME};
+use super::connection::{Connection, Flight, State};
+use super::events::Action;
+use super::ids::{ConnectionId, JobId};
+use super::job::{Place, Tracked};
+use super::outcome::{End, Failure, Loss, NoRepeat, Sent};
+use super::timers::Timer;
+
+impl Plan {
+    /// A connection could not be opened. All queued jobs waited for it, so it costs each of them one of its `retries`, unless they have
+    /// other connections to hope for.
+    pub(super) fn not_opened(&mut self, now: Duration, on: ConnectionId) {
+        self.connections.remove(on.0);
+        let wait = self.backoff.wait(self.origin.failures());
+        self.origin.note_failure();
+        self.reopen_after(now, wait);
+        if self.connections.len() > 0 {
+            return;
+        }
+        for position in 0..self.queue.len() {
+            let id = self.queue[position];
+            let Some(tracked) = self.jobs.get_mut(id.0).filter(|tracked| tracked.place == Place::Queued) else { continue };
+            if tracked.repeats < self.config.retries {
+                tracked.repeats += 1;
+            } else {
+                self.over(id, End::Failed(Failure::Unreachable));
+            }
+        }
+    }
+
+    /// A connection ended.
+    pub(super) fn lost(&mut self, now: Duration, on: ConnectionId, why: Loss) {
+        let Some(mut connection) = self.connections.remove(on.0) else { return };
+        if connection.flights.is_empty() {
+            return;
+        }
+        let pipelined = connection.flights.iter().any(|flight| flight.pipelined && flight.sent != Sent::No);
+        // From the newest to the oldest, so that the head of the queue has them in their order.
+        while connection.flights.len() > 1 {
+            let flight = connection.flights.pop_back().expect("there are two");
+            self.send_elsewhere(&flight, why);
+        }
+        let oldest = connection.flights.pop_back().expect("it was not empty");
+        if why == Loss::GivenUp {
+            return self.send_elsewhere(&oldest, why);
+        }
+        let failures = self.origin.failures();
+        self.origin.note_loss(why, connection.answered, pipelined);
+        let repeats = oldest.wanted_by().and_then(|job| self.jobs.get(job.0)).map_or(0, |tracked| tracked.repeats);
+        let wait = self.backoff.wait(failures.max(repeats));
+        self.reopen_after(now, wait);
+        self.repeat_at_cost(now, &oldest, why, wait);
+    }
+
+    fn reopen_after(&mut self, now: Duration, wait: Duration) {
+        self.origin.reopen_at = self.origin.reopen_at.max(now.saturating_add(wait));
+    }
+
+    /// Puts the job of a flight back free of charge.
+    fn send_elsewhere(&mut self, flight: &Flight, why: Loss) {
+        let Some(job) = flight.wanted_by() else { return };
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        match no_repeat(tracked) {
+            Some(no_repeat) => self.over(job, End::Failed(Failure::Lost { why, no_repeat })),
+            None => {
+                self.held -= std::mem::take(&mut tracked.held);
+                self.put_back(job);
+            }
+        }
+    }
+
+    fn repeat_at_cost(&mut self, now: Duration, flight: &Flight, why: Loss, wait: Duration) {
+        let Some(job) = flight.wanted_by() else { return };
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        let no_repeat = no_repeat(tracked)
+            .or_else(|| (tracked.repeats >= self.config.retries).then_some(NoRepeat::Retries))
+            .or_else(|| (!self.budget.take()).then_some(NoRepeat::Budget));
+        if let Some(no_repeat) = no_repeat {
+            return self.over(job, End::Failed(Failure::Lost { why, no_repeat }));
+        }
+        tracked.repeats += 1;
+        tracked.place = Place::Resting;
+        self.held -= std::mem::take(&mut tracked.held);
+        self.repeated += 1;
+        self.timers.add(now.saturating_add(wait), Timer::Rested(job.0));
+    }
+
+    pub(super) fn requeue_rested(&mut self, job: JobId) {
+        if self.jobs.get(job.0).is_some_and(|tracked| tracked.place == Place::Resting) {
+            self.put_back(job);
+        }
+    }
+
+    /// The server will not answer the requests behind the oldest one.
+    pub(super) fn move_those_behind(&mut self, on: ConnectionId) {
+        while let Some(flight) = self
+            .connections
+            .get_mut(on.0)
+            .and_then(|connection| if connection.flights.len() > 1 { connection.flights.pop_back() } else { None })
+        {
+            self.send_elsewhere(&flight, Loss::Closed);
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Duration, job: JobId) {
+        let Some(after) = self.jobs.get(job.0).and_then(|tracked| tracked.total_timeout) else { return };
+        self.abandon(now, job, Failure::TimedOut { after });
+    }
+
+    /// Ends a job for its caller; its response is skipped or its connection given up.
+    pub(super) fn abandon(&mut self, now: Duration, job: JobId, failure: Failure) {
+        let Some(tracked) = self.jobs.get(job.0) else { return };
+        let place = tracked.place;
+        if place == Place::Over {
+            return;
+        }
+        self.over(job, End::Failed(failure));
+        if let Place::On(on) = place {
+            self.skip(now, on, job);
+        }
+    }
+
+    pub(super) fn skip(&mut self, now: Duration, on: ConnectionId, job: JobId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let is_oldest = connection.flights.front().is_some_and(|flight| flight.job == job);
+        let Some(flight) = connection.flight_of(job) else { return };
+        flight.skips = true;
+        flight.skip_until = is_oldest.then(|| now + SKIP_TIME);
+        self.actions.push_back(Action::Skip { job, on });
+        self.consider_skipping(now, on);
+    }
+
+    /// Gives a connection up if skipping its oldest response costs more than a new connection. Not if a request behind it could not be
+    /// repeated: then the response is read to its end, however long that takes.
+    pub(super) fn consider_skipping(&mut self, now: Duration, on: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let is_draining = connection.state == State::Draining;
+        let Some(oldest) = connection.flights.front_mut().filter(|flight| flight.skips) else { return };
+        let is_cheap = !is_draining
+            && !oldest.is_cut_short()
+            && oldest.content_left().is_none_or(|left| left <= SKIP_BYTES)
+            && oldest.skipped <= SKIP_BYTES
+            && oldest.skip_until.is_none_or(|until| now < until);
+        if is_cheap {
+            return;
+        }
+        oldest.skip_until = None;
+        let behind = connection.flights.iter().skip(1).filter_map(Flight::wanted_by);
+        let can_move = behind.filter_map(|job| self.jobs.get(job.0)).all(|tracked| no_repeat(tracked).is_none());
+        if can_move {
+            self.close(now, on, Loss::GivenUp);
+        }
+    }
+
+    pub(super) fn close_if_idle(&mut self, on: ConnectionId) {
+        if self.connections.get(on.0).is_some_and(|connection| matches!(connection.state, State::Idle { .. })) {
+            self.connections.remove(on.0);
+            self.actions.push_back(Action::Close(on));
+        }
+    }
+
+    pub(super) fn close(&mut self, now: Duration, on: ConnectionId, why: Loss) {
+        self.actions.push_back(Action::Close(on));
+        self.lost(now, on, why);
+    }
+
+    /// Deals with the connections whose time has come.
+    pub(super) fn advance_connections(&mut self, now: Duration) {
+        while let Some((key, state)) = self.due_connection(now) {
+            let on = ConnectionId(key);
+            match state {
+                State::Connecting => return,
+                State::Idle { .. } => self.close_if_idle(on),
+                State::Busy | State::Draining => {
+                    let oldest = self.connections.get(key).and_then(|connection| connection.flights.front());
+                    if oldest.is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
+                        self.consider_skipping(now, on);
+                    } else {
+                        self.close(now, on, Loss::Stalled);
+                    }
+                }
+            }
+        }
+    }
+
+    fn due_connection(&self, now: Duration) -> Option<(Key, State)> {
+        let is_due = |connection: &Connection| self.attention_at(connection).is_some_and(|at| at <= now);
+        self.connections.iter().find(|(_, connection)| is_due(connection)).map(|(key, connection)| (key, connection.state))
+    }
+}
+
+/// Why a job must not be sent again, if so.
+fn no_repeat(tracked: &Tracked) -> Option<NoRepeat> {
+    if tracked.delivered {
+        return Some(NoRepeat::Given { content: tracked.content });
+    }
+    if tracked.sent == Sent::No {
+        return None;
+    }
+    if !tracked.job.may_arrive_twice() {
+        return Some(NoRepeat::Unsafe);
+    }
+    tracked.job.read_once.then_some(NoRepeat::ReadOnce)
+}

@@ -1,0 +1,261 @@
+//! The plan of a session: it decides, and does nothing.
+//!
+//! One rule for its driver: tell it one thing, then do all it says.
+//!
+//! ```
+//! use dugong_session::plan::{Action, Config, End, Event, Head, Job, Plan};
+//! use std::time::Duration;
+//!
+//! let mut plan = Plan::new(Config::default(), 17); // 17: where its random numbers begin
+//! let mut now = Duration::ZERO; // any clock that never goes back
+//! let get = plan.submit(now, Job::new(true));
+//!
+//! let Some(Action::Open(connection)) = plan.next_action(now) else { panic!() };
+//! assert_eq!(plan.next_action(now), None); // nothing more to do until something happens
+//! now += Duration::from_millis(3);
+//! plan.handle(now, connection, Event::Opened);
+//! assert_eq!(plan.next_action(now), Some(Action::Send { job: get, on: connection }));
+//! plan.handle(now, connection, Event::SentAll(get));
+//! plan.handle(now, connection, Event::Head(Head::new(200)));
+//! assert_eq!(plan.next_action(now), Some(Action::Deliver { job: get, on: connection }));
+//! plan.handle(now, connection, Event::Complete);
+//! let Some(Action::Over { job, outcome }) = plan.next_action(now) else { panic!() };
+//! assert_eq!((job, outcome.end, outcome.attempts), (get, End::Reply, 1));
+//! plan.release(now, get);
+//! assert!(plan.wait_until() > Some(now)); // the connection is idle, and will be closed one day
+//! ```
+//!
+//! If nothing happens until [`Plan::wait_until`], call [`Plan::advance`]. Everything the plan is told about connections and jobs that it
+//! has forgotten is ignored, so a driver may report events that crossed an action.
+
+mod answering;
+mod arena;
+mod backoff;
+mod budget;
+mod config;
+mod connection;
+mod events;
+mod ids;
+mod job;
+mod losing;
+mod origin;
+mod outcome;
+mod placing;
+mod timers;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use arena::Arena;
+use backoff::Backoff;
+use budget::Budget;
+pub use config::Config;
+use connection::{Connection, State};
+pub use events::{Action, Event, Head, Stats};
+pub use ids::{ConnectionId, JobId};
+pub use job::Job;
+use job::{Place, Tracked};
+use origin::Origin;
+pub use outcome::{Answered, End, Failure, Loss, NoRepeat, Outcome, Sent};
+use timers::{Timer, Timers};
+
+/// The policy of one session, for one origin. See the [module](self).
+///
+/// All moments are durations since a moment that you choose; they must not go back.
+#[derive(Debug)]
+pub struct Plan {
+    config: Config,
+    jobs: Arena<Tracked>,
+    connections: Arena<Connection>,
+    /// Jobs to send. May hold jobs that ended meanwhile; `queued` counts the others.
+    queue: VecDeque<JobId>,
+    queued: usize,
+    /// Jobs without outcome.
+    unfinished: usize,
+    actions: VecDeque<Action>,
+    timers: Timers,
+    origin: Origin,
+    budget: Budget,
+    backoff: Backoff,
+    /// Bytes that count against the window.
+    held: u64,
+    opened: u64,
+    repeated: u64,
+    /// The latest moment that the plan was told.
+    now: Duration,
+}
+
+impl Plan {
+    /// Creates a plan without jobs or connections. `seed` begins its random numbers; give each session another one.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        Plan {
+            jobs: Arena::new(),
+            connections: Arena::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            unfinished: 0,
+            actions: VecDeque::new(),
+            timers: Timers::default(),
+            origin: Origin::new(config.depth),
+            budget: Budget::new(config.retry_budget),
+            backoff: Backoff::new(config.backoff, seed),
+            held: 0,
+            opened: 0,
+            repeated: 0,
+            now: Duration::ZERO,
+            config,
+        }
+    }
+
+    /// Takes a job into the queue. It ends with exactly one [`Action::Over`].
+    pub fn submit(&mut self, now: Duration, job: Job) -> JobId {
+        self.advance(now);
+        let tracked = Tracked::new(job, now, self.config.total_timeout);
+        let deadline = tracked.deadline;
+        let id = JobId(self.jobs.insert(tracked));
+        if let Some(deadline) = deadline {
+            self.timers.add(deadline, Timer::Deadline(id.0));
+        }
+        self.queue.push_back(id);
+        self.queued += 1;
+        self.unfinished += 1;
+        id
+    }
+
+    /// Ends a job whose caller gave it up: it is over at once.
+    pub fn cancel(&mut self, now: Duration, job: JobId) {
+        self.advance(now);
+        self.abandon(now, job, Failure::Cancelled);
+    }
+
+    /// Forgets a job whose caller has taken all of it, or went away. A job that is not over is cancelled.
+    pub fn release(&mut self, now: Duration, job: JobId) {
+        self.cancel(now, job);
+        if let Some(tracked) = self.jobs.remove(job.0) {
+            self.held -= tracked.held;
+        }
+    }
+
+    /// Notes whether a caller waits for this job right now. Its reply, and those before it, are then read even if the window is full.
+    pub fn set_awaited(&mut self, now: Duration, job: JobId, awaited: bool) {
+        self.advance(now);
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        tracked.awaited = awaited;
+        if awaited && !tracked.job.streamed {
+            // From here on `max_content` bounds it.
+            self.held -= std::mem::take(&mut tracked.held);
+        }
+    }
+
+    /// Notes that the caller has taken so many bytes of a streamed reply.
+    pub fn note_taken(&mut self, now: Duration, job: JobId, bytes: u64) {
+        self.advance(now);
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        let taken = bytes.min(tracked.held);
+        tracked.held -= taken;
+        self.held -= taken;
+    }
+
+    /// Notes an event of a connection.
+    pub fn handle(&mut self, now: Duration, on: ConnectionId, event: Event) {
+        self.advance(now);
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        match event {
+            Event::Readable => {}
+            _ => connection.last_progress = now,
+        }
+        match event {
+            Event::Opened => self.opened(now, on),
+            Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
+            Event::NotOpened => self.lost(now, on, Loss::Closed),
+            Event::SentSome(job) => self.sent(on, job, Sent::Partly),
+            Event::SentAll(job) => self.sent(on, job, Sent::Yes),
+            Event::Moved => {}
+            Event::Head(head) => self.head(now, on, head),
+            Event::Content(bytes) => self.content(now, on, bytes),
+            Event::Complete => self.complete(now, on),
+            Event::Lost(why) => self.lost(now, on, why),
+            Event::Readable => self.close_if_idle(on),
+        }
+    }
+
+    /// Does all that has become due by `now`. All other methods that take the time do this first.
+    pub fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Rested(job) => self.requeue_rested(JobId(job)),
+                Timer::Deadline(job) => self.expire(now, JobId(job)),
+            }
+        }
+        self.advance_connections(now);
+        let jobs = &self.jobs;
+        self.timers.tidy(self.unfinished, |timer| match timer {
+            Timer::Rested(job) | Timer::Deadline(job) => jobs.get(job).is_some_and(|tracked| tracked.place != Place::Over),
+        });
+    }
+
+    /// The next thing to do now. Call it until it returns `None` after everything you tell the plan.
+    pub fn next_action(&mut self, now: Duration) -> Option<Action> {
+        self.advance(now);
+        self.actions.pop_front().or_else(|| self.pause_or_resume(now)).or_else(|| self.place(now))
+    }
+
+    /// Until when to wait for events; `None` if only an event or a job can change anything.
+    #[must_use]
+    pub fn wait_until(&self) -> Option<Duration> {
+        let connections = self.connections.iter().filter_map(|(_, connection)| self.attention_at(connection)).min();
+        let reopening = self.waits_to_reopen().then_some(self.origin.reopen_at);
+        [self.timers.next(), connections, reopening].into_iter().flatten().min()
+    }
+
+    /// The figures of the session.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.connections.len(),
+            opened: self.opened,
+            depth: self.origin.depth(),
+            not_pipelining: self.origin.is_not_pipelining(),
+            repeated: self.repeated,
+            jobs: self.unfinished,
+            in_flight: self.connections.iter().map(|(_, connection)| connection.flights.len()).sum(),
+            budget: self.budget.left(),
+            held: self.held,
+        }
+    }
+
+    /// Ends a job that is not over. The caller of this has taken it from its place.
+    fn over(&mut self, id: JobId, end: End) {
+        let Some(tracked) = self.jobs.get_mut(id.0) else { return };
+        if tracked.place == Place::Queued {
+            self.queued -= 1;
+        }
+        tracked.place = Place::Over;
+        self.unfinished -= 1;
+        let outcome = tracked.outcome(end);
+        self.actions.push_back(Action::Over { job: id, outcome });
+    }
+
+    /// Puts a job at the head of the queue.
+    fn put_back(&mut self, id: JobId) {
+        let Some(tracked) = self.jobs.get_mut(id.0) else { return };
+        tracked.place = Place::Queued;
+        self.queue.push_front(id);
+        self.queued += 1;
+    }
+
+    /// When a connection needs attention if nothing happens to it.
+    fn attention_at(&self, connection: &Connection) -> Option<Duration> {
+        match connection.state {
+            State::Connecting => None,
+            State::Idle { since } => Some(since.saturating_add(self.config.idle_timeout)),
+            State::Busy | State::Draining => {
+                let skip_until = connection.flights.front().and_then(|flight| flight.skip_until);
+                let stalled = (!connection.paused).then(|| connection.last_progress.saturating_add(self.config.timeout));
+                [skip_until, stalled].into_iter().flatten().min()
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The plan's knowledge of its server.
+//!
+//! No field of HTTP says whether a server can pipeline. The plan finds out: it begins careful, believes answers, and takes a loss as a
+//! hint. One loss proves nothing, since networks fail. If a connection is lost again with requests in flight, before any answer to a
+//! pipelined request, the server cannot pipeline, and the depth becomes 1. After many answers the depth doubles; each such try that
+//! fails makes the next one come later, so a server that never learns costs fewer and fewer repeats.
+
+use std::time::Duration;
+
+use super::config::{SLOW_AT_LEAST, SLOW_FACTOR};
+use super::outcome::Loss;
+
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// A connection survived a response (RFC 9112 §9.3.2: do not pipeline before you know that).
+    persistent: bool,
+    /// A connection was lost, and no first request has been answered since.
+    after_loss: bool,
+    depth: u32,
+    most_depth: u32,
+    /// Losses of pipelined connections since a pipelined request was last answered.
+    strikes: u32,
+    /// Responses that the server gives on one connection.
+    per_connection: Option<u32>,
+    /// After how many responses it last closed a connection without a word.
+    closed_after: Option<u32>,
+    answers: u32,
+    grow_after: u32,
+    median: Option<Duration>,
+    failures: u32,
+    /// No connection is opened before this moment.
+    pub(crate) reopen_at: Duration,
+}
+
+const GROW_AFTER: u32 = 100;
+const GROW_AFTER_AT_MOST: u32 = 6400;
+
+impl Origin {
+    pub(crate) fn new(most_depth: u32) -> Self {
+        Origin {
+            persistent: false,
+            after_loss: false,
+            depth: most_depth.max(1),
+            most_depth: most_depth.max(1),
+            strikes: 0,
+            per_connection: None,
+            closed_after: None,
+            answers: 0,
+            grow_after: GROW_AFTER,
+            median: None,
+            failures: 0,
+            reopen_at: Duration::ZERO,
+        }
+    }
+
+    /// How many requests a connection may have in flight.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.min(self.per_connection.unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Whether the server failed when requests were pipelined to it.
+    pub(crate) fn is_not_pipelining(&self) -> bool {
+        self.depth == 1 && self.most_depth > 1
+    }
+
+    /// Whether the first request of a new connection must be answered before a second one is sent (RFC 9112 §9.3.2).
+    pub(crate) fn wants_first_alone(&self) -> bool {
+        !self.persistent || self.after_loss
+    }
+
+    pub(crate) fn per_connection(&self) -> Option<u32> {
+        self.per_connection
+    }
+
+    /// Failures to connect and losses since the last answer.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(crate) fn note_failure(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Takes note of a whole response. `pipelined`: its request was sent while another was unanswered.
+    pub(crate) fn note_answer(&mut self, took: Duration, pipelined: bool) {
+        self.failures = 0;
+        if pipelined {
+            self.strikes = 0;
+        }
+        self.answers = self.answers.saturating_add(1);
+        if self.answers >= self.grow_after && self.depth < self.most_depth {
+            self.depth = (self.depth * 2).min(self.most_depth);
+            self.answers = 0;
+        }
+        // An estimate of the median that costs no memory: it goes up if the answer took longer, else down.
+        self.median = Some(match self.median {
+            None => took,
+            Some(median) if took > median => median + median / 16 + Duration::from_micros(1),
+            Some(median) => median - median / 16,
+        });
+    }
+
+    /// The connection goes on after a response.
+    pub(crate) fn note_persistent(&mut self) {
+        self.persistent = true;
+        self.after_loss = false;
+    }
+
+    /// The server announced that it closes after this many responses.
+    pub(crate) fn note_limit(&mut self, responses: u32) {
+        let limit = Some(responses.max(1));
+        if self.per_connection != limit {
+            self.per_connection = limit;
+            self.answers = 0;
+        }
+    }
+
+    /// A connection kept going up to the learned limit. Returns the next limit to try, if it is time for that.
+    pub(crate) fn grow_limit(&mut self) -> Option<u32> {
+        if self.answers < self.grow_after.min(GROW_AFTER) {
+            return None;
+        }
+        self.answers = 0;
+        self.per_connection = self.per_connection.map(|limit| limit.saturating_mul(2));
+        self.per_connection
+    }
+
+    /// A connection with requests in flight ended after this many responses. `pipelined`: more than one of them was in flight.
+    pub(crate) fn note_loss(&mut self, why: Loss, responses: u32, pipelined: bool) {
+        self.after_loss = true;
+        self.answers = 0;
+        self.note_failure();
+        if pipelined {
+            self.strikes += 1;
+            let trying = self.depth < self.most_depth && self.depth > 1;
+            if self.strikes >= 2 || trying {
+                self.depth = 1;
+                self.strikes = 0;
+                self.closed_after = None;
+                self.grow_after = (self.grow_after * 2).min(GROW_AFTER_AT_MOST);
+                // The loss is explained; the number of responses before it means nothing.
+                return;
+            }
+        }
+        if why == Loss::Closed && responses > 0 {
+            if self.closed_after == Some(responses) {
+                self.per_connection = Some(responses);
+            }
+            self.closed_after = Some(responses);
+        }
+    }
+
+    /// Whether an answer that takes this long is slow. The first answers cannot be judged.
+    pub(crate) fn is_slow(&self, time: Duration) -> bool {
+        self.median.is_some_and(|median| time > (median * SLOW_FACTOR).max(SLOW_AT_LEAST))
+    }
+}

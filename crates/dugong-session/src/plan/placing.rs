@@ -1,0 +1,112 @@
+//! Where the next job goes, when a connection is opened, and which ones are read.
+//!
+//! Jobs go out in the order of the queue. A job goes to the connection that carries replies of its kind, and among those to the one with
+//! the fewest requests. A connection is opened only if no open one admits the job, and those being opened have no room for the queue.
+//! `Connection::admits` has the rules of what may follow what.
+//!
+//! # The window cannot deadlock
+//!
+//! Content that no caller has taken fills the window. When it is full, no job is sent and no response is read, except for callers that
+//! wait now: their jobs go first, and their connections are read, with all that comes before on these. If such a job finds no connection,
+//! all are read until it does.
+
+use std::time::Duration;
+
+use super::Plan;
+use super::connection::{Answer, Connection, Flight, State};
+use super::events::Action;
+use super::ids::{ConnectionId, JobId};
+use super::job::{Job, Place};
+use super::outcome::Answered;
+
+impl Plan {
+    /// Sends a job, or opens a connection for it.
+    pub(super) fn place(&mut self, now: Duration) -> Option<Action> {
+        let (position, id, job) = self.candidate()?;
+        if let Some(on) = self.best_connection(&job, now) {
+            self.queue.remove(position);
+            self.queued -= 1;
+            let tracked = self.jobs.get_mut(id.0)?;
+            tracked.place = Place::On(on);
+            tracked.answered = Answered::No;
+            tracked.content = 0;
+            self.connections.get_mut(on.0)?.send(id, &job, now);
+            return Some(Action::Send { job: id, on });
+        }
+        self.may_open(now).then(|| {
+            let id = ConnectionId(self.connections.insert(Connection::new(now, &self.origin)));
+            self.opened += 1;
+            Action::Open(id)
+        })
+    }
+
+    /// The first queued job; when the window is full, the first one whose caller waits.
+    fn candidate(&mut self) -> Option<(usize, JobId, Job)> {
+        while let Some(id) = self.queue.front() {
+            if self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued) {
+                break;
+            }
+            self.queue.pop_front();
+        }
+        let full = self.is_window_full();
+        self.queue.iter().enumerate().find_map(|(position, id)| {
+            let tracked = self.jobs.get(id.0)?;
+            (tracked.place == Place::Queued && (!full || tracked.awaited)).then_some((position, *id, tracked.job))
+        })
+    }
+
+    fn best_connection(&self, job: &Job, now: Duration) -> Option<ConnectionId> {
+        let admitting = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.admits(job, now, &self.origin, self.config.idle_timeout))
+            .map(|(key, connection)| {
+                let mixed = connection.flights.iter().any(|flight| flight.large != job.large);
+                (mixed, connection.flights.len(), key)
+            });
+        let (mixed, _, key) = admitting.min()?;
+        // A connection of its own is a choice, also one that is being opened.
+        let has_choice = self.may_open(now) || self.connections.iter().any(|(_, other)| other.state == State::Connecting);
+        (!mixed || !has_choice).then_some(ConnectionId(key))
+    }
+
+    /// Whether a connection may be opened for the queue.
+    fn may_open(&self, now: Duration) -> bool {
+        now >= self.origin.reopen_at && self.wants_to_open()
+    }
+
+    fn wants_to_open(&self) -> bool {
+        let room: usize = self.connections.iter().map(|(_, connection)| connection.future_room(&self.origin)).sum();
+        self.connections.len() < self.config.connections.max(1) && self.queued > room
+    }
+
+    /// Whether the queue waits for the moment at which a connection may be opened again.
+    pub(super) fn waits_to_reopen(&self) -> bool {
+        self.wants_to_open() && self.origin.reopen_at > self.now
+    }
+
+    pub(super) fn is_window_full(&self) -> bool {
+        self.held >= self.config.window
+    }
+
+    /// Brings the driver's reading in line with the window.
+    pub(super) fn pause_or_resume(&mut self, now: Duration) -> Option<Action> {
+        let changes = self.connections.iter().find(|(_, connection)| connection.paused != self.must_pause(connection));
+        let (key, paused) = changes.map(|(key, connection)| (key, !connection.paused))?;
+        let connection = self.connections.get_mut(key)?;
+        connection.paused = paused;
+        connection.last_progress = now;
+        Some(if paused { Action::Pause(ConnectionId(key)) } else { Action::Resume(ConnectionId(key)) })
+    }
+
+    fn must_pause(&self, connection: &Connection) -> bool {
+        if !self.is_window_full() || !matches!(connection.state, State::Busy | State::Draining) {
+            return false;
+        }
+        let is_awaited = |id: &JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.awaited);
+        let queued = |id: &&JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued);
+        connection.flights.front().is_some_and(|flight| !flight.skips && flight.answer != Answer::Awaited)
+            && !connection.flights.iter().filter_map(Flight::wanted_by).any(|id| is_awaited(&id))
+            && !self.queue.iter().filter(queued).any(is_awaited)
+    }
+}

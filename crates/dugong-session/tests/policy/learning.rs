@@ -1,0 +1,132 @@
+//! Lessons from the behaviour of a server.
+
+use dugong_session::plan::{Config, Event, Head, Loss};
+
+use super::desk::{Desk, ms};
+
+fn patient() -> Config {
+    Config { retry_budget: None, retries: 100, timeout: ms(5000), ..Config::default() }
+}
+
+/// The number of the newest connection, once it is open.
+fn reopened(desk: &mut Desk) -> usize {
+    desk.later(ms(10_000));
+    desk.opened() - 1
+}
+
+#[test]
+fn a_server_that_fails_when_pipelined_to_teaches_a_depth_of_one_after_a_second_try() {
+    for why in [Loss::Closed, Loss::Reset, Loss::Garbage] {
+        let mut desk = Desk::known(patient());
+        desk.gets::<9>();
+        desk.tell(0, Event::Lost(why));
+        assert_eq!(desk.plan.stats().depth, 32, "one loss proves nothing");
+        let second = reopened(&mut desk);
+        desk.answer(second); // alone: fine
+        assert!(!desk.plan.stats().not_pipelining);
+        desk.tell(second, Event::Lost(why));
+        assert!(desk.plan.stats().not_pipelining);
+        let third = reopened(&mut desk);
+        desk.answer(third);
+        assert_eq!(desk.on(third).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_stall_is_a_loss_and_a_hint() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<9>();
+    for _ in 0..2 {
+        let newest = desk.opened() - 1;
+        desk.answer(newest);
+        desk.later(ms(4999));
+        assert!(desk.on(newest).is_some());
+        desk.later(ms(1));
+        assert_eq!(desk.on(newest), None);
+        desk.later(ms(500));
+    }
+    // The first of them answered a pipelined request on the known connection, so a third strike is needed.
+    let newest = desk.opened() - 1;
+    desk.answer(newest);
+    desk.later(ms(5000));
+    assert!(desk.plan.stats().not_pipelining);
+}
+
+#[test]
+fn losses_between_answers_to_pipelined_requests_do_not_teach() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<30>();
+    for lost in 0..5 {
+        let newest = if lost == 0 { 0 } else { reopened(&mut desk) };
+        (0..3).for_each(|_| desk.answer(newest));
+        desk.tell(newest, Event::Lost(Loss::Reset));
+    }
+    assert_eq!(desk.plan.stats().depth, 32);
+}
+
+#[test]
+fn the_depth_grows_again_slowly() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<9>();
+    desk.tell(0, Event::Lost(Loss::Reset));
+    let second = reopened(&mut desk);
+    desk.answer(second);
+    desk.tell(second, Event::Lost(Loss::Reset));
+    let third = reopened(&mut desk);
+    let depths: Vec<_> = (0..1000)
+        .map(|_| {
+            desk.get();
+            desk.answer(third);
+            desk.plan.stats().depth
+        })
+        .collect();
+    assert_eq!((depths[0], depths[198], depths[200], depths[400], depths[999]), (1, 1, 2, 4, 32));
+}
+
+#[test]
+fn a_server_that_closes_after_k_responses_teaches_k() {
+    let mut desk = Desk::known(patient()); // has one answer
+    desk.gets::<10>();
+    desk.answer(0);
+    desk.answer_with(0, Head { persists: false, ..Head::new(200) });
+    assert_eq!((desk.on(1).unwrap().len(), desk.plan.stats().depth), (3, 3));
+    (0..3).for_each(|_| desk.answer(1));
+    assert_eq!((desk.on(1), desk.on(2).unwrap().len()), (None, 3), "the plan closes it, and no request is lost");
+}
+
+#[test]
+fn a_server_that_closes_twice_after_k_responses_without_a_word_teaches_k() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<20>();
+    (0..3).for_each(|_| desk.answer(0));
+    desk.tell(0, Event::Lost(Loss::Closed));
+    let second = reopened(&mut desk);
+    (0..4).for_each(|_| desk.answer(second));
+    desk.tell(second, Event::Lost(Loss::Closed));
+    let third = reopened(&mut desk);
+    desk.answer(third);
+    assert_eq!(desk.on(third).unwrap().len(), 3, "four in all");
+}
+
+#[test]
+fn keep_alive_max_is_kept() {
+    let mut desk = Desk::single();
+    desk.gets::<9>();
+    desk.answer_with(0, Head { keep_alive_max: Some(2), ..Head::new(200) });
+    assert_eq!(desk.on(0).unwrap().len(), 2);
+    desk.answer_with(0, Head { keep_alive_max: Some(1), ..Head::new(200) });
+    desk.answer_with(0, Head { keep_alive_max: Some(0), ..Head::new(200) });
+    assert_eq!((desk.on(0), desk.on(1).unwrap().len()), (None, 3));
+}
+
+#[test]
+fn a_learned_limit_grows_again() {
+    let mut desk = Desk::known(patient());
+    desk.get();
+    desk.answer_with(0, Head { persists: false, ..Head::new(200) });
+    for _ in 0..200 {
+        desk.get();
+        desk.answer(desk.opened() - 1);
+    }
+    assert_eq!(desk.plan.stats().depth, 4);
+}

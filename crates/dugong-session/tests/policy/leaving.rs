@@ -1,0 +1,135 @@
+//! Callers that go away, and time that runs out.
+
+use dugong_session::plan::{Action, Config, End, Event, Failure, Head, Job, JobId, Sent};
+
+use super::desk::{Desk, ms};
+
+fn end(desk: &Desk, job: JobId) -> Option<End> {
+    desk.outcome(job).map(|outcome| outcome.end)
+}
+
+const CANCELLED: Option<End> = Some(End::Failed(Failure::Cancelled));
+
+fn cancel(desk: &mut Desk, job: JobId) {
+    desk.plan.cancel(desk.now, job);
+    desk.go();
+}
+
+#[test]
+fn a_cancelled_job_is_over_at_once_and_its_response_is_skipped() {
+    let mut desk = Desk::known(Config::default());
+    let [first, second] = desk.gets();
+    cancel(&mut desk, first);
+    assert_eq!(end(&desk, first), CANCELLED);
+    assert_eq!(desk.outcome(first).unwrap().sent, Sent::Yes);
+    assert!(desk.log.contains(&Action::Skip { job: first, on: desk.id(0) }));
+    desk.tell(0, Event::Head(Head { length: Some(64 << 10), ..Head::new(200) }));
+    desk.tell(0, Event::Content(64 << 10));
+    desk.tell(0, Event::Complete);
+    desk.answer(0);
+    assert_eq!((end(&desk, second), desk.opened()), (Some(End::Reply), 1));
+}
+
+#[test]
+fn the_others_move_if_skipping_is_not_cheap() {
+    let costly: [fn(&mut Desk); 3] = [
+        |desk| desk.tell(0, Event::Head(Head { length: Some((64 << 10) + 1), ..Head::new(200) })),
+        |desk| {
+            desk.tell(0, Event::Head(Head::new(200)));
+            desk.tell(0, Event::Content((64 << 10) + 1));
+        },
+        |desk| desk.later(ms(500)),
+    ];
+    for happens in costly {
+        let mut desk = Desk::known(Config::default());
+        let [first, second] = desk.gets();
+        cancel(&mut desk, first);
+        happens(&mut desk);
+        assert_eq!((desk.on(0), desk.on(1)), (None, Some([second].as_slice())), "at once, and free of charge");
+        assert_eq!(desk.plan.stats().budget, Some(10));
+    }
+}
+
+#[test]
+fn a_request_that_cannot_move_is_not_given_up_for_a_cancelled_one() {
+    let mut desk = Desk::known(Config::default());
+    let (get, post) = (desk.get(), desk.post());
+    cancel(&mut desk, get);
+    desk.later(ms(500));
+    desk.answer(0);
+    desk.answer(0);
+    assert_eq!(end(&desk, post), Some(End::Reply));
+}
+
+#[test]
+fn a_cancelled_job_that_was_not_sent_is_never_sent() {
+    let mut desk = Desk::single();
+    let [first, second, third] = desk.gets();
+    cancel(&mut desk, second);
+    assert_eq!((end(&desk, second), desk.outcome(second).unwrap().attempts), (CANCELLED, 0));
+    desk.answer(0);
+    assert_eq!(desk.on(0), Some([third].as_slice()));
+    assert_eq!(end(&desk, first), Some(End::Reply));
+}
+
+#[test]
+fn a_connection_with_a_cancelled_upload_is_given_up() {
+    let mut desk = Desk::single();
+    desk.sends_at_once = false;
+    let put = desk.submit(Job { upload: 1 << 20, ..Job::new(true) });
+    desk.tell(0, Event::SentSome(put));
+    cancel(&mut desk, put);
+    assert_eq!(desk.on(0), None);
+}
+
+#[test]
+fn the_total_timeout_covers_everything() {
+    let mut desk = Desk::new(Config { connections: 1, total_timeout: Some(ms(3000)), ..Config::default() });
+    let timed_out = Some(End::Failed(Failure::TimedOut { after: ms(3000) }));
+    let [sent, queued] = desk.gets();
+    desk.later(ms(2999));
+    assert_eq!((end(&desk, sent), end(&desk, queued)), (None, None));
+    assert_eq!(desk.plan.wait_until(), Some(desk.now + ms(1)));
+    desk.later(ms(1));
+    assert_eq!((end(&desk, sent), end(&desk, queued)), (timed_out, timed_out));
+    assert_eq!((desk.outcome(sent).unwrap().attempts, desk.outcome(queued).unwrap().attempts), (1, 0));
+}
+
+#[test]
+fn the_wait_before_a_repeat_counts_against_the_total_timeout() {
+    let mut desk = Desk::single();
+    let get = desk.submit(Job { total_timeout: Some(ms(3000)), ..Job::new(true) });
+    desk.answer_with(0, Head { retry_after: Some(ms(2500)), ..Head::new(503) });
+    desk.later(ms(2500));
+    assert_eq!(desk.on(0), Some([get].as_slice()));
+    desk.later(ms(500));
+    assert!(end(&desk, get).is_some());
+}
+
+#[test]
+fn a_byte_restarts_the_timeout() {
+    let mut desk = Desk::new(Config { connections: 1, timeout: ms(1000), ..Config::default() });
+    desk.get();
+    for _ in 0..5 {
+        desk.later(ms(999));
+        desk.tell(0, Event::Moved);
+    }
+    assert!(desk.on(0).is_some());
+    desk.later(ms(1000));
+    assert!(desk.on(0).is_none());
+}
+
+#[test]
+fn releasing_a_job_forgets_it_and_its_content() {
+    let mut desk = Desk::single();
+    let get = desk.get();
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Content(700));
+    assert_eq!(desk.plan.stats().held, 700);
+    desk.plan.release(desk.now, get);
+    desk.go();
+    assert_eq!((end(&desk, get), desk.plan.stats().held), (CANCELLED, 0));
+    let next = desk.get();
+    assert_eq!(next.index(), get.index());
+    assert_ne!(next, get);
+}

@@ -1,0 +1,221 @@
+//! Which jobs are sent again, when, and which of them pay.
+
+use dugong_session::plan::{Action, Answered, Config, End, Event, Failure, Head, Job, JobId, Loss, NoRepeat, Sent};
+
+use super::desk::{Desk, ms};
+
+const RESET: Event = Event::Lost(Loss::Reset);
+
+fn no_repeat(desk: &Desk, job: JobId) -> NoRepeat {
+    match desk.outcome(job).expect("it is over").end {
+        End::Failed(Failure::Lost { no_repeat, .. }) => no_repeat,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn after_a_loss_the_first_unanswered_request_goes_again_first_and_alone() {
+    // RFC 9112 §9.3.1, §9.3.2
+    let mut desk = Desk::known(Config::default());
+    let [first, second, third] = desk.gets();
+    desk.tell(0, RESET);
+    assert_eq!(desk.opened(), 1, "it waits");
+    desk.later(ms(100));
+    assert_eq!(desk.on(1), Some([first].as_slice()));
+    desk.answer(1);
+    assert_eq!(desk.on(1), Some([second, third].as_slice()));
+}
+
+#[test]
+fn a_loss_costs_one_token_and_those_behind_nothing() {
+    let mut desk = Desk::known(Config { retries: 1, ..Config::default() });
+    let [first, second] = desk.gets();
+    desk.tell(0, RESET);
+    assert_eq!(desk.plan.stats().budget, Some(9));
+    desk.later(ms(100));
+    desk.answer(1);
+    assert_eq!(desk.outcome(first).unwrap().attempts, 2);
+    desk.tell(1, RESET); // the first loss of `second` that it pays for
+    assert_eq!(desk.outcome(second), None);
+    desk.later(ms(200));
+    desk.answer(2);
+    let outcome = desk.outcome(second).unwrap();
+    assert_eq!((outcome.end, outcome.attempts), (End::Reply, 3));
+}
+
+#[test]
+fn retries_bound_the_repeats_of_a_job() {
+    let mut desk = Desk::single();
+    let get = desk.get();
+    for lost in 0..5 {
+        assert_eq!(desk.outcome(get), None);
+        desk.tell(lost, RESET);
+        desk.later(ms(10_000));
+    }
+    let outcome = desk.outcome(get).unwrap();
+    assert_eq!((outcome.attempts, outcome.sent, outcome.answered, outcome.safe_to_retry), (5, Sent::Yes, Answered::No, true));
+    assert_eq!(no_repeat(&desk, get), NoRepeat::Retries);
+}
+
+#[test]
+fn the_budget_bounds_the_repeats_of_the_session() {
+    let mut desk = Desk::known(Config { retry_budget: Some(2), depth: 1, ..Config::default() });
+    let [first, second] = desk.gets();
+    desk.tell(0, RESET);
+    desk.later(ms(10_000));
+    desk.tell(1, RESET);
+    desk.later(ms(10_000));
+    desk.tell(2, RESET);
+    assert_eq!((no_repeat(&desk, first), desk.outcome(second)), (NoRepeat::Budget, None));
+}
+
+#[test]
+fn waits_before_repeats_grow() {
+    let mut desk = Desk::new(Config { connections: 1, retries: 9, ..Config::default() });
+    desk.get();
+    let mut longest = ms(0);
+    for lost in 0..9 {
+        desk.tell(lost, RESET);
+        let wait = desk.plan.wait_until().unwrap() - desk.now;
+        assert!(wait <= ms(100 << lost));
+        longest = longest.max(wait);
+        desk.later(wait);
+        assert_eq!(desk.opened(), lost + 2);
+    }
+    assert!(longest > ms(1000));
+}
+
+#[test]
+fn a_request_that_is_not_idempotent_is_repeated_only_if_no_byte_was_sent() {
+    // RFC 9110 §9.2.2
+    let mut desk = Desk::single();
+    desk.sends_at_once = false;
+    let post = desk.post();
+    desk.tell(0, RESET);
+    desk.later(ms(1000));
+    desk.tell(1, Event::SentSome(post));
+    desk.tell(1, RESET);
+    let outcome = desk.outcome(post).unwrap();
+    assert_eq!((outcome.sent, outcome.safe_to_retry, outcome.attempts), (Sent::Partly, false, 1));
+    assert_eq!(no_repeat(&desk, post), NoRepeat::Unsafe);
+}
+
+#[test]
+fn the_caller_overrules_the_method() {
+    let mut desk = Desk::single();
+    let post = desk.submit(Job { repeat: Some(true), ..Job::new(false) });
+    desk.tell(0, RESET);
+    desk.later(ms(1000));
+    desk.answer(1);
+    assert_eq!(desk.outcome(post).unwrap().end, End::Reply);
+    let get = desk.submit(Job { repeat: Some(false), ..Job::new(true) });
+    desk.tell(1, RESET);
+    assert_eq!(no_repeat(&desk, get), NoRepeat::Unsafe);
+}
+
+#[test]
+fn content_that_cannot_be_read_twice_is_never_repeated() {
+    let mut desk = Desk::single();
+    let put = desk.submit(Job { upload: 1000, read_once: true, ..Job::new(true) });
+    desk.tell(0, RESET);
+    assert_eq!((no_repeat(&desk, put), desk.outcome(put).unwrap().safe_to_retry), (NoRepeat::ReadOnce, true));
+}
+
+#[test]
+fn a_response_that_the_caller_has_seen_is_not_repeated() {
+    let mut desk = Desk::single();
+    let get = desk.submit(Job { streamed: true, ..Job::new(true) });
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Content(700));
+    desk.tell(0, RESET);
+    assert_eq!(no_repeat(&desk, get), NoRepeat::Given { content: 700 });
+    assert_eq!(desk.outcome(get).unwrap().answered, Answered::Partly);
+}
+
+#[test]
+fn a_response_that_was_only_collected_is_repeated() {
+    let mut desk = Desk::single();
+    let get = desk.get();
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Content(700));
+    desk.tell(0, RESET);
+    assert_eq!((desk.outcome(get), desk.plan.stats().held), (None, 0));
+}
+
+#[test]
+fn an_announced_close_costs_nothing() {
+    let mut desk = Desk::known(Config { retries: 0, retry_budget: Some(0), ..Config::default() });
+    let [_, second, third] = desk.gets();
+    desk.answer_with(0, Head { persists: false, ..Head::new(200) });
+    assert_eq!(desk.on(1), Some([second, third].as_slice()), "at once, and not alone");
+}
+
+#[test]
+fn a_refusal_with_retry_after_is_repeated_then() {
+    // RFC 6585 §4, RFC 9110 §10.2.3
+    for status in [429, 503] {
+        let mut desk = Desk::single();
+        let get = desk.get();
+        desk.answer_with(0, Head { retry_after: Some(ms(2000)), ..Head::new(status) });
+        assert_eq!((desk.outcome(get), desk.plan.stats().in_flight), (None, 0), "its wait holds no connection");
+        desk.later(ms(1999));
+        assert_eq!(desk.on(0), Some([].as_slice()));
+        desk.later(ms(1));
+        assert_eq!(desk.on(0), Some([get].as_slice()));
+    }
+}
+
+#[test]
+fn a_refusal_is_the_reply_if_the_wait_is_too_long_or_the_repeat_not_allowed() {
+    let refuse = |job: Job, config: Config, wait: u64| {
+        let mut desk = Desk::new(config);
+        let job = desk.submit(job);
+        desk.answer_with(0, Head { retry_after: Some(ms(wait)), ..Head::new(503) });
+        desk.outcome(job).map(|outcome| outcome.end)
+    };
+    let get = Job::new(true);
+    let usual = Config::default;
+    assert_eq!(refuse(get, usual(), 60_000), None);
+    let reply = Some(End::Reply);
+    assert_eq!(refuse(get, usual(), 60_001), reply);
+    assert_eq!(refuse(Job { total_timeout: Some(ms(900)), ..get }, usual(), 1000), reply);
+    assert_eq!(refuse(Job::new(false), usual(), 10), reply);
+    assert_eq!(refuse(Job { read_once: true, upload: 9, ..get }, usual(), 10), reply);
+    assert_eq!(refuse(get, Config { retries: 0, ..usual() }, 10), reply);
+    assert_eq!(refuse(get, Config { retry_budget: Some(0), ..usual() }, 10), reply);
+}
+
+#[test]
+fn other_statuses_are_repeated_by_a_setting() {
+    let mut desk = Desk::new(Config { repeat_statuses: vec![502], ..Config::default() });
+    let get = desk.get();
+    desk.answer_with(0, Head::new(502));
+    desk.later(ms(100));
+    assert_eq!((desk.outcome(get), desk.on(0)), (None, Some([get].as_slice())));
+}
+
+#[test]
+fn a_failed_connect_backs_off_for_all_and_ends_after_the_retries() {
+    let mut desk = Desk::single();
+    let mut plan_only = dugong_session::plan::Plan::new(Config { retries: 2, ..Config::default() }, 3);
+    let jobs = [plan_only.submit(desk.now, Job::new(true)), plan_only.submit(desk.now, Job::new(false))];
+    let mut failed = 0;
+    let mut over = Vec::new();
+    while over.len() < 2 {
+        match plan_only.next_action(desk.now) {
+            Some(Action::Open(on)) => {
+                failed += 1;
+                plan_only.handle(desk.now, on, Event::NotOpened);
+            }
+            Some(Action::Over { job, outcome }) => over.push((job, outcome.end, outcome.sent, outcome.attempts)),
+            Some(other) => panic!("{other:?}"),
+            None => {
+                let until = plan_only.wait_until().expect("it tries again");
+                assert!(until > desk.now);
+                desk.now = until;
+            }
+        }
+    }
+    assert_eq!(failed, 3);
+    assert_eq!(over, jobs.map(|job| (job, End::Failed(Failure::Unreachable), Sent::No, 0)));
+}

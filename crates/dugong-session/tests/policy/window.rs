@@ -1,0 +1,88 @@
+//! The window bounds memory, and cannot deadlock.
+
+use dugong_session::plan::{Action, Config, End, Event, Failure, Head, Job, JobId};
+
+use super::desk::Desk;
+
+fn small() -> Config {
+    Config { window: 1000, max_content: 5000, ..Config::default() }
+}
+
+fn stream(desk: &mut Desk) -> JobId {
+    desk.submit(Job { streamed: true, ..Job::new(true) })
+}
+
+fn fill(desk: &mut Desk) {
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Content(1000));
+}
+
+fn set_awaited(desk: &mut Desk, job: JobId) {
+    desk.plan.set_awaited(desk.now, job, true);
+    desk.go();
+}
+
+#[test]
+fn a_full_window_stops_reading_and_sending_until_the_caller_takes_content() {
+    let mut desk = Desk::known(small());
+    let first = stream(&mut desk);
+    fill(&mut desk);
+    assert_eq!(desk.log.last(), Some(&Action::Pause(desk.id(0))));
+    let second = desk.get();
+    assert_eq!(desk.on(0), Some([first].as_slice()));
+    assert_eq!(desk.plan.wait_until(), None, "a caller that does not read is no stall");
+    desk.plan.note_taken(desk.now, first, 1);
+    desk.go();
+    assert!(desk.log.contains(&Action::Resume(desk.id(0))));
+    assert_eq!(desk.on(0), Some([first, second].as_slice()));
+}
+
+#[test]
+fn the_response_that_a_caller_waits_for_is_always_read_and_those_before_it() {
+    let mut desk = Desk::known(small());
+    let first = stream(&mut desk);
+    let second = stream(&mut desk);
+    fill(&mut desk);
+    set_awaited(&mut desk, second);
+    assert_eq!(desk.log.last(), Some(&Action::Resume(desk.id(0))));
+    desk.tell(0, Event::Content(1000));
+    desk.tell(0, Event::Complete);
+    desk.answer(0);
+    assert!(desk.outcome(first).is_some() && desk.outcome(second).is_some());
+}
+
+#[test]
+fn a_job_that_a_caller_waits_for_is_sent_although_the_window_is_full() {
+    let mut desk = Desk::known(small());
+    let first = stream(&mut desk);
+    fill(&mut desk);
+    let [_, awaited] = desk.gets();
+    set_awaited(&mut desk, awaited);
+    assert_eq!(desk.on(0), Some([first, awaited].as_slice()));
+    assert_eq!(desk.log.iter().filter(|action| matches!(action, Action::Resume(_))).count(), 1);
+}
+
+#[test]
+fn a_collected_reply_counts_against_max_content_while_its_caller_waits() {
+    let mut desk = Desk::known(small());
+    let get = desk.get();
+    set_awaited(&mut desk, get);
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Content(5000));
+    assert_eq!((desk.plan.stats().held, desk.outcome(get)), (0, None));
+    desk.tell(0, Event::Content(1));
+    assert_eq!(desk.outcome(get).unwrap().end, End::Failed(Failure::TooLarge { limit: 5000 }));
+}
+
+#[test]
+fn collected_replies_that_no_caller_waits_for_fill_the_window() {
+    let mut desk = Desk::known(small());
+    let [first, second] = desk.gets();
+    fill(&mut desk);
+    desk.tell(0, Event::Complete);
+    let third = desk.get();
+    assert_eq!(desk.on(0), Some([second].as_slice()));
+    desk.plan.release(desk.now, first);
+    desk.go();
+    assert_eq!(desk.on(0), Some([second, third].as_slice()));
+}
