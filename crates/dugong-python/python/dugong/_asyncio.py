@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         @property
         def mask(self) -> int:
             """`POLLIN`, `POLLOUT`, or both."""
+            raise NotImplementedError
 
         def wake(self) -> None:
             """End the wait. Does nothing if the wait has ended already."""
