@@ -119,7 +119,7 @@ impl Duplex<'_> {
 
     /// Gives empty buffers to the pool, if many connections hold some.
     #[inline]
-    pub(crate) fn release_idle_buffers(&mut self) {
+    pub fn release_idle_buffers(&mut self) {
         if let Some(sender) = &mut self.sending {
             sender.release_idle_buffer();
         }
