@@ -15,6 +15,7 @@
 //! - A job has a `total_timeout` of its own; `timeout` is the session's.
 //! - An awaited reply behind a streamed reply that its caller does not read makes the plan read that one beyond the window. It could
 //!   move elsewhere instead.
+//! - A job cannot ask its owner for something (a signature, its content once more) before it is sent.
 //! - `Expect: 100-continue` (and the memory of origins that never answer it), redirects, and ranges.
 
 pub mod plan;

@@ -111,7 +111,6 @@ impl Connection {
         !travels_alone(job)
             && !newest.blocks
             && !self.first_alone
-            && !self.paused
             && !oldest.skips
             && !newest.is_cut_short()
             && self.flights.len() < origin.depth() as usize

@@ -67,16 +67,13 @@ impl Plan {
         self.origin.reopen_at = self.origin.reopen_at.max(now.saturating_add(wait));
     }
 
-    /// Puts the job of a flight back free of charge.
+    /// Puts the job of a flight back free of charge. No content of it has arrived, since it was not the oldest.
     fn send_elsewhere(&mut self, flight: &Flight, why: Loss) {
         let Some(job) = flight.wanted_by() else { return };
-        let Some(tracked) = self.jobs.get_mut(job.0) else { return };
+        let Some(tracked) = self.jobs.get(job.0) else { return };
         match no_repeat(tracked) {
             Some(no_repeat) => self.over(job, End::Failed(Failure::Lost { why, no_repeat })),
-            None => {
-                self.held -= std::mem::take(&mut tracked.held);
-                self.put_back(job);
-            }
+            None => self.put_back(job),
         }
     }
 

@@ -157,27 +157,11 @@ impl Plan {
         self.held -= taken;
     }
 
-    /// Notes an event of a connection.
+    /// Notes an event of a connection. It counts as earlier than all timers: bytes that left have left, even if the job's time is over.
     pub fn handle(&mut self, now: Duration, on: ConnectionId, event: Event) {
+        self.now = self.now.max(now);
+        self.note_event(now, on, event);
         self.advance(now);
-        let Some(connection) = self.connections.get_mut(on.0) else { return };
-        match event {
-            Event::Readable => {}
-            _ => connection.last_progress = now,
-        }
-        match event {
-            Event::Opened => self.opened(now, on),
-            Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
-            Event::NotOpened => self.lost(now, on, Loss::Closed),
-            Event::SentSome(job) => self.sent(on, job, Sent::Partly),
-            Event::SentAll(job) => self.sent(on, job, Sent::Yes),
-            Event::Moved => {}
-            Event::Head(head) => self.head(now, on, head),
-            Event::Content(bytes) => self.content(now, on, bytes),
-            Event::Complete => self.complete(now, on),
-            Event::Lost(why) => self.lost(now, on, why),
-            Event::Readable => self.close_if_idle(on),
-        }
     }
 
     /// Does all that has become due by `now`. All other methods that take the time do this first.
@@ -223,6 +207,27 @@ impl Plan {
             in_flight: self.connections.iter().map(|(_, connection)| connection.flights.len()).sum(),
             budget: self.budget.left(),
             held: self.held,
+        }
+    }
+
+    fn note_event(&mut self, now: Duration, on: ConnectionId, event: Event) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        match event {
+            Event::Readable => {}
+            _ => connection.last_progress = now,
+        }
+        match event {
+            Event::Opened => self.opened(now, on),
+            Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
+            Event::NotOpened => self.lost(now, on, Loss::Closed),
+            Event::SentSome(job) => self.sent(on, job, Sent::Partly),
+            Event::SentAll(job) => self.sent(on, job, Sent::Yes),
+            Event::Moved => {}
+            Event::Head(head) => self.head(now, on, head),
+            Event::Content(bytes) => self.content(now, on, bytes),
+            Event::Complete => self.complete(now, on),
+            Event::Lost(why) => self.lost(now, on, why),
+            Event::Readable => self.close_if_idle(on),
         }
     }
 

@@ -73,6 +73,31 @@ fn a_cancelled_job_that_was_not_sent_is_never_sent() {
 }
 
 #[test]
+fn no_request_goes_behind_a_response_that_is_skipped() {
+    let mut desk = Desk::new(Config { connections: 2, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    let first = desk.get();
+    cancel(&mut desk, first);
+    let next = desk.get();
+    assert_eq!((desk.on(0), desk.on(1)), (Some([first].as_slice()), Some([next].as_slice())));
+}
+
+#[test]
+fn no_request_goes_behind_an_upload_that_was_cut_short() {
+    let mut desk = Desk::known(Config::default());
+    desk.sends_at_once = false;
+    let (get, put) = (desk.get(), desk.submit(Job { upload: 1000, ..Job::new(true) }));
+    desk.tell(0, Event::SentAll(get));
+    desk.tell(0, Event::SentSome(put));
+    cancel(&mut desk, put);
+    let next = desk.get();
+    assert_eq!(desk.on(0), Some([get, put].as_slice()));
+    desk.answer(0);
+    assert_eq!((desk.on(0), desk.on(1)), (None, Some([next].as_slice())), "given up when it is the oldest");
+}
+
+#[test]
 fn a_connection_with_a_cancelled_upload_is_given_up() {
     let mut desk = Desk::single();
     desk.sends_at_once = false;

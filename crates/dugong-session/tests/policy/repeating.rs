@@ -151,6 +151,28 @@ fn an_announced_close_costs_nothing() {
 }
 
 #[test]
+fn those_behind_an_announced_close_go_elsewhere_before_that_response_ends() {
+    // RFC 9112 §9.6
+    let mut desk = Desk::new(Config { connections: 2, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    let [_, second] = desk.gets();
+    desk.tell(0, Event::Head(Head { persists: false, ..Head::new(200) }));
+    assert_eq!(desk.on(1), Some([second].as_slice()));
+}
+
+#[test]
+fn bytes_that_left_count_even_if_the_time_is_over() {
+    let mut desk = Desk::single();
+    desk.sends_at_once = false;
+    let post = desk.submit(Job { total_timeout: Some(ms(1000)), ..Job::new(false) });
+    desk.now += ms(2000);
+    desk.tell(0, Event::SentSome(post));
+    let outcome = desk.outcome(post).unwrap();
+    assert_eq!((outcome.sent, outcome.attempts, outcome.safe_to_retry), (Sent::Partly, 1, false));
+}
+
+#[test]
 fn a_refusal_with_retry_after_is_repeated_then() {
     // RFC 6585 §4, RFC 9110 §10.2.3
     for status in [429, 503] {
