@@ -46,7 +46,10 @@ impl Plan {
         let (job, wanted) = (flight.job, flight.wanted_by());
         if !head.persists {
             connection.state = State::Draining;
-            self.origin.note_limit(answered + 1);
+            // Many servers close after an error. That says nothing about the next connection.
+            if head.status < 400 {
+                self.origin.note_limit(answered + 1);
+            }
             self.move_those_behind(on);
         } else if let Some(more) = head.keep_alive_max {
             let limit = (answered + 1).saturating_add(more);

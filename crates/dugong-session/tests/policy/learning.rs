@@ -95,6 +95,14 @@ fn a_server_that_closes_after_k_responses_teaches_k() {
 }
 
 #[test]
+fn a_close_after_an_error_does_not_teach() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<10>();
+    desk.answer_with(0, Head { persists: false, ..Head::new(413) });
+    assert_eq!((desk.on(1).unwrap().len(), desk.plan.stats().depth), (9, 32));
+}
+
+#[test]
 fn a_server_that_closes_twice_after_k_responses_without_a_word_teaches_k() {
     let mut desk = Desk::known(patient());
     desk.gets::<20>();
