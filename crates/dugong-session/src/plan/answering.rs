@@ -18,6 +18,7 @@ use super::timers::Timer;
 impl Plan {
     pub(super) fn opened(&mut self, now: Duration, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
+        self.settled = false;
         if connection.state == State::Connecting {
             connection.state = State::Idle { since: now };
             // The plan may have learned more since it asked for this connection.
@@ -92,7 +93,7 @@ impl Plan {
         tracked.delivered = false;
         tracked.place = Place::Resting;
         self.repeated += 1;
-        self.timers.add(now.saturating_add(wait), Timer::Rested(job.0));
+        self.set_timer(now.saturating_add(wait), Timer::Rested(job.0));
         self.skip(now, on, job);
     }
 
@@ -121,6 +122,7 @@ impl Plan {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         let Some(flight) = connection.flights.pop_front() else { return };
         connection.answered += 1;
+        self.settled = false;
         connection.first_alone = false;
         self.origin.note_answer(now.saturating_sub(flight.oldest_since), flight.pipelined);
         self.budget.note_answer();

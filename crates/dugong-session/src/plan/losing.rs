@@ -22,6 +22,7 @@ impl Plan {
     /// other connections to hope for.
     pub(super) fn not_opened(&mut self, now: Duration, on: ConnectionId) {
         self.connections.remove(on.0);
+        self.settled = false;
         let wait = self.backoff.wait(self.origin.failures());
         self.origin.note_failure();
         self.reopen_after(now, wait);
@@ -42,6 +43,8 @@ impl Plan {
     /// A connection ended.
     pub(super) fn lost(&mut self, now: Duration, on: ConnectionId, why: Loss) {
         let Some(mut connection) = self.connections.remove(on.0) else { return };
+        self.settled = false;
+        self.paused -= usize::from(connection.paused);
         if connection.flights.is_empty() {
             return;
         }
@@ -90,7 +93,7 @@ impl Plan {
         tracked.place = Place::Resting;
         self.held -= std::mem::take(&mut tracked.held);
         self.repeated += 1;
-        self.timers.add(now.saturating_add(wait), Timer::Rested(job.0));
+        self.set_timer(now.saturating_add(wait), Timer::Rested(job.0));
     }
 
     pub(super) fn requeue_rested(&mut self, job: JobId) {
@@ -136,6 +139,7 @@ impl Plan {
         flight.skip_until = is_oldest.then(|| now + SKIP_TIME);
         self.actions.push_back(Action::Skip { job, on });
         self.consider_skipping(now, on);
+        self.attend(on);
     }
 
     /// Gives a connection up if skipping its oldest response costs more than a new connection. Not if a request behind it could not be
@@ -163,6 +167,7 @@ impl Plan {
     pub(super) fn close_if_idle(&mut self, on: ConnectionId) {
         if self.connections.get(on.0).is_some_and(|connection| matches!(connection.state, State::Idle { .. })) {
             self.connections.remove(on.0);
+            self.settled = false;
             self.actions.push_back(Action::Close(on));
         }
     }

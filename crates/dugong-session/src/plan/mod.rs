@@ -83,6 +83,12 @@ pub struct Plan {
     repeated: u64,
     /// The latest moment that the plan was told.
     now: Duration,
+    /// Nothing becomes due before this moment; perhaps nothing does then.
+    due_at: Duration,
+    /// Connections that are not read.
+    paused: usize,
+    /// Nothing has happened since the last time that no job could be placed.
+    settled: bool,
 }
 
 impl Plan {
@@ -104,6 +110,9 @@ impl Plan {
             opened: 0,
             repeated: 0,
             now: Duration::ZERO,
+            due_at: Duration::MAX,
+            paused: 0,
+            settled: false,
             config,
         }
     }
@@ -115,11 +124,13 @@ impl Plan {
         let deadline = tracked.deadline;
         let id = JobId(self.jobs.insert(tracked));
         if let Some(deadline) = deadline {
-            self.timers.add(deadline, Timer::Deadline(id.0));
+            self.set_timer(deadline, Timer::Deadline(id.0));
+            self.tidy_timers();
         }
         self.queue.push_back(id);
         self.queued += 1;
         self.unfinished += 1;
+        self.settled = false;
         id
     }
 
@@ -133,6 +144,7 @@ impl Plan {
     pub fn release(&mut self, now: Duration, job: JobId) {
         self.cancel(now, job);
         if let Some(tracked) = self.jobs.remove(job.0) {
+            self.settled &= tracked.held == 0;
             self.held -= tracked.held;
         }
     }
@@ -142,6 +154,7 @@ impl Plan {
         self.advance(now);
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         tracked.awaited = awaited;
+        self.settled = false;
         if awaited && !tracked.job.streamed {
             // From here on `max_content` bounds it.
             self.held -= std::mem::take(&mut tracked.held);
@@ -155,29 +168,27 @@ impl Plan {
         let taken = bytes.min(tracked.held);
         tracked.held -= taken;
         self.held -= taken;
+        self.settled = false;
     }
 
     /// Notes an event of a connection. It counts as earlier than all timers: bytes that left have left, even if the job's time is over.
     pub fn handle(&mut self, now: Duration, on: ConnectionId, event: Event) {
         self.now = self.now.max(now);
         self.note_event(now, on, event);
+        // Other events only put off the moment at which the connection needs attention.
+        if matches!(event, Event::Opened | Event::Complete) {
+            self.attend(on);
+        }
         self.advance(now);
     }
 
     /// Does all that has become due by `now`. All other methods that take the time do this first.
+    #[inline]
     pub fn advance(&mut self, now: Duration) {
         self.now = self.now.max(now);
-        while let Some(timer) = self.timers.pop_due(now) {
-            match timer {
-                Timer::Rested(job) => self.requeue_rested(JobId(job)),
-                Timer::Deadline(job) => self.expire(now, JobId(job)),
-            }
+        if now >= self.due_at {
+            self.advance_due(now);
         }
-        self.advance_connections(now);
-        let jobs = &self.jobs;
-        self.timers.tidy(self.unfinished, |timer| match timer {
-            Timer::Rested(job) | Timer::Deadline(job) => jobs.get(job).is_some_and(|tracked| tracked.place != Place::Over),
-        });
     }
 
     /// The next thing to do now. Call it until it returns `None` after everything you tell the plan.
@@ -189,9 +200,8 @@ impl Plan {
     /// Until when to wait for events; `None` if only an event or a job can change anything.
     #[must_use]
     pub fn wait_until(&self) -> Option<Duration> {
-        let connections = self.connections.iter().filter_map(|(_, connection)| self.attention_at(connection)).min();
         let reopening = self.waits_to_reopen().then_some(self.origin.reopen_at);
-        [self.timers.next(), connections, reopening].into_iter().flatten().min()
+        [self.timers.next(), self.next_attention(), reopening].into_iter().flatten().min()
     }
 
     /// The figures of the session.
@@ -208,6 +218,18 @@ impl Plan {
             budget: self.budget.left(),
             held: self.held,
         }
+    }
+
+    #[cold]
+    fn advance_due(&mut self, now: Duration) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Rested(job) => self.requeue_rested(JobId(job)),
+                Timer::Deadline(job) => self.expire(now, JobId(job)),
+            }
+        }
+        self.advance_connections(now);
+        self.due_at = [self.timers.next(), self.next_attention()].into_iter().flatten().min().unwrap_or(Duration::MAX);
     }
 
     fn note_event(&mut self, now: Duration, on: ConnectionId, event: Event) {
@@ -247,8 +269,32 @@ impl Plan {
     fn put_back(&mut self, id: JobId) {
         let Some(tracked) = self.jobs.get_mut(id.0) else { return };
         tracked.place = Place::Queued;
+        self.settled = false;
         self.queue.push_front(id);
         self.queued += 1;
+    }
+
+    fn set_timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.add(at, timer);
+        self.due_at = self.due_at.min(at);
+    }
+
+    fn tidy_timers(&mut self) {
+        let jobs = &self.jobs;
+        self.timers.tidy(self.unfinished, |timer| match timer {
+            Timer::Rested(job) | Timer::Deadline(job) => jobs.get(job).is_some_and(|tracked| tracked.place != Place::Over),
+        });
+    }
+
+    /// When the first connection needs attention.
+    fn next_attention(&self) -> Option<Duration> {
+        self.connections.iter().filter_map(|(_, connection)| self.attention_at(connection)).min()
+    }
+
+    /// Takes into account that this connection may need attention earlier than before.
+    fn attend(&mut self, on: ConnectionId) {
+        let at = self.connections.get(on.0).and_then(|connection| self.attention_at(connection));
+        self.due_at = at.map_or(self.due_at, |at| self.due_at.min(at));
     }
 
     /// When a connection needs attention if nothing happens to it.

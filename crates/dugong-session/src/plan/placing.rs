@@ -22,6 +22,15 @@ use super::outcome::Answered;
 impl Plan {
     /// Sends a job, or opens a connection for it.
     pub(super) fn place(&mut self, now: Duration) -> Option<Action> {
+        if self.settled {
+            return None;
+        }
+        let action = self.place_first(now);
+        self.settled = action.is_none() && !self.waits_to_reopen();
+        action
+    }
+
+    fn place_first(&mut self, now: Duration) -> Option<Action> {
         let (position, id, job) = self.candidate()?;
         if let Some(on) = self.best_connection(&job, now) {
             self.queue.remove(position);
@@ -31,6 +40,7 @@ impl Plan {
             tracked.answered = Answered::No;
             tracked.content = 0;
             self.connections.get_mut(on.0)?.send(id, &job, now);
+            self.attend(on);
             return Some(Action::Send { job: id, on });
         }
         self.may_open(now).then(|| {
@@ -91,11 +101,16 @@ impl Plan {
 
     /// Brings the driver's reading in line with the window.
     pub(super) fn pause_or_resume(&mut self, now: Duration) -> Option<Action> {
+        if self.paused == 0 && !self.is_window_full() {
+            return None;
+        }
         let changes = self.connections.iter().find(|(_, connection)| connection.paused != self.must_pause(connection));
         let (key, paused) = changes.map(|(key, connection)| (key, !connection.paused))?;
         let connection = self.connections.get_mut(key)?;
         connection.paused = paused;
         connection.last_progress = now;
+        self.paused = if paused { self.paused + 1 } else { self.paused - 1 };
+        self.attend(ConnectionId(key));
         Some(if paused { Action::Pause(ConnectionId(key)) } else { Action::Resume(ConnectionId(key)) })
     }
 
