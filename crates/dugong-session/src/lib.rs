@@ -9,7 +9,6 @@
 //!
 //! # Not there yet
 //!
-//! - A large upload at the head of the queue waits until a connection is empty, and the jobs behind it wait, too.
 //! - A job that was given to a connection stays there until the connection ends, even if no byte of it has left: behind a slow
 //!   answer, only jobs that are still queued go elsewhere.
 //! - A job has a `total_timeout` of its own; `timeout` is the session's.

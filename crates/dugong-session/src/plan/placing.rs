@@ -1,7 +1,8 @@
 //! Where the next job goes, when a connection is opened, and which ones are read.
 //!
-//! Jobs go out in the order of the queue. A job goes to the connection that carries replies of its kind, and among those to the one with
-//! the fewest requests. A connection is opened only if no open one admits the job, and those being opened have no room for the queue.
+//! Jobs go out in the order of the queue; only one that waits for an empty connection is overtaken. A job goes to the connection that
+//! carries replies of its kind, and among those to the one with the fewest requests. A connection is opened only if no open one admits
+//! the job, and those being opened have no room for the queue.
 //! `Connection::admits` has the rules of what may follow what.
 //!
 //! # The window cannot deadlock
@@ -13,11 +14,14 @@
 use std::time::Duration;
 
 use super::Plan;
-use super::connection::{Answer, Connection, Flight, State};
+use super::connection::{Answer, Connection, Flight, State, travels_alone};
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
 use super::job::{Job, Place};
 use super::outcome::Answered;
+
+/// How many jobs are looked at behind one that waits for an empty connection.
+const LOOK_AHEAD: usize = 64;
 
 impl Plan {
     /// Sends a job, or opens a connection for it.
@@ -32,21 +36,43 @@ impl Plan {
 
     fn place_first(&mut self, now: Duration) -> Option<Action> {
         let (position, id, job) = self.candidate()?;
-        if let Some(on) = self.best_connection(&job, now) {
-            self.queue.remove(position);
-            self.queued -= 1;
-            let tracked = self.jobs.get_mut(id.0)?;
-            tracked.place = Place::On(on);
-            tracked.answered = Answered::No;
-            tracked.content = 0;
-            self.connections.get_mut(on.0)?.send(id, &job, now);
-            self.attend(on);
-            return Some(Action::Send { job: id, on });
+        if let Some(on) = self.best_connection(&job, None, now) {
+            return self.send(position, id, &job, on, now);
         }
-        self.may_open(now).then(|| {
+        if self.may_open(now) {
             let id = ConnectionId(self.connections.insert(Connection::new(now, &self.origin)));
             self.opened += 1;
-            Action::Open(id)
+            return Some(Action::Open(id));
+        }
+        // A job that travels alone waits for an empty connection: the least busy one is kept for it, and the others go on.
+        let kept = travels_alone(&job).then(|| self.least_busy()).flatten()?;
+        let (position, id, job, on) = self.one_that_passes(position, kept, now)?;
+        self.send(position, id, &job, on, now)
+    }
+
+    fn send(&mut self, position: usize, id: JobId, job: &Job, on: ConnectionId, now: Duration) -> Option<Action> {
+        self.queue.remove(position);
+        self.queued -= 1;
+        let tracked = self.jobs.get_mut(id.0)?;
+        tracked.place = Place::On(on);
+        tracked.answered = Answered::No;
+        tracked.content = 0;
+        self.connections.get_mut(on.0)?.send(id, job, now);
+        self.attend(on);
+        Some(Action::Send { job: id, on })
+    }
+
+    fn least_busy(&self) -> Option<ConnectionId> {
+        let least = self.connections.iter().min_by_key(|(_, connection)| connection.flights.len());
+        least.map(|(key, _)| ConnectionId(key))
+    }
+
+    /// A job that may overtake the one at `position`, and its connection.
+    fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Duration) -> Option<(usize, JobId, Job, ConnectionId)> {
+        let behind = self.queue.iter().enumerate().skip(position + 1).take(LOOK_AHEAD);
+        behind.filter_map(|(position, id)| self.sendable(position, *id)).find_map(|(position, id, job)| {
+            let on = if travels_alone(&job) { None } else { self.best_connection(&job, Some(kept), now) };
+            Some((position, id, job, on?))
         })
     }
 
@@ -58,17 +84,20 @@ impl Plan {
             }
             self.queue.pop_front();
         }
-        let full = self.is_window_full();
-        self.queue.iter().enumerate().find_map(|(position, id)| {
-            let tracked = self.jobs.get(id.0)?;
-            (tracked.place == Place::Queued && (!full || tracked.awaited)).then_some((position, *id, tracked.job))
-        })
+        self.queue.iter().enumerate().find_map(|(position, id)| self.sendable(position, *id))
     }
 
-    fn best_connection(&self, job: &Job, now: Duration) -> Option<ConnectionId> {
+    fn sendable(&self, position: usize, id: JobId) -> Option<(usize, JobId, Job)> {
+        let tracked = self.jobs.get(id.0)?;
+        let has_window = tracked.awaited || !self.is_window_full();
+        (tracked.place == Place::Queued && has_window).then_some((position, id, tracked.job))
+    }
+
+    fn best_connection(&self, job: &Job, kept: Option<ConnectionId>, now: Duration) -> Option<ConnectionId> {
         let admitting = self
             .connections
             .iter()
+            .filter(|(key, _)| kept != Some(ConnectionId(*key)))
             .filter(|(_, connection)| connection.admits(job, now, &self.origin, self.config.idle_timeout))
             .map(|(key, connection)| {
                 let mixed = connection.flights.iter().any(|flight| flight.large != job.large);

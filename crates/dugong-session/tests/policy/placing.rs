@@ -41,6 +41,21 @@ fn a_large_upload_travels_alone() {
 }
 
 #[test]
+fn an_upload_that_waits_for_an_empty_connection_does_not_hold_up_the_others() {
+    let mut desk = Desk::new(Config { connections: 2, depth: 3, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    let [.., fourth] = desk.gets::<4>();
+    assert_eq!(desk.on(1), Some([fourth].as_slice()));
+    desk.answer(0);
+    let upload = desk.submit(Job { upload: 1 << 20, ..Job::new(true) });
+    let passing = desk.get();
+    assert!(desk.on(0).unwrap().contains(&passing), "the least busy connection is kept for the upload");
+    desk.answer(1);
+    assert_eq!(desk.on(1), Some([upload].as_slice()));
+}
+
+#[test]
 fn no_more_than_depth_are_in_flight_and_no_more_than_connections_are_open() {
     let mut desk = Desk::new(Config { connections: 2, depth: 3, ..Config::default() });
     desk.get();
