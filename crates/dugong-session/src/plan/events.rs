@@ -27,7 +27,8 @@ pub enum Event {
     Complete,
     /// The connection ended. With requests in flight this is a loss; an idle one just closed.
     Lost(Loss),
-    /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for.
+    /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for. With TLS, look first: a
+    /// session ticket is no reason.
     Readable,
 }
 

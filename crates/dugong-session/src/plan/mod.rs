@@ -27,6 +27,16 @@
 //!
 //! If nothing happens until [`Plan::wait_until`], call [`Plan::advance`]. Everything the plan is told about connections and jobs that it
 //! has forgotten is ignored, so a driver may report events that crossed an action.
+//!
+//! # Duties of the driver
+//!
+//! - Report a write before all that happens after it: [`Event::SentSome`] when you have tried to write the first byte. Otherwise a job
+//!   could end as "not sent" although bytes of it left.
+//! - After a head that does not persist, send nothing of the requests behind it: the plan has put them elsewhere.
+//! - A second [`Action::Send`] of a job starts it over: drop the content that you have collected for it.
+//! - [`Action::Skip`] takes a response away from its job. The job may be sent elsewhere while you still read and drop that response.
+//! - An interim response (1xx) is [`Event::Moved`].
+//! - Wait for events until [`Plan::wait_until`], even if no caller reads: idle connections close then.
 
 mod answering;
 mod arena;
