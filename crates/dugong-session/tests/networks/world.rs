@@ -56,6 +56,7 @@ struct Request {
     seen: u32,
     /// Content that has arrived for the caller and was not taken.
     untaken: u64,
+    is_awaited: bool,
     outcome: Option<Outcome>,
 }
 
@@ -149,7 +150,7 @@ impl World {
             ..Job::new(idempotent)
         };
         let id = self.plan.submit(self.now, job);
-        self.jobs.insert(id, Request { job, seen: 0, untaken: 0, outcome: None });
+        self.jobs.insert(id, Request { job, seen: 0, untaken: 0, is_awaited: false, outcome: None });
         self.order.push(id);
     }
 
@@ -162,11 +163,16 @@ impl World {
     /// The caller waits for the oldest job, takes its content, and goes on to the next when it is over.
     fn take(&mut self) {
         while let Some(&id) = self.order.get(self.current) {
-            self.plan.set_awaited(self.now, id, true);
             let request = self.jobs.get_mut(&id).unwrap();
+            // Each call once, and only if it says something new: it would hide that the plan missed a change.
+            if !std::mem::replace(&mut request.is_awaited, true) {
+                self.plan.set_awaited(self.now, id, true);
+            }
             let untaken = std::mem::take(&mut request.untaken);
             let is_over = request.outcome.is_some();
-            self.plan.note_taken(self.now, id, untaken);
+            if untaken > 0 {
+                self.plan.note_taken(self.now, id, untaken);
+            }
             if !is_over {
                 return;
             }
