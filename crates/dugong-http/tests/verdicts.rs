@@ -108,6 +108,34 @@ fn after_an_error_of_sending_a_request_is_refused_with_the_end() {
 }
 
 #[test]
+fn an_answer_that_came_before_the_reset_is_what_ends_an_upload() {
+    let (mut connection, mut server) = connected();
+    connection.send_request(Request::post("/0").content_length(MUCH as u64)).unwrap();
+    server.receive_head();
+    server.deliver("HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nabc");
+    server.reset();
+    let mut content = connection.content();
+    let error = std::iter::repeat_with(|| content.send(&[0; 1000])).take(MUCH / 1000).find_map(Result::err).unwrap();
+    assert!(matches!(error, Error::Local(Misuse::ContentRefused)), "{error:?}");
+    let response = connection.read_response().unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.read_all().unwrap(), b"abc");
+    assert!(connection.send_request(get(1)).map(drop).unwrap_err().is_closed());
+}
+
+#[test]
+fn a_request_with_content_that_was_answered_before_the_reset_counts_as_sent() {
+    let (mut connection, mut server) = connected();
+    connection.send_request(Request::put("/0").body(vec![b'x'; MUCH])).unwrap();
+    server.receive_head();
+    server.deliver("HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nabc");
+    server.reset();
+    let response = connection.read_response().unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.read_all().unwrap(), b"abc");
+}
+
+#[test]
 fn after_the_connection_is_lost_in_a_wait_for_100_a_request_is_refused_with_the_end() {
     let (mut connection, mut server) = connected();
     connection.send_request(Request::post("/").content_length(5).expect_continue()).unwrap();

@@ -42,8 +42,11 @@ impl Duplex<'_> {
     /// All other errors end the connection.
     pub fn send_request(&mut self, request: &Request, stream: &mut impl Stream) -> Result<Progress<u64>, Error> {
         let progress = self.take_request(request, stream)?;
-        if let Progress::Done(_) = progress {
-            self.write_pending(stream)?;
+        if let Progress::Done(_) = progress
+            && let Err(error) = self.write_pending(stream)
+            && !self.is_answered_after_all(stream)
+        {
+            return Err(error);
         }
         Ok(progress)
     }
@@ -290,7 +293,7 @@ impl Duplex<'_> {
     /// `content` is empty. The bytes go to the stream without a copy, together with other pending ones.
     ///
     /// # Errors
-    /// `Local(ContentRefused)` if a final response to the request has come and this would have to wait: it can be read.
+    /// `Local(ContentRefused)` if a final response to the request has come, and this would have to wait or failed: it can be read.
     /// `Local(ReadFirst)` if responses to earlier requests fill the receive buffer. `Local(AwaitContinue)` if an expectation is
     /// unanswered: see [`await_continue`](Duplex::await_continue). Other `Local`s if the request did not announce this content.
     /// All other errors end the connection.
@@ -329,10 +332,25 @@ impl Duplex<'_> {
                 }
                 Err(error) => {
                     sender.half.sent(0, &mut shared.queue());
-                    return Err(shared.sending_failed(error));
+                    let error = shared.sending_failed(error);
+                    return if self.is_answered_after_all(stream) { refused(Misuse::ContentRefused) } else { Err(error) };
                 }
             }
         }
+    }
+
+    /// Whether the final response to the last request has arrived, although sending failed. A server that answers and closes with
+    /// content unread resets the connection, and the response stays in the buffers of this end.
+    #[cold]
+    fn is_answered_after_all(&mut self, stream: &mut impl Stream) -> bool {
+        if let Some(receiver) = self.receiving.as_mut() {
+            while !receiver.half.is_at_eof() && !receiver.room().is_empty() {
+                if let Progress::Needs(_) = receiver.fill(&mut self.shared, stream) {
+                    break;
+                }
+            }
+        }
+        self.is_answered()
     }
 
     /// Whether a final response to the last request has arrived. It may be behind others that are unread.
@@ -385,8 +403,10 @@ impl Duplex<'_> {
         }
         let finished = sender.half.finish(trailers, &mut self.shared.queue());
         finished.map_err(|error| self.shared.end(error))?;
-        self.write_pending(stream)?;
-        Ok(())
+        match self.write_pending(stream) {
+            Err(_) if self.is_answered_after_all(stream) => refused(Misuse::ContentRefused),
+            result => result.map(drop),
+        }
     }
 
     /// Reads the server's answer to the expectation of the last request. Interim responses go to the callback, and the last of
