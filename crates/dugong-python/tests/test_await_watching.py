@@ -7,16 +7,18 @@ import contextvars
 import gc
 import os
 import socket
+import struct
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from select import POLLIN
 from typing import Any
 
 import pytest
 from loops import LOOPS, Asyncio
 from peers import Local
 
-from dugong import AioFuture, BodyFollowing, ConnectionClosed, HTTPConnection
+from dugong import AioFuture, BodyFollowing, ConnectionClosed, HTTPConnection, PollNeeded
 
 # trio watches a descriptor during a wait only.
 each_loop = pytest.mark.parametrize('loop', [loop for loop in LOOPS if isinstance(loop, Asyncio)], ids=repr)
@@ -117,6 +119,40 @@ def test_a_peer_that_closes_an_idle_connection_ends_the_watch(local: Local, loop
             await local.conn.co_read(1)
 
     run(loop, main)
+
+
+@pytest.mark.parametrize('loop', [loop for loop in LOOPS if loop.name == 'uvloop'], ids=repr)
+def test_a_descriptor_whose_handle_an_error_has_closed_can_be_watched_again(loop: Asyncio) -> None:
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        listener = socket.create_server(('127.0.0.1', 0))
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        reset = asyncio.Event()
+        number = client.fileno()
+        running.add_reader(number, reset.set)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        server.close()
+        await reset.wait()
+
+        # The number of the socket that failed goes to the connection.
+        local = Local()
+        os.dup2(local.conn._fileno(), number)
+        with pytest.raises(RuntimeError, match='closed'):
+            running.add_reader(number, reset.set)
+        need = PollNeeded(number, POLLIN)
+        waiter = AioFuture(one_wait(need), loop=running)
+        await turns()
+        local.peer.send(b'x')
+        await waiter
+        for resource in client, listener, local:
+            resource.close()
+
+    run(loop, main)
+
+
+def one_wait(need: PollNeeded) -> Generator[PollNeeded, None, None]:
+    yield need
 
 
 @each_loop

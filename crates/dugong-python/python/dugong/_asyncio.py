@@ -345,6 +345,16 @@ class _Descriptor:
     def _add(self, mask: int) -> None:
         # The callbacks stay for long, and must not keep the variables of the present task alive.
         context = Context()
+        try:
+            self._begin(context, mask)
+        except RuntimeError:
+            # An error of the socket, such as a reset, closes the handle that uvloop has for the descriptor. It then refuses
+            # every call for this number until both callbacks are removed.
+            self.loop.remove_reader(self.fd)
+            self.loop.remove_writer(self.fd)
+            self._begin(context, mask | self._watched)
+
+    def _begin(self, context: Context, mask: int) -> None:
         if mask & POLLIN:
             context.run(self.loop.add_reader, self.fd, self)
             self._watched |= POLLIN
