@@ -103,7 +103,11 @@ impl HTTPResponse {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        let text = |name| slf.getattr(name)?.str().map(|text| text.to_string());
+        // Debuggers show objects whose `__init__` has not run.
+        let text = |name| match slf.getattr_opt(name)? {
+            Some(value) => value.str().map(|text| text.to_string()),
+            None => PyResult::Ok("?".to_owned()),
+        };
         let (method, path) = (text(intern!(py, "method"))?, text(intern!(py, "path"))?);
         let (status, reason) = (text(intern!(py, "status"))?, text(intern!(py, "reason"))?);
         Ok(format!("<{} {method} {path} {status} {reason}>", slf.get_type().name()?))

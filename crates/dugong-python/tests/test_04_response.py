@@ -117,6 +117,7 @@ def test_4_1_a_response_without_attributes_has_none() -> None:
     with pytest.raises(AttributeError, match="'HTTPResponse' object has no attribute 'status'"):
         _ = resp.status
     assert resp.headers.items() == resp.trailers.items() == []
+    assert repr(resp) == '<HTTPResponse ? ? ? ?>'
 
 
 def test_4_1_method_and_path_are_the_objects_that_were_passed(serve: Serve) -> None:
