@@ -260,7 +260,8 @@ impl Config {
     }
 
     /// Looks up host names with `resolver` instead of the system's, which is the default. [Given addresses](Config::addresses) are
-    /// not looked up.
+    /// not looked up. A closure runs within a step, where no time limit can interrupt it and other tasks wait: it must know the
+    /// answer at once. Implement [`Resolve`] for a resolver that takes time.
     ///
     /// ```
     /// # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;

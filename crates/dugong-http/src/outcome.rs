@@ -32,9 +32,10 @@ use crate::error::{Error, Requests};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How much of the request was given to the transport. Whether it reached the server is another question.
+    /// How much of the request was given to the transport; `Partly` also if it is unknown, because the connection ended during a write.
+    /// Whether it reached the server is another question.
     pub sent: Sent,
-    /// Whether the response began to arrive.
+    /// Whether a response began to arrive, be it an interim one.
     pub answer_begun: bool,
     /// Whether sending the request again can do no harm: no byte of it left, or its method is idempotent (RFC 9110 §9.2.2).
     pub safe_to_retry: bool,

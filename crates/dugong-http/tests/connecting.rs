@@ -593,7 +593,7 @@ fn a_connection_is_shown_by_its_counts_and_addresses() {
     connection.send_request(Request::get("/").header("Authorization", "Basic secret")).unwrap();
     connection.send_request(Request::get("/")).unwrap();
     let shown = format!("{connection:?}");
-    for part in ["answered: 0, outstanding: 2, close_reason: None", &format!("peer: {address}")] {
+    for part in ["answered: 0, unanswered: 2, close_reason: None", &format!("peer: {address}")] {
         assert!(shown.contains(part), "{shown}");
     }
     let (requests, responses) = connection.split();

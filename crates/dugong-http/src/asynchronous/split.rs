@@ -23,7 +23,7 @@ use crate::wait_limits::WaitLimits;
 /// the server stops taking requests at some point, and sending waits.
 ///
 /// Dropping it announces that no more requests will come. If some bytes of the last request are not sent yet (see
-/// [`flush`](RequestHalf::flush)), that ends the connection, as [`close`](RequestHalf::close) always does.
+/// [`flush`](RequestHalf::flush)), they are never sent: that request fails, and responses to earlier ones can still be read.
 #[derive(Debug)]
 pub struct RequestHalf<R: Runtime> {
     sending: Sending,
@@ -94,7 +94,8 @@ impl<R: Runtime> RequestHalf<R> {
     }
 
     /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
-    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
+    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one. Until then a queued request
+    /// may never leave, and the other half waits for its response.
     ///
     /// # Errors
     /// The same as for [the blocking one](crate::RequestHalf::queue_request).
@@ -169,7 +170,8 @@ impl<R: Runtime> RequestHalf<R> {
         self.joint.split.shared.requests()
     }
 
-    /// Closes the connection. A task that waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A task that waits for a response in the other half wakes up with `Closed`; one that waits for the next
+    /// request gets `None`.
     pub fn close(self) {
         self.joint.close();
     }
@@ -232,7 +234,8 @@ impl<R: Runtime> ResponseHalf<R> {
     /// so that none will come.
     ///
     /// # Errors
-    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection.
+    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection
+    /// before the response was complete.
     pub async fn read_response(&mut self) -> Result<Option<Response<'_, R>>, Error> {
         loop {
             if !self.receiving.half().is_in_content() && !self.wait_for_request().await? {

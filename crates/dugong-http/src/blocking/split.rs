@@ -22,7 +22,7 @@ use crate::wait_limits::WaitLimits;
 /// or the server stops taking requests at some point.
 ///
 /// Dropping it announces that no more requests will come. If some bytes of the last request are not sent yet (see
-/// [`flush`](RequestHalf::flush)), that ends the connection, as [`close`](RequestHalf::close) always does.
+/// [`flush`](RequestHalf::flush)), they are never sent: that request fails, and responses to earlier ones can still be read.
 #[derive(Debug)]
 pub struct RequestHalf {
     sending: Sending,
@@ -103,7 +103,8 @@ impl RequestHalf {
     }
 
     /// Takes a request like [`send_request`](RequestHalf::send_request), but leaves it in the send buffer if there is room. So
-    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one.
+    /// many requests go out with one write: call [`flush`](RequestHalf::flush) after the last one. Until then a queued request
+    /// may never leave, and the other half waits for its response.
     ///
     /// # Errors
     /// `Local` or `TimedOut`: no byte of the request was or will be sent. After all other errors nothing more can be sent, but
@@ -165,13 +166,21 @@ impl RequestHalf {
         }
     }
 
+    /// How much of the content that the last request announced is still to be sent; `None` if none is, or if that is unknown
+    /// (chunked).
+    #[must_use]
+    pub fn content_left(&self) -> Option<u64> {
+        self.sending.half().content_left()
+    }
+
     /// The requests sent so far: how many were answered, and which are outstanding.
     #[must_use]
     pub fn outstanding(&self) -> Requests {
         self.split.shared.requests()
     }
 
-    /// Closes the connection. A thread that waits in the other half wakes up with `Closed`.
+    /// Closes the connection. A thread that waits for a response in the other half wakes up with `Closed`; one that waits for the next
+    /// request gets `None`.
     pub fn close(self) {
         self.split.close();
     }
@@ -231,7 +240,8 @@ impl ResponseHalf {
     /// so that none will come.
     ///
     /// # Errors
-    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection.
+    /// The same as for [`Connection::read_response`]; `Closed` if the other half closed the connection
+    /// before the response was complete.
     pub fn read_response(&mut self) -> Result<Option<Response<'_>>, Error> {
         loop {
             if !self.receiving.half().is_in_content() && !self.wait_for_request()? {
