@@ -348,8 +348,8 @@ class _Descriptor:
         try:
             self._begin(context, mask)
         except RuntimeError:
-            # An error of the socket, such as a reset, closes the handle that uvloop has for the descriptor. It then refuses
-            # every call for this number until both callbacks are removed.
+            # An error of the socket, such as a reset, closes the handle that uvloop has for the descriptor. It then
+            # refuses every call for this number until both callbacks are removed.
             self.loop.remove_reader(self.fd)
             self.loop.remove_writer(self.fd)
             self._begin(context, mask | self._watched)
