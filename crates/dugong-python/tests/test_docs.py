@@ -14,6 +14,7 @@ import http.server
 import importlib.util
 import io
 import json
+import logging
 import re
 import signal
 import socket
@@ -82,6 +83,16 @@ def limit() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures('limit', 'origin')
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Undoes the changes of an example: a logger at DEBUG keeps the arguments of all later calls for pytest's report."""
+    level, handlers = dugong.log.level, logging.root.handlers[:]
+    yield
+    dugong.log.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures('logging_as_before')
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_examples_of_page(page: Path) -> None:
     namespace: dict[str, Any] = {'__name__': '__main__'}

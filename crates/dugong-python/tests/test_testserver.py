@@ -27,7 +27,13 @@ def conn() -> Iterator[dugong.HTTPConnection]:
 
 def test_as_a_program_it_says_where_it_listens_and_ends_with_ctrl_c() -> None:
     command = [sys.executable, '-m', 'dugong.testserver', '--port', '0']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A shell's background jobs ignore SIGINT, and so do their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stdout
         port = process.stdout.readline().removeprefix('listening on http://127.0.0.1:').split(',')[0]
         with dugong.HTTPConnection('127.0.0.1', int(port)) as conn:
