@@ -82,17 +82,16 @@ def limit() -> Iterator[None]:
     signal.signal(signal.SIGALRM, old)
 
 
-@pytest.mark.usefixtures('limit', 'origin')
 @pytest.fixture
 def logging_as_before() -> Iterator[None]:
-    """Undoes the changes of an example: a logger at DEBUG keeps the arguments of all later calls for pytest's report."""
+    """Undoes what an example sets: with a logger at DEBUG, pytest keeps the arguments of all later calls."""
     level, handlers = dugong.log.level, logging.root.handlers[:]
     yield
     dugong.log.setLevel(level)
     logging.root.handlers[:] = handlers
 
 
-@pytest.mark.usefixtures('logging_as_before')
+@pytest.mark.usefixtures('limit', 'origin', 'logging_as_before')
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_examples_of_page(page: Path) -> None:
     namespace: dict[str, Any] = {'__name__': '__main__'}
