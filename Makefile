@@ -118,7 +118,8 @@ installed: setup-python target/wheels/ready
 
 target/wheels/ready: target/venv/ready $(shell find Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-* \
 		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-python \
-		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -name '*.pyc' -not -name '*.so' 2>/dev/null)
+		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -path '*/.*' -not -name '*.pyc' -not -name '*.so' \
+		2>/dev/null)
 	rm -rf target/wheels
 	target/venv/bin/maturin sdist --out target/wheels
 	rm -rf target/sdist && mkdir target/sdist
