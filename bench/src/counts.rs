@@ -36,7 +36,7 @@ pub(crate) struct Count {
     in_baseline: bool,
 }
 
-/// What is counted, and for which amounts of work. Two amounts yield the count for one request or MB: the difference in cost
+/// The kind of a count, and the amounts of work that it compares. Two amounts yield the count for one request or MB: the difference in cost
 /// divided by the difference in work. So starting and connecting do not count.
 #[derive(Clone, Copy)]
 enum Kind {

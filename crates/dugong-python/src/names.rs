@@ -19,7 +19,7 @@ pub(crate) fn normal_host(host: &str) -> PyResult<String> {
     Ok(origin(false, host, 0)?.host().to_owned())
 }
 
-/// The origin of a host. `ValueError` says what is wrong with its name.
+/// Returns the origin of a host. An invalid name raises `ValueError`, which quotes it.
 pub(crate) fn origin(secure: bool, host: &str, port: u16) -> PyResult<Origin> {
     Origin::new(secure, host, port).map_err(|error| PyValueError::new_err(error.to_string()))
 }

@@ -372,7 +372,7 @@ impl Duplex<'_> {
         if receiver.half.is_in_content() && last(shared) {
             return true;
         }
-        // A copy reads the unread responses, to see what is behind them.
+        // Reads the unread responses in a copy, to find the last one.
         let (mut half, mut queue) = (receiver.half.clone(), shared.queue().clone());
         loop {
             if half.is_in_content() {
