@@ -1,6 +1,7 @@
 //! One answer: its head, and its content, which is generated while it is sent.
 
 use std::io::Write;
+use std::ops::Range;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -23,6 +24,10 @@ pub(crate) struct Answer {
     /// Carries `Repr-Digest` (RFC 9530).
     pub(crate) digest: bool,
     pub(crate) head_only: bool,
+    /// Fields of this answer alone.
+    pub(crate) fields: Vec<(&'static str, String)>,
+    /// The bytes of the content that are sent: all without it.
+    pub(crate) part: Option<Range<u64>>,
     /// The value of its `Connection` field.
     pub(crate) connection: Option<&'static str>,
     /// The connection ends after it, announced or not.
@@ -75,6 +80,8 @@ impl Answer {
             framing: Framing::Length,
             digest: false,
             head_only: false,
+            fields: Vec::new(),
+            part: None,
             connection: None,
             closes: false,
         }
@@ -92,9 +99,16 @@ impl Answer {
 
     /// Turns into the refusal of a bad query, and keeps the decision about the connection.
     pub(crate) fn replace(&mut self, refusal: Refusal) {
-        self.status = refusal.status;
-        self.content = Content::text(format!("{}\n", refusal.reason).into_bytes());
+        self.say_only(refusal.status, refusal.reason);
         self.framing = Framing::Length;
+        self.fields.clear();
+    }
+
+    /// Replaces the content by one line of text.
+    pub(crate) fn say_only(&mut self, status: u16, line: &str) {
+        self.status = status;
+        self.content = Content::text(format!("{line}\n").into_bytes());
+        self.part = None;
         self.digest = false;
     }
 
@@ -114,6 +128,7 @@ impl Answer {
             }
             Content::Generated { length, seed } => (length, Source::Generated { seed }, "application/octet-stream"),
         };
+        let part = self.part.unwrap_or(0..length);
         let has_content = !matches!(self.status, 204 | 304);
         let mut head = Vec::with_capacity(512);
         if self.hint {
@@ -129,7 +144,7 @@ impl Answer {
         if has_content {
             line(format_args!("Content-Type: {media_type}"));
             match self.framing {
-                Framing::Length => line(format_args!("Content-Length: {length}")),
+                Framing::Length => line(format_args!("Content-Length: {}", part.end - part.start)),
                 Framing::UntilClose => {}
                 Framing::Chunked(chunking) => {
                     line(format_args!("Transfer-Encoding: chunked"));
@@ -142,12 +157,15 @@ impl Answer {
         if self.digest {
             line(format_args!("Repr-Digest: {}", digest::repr_digest(&source.sha256(length))));
         }
+        for (name, value) in &self.fields {
+            line(format_args!("{name}: {value}"));
+        }
         if let Some(value) = self.connection {
             line(format_args!("Connection: {value}"));
         }
         line(format_args!(""));
         out.push(&head);
-        (has_content && !self.head_only).then(|| Body::new(source, length, self.framing))
+        (has_content && !self.head_only).then(|| Body::new(source, part, self.framing))
     }
 }
 
@@ -155,8 +173,9 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct Body {
     source: Source,
-    length: u64,
+    /// The next byte of the content.
     offset: u64,
+    end: u64,
     part: Part,
 }
 
@@ -169,18 +188,18 @@ enum Part {
 }
 
 impl Body {
-    fn new(source: Source, length: u64, framing: Framing) -> Self {
+    fn new(source: Source, Range { start, end }: Range<u64>, framing: Framing) -> Self {
         let part = match framing {
             Framing::Length | Framing::UntilClose => Part::Plain,
             Framing::Chunked(chunking) => Part::Chunk { left: 0, chunking, checksum: chunking.trailers.then(Sha256::new) },
         };
-        Self { source, length, offset: 0, part }
+        Self { source, offset: start, end, part }
     }
 
     /// Writes until `out` holds about `high_water` bytes. Returns true when all is written.
     pub(crate) fn fill(&mut self, out: &mut Buffer, high_water: usize) -> bool {
         while out.len() < high_water {
-            let left = self.length - self.offset;
+            let left = self.end - self.offset;
             let room = (high_water - out.len()).min(PIECE) as u64;
             match &mut self.part {
                 Part::Plain if left == 0 => return true,
@@ -263,12 +282,17 @@ fn reason(status: u16) -> &'static str {
         206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

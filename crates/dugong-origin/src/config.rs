@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::content::mix;
+
 /// The behaviour of an [`Origin`](crate::Origin) on every connection. The URL of each request chooses its answer.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The time between a request and its answer, unless the query has `delay=MS`. Default: zero.
     pub delay: Duration,
+    /// Some answers take longer, unless the query has `delay=MS`. Default: none.
+    pub slow: Option<Slow>,
     /// Read nothing while any answer is queued or unsent, not even within `high_water`. Default: off.
     pub lockstep: bool,
     /// The number of unsent bytes at which reading stops until all are sent. At least 4 KiB. Default: 256 KiB.
@@ -41,6 +45,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             delay: Duration::ZERO,
+            slow: None,
             lockstep: false,
             high_water: 256 * 1024,
             read_ahead: 10_000,
@@ -50,6 +55,32 @@ impl Default for Config {
             when_pipelined: WhenPipelined::Answer,
             linger: Duration::from_secs(3),
             kernel_buffers: None,
+        }
+    }
+}
+
+/// Answers that take longer than the others, chosen by a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// One of so many answers is slow, on average. At least one.
+    pub one_in: u64,
+    /// The time between such a request and its answer.
+    pub delay: Duration,
+    /// Chooses the slow ones: by the number of the connection, and of the answer on it.
+    pub seed: u64,
+}
+
+impl Config {
+    /// The delay of an answer, by its number on its connection.
+    pub(crate) fn delay_of(&self, connection: usize, answer: usize) -> Duration {
+        match self.slow {
+            Some(Slow { one_in, delay, seed })
+                if mix(mix(mix(seed).wrapping_add(connection as u64)).wrapping_add(answer as u64))
+                    .is_multiple_of(one_in.max(1)) =>
+            {
+                delay
+            }
+            Some(_) | None => self.delay,
         }
     }
 }
@@ -79,6 +110,8 @@ pub struct Counts {
     pub requests: u64,
     /// Bytes of request content, without chunk framing.
     pub content_bytes: u64,
+    /// Bytes that came after the last answer of a connection, and that the server did not look at.
+    pub discarded_bytes: u64,
 }
 
 /// The counters behind [`Counts`]; connections add to them once per batch, not once per request.
@@ -88,6 +121,7 @@ pub(crate) struct Counters {
     pub(crate) open: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) content_bytes: AtomicU64,
+    pub(crate) discarded_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -97,6 +131,7 @@ impl Counters {
             open: self.open.load(Ordering::SeqCst),
             requests: self.requests.load(Ordering::SeqCst),
             content_bytes: self.content_bytes.load(Ordering::SeqCst),
+            discarded_bytes: self.discarded_bytes.load(Ordering::SeqCst),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::upload::Upload;
 
 /// A client and the state of its connection.
 pub(crate) struct Connection<'a> {
+    number: usize,
     stream: TcpStream,
     stop: &'a Stop,
     shared: &'a Shared,
@@ -73,9 +74,10 @@ enum Ending {
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(stream: TcpStream, stop: &'a Stop, shared: &'a Shared) -> Self {
+    pub(crate) fn new(number: usize, stream: TcpStream, stop: &'a Stop, shared: &'a Shared) -> Self {
         let is_closing = shared.config.close_after == Some(0);
         Self {
+            number,
             stream,
             stop,
             shared,
@@ -246,7 +248,7 @@ impl<'a> Connection<'a> {
         *requests += 1;
         let parsed = Options::parse(head.query);
         let options = parsed.clone().unwrap_or_default();
-        let mut plan = route::plan(&head, &options);
+        let mut plan = route::plan(&head, &options, &self.shared.state);
         if let Err(refusal) = parsed {
             // The request is well-formed, so its content can be read and the connection stays usable.
             match &mut plan {
@@ -262,9 +264,9 @@ impl<'a> Connection<'a> {
                 }
             }
         }
-        let delay = options.delay.unwrap_or(self.shared.config.delay);
+        let delay = options.delay.unwrap_or_else(|| self.shared.config.delay_of(self.number, self.answered));
         let is_last = self.shared.config.close_after == Some(self.answered + 1);
-        if let (Plan::Small { head_only: false }, false) = (&plan, is_last) {
+        if let (Plan::Small { head_only: false }, false, None) = (&plan, is_last, self.shared.config.slow) {
             // Clients with varying heads get here each time, so reuse the memory.
             let repeat = self.repeat.get_or_insert_with(|| Repeat { head: Vec::new(), delay });
             repeat.head.clear();
@@ -309,8 +311,14 @@ impl<'a> Connection<'a> {
         let taken = upload.take(self.inbox.unread());
         self.shared.counters.content_bytes.fetch_add(upload.received() - before, Ordering::SeqCst);
         self.inbox.consume(taken?);
+        if let Some(refusal) = upload.refusal() {
+            return Err(refusal);
+        }
         if !upload.is_complete() {
             return Ok(false);
+        }
+        if let Some(id) = upload.counted() {
+            self.shared.state.arrived(id, |arrivals| arrivals.whole += 1);
         }
         if let Receiving::Content(upload) = std::mem::replace(&mut self.receiving, Receiving::Head) {
             let at = self.arrived + upload.delay();
@@ -357,7 +365,9 @@ impl<'a> Connection<'a> {
                 while let Woken::Ready(_) = self.stop.wait(self.stream.as_fd(), PollFlags::IN, until)? {
                     match self.stream.read(self.inbox.spare(INBOX / 4)) {
                         Ok(0) => break,
-                        Ok(_) => {}
+                        Ok(count) => {
+                            self.shared.counters.discarded_bytes.fetch_add(count as u64, Ordering::SeqCst);
+                        }
                         Err(error) if is_passing(&error) => {}
                         Err(error) => return Err(error),
                     }

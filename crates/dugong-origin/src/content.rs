@@ -52,7 +52,7 @@ fn word(start: u64, index: u64) -> [u8; 8] {
 }
 
 /// A bijection of 64 bits. Each bit of the input changes about half of the output bits (the finisher of SplitMix64).
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

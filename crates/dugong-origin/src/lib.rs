@@ -26,16 +26,19 @@
 //! ```
 //!
 //! `acceptor` owns the listening socket and the threads. `connection` is the loop of one connection, and `outgoing` its sending
-//! half. `request` and `upload` parse requests, `route` decides, and `answer` writes responses.
+//! half. `request` and `upload` parse requests, `route` decides, `documents` and `condition`
+//! find the content, and `answer` writes responses.
 
 mod acceptor;
 mod answer;
 mod buffer;
 mod chaos;
+mod condition;
 mod config;
 mod connection;
 mod content;
 mod digest;
+mod documents;
 mod options;
 mod origin;
 mod outgoing;
@@ -44,10 +47,12 @@ mod route;
 mod runner;
 mod script;
 mod small;
+mod state;
 mod upload;
 
 pub use chaos::Chaos;
-pub use config::{Config, Counts, WhenPipelined};
+pub use config::{Config, Counts, Slow, WhenPipelined};
 pub use content::{document, fill};
 pub use origin::Origin;
 pub use script::{Script, ScriptError, ScriptFault, Scripted};
+pub use state::Arrivals;

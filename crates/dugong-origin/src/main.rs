@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use dugong_origin::{Chaos, Config, Origin, WhenPipelined};
+use dugong_origin::{Chaos, Config, Origin, Slow, WhenPipelined};
 
 /// An HTTP/1.1 origin server with answers for demos, tests and benchmarks.
 #[derive(Parser)]
@@ -20,6 +20,15 @@ struct Flags {
     /// Send each answer this long after its request, such as 5ms or 1.5s
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = duration)]
     delay: Duration,
+    /// Send one of K answers later, on average
+    #[arg(long, value_name = "K", requires = "slow_delay", value_parser = clap::value_parser!(u64).range(1..))]
+    slow_one_in: Option<u64>,
+    /// Send slow answers this long after their requests
+    #[arg(long, value_name = "TIME", requires = "slow_one_in", value_parser = duration)]
+    slow_delay: Option<Duration>,
+    /// Choose the slow answers by this number
+    #[arg(long, value_name = "SEED", default_value = "0", requires = "slow_one_in")]
+    slow_seed: u64,
     /// Read nothing while any answer is unsent
     #[arg(long)]
     lockstep: bool,
@@ -79,6 +88,7 @@ fn run(flags: Flags) -> io::Result<()> {
     let mut origin = Origin::start(Config {
         listen: flags.listen,
         delay: flags.delay,
+        slow: flags.slow_one_in.zip(flags.slow_delay).map(|(one_in, delay)| Slow { one_in, delay, seed: flags.slow_seed }),
         lockstep: flags.lockstep,
         close_after: flags.close_after,
         close_silently: flags.close_silently,

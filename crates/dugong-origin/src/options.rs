@@ -33,6 +33,49 @@ pub(crate) struct Options {
     pub(crate) expect: ExpectPolicy,
     /// `early=1`.
     pub(crate) early: bool,
+    /// `refuse=N`.
+    pub(crate) refuse: Option<u64>,
+    /// `etag=...`.
+    pub(crate) etag: EtagForm,
+    /// `ranges=...`.
+    pub(crate) ranges: RangeHabit,
+    /// `busy=K`.
+    pub(crate) busy: Option<u64>,
+    /// `busy-status=NNN`.
+    pub(crate) busy_status: Option<u16>,
+    /// `retry-after=TEXT`.
+    pub(crate) retry_after: Option<String>,
+    /// `to=URL`.
+    pub(crate) to: Option<String>,
+}
+
+/// The entity tag of documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EtagForm {
+    #[default]
+    Strong,
+    Weak,
+    None,
+}
+
+/// The reaction to a range request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RangeHabit {
+    /// Send the range.
+    #[default]
+    Right,
+    /// Send the whole document, as a server without ranges.
+    Ignored,
+    /// Name the range one byte further on.
+    Shifted,
+    /// Send only its first half, which RFC 9110 §15.3.7 allows.
+    Half,
+    /// Name a length of the document that is one too many.
+    WrongTotal,
+    /// Name no length of the document.
+    UnknownTotal,
+    /// Leave `Content-Range` out.
+    Unnamed,
 }
 
 /// The `Connection` field of an answer.
@@ -72,6 +115,31 @@ impl Options {
                 "ext" => options.extension = switch(value)?,
                 "trailers" => options.trailers = switch(value)?,
                 "early" => options.early = switch(value)?,
+                "refuse" => options.refuse = Some(number(value, 0, u64::MAX)?),
+                "busy" => options.busy = Some(number(value, 0, u64::MAX)?),
+                "busy-status" => options.busy_status = Some(number(value, 200, 999)? as u16),
+                "retry-after" => options.retry_after = Some(decoded(value)?),
+                "to" => options.to = Some(decoded(value)?),
+                "etag" => {
+                    options.etag = match value {
+                        "strong" => EtagForm::Strong,
+                        "weak" => EtagForm::Weak,
+                        "none" => EtagForm::None,
+                        _ => return Err(bad("etag is none of strong, weak, none")),
+                    }
+                }
+                "ranges" => {
+                    options.ranges = match value {
+                        "yes" => RangeHabit::Right,
+                        "no" => RangeHabit::Ignored,
+                        "shifted" => RangeHabit::Shifted,
+                        "half" => RangeHabit::Half,
+                        "wrong-total" => RangeHabit::WrongTotal,
+                        "unknown-total" => RangeHabit::UnknownTotal,
+                        "unnamed" => RangeHabit::Unnamed,
+                        _ => return Err(bad("ranges is none of yes, no, shifted, half, wrong-total, unknown-total, unnamed")),
+                    }
+                }
                 "connection" => {
                     options.connection = Some(match value {
                         "close" => Persistence::Close,
@@ -112,6 +180,26 @@ fn number(value: &str, least: u64, most: u64) -> Result<u64, Refusal> {
         .ok_or(bad("a parameter is not a number in its range"))
 }
 
+/// Decodes `%HH`. The result stands in a field of an answer, so control characters are refused.
+fn decoded(value: &str) -> Result<String, Refusal> {
+    let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        bytes.push(match first {
+            b'%' => {
+                let hex = rest.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+                rest = rest.get(2..).unwrap_or_default();
+                hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(bad("a parameter has % without two hex digits"))?
+            }
+            byte => *byte,
+        });
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains(|byte: char| byte.is_control()) => Ok(text),
+        Ok(_) | Err(_) => Err(bad("a parameter has a control character, or is not UTF-8")),
+    }
+}
+
 fn switch(value: &str) -> Result<bool, Refusal> {
     match value {
         "1" => Ok(true),
@@ -134,8 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn percent_codes_are_decoded() {
+        let options = Options::parse("to=http%3A//a/b%3Fc%26d&retry-after=Thu,%2001%20Jan").unwrap();
+        assert_eq!((options.to.as_deref(), options.retry_after.as_deref()), (Some("http://a/b?c&d"), Some("Thu, 01 Jan")));
+        for query in ["to=%0d%0a", "to=%", "to=%4", "to=%zz", "to=%ff"] {
+            assert!(Options::parse(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
     fn a_value_out_of_range_is_refused() {
-        for query in ["delay=-1", "status=100", "status=1000", "chunk=0", "hint=yes", "expect=maybe", "length=5", "delay"] {
+        for query in [
+            "ranges=maybe",
+            "etag=1",
+            "busy=few",
+            "delay=-1",
+            "status=100",
+            "status=1000",
+            "chunk=0",
+            "hint=yes",
+            "expect=maybe",
+            "length=5",
+            "delay",
+        ] {
             assert!(Options::parse(query).is_err(), "{query}");
         }
     }

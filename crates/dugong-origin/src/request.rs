@@ -2,9 +2,13 @@
 
 use memchr::memchr;
 
+use crate::condition::Conditions;
+
 /// The parts of a request that its answer depends on. Borrows the bytes of the head.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
+    /// The whole head, as it came.
+    pub(crate) bytes: &'a [u8],
     pub(crate) method: &'a [u8],
     pub(crate) path: &'a str,
     /// The text after the first `?`; empty without one.
@@ -14,6 +18,7 @@ pub(crate) struct Head<'a> {
     pub(crate) asks_close: bool,
     pub(crate) framing: RequestFraming,
     pub(crate) expectation: Expectation,
+    pub(crate) conditions: Conditions<'a>,
 }
 
 /// The framing of a request's content (RFC 9112 §6.3).
@@ -96,7 +101,8 @@ pub(crate) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
     }
     // A server ignores the expectation of an HTTP/1.0 client (RFC 9110 §10.1.1).
     let expectation = if is_http10 { Expectation::None } else { fields.expectation };
-    Ok(Head { method, path, query, is_http10, asks_close: fields.close, framing, expectation })
+    let conditions = fields.conditions;
+    Ok(Head { bytes: head, method, path, query, is_http10, asks_close: fields.close, framing, expectation, conditions })
 }
 
 /// Checks a field line without its CRLF, and splits it into name and value (RFC 9112 §5). Also used for trailers.
@@ -151,6 +157,7 @@ struct Fields<'a> {
     coding: Option<&'a [u8]>,
     close: bool,
     expectation: Expectation,
+    conditions: Conditions<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -163,6 +170,12 @@ impl<'a> Fields<'a> {
                 if value.is_empty() || !value.iter().all(|byte| is_host_byte(*byte)) {
                     return Err(bad("the Host field is not a host"));
                 }
+            }
+            5 if name.eq_ignore_ascii_case(b"range") => once(&mut self.conditions.range, value, "more than one Range")?,
+            8 if name.eq_ignore_ascii_case(b"if-range") => once(&mut self.conditions.if_range, value, "more than one If-Range")?,
+            8 if name.eq_ignore_ascii_case(b"if-match") => once(&mut self.conditions.if_match, value, "more than one If-Match")?,
+            13 if name.eq_ignore_ascii_case(b"if-none-match") => {
+                once(&mut self.conditions.if_none_match, value, "more than one If-None-Match")?;
             }
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 let is_known = self.expectation != Expectation::Unknown && value.eq_ignore_ascii_case(b"100-continue");

@@ -1,8 +1,10 @@
 //! Chooses the answer to a request by its path.
 
-use crate::answer::{Answer, Chunking, Content, Framing};
+use crate::answer::{Answer, Content, Framing};
+use crate::documents;
 use crate::options::{ExpectPolicy, Options, Persistence};
 use crate::request::{Expectation, Head, RequestFraming, digits};
+use crate::state::State;
 
 /// The reaction to a request.
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub(crate) struct Reception {
     /// The report about the content in the answer.
     pub(crate) report: Report,
     pub(crate) answer: Answer,
+    /// Answer with this status when this number of bytes came, but not all.
+    pub(crate) refuse: Option<(u64, u16)>,
+    /// The ID under which the content is counted.
+    pub(crate) counted: Option<Box<str>>,
 }
 
 /// The report about the content in the answer.
@@ -39,10 +45,14 @@ pub(crate) enum Report {
     Digest,
 }
 
-pub(crate) fn plan(head: &Head<'_>, options: &Options) -> Plan {
+pub(crate) fn plan(head: &Head<'_>, options: &Options, state: &State) -> Plan {
     let is_sink = matches!(head.method, b"PUT" | b"POST" | b"PATCH" | b"DELETE");
-    let is_plain = options.are_plain() && !head.asks_close && !head.is_http10 && head.framing == RequestFraming::None;
-    if is_plain && head.path == "/small" && matches!(head.method, b"GET" | b"HEAD") {
+    let counted = head.path.strip_prefix("/count/").filter(|_| is_sink);
+    if let Some(id) = counted {
+        state.arrived(id, |arrivals| arrivals.heads += 1);
+    }
+    let is_simple = !head.asks_close && !head.is_http10 && head.framing == RequestFraming::None && head.conditions.are_none();
+    if is_simple && options.are_plain() && head.path == "/small" && matches!(head.method, b"GET" | b"HEAD") {
         return Plan::Small { head_only: head.method == b"HEAD" };
     }
     let refuse = |status: u16, reason: &str| {
@@ -66,56 +76,71 @@ pub(crate) fn plan(head: &Head<'_>, options: &Options) -> Plan {
         (Expectation::Continue, ExpectPolicy::Continue) => head.framing != RequestFraming::None,
         (Expectation::Continue, ExpectPolicy::Silent) | (Expectation::None, _) => false,
     };
-    let mut answer = match head.method {
-        b"GET" | b"HEAD" => from_path(head.path, options),
-        _ if is_sink => Answer::new(Content::json(String::new())),
-        _ => Answer::text(501, "this method is not known here"),
-    };
-    adapt(&mut answer, head, options);
-    let report = match options.digest {
-        _ if !is_sink => Report::Nothing,
-        Some(false) => Report::Length,
-        Some(true) | None => Report::Digest,
-    };
+    let (answer, report) = answer(head, options, state, is_sink);
     if is_sink || head.framing != RequestFraming::None {
-        Plan::Receive(Box::new(Reception { framing: head.framing, says_continue, report, answer }))
+        let refuse = options.refuse.map(|count| (count, options.status.unwrap_or(413)));
+        let counted = counted.map(Box::from);
+        Plan::Receive(Box::new(Reception { framing: head.framing, says_continue, report, answer, refuse, counted }))
     } else {
         Plan::Answer(Box::new(answer))
     }
 }
 
-fn from_path(path: &str, options: &Options) -> Answer {
-    let generated = |text: &str| digits(text.as_bytes()).map(|length| Content::Generated { length, seed: options.seed });
-    let mut parts = path.splitn(3, '/').skip(1);
-    let content = match (parts.next().unwrap_or(""), parts.next()) {
-        ("small", None) => return Answer::small(),
-        ("bytes", Some(length)) => generated(length).map(|content| (content, Framing::Length)),
-        ("chunked", Some(length)) => generated(length).map(|content| {
-            let chunking =
-                Chunking { size: options.chunk.unwrap_or(8192), extension: options.extension, trailers: options.trailers };
-            (content, Framing::Chunked(chunking))
-        }),
-        ("close", Some(length)) => generated(length).map(|content| (content, Framing::UntilClose)),
-        ("doc", Some(id)) if !id.is_empty() && id.len() <= 200 => Some((Content::Document(id.into()), Framing::Length)),
-        _ => None,
+/// Returns the answer, and the report on the request's content in it.
+fn answer(head: &Head<'_>, options: &Options, state: &State, is_sink: bool) -> (Answer, Report) {
+    let is_busy = options.busy.is_some_and(|times| state.number_of(&format!("{}?{}", head.path, head.query)) <= times);
+    let (mut answer, report) = if is_busy {
+        (Answer::text(options.busy_status.unwrap_or(503), "come back later"), Report::Nothing)
+    } else {
+        let (mut answer, report) = match (head.method, special(head, options, state, is_sink)) {
+            (_, Some(answer)) => (answer, Report::Nothing),
+            (b"GET" | b"HEAD", None) => (documents::find(head, options, state), Report::Nothing),
+            (_, None) if is_sink => (
+                Answer::new(Content::json(String::new())),
+                if options.digest == Some(false) { Report::Length } else { Report::Digest },
+            ),
+            (_, None) => (Answer::text(501, "this method is not known here"), Report::Nothing),
+        };
+        answer.status = options.status.unwrap_or(answer.status);
+        (answer, report)
     };
-    let Some((content, framing)) = content else {
-        return Answer::text(404, "nothing is here; the README lists what there is");
-    };
-    let mut answer = Answer::new(content);
-    answer.digest = options.digest.unwrap_or(false) || matches!(answer.content, Content::Document(_));
-    if framing == Framing::UntilClose {
-        answer.say_close();
+    if let (Some(value), 300..) = (&options.retry_after, answer.status) {
+        answer.fields.push(("Retry-After", value.clone()));
     }
-    answer.framing = framing;
-    answer
+    adapt(&mut answer, head, options);
+    (answer, report)
+}
+
+/// Returns the answer of a path that is no document: a redirect, a count, or the request itself.
+fn special(head: &Head<'_>, options: &Options, state: &State, is_sink: bool) -> Option<Answer> {
+    let mut parts = head.path.splitn(3, '/').skip(1);
+    let is_get = matches!(head.method, b"GET" | b"HEAD");
+    match (parts.next()?, parts.next()) {
+        ("redirect", Some(left)) if is_get || is_sink => {
+            let location = match digits(left.as_bytes())? {
+                0 => return None,
+                1 => options.to.clone().unwrap_or_else(|| "/small".to_owned()),
+                left => format!("/redirect/{}?{}", left - 1, head.query),
+            };
+            let mut answer = Answer::text(302, "elsewhere");
+            answer.fields.push(("Location", location));
+            Some(answer)
+        }
+        ("version", Some(version)) if is_sink => {
+            state.set_version(digits(version.as_bytes())?);
+            Some(Answer::text(200, "changed"))
+        }
+        ("count", None) if is_get => Some(Answer::new(Content::json(state.count_all()))),
+        ("count", Some(id)) if is_get => Some(Answer::new(Content::json(state.count(id)))),
+        ("echo", None) if is_get || is_sink => Some(Answer::new(Content::text(head.bytes.to_vec()))),
+        _ => None,
+    }
 }
 
 /// Adapts the answer to the query and the version of the request.
 fn adapt(answer: &mut Answer, head: &Head<'_>, options: &Options) {
     answer.head_only = head.method == b"HEAD";
     answer.hint = options.hint && !head.is_http10;
-    answer.status = options.status.unwrap_or(answer.status);
     if options.is_http10 {
         answer.is_http10 = true;
         answer.closes = true;

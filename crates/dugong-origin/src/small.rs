@@ -12,10 +12,10 @@ pub(crate) struct Small {
 
 impl Small {
     pub(crate) fn new() -> Self {
-        let etag = &digest::hex(&digest::sha256(CONTENT))[..24];
+        let etag = etag();
         let mut bytes = format!(
             "HTTP/1.1 200 OK\r\nDate: {}\r\nServer: dugong-origin\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
-             ETag: \"{etag}\"\r\nCache-Control: max-age=3600\r\n\r\n",
+             ETag: {etag}\r\nCache-Control: max-age=3600\r\n\r\n",
             digest::http_date(SystemTime::now()),
             CONTENT.len()
         )
@@ -33,6 +33,11 @@ impl Small {
     pub(crate) fn head(&self) -> &[u8] {
         &self.bytes[..HEAD]
     }
+}
+
+/// The entity tag of the answer.
+pub(crate) fn etag() -> String {
+    format!("\"{}\"", &digest::hex(&digest::sha256(CONTENT))[..24])
 }
 
 /// The bytes of the head, with its blank line.

@@ -19,6 +19,8 @@ pub(crate) struct Upload {
     report: Report,
     answer: Answer,
     delay: Duration,
+    refuse: Option<(u64, u16)>,
+    counted: Option<Box<str>>,
 }
 
 /// The position of the next byte in the content. The chunked states follow the grammar of RFC 9112 §7.1.
@@ -46,6 +48,8 @@ impl Upload {
             report: reception.report,
             answer: reception.answer,
             delay,
+            refuse: reception.refuse,
+            counted: reception.counted,
         }
     }
 
@@ -56,6 +60,17 @@ impl Upload {
 
     pub(crate) fn is_complete(&self) -> bool {
         self.state == State::Complete
+    }
+
+    /// The ID under which the content is counted.
+    pub(crate) fn counted(&self) -> Option<&str> {
+        self.counted.as_deref()
+    }
+
+    /// The refusal of the rest, if the request asked for it at this point.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let (_, status) = self.refuse.filter(|(count, _)| self.received >= *count && !self.is_complete())?;
+        Some(Refusal { status, reason: "no room for the rest of this content" })
     }
 
     /// The bytes of content so far.
@@ -176,6 +191,8 @@ mod tests {
                 says_continue: false,
                 report: Report::Digest,
                 answer: Answer::new(Content::json(String::new())),
+                refuse: None,
+                counted: None,
             },
             Duration::ZERO,
         )

@@ -3,6 +3,8 @@
 mod answers;
 mod client;
 mod closing;
+mod documents;
+mod habits;
 mod pipelining;
 mod program;
 mod scripts;
