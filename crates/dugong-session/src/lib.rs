@@ -17,8 +17,12 @@
 //! - A job cannot ask its owner for something (a signature, its content once more) before it is sent.
 //! - `Expect: 100-continue` (and the memory of origins that never answer it), redirects, and ranges.
 
+#[allow(dead_code, reason = "the session is its only user")]
+mod auth;
 #[allow(dead_code, reason = "the driver is its only user")]
 mod facts;
 pub mod plan;
 #[allow(dead_code, reason = "the session is its only user")]
 mod redirect;
+
+pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};

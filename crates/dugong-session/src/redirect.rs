@@ -12,6 +12,8 @@
 
 use dugong_http::{Fields, Method, Origin, Status};
 
+use crate::auth::is_credential;
+
 /// A request, as far as redirects depend on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
@@ -69,16 +71,13 @@ pub(crate) fn follow(asked: Asked<'_>, origin: &Origin, status: Status, reply: &
     let crosses = next_origin != *origin;
     let mut fields = Fields::new();
     for line in asked.fields {
-        let stays_behind = crosses && OF_ONE_ORIGIN.iter().any(|name| line.name().eq_ignore_ascii_case(name));
+        let stays_behind = crosses && (is_credential(line.name()) || line.name().eq_ignore_ascii_case("Host"));
         if !stays_behind && (keeps_content || !is_about_content(line.name())) {
             fields.append(line.name(), line.value()).expect("a line of valid fields is valid");
         }
     }
     Ok(Next { method, origin: next_origin, target, fields, keeps_content })
 }
-
-/// Credentials, and the name of the origin itself.
-const OF_ONE_ORIGIN: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Host"];
 
 /// The method after a redirect with this status; `None` for other statuses.
 fn next_method(method: &Method, status: u16) -> Option<Method> {
