@@ -19,6 +19,8 @@
 
 #[allow(dead_code, reason = "the session is its only user")]
 mod auth;
+#[allow(dead_code, reason = "the session is its only user")]
+mod digest;
 #[allow(dead_code, reason = "the driver is its only user")]
 mod facts;
 pub mod plan;
@@ -26,3 +28,4 @@ pub mod plan;
 mod redirect;
 
 pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};
+pub use digest::{Digest, DigestMismatch, InvalidDigest};
