@@ -22,7 +22,10 @@ use crate::headers::Lines;
 #[pyclass(frozen, subclass, dict, weakref, module = "dugong")]
 pub(crate) struct HTTPResponse {
     /// `None` if the program has made it: then all attributes are in its `__dict__`.
-    received: Option<Received>,
+    ///
+    /// Python 3.11 and 3.12 make the `__dict__` before PyO3 fills the new object, and the collector of 3.11 may run just then. An
+    /// object of zeros has to look empty to `__traverse__`. A box guarantees that; with the head itself, zeros could mean `Some`.
+    received: Option<Box<Received>>,
 }
 
 /// The head as it was received. If the program assigns to an attribute, the `__dict__` has the new value, which wins.
@@ -36,7 +39,7 @@ pub(crate) struct Received {
 }
 
 impl HTTPResponse {
-    pub(crate) fn new(py: Python<'_>, received: Received) -> PyResult<Py<Self>> {
+    pub(crate) fn new(py: Python<'_>, received: Box<Received>) -> PyResult<Py<Self>> {
         Py::new(py, HTTPResponse { received: Some(received) })
     }
 
@@ -94,7 +97,7 @@ impl HTTPResponse {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // They may be instances of the program's own classes, with attributes.
-        if let Some(Received { method, path, .. }) = &self.received {
+        if let Some(Received { method, path, .. }) = self.received.as_deref() {
             visit.call(method)?;
             visit.call(path)?;
         }
@@ -232,7 +235,7 @@ impl Attribute {
             return Ok(slf.into_any());
         }
         let response = object.cast::<HTTPResponse>()?;
-        let received = response.get().received.as_ref();
+        let received = response.get().received.as_deref();
         let attribute = *slf.get();
         Ok(match (attribute, received) {
             (Attribute::Headers, _) => {

@@ -173,7 +173,7 @@ fn check_coming(py: Python<'_>, state: &mut State) -> PyResult<()> {
 
 /// A head that was read.
 pub(crate) struct Head {
-    received: Received,
+    received: Box<Received>,
     status: u16,
     /// Whether the response has neither a length nor `Connection: close`, and that is tolerated.
     is_closing: bool,
@@ -201,14 +201,14 @@ fn take_head(py: Python<'_>, link: &Link, state: &mut State, kind: HeadKind, tol
     let reason = if reason == "OK" { intern!(py, "OK").clone() } else { PyString::new(py, reason.trim()) };
     let has_body = kind == HeadKind::Final && half.is_in_content();
     let taken = Head {
-        received: Received {
+        received: Box::new(Received {
             method,
             path,
             status: status.into_pyobject(py)?.into_any().unbind(),
             reason: reason.unbind(),
             length: if kind == HeadKind::Interim { Some(0) } else { half.content_length() },
             lines: Lines::new(head.fields(), is_closing),
-        },
+        }),
         status,
         is_closing,
         is_coded,

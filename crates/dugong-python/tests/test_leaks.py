@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from interop_support import PATIENCE, Origin, Worker, authority_file, python_environment, wait_until_blocked
-from peers import Peer, Serve, Server, get, silent
+from peers import Peer, Serve, Server, get, says, silent
 
 import dugong
 from dugong import BodyFollowing, CaseInsensitiveDict, ConnectionClosed, HTTPConnection
@@ -367,6 +367,24 @@ def test_the_collector_may_come_at_any_time() -> None:
                 assert [conn.co_read(), conn.pipeline([]), conn.co_pipeline([])]
     finally:
         gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize('threshold', [1, 2, 3, 4, 5, 7, 11])
+def test_the_collector_may_come_while_a_response_is_being_made(serve: Serve, threshold: int) -> None:
+    """Python 3.11 collects when it makes the `__dict__` of a response that has no content yet."""
+    count = 500
+    conn = serve(says(*[b'HTTP/1.1 204 No Content\r\n\r\n'] * count))
+    for _ in range(count):
+        conn.send_request('GET', '/')
+    before = gc.get_threshold()
+    # The interpreter has no old dicts to use again.
+    dicts: list[dict[str, str]] = [{} for _ in range(1000)]
+    gc.set_threshold(threshold)
+    try:
+        responses = [conn.read_response() for _ in range(count)]
+    finally:
+        gc.set_threshold(*before)
+    assert len(dicts) + len(responses) == 1000 + count
 
 
 def test_an_iterator_keeps_its_connection(origin: Origin) -> None:
