@@ -15,7 +15,7 @@
 //! - An awaited reply behind a streamed reply that its caller does not read makes the plan read that one beyond the window. It could
 //!   move elsewhere instead.
 //! - A job cannot ask its owner for something (a signature, its content once more) before it is sent.
-//! - `Expect: 100-continue` (and the memory of origins that never answer it), redirects, and ranges.
+//! - `Expect: 100-continue` (and the memory of origins that never answer it), and redirects.
 
 #[allow(dead_code, reason = "the session is its only user")]
 mod auth;
@@ -24,6 +24,7 @@ mod digest;
 #[allow(dead_code, reason = "the driver is its only user")]
 mod facts;
 pub mod plan;
+pub mod ranges;
 #[allow(dead_code, reason = "the session is its only user")]
 mod redirect;
 

@@ -1,0 +1,15 @@
+//! Parts of large contents: many small ranges at once, downloads that resume, and files that you read remotely.
+//!
+//! [`CatRanges`] is a machine without I/O: you take requests out of it, and put the answers in. So threads, tasks
+//! and Python drive the same code.
+
+mod ask;
+mod cat;
+mod error;
+mod field;
+mod pin;
+
+pub use ask::Ask;
+pub use cat::CatRanges;
+pub use error::{BadRange, RangeError, Target, WrongRange};
+pub use field::{BadContentRange, ContentRange, Span, strong_etag};

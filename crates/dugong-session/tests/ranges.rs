@@ -1,0 +1,6 @@
+//! Ranges of contents: the machines, with a server that is a function.
+
+#[path = "ranges/cat.rs"]
+mod cat;
+#[path = "ranges/server.rs"]
+mod server;
