@@ -39,7 +39,7 @@ pub(crate) fn request_fields(
         for_each_pair(given, |name, value| {
             let name = latin1(name)?;
             let value = latin1(value)?;
-            let value = value.trim_ascii_blanks();
+            let value = trim_blanks(&value);
             let ours = generated.iter().position(|field| name.eq_ignore_ascii_case(field.name.as_bytes()));
             // Fields that are left out or replaced have to be valid, too.
             if ours.is_some() || name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length") {
@@ -90,16 +90,16 @@ pub(crate) const WITHOUT_BODY: [Generated<'static>; 3] = [
 /// The fields of a trailer section.
 pub(crate) fn trailer_fields(given: &Bound<'_, PyAny>) -> PyResult<Fields> {
     let mut fields = Fields::new();
-    for_each_pair(given, |name, value| fields.append(latin1(name)?, latin1(value)?.trim_ascii_blanks()).map_err(misuse))?;
+    for_each_pair(given, |name, value| fields.append(latin1(name)?, trim_blanks(&latin1(value)?)).map_err(misuse))?;
     Ok(fields)
 }
 
 /// Calls `take` with each name and value of a mapping, or of an iterable of pairs. It applies `str` to values.
-fn for_each_pair(
-    given: &Bound<'_, PyAny>,
-    mut take: impl FnMut(&Bound<'_, PyString>, &Bound<'_, PyString>) -> PyResult<()>,
+pub(crate) fn for_each_pair<'py>(
+    given: &Bound<'py, PyAny>,
+    mut take: impl FnMut(&Bound<'py, PyString>, &Bound<'py, PyString>) -> PyResult<()>,
 ) -> PyResult<()> {
-    let mut take_pair = |name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+    let mut take_pair = |name: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>| {
         let Ok(name) = name.cast::<PyString>() else {
             return Err(PyTypeError::new_err(format!("header names must be str, not {}", name.get_type().name()?)));
         };
@@ -173,18 +173,12 @@ pub(crate) fn latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]
     Ok(Cow::Owned(bytes.extract()?))
 }
 
-trait TrimBlanks {
-    fn trim_ascii_blanks(&self) -> &[u8];
-}
-
-impl TrimBlanks for [u8] {
-    /// Strips the white space around a value.
-    fn trim_ascii_blanks(&self) -> &[u8] {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let start = self.iter().position(|byte| !blank(byte)).unwrap_or(self.len());
-        let end = self.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
-        &self[start..end]
-    }
+/// A value without the white space around it.
+pub(crate) fn trim_blanks(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 /// The field lines of a header or trailer section, as an iterable over pairs of name and value.

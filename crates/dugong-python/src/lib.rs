@@ -27,6 +27,7 @@ mod race;
 mod request;
 mod response;
 mod send;
+mod session;
 mod state;
 mod target;
 mod task;
@@ -58,6 +59,8 @@ mod _dugong {
     use super::operation::Operation;
     #[pymodule_export]
     use super::pipeline::{AsyncPipeline, Pipeline};
+    #[pymodule_export]
+    use super::session::{Outcome, Reply, check_head};
     #[pymodule_export]
     use super::state::HTTPConnection;
 }

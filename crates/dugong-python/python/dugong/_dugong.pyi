@@ -16,8 +16,11 @@ __all__ = [
     'HTTPConnection',
     'HTTPResponse',
     'Operation',
+    'Outcome',
     'Pipeline',
+    'Reply',
     'ask_name_servers',
+    'check_head',
     'normal_host',
 ]
 
@@ -37,6 +40,7 @@ class _WrapsSockets(Protocol):
 
 def normal_host(host: str) -> str: ...
 def ask_name_servers(host: str) -> str | None: ...
+def check_head(method: str, target: str, lines: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]: ...
 
 @disjoint_base
 class HTTPResponse:
@@ -516,3 +520,125 @@ class HTTPConnection:
     def _data_waiting(self) -> bool: ...
     def _write_some(self, buf: bytes | bytearray | memoryview) -> int: ...
     def _dealloc_warn(self, source: object, /) -> None: ...
+
+@final
+class Reply:
+    """The response to a request of a session.
+
+    `headers` is an `email.message.Message`: names are case-insensitive, `headers['x']` is None without such a line, and
+    `headers.get_all('x')` gives all lines of a name that is repeated. A reply is a context manager, which closes it.
+    """
+
+    def __new__(
+        cls,
+        status: int,
+        reason: str = '',
+        headers: _Headers = None,
+        content: bytes | None = None,
+        *,
+        request: Any = None,
+        attempts: int = 1,
+        trailers: _Headers = None,
+    ) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    @property
+    def status(self) -> int:
+        """The status code, such as 200."""
+
+    @property
+    def reason(self) -> str:
+        """The reason phrase, which may be empty."""
+
+    @property
+    def headers(self) -> Message:
+        """The header section."""
+
+    @property
+    def trailers(self) -> Message:
+        """The trailer section, if the content came in chunks."""
+
+    @property
+    def content(self) -> bytes:
+        """The whole content."""
+
+    @property
+    def request(self) -> Any:
+        """The request, as you gave it."""
+
+    @property
+    def attempts(self) -> int:
+        """The number of connections on which a byte of the request left."""
+
+    def text(self, encoding: str | None = None, errors: str = 'replace') -> str:
+        """The content as text. Without *encoding*, the charset of `Content-Type` counts, or else UTF-8; *errors* means the same
+        as for `bytes.decode`.
+        """
+
+    def json(self, **keywords: Any) -> Any:
+        """The content, decoded as JSON. Keywords are those of `json.loads`."""
+
+    def raise_for_status(self) -> Self:
+        """Returns this reply, or raises `StatusError` if the status is 400 or more."""
+
+    def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
+        """Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come."""
+
+    def iter_lines(self, encoding: str | None = None, errors: str = 'replace') -> Iterator[str]:
+        """Iterates over the lines of the content, as text without their ends. The encoding is that of `text`."""
+
+@final
+class Outcome:
+    """What became of one request: it has a `reply` or an `error`, and the other of the two is None.
+
+    `index` is the number of the request in its run, and `request` is the object that you gave. `sent` is `'no'`, `'partly'` or
+    `'yes'`: the most in any attempt. `answered` is `'no'`, `'head'` or `'partly'` for the last attempt, and `'yes'` with a reply.
+    `safe_to_retry` tells if sending the request again can do no harm. `attempts` counts the connections on which a byte of it may
+    have left; it is 0 exactly if `sent` is `'no'`.
+    """
+
+    def __new__(
+        cls,
+        index: int,
+        request: Any,
+        *,
+        reply: Reply | None = None,
+        error: Exception | None = None,
+        sent: Literal['no', 'partly', 'yes'] = 'no',
+        answered: Literal['no', 'head', 'partly', 'yes'] = 'no',
+        safe_to_retry: bool = False,
+        attempts: int = 0,
+    ) -> Self: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    @property
+    def index(self) -> int:
+        """The number of the request in its run, from 0."""
+
+    @property
+    def request(self) -> Any:
+        """The request, as you gave it."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply, or None."""
+
+    @property
+    def error(self) -> Exception | None:
+        """The error, or None."""
+
+    @property
+    def sent(self) -> Literal['no', 'partly', 'yes']:
+        """How much of the request was sent, the most in any attempt: `'no'`, `'partly'` or `'yes'`."""
+
+    @property
+    def answered(self) -> Literal['no', 'head', 'partly', 'yes']:
+        """How much of a response came in the last attempt: `'no'`, `'head'`, `'partly'` or `'yes'`."""
+
+    @property
+    def safe_to_retry(self) -> bool:
+        """Whether sending the request again can do no harm."""
+
+    @property
+    def attempts(self) -> int:
+        """The number of connections on which a byte of the request may have left."""

@@ -1,0 +1,110 @@
+"""The methods of `Reply` that are written in Python."""
+
+from __future__ import annotations
+
+from ._failures import StatusError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from ._dugong import Reply
+
+
+def restore(cls: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Make an object again that was pickled."""
+    return cls(*arguments, **keywords)
+
+
+def text(reply: Reply, encoding: str | None, errors: str) -> str:
+    """Decode the content."""
+    return reply.content.decode(encoding or charset(reply), errors)
+
+
+def parsed(reply: Reply, **keywords: Any) -> Any:
+    """Decode the content as JSON, whose encoding is found by its first bytes."""
+    import json  # noqa: PLC0415
+
+    return json.loads(reply.content, **keywords)
+
+
+def refuse(reply: Reply) -> None:
+    """Raise the error of `raise_for_status`."""
+    raise StatusError(reply)
+
+
+def charset(reply: Reply) -> str:
+    """Return the encoding that `Content-Type` names, or else UTF-8."""
+    named: str | None = reply.headers.get_content_charset()
+    return named or 'utf-8'
+
+
+def pieces(reply: Reply, size: int | None) -> Iterator[bytes]:
+    """Cut the content into pieces."""
+    if size is not None and size < 1:
+        raise ValueError(f'size has to be at least 1, not {size}')
+    return cut([reply.content], size)
+
+
+def cut(given: Iterable[bytes], size: int | None) -> Iterator[bytes]:
+    """Yield *given* in pieces of *size* bytes; the last one may be shorter."""
+    if size is None:
+        for piece in given:
+            if piece:
+                yield piece
+        return
+    kept = bytearray()
+    for piece in given:
+        kept += piece
+        start = 0
+        while len(kept) - start >= size:
+            yield bytes(kept[start : start + size])
+            start += size
+        del kept[:start]
+    if kept:
+        yield bytes(kept)
+
+
+def lines(reply: Reply, encoding: str | None, errors: str) -> Iterator[str]:
+    """Decode the content line by line."""
+    splitter = Splitter(encoding or charset(reply), errors)
+    return split(pieces(reply, None), splitter)
+
+
+def split(given: Iterable[bytes], splitter: Splitter) -> Iterator[str]:
+    """Yield the lines of *given*."""
+    for piece in given:
+        yield from splitter.feed(piece)
+    yield from splitter.end()
+
+
+class Splitter:
+    """Makes lines of pieces of content. A line ends with LF, CR LF, or CR."""
+
+    def __init__(self, encoding: str, errors: str) -> None:
+        import codecs  # noqa: PLC0415
+        import io  # noqa: PLC0415
+
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        self._parts: list[str] = []
+
+    def feed(self, piece: bytes) -> list[str]:
+        """Take a piece, and return the lines that it completes."""
+        return self._take(self._decoder.decode(piece))
+
+    def end(self) -> list[str]:
+        """Return the last lines."""
+        found = self._take(self._decoder.decode(b'', final=True))
+        last = ''.join(self._parts)
+        return [*found, last] if last else found
+
+    def _take(self, text: str) -> list[str]:
+        head, *rest = text.split('\n')
+        self._parts.append(head)
+        if not rest:
+            return []
+        found = [''.join(self._parts), *rest[:-1]]
+        self._parts = [rest[-1]]
+        return found
