@@ -84,18 +84,30 @@ impl Stop {
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags, until: Option<Instant>) -> io::Result<Woken> {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN), PollFd::from_borrowed_fd(fd, events)];
         let polled = if events.is_empty() { 1 } else { 2 };
-        loop {
-            let timeout = until.map(|until| {
-                let left = until.saturating_duration_since(Instant::now());
-                Timespec::try_from(left).expect("waits are far shorter than time_t reaches")
-            });
-            match poll(&mut fds[..polled], timeout.as_ref()) {
-                Ok(0) => return Ok(Woken::TimedOut),
-                Ok(_) if !fds[0].revents().is_empty() => return Ok(Woken::Stopped),
-                Ok(_) => return Ok(Woken::Ready(fds[1].revents())),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        poll_until(&mut fds[..polled], until)
+    }
+
+    /// Waits until any of `fds` is ready, until `until`, or until the server stops. `Ready` has the events of all of them.
+    pub(crate) fn wait_any(&self, fds: &[PollFd<'_>], until: Option<Instant>) -> io::Result<Woken> {
+        let mut all = vec![PollFd::new(&self.0, PollFlags::IN)];
+        all.extend(fds.iter().cloned());
+        poll_until(&mut all, until)
+    }
+}
+
+/// Polls descriptors, of which the first is the signal to stop.
+fn poll_until(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<Woken> {
+    loop {
+        let timeout = until.map(|until| {
+            let left = until.saturating_duration_since(Instant::now());
+            Timespec::try_from(left).expect("waits are far shorter than time_t reaches")
+        });
+        match poll(fds, timeout.as_ref()) {
+            Ok(0) => return Ok(Woken::TimedOut),
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(Woken::Stopped),
+            Ok(_) => return Ok(Woken::Ready(fds[1..].iter().map(PollFd::revents).collect())),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

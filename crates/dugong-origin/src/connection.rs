@@ -393,6 +393,6 @@ const INBOX: usize = 256 * 1024;
 
 /// The client has closed its side. Other systems than Linux show this only when both sides are closed.
 #[cfg(target_os = "linux")]
-const HUNG_UP: PollFlags = PollFlags::RDHUP;
+pub(crate) const HUNG_UP: PollFlags = PollFlags::RDHUP;
 #[cfg(not(target_os = "linux"))]
-const HUNG_UP: PollFlags = PollFlags::HUP;
+pub(crate) const HUNG_UP: PollFlags = PollFlags::HUP;

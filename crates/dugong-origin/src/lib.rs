@@ -3,12 +3,13 @@
 //! It shares no code with the client: a server that used the client's parser would agree with all of its mistakes. It is strict
 //! with requests. Its answers do what the URL asks for, even if that violates HTTP (`README.md` lists the URLs).
 //!
-//! The crate has three servers:
+//! The crate has three servers and a proxy:
 //!
 //! - [`Origin`] answers by URL, on any number of connections, with one thread for each. Like real servers, it stops reading while
 //!   the client does not read, so a client that only writes ends in a deadlock.
 //! - [`Chaos`] answers correctly, and does one harm to each connection. It keeps all bytes that it receives.
 //! - [`Scripted`] plays one [`Script`] on each connection: wait for a number of requests, send these bytes, pause, reset.
+//! - [`Proxy`] stands before any server, and delays, cuts, resets, stalls and garbles as a test has chosen.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -39,9 +40,12 @@ mod connection;
 mod content;
 mod digest;
 mod documents;
+mod faults;
 mod options;
 mod origin;
 mod outgoing;
+mod proxy;
+mod relay;
 mod request;
 mod route;
 mod runner;
@@ -53,6 +57,8 @@ mod upload;
 pub use chaos::Chaos;
 pub use config::{Config, Counts, Slow, WhenPipelined};
 pub use content::{document, fill};
+pub use faults::{Fault, Faults};
 pub use origin::Origin;
+pub use proxy::Proxy;
 pub use script::{Script, ScriptError, ScriptFault, Scripted};
 pub use state::Arrivals;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use dugong_origin::{Chaos, Config, Origin, Slow, WhenPipelined};
+use dugong_origin::{Chaos, Config, Faults, Origin, Proxy, Slow, WhenPipelined};
 
 /// An HTTP/1.1 origin server with answers for demos, tests and benchmarks.
 #[derive(Parser)]
@@ -47,6 +47,9 @@ struct Flags {
     /// Answer correctly, but do one harm to each connection, chosen by this number; other options do not apply
     #[arg(long, value_name = "SEED")]
     chaos: Option<u64>,
+    /// Pass bytes on to this server and back, instead of answering; with --chaos, do random harm to each connection
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "record")]
+    proxy_to: Option<SocketAddr>,
     /// With --chaos: when connection N ends, write what it has received to the file N in this directory
     #[arg(long, value_name = "DIR", requires = "chaos")]
     record: Option<PathBuf>,
@@ -81,6 +84,14 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags) -> io::Result<()> {
+    if let Some(server) = flags.proxy_to {
+        let seed = flags.chaos;
+        let proxy = Proxy::start_with(server, move |number| match seed {
+            Some(seed) => Faults::random(seed, number),
+            None => Faults::default(),
+        })?;
+        return announce(proxy.address(), &flags);
+    }
     if let Some(seed) = flags.chaos {
         let chaos = Chaos::start(seed, flags.record.clone())?;
         return announce(chaos.address(), &flags);

@@ -7,5 +7,6 @@ mod documents;
 mod habits;
 mod pipelining;
 mod program;
+mod proxies;
 mod scripts;
 mod uploads;
