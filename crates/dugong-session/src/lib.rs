@@ -11,10 +11,8 @@
 //!
 //! - A job that was given to a connection stays there until the connection ends, even if no byte of it has left: behind a slow
 //!   answer, only jobs that are still queued go elsewhere.
-//! - A job has a `total_timeout` of its own; `timeout` is the session's.
 //! - An awaited reply behind a streamed reply that its caller does not read makes the plan read that one beyond the window. It could
 //!   move elsewhere instead.
-//! - A job cannot ask its owner for something (a signature, its content once more) before it is sent.
 //! - `Expect: 100-continue` (and the memory of origins that never answer it), and redirects.
 
 #[allow(dead_code, reason = "the session is its only user")]

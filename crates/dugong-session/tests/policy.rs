@@ -1,5 +1,7 @@
 //! Each rule of the policy, in a few lines and without a socket.
 
+#[path = "policy/asking.rs"]
+mod asking;
 #[path = "policy/desk.rs"]
 mod desk;
 #[path = "policy/learning.rs"]

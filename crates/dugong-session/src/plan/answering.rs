@@ -120,7 +120,7 @@ impl Plan {
 
     pub(super) fn complete(&mut self, now: Duration, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
-        let Some(flight) = connection.flights.pop_front() else { return };
+        let Some(flight) = connection.pop_oldest() else { return };
         connection.answered += 1;
         self.settled = false;
         connection.first_alone = false;

@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
     pub(crate) last_progress: Duration,
+    /// Flights whose job has a `timeout` of its own.
+    own_timeouts: u32,
     /// The driver does not read it: the window is full.
     pub(crate) paused: bool,
 }
@@ -65,6 +67,7 @@ pub(crate) struct Flight {
     pub(crate) blocks: bool,
     pub(crate) upload: bool,
     pub(crate) large: bool,
+    pub(crate) timeout: Option<Duration>,
     /// It was sent while another was unanswered.
     pub(crate) pipelined: bool,
     /// Since when the server could be working at it: it is the oldest since then.
@@ -90,23 +93,24 @@ impl Connection {
             limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
             first_alone: origin.wants_first_alone(),
             last_progress: now,
+            own_timeouts: 0,
             paused: false,
         }
     }
 
     /// Whether this job may be sent now.
-    pub(crate) fn admits(&self, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
+    pub(crate) fn admits(&self, id: JobId, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
         if self.requests_left() == 0 {
             return false;
         }
         match self.state {
             State::Connecting | State::Draining => false,
             State::Idle { since } => now.saturating_sub(since) < idle_timeout,
-            State::Busy => self.admits_behind(job, now, origin),
+            State::Busy => self.admits_behind(id, job, now, origin),
         }
     }
 
-    fn admits_behind(&self, job: &Job, now: Duration, origin: &Origin) -> bool {
+    fn admits_behind(&self, id: JobId, job: &Job, now: Duration, origin: &Origin) -> bool {
         let (Some(oldest), Some(newest)) = (self.flights.front(), self.flights.back()) else { return true };
         !travels_alone(job)
             && !newest.blocks
@@ -115,6 +119,8 @@ impl Connection {
             && !newest.is_cut_short()
             && self.flights.len() < origin.depth() as usize
             && !origin.is_slow(now.saturating_sub(oldest.oldest_since))
+            // A job that left this connection would be on it twice.
+            && self.flights.iter().all(|flight| flight.job != id)
     }
 
     /// How many queued jobs a connection that is being opened will take.
@@ -137,6 +143,7 @@ impl Connection {
         if self.flights.is_empty() {
             self.last_progress = now;
         }
+        self.own_timeouts += u32::from(job.timeout.is_some());
         self.flights.push_back(Flight {
             job: id,
             skips: false,
@@ -145,6 +152,7 @@ impl Connection {
             blocks: !job.idempotent || travels_alone(job),
             upload: job.upload > 0,
             large: job.large,
+            timeout: job.timeout,
             pipelined: !self.flights.is_empty(),
             oldest_since: now,
             answer: Answer::Awaited,
@@ -152,6 +160,42 @@ impl Connection {
             skipped: 0,
         });
         self.state = State::Busy;
+    }
+
+    pub(crate) fn pop_oldest(&mut self) -> Option<Flight> {
+        let flight = self.flights.pop_front();
+        self.note_removal(flight)
+    }
+
+    pub(crate) fn pop_newest(&mut self) -> Option<Flight> {
+        let flight = self.flights.pop_back();
+        self.note_removal(flight)
+    }
+
+    fn note_removal(&mut self, flight: Option<Flight>) -> Option<Flight> {
+        self.own_timeouts -= u32::from(flight.as_ref().is_some_and(|flight| flight.timeout.is_some()));
+        flight
+    }
+
+    /// For how long no byte may move until a job leaves, or the connection is lost. `timeout`: the session's.
+    pub(crate) fn patience(&self, timeout: Duration) -> Duration {
+        if self.own_timeouts == 0 {
+            return timeout;
+        }
+        let wanted = self.flights.iter().filter(|flight| !flight.skips);
+        wanted.map(|flight| flight.timeout.unwrap_or(timeout)).fold(self.stalls_after(timeout), Duration::min)
+    }
+
+    /// For how long no byte may move until the connection is lost. An impatient job does not decide that for those beside it.
+    pub(crate) fn stalls_after(&self, timeout: Duration) -> Duration {
+        let oldest = self.flights.front().filter(|flight| !flight.skips);
+        oldest.and_then(|flight| flight.timeout).unwrap_or(timeout).max(timeout)
+    }
+
+    /// A job that leaves after this time without a byte.
+    pub(crate) fn impatient(&self, silence: Duration, timeout: Duration) -> Option<JobId> {
+        let wanted = self.flights.iter().filter(|flight| !flight.skips);
+        wanted.filter(|flight| flight.timeout.unwrap_or(timeout) <= silence).map(|flight| flight.job).next()
     }
 
     pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {

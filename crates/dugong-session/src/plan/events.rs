@@ -67,6 +67,9 @@ pub enum Action {
         /// An open connection.
         on: ConnectionId,
     },
+    /// Ask the owner of this job for what it needs before an attempt, then call [`Plan::ready`](super::Plan::ready). Meanwhile the job holds
+    /// no connection and no other job up; its owner may take as long as its `total_timeout` lets it.
+    Ask(JobId),
     /// Deliver the response whose head has arrived: give it to the caller, or collect it.
     Deliver {
         /// The job that gets the response.

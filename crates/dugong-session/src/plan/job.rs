@@ -23,6 +23,10 @@ pub struct Job {
     pub large: bool,
     /// The caller reads the reply in pieces. Otherwise it is collected up to `max_content`.
     pub streamed: bool,
+    /// Its owner does something before each attempt: it signs the request, or opens its content. See [`Action::Ask`](super::Action::Ask).
+    pub asks: bool,
+    /// Overrules the session's `timeout`.
+    pub timeout: Option<Duration>,
     /// Overrules the session's `total_timeout`.
     pub total_timeout: Option<Duration>,
 }
@@ -31,7 +35,17 @@ impl Job {
     /// A request without content, to be collected.
     #[must_use]
     pub fn new(idempotent: bool) -> Self {
-        Job { idempotent, repeat: None, read_once: false, upload: 0, large: false, streamed: false, total_timeout: None }
+        Job {
+            idempotent,
+            repeat: None,
+            read_once: false,
+            upload: 0,
+            large: false,
+            streamed: false,
+            asks: false,
+            timeout: None,
+            total_timeout: None,
+        }
     }
 
     /// Whether it may be sent again after some bytes of it left (RFC 9110 §9.2.2).
@@ -42,6 +56,8 @@ impl Job {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// Its owner does something before it is queued: at the head of the queue if it was there already, else at the end.
+    Asking { at_head: bool },
     /// In the queue.
     Queued,
     /// Waits for the moment of its repeat, and holds no connection.

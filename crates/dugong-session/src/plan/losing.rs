@@ -51,10 +51,10 @@ impl Plan {
         let pipelined = connection.flights.iter().any(|flight| flight.pipelined && flight.sent != Sent::No);
         // From the newest to the oldest, so that the head of the queue has them in their order.
         while connection.flights.len() > 1 {
-            let flight = connection.flights.pop_back().expect("there are two");
+            let flight = connection.pop_newest().expect("there are two");
             self.send_elsewhere(&flight, why);
         }
-        let oldest = connection.flights.pop_back().expect("it was not empty");
+        let oldest = connection.pop_newest().expect("it was not empty");
         if why == Loss::GivenUp {
             return self.send_elsewhere(&oldest, why);
         }
@@ -63,7 +63,9 @@ impl Plan {
         let repeats = oldest.wanted_by().and_then(|job| self.jobs.get(job.0)).map_or(0, |tracked| tracked.repeats);
         let wait = self.backoff.wait(failures.max(repeats));
         self.reopen_after(now, wait);
-        self.repeat_at_cost(now, &oldest, why, wait);
+        if let Some(job) = oldest.wanted_by() {
+            self.repeat_at_cost(now, job, why, wait);
+        }
     }
 
     fn reopen_after(&mut self, now: Duration, wait: Duration) {
@@ -80,8 +82,7 @@ impl Plan {
         }
     }
 
-    fn repeat_at_cost(&mut self, now: Duration, flight: &Flight, why: Loss, wait: Duration) {
-        let Some(job) = flight.wanted_by() else { return };
+    fn repeat_at_cost(&mut self, now: Duration, job: JobId, why: Loss, wait: Duration) {
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         let no_repeat = no_repeat(tracked)
             .or_else(|| (tracked.repeats >= self.config.retries).then_some(NoRepeat::Retries))
@@ -107,7 +108,7 @@ impl Plan {
         while let Some(flight) = self
             .connections
             .get_mut(on.0)
-            .and_then(|connection| if connection.flights.len() > 1 { connection.flights.pop_back() } else { None })
+            .and_then(|connection| if connection.flights.len() > 1 { connection.pop_newest() } else { None })
         {
             self.send_elsewhere(&flight, Loss::Closed);
         }
@@ -189,10 +190,25 @@ impl Plan {
                     if oldest.is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
                         self.consider_skipping(now, on);
                     } else {
-                        self.close(now, on, Loss::Stalled);
+                        self.stalled(now, on);
                     }
                 }
             }
+        }
+    }
+
+    /// No byte has moved for a `timeout`. Is it the session's, the connection is lost; else only the jobs leave that wait no longer.
+    fn stalled(&mut self, now: Duration, on: ConnectionId) {
+        while let Some(connection) = self.connections.get(on.0) {
+            let silence = now.saturating_sub(connection.last_progress);
+            if silence >= connection.stalls_after(self.config.timeout) {
+                return self.close(now, on, Loss::Stalled);
+            }
+            let Some(job) = connection.impatient(silence, self.config.timeout) else { return };
+            let repeats = self.jobs.get(job.0).map_or(0, |tracked| tracked.repeats);
+            let wait = self.backoff.wait(repeats);
+            self.repeat_at_cost(now, job, Loss::Stalled, wait);
+            self.skip(now, on, job);
         }
     }
 

@@ -35,6 +35,7 @@
 //! - After a head that does not persist, send nothing of the requests behind it: the plan has put them elsewhere.
 //! - A second [`Action::Send`] of a job starts it over: drop the content that you have collected for it.
 //! - [`Action::Skip`] takes a response away from its job. The job may be sent elsewhere while you still read and drop that response.
+//! - Answer each [`Action::Ask`] by [`Plan::ready`], or give the job up. Each [`Action::Send`] uses that answer up.
 //! - An interim response (1xx) is [`Event::Moved`].
 //! - Wait for events until [`Plan::wait_until`], even if no caller reads: idle connections close then.
 
@@ -137,11 +138,17 @@ impl Plan {
             self.set_timer(deadline, Timer::Deadline(id.0));
             self.tidy_timers();
         }
-        self.queue.push_back(id);
-        self.queued += 1;
         self.unfinished += 1;
-        self.settled = false;
+        self.enqueue(id, false);
         id
+    }
+
+    /// Queues a job whose owner has done what [`Action::Ask`] asked for.
+    pub fn ready(&mut self, now: Duration, job: JobId) {
+        self.advance(now);
+        if let Some(Place::Asking { at_head }) = self.jobs.get(job.0).map(|tracked| tracked.place) {
+            self.queue(job, at_head);
+        }
     }
 
     /// Ends a job whose caller gave it up: it is over at once.
@@ -277,11 +284,30 @@ impl Plan {
 
     /// Puts a job at the head of the queue.
     fn put_back(&mut self, id: JobId) {
+        self.enqueue(id, true);
+    }
+
+    /// Puts a job into the queue, after a question to its owner if it asks.
+    fn enqueue(&mut self, id: JobId, at_head: bool) {
+        let Some(tracked) = self.jobs.get_mut(id.0) else { return };
+        if tracked.job.asks {
+            tracked.place = Place::Asking { at_head };
+            self.actions.push_back(Action::Ask(id));
+        } else {
+            self.queue(id, at_head);
+        }
+    }
+
+    fn queue(&mut self, id: JobId, at_head: bool) {
         let Some(tracked) = self.jobs.get_mut(id.0) else { return };
         tracked.place = Place::Queued;
         self.settled = false;
-        self.queue.push_front(id);
         self.queued += 1;
+        if at_head {
+            self.queue.push_front(id);
+        } else {
+            self.queue.push_back(id);
+        }
     }
 
     fn set_timer(&mut self, at: Duration, timer: Timer) {
@@ -314,7 +340,8 @@ impl Plan {
             State::Idle { since } => Some(since.saturating_add(self.config.idle_timeout)),
             State::Busy | State::Draining => {
                 let skip_until = connection.flights.front().and_then(|flight| flight.skip_until);
-                let stalled = (!connection.paused).then(|| connection.last_progress.saturating_add(self.config.timeout));
+                let patience = connection.patience(self.config.timeout);
+                let stalled = (!connection.paused).then(|| connection.last_progress.saturating_add(patience));
                 [skip_until, stalled].into_iter().flatten().min()
             }
         }

@@ -36,7 +36,7 @@ impl Plan {
 
     fn place_first(&mut self, now: Duration) -> Option<Action> {
         let (position, id, job) = self.candidate()?;
-        if let Some(on) = self.best_connection(&job, None, now) {
+        if let Some(on) = self.best_connection(id, &job, None, now) {
             return self.send(position, id, &job, on, now);
         }
         if self.may_open(now) {
@@ -71,7 +71,7 @@ impl Plan {
     fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Duration) -> Option<(usize, JobId, Job, ConnectionId)> {
         let behind = self.queue.iter().enumerate().skip(position + 1).take(LOOK_AHEAD);
         behind.filter_map(|(position, id)| self.sendable(position, *id)).find_map(|(position, id, job)| {
-            let on = if travels_alone(&job) { None } else { self.best_connection(&job, Some(kept), now) };
+            let on = if travels_alone(&job) { None } else { self.best_connection(id, &job, Some(kept), now) };
             Some((position, id, job, on?))
         })
     }
@@ -93,12 +93,12 @@ impl Plan {
         (tracked.place == Place::Queued && has_window).then_some((position, id, tracked.job))
     }
 
-    fn best_connection(&self, job: &Job, kept: Option<ConnectionId>, now: Duration) -> Option<ConnectionId> {
+    fn best_connection(&self, id: JobId, job: &Job, kept: Option<ConnectionId>, now: Duration) -> Option<ConnectionId> {
         let admitting = self
             .connections
             .iter()
             .filter(|(key, _)| kept != Some(ConnectionId(*key)))
-            .filter(|(_, connection)| connection.admits(job, now, &self.origin, self.config.idle_timeout))
+            .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.config.idle_timeout))
             .map(|(key, connection)| {
                 let mixed = connection.flights.iter().any(|flight| flight.large != job.large);
                 (mixed, connection.flights.len(), key)

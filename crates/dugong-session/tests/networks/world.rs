@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// The first job that the caller has not taken.
     current: usize,
     answers: u64,
+    /// Jobs whose owners have something to do.
+    asked: Vec<JobId>,
 }
 
 /// A connection.
@@ -57,6 +59,8 @@ struct Request {
     /// Content that has arrived for the caller and was not taken.
     untaken: u64,
     is_awaited: bool,
+    /// It may be sent once.
+    is_ready: bool,
     outcome: Option<Outcome>,
 }
 
@@ -73,6 +77,7 @@ impl World {
             order: Vec::new(),
             current: 0,
             answers: 0,
+            asked: Vec::new(),
         }
     }
 
@@ -147,10 +152,12 @@ impl World {
             upload,
             large: self.chance(30),
             streamed: self.chance(80),
+            asks: self.chance(60),
+            timeout: if self.chance(40) { Some(Duration::from_secs(1 + self.number(60))) } else { None },
             ..Job::new(idempotent)
         };
         let id = self.plan.submit(self.now, job);
-        self.jobs.insert(id, Request { job, seen: 0, untaken: 0, is_awaited: false, outcome: None });
+        self.jobs.insert(id, Request { job, seen: 0, untaken: 0, is_awaited: false, is_ready: !job.asks, outcome: None });
         self.order.push(id);
     }
 
@@ -191,6 +198,10 @@ impl World {
                     assert!(self.connections.insert(id, Link::default()).is_none());
                     assert!(self.connections.len() <= self.config.connections, "too many connections");
                 }
+                Action::Ask(job) => {
+                    assert!(self.jobs[&job].job.asks);
+                    self.asked.push(job);
+                }
                 Action::Send { job, on } => self.send(job, on),
                 Action::Deliver { job, on } => assert_eq!(self.connections[&on].flights[0].job, job),
                 Action::Skip { job, on } => {
@@ -208,8 +219,10 @@ impl World {
     }
 
     fn send(&mut self, job: JobId, on: ConnectionId) {
-        let request = &self.jobs[&job];
+        let request = self.jobs.get_mut(&job).unwrap();
         assert!(request.outcome.is_none(), "sent after its outcome");
+        assert!(request.is_ready, "its owner was not asked");
+        request.is_ready = !request.job.asks;
         let link = self.connections.get_mut(&on).unwrap();
         assert!(link.is_open && !link.announced_close);
         assert!(link.flights.iter().all(|flight| flight.idempotent), "behind a request that is not idempotent");
@@ -232,6 +245,9 @@ impl World {
     // The network and the server
 
     fn happen(&mut self, jobs: usize) {
+        if !self.asked.is_empty() && self.chance(60) {
+            return self.answer_question();
+        }
         let rests = |link: &Link| link.is_stalled || link.is_paused || link.flights.is_empty();
         let movable = self.ids(|link| !link.is_open || !rests(link));
         if movable.is_empty() || self.chance(self.temper.is_slow / 2) {
@@ -264,12 +280,22 @@ impl World {
         }
     }
 
+    fn answer_question(&mut self) {
+        let position = self.number(self.asked.len() as u64) as usize;
+        let job = self.asked.remove(position);
+        if let Some(request) = self.jobs.get_mut(&job) {
+            request.is_ready = true;
+        }
+        self.plan.ready(self.now, job);
+    }
+
     fn wait(&mut self, jobs: usize) {
         match self.plan.wait_until() {
             Some(until) => {
                 self.now = self.now.max(until);
                 self.plan.advance(self.now);
             }
+            None if !self.asked.is_empty() => self.answer_question(),
             None => {
                 let is_busy = self.connections.values().any(|link| !link.flights.is_empty() || !link.is_open);
                 let done = self.jobs.values().all(|request| request.outcome.is_some());
