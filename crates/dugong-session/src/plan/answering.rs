@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Plan;
-use super::config::{LONGEST_RETRY_AFTER, SKIP_TIME};
+use super::config::LONGEST_RETRY_AFTER;
 use super::connection::{Answer, Limit, State};
 use super::events::{Action, Head};
 use super::ids::{ConnectionId, JobId};
@@ -27,12 +27,12 @@ impl Plan {
         }
     }
 
-    pub(super) fn sent(&mut self, on: ConnectionId, job: JobId, sent: Sent) {
+    pub(super) fn sent(&mut self, now: Duration, on: ConnectionId, job: JobId, sent: Sent) {
         let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flight_of(job)) else { return };
         let is_first = flight.sent == Sent::No;
         flight.sent = flight.sent.max(sent);
         if flight.skips {
-            return;
+            return self.consider_skipping(now, on);
         }
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         tracked.sent = tracked.sent.max(sent);
@@ -58,7 +58,7 @@ impl Plan {
             self.origin.note_limit(limit);
         }
         // Without a byte of the request there would be no answer, even if the driver has not reported it yet.
-        self.sent(on, job, Sent::Partly);
+        self.sent(now, on, job, Sent::Partly);
         let Some(job) = wanted else { return self.consider_skipping(now, on) };
         if let Some(tracked) = self.jobs.get_mut(job.0) {
             tracked.answered = Answered::Head;
@@ -129,13 +129,7 @@ impl Plan {
         let is_over = connection.state == State::Draining;
         if !is_over {
             self.origin.note_persistent();
-            match connection.flights.front_mut() {
-                None => connection.state = State::Idle { since: now },
-                Some(next) => {
-                    next.oldest_since = now;
-                    next.skip_until = next.skips.then(|| now + SKIP_TIME);
-                }
-            }
+            connection.go_on(now);
         }
         if let Some(job) = flight.wanted_by() {
             self.over(job, End::Reply);

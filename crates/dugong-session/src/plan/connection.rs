@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::config::ALONE_ABOVE;
+use super::config::{ALONE_ABOVE, SKIP_TIME};
 use super::ids::JobId;
 use super::job::Job;
 use super::origin::Origin;
@@ -172,6 +172,28 @@ impl Connection {
         self.note_removal(flight)
     }
 
+    /// Forgets a flight of which no byte was sent.
+    pub(crate) fn recall(&mut self, job: JobId, now: Duration) -> Option<Flight> {
+        let unsent = |flight: &Flight| flight.job == job && flight.sent == Sent::No && flight.answer == Answer::Awaited;
+        let position = self.flights.iter().position(unsent)?;
+        let flight = self.flights.remove(position);
+        if position == 0 {
+            self.go_on(now);
+        }
+        self.note_removal(flight)
+    }
+
+    /// The oldest flight is gone; the next one is the oldest now.
+    pub(crate) fn go_on(&mut self, now: Duration) {
+        match self.flights.front_mut() {
+            None => self.state = State::Idle { since: now },
+            Some(next) => {
+                next.oldest_since = now;
+                next.skip_until = next.skips.then(|| now + SKIP_TIME);
+            }
+        }
+    }
+
     fn note_removal(&mut self, flight: Option<Flight>) -> Option<Flight> {
         self.own_timeouts -= u32::from(flight.as_ref().is_some_and(|flight| flight.timeout.is_some()));
         flight
@@ -219,7 +241,7 @@ impl Flight {
 
     /// Whether a skipped flight cannot be completed: its content comes from a caller who is gone.
     pub(crate) fn is_cut_short(&self) -> bool {
-        self.skips && self.upload && self.sent != Sent::Yes
+        self.skips && self.upload && self.sent == Sent::Partly
     }
 }
 

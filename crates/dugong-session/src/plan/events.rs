@@ -11,8 +11,12 @@ use super::outcome::{Loss, Outcome};
 pub enum Event {
     /// The connection is open.
     Opened,
-    /// It could not be opened.
+    /// It could not be opened. The plan tries again later.
     NotOpened,
+    /// It could not be opened, and trying again would not mend that: the host does not exist, or its certificate is bad.
+    CannotOpen,
+    /// The driver has taken this job back before a byte of it left: it is not on this connection any more.
+    Recalled(JobId),
     /// Bytes of this job may have left: report it when you have tried to write the first one.
     SentSome(JobId),
     /// All of this job has left, content included.
@@ -77,7 +81,8 @@ pub enum Action {
         /// Its connection.
         on: ConnectionId,
     },
-    /// Read and drop the response to this job, now or when it comes. The job does not own it any more.
+    /// The job does not own its response any more: read and drop it, now or when it comes. If no byte of the job has left, do not send
+    /// it, and report [`Event::Recalled`].
     Skip {
         /// The job whose response is dropped.
         job: JobId,
@@ -114,6 +119,8 @@ pub struct Stats {
     pub repeated: u64,
     /// Jobs that are not over.
     pub jobs: usize,
+    /// Jobs that wait for a connection.
+    pub queued: usize,
     /// Requests in flight.
     pub in_flight: usize,
     /// Repeats that the session can afford now. `None`: no limit.

@@ -40,6 +40,32 @@ impl Plan {
         }
     }
 
+    /// Trying again would not help: all queued jobs end, unless they have other connections to hope for.
+    pub(super) fn cannot_open(&mut self, now: Duration, on: ConnectionId) {
+        if self.connections.len() > 1 {
+            return self.not_opened(now, on);
+        }
+        self.connections.remove(on.0);
+        while let Some(id) = self.queue.pop_front() {
+            if self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued) {
+                self.over(id, End::Failed(Failure::Unreachable));
+            }
+        }
+    }
+
+    /// The driver has not sent this job.
+    pub(super) fn recalled(&mut self, now: Duration, on: ConnectionId, job: JobId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let Some(flight) = connection.recall(job, now) else { return };
+        self.settled = false;
+        if let Some(job) = flight.wanted_by() {
+            // Its owner's answer to a question is still good.
+            self.queue(job, true);
+        }
+        self.consider_skipping(now, on);
+        self.attend(on);
+    }
+
     /// A connection ended.
     pub(super) fn lost(&mut self, now: Duration, on: ConnectionId, why: Loss) {
         let Some(mut connection) = self.connections.remove(on.0) else { return };

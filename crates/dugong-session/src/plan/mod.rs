@@ -34,7 +34,8 @@
 //!   could end as "not sent" although bytes of it left.
 //! - After a head that does not persist, send nothing of the requests behind it: the plan has put them elsewhere.
 //! - A second [`Action::Send`] of a job starts it over: drop the content that you have collected for it.
-//! - [`Action::Skip`] takes a response away from its job. The job may be sent elsewhere while you still read and drop that response.
+//! - [`Action::Skip`] takes a response away from its job. The job may be sent elsewhere while you still read and drop that response. A
+//!   job that is over never leaves afterwards: if no byte of it has left, do not send it, and report [`Event::Recalled`].
 //! - Answer each [`Action::Ask`] by [`Plan::ready`], or give the job up. Each [`Action::Send`] uses that answer up.
 //! - An interim response (1xx) is [`Event::Moved`].
 //! - Wait for events until [`Plan::wait_until`], even if no caller reads: idle connections close then.
@@ -231,6 +232,7 @@ impl Plan {
             not_pipelining: self.origin.is_not_pipelining(),
             repeated: self.repeated,
             jobs: self.unfinished,
+            queued: self.queued,
             in_flight: self.connections.iter().map(|(_, connection)| connection.flights.len()).sum(),
             budget: self.budget.left(),
             held: self.held,
@@ -257,10 +259,12 @@ impl Plan {
         }
         match event {
             Event::Opened => self.opened(now, on),
+            Event::CannotOpen if connection.state == State::Connecting => self.cannot_open(now, on),
             Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
-            Event::NotOpened => self.lost(now, on, Loss::Closed),
-            Event::SentSome(job) => self.sent(on, job, Sent::Partly),
-            Event::SentAll(job) => self.sent(on, job, Sent::Yes),
+            Event::NotOpened | Event::CannotOpen => self.lost(now, on, Loss::Closed),
+            Event::Recalled(job) => self.recalled(now, on, job),
+            Event::SentSome(job) => self.sent(now, on, job, Sent::Partly),
+            Event::SentAll(job) => self.sent(now, on, job, Sent::Yes),
             Event::Moved => {}
             Event::Head(head) => self.head(now, on, head),
             Event::Content(bytes) => self.content(now, on, bytes),

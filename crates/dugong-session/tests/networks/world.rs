@@ -206,8 +206,12 @@ impl World {
                 Action::Deliver { job, on } => assert_eq!(self.connections[&on].flights[0].job, job),
                 Action::Skip { job, on } => {
                     // The plan may have been faster than the driver with closing.
-                    if let Some(link) = self.connections.get_mut(&on) {
-                        link.flights.iter_mut().find(|flight| flight.job == job).expect("in flight").skips = true;
+                    let Some(link) = self.connections.get_mut(&on) else { continue };
+                    let position = link.flights.iter().position(|flight| flight.job == job).expect("in flight");
+                    link.flights[position].skips = true;
+                    if link.flights[position].sent == Sent::No {
+                        link.flights.remove(position);
+                        self.tell(on, Event::Recalled(job));
                     }
                 }
                 Action::Pause(on) => self.connections.get_mut(&on).unwrap().is_paused = true,
@@ -310,7 +314,7 @@ impl World {
         let whole = self.chance(200);
         let flight = &mut self.connections.get_mut(&on).unwrap().flights[position];
         let job = flight.job;
-        if flight.sent == Sent::No && !flight.skips {
+        if flight.sent == Sent::No {
             let request = self.jobs.get_mut(&job).unwrap();
             request.seen += 1;
             let may_come_again = request.job.repeat.unwrap_or(request.job.idempotent) && !request.job.read_once;

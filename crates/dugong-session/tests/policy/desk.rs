@@ -112,6 +112,9 @@ impl Desk {
         if event == Event::Complete {
             self.flights(on).remove(0);
         }
+        if let Event::Recalled(job) = event {
+            self.flights(on).retain(|flight| *flight != job);
+        }
         if matches!(event, Event::Lost(_)) {
             self.forget(on);
         }

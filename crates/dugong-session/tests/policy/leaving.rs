@@ -73,6 +73,34 @@ fn a_cancelled_job_that_was_not_sent_is_never_sent() {
 }
 
 #[test]
+fn a_cancelled_job_that_the_driver_has_not_sent_is_recalled() {
+    let mut desk = Desk::known(Config { depth: 2, ..Config::default() });
+    desk.sends_at_once = false;
+    let [first, second, third] = desk.gets();
+    cancel(&mut desk, first);
+    cancel(&mut desk, second);
+    assert!(desk.log.contains(&Action::Skip { job: second, on: desk.id(0) }));
+    desk.tell(0, Event::Recalled(second));
+    desk.tell(0, Event::Recalled(first));
+    assert_eq!(desk.on(0), Some([third].as_slice()));
+    assert_eq!((desk.opened(), desk.outcome(second).unwrap().sent), (1, Sent::No));
+}
+
+#[test]
+fn a_connection_whose_only_job_is_recalled_is_idle() {
+    let mut desk = Desk::known(Config { idle_timeout: ms(700), ..Config::default() });
+    desk.sends_at_once = false;
+    let get = desk.get();
+    cancel(&mut desk, get);
+    desk.tell(0, Event::Recalled(get));
+    assert_eq!(desk.plan.wait_until(), Some(desk.now + ms(700)));
+    let post = desk.post();
+    desk.tell(0, Event::SentAll(post));
+    desk.answer(0);
+    assert_eq!(end(&desk, post), Some(End::Reply));
+}
+
+#[test]
 fn no_request_goes_behind_a_response_that_is_skipped() {
     let mut desk = Desk::new(Config { connections: 2, ..Config::default() });
     desk.get();

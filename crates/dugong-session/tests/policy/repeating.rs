@@ -1,6 +1,6 @@
 //! Which jobs are sent again, when, and which of them pay.
 
-use dugong_session::plan::{Action, Answered, Config, End, Event, Failure, Head, Job, JobId, Loss, NoRepeat, Sent};
+use dugong_session::plan::{Action, Answered, Config, End, Event, Failure, Head, Job, JobId, Loss, NoRepeat, Plan, Sent};
 
 use super::desk::{Desk, ms};
 
@@ -219,7 +219,7 @@ fn other_statuses_are_repeated_by_a_setting() {
 #[test]
 fn a_failed_connect_backs_off_for_all_and_ends_after_the_retries() {
     let mut desk = Desk::single();
-    let mut plan_only = dugong_session::plan::Plan::new(Config { retries: 2, ..Config::default() }, 3);
+    let mut plan_only = Plan::new(Config { retries: 2, ..Config::default() }, 3);
     let jobs = [plan_only.submit(desk.now, Job::new(true)), plan_only.submit(desk.now, Job::new(false))];
     let mut failed = 0;
     let mut over = Vec::new();
@@ -240,4 +240,18 @@ fn a_failed_connect_backs_off_for_all_and_ends_after_the_retries() {
     }
     assert_eq!(failed, 3);
     assert_eq!(over, jobs.map(|job| (job, End::Failed(Failure::Unreachable), Sent::No, 0)));
+}
+
+#[test]
+fn a_connect_that_cannot_succeed_ends_all_that_wait_for_it_at_once() {
+    let mut plan = Plan::new(Config::default(), 3);
+    let now = ms(1000);
+    let jobs = [plan.submit(now, Job::new(true)), plan.submit(now, Job::new(false))];
+    let Some(Action::Open(on)) = plan.next_action(now) else { panic!() };
+    plan.handle(now, on, Event::CannotOpen);
+    for expected in jobs {
+        let Some(Action::Over { job, outcome }) = plan.next_action(now) else { panic!() };
+        assert_eq!((job, outcome.end, outcome.sent), (expected, End::Failed(Failure::Unreachable), Sent::No));
+    }
+    assert_eq!((plan.next_action(now), plan.wait_until(), plan.stats().queued), (None, None, 0));
 }
