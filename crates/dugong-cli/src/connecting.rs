@@ -88,7 +88,7 @@ pub(crate) fn config(low: &ConnectArgs, origin: &Origin) -> Result<Config, Conne
             .map_err(|error| ConnectOptionError::UnixSocket { path: path.clone(), error })?;
         config = config.unix_socket(path);
     }
-    let proxy = proxy(low, origin, std::env::var_os)?;
+    let proxy = proxy_for(low, origin)?;
     let next_host = proxy.as_ref().map_or(origin.host(), Proxy::host).to_owned();
     config = config.proxy(proxy).tls(tls(low)?).tcp_keep_alive(low.keepalive_time.map(|time| Duration::from_secs(time.into())));
     for text in &low.resolve {
@@ -101,18 +101,19 @@ pub(crate) fn config(low: &ConnectArgs, origin: &Origin) -> Result<Config, Conne
 
 /// The limit of each wait, from `--timeout`.
 pub(crate) fn timeout(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOptionError> {
-    let Some(text) = &low.timeout else { return Ok(None) };
-    let limit = seconds("--timeout", text)?;
-    limit.map(Some).ok_or_else(|| ConnectOptionError::Seconds { option: "--timeout", text: text.clone() })
+    low.timeout.as_deref().map_or(Ok(Some(TIMEOUT)), |text| seconds("--timeout", text))
 }
 
+/// The limit without `--timeout`: longer than servers usually think, and short enough that a script notices a dead one.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The limit of the run, from `--max-time`.
-pub(crate) fn max_time(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOptionError> {
-    low.max_time.as_deref().map_or(Ok(None), |text| seconds("--max-time", text))
+pub(crate) fn max_time(text: Option<&str>) -> Result<Option<Duration>, ConnectOptionError> {
+    text.map_or(Ok(None), |text| seconds("--max-time", text))
 }
 
 /// Parses a time. 0 means no limit.
-fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, ConnectOptionError> {
+pub(crate) fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, ConnectOptionError> {
     let wrong = || ConnectOptionError::Seconds { option, text: text.to_owned() };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds: f64 = text.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
@@ -121,6 +122,21 @@ fn seconds(option: &'static str, text: &str) -> Result<Option<Duration>, Connect
         Ok(time) if !time.is_zero() => Ok(Some(time)),
         _ => Err(wrong()),
     }
+}
+
+/// The proxy for `origin`, from the options or the environment.
+pub(crate) fn proxy_for(low: &ConnectArgs, origin: &Origin) -> Result<Option<Proxy>, ConnectOptionError> {
+    proxy(low, origin, std::env::var_os)
+}
+
+/// The addresses that `--resolve` gives for a host and a port. The last one counts.
+pub(crate) fn given_addresses(low: &ConnectArgs, host: &str, port: u16) -> Option<Vec<IpAddr>> {
+    let given = low.resolve.iter().rev().filter_map(|text| resolve(text).ok());
+    let mut matching = given.filter(|given| {
+        let name = Origin::new(false, &given.host, given.port);
+        given.port == port && name.is_ok_and(|name| name.host().eq_ignore_ascii_case(host))
+    });
+    matching.next().map(|given| given.addresses)
 }
 
 /// Finds the proxy in the options, or else in the environment, whose variables `variable` returns.
@@ -359,10 +375,10 @@ mod tests {
         for text in ["", ".", "-1", "+1", "1e3", "inf", "nan", " 1", "1s", "1.2.3", "99999999999999999999999", "0.0000000001"] {
             assert!(seconds("-m", text).is_err(), "{text}");
         }
-        // A timeout of 0 would fail at once.
-        let low = ConnectArgs { timeout: Some("0".to_owned()), ..ConnectArgs::default() };
-        let error = config(&low, &Origin::http("a.example", 80)).unwrap_err();
-        assert_eq!(error.to_string(), "--timeout \"0\": expected seconds, such as 10 or 0.5");
+        for (text, limit) in [(None, Some(30)), (Some("0"), None), (Some("7"), Some(7))] {
+            let low = ConnectArgs { timeout: text.map(str::to_owned), ..ConnectArgs::default() };
+            assert_eq!(timeout(&low).unwrap(), limit.map(Duration::from_secs), "{text:?}");
+        }
     }
 
     #[test]

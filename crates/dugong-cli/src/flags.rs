@@ -30,6 +30,7 @@ pub(crate) struct LowArgs {
 pub(crate) enum Command {
     Get(Box<GetArgs>),
     Head(Box<HeadArgs>),
+    Bench(Box<BenchArgs>),
 }
 
 /// Fetch URLs of one origin, many in flight, and write their content in the order given
@@ -88,6 +89,90 @@ pub(crate) struct HeadArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+/// Measure a server: send requests as fast as it answers, or at a constant rate, and print rate and latencies
+///
+/// The server must be on this machine, unless you say that you may do this to another one. Connections request the URLs in turn, and
+/// read the content to its end. A connection that ends is opened again; a request that gets no answer counts as an error and is not
+/// repeated.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Exit status:
+  0    the server was measured, and each response had a status below 400
+  2    the command line is wrong, or the server is not on this machine; no request was sent
+  3    connecting failed, or there were errors
+  4    the result could not be written
+  130  interrupted (SIGINT, SIGTERM or SIGHUP); the result up to then is printed
+
+Examples:
+  dugong bench -c 64 -t 30 http://localhost:8080/
+  dugong bench --depth 32 -n 1000000 http://localhost:8080/a http://localhost:8080/b
+  dugong bench --rate 2000 --warm-up 5 -t 60 --json http://localhost:8080/ > result.json")]
+pub(crate) struct BenchArgs {
+    /// The URLs to request, in turn
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) urls: Vec<String>,
+
+    /// How many connections to keep open
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+
+    /// How many requests may be in flight on each connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) depth: usize,
+
+    /// Stop after this many requests
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
+
+    /// Stop after this long; 10 by default
+    #[arg(short = 't', long, value_name = "SECONDS")]
+    pub(crate) time: Option<String>,
+
+    /// Send this many requests a second, over all connections; by default each follows an answer
+    ///
+    /// The latency of each request counts from the moment when it was due, even if no connection had room for it then: a server
+    /// that stops for a second delays all requests of that second ("coordinated omission").
+    #[arg(long, value_name = "PER SECOND")]
+    pub(crate) rate: Option<String>,
+
+    /// Begin to measure only after this long
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) warm_up: Option<String>,
+
+    /// The method of the requests; GET by default, POST with --data
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+
+    /// Send this content with each request; @FILE reads it from a file, @- from standard input
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) data: Option<String>,
+
+    /// Send this field with every request; can be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+
+    /// Print the result in JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress; by default a line is shown if standard error is a terminal
+    #[arg(short = 'q', long)]
+    pub(crate) no_progress: bool,
+
+    /// Measure servers beyond this machine: you have their owners' permission
+    #[arg(long)]
+    pub(crate) yes_i_may: bool,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+/// Parses a number above 0.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().map_err(|error| error.to_string())?;
+    if number == 0 { Err("expected at least 1".to_owned()) } else { Ok(number) }
+}
+
 /// The requests.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
@@ -138,6 +223,10 @@ pub(crate) struct RequestArgs {
     /// Lines begin with > or <. Fields are masked as with -v; content and targets are not.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// Limit the whole run, reconnecting included; no limit by default
+    #[arg(short, long, value_name = "SECONDS", help_heading = TIME)]
+    pub(crate) max_time: Option<String>,
 }
 
 // Headings in the help.
@@ -147,7 +236,7 @@ const CONNECT: &str = "Connecting";
 /// Options about connections and their time limits. curl has the same names with the same meanings.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConnectArgs {
-    /// Give up when nothing happens for this long, such as 10 or 0.5; no limit by default
+    /// Give up when nothing happens for this long, such as 10 or 0.5; 30 by default, 0 means no limit
     ///
     /// It also limits each phase of connecting: the name lookup, all addresses together, and tunnel and TLS together.
     #[arg(long, value_name = "SECONDS", help_heading = TIME)]
@@ -156,10 +245,6 @@ pub(crate) struct ConnectArgs {
     /// Limit the name lookup, TCP, tunnel and TLS together; no limit by default
     #[arg(long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) connect_timeout: Option<String>,
-
-    /// Limit the whole run, reconnecting included; no limit by default
-    #[arg(short, long, value_name = "SECONDS", help_heading = TIME)]
-    pub(crate) max_time: Option<String>,
 
     /// Use this proxy: http://, socks5:// or socks5h://, optionally USER:PASSWORD@, then HOST:PORT; "" means none
     ///

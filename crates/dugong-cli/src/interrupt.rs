@@ -60,7 +60,7 @@ impl Unfinished {
 
 /// Tells if this program inherited that a signal is ignored. No safe call asks the system for that, so this reads a file of
 /// Linux; elsewhere the answer is no.
-fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }
 

@@ -4,8 +4,10 @@
 //! `HiArgs`. `get` carries these out: `pipelining` decides if requests may be pipelined, `output` writes content, `verbose` prints
 //! events, and `report` prints the summary. `outcome` has the results that they share.
 
+mod bench;
 mod connecting;
 mod curl;
+mod fields;
 mod flags;
 mod get;
 mod head;
@@ -19,13 +21,16 @@ mod progress;
 mod readable;
 mod report;
 mod stderr;
+mod urls;
+mod usage;
 mod verbose;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::flags::LowArgs;
+use crate::bench::BenchPlan;
+use crate::flags::{Command, LowArgs};
 use crate::outcome::Exit;
 use crate::plan::HiArgs;
 use crate::stderr::say;
@@ -39,12 +44,14 @@ fn main() -> ExitCode {
         // Prints help, the version or an error, and ends the program; after an error with status 2.
         None => error.exit(),
     });
-    let exit = match HiArgs::of(low.command) {
-        Ok(plan) => get::run(&plan),
-        Err(error) => {
-            say(&error);
-            Exit::Usage
-        }
+    let exit = match low.command {
+        Command::Get(low) => HiArgs::of_get(*low).map(|plan| get::run(&plan)),
+        Command::Head(low) => HiArgs::of_head(*low).map(|plan| get::run(&plan)),
+        Command::Bench(low) => BenchPlan::of(*low).map(|plan| bench::run(&plan)),
     };
+    let exit = exit.unwrap_or_else(|error| {
+        say(&error);
+        Exit::Usage
+    });
     ExitCode::from(exit as u8)
 }

@@ -1,5 +1,6 @@
 //! Runs the program as scripts do: arguments, standard streams, files, exit codes.
 
+mod bench;
 mod chaos;
 mod connecting;
 mod connections;
