@@ -145,7 +145,7 @@ impl Plan {
     /// Closes an idle connection that has reached its limit, or tries a higher limit.
     fn consider_limit(&mut self, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
-        if !matches!(connection.state, State::Idle { .. }) || connection.requests_left() > 0 {
+        if !connection.is_idle() || connection.requests_left() > 0 {
             return;
         }
         match connection.limit {

@@ -98,6 +98,10 @@ impl Connection {
         }
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. })
+    }
+
     /// Whether this job may be sent now.
     pub(crate) fn admits(&self, id: JobId, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
         if self.requests_left() == 0 {

@@ -46,9 +46,13 @@ impl Plan {
             return self.not_opened(now, on);
         }
         self.connections.remove(on.0);
+        self.end_queued(Failure::Unreachable);
+    }
+
+    pub(super) fn end_queued(&mut self, failure: Failure) {
         while let Some(id) = self.queue.pop_front() {
             if self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued) {
-                self.over(id, End::Failed(Failure::Unreachable));
+                self.over(id, End::Failed(failure));
             }
         }
     }
@@ -192,7 +196,7 @@ impl Plan {
     }
 
     pub(super) fn close_if_idle(&mut self, on: ConnectionId) {
-        if self.connections.get(on.0).is_some_and(|connection| matches!(connection.state, State::Idle { .. })) {
+        if self.connections.get(on.0).is_some_and(Connection::is_idle) {
             self.connections.remove(on.0);
             self.settled = false;
             self.actions.push_back(Action::Close(on));

@@ -99,6 +99,8 @@ pub struct Plan {
     due_at: Duration,
     /// Connections that are not read.
     paused: usize,
+    /// No connection is opened any more.
+    closing: bool,
     /// Nothing has happened since the last time that no job could be placed.
     settled: bool,
 }
@@ -124,6 +126,7 @@ impl Plan {
             now: Duration::ZERO,
             due_at: Duration::MAX,
             paused: 0,
+            closing: false,
             settled: false,
             config,
         }
@@ -186,6 +189,14 @@ impl Plan {
         let taken = bytes.min(tracked.held);
         tracked.held -= taken;
         self.held -= taken;
+        self.settled = false;
+    }
+
+    /// Opens no connection from now on, closes the idle ones, and the others when no queued job needs them. Jobs that then have no
+    /// connection end as cancelled.
+    pub fn close_idle(&mut self, now: Duration) {
+        self.advance(now);
+        self.closing = true;
         self.settled = false;
     }
 

@@ -18,7 +18,7 @@ use super::connection::{Answer, Connection, Flight, State, travels_alone};
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
 use super::job::{Job, Place};
-use super::outcome::Answered;
+use super::outcome::{Answered, Failure};
 
 /// How many jobs are looked at behind one that waits for an empty connection.
 const LOOK_AHEAD: usize = 64;
@@ -29,9 +29,24 @@ impl Plan {
         if self.settled {
             return None;
         }
-        let action = self.place_first(now);
-        self.settled = action.is_none() && !self.waits_to_reopen();
-        action
+        if let Some(action) = self.place_first(now) {
+            return Some(action);
+        }
+        self.settled = !self.waits_to_reopen();
+        if self.closing {
+            self.wind_up();
+        }
+        self.actions.pop_front()
+    }
+
+    /// Closes the connections that no job needs, and ends the jobs for which none is left.
+    fn wind_up(&mut self) {
+        let idle: Vec<_> = self.connections.iter().filter(|(_, connection)| connection.is_idle()).map(|(key, _)| key).collect();
+        idle.into_iter().for_each(|key| self.close_if_idle(ConnectionId(key)));
+        if self.connections.len() == 0 {
+            self.end_queued(Failure::Cancelled);
+        }
+        self.settled = true;
     }
 
     fn place_first(&mut self, now: Duration) -> Option<Action> {
@@ -116,7 +131,7 @@ impl Plan {
 
     fn wants_to_open(&self) -> bool {
         let room: usize = self.connections.iter().map(|(_, connection)| connection.future_room(&self.origin)).sum();
-        self.connections.len() < self.config.connections.max(1) && self.queued > room
+        !self.closing && self.connections.len() < self.config.connections.max(1) && self.queued > room
     }
 
     /// Whether the queue waits for the moment at which a connection may be opened again.

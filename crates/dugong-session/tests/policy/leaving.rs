@@ -186,3 +186,27 @@ fn releasing_a_job_forgets_it_and_its_content() {
     assert_eq!(next.index(), get.index());
     assert_ne!(next, get);
 }
+
+#[test]
+fn a_plan_that_closes_finishes_its_jobs_and_opens_nothing() {
+    let mut desk = Desk::new(Config { connections: 2, depth: 2, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    let [first, second] = desk.gets();
+    let third = desk.get();
+    desk.answer(1);
+    assert_eq!(end(&desk, third), Some(End::Reply));
+    let rests = desk.get();
+    desk.answer_with(1, Head { retry_after: Some(ms(2000)), ..Head::new(503) });
+    desk.plan.close_idle(desk.now);
+    desk.go();
+    assert_eq!((desk.on(0), desk.on(1)), (Some([first, second].as_slice()), None));
+    let last = desk.get();
+    desk.answer(0);
+    assert_eq!(desk.on(0), Some([second, last].as_slice()));
+    desk.answer(0);
+    desk.answer(0);
+    assert_eq!((end(&desk, last), desk.on(0)), (Some(End::Reply), None));
+    desk.later(ms(2000));
+    assert_eq!((end(&desk, rests), desk.opened(), desk.plan.wait_until()), (CANCELLED, 2, None));
+}
