@@ -16,6 +16,10 @@ PIECE = 65536
 #: The bytes of a chunk in d.
 CHUNK = 8192
 
+#: The bytes of a range in g, and of the document that has 10,000 of them, 1 MiB apart.
+RANGE = 4096
+RANGES = 10_000 << 20
+
 #: The module and class of each client, and the workloads that it does.
 CLIENTS = {
     'dugong': ('with_dugong', 'Coroutines', 'abcdef'),
@@ -30,10 +34,10 @@ CLIENTS = {
     'dugong-poll-waits': ('with_dugong', 'PolledOneByOne', 'a'),
     'http.client': ('with_http_client', 'Read', 'acde'),
     'http.client-readinto': ('with_http_client', 'Readinto', 'cd'),
-    'urllib3': ('with_urllib3', 'Urllib3', 'acde'),
+    'urllib3': ('with_urllib3', 'Urllib3', 'acdefg'),
     'pycurl': ('with_pycurl', 'Pycurl', 'acde'),
-    'aiohttp': ('with_aiohttp', 'Aiohttp', 'acd'),
-    'httpx': ('with_httpx', 'Httpx', 'acd'),
+    'aiohttp': ('with_aiohttp', 'Aiohttp', 'acdfg'),
+    'httpx': ('with_httpx', 'Httpx', 'acdfg'),
 }
 
 
@@ -53,7 +57,16 @@ class Load:
     @property
     def depth(self) -> int:
         """The number of requests that may be in flight."""
-        return {'b': 64, 'f': self.amount}.get(self.work, 1)
+        return {'b': 64, 'f': self.amount, 'g': 32}.get(self.work, 1)
+
+    @property
+    def connections(self) -> int:
+        """The number of connections of a client that does not pipeline."""
+        return {'f': 16, 'g': 4}.get(self.work, 1)
+
+    def fields(self, number: int) -> dict[str, str]:
+        """Return the header fields of a request."""
+        return {'Range': f'bytes={number << 20}-{(number << 20) + RANGE - 1}'} if self.work == 'g' else {}
 
     @property
     def content(self) -> int:
@@ -67,11 +80,12 @@ class Load:
             return f'/bytes/{self.content}'
         if self.work == 'd':
             return f'/chunked/{self.content}?chunk={CHUNK}'
-        return {'e': '/upload?digest=0', 'f': '/small?delay=10'}.get(self.work, '/small')
+        special = {'e': '/upload?digest=0', 'f': '/small?delay=10', 'g': f'/bytes/{RANGES}?delay=5'}
+        return special.get(self.work, '/small')
 
     def warm_up(self) -> Load:
         """Return a little of the same work, to be done before measuring."""
-        return Load(self.work, {'a': 50, 'b': 200}.get(self.work, 1))
+        return Load(self.work, {'a': 50, 'b': 200}.get(self.work, self.connections))
 
 
 class Client(Protocol):
@@ -84,14 +98,14 @@ class Client(Protocol):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--client', choices=CLIENTS, required=True, help='the client')
-    parser.add_argument('--work', choices='abcdef', required=True, help='the workload')
+    parser.add_argument('--work', choices='abcdefg', required=True, help='the workload')
     parser.add_argument('--address', metavar='HOST:PORT', required=True, help='the address of `dugong-origin`')
-    parser.add_argument('--requests', metavar='N', type=int, help='requests of the workloads a, b and f')
+    parser.add_argument('--requests', metavar='N', type=int, help='requests of the workloads a, b, f and g')
     parser.add_argument('--megabytes', metavar='N', type=int, help='MiB of content of the workloads c, d and e')
     flags = parser.parse_args()
     amount = flags.megabytes if flags.work in 'cde' else flags.requests
     if amount is None or amount < 1:
-        parser.error('give --requests for a, b and f, or --megabytes for c, d and e; at least 1')
+        parser.error('give --requests for a, b, f and g, or --megabytes for c, d and e; at least 1')
     if flags.work not in CLIENTS[flags.client][2]:
         parser.error(f'{flags.client} does not do {flags.work} in a way of its own')
     load = Load(flags.work, amount)
@@ -111,7 +125,7 @@ def measured(name: str, load: Load, address: str) -> str:
     before, start = getrusage(RUSAGE_SELF), perf_counter()
     count = client.run(load)
     wall, after = perf_counter() - start, getrusage(RUSAGE_SELF)
-    if count != (load.content if load.work in 'cde' else 120 * load.requests):
+    if count != (load.content if load.work in 'cde' else (RANGE if load.work == 'g' else 120) * load.requests):
         raise ValueError(f'expected all of the content, but received {count} bytes')
     user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
     return (

@@ -36,7 +36,7 @@ impl Run for Dugong {
         let Dugong { connection, by, buffer } = self;
         match load.work {
             Work::A => one_by_one(connection, &Request::get(load.target()), load.requests(), buffer),
-            Work::B | Work::F => pipelined(connection, load, load.depth(), buffer),
+            Work::B | Work::F | Work::G => pipelined(connection, load, load.depth(), buffer),
             Work::D if *by == By::View => {
                 connection.send_request(Request::get(load.target()))?;
                 view(connection.read_response()?)

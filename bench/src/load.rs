@@ -38,8 +38,10 @@ pub(crate) enum Work {
     D,
     /// One upload with a length, in writes of 64 KiB.
     E,
-    /// GET of 120 bytes that take 10 ms each, all in flight.
+    /// GET of 120 bytes that take 10 ms each, all in flight; clients that do not pipeline have 16 connections.
     F,
+    /// Ranges of 4 KiB, 1 MiB apart, from a server 5 ms away, over four connections.
+    G,
 }
 
 /// A workload of a size.
@@ -52,6 +54,9 @@ pub(crate) struct Load {
 
 /// The bytes of content in one read or write.
 pub(crate) const PIECE: usize = 64 * 1024;
+
+/// The bytes of a range in g.
+pub(crate) const RANGE: u64 = 4096;
 
 /// The bytes of a chunk in d.
 pub(crate) const CHUNK: u64 = 8192;
@@ -79,17 +84,22 @@ impl Client {
     /// Tells if this client does the work in a way of its own.
     pub(crate) fn does(self, work: Work) -> bool {
         match self {
-            Client::Raw | Client::Httparse | Client::Dugong | Client::DugongTokio => true,
+            Client::Raw | Client::Httparse | Client::Dugong | Client::DugongTokio => work != Work::G,
             Client::DugongRead => work == Work::D,
             Client::DugongUnbounded | Client::DugongSplit => work == Work::B,
             // They do not pipeline.
-            Client::Hyper | Client::Reqwest => matches!(work, Work::A | Work::C),
+            Client::Hyper | Client::Reqwest => matches!(work, Work::A | Work::C | Work::F | Work::G),
         }
+    }
+
+    /// Tells if it sends requests before earlier ones are answered.
+    pub(crate) fn pipelines(self) -> bool {
+        !matches!(self, Client::Hyper | Client::Reqwest)
     }
 }
 
 impl Work {
-    pub(crate) const ALL: [Work; 6] = [Work::A, Work::B, Work::C, Work::D, Work::E, Work::F];
+    pub(crate) const ALL: [Work; 7] = [Work::A, Work::B, Work::C, Work::D, Work::E, Work::F, Work::G];
 
     /// The letter on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
@@ -100,6 +110,7 @@ impl Work {
             Work::D => "d",
             Work::E => "e",
             Work::F => "f",
+            Work::G => "g",
         }
     }
 
@@ -116,6 +127,7 @@ impl Work {
             Work::C => 1024,
             Work::D | Work::E => 256,
             Work::F => 1000,
+            Work::G => 10_000,
         }
     }
 }
@@ -131,8 +143,25 @@ impl Load {
         match self.work {
             Work::B => 64,
             Work::F => self.amount as usize,
+            // As many as a session sends, unless told otherwise.
+            Work::G => 32,
             Work::A | Work::C | Work::D | Work::E => 1,
         }
+    }
+
+    /// The number of connections of a client that does not pipeline.
+    pub(crate) fn connections(self) -> usize {
+        match self.work {
+            Work::F => 16,
+            Work::G => 4,
+            Work::A | Work::B | Work::C | Work::D | Work::E => 1,
+        }
+    }
+
+    /// The range that a request asks for, if any.
+    pub(crate) fn range(self, number: u64) -> Option<String> {
+        let start = number << 20;
+        (self.work == Work::G).then(|| format!("bytes={start}-{}", start + RANGE - 1))
     }
 
     /// The bytes of content in c, d and e.
@@ -148,6 +177,7 @@ impl Load {
             Work::D => format!("/chunked/{}?chunk={CHUNK}", self.content()),
             Work::E => "/upload?digest=0".to_owned(),
             Work::F => "/small?delay=10".to_owned(),
+            Work::G => format!("/bytes/{}?delay=5", Work::G.default_amount() << 20),
         }
     }
 
@@ -156,7 +186,9 @@ impl Load {
         let amount = match self.work {
             Work::A => 100,
             Work::B => 1000,
-            Work::C | Work::D | Work::E | Work::F => 1,
+            Work::C | Work::D | Work::E => 1,
+            // One on each connection.
+            Work::F | Work::G => self.connections() as u64,
         };
         Load { work: self.work, amount }
     }

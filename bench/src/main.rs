@@ -58,7 +58,7 @@ struct LoadFlags {
     /// The address of `dugong-origin`
     #[arg(long, value_name = "HOST:PORT")]
     address: SocketAddr,
-    /// Requests of the workloads a, b and f
+    /// Requests of the workloads a, b, f and g
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// MiB of content of the workloads c, d and e
@@ -94,6 +94,10 @@ fn main() -> ExitCode {
 
 fn load(flags: &LoadFlags) -> io::Result<()> {
     let work = flags.work;
+    if work == Work::G && !flags.client.does(work) {
+        let (client, work) = (flags.client.name(), work.name());
+        return Err(io::Error::other(format!("{client} cannot do {work}")));
+    }
     let amount = if work.is_of_content() { flags.megabytes } else { flags.requests };
     let load = Load { work, amount: amount.unwrap_or(work.default_amount()) };
     let report = client::run(flags.client, load, flags.address)?;

@@ -61,10 +61,10 @@ impl Script {
         script("dugong 3.8.2, ahead", "dugong-ahead", Module::OldDugong, "bf"),
         script("http.client", "http.client", Module::HttpClient, "acde"),
         script("http.client, readinto", "http.client-readinto", Module::HttpClient, "cd"),
-        script("urllib3", "urllib3", Module::Urllib3, "acde"),
+        script("urllib3", "urllib3", Module::Urllib3, "acdefg"),
         PYCURL,
-        script("aiohttp", "aiohttp", Module::Aiohttp, "acd"),
-        script("httpx, asyncio", "httpx", Module::Httpx, "acd"),
+        script("aiohttp", "aiohttp", Module::Aiohttp, "acdfg"),
+        script("httpx, asyncio", "httpx", Module::Httpx, "acdfg"),
     ];
 
     /// Tells if it is the first client of its module, which represents it where the way to use the module makes no difference.
@@ -100,6 +100,11 @@ impl Module {
             Module::Aiohttp => "aiohttp",
             Module::Httpx => "httpx",
         }
+    }
+
+    /// Tells if it sends requests before earlier ones are answered.
+    pub(crate) fn pipelines(self) -> bool {
+        matches!(self, Module::Dugong | Module::OldDugong)
     }
 
     /// Tells if `version` belongs to this module, and not to the other of the same name.

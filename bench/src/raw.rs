@@ -114,7 +114,7 @@ pub(crate) struct Unparsed {
 impl Reader for Unparsed {
     fn begin(&mut self, load: Load) {
         (self.body, self.content) = match load.work {
-            Work::A | Work::B | Work::F => (SMALL, SMALL),
+            Work::A | Work::B | Work::F | Work::G => (SMALL, SMALL),
             Work::C => (load.content(), load.content()),
             Work::D => (chunked_length(load.content()), load.content()),
             Work::E => (upload_answer_length(load.content()), 0),

@@ -35,11 +35,20 @@ impl Row {
         }
     }
 
+    /// Tells if it sends requests before earlier ones are answered.
+    pub(crate) fn pipelines(self) -> bool {
+        match self {
+            Row::Rust(client) => client.pipelines(),
+            Row::Python(script) => script.module.pipelines(),
+        }
+    }
+
     /// An amount that is large enough to measure and small enough to repeat.
     pub(crate) fn default_amount(self, work: Work) -> u64 {
         match (self, work) {
             (Row::Python(script), Work::A) => script.requests(),
             (Row::Python(script), Work::B) => 2 * script.requests(),
+            (_, Work::G) if !self.pipelines() => 2000,
             _ => work.default_amount(),
         }
     }
@@ -50,7 +59,7 @@ impl Row {
             (Row::Rust(_), Work::A) => [500, 1500],
             (Row::Rust(_), Work::B) => [2000, 6000],
             (Row::Python(script), Work::A | Work::B) => [script.requests() / 10, script.requests() / 10 * 3],
-            (_, Work::C | Work::D | Work::E | Work::F) => [8, 24],
+            (_, Work::C | Work::D | Work::E | Work::F | Work::G) => [8, 24],
         }
     }
 }

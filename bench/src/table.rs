@@ -105,13 +105,13 @@ impl Table {
             let measured = bench.run(series.row, load)?;
             let cost = match series.work {
                 Work::A | Work::C | Work::D | Work::E => measured.cpu / amount as f64,
-                Work::B => measured.wall / amount as f64,
+                Work::B | Work::G => measured.wall / amount as f64,
                 Work::F => measured.wall,
             };
             if series.row == Row::Rust(Client::Raw) {
                 raw = cost;
             }
-            let is_rate = series.work == Work::B;
+            let is_rate = matches!(series.work, Work::B | Work::G);
             series.values.push(if is_rate { 1.0 / cost } else { cost });
             series.ratios.push(if is_rate { raw / cost } else { cost / raw });
         }
@@ -193,6 +193,7 @@ fn header(with_instructions: bool) -> [String; 2] {
             Work::D => "d: 8 KiB chunks, CPU x raw",
             Work::E => "e: upload, CPU x raw",
             Work::F => "f: 1000 requests, 10 ms each, s",
+            Work::G => "g: ranges 5 ms away, 4 connections, 1/s",
         });
         if with_instructions && counts_instructions(work) {
             names.push(if work.is_of_content() { "Ir/MiB" } else { "Ir/request" });
@@ -206,6 +207,7 @@ fn cell(series: &Series) -> String {
     let Some((value, ratio)) = median(&series.values).zip(series.ratio()) else { return String::new() };
     match (series.work, series.row) {
         (Work::F, _) => format!("{value:.4}"),
+        (Work::G, _) => format!("{value:.0}"),
         (_, Row::Rust(Client::Raw)) => format!("1 ({})", unit(series.work, value)),
         _ if ratio < 0.1 => format!("{ratio:.4}"),
         _ => format!("{ratio:.2}"),
@@ -219,6 +221,7 @@ fn unit(work: Work, value: f64) -> String {
         Work::B => format!("{:.2} M/s", value / 1e6),
         Work::C | Work::D | Work::E => format!("{:.0} us/MiB", value * 1e6),
         Work::F => format!("{value:.4} s"),
+        Work::G => format!("{value:.0} /s"),
     }
 }
 
@@ -255,7 +258,7 @@ mod tests {
             let lines = table.lines(with_instructions);
             assert_eq!(lines.len(), 2 + Client::ALL.len() + Script::ALL.len());
             for line in lines {
-                assert_eq!(line.matches('|').count(), if with_instructions { 12 } else { 9 }, "{line}");
+                assert_eq!(line.matches('|').count(), if with_instructions { 13 } else { 10 }, "{line}");
             }
         }
     }

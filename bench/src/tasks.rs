@@ -36,7 +36,7 @@ impl Run for Tasks {
         runtime.block_on(async {
             match load.work {
                 Work::A | Work::C => one_by_one(connection, &Request::get(load.target()), load.requests(), buffer).await,
-                Work::B | Work::F => pipelined(connection, &Request::get(load.target()), load, buffer).await,
+                Work::B | Work::F | Work::G => pipelined(connection, &Request::get(load.target()), load, buffer).await,
                 Work::D => {
                     connection.send_request(Request::get(load.target())).await?;
                     view(connection.read_response().await?).await
