@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) expect_timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) user_agent: Option<String>,
+    pub(crate) default_fields: Vec<(String, String)>,
     pub(crate) receive_buffer: usize,
     pub(crate) send_buffer: usize,
     pub(crate) require_length: bool,
@@ -96,6 +97,7 @@ impl Default for Config {
             expect_timeout: Duration::from_secs(1),
             limits: Limits::default(),
             user_agent: Some(concat!("dugong/", env!("CARGO_PKG_VERSION")).into()),
+            default_fields: Vec::new(),
             receive_buffer: 64 * 1024,
             send_buffer: 64 * 1024,
             require_length: false,
@@ -189,6 +191,13 @@ impl Config {
     #[must_use]
     pub fn user_agent<'a>(mut self, name: impl Into<Option<&'a str>>) -> Self {
         self.user_agent = name.into().map(Into::into);
+        self
+    }
+
+    /// Adds a field to each request that has no field of this name. Connecting fails if the name or the value is not valid.
+    #[must_use]
+    pub fn default_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.default_fields.push((name.into(), value.into()));
         self
     }
 

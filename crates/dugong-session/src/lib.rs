@@ -19,12 +19,29 @@
 mod auth;
 #[allow(dead_code, reason = "the session is its only user")]
 mod digest;
-#[allow(dead_code, reason = "the driver is its only user")]
+pub mod driver;
 mod facts;
+mod failed;
+mod outcome;
 pub mod plan;
 pub mod ranges;
 #[allow(dead_code, reason = "the session is its only user")]
 mod redirect;
+mod reply;
+mod request;
+mod run;
+mod session;
+mod taking;
+mod ticket;
 
 pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};
 pub use digest::{Digest, DigestMismatch, InvalidDigest};
+pub use dugong_http::{Config, Fields, Method, Origin, ResponseHead, Status};
+pub use failed::{Cause, Failed};
+pub use outcome::Outcome;
+pub use plan::{Answered, Loss, NoRepeat, Sent, Stats};
+pub use reply::Reply;
+pub use request::{Request, Source};
+pub use run::Run;
+pub use session::{Builder, Session};
+pub use ticket::{News, Ticket};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dugong_proto::Misuse;
 
-use super::shared::{Shared, SharedRef};
+use super::shared::{Queue, Shared, SharedRef};
 use super::sides::{Receiving, Sending};
 use super::{Interest, Need, WaitingFor};
 use crate::config::Config;
@@ -110,6 +110,34 @@ impl Duplex<'_> {
         let until = self.sending.as_ref()?.upload.as_ref()?.until;
         // Content that can no longer be sent has no time limit.
         until.filter(|_| !self.shared.is_cut())
+    }
+
+    /// The queue of outstanding requests.
+    #[inline]
+    pub fn queue(&mut self) -> Queue<'_> {
+        self.shared.queue()
+    }
+
+    /// Sends the content of the last request without waiting for 100 (Continue) any longer.
+    pub fn proceed_without_continue(&mut self) {
+        if let Some(sender) = &mut self.sending {
+            sender.half.proceed_without_continue(&mut self.shared.queue());
+        }
+    }
+
+    /// How many bytes of content of the current response are still to be read; `None` if only reading tells.
+    #[must_use]
+    #[inline]
+    pub fn content_left(&self) -> Option<u64> {
+        let half = &self.receiving.as_ref()?.half;
+        half.content_length()?.checked_sub(half.content_received())
+    }
+
+    /// Drops the rest of the content of the last request: the connection ends with the response.
+    pub fn give_up_content(&mut self) {
+        if let Some(sender) = &mut self.sending {
+            sender.half.give_up_content(&mut self.shared.queue());
+        }
     }
 
     /// Whether the current response has unread content.

@@ -213,7 +213,10 @@ impl Duplex<'_> {
 
     /// Returns the content that [`fill_content`](Duplex::fill_content) has just made available, in the receive buffer; `None`
     /// at the end.
-    pub(crate) fn available(&mut self) -> Result<Option<&[u8]>, Error> {
+    ///
+    /// # Errors
+    /// Nothing fails after `fill_content` has returned true.
+    pub fn available(&mut self) -> Result<Option<&[u8]>, Error> {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         match receiver.half.content(&mut self.shared.queue()) {
             Ok(Content::Bytes(bytes)) => Ok(Some(bytes)),
@@ -229,7 +232,7 @@ impl Duplex<'_> {
     }
 
     /// Drops `count` bytes of the available content.
-    pub(crate) fn consume(&mut self, count: usize) {
+    pub fn consume(&mut self, count: usize) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
         receiver.half.consume(count, &mut self.shared.queue());
         receiver.report_complete(&self.shared);

@@ -46,11 +46,14 @@ impl Sending {
     /// Creates the sending side of a connection to `host`, the value of the `Host` field.
     ///
     /// # Errors
-    /// `Local` if the host or the configured user agent is not valid.
+    /// `Local` if the host, the configured user agent or a default field is not valid.
     pub fn new(host: &str, config: &Config) -> Result<Self, Error> {
         let mut defaults = Fields::new();
         if let Some(name) = &config.user_agent {
             defaults.append("User-Agent", name)?;
+        }
+        for (name, value) in &config.default_fields {
+            defaults.append(name, value)?;
         }
         Ok(Sending {
             half: SendHalf::new(host)?,

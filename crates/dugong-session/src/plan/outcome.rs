@@ -4,6 +4,7 @@
 //! end can know them: bytes that the transport took may not have arrived, but bytes that it did not take have not. `safe_to_retry` is
 //! the conclusion by RFC 9110 §9.2.2.
 
+use std::fmt;
 use std::time::Duration;
 
 /// How a job ended. Each job has exactly one outcome.
@@ -111,4 +112,51 @@ pub enum Answered {
     Partly,
     /// All of it.
     Yes,
+}
+
+/// The word for JSON and messages.
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Sent::No => "no",
+            Sent::Partly => "partly",
+            Sent::Yes => "yes",
+        })
+    }
+}
+
+/// The word for JSON and messages.
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Answered::No => "no",
+            Answered::Head => "head",
+            Answered::Partly => "partly",
+            Answered::Yes => "yes",
+        })
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Loss::Closed => "the server closed the connection",
+            Loss::Reset => "the connection was reset",
+            Loss::Garbage => "the server sent bytes that are not HTTP/1.1",
+            Loss::Stalled => "no byte moved within the timeout",
+            Loss::GivenUp => "the connection was given up because of another request",
+        })
+    }
+}
+
+impl fmt::Display for NoRepeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoRepeat::Unsafe => f.write_str("the server may have acted on the request, whose method is not idempotent"),
+            NoRepeat::ReadOnce => f.write_str("the content cannot be read twice"),
+            NoRepeat::Given { content } => write!(f, "you were given {content} bytes of the reply"),
+            NoRepeat::Retries => f.write_str("all retries are used up"),
+            NoRepeat::Budget => f.write_str("the session's retry budget is used up"),
+        }
+    }
 }

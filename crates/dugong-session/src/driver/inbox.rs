@@ -1,0 +1,98 @@
+//! Messages from callers to the driver.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::slot::Slot;
+use crate::failed::Cause;
+use crate::plan::Job;
+use crate::request::Request;
+
+/// A message to the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Submit {
+        slot: Arc<Slot>,
+        request: Request,
+        job: Job,
+    },
+    /// The owner has done what an attempt needs. A signed request replaces the first one.
+    Ready {
+        slot: Arc<Slot>,
+        request: Option<Request>,
+    },
+    /// The owner has given content, or its end.
+    Content {
+        slot: Arc<Slot>,
+    },
+    /// The owner's part failed.
+    Fail {
+        slot: Arc<Slot>,
+        cause: Cause,
+    },
+    Awaited {
+        slot: Arc<Slot>,
+        awaited: bool,
+    },
+    /// The caller has taken so many bytes of a streamed reply.
+    Taken {
+        slot: Arc<Slot>,
+        bytes: u64,
+    },
+    /// The caller went away, or has taken everything.
+    Release {
+        slot: Arc<Slot>,
+    },
+    /// End all jobs and connections.
+    Close,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    commands: Mutex<Vec<Command>>,
+    /// The thread that drives sleeps, or is about to.
+    is_asleep: AtomicBool,
+    waker: mio::Waker,
+}
+
+impl Inbox {
+    pub(super) fn new(waker: mio::Waker) -> Self {
+        Inbox { commands: Mutex::default(), is_asleep: AtomicBool::new(false), waker }
+    }
+
+    pub(super) fn push(&self, command: Command) {
+        self.lock().push(command);
+        if self.is_asleep.load(Ordering::SeqCst) {
+            self.poke();
+        }
+    }
+
+    /// Makes the poller's descriptor readable.
+    pub(super) fn poke(&self) {
+        // It fails if the counter of an eventfd is full: then it is readable.
+        let _ = self.waker.wake();
+    }
+
+    /// Moves the commands to `commands`, which is empty.
+    pub(super) fn take(&self, commands: &mut Vec<Command>) {
+        std::mem::swap(&mut *self.lock(), commands);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Sleeps, unless a command is there. Commands that come meanwhile end the sleep.
+    pub(super) fn sleep(&self, sleep: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.is_asleep.store(true, Ordering::SeqCst);
+        // A command that came before this look did not poke.
+        let slept = if self.is_empty() { sleep() } else { Ok(()) };
+        self.is_asleep.store(false, Ordering::SeqCst);
+        slept
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

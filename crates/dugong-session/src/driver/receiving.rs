@@ -1,0 +1,234 @@
+//! Receiving responses.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use dugong_http::Error;
+use dugong_http::driver::{Duplex, HeadKind, Progress};
+
+use super::Driver;
+use super::link::Wire;
+use crate::facts;
+use crate::plan::{ConnectionId, Event, JobId};
+
+/// Content of a known length is read into place in steps of this size, so that a server that only announces much costs no memory.
+const STEP: usize = 128 * 1024;
+/// Content that is left over is received into the buffer of the connection, unless so much of it is known to come.
+const LARGE: u64 = 16 * 1024;
+
+/// What a connection has next.
+enum Next {
+    /// A head, or the end of one response.
+    GoesOn,
+    /// It has to wait.
+    Waits,
+}
+
+impl Driver {
+    /// Reads all that has arrived, until the plan says otherwise.
+    pub(super) fn receive(&mut self, index: usize) {
+        while let Some(link) = self.links[index].as_mut() {
+            let (id, is_paused) = (link.id, link.is_paused);
+            let Some(open) = link.open() else { return };
+            if is_paused || !open.wire.is_readable && open.engine.receiving().half().unconsumed().is_empty() && !open.in_content {
+                return;
+            }
+            if open.flights.is_empty() {
+                if open.engine.duplex().has_arrived(&mut open.wire) {
+                    // A TLS record without content, such as a session ticket, is no arrival.
+                    self.plan.handle(self.now, id, Event::Readable);
+                    self.act();
+                }
+                return;
+            }
+            let next = if open.in_content { self.receive_content(index, id) } else { self.receive_head(index, id) };
+            match next {
+                Ok(Next::GoesOn) => {}
+                Ok(Next::Waits) => return self.note_moved(index),
+                Err(error) => return self.lose(index, error),
+            }
+        }
+    }
+
+    fn receive_head(&mut self, index: usize, id: ConnectionId) -> Result<Next, Error> {
+        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return Ok(Next::Waits) };
+        let mut duplex = open.engine.duplex();
+        match duplex.read_head_or_continue(&mut open.wire)? {
+            Progress::Needs(_) => return Ok(Next::Waits),
+            Progress::Done(HeadKind::Interim) => {
+                // The server wants the content.
+                open.expect_until = None;
+                self.plan.handle(self.now, id, Event::Moved);
+                return Ok(Next::GoesOn);
+            }
+            Progress::Done(HeadKind::Final) => {}
+        }
+        open.in_content = true;
+        open.wire.take_moved();
+        let first = open.flights.front().expect("a response has a request");
+        let (number, job) = (first.number, first.job);
+        let is_cut = first.has_content
+            && duplex.queue().unanswered_request(number).is_some_and(|request| request.sent != dugong_http::Sent::Whole);
+        if is_cut {
+            // The server has answered without the rest of the content.
+            duplex.give_up_content();
+            open.upload.take_if(|upload| *upload == job);
+            open.expect_until = None;
+        }
+        let persists = !is_cut && duplex.queue().close_reason().is_none();
+        let half = open.engine.receiving().half();
+        let facts = facts::of(half.head(), persists, half.content_length(), SystemTime::now);
+        if !persists {
+            // The plan puts these elsewhere.
+            open.outgoing.clear();
+        }
+        self.plan.handle(self.now, id, Event::Head(facts));
+        self.act();
+        Ok(Next::GoesOn)
+    }
+
+    /// The plan gives the response whose head was read to a job.
+    pub(super) fn deliver(&mut self, job: JobId, on: ConnectionId) {
+        let Some(open) = self.links.get_mut(on.index()).and_then(Option::as_mut).and_then(|link| link.open()) else { return };
+        let Some(work) = self.works[job.index()].as_mut().filter(|work| work.id == job) else { return };
+        let head = open.engine.receiving().half().head().clone();
+        if work.is_streamed {
+            let attempts = work.sends;
+            work.slot.tell(|state| (state.head, state.attempts) = (Some(head), attempts));
+        } else {
+            work.head = Some(head);
+        }
+        work.is_delivered = true;
+    }
+
+    fn receive_content(&mut self, index: usize, id: ConnectionId) -> Result<Next, Error> {
+        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return Ok(Next::Waits) };
+        let flight = open.flights.front().expect("a response has a request");
+        let (job, is_wanted) = (flight.job, !flight.is_skipped);
+        let work = self.works[job.index()].as_mut().filter(|work| is_wanted && work.id == job && work.is_delivered);
+        let mut duplex = open.engine.duplex();
+        let received = match work {
+            None => discard(&mut duplex, &mut open.wire)?,
+            Some(work) if work.is_streamed => {
+                let mut piece = Vec::new();
+                let mut filled = 0;
+                let received = collect(&mut duplex, &mut open.wire, &mut piece, &mut filled)?;
+                if filled > 0 {
+                    piece.truncate(filled);
+                    piece.shrink_to_fit();
+                    work.slot.tell(|state| state.pieces.push_back(Bytes::from(piece)));
+                }
+                received
+            }
+            Some(work) => collect(&mut duplex, &mut open.wire, &mut work.content, &mut work.filled)?,
+        };
+        if received.bytes > 0 {
+            open.wire.take_moved();
+            self.plan.handle(self.now, id, Event::Content(received.bytes));
+            self.act();
+        }
+        if received.is_complete {
+            self.complete(id);
+        }
+        Ok(if received.waits { Next::Waits } else { Next::GoesOn })
+    }
+
+    /// A response is complete.
+    fn complete(&mut self, id: ConnectionId) {
+        let Some(open) = self.links[id.index()].as_mut().filter(|link| link.id == id).and_then(|link| link.open()) else {
+            return;
+        };
+        open.in_content = false;
+        let Some(flight) = open.flights.pop_front() else { return };
+        open.settled = open.settled.saturating_sub(1);
+        let trailers = open.engine.receiving().half().trailers();
+        if !trailers.is_empty()
+            && !flight.is_skipped
+            && let Some(work) = self.works[flight.job.index()].as_mut().filter(|work| work.id == flight.job)
+        {
+            work.trailers = trailers.clone();
+        }
+        self.plan.handle(self.now, id, Event::Complete);
+        self.act();
+    }
+}
+
+/// What a read of content gave.
+#[derive(Default)]
+struct Received {
+    bytes: u64,
+    is_complete: bool,
+    waits: bool,
+}
+
+/// Appends content to `content`, of which the first `filled` bytes count, until it has to wait or enough has come for one event.
+fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, filled: &mut usize) -> Result<Received, Error> {
+    let mut received = Received::default();
+    while (received.bytes as usize) < STEP {
+        let left = duplex.content_left().unwrap_or(0);
+        if left >= LARGE {
+            let room = usize::try_from(left).unwrap_or(STEP).min(STEP);
+            if content.len() < *filled + room {
+                content.resize(*filled + room, 0);
+            }
+            match duplex.read_content(&mut content[*filled..], wire)? {
+                Progress::Needs(_) => {
+                    received.waits = true;
+                    break;
+                }
+                Progress::Done(0) => {
+                    received.is_complete = true;
+                    break;
+                }
+                Progress::Done(count) => {
+                    *filled += count;
+                    received.bytes += count as u64;
+                }
+            }
+            continue;
+        }
+        match duplex.fill_content(wire)? {
+            Progress::Needs(_) => {
+                received.waits = true;
+                break;
+            }
+            Progress::Done(false) => {
+                received.is_complete = true;
+                break;
+            }
+            Progress::Done(true) => {
+                let Some(bytes) = duplex.available()? else { break };
+                let count = bytes.len();
+                content.truncate(*filled);
+                content.extend_from_slice(bytes);
+                *filled += count;
+                received.bytes += count as u64;
+                duplex.consume(count);
+            }
+        }
+    }
+    Ok(received)
+}
+
+/// Reads content that no caller wants.
+fn discard(duplex: &mut Duplex<'_>, wire: &mut Wire) -> Result<Received, Error> {
+    let mut received = Received::default();
+    while (received.bytes as usize) < STEP {
+        match duplex.fill_content(wire)? {
+            Progress::Needs(_) => {
+                received.waits = true;
+                break;
+            }
+            Progress::Done(false) => {
+                received.is_complete = true;
+                break;
+            }
+            Progress::Done(true) => {
+                let count = duplex.available()?.map_or(0, <[u8]>::len);
+                received.bytes += count as u64;
+                duplex.consume(count);
+            }
+        }
+    }
+    Ok(received)
+}

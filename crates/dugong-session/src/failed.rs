@@ -1,0 +1,151 @@
+//! Why a request has no reply.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::plan::{self, Answered, Loss, NoRepeat, Sent};
+
+/// Why a request has no reply, and what the server may have got of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failed {
+    /// How much of the request left: the most in any attempt.
+    pub sent: Sent,
+    /// How much of a response came, in the last attempt. Half a head is none.
+    pub answered: Answered,
+    /// Whether sending the request again can do no harm: no byte of it left, its method is idempotent, or you allowed it.
+    pub safe_to_retry: bool,
+    /// Connections on which a byte of it may have left. 0 exactly if `sent` is [`Sent::No`].
+    pub attempts: u32,
+    /// The reason.
+    pub cause: Cause,
+}
+
+/// Why a request has no reply.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The request is not valid. Nothing of it was sent.
+    Invalid(Arc<dugong_http::Error>),
+    /// Its connection ended, and the session did not repeat it.
+    Lost {
+        /// How the connection ended.
+        why: Loss,
+        /// Why the session did not repeat the request.
+        no_repeat: NoRepeat,
+        /// The connection's error.
+        error: Option<Arc<dugong_http::Error>>,
+    },
+    /// No connection could be opened. This is the error of the last attempt.
+    Unreachable(Option<Arc<dugong_http::Error>>),
+    /// The `total_timeout` is over.
+    TimedOut {
+        /// The limit.
+        after: Duration,
+    },
+    /// You gave it up, or closed the session.
+    Cancelled,
+    /// The content of the reply is longer than `max_content`.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The source of the request's content failed.
+    Source(Arc<io::Error>),
+    /// The session cannot wait for its connections: the system refused.
+    System(Arc<io::Error>),
+}
+
+impl Failed {
+    /// A failure before anything was sent.
+    pub(crate) fn unsent(cause: Cause) -> Self {
+        Failed { sent: Sent::No, answered: Answered::No, safe_to_retry: true, attempts: 0, cause }
+    }
+
+    /// A failure of the session itself, after which nothing is known about the request.
+    pub(crate) fn unsure(cause: Cause) -> Self {
+        Failed { sent: Sent::Partly, answered: Answered::No, safe_to_retry: false, attempts: 1, cause }
+    }
+
+    pub(crate) fn of(outcome: &plan::Outcome, failure: plan::Failure, error: Option<Arc<dugong_http::Error>>) -> Self {
+        let cause = match failure {
+            plan::Failure::Lost { why, no_repeat } => Cause::Lost { why, no_repeat, error },
+            plan::Failure::Unreachable => Cause::Unreachable(error),
+            plan::Failure::TimedOut { after } => Cause::TimedOut { after },
+            plan::Failure::Cancelled => Cause::Cancelled,
+            plan::Failure::TooLarge { limit } => Cause::TooLarge { limit },
+        };
+        Failed::with(outcome, cause)
+    }
+
+    pub(crate) fn with(outcome: &plan::Outcome, cause: Cause) -> Self {
+        let plan::Outcome { sent, answered, safe_to_retry, attempts, .. } = *outcome;
+        Failed { sent, answered, safe_to_retry, attempts, cause }
+    }
+
+    /// The connection's error, if a connection's end was the reason.
+    #[must_use]
+    pub fn connection_error(&self) -> Option<&dugong_http::Error> {
+        match &self.cause {
+            Cause::Invalid(error) => Some(error),
+            Cause::Lost { error, .. } | Cause::Unreachable(error) => error.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a limit of time was the reason.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match &self.cause {
+            Cause::TimedOut { .. } | Cause::Lost { why: Loss::Stalled, .. } => true,
+            Cause::Unreachable(Some(error)) => error.is_timeout(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Invalid(_) => f.write_str("the request is not valid"),
+            Cause::Lost { why, no_repeat, .. } => write!(f, "{why}, and {no_repeat}"),
+            Cause::Unreachable(_) => f.write_str("no connection could be opened"),
+            Cause::TimedOut { after } => write!(f, "the reply was not complete after {after:?}"),
+            Cause::Cancelled => f.write_str("the request was given up"),
+            Cause::TooLarge { limit } => {
+                write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
+            }
+            Cause::Source(_) => f.write_str("the source of the content failed"),
+            Cause::System(_) => f.write_str("the session cannot wait for its connections"),
+        }?;
+        write!(f, " (sent: {}, answered: {}, attempts: {})", self.sent, self.answered, self.attempts)
+    }
+}
+
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Source(error) | Cause::System(error) => Some(error.as_ref()),
+            _ => self.connection_error().map(|error| error as _),
+        }
+    }
+}
+
+impl From<Failed> for io::Error {
+    fn from(failed: Failed) -> Self {
+        let kind = match &failed.cause {
+            Cause::Invalid(_) => io::ErrorKind::InvalidInput,
+            Cause::Lost { why: Loss::Closed, .. } => io::ErrorKind::UnexpectedEof,
+            Cause::Lost { why: Loss::Reset, .. } => io::ErrorKind::ConnectionReset,
+            Cause::Lost { why: Loss::Garbage, .. } | Cause::TooLarge { .. } => io::ErrorKind::InvalidData,
+            Cause::Lost { why: Loss::Stalled, .. } | Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Cause::Lost { why: Loss::GivenUp, .. } => io::ErrorKind::ConnectionAborted,
+            Cause::Unreachable(_) => io::ErrorKind::NotConnected,
+            Cause::Cancelled => io::ErrorKind::ConnectionAborted,
+            Cause::Source(error) | Cause::System(error) => error.kind(),
+        };
+        io::Error::new(kind, failed)
+    }
+}

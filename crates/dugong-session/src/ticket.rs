@@ -1,0 +1,320 @@
+//! A ticket: the caller's end of one job.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use dugong_http::{Error, Fields};
+
+use crate::driver::core::Core;
+use crate::driver::inbox::Command;
+use crate::driver::parker::Parker;
+use crate::driver::slot::{Ended, Slot, UPLOAD_AHEAD};
+use crate::failed::{Cause, Failed};
+use crate::request::Request;
+
+/// The caller's end of one job. If you drop it, the session gives the job up.
+///
+/// Look at its [`news`](Ticket::news) when your waker was woken, until they are [`News::None`].
+pub struct Ticket {
+    pub(crate) core: Arc<Core>,
+    pub(crate) slot: Arc<Slot>,
+    request: Request,
+    owner: Owner,
+    /// The content of the request, as far as it was not read.
+    reader: Option<Box<dyn Read + Send>>,
+    /// Bytes of content that were read since the driver was last told.
+    taken: u64,
+    pub(crate) is_over: bool,
+}
+
+/// Who waits for a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A thread, which can drive the session.
+    Thread,
+    /// A task, which watches the session's descriptor.
+    Task,
+}
+
+/// The news of a job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum News {
+    /// Nothing has happened: wait.
+    None,
+    /// An attempt is about to begin. Open the content of the request from its beginning, and call [`begin`](Ticket::begin) or
+    /// [`fail`](Ticket::fail).
+    Begins {
+        /// The number of the attempt; the first is 1.
+        attempt: u32,
+    },
+    /// The connection has room for content: [`give`](Ticket::give) some, or [`finish`](Ticket::finish).
+    WantsContent,
+    /// The head of a streamed reply is there: [`take_reply`](Ticket::take_reply).
+    Head,
+    /// The job is over: [`take_reply`](Ticket::take_reply).
+    Over,
+}
+
+impl Ticket {
+    pub(crate) fn submit(core: &Arc<Core>, request: Request, owner: Owner, waker: Option<Waker>) -> Result<Self, Failed> {
+        let invalid = |misuse| Failed::unsent(Cause::Invalid(Arc::new(Error::Local(misuse))));
+        request.as_head().map_err(invalid)?;
+        if core.is_closed() {
+            return Err(Failed::unsent(Cause::Cancelled));
+        }
+        let slot = Arc::new(Slot::default());
+        slot.lock().waker = waker;
+        if owner == Owner::Task {
+            core.task_came();
+        }
+        let job = request.job();
+        core.command(Command::Submit { slot: slot.clone(), request: request.clone(), job });
+        Ok(Ticket { core: core.clone(), slot, request, owner, reader: None, taken: 0, is_over: false })
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Wakes this at each news from now on.
+    pub fn set_waker(&self, waker: &Waker) {
+        let mut state = self.slot.lock();
+        if state.waker.as_ref().is_none_or(|before| !before.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+    }
+
+    /// What has happened. A request from the session is told once.
+    pub fn news(&mut self) -> News {
+        let mut state = self.slot.lock();
+        if state.ended.is_some() {
+            return News::Over;
+        }
+        if std::mem::take(&mut state.asks.attempt) {
+            return News::Begins { attempt: state.attempts + 1 };
+        }
+        if std::mem::take(&mut state.asks.content) {
+            return News::WantsContent;
+        }
+        if state.head.is_some() { News::Head } else { News::None }
+    }
+
+    /// Whether there is a reply or an error to take.
+    pub(crate) fn is_answered(&self) -> bool {
+        let state = self.slot.lock();
+        state.ended.is_some() || state.head.is_some()
+    }
+
+    /// Whether the session needs the owner.
+    pub(crate) fn asks(&self) -> bool {
+        let state = self.slot.lock();
+        state.asks.attempt || state.asks.content
+    }
+
+    /// Tells the session whether the caller waits for this job right now: then its reply is read even if the window is full.
+    pub fn set_awaited(&self, awaited: bool) {
+        self.core.command(Command::Awaited { slot: self.slot.clone(), awaited });
+    }
+
+    /// Reads content of a streamed reply without waiting: `None` if none is there, 0 at its end or if `buffer` is empty.
+    ///
+    /// # Errors
+    /// The reply is not complete: the error holds a [`Failed`].
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let mut state = self.slot.lock();
+        let mut count = 0;
+        while count < buffer.len()
+            && let Some(piece) = state.pieces.front_mut()
+        {
+            let some = piece.len().min(buffer.len() - count);
+            piece.copy_to_slice(&mut buffer[count..count + some]);
+            count += some;
+            if piece.is_empty() {
+                state.pieces.pop_front();
+            }
+        }
+        let is_empty = state.pieces.is_empty();
+        if count > 0 || buffer.is_empty() {
+            drop(state);
+            self.note_taken(count, is_empty);
+            return Ok(Some(count));
+        }
+        Self::end_of(&state)
+    }
+
+    /// Takes the next piece of content of a streamed reply without waiting and without a copy: `None` if none is there, an empty one at
+    /// the end.
+    ///
+    /// # Errors
+    /// The reply is not complete: the error holds a [`Failed`].
+    pub fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
+        let mut state = self.slot.lock();
+        if let Some(piece) = state.pieces.pop_front() {
+            let is_empty = state.pieces.is_empty();
+            drop(state);
+            self.note_taken(piece.len(), is_empty);
+            return Ok(Some(piece));
+        }
+        Ok(Self::end_of(&state)?.map(|_| Bytes::new()))
+    }
+
+    fn end_of(state: &crate::driver::slot::SlotState) -> io::Result<Option<usize>> {
+        match &state.ended {
+            None => Ok(None),
+            Some(Ended::Reply { .. }) => Ok(Some(0)),
+            Some(Ended::Failed(failed)) => Err(failed.clone().into()),
+        }
+    }
+
+    /// Tells the driver, but not for each small read.
+    fn note_taken(&mut self, bytes: usize, is_empty: bool) {
+        const WORTH_IT: u64 = 64 * 1024;
+        self.taken += bytes as u64;
+        if self.taken >= WORTH_IT || is_empty && self.taken > 0 {
+            let bytes = std::mem::take(&mut self.taken);
+            self.core.command(Command::Taken { slot: self.slot.clone(), bytes });
+        }
+    }
+
+    /// The trailer section, once the content was read to its end.
+    pub fn take_trailers(&mut self) -> Option<Fields> {
+        let mut state = self.slot.lock();
+        if state.ended.is_some() { state.trailers.take() } else { None }
+    }
+
+    /// Goes on with an attempt: its content is open. A signed request takes the place of the first one.
+    pub fn begin(&mut self, signed: Option<Request>) {
+        self.core.command(Command::Ready { slot: self.slot.clone(), request: signed });
+    }
+
+    /// How much content the session takes now, in bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        UPLOAD_AHEAD.saturating_sub(self.slot.lock().upload.bytes)
+    }
+
+    /// Gives the session some content of the request.
+    pub fn give(&mut self, content: Bytes) {
+        if !content.is_empty() {
+            let mut state = self.slot.lock();
+            state.upload.bytes += content.len();
+            state.upload.pieces.push_back(content);
+        }
+        self.core.command(Command::Content { slot: self.slot.clone() });
+    }
+
+    /// Ends the content of the request.
+    pub fn finish(&mut self) {
+        self.slot.lock().upload.is_complete = true;
+        self.core.command(Command::Content { slot: self.slot.clone() });
+    }
+
+    /// Ends the job, because its content or signature cannot be had.
+    pub fn fail(&mut self, error: io::Error) {
+        self.core.command(Command::Fail { slot: self.slot.clone(), cause: Cause::Source(Arc::new(error)) });
+    }
+
+    /// Does what the session needs of the owner, in the way of a blocking caller.
+    pub(crate) fn serve(&mut self, news: &News) {
+        match news {
+            News::Begins { .. } => {
+                self.reader = None;
+                let opened = self.request.shared_source().map(|source| source.open()).transpose();
+                match opened {
+                    Ok(reader) => {
+                        self.reader = reader;
+                        self.begin(None);
+                    }
+                    Err(error) => self.fail(error),
+                }
+            }
+            News::WantsContent => self.serve_content(),
+            News::None | News::Head | News::Over => {}
+        }
+    }
+
+    fn serve_content(&mut self) {
+        const PIECE: usize = 64 * 1024;
+        let Some(reader) = self.reader.as_mut() else { return self.finish() };
+        let mut piece = vec![0; PIECE];
+        let read = loop {
+            match reader.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        match read {
+            Ok(0) => {
+                self.reader = None;
+                self.finish();
+            }
+            Ok(count) => {
+                piece.truncate(count);
+                self.give(Bytes::from(piece));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Waits in this thread until there are news, or until `until`; false then.
+    ///
+    /// # Errors
+    /// The system does not let the session wait.
+    pub fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
+        self.set_waker(&Parker::waker());
+        let slot = &self.slot;
+        self.core.wait(until, || {
+            let state = slot.lock();
+            state.ended.is_some() || state.asks.attempt || state.asks.content || state.head.is_some()
+        })
+    }
+
+    /// Reads content of a streamed reply, and waits for it.
+    pub(crate) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(count) = self.read(buffer)? {
+                return Ok(count);
+            }
+            self.wait_for_content(None)?;
+        }
+    }
+
+    /// Waits in this thread until a read returns at once, or until `until`; false then.
+    ///
+    /// # Errors
+    /// The system does not let the session wait.
+    pub fn wait_for_content(&mut self, until: Option<Instant>) -> io::Result<bool> {
+        self.set_waker(&Parker::waker());
+        self.set_awaited(true);
+        let slot = &self.slot;
+        let waited = self.core.wait(until, || {
+            let state = slot.lock();
+            state.ended.is_some() || !state.pieces.is_empty()
+        });
+        self.set_awaited(false);
+        waited
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("request", &self.request).field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.owner == Owner::Task {
+            self.core.task_left();
+        }
+        self.slot.lock().waker = None;
+        self.core.command(Command::Release { slot: self.slot.clone() });
+    }
+}
