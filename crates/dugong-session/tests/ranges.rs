@@ -2,5 +2,7 @@
 
 #[path = "ranges/cat.rs"]
 mod cat;
+#[path = "ranges/download.rs"]
+mod download;
 #[path = "ranges/server.rs"]
 mod server;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use dugong_http::Status;
 
 use super::field::{BadContentRange, ContentRange, Span};
+use crate::digest::DigestMismatch;
 
 /// Why a download, some ranges or a remote file ended early.
 #[derive(Debug)]
@@ -57,6 +58,13 @@ pub enum RangeError {
         target: Target,
         /// The status.
         status: Status,
+    },
+    /// The content is complete, and has another digest than it must have. The file is removed.
+    Digest {
+        /// The request target.
+        target: Target,
+        /// Both digests.
+        mismatch: DigestMismatch,
     },
     /// Reading or writing a file failed. What a download has on disk stays there, and the next run continues.
     Io {
@@ -176,6 +184,7 @@ impl fmt::Display for RangeError {
                 write!(f, "the server answered {} to GET {target}", status.as_u16())?;
                 status.canonical_reason().map_or(Ok(()), |reason| write!(f, " ({reason})"))
             }
+            RangeError::Digest { target, .. } => write!(f, "the content of {target} is damaged"),
             RangeError::Io { doing, path, cause } => {
                 write!(f, "cannot {doing} {}", path.display())?;
                 match cause.kind() {
@@ -210,6 +219,7 @@ impl Error for RangeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             RangeError::Io { cause, .. } => Some(cause),
+            RangeError::Digest { mismatch, .. } => Some(mismatch),
             _ => None,
         }
     }
@@ -224,7 +234,7 @@ impl From<RangeError> for io::Error {
             RangeError::Busy { .. } => io::ErrorKind::ResourceBusy,
             RangeError::Status { status: Status::NOT_FOUND | Status::GONE, .. } => io::ErrorKind::NotFound,
             RangeError::Status { status: Status::UNAUTHORIZED | Status::FORBIDDEN, .. } => io::ErrorKind::PermissionDenied,
-            RangeError::WrongRange { .. } => io::ErrorKind::InvalidData,
+            RangeError::WrongRange { .. } | RangeError::Digest { .. } => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)

@@ -169,10 +169,15 @@ impl std::error::Error for BadContentRange {}
 pub fn strong_etag(fields: &Fields) -> Option<&str> {
     let mut values = fields.get_all_bytes("ETag");
     let (value, None) = (values.next()?, values.next()) else { return None };
-    let opaque = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let is_etagc = |&byte: &u8| byte == 0x21 || (0x23..=0x7E).contains(&byte) || byte >= 0x80;
     // A value that is not UTF-8 is left out, too: no server in use makes one.
-    if opaque.iter().all(is_etagc) { str::from_utf8(value).ok() } else { None }
+    if is_strong_etag(value) { str::from_utf8(value).ok() } else { None }
+}
+
+/// Whether these bytes are an entity tag without `W/` (RFC 9110 §8.8.3).
+pub(super) fn is_strong_etag(value: &[u8]) -> bool {
+    let opaque = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    let is_etagc = |&byte: &u8| byte == 0x21 || (0x23..=0x7E).contains(&byte) || byte >= 0x80;
+    opaque.is_some_and(|opaque| opaque.iter().all(is_etagc))
 }
 
 /// The number that these digits spell. `None` if other bytes are among them, if they are none, or if it is too large.

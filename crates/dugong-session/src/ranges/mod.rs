@@ -5,11 +5,14 @@
 
 mod ask;
 mod cat;
+mod download;
 mod error;
 mod field;
 mod pin;
+mod spans;
 
 pub use ask::Ask;
 pub use cat::CatRanges;
+pub use download::{Download, DownloadOptions, Take};
 pub use error::{BadRange, RangeError, Target, WrongRange};
 pub use field::{BadContentRange, ContentRange, Span, strong_etag};
