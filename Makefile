@@ -14,7 +14,7 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-.PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux clean \
+.PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
@@ -215,6 +215,18 @@ target/venv-bench-old/ready: bench/requirements-old.txt
 	$(PYTHON) -m venv target/venv-bench-old
 	target/venv-bench-old/bin/python -m pip install --quiet --requirement bench/requirements-old.txt
 	touch target/venv-bench-old/ready
+
+PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+install: setup-rust ## the command line, its man pages and completions, below PREFIX (/usr/local); DESTDIR is put before it
+	$(CARGO) build --quiet --release --locked -p dugong-cli
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	install -m 755 target/release/dugong $(DESTDIR)$(PREFIX)/bin/dugong
+	target/release/dugong man $(SHARE)/man/man1
+	target/release/dugong completions bash > $(SHARE)/bash-completion/completions/dugong
+	target/release/dugong completions zsh > $(SHARE)/zsh/site-functions/_dugong
+	target/release/dugong completions fish > $(SHARE)/fish/vendor_completions.d/dugong.fish
 
 clean: ## remove everything that was built
 	$(CARGO) clean

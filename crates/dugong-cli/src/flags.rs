@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A part of the help of each command.
 macro_rules! exit_codes {
@@ -20,17 +20,54 @@ Exit status:
 
 /// HTTP/1.1 for many requests: a whole list of URLs through one pipelined connection
 #[derive(Debug, Parser)]
-#[command(name = "dugong", version, max_term_width = 110)]
+#[command(name = "dugong", version, long_version = LONG_VERSION, max_term_width = 110)]
 pub(crate) struct LowArgs {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The version with the features of this build.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\
+Protocols: http, https
+TLS: 1.2 and 1.3 (rustls), certificates of the platform or --cacert, client certificates
+Proxies: http (CONNECT for https), socks5, socks5h
+Authentication: Basic (--user, --netrc), Bearer (--oauth2-bearer)
+Not supported: HTTP/2, HTTP/3, cookies, content codings"
+);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Get(Box<GetArgs>),
     Head(Box<HeadArgs>),
     Bench(Box<BenchArgs>),
+
+    /// Print a completion script for a shell to standard output
+    #[command(after_long_help = "\
+Examples:
+  dugong completions bash > ~/.local/share/bash-completion/completions/dugong
+  dugong completions zsh > ~/.zfunc/_dugong
+  dugong completions fish > ~/.config/fish/completions/dugong.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Write the man pages, one for each command, into a directory
+    Man {
+        /// The directory, which is created if necessary
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// A shell that completes command lines.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// Fetch URLs of one origin, many in flight, and write their content in the order given
@@ -151,6 +188,9 @@ pub(crate) struct BenchArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) auth: AuthArgs,
+
     /// Print the result in JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -196,6 +236,9 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) auth: AuthArgs,
+
     /// Stop at the first error status
     #[arg(short, long)]
     pub(crate) fail_early: bool,
@@ -229,7 +272,27 @@ pub(crate) struct RequestArgs {
     pub(crate) max_time: Option<String>,
 }
 
+/// Credentials for the servers. curl has the same names with the same meanings.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AuthArgs {
+    /// Send these credentials with each request (Basic)
+    ///
+    /// Other users of this machine can see the arguments of programs; --netrc hides them.
+    #[arg(short, long, value_name = "USER:PASSWORD", help_heading = AUTH, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["netrc", "oauth2_bearer"])]
+    pub(crate) user: Option<String>,
+
+    /// Send the credentials that ~/.netrc has for the host of each URL (Basic)
+    #[arg(long, help_heading = AUTH, conflicts_with = "oauth2_bearer")]
+    pub(crate) netrc: bool,
+
+    /// Send this token with each request (Bearer)
+    #[arg(long, value_name = "TOKEN", help_heading = AUTH, allow_hyphen_values = true)]
+    pub(crate) oauth2_bearer: Option<String>,
+}
+
 // Headings in the help.
+const AUTH: &str = "Authentication";
 const TIME: &str = "Time limits";
 const CONNECT: &str = "Connecting";
 

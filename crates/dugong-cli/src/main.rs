@@ -4,6 +4,7 @@
 //! `HiArgs`. `get` carries these out: `pipelining` decides if requests may be pipelined, `output` writes content, `verbose` prints
 //! events, and `report` prints the summary. `outcome` has the results that they share.
 
+mod auth;
 mod bench;
 mod connecting;
 mod curl;
@@ -11,6 +12,7 @@ mod fields;
 mod flags;
 mod get;
 mod head;
+mod install;
 mod interrupt;
 mod names;
 mod outcome;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
     let exit = match low.command {
         Command::Get(low) => HiArgs::of_get(*low).map(|plan| get::run(&plan)),
         Command::Head(low) => HiArgs::of_head(*low).map(|plan| get::run(&plan)),
+        Command::Completions { shell } => Ok(install::completions(shell)),
+        Command::Man { directory } => Ok(install::man(&directory)),
         Command::Bench(low) => BenchPlan::of(*low).map(|plan| bench::run(&plan)),
     };
     let exit = exit.unwrap_or_else(|error| {

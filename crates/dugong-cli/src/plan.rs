@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dugong_http::{Config, Fields, Method, Origin, Request, RequestHead};
 
+use crate::auth::Credentials;
 use crate::connecting;
 use crate::fields::{fields, probe};
 use crate::flags::{ConnectArgs, GetArgs, HeadArgs, RequestArgs};
@@ -71,7 +72,8 @@ impl HiArgs {
     }
 
     fn with(method: Method, low: RequestArgs, connect: &ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
-        let fields = fields(&low.headers)?;
+        let credentials = Credentials::of(&low.auth, &low.headers)?;
+        let mut fields = fields(&low.headers)?;
         let (timeout, max_time) = (connecting::timeout(connect)?, connecting::max_time(low.max_time.as_deref())?);
         let with_names = matches!(destination, Destination::Directory { .. });
         let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
@@ -82,6 +84,7 @@ impl HiArgs {
             list.add_file(&file)?;
         }
         let List { origin: Some(origin), jobs, .. } = list else { return Err(UsageError::NoUrls) };
+        credentials.add_to(&mut fields, &origin);
         probe(&method, None, &origin, &fields, &low.headers)?;
         let mut plan = HiArgs {
             method,

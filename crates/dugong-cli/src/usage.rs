@@ -88,6 +88,11 @@ pub(crate) enum UsageError {
         with: String,
         why: &'static str,
     },
+    /// `--user`, `--oauth2-bearer` or `--netrc` cannot be used. The text has no secret.
+    Credentials {
+        option: &'static str,
+        why: String,
+    },
     /// `dugong bench` would send its requests to another machine.
     Remote {
         host: String,
@@ -170,6 +175,7 @@ impl fmt::Display for UsageError {
             UsageError::Value { option, text, expected } => write!(f, "{option} {text:?}: expected {expected}"),
             UsageError::Content { option, file, error } => write!(f, "{option}: cannot read {}: {error}", file.display()),
             UsageError::Together { option, with, why } => write!(f, "{option} cannot be combined with {with}: {why}"),
+            UsageError::Credentials { option, why } => write!(f, "{option}: {why}"),
             UsageError::Remote { host, address } => {
                 match address {
                     Some(address) if address.to_string() == *host => write!(f, "{host} is not on this machine")?,

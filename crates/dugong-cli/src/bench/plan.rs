@@ -7,6 +7,7 @@ use std::time::Duration;
 use dugong_http::{Config, Fields, Method, Origin, Request, RequestHead};
 
 use super::loopback;
+use crate::auth::Credentials;
 use crate::connecting;
 use crate::fields::{fields, probe};
 use crate::flags::BenchArgs;
@@ -39,6 +40,8 @@ pub(crate) struct BenchPlan {
 pub(crate) struct LanePlan {
     pub(crate) origin: Origin,
     pub(crate) config: Config,
+    /// The fields of each request.
+    fields: Fields,
     pub(crate) requests: Vec<Request>,
 }
 
@@ -47,7 +50,8 @@ const TIME: Duration = Duration::from_secs(10);
 
 impl BenchPlan {
     pub(crate) fn of(low: BenchArgs) -> Result<BenchPlan, UsageError> {
-        let fields = fields(&low.headers)?;
+        let credentials = Credentials::of(&low.auth, &low.headers)?;
+        let common = fields(&low.headers)?;
         let rate = low.rate.as_deref().map(rate).transpose()?;
         let seconds = |option, text: &Option<String>| match text {
             Some(text) => connecting::seconds(option, text),
@@ -76,14 +80,18 @@ impl BenchPlan {
             let lane = match lanes.iter().position(|lane| lane.origin == origin) {
                 Some(lane) => lane,
                 None => {
+                    let mut fields = common.clone();
+                    credentials.add_to(&mut fields, &origin);
                     probe(&method, content.as_deref(), &origin, &fields, &low.headers)?;
                     let config = connecting::config(&low.connect, &origin)?;
                     let config = loopback::pinned(config, &low.connect, &origin, low.yes_i_may)?;
-                    lanes.push(LanePlan { config: sized(config, low.connections), origin, requests: Vec::new() });
+                    let config = sized(config, low.connections);
+                    lanes.push(LanePlan { config, origin, fields, requests: Vec::new() });
                     lanes.len() - 1
                 }
             };
-            lanes[lane].requests.push(request(&method, &target, &fields, content.as_deref()));
+            let LanePlan { fields, requests, .. } = &mut lanes[lane];
+            requests.push(request(&method, &target, fields, content.as_deref()));
             turns.push(lane);
         }
         if low.connections < lanes.len() {

@@ -174,7 +174,7 @@ fn the_error_for_an_option_of_curl_names_the_replacement() {
         (&["-d", "a=b"], "requests have no content"),
         (&["-sS"], "only errors and notes are printed"),
         (&["-I"], "use dugong head"),
-        (&["--user=a:b"], "Authorization: Basic"),
+        (&["--digest"], "--user sends Basic credentials"),
     ] {
         let ran = get(arguments.iter().copied().chain(["http://h.example/"])).exits_with(2).says(said);
         assert_eq!(ran.stderr().lines().count(), 1, "{}", ran.stderr());
