@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import socket
 import ssl
 import threading
@@ -20,6 +21,12 @@ from tunnels import Tunnel
 from dugong import httpio
 
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+def pytest_configure() -> None:
+    """Let a signal that comes after its test do nothing. By default it ends the process, and with it the other tests."""
+    for number in signal.SIGUSR1, signal.SIGALRM:
+        signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_finish() -> None:

@@ -161,8 +161,12 @@ def when_blocked(handler: signal._HANDLER) -> Iterator[None]:
     worker = Worker(kill)
     try:
         entered.set()
-        yield
-        worker.result()
+        try:
+            yield
+        finally:
+            # A body that did not block has failed, and the signal is still to come.
+            with contextlib.suppress(Interrupted):
+                worker.result()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
