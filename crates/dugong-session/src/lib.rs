@@ -9,10 +9,6 @@
 //!
 //! # Not there yet
 //!
-//! - A job that was given to a connection stays there until the connection ends, even if no byte of it has left: behind a slow
-//!   answer, only jobs that are still queued go elsewhere.
-//! - An awaited reply behind a streamed reply that its caller does not read makes the plan read that one beyond the window. It could
-//!   move elsewhere instead.
 //! - `Expect: 100-continue` (and the memory of origins that never answer it), and redirects.
 
 #[allow(dead_code, reason = "the session is its only user")]

@@ -313,6 +313,7 @@ impl Driver {
                 Action::Send { job, on } => self.queue_job(job, on),
                 Action::Deliver { job, on } => self.deliver(job, on),
                 Action::Skip { job, on } => self.skip(job, on),
+                Action::Recall { job, on } => self.recall(job, on),
                 Action::Pause(on) => self.pause(on, true),
                 Action::Resume(on) => self.pause(on, false),
                 Action::Close(on) => drop(self.take_link(on)),
@@ -347,6 +348,12 @@ impl Driver {
         if let Some(flight) = link.open().and_then(|open| open.flights.iter_mut().find(|flight| flight.job == job)) {
             flight.is_skipped = true;
         } else if link.take_back(job) {
+            self.plan.handle(self.now, on, Event::Recalled(job));
+        }
+    }
+
+    fn recall(&mut self, job: JobId, on: ConnectionId) {
+        if self.link_of(on).is_some_and(|link| link.take_back(job)) {
             self.plan.handle(self.now, on, Event::Recalled(job));
         }
     }

@@ -28,9 +28,8 @@ impl Plan {
     }
 
     pub(super) fn sent(&mut self, now: Duration, on: ConnectionId, job: JobId, sent: Sent) {
-        let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flight_of(job)) else { return };
-        let is_first = flight.sent == Sent::No;
-        flight.sent = flight.sent.max(sent);
+        let noted = self.connections.get_mut(on.0).and_then(|connection| connection.note_sent(job, sent));
+        let Some((flight, is_first)) = noted else { return };
         if flight.skips {
             return self.consider_skipping(now, on);
         }
@@ -129,7 +128,7 @@ impl Plan {
         let is_over = connection.state == State::Draining;
         if !is_over {
             self.origin.note_persistent();
-            connection.go_on(now);
+            connection.go_on(now, &self.origin);
         }
         if let Some(job) = flight.wanted_by() {
             self.over(job, End::Reply);

@@ -52,6 +52,12 @@ pub(crate) struct Connection {
     pub(crate) last_progress: Duration,
     /// Flights whose job has a `timeout` of its own.
     own_timeouts: u32,
+    /// Flights of which no byte was sent.
+    unsent: u32,
+    /// From when on the oldest answer is slow. The first answers of an origin cannot be judged.
+    slow_at: Duration,
+    /// The plan has noticed that it is slow.
+    pub(crate) is_slow: bool,
     /// The driver does not read it: the window is full.
     pub(crate) paused: bool,
 }
@@ -63,6 +69,8 @@ pub(crate) struct Flight {
     /// No job wants its response any more.
     pub(crate) skips: bool,
     pub(crate) sent: Sent,
+    /// The driver was asked to take it back.
+    pub(crate) recalled: bool,
     /// No request goes out behind it.
     pub(crate) blocks: bool,
     pub(crate) upload: bool,
@@ -94,6 +102,9 @@ impl Connection {
             first_alone: origin.wants_first_alone(),
             last_progress: now,
             own_timeouts: 0,
+            unsent: 0,
+            slow_at: Duration::MAX,
+            is_slow: false,
             paused: false,
         }
     }
@@ -122,7 +133,7 @@ impl Connection {
             && !oldest.skips
             && !newest.is_cut_short()
             && self.flights.len() < origin.depth() as usize
-            && !origin.is_slow(now.saturating_sub(oldest.oldest_since))
+            && !self.is_slow(now)
             // A job that left this connection would be on it twice.
             && self.flights.iter().all(|flight| flight.job != id)
     }
@@ -143,15 +154,18 @@ impl Connection {
         }
     }
 
-    pub(crate) fn send(&mut self, id: JobId, job: &Job, now: Duration) {
+    pub(crate) fn send(&mut self, id: JobId, job: &Job, now: Duration, origin: &Origin) {
         if self.flights.is_empty() {
             self.last_progress = now;
+            self.judge_from(now, origin);
         }
         self.own_timeouts += u32::from(job.timeout.is_some());
+        self.unsent += 1;
         self.flights.push_back(Flight {
             job: id,
             skips: false,
             sent: Sent::No,
+            recalled: false,
             // RFC 9112 §9.3.2: a user agent should not pipeline behind a method that is not idempotent.
             blocks: !job.idempotent || travels_alone(job),
             upload: job.upload > 0,
@@ -177,18 +191,19 @@ impl Connection {
     }
 
     /// Forgets a flight of which no byte was sent.
-    pub(crate) fn recall(&mut self, job: JobId, now: Duration) -> Option<Flight> {
+    pub(crate) fn recall(&mut self, job: JobId, now: Duration, origin: &Origin) -> Option<Flight> {
         let unsent = |flight: &Flight| flight.job == job && flight.sent == Sent::No && flight.answer == Answer::Awaited;
         let position = self.flights.iter().position(unsent)?;
         let flight = self.flights.remove(position);
         if position == 0 {
-            self.go_on(now);
+            self.go_on(now, origin);
         }
         self.note_removal(flight)
     }
 
     /// The oldest flight is gone; the next one is the oldest now.
-    pub(crate) fn go_on(&mut self, now: Duration) {
+    pub(crate) fn go_on(&mut self, now: Duration, origin: &Origin) {
+        self.judge_from(now, origin);
         match self.flights.front_mut() {
             None => self.state = State::Idle { since: now },
             Some(next) => {
@@ -199,8 +214,40 @@ impl Connection {
     }
 
     fn note_removal(&mut self, flight: Option<Flight>) -> Option<Flight> {
-        self.own_timeouts -= u32::from(flight.as_ref().is_some_and(|flight| flight.timeout.is_some()));
-        flight
+        let flight = flight?;
+        self.own_timeouts -= u32::from(flight.timeout.is_some());
+        self.unsent -= u32::from(flight.sent == Sent::No);
+        Some(flight)
+    }
+
+    /// Notes bytes that left. Returns the flight, and whether they are its first.
+    pub(crate) fn note_sent(&mut self, job: JobId, sent: Sent) -> Option<(&mut Flight, bool)> {
+        let flight = self.flights.iter_mut().find(|flight| flight.job == job)?;
+        let is_first = flight.sent == Sent::No;
+        flight.sent = flight.sent.max(sent);
+        self.unsent -= u32::from(is_first);
+        Some((flight, is_first))
+    }
+
+    fn judge_from(&mut self, now: Duration, origin: &Origin) {
+        self.slow_at = origin.slow_after().map_or(Duration::MAX, |slow| now.saturating_add(slow));
+        self.is_slow = false;
+    }
+
+    pub(crate) fn is_slow(&self, now: Duration) -> bool {
+        now >= self.slow_at
+    }
+
+    /// From when on the oldest answer is slow, if the plan has not noticed and something could go elsewhere then.
+    pub(crate) fn slow_at(&self) -> Option<Duration> {
+        (!self.is_slow && self.unsent > 0 && self.flights.len() > 1).then_some(self.slow_at)
+    }
+
+    /// The flights behind the oldest that the driver could take back.
+    pub(crate) fn recallable(&self) -> impl Iterator<Item = JobId> {
+        let behind = if self.unsent == 0 { self.flights.len() } else { 1 };
+        let unsent = self.flights.iter().skip(behind).filter(|flight| flight.sent == Sent::No && !flight.recalled);
+        unsent.filter_map(Flight::wanted_by)
     }
 
     /// For how long no byte may move until a job leaves, or the connection is lost. `timeout`: the session's.
@@ -233,6 +280,11 @@ impl Flight {
     /// The job that wants the response.
     pub(crate) fn wanted_by(&self) -> Option<JobId> {
         (!self.skips).then_some(self.job)
+    }
+
+    /// The driver was asked to take it back, and may still do so.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.recalled && self.sent == Sent::No
     }
 
     /// Bytes of the response that are still to come, if the head has said so.

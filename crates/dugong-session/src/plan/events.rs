@@ -89,6 +89,13 @@ pub enum Action {
         /// Its connection.
         on: ConnectionId,
     },
+    /// Take this job back if no byte of it has left, and report [`Event::Recalled`]: it goes elsewhere. If bytes have left, do nothing.
+    Recall {
+        /// The job.
+        job: JobId,
+        /// Its connection.
+        on: ConnectionId,
+    },
     /// Do not read this connection: too much content waits for its callers.
     Pause(ConnectionId),
     /// Read it again.

@@ -85,6 +85,8 @@ pub(crate) struct Tracked {
     pub(crate) content: u64,
     /// Bytes of content that count against the window.
     pub(crate) held: u64,
+    /// It was sent again because its response waited behind a stream that no caller read. That happens once.
+    pub(crate) moved: bool,
     /// Its caller waits for it.
     pub(crate) awaited: bool,
     pub(crate) total_timeout: Option<Duration>,
@@ -104,6 +106,7 @@ impl Tracked {
             delivered: false,
             content: 0,
             held: 0,
+            moved: false,
             awaited: false,
             total_timeout,
             deadline: total_timeout.map(|timeout| now.saturating_add(timeout)),

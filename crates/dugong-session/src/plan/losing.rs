@@ -60,7 +60,7 @@ impl Plan {
     /// The driver has not sent this job.
     pub(super) fn recalled(&mut self, now: Duration, on: ConnectionId, job: JobId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
-        let Some(flight) = connection.recall(job, now) else { return };
+        let Some(flight) = connection.recall(job, now, &self.origin) else { return };
         self.settled = false;
         if let Some(job) = flight.wanted_by() {
             // Its owner's answer to a question is still good.
@@ -215,15 +215,20 @@ impl Plan {
             match state {
                 State::Connecting => return,
                 State::Idle { .. } => self.close_if_idle(on),
-                State::Busy | State::Draining => {
-                    let oldest = self.connections.get(key).and_then(|connection| connection.flights.front());
-                    if oldest.is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
-                        self.consider_skipping(now, on);
-                    } else {
-                        self.stalled(now, on);
-                    }
-                }
+                State::Busy | State::Draining => self.attend_busy(now, on),
             }
+        }
+    }
+
+    fn attend_busy(&mut self, now: Duration, on: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        if connection.slow_at().is_some_and(|at| at <= now) {
+            connection.is_slow = true;
+            self.settled = false;
+        } else if connection.flights.front().is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
+            self.consider_skipping(now, on);
+        } else {
+            self.stalled(now, on);
         }
     }
 
@@ -249,7 +254,7 @@ impl Plan {
 }
 
 /// Why a job must not be sent again, if so.
-fn no_repeat(tracked: &Tracked) -> Option<NoRepeat> {
+pub(super) fn no_repeat(tracked: &Tracked) -> Option<NoRepeat> {
     if tracked.delivered {
         return Some(NoRepeat::Given { content: tracked.content });
     }

@@ -46,6 +46,7 @@ mod backoff;
 mod budget;
 mod config;
 mod connection;
+mod elsewhere;
 mod events;
 mod ids;
 mod job;
@@ -223,7 +224,7 @@ impl Plan {
     /// The next thing to do now. Call it until it returns `None` after everything you tell the plan.
     pub fn next_action(&mut self, now: Duration) -> Option<Action> {
         self.advance(now);
-        self.actions.pop_front().or_else(|| self.pause_or_resume(now)).or_else(|| self.place(now))
+        self.actions.pop_front().or_else(|| self.place(now)).or_else(|| self.pause_or_resume(now))
     }
 
     /// Until when to wait for events; `None` if only an event or a job can change anything.
@@ -357,7 +358,7 @@ impl Plan {
                 let skip_until = connection.flights.front().and_then(|flight| flight.skip_until);
                 let patience = connection.patience(self.config.timeout);
                 let stalled = (!connection.paused).then(|| connection.last_progress.saturating_add(patience));
-                [skip_until, stalled].into_iter().flatten().min()
+                [skip_until, stalled, connection.slow_at()].into_iter().flatten().min()
             }
         }
     }

@@ -150,8 +150,8 @@ impl Origin {
         }
     }
 
-    /// Whether an answer that takes this long is slow. The first answers cannot be judged.
-    pub(crate) fn is_slow(&self, time: Duration) -> bool {
-        self.median.is_some_and(|median| time > (median * SLOW_FACTOR).max(SLOW_AT_LEAST))
+    /// An answer that takes this long is slow. The first answers cannot be judged.
+    pub(crate) fn slow_after(&self) -> Option<Duration> {
+        self.median.map(|median| (median * SLOW_FACTOR).max(SLOW_AT_LEAST))
     }
 }

@@ -8,8 +8,8 @@
 //! # The window cannot deadlock
 //!
 //! Content that no caller has taken fills the window. When it is full, no job is sent and no response is read, except for callers that
-//! wait now: their jobs go first, and their connections are read, with all that comes before on these. If such a job finds no connection,
-//! all are read until it does.
+//! wait now: their jobs go first, and their connections are read, with all that comes before on these. If such a job finds no connection
+//! and none can be opened for it, all are read until it does. `elsewhere.rs` spares the plan most of that.
 
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ impl Plan {
             return None;
         }
         if let Some(action) = self.place_first(now) {
+            return Some(action);
+        }
+        if let Some(action) = self.recall_from_slow(now) {
             return Some(action);
         }
         self.settled = !self.waits_to_reopen();
@@ -72,7 +75,7 @@ impl Plan {
         tracked.place = Place::On(on);
         tracked.answered = Answered::No;
         tracked.content = 0;
-        self.connections.get_mut(on.0)?.send(id, job, now);
+        self.connections.get_mut(on.0)?.send(id, job, now, &self.origin);
         self.attend(on);
         Some(Action::Send { job: id, on })
     }
@@ -108,7 +111,13 @@ impl Plan {
         (tracked.place == Place::Queued && has_window).then_some((position, id, tracked.job))
     }
 
-    fn best_connection(&self, id: JobId, job: &Job, kept: Option<ConnectionId>, now: Duration) -> Option<ConnectionId> {
+    pub(super) fn best_connection(
+        &self,
+        id: JobId,
+        job: &Job,
+        kept: Option<ConnectionId>,
+        now: Duration,
+    ) -> Option<ConnectionId> {
         let admitting = self
             .connections
             .iter()
@@ -116,12 +125,12 @@ impl Plan {
             .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.config.idle_timeout))
             .map(|(key, connection)| {
                 let mixed = connection.flights.iter().any(|flight| flight.large != job.large);
-                (mixed, connection.flights.len(), key)
+                (self.is_unread(connection), mixed, connection.flights.len(), key)
             });
-        let (mixed, _, key) = admitting.min()?;
+        let (unread, mixed, _, key) = admitting.min()?;
         // A connection of its own is a choice, also one that is being opened.
         let has_choice = self.may_open(now) || self.connections.iter().any(|(_, other)| other.state == State::Connecting);
-        (!mixed || !has_choice).then_some(ConnectionId(key))
+        (!(unread || mixed) || !has_choice).then_some(ConnectionId(key))
     }
 
     /// Whether a connection may be opened for the queue.
@@ -130,8 +139,19 @@ impl Plan {
     }
 
     fn wants_to_open(&self) -> bool {
-        let room: usize = self.connections.iter().map(|(_, connection)| connection.future_room(&self.origin)).sum();
-        !self.closing && self.connections.len() < self.config.connections.max(1) && self.queued > room
+        self.has_room_for_connection() && {
+            let room: usize = self.connections.iter().map(|(_, connection)| connection.future_room(&self.origin)).sum();
+            self.queued > room
+        }
+    }
+
+    fn has_room_for_connection(&self) -> bool {
+        !self.closing && self.connections.len() < self.config.connections.max(1)
+    }
+
+    /// Whether a connection could be opened if a job needed it.
+    pub(super) fn can_open(&self, now: Duration) -> bool {
+        self.has_room_for_connection() && now >= self.origin.reopen_at
     }
 
     /// Whether the queue waits for the moment at which a connection may be opened again.
@@ -147,6 +167,9 @@ impl Plan {
     pub(super) fn pause_or_resume(&mut self, now: Duration) -> Option<Action> {
         if self.paused == 0 && !self.is_window_full() {
             return None;
+        }
+        if let Some(action) = self.move_from_unread(now) {
+            return Some(action);
         }
         let changes = self.connections.iter().find(|(_, connection)| connection.paused != self.must_pause(connection));
         let (key, paused) = changes.map(|(key, connection)| (key, !connection.paused))?;
@@ -165,7 +188,16 @@ impl Plan {
         let is_awaited = |id: &JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.awaited);
         let queued = |id: &&JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued);
         connection.flights.front().is_some_and(|flight| !flight.skips && flight.answer != Answer::Awaited)
-            && !connection.flights.iter().filter_map(Flight::wanted_by).any(|id| is_awaited(&id))
-            && !self.queue.iter().filter(queued).any(is_awaited)
+            && !connection
+                .flights
+                .iter()
+                .filter(|flight| !flight.is_leaving())
+                .filter_map(Flight::wanted_by)
+                .any(|id| is_awaited(&id))
+            && (self.expects_connection() || !self.queue.iter().filter(queued).any(is_awaited))
+    }
+
+    fn expects_connection(&self) -> bool {
+        self.can_open(self.now) || self.connections.iter().any(|(_, connection)| connection.state == State::Connecting)
     }
 }

@@ -93,6 +93,9 @@ impl World {
             } else if self.order.len() > self.current && self.chance(self.temper.callers_leave / 4) {
                 self.leave();
             } else {
+                if self.chance(30) {
+                    self.wait_for_another();
+                }
                 self.take();
                 self.obey();
                 self.happen(jobs);
@@ -167,6 +170,20 @@ impl World {
         self.plan.cancel(self.now, self.order[place]);
     }
 
+    /// Another caller begins to wait for a job that is not the oldest.
+    fn wait_for_another(&mut self) {
+        let left = (self.order.len() - self.current) as u64;
+        if left == 0 {
+            return;
+        }
+        let place = self.current + self.number(left) as usize;
+        let id = self.order[place];
+        let request = self.jobs.get_mut(&id).unwrap();
+        if !request.job.streamed && !std::mem::replace(&mut request.is_awaited, true) {
+            self.plan.set_awaited(self.now, id, true);
+        }
+    }
+
     /// The caller waits for the oldest job, takes its content, and goes on to the next when it is over.
     fn take(&mut self) {
         while let Some(&id) = self.order.get(self.current) {
@@ -207,10 +224,19 @@ impl World {
                 Action::Skip { job, on } => {
                     // The plan may have been faster than the driver with closing.
                     let Some(link) = self.connections.get_mut(&on) else { continue };
-                    let position = link.flights.iter().position(|flight| flight.job == job).expect("in flight");
+                    let position = link.flights.iter().position(|flight| flight.job == job && !flight.skips).expect("in flight");
                     link.flights[position].skips = true;
                     if link.flights[position].sent == Sent::No {
                         link.flights.remove(position);
+                        self.tell(on, Event::Recalled(job));
+                    }
+                }
+                Action::Recall { job, on } => {
+                    let flights = &mut self.connections.get_mut(&on).unwrap().flights;
+                    let position = flights.iter().position(|flight| flight.job == job && !flight.skips).expect("in flight");
+                    if flights[position].sent == Sent::No {
+                        flights.remove(position);
+                        self.jobs.get_mut(&job).unwrap().is_ready = true;
                         self.tell(on, Event::Recalled(job));
                     }
                 }

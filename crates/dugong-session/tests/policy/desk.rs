@@ -80,7 +80,12 @@ impl Desk {
                 }
                 Action::Close(on) => self.forget(on),
                 Action::Over { job, outcome } => assert!(self.outcomes.insert(job, outcome).is_none(), "two outcomes"),
-                Action::Ask(_) | Action::Deliver { .. } | Action::Skip { .. } | Action::Pause(_) | Action::Resume(_) => {}
+                Action::Ask(_)
+                | Action::Deliver { .. }
+                | Action::Skip { .. }
+                | Action::Recall { .. }
+                | Action::Pause(_)
+                | Action::Resume(_) => {}
             }
         }
     }

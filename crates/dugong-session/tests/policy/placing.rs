@@ -1,6 +1,6 @@
 //! Which request follows another on a connection, and when a connection is opened.
 
-use dugong_session::plan::{Action, Config, Event, Head, Job, Loss};
+use dugong_session::plan::{Action, Config, Event, Head, Job, JobId, Loss};
 
 use super::desk::{Desk, ms};
 
@@ -146,4 +146,55 @@ fn no_request_follows_an_announced_close() {
     assert!(desk.log.contains(&Action::Close(desk.id(0))));
     assert_eq!(desk.on(1), Some([behind, later].as_slice()));
     assert!(desk.outcome(last).is_some());
+}
+
+fn recalls(desk: &Desk) -> Vec<JobId> {
+    desk.log.iter().filter_map(|action| if let Action::Recall { job, .. } = action { Some(*job) } else { None }).collect()
+}
+
+#[test]
+fn jobs_that_have_not_left_are_taken_back_from_behind_a_slow_answer() {
+    let mut desk = Desk::new(Config { connections: 2, ..Config::default() });
+    desk.get();
+    desk.answer(0); // the median is next to nothing
+    desk.sends_at_once = false;
+    let [slow, sent, second, third] = desk.gets();
+    desk.tell(0, Event::SentAll(slow));
+    desk.tell(0, Event::SentSome(sent));
+    assert_eq!(desk.plan.wait_until(), Some(desk.now + ms(1000)));
+    desk.later(ms(999));
+    assert_eq!(recalls(&desk), []);
+    desk.later(ms(1));
+    assert_eq!(recalls(&desk), [second, third]);
+    desk.tell(0, Event::Recalled(second));
+    desk.tell(0, Event::SentSome(third)); // it was too late
+    assert_eq!((desk.on(0), desk.on(1)), (Some([slow, sent, third].as_slice()), Some([second].as_slice())));
+    assert!(desk.plan.wait_until() > Some(desk.now));
+}
+
+#[test]
+fn jobs_are_taken_back_when_another_connection_can_have_them() {
+    let mut desk = Desk::new(Config { connections: 2, depth: 3, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    desk.sends_at_once = false;
+    let [slow, second, third, other] = desk.gets();
+    desk.tell(0, Event::SentAll(slow));
+    let [_, _] = desk.gets();
+    desk.tell(1, Event::Head(Head::new(200)));
+    desk.later(ms(1500));
+    assert_eq!((recalls(&desk), desk.on(1).unwrap()[0]), (vec![], other), "both are full, and both are slow");
+    desk.tell(1, Event::Complete);
+    assert_eq!(recalls(&desk), [second, third]);
+}
+
+#[test]
+fn without_another_connection_jobs_stay_behind_a_slow_answer() {
+    let mut desk = Desk::known(Config::default());
+    desk.sends_at_once = false;
+    let [slow, _] = desk.gets();
+    desk.tell(0, Event::SentAll(slow));
+    desk.later(ms(2000));
+    assert_eq!(recalls(&desk), []);
+    assert!(desk.plan.wait_until() > Some(desk.now));
 }

@@ -86,3 +86,52 @@ fn collected_replies_that_no_caller_waits_for_fill_the_window() {
     desk.go();
     assert_eq!(desk.on(0), Some([second, third].as_slice()));
 }
+
+/// A stream that fills the window, with an awaited job behind it on the first of two connections.
+fn behind_a_stream(sent: bool, idempotent: bool) -> (Desk, JobId, JobId) {
+    let mut desk = Desk::new(Config { connections: 2, ..small() });
+    desk.get();
+    desk.answer(0);
+    let first = stream(&mut desk);
+    desk.sends_at_once = sent;
+    let second = desk.submit(Job::new(idempotent));
+    desk.sends_at_once = true;
+    assert_eq!(desk.on(0), Some([first, second].as_slice()));
+    fill(&mut desk);
+    set_awaited(&mut desk, second);
+    (desk, first, second)
+}
+
+fn is_resumed(desk: &Desk) -> bool {
+    desk.log.iter().any(|action| matches!(action, Action::Resume(_)))
+}
+
+#[test]
+fn an_awaited_job_behind_a_stream_that_is_not_read_is_sent_again_elsewhere() {
+    let (mut desk, first, second) = behind_a_stream(true, true);
+    assert_eq!((desk.on(1), is_resumed(&desk)), (Some([second].as_slice()), false), "the stream is not read");
+    desk.answer(1);
+    let outcome = desk.outcome(second).unwrap();
+    assert_eq!((outcome.end, outcome.attempts, desk.plan.stats().budget), (End::Reply, 2, Some(10)));
+    desk.plan.note_taken(desk.now, first, 1000);
+    desk.go();
+    desk.tell(0, Event::Complete);
+    assert!(desk.log.contains(&Action::Skip { job: second, on: desk.id(0) }));
+    desk.answer(0);
+    assert_eq!(desk.on(0), Some([].as_slice()), "its first response was skipped");
+}
+
+#[test]
+fn an_awaited_job_behind_a_stream_is_taken_back_if_it_has_not_left() {
+    let (mut desk, _, second) = behind_a_stream(false, false);
+    assert!(desk.log.contains(&Action::Recall { job: second, on: desk.id(0) }));
+    desk.tell(0, Event::Recalled(second));
+    assert_eq!((desk.on(1), is_resumed(&desk)), (Some([second].as_slice()), false));
+}
+
+#[test]
+fn a_stream_is_read_beyond_the_window_for_an_awaited_job_that_cannot_be_sent_again() {
+    let (desk, _, second) = behind_a_stream(true, false);
+    assert!(is_resumed(&desk));
+    assert_eq!(desk.on(0).unwrap()[1], second);
+}
