@@ -1,4 +1,4 @@
-//! What a session adds to requests: default fields, credentials and signatures.
+//! What a session adds to requests: credentials and signatures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -170,39 +170,37 @@ impl fmt::Debug for SignRequest<'_> {
     }
 }
 
-/// Default fields, credentials and signature of a session.
+/// Credentials and signature of a session.
 #[derive(Clone, Default)]
 pub(crate) struct Additions {
-    /// Fields of each request that has none of that name.
+    /// Fields with credentials, for each request that has none of that name.
     pub(crate) defaults: Fields,
     pub(crate) auth: Option<Auth>,
     pub(crate) sign: Option<Callback>,
 }
 
 impl Additions {
-    /// Adds the default fields, and credentials that are the same for each attempt. Runs once for each request.
-    ///
-    /// `with_credentials` is false for a request that a redirect brought from another origin.
-    pub(crate) fn add_to(&self, fields: &mut Fields, with_credentials: bool) {
-        if !self.defaults.is_empty() {
-            self.add_defaults(fields, with_credentials);
-        }
-        if with_credentials
-            && let Some(Auth(Kind::Field(value))) = &self.auth
-            && !fields.contains("Authorization")
-        {
-            fields.append("Authorization", &**value).expect("credentials are checked when they are made");
-        }
+    /// Whether there is nothing to add.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.defaults.is_empty() && self.auth.is_none() && self.sign.is_none()
     }
 
-    fn add_defaults(&self, fields: &mut Fields, with_credentials: bool) {
-        let own = fields.len();
+    /// The credentials for a request with these fields, as far as they are the same for each attempt.
+    pub(crate) fn credentials(&self, own: &Fields) -> Fields {
+        let mut added = Fields::new();
+        if let Some(Auth(Kind::Field(value))) = &self.auth
+            && !own.contains("Authorization")
+        {
+            added.append("Authorization", &**value).expect("credentials are checked when they are made");
+        }
+        let has_auth = !added.is_empty();
         for line in &self.defaults {
-            let is_given = fields.iter().take(own).any(|given| given.name().eq_ignore_ascii_case(line.name()));
-            if !is_given && (with_credentials || !is_credential(line.name())) {
-                fields.append(line.name(), line.value()).expect("a line of valid fields is valid");
+            let is_given = own.contains(line.name()) || has_auth && line.name().eq_ignore_ascii_case("Authorization");
+            if !is_given {
+                added.append(line.name(), line.value()).expect("a line of valid fields is valid");
             }
         }
+        added
     }
 
     /// Whether [`sign`](Additions::sign) has to run before each attempt.
@@ -253,11 +251,11 @@ pub(crate) fn is_credential(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn added(additions: &Additions, own: &[(&str, &str)], with_credentials: bool) -> String {
+    fn added(additions: &Additions, own: &[(&str, &str)]) -> String {
         let mut fields = Fields::new();
         own.iter().for_each(|(name, value)| fields.append(name, value).unwrap());
-        additions.add_to(&mut fields, with_credentials);
-        let lines: Vec<String> = fields.iter().map(|line| format!("{}: {}", line.name(), line.value_text())).collect();
+        let added = additions.credentials(&fields);
+        let lines: Vec<String> = added.iter().map(|line| format!("{}: {}", line.name(), line.value_text())).collect();
         lines.join("\n")
     }
 
@@ -271,9 +269,8 @@ mod tests {
             (Auth::bearer("mF_9.B5f-4.1JqM"), "Bearer mF_9.B5f-4.1JqM"),
         ] {
             let additions = Additions { auth: Some(auth.unwrap()), ..Additions::default() };
-            assert_eq!(added(&additions, &[], true), format!("Authorization: {value}"));
-            assert_eq!(added(&additions, &[], false), "");
-            assert_eq!(added(&additions, &[("authorization", "mine")], true), "authorization: mine");
+            assert_eq!(added(&additions, &[]), format!("Authorization: {value}"));
+            assert_eq!(added(&additions, &[("authorization", "mine")]), "");
             assert!(!additions.has_callbacks());
         }
     }
@@ -306,13 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn default_fields_yield_to_those_of_the_request() {
+    fn default_credentials_yield_to_those_of_the_request() {
         let mut additions = Additions::default();
-        for (name, value) in [("Accept", "a"), ("Accept", "b"), ("X-Tag", "c"), ("cookie", "d")] {
+        for (name, value) in [("Cookie", "a"), ("Cookie", "b"), ("authorization", "c")] {
             additions.defaults.append(name, value).unwrap();
         }
-        assert_eq!(added(&additions, &[("x-tag", "own")], true), "x-tag: own\nAccept: a\nAccept: b\ncookie: d");
-        assert_eq!(added(&additions, &[], false), "Accept: a\nAccept: b\nX-Tag: c");
+        assert_eq!(added(&additions, &[]), "Cookie: a\nCookie: b\nauthorization: c");
+        assert_eq!(added(&additions, &[("cookie", "own")]), "authorization: c");
+        additions.auth = Some(Auth::bearer("d").unwrap());
+        assert_eq!(added(&additions, &[("cookie", "own")]), "Authorization: Bearer d");
     }
 
     #[test]

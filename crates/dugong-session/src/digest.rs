@@ -175,6 +175,7 @@ impl Check {
         check
     }
 
+    #[allow(dead_code, reason = "downloads in ranges are its only users")]
     /// The check of a whole representation that arrives in parts: `Repr-Digest` of one of its responses.
     pub(crate) fn of_representation(fields: &Fields) -> Self {
         let mut check = Check::default();

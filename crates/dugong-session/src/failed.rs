@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::digest::DigestMismatch;
 use crate::plan::{self, Answered, Loss, NoRepeat, Sent};
 
 /// Why a request has no reply, and what the server may have got of it.
@@ -54,6 +55,10 @@ pub enum Cause {
     },
     /// The source of the request's content failed.
     Source(Arc<io::Error>),
+    /// Your callback for credentials or signatures failed. Nothing of this attempt was sent.
+    Callback(Arc<dyn std::error::Error + Send + Sync>),
+    /// The content of the reply is complete, and has another digest than it must have.
+    Digest(Arc<DigestMismatch>),
     /// The session cannot wait for its connections: the system refused.
     System(Arc<io::Error>),
 }
@@ -67,6 +72,12 @@ impl Failed {
     /// A failure of the session itself, after which nothing is known about the request.
     pub(crate) fn unsure(cause: Cause) -> Self {
         Failed { sent: Sent::Partly, answered: Answered::No, safe_to_retry: false, attempts: 1, cause }
+    }
+
+    /// A failure of a reply that has arrived, because of its content.
+    pub(crate) fn wrong_content(mismatch: DigestMismatch, safe_to_retry: bool, attempts: u32) -> Self {
+        let cause = Cause::Digest(Arc::new(mismatch));
+        Failed { sent: Sent::Yes, answered: Answered::Partly, safe_to_retry, attempts, cause }
     }
 
     pub(crate) fn of(outcome: &plan::Outcome, failure: plan::Failure, error: Option<Arc<dugong_http::Error>>) -> Self {
@@ -118,6 +129,8 @@ impl fmt::Display for Failed {
                 write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
             }
             Cause::Source(_) => f.write_str("the source of the content failed"),
+            Cause::Callback(_) => f.write_str("the callback that signs the request failed"),
+            Cause::Digest(_) => f.write_str("the content is not what its digest says"),
             Cause::System(_) => f.write_str("the session cannot wait for its connections"),
         }?;
         write!(f, " (sent: {}, answered: {}, attempts: {})", self.sent, self.answered, self.attempts)
@@ -128,6 +141,8 @@ impl std::error::Error for Failed {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             Cause::Source(error) | Cause::System(error) => Some(error.as_ref()),
+            Cause::Callback(error) => Some(error.as_ref()),
+            Cause::Digest(mismatch) => Some(mismatch.as_ref()),
             _ => self.connection_error().map(|error| error as _),
         }
     }
@@ -139,12 +154,13 @@ impl From<Failed> for io::Error {
             Cause::Invalid(_) => io::ErrorKind::InvalidInput,
             Cause::Lost { why: Loss::Closed, .. } => io::ErrorKind::UnexpectedEof,
             Cause::Lost { why: Loss::Reset, .. } => io::ErrorKind::ConnectionReset,
-            Cause::Lost { why: Loss::Garbage, .. } | Cause::TooLarge { .. } => io::ErrorKind::InvalidData,
+            Cause::Lost { why: Loss::Garbage, .. } | Cause::TooLarge { .. } | Cause::Digest(_) => io::ErrorKind::InvalidData,
             Cause::Lost { why: Loss::Stalled, .. } | Cause::TimedOut { .. } => io::ErrorKind::TimedOut,
             Cause::Lost { why: Loss::GivenUp, .. } => io::ErrorKind::ConnectionAborted,
             Cause::Unreachable(_) => io::ErrorKind::NotConnected,
             Cause::Cancelled => io::ErrorKind::ConnectionAborted,
             Cause::Source(error) | Cause::System(error) => error.kind(),
+            Cause::Callback(_) => io::ErrorKind::Other,
         };
         io::Error::new(kind, failed)
     }

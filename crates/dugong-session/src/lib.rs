@@ -11,9 +11,7 @@
 //!
 //! - `Expect: 100-continue` (and the memory of origins that never answer it), and redirects.
 
-#[allow(dead_code, reason = "the session is its only user")]
 mod auth;
-#[allow(dead_code, reason = "the session is its only user")]
 mod digest;
 pub mod driver;
 mod facts;
@@ -21,7 +19,6 @@ mod failed;
 mod outcome;
 pub mod plan;
 pub mod ranges;
-#[allow(dead_code, reason = "the session is its only user")]
 mod redirect;
 mod reply;
 mod request;
@@ -29,10 +26,11 @@ mod run;
 mod session;
 mod taking;
 mod ticket;
+mod trail;
 
 pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};
 pub use digest::{Digest, DigestMismatch, InvalidDigest};
-pub use dugong_http::{Config, Fields, Method, Origin, ResponseHead, Status};
+pub use dugong_http::{Config, Error, Fields, Method, Origin, ResponseHead, Status};
 pub use failed::{Cause, Failed};
 pub use outcome::Outcome;
 pub use plan::{Answered, Loss, NoRepeat, Sent, Stats};

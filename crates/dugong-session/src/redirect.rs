@@ -16,30 +16,35 @@ use crate::auth::is_credential;
 
 /// A request, as far as redirects depend on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
-    pub(crate) method: &'a Method,
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a Method,
     /// A path with its query, a whole URL, or `*`.
-    pub(crate) target: &'a str,
-    pub(crate) fields: &'a Fields,
+    pub target: &'a str,
+    /// The header fields.
+    pub fields: &'a Fields,
     /// Whether the content can be sent again. True for a request without content.
-    pub(crate) is_repeatable: bool,
+    pub is_repeatable: bool,
 }
 
 /// The request that follows a redirect.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Next {
-    pub(crate) method: Method,
-    pub(crate) origin: Origin,
+pub struct Next {
+    /// The method.
+    pub method: Method,
+    /// The origin that gets it.
+    pub origin: Origin,
     /// A path with its query.
-    pub(crate) target: String,
-    pub(crate) fields: Fields,
+    pub target: String,
+    /// The header fields: those of the first request, without what must not or need not go there.
+    pub fields: Fields,
     /// Whether the content is sent again.
-    pub(crate) keeps_content: bool,
+    pub keeps_content: bool,
 }
 
 /// Why a reply is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotFollowed {
+pub enum NotFollowed {
     /// Its status is none that leads elsewhere.
     NoRedirect,
     /// It has no `Location`.
@@ -53,8 +58,11 @@ pub(crate) enum NotFollowed {
 }
 
 /// Finds the request that follows the reply of `origin` to `asked` with this status and these fields.
-pub(crate) fn follow(asked: Asked<'_>, origin: &Origin, status: Status, reply: &Fields) -> Result<Next, NotFollowed> {
-    let method = next_method(asked.method, status.as_u16()).ok_or(NotFollowed::NoRedirect)?;
+///
+/// # Errors
+/// The reason why the reply is not followed.
+pub fn follow(asked: Asked<'_>, origin: &Origin, status: Status, reply: &Fields) -> Result<Next, NotFollowed> {
+    let method = next_method(asked.method, status).ok_or(NotFollowed::NoRedirect)?;
     let mut locations = reply.get_all_bytes("Location");
     let location = locations.next().ok_or(NotFollowed::NoLocation)?;
     if locations.next().is_some() {
@@ -79,14 +87,18 @@ pub(crate) fn follow(asked: Asked<'_>, origin: &Origin, status: Status, reply: &
     Ok(Next { method, origin: next_origin, target, fields, keeps_content })
 }
 
+/// Whether the status leads to another place.
+pub(crate) fn is_redirect(status: Status) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
 /// The method after a redirect with this status; `None` for other statuses.
-fn next_method(method: &Method, status: u16) -> Option<Method> {
-    match (status, method) {
+fn next_method(method: &Method, status: Status) -> Option<Method> {
+    match (status.as_u16(), method) {
         (_, &Method::CONNECT) => None,
         (303, &Method::HEAD) => Some(Method::HEAD),
         (303, _) | (301 | 302, &Method::POST) => Some(Method::GET),
-        (301 | 302 | 307 | 308, _) => Some(method.clone()),
-        _ => None,
+        _ => is_redirect(status).then(|| method.clone()),
     }
 }
 

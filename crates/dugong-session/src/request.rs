@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dugong_http::{Announced, Fields, Method, Misuse, RequestHead};
+use dugong_http::{Announced, Fields, Method, Misuse, Origin, RequestHead};
 
+use crate::auth::{Additions, BoxError};
+use crate::digest::Digest;
 use crate::plan::Job;
+use crate::redirect::Next;
 
 /// A request for a session. Cloning it is cheap.
 ///
@@ -33,6 +36,8 @@ struct Parts {
     streamed: bool,
     large: bool,
     asks_owner: bool,
+    checks: Vec<Digest>,
+    is_foreign: bool,
 }
 
 /// Content that the session reads in the thread or task that made the request, once for each attempt.
@@ -181,6 +186,14 @@ impl Request {
         self
     }
 
+    /// Checks the content of a successful reply against a digest. A reply with another digest is an error with
+    /// [`Cause::Digest`](crate::Cause::Digest); a streamed one gives that error at its end.
+    #[must_use]
+    pub fn check(mut self, digest: Digest) -> Self {
+        Arc::make_mut(&mut self.0).checks.push(digest);
+        self
+    }
+
     /// Asks the owner of the ticket before each attempt, as a source does: see [`News::Begins`](crate::News::Begins).
     #[must_use]
     pub fn asks_owner(mut self) -> Self {
@@ -210,6 +223,78 @@ impl Request {
     #[must_use]
     pub fn message(&self) -> &dugong_http::Request {
         &self.0.message
+    }
+
+    /// The digests that the content of its reply must have.
+    pub(crate) fn checks(&self) -> &[Digest] {
+        &self.0.checks
+    }
+
+    /// Whether a redirect brought it from another origin. It gets no credentials then.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.0.is_foreign
+    }
+
+    /// The request with a session's credentials. The session asks its owner before each attempt if there are callbacks.
+    pub(crate) fn completed(mut self, additions: &Additions) -> Self {
+        let Some(own) = self.fields() else { return self };
+        let credentials = additions.credentials(own);
+        if additions.has_callbacks() {
+            self = self.asks_owner();
+        }
+        self.with_fields(&credentials)
+    }
+
+    /// The request for one attempt.
+    ///
+    /// # Errors
+    /// The error of a callback.
+    pub(crate) fn signed(&self, additions: &Additions, origin: &Origin, attempt: u32) -> Result<Self, BoxError> {
+        let content = self.0.message.content().map(|content| &content[..]);
+        let fields = additions.sign(origin, self.as_head()?, content, attempt)?;
+        Ok(self.clone().with_fields(&fields))
+    }
+
+    fn with_fields(self, fields: &Fields) -> Self {
+        if fields.is_empty() {
+            return self;
+        }
+        self.changed(|message| fields.iter().fold(message, |message, line| message.header(line.name(), line.value())))
+    }
+
+    /// The request that follows a redirect, which may lead to another origin.
+    pub(crate) fn redirected(&self, next: Next, is_foreign: bool) -> Result<Self, Misuse> {
+        let mut head = RequestHead::new(next.method, next.target)?;
+        head.fields = next.fields;
+        let mut request = self.with_head(head, next.keeps_content)?;
+        Arc::make_mut(&mut request.0).is_foreign |= is_foreign;
+        Ok(request)
+    }
+
+    #[allow(dead_code, reason = "sessions of many origins are its only users")]
+    /// The same request, whose target is a whole URL, for the origin of that URL.
+    pub(crate) fn split_url(&self) -> Result<(Origin, Self), dugong_http::Error> {
+        let head = self.as_head()?;
+        let (origin, target) = Origin::of_url(head.target())?;
+        let mut own = RequestHead::new(head.method().clone(), target)?;
+        own.fields = head.fields.clone();
+        Ok((origin, self.with_head(own, true)?))
+    }
+
+    /// The request with another head, and with its content or without.
+    fn with_head(&self, mut head: RequestHead, keeps_content: bool) -> Result<Self, Misuse> {
+        let mut request = self.clone();
+        let parts = Arc::make_mut(&mut request.0);
+        if keeps_content {
+            let before = self.as_head()?;
+            (head.content, head.expect_continue) = (before.content, before.expect_continue);
+        } else {
+            (parts.source, parts.expect) = (None, None);
+        }
+        let content = parts.message.content().filter(|_| keeps_content).cloned();
+        let message = dugong_http::Request::from(head);
+        parts.message = content.into_iter().fold(message, dugong_http::Request::body);
+        Ok(request)
     }
 
     pub(crate) fn as_head(&self) -> Result<&RequestHead, Misuse> {
@@ -276,6 +361,8 @@ impl From<dugong_http::Request> for Request {
             streamed: false,
             large: false,
             asks_owner: false,
+            checks: Vec::new(),
+            is_foreign: false,
         }))
     }
 }

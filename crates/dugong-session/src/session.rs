@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dugong_http::{Config, Error, InvalidUrl, Origin};
 
+use crate::auth::{Additions, Auth, BoxError, SignRequest, is_credential};
 use crate::driver::core::Core;
 use crate::driver::parker::Parker;
 use crate::driver::settings::Settings;
@@ -183,6 +184,9 @@ pub struct Builder {
     connect_timeout: Option<Duration>,
     expect_timeout: Duration,
     expect_above: Option<u64>,
+    credentials: Vec<(String, String)>,
+    additions: Additions,
+    redirects: u32,
 }
 
 macro_rules! plan_settings {
@@ -206,6 +210,9 @@ impl Builder {
             connect_timeout: Some(Duration::from_secs(10)),
             expect_timeout: Duration::from_secs(1),
             expect_above: Some(1 << 20),
+            credentials: Vec::new(),
+            additions: Additions::default(),
+            redirects: 0,
         }
     }
 
@@ -259,7 +266,45 @@ impl Builder {
 
     /// Adds a field to each request that has no field of this name.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.connection = self.connection.default_field(name, value);
+        let (name, value) = (name.into(), value.into());
+        if is_credential(&name) {
+            // A redirect must not take it to another origin, so the connection does not add it.
+            self.credentials.push((name, value));
+        } else {
+            self.connection = self.connection.default_field(name, value);
+        }
+        self
+    }
+
+    /// Sets credentials for all requests.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.additions.auth = Some(auth);
+        self
+    }
+
+    /// Calls you before each attempt of a request, so that you can sign it. The callback runs in the thread or task that made the
+    /// request. If it fails, the request fails with [`Cause::Callback`](crate::Cause::Callback), and nothing of this attempt is sent.
+    ///
+    /// ```
+    /// # fn signature(target: &str) -> String { target.into() }
+    /// let session = dugong_session::Session::builder("https://example.org")
+    ///     .sign(|request| {
+    ///         let signature = signature(request.target());
+    ///         request.header("X-Signature", signature)?;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), dugong_session::Error>(())
+    /// ```
+    pub fn sign(mut self, sign: impl Fn(&mut SignRequest<'_>) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
+        self.additions.sign = Some(Arc::new(sign));
+        self
+    }
+
+    /// Sets how many redirects a request may follow within its origin (RFC 9110 §15.4). Default: 0. A redirect that is not followed, for
+    /// example to another origin, is the reply; [`Sessions`](crate::Sessions) follow those, too.
+    pub fn redirects(mut self, most: u32) -> Self {
+        self.redirects = most;
         self
     }
 
@@ -278,6 +323,14 @@ impl Builder {
         if target != "/" || self.origin.contains('#') {
             return Err(InvalidUrl::new(&self.origin, "a session is for an origin, without a path or a query").into());
         }
+        self.build_for(origin)
+    }
+
+    /// Makes the session of this origin, whatever the builder began with.
+    pub(crate) fn build_for(mut self, origin: Origin) -> Result<Session, Error> {
+        for (name, value) in &self.credentials {
+            self.additions.defaults.append(name, value)?;
+        }
         let connection = self
             .connection
             .establish_timeout(self.connect_timeout)
@@ -291,6 +344,8 @@ impl Builder {
             connection,
             expect_timeout: self.expect_timeout,
             expect_above: self.expect_above,
+            additions: self.additions,
+            redirects: self.redirects,
         };
         Ok(Session { core: Core::new(settings).map_err(Error::Socket)? })
     }

@@ -1,8 +1,12 @@
-//! From a ticket to a reply.
+//! From a ticket to a reply, and through redirects before that.
 
+use std::io;
 use std::sync::Arc;
 
-use crate::driver::slot::Ended;
+use dugong_http::{Method, ResponseHead};
+
+use crate::digest::Check;
+use crate::driver::slot::{Ended, SlotState};
 use crate::failed::{Cause, Failed};
 use crate::reply::Reply;
 use crate::ticket::Ticket;
@@ -13,11 +17,15 @@ impl Ticket {
     /// # Errors
     /// The ticket, if the job is not that far.
     pub fn take_reply(mut self) -> Result<Result<Reply, Failed>, Self> {
+        if self.leads_on() && self.follow() {
+            return Err(self);
+        }
         let mut state = self.slot.lock();
         if let Some(head) = state.head.take() {
             let attempts = state.attempts;
             drop(state);
-            return Ok(Ok(Reply::streamed(head, attempts, self)));
+            self.check = Some(self.check_of(&head)).filter(|check| !check.is_empty()).map(Box::new);
+            return Ok(Ok(Reply::streamed(head, self.all_attempts(attempts), self)));
         }
         match state.ended.take() {
             None => {
@@ -29,12 +37,15 @@ impl Ticket {
                 drop(state);
                 self.is_over = true;
                 let head = head.expect("a collected reply has a head");
-                Ok(Ok(Reply::collected(head, content, trailers, attempts)))
+                let mut check = self.check_of(&head);
+                check.update(&content);
+                let checked = self.checked(check, attempts);
+                Ok(checked.map(|()| Reply::collected(head, content, trailers, self.all_attempts(attempts))))
             }
             Some(Ended::Failed(failed)) => {
                 drop(state);
                 self.is_over = true;
-                Ok(Err(failed))
+                Ok(Err(self.accounted(failed)))
             }
         }
     }
@@ -53,5 +64,90 @@ impl Ticket {
                 Err(ticket) => self = ticket,
             }
         }
+    }
+
+    /// Whether content was read to its end.
+    ///
+    /// # Errors
+    /// The reply is not complete, or not what its digest says.
+    pub(crate) fn at_end(&mut self) -> io::Result<bool> {
+        let state = self.slot.lock();
+        let failed = match &state.ended {
+            None => return Ok(false),
+            Some(Ended::Reply { .. }) => None,
+            Some(Ended::Failed(failed)) => Some(failed.clone()),
+        };
+        let attempts = state.attempts;
+        drop(state);
+        if let Some(failed) = failed {
+            return Err(self.accounted(failed).into());
+        }
+        // After a mismatch, the check stays to fail again.
+        if let Some(check) = self.check.clone() {
+            self.checked(*check, attempts)?;
+        }
+        Ok(true)
+    }
+
+    /// The check of a reply's content.
+    fn check_of(&self, head: &ResponseHead) -> Check {
+        let checks = self.request.checks();
+        if checks.is_empty() || self.request.method() == Some(&Method::HEAD) {
+            return Check::default();
+        }
+        Check::of_content(checks, head.status(), head.fields())
+    }
+
+    fn checked(&self, check: Check, attempts: u32) -> Result<(), Failed> {
+        check.finish().map_err(|mismatch| {
+            let safe_to_retry = self.request.job().may_arrive_twice();
+            self.accounted(Failed::wrong_content(mismatch, safe_to_retry, attempts))
+        })
+    }
+
+    /// The failure as that of the request before all redirects.
+    fn accounted(&self, failed: Failed) -> Failed {
+        match &self.trail {
+            Some(trail) => trail.failed(failed),
+            None => failed,
+        }
+    }
+
+    fn all_attempts(&self, attempts: u32) -> u32 {
+        self.trail.as_ref().map_or(attempts, |trail| trail.attempts(attempts))
+    }
+
+    /// Whether the reply is a redirect, which may be followed.
+    pub(crate) fn leads_on(&self) -> bool {
+        let Some(trail) = &self.trail else { return false };
+        let state = self.slot.lock();
+        answer(&state).is_some_and(|(head, _)| trail.may_lead_on(head))
+    }
+
+    /// Follows the redirect; false if it is the reply.
+    pub(crate) fn follow(&mut self) -> bool {
+        let Some(trail) = &mut self.trail else { return false };
+        let origin = &self.core.settings.origin;
+        let state = self.slot.lock();
+        let next = answer(&state).and_then(|(head, attempts)| trail.next(&self.request, origin, head, attempts));
+        drop(state);
+        match next {
+            Some((_, request)) if !self.core.is_closed() => {
+                self.resubmit(request);
+                true
+            }
+            _ => {
+                trail.end();
+                false
+            }
+        }
+    }
+}
+
+/// The head that has arrived, and the attempts that it took.
+fn answer(state: &SlotState) -> Option<(&ResponseHead, u32)> {
+    match &state.ended {
+        Some(Ended::Reply { head: Some(head), attempts, .. }) => Some((head, *attempts)),
+        _ => state.head.as_ref().map(|head| (head, state.attempts)),
     }
 }

@@ -1,5 +1,6 @@
 //! A ticket: the caller's end of one job.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -9,12 +10,16 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use dugong_http::{Error, Fields};
 
+use crate::auth::BoxError;
+use crate::digest::Check;
 use crate::driver::core::Core;
 use crate::driver::inbox::Command;
 use crate::driver::parker::Parker;
-use crate::driver::slot::{Ended, Slot, UPLOAD_AHEAD};
+use crate::driver::settings::Settings;
+use crate::driver::slot::{Slot, UPLOAD_AHEAD};
 use crate::failed::{Cause, Failed};
 use crate::request::Request;
+use crate::trail::Trail;
 
 /// The caller's end of one job. If you drop it, the session gives the job up.
 ///
@@ -22,8 +27,13 @@ use crate::request::Request;
 pub struct Ticket {
     pub(crate) core: Arc<Core>,
     pub(crate) slot: Arc<Slot>,
-    request: Request,
+    pub(crate) request: Request,
     owner: Owner,
+    /// `None` if it follows no redirects.
+    pub(crate) trail: Option<Box<Trail>>,
+    /// Of a streamed reply.
+    pub(crate) check: Option<Box<Check>>,
+    is_awaited: Cell<bool>,
     /// The content of the request, as far as it was not read.
     reader: Option<Box<dyn Read + Send>>,
     /// Bytes of content that were read since the driver was last told.
@@ -67,14 +77,33 @@ impl Ticket {
         if core.is_closed() {
             return Err(Failed::unsent(Cause::Cancelled));
         }
-        let slot = Arc::new(Slot::default());
-        slot.lock().waker = waker;
+        let Settings { additions, redirects, plan, .. } = &core.settings;
+        let is_plain = additions.is_empty() || request.is_foreign();
+        let request = if is_plain { request } else { request.completed(additions) };
+        let trail = (*redirects > 0).then(|| Box::new(Trail::within_origin(&request, *redirects, plan.total_timeout)));
         if owner == Owner::Task {
             core.task_came();
         }
-        let job = request.job();
-        core.command(Command::Submit { slot: slot.clone(), request: request.clone(), job });
-        Ok(Ticket { core: core.clone(), slot, request, owner, reader: None, taken: 0, is_over: false })
+        let slot = submit_to(core, &request, waker);
+        let is_awaited = Cell::new(false);
+        let core = core.clone();
+        Ok(Ticket { core, slot, request, owner, trail, check: None, is_awaited, reader: None, taken: 0, is_over: false })
+    }
+
+    /// Submits the request that follows a redirect in the place of this one.
+    pub(crate) fn resubmit(&mut self, request: Request) {
+        let waker = self.slot.lock().waker.take();
+        self.core.command(Command::Release { slot: self.slot.clone() });
+        self.slot = submit_to(&self.core, &request, waker);
+        self.request = request;
+        self.reader = None;
+        if self.is_awaited.get() {
+            self.set_awaited(true);
+        }
+        if self.owner == Owner::Task {
+            // No one else drives for it, if nothing happens.
+            self.core.poke();
+        }
     }
 
     /// The request.
@@ -93,6 +122,9 @@ impl Ticket {
 
     /// What has happened. A request from the session is told once.
     pub fn news(&mut self) -> News {
+        if self.leads_on() && self.follow() {
+            return News::None;
+        }
         let mut state = self.slot.lock();
         if state.ended.is_some() {
             return News::Over;
@@ -109,17 +141,22 @@ impl Ticket {
     /// Whether there is a reply or an error to take.
     pub(crate) fn is_answered(&self) -> bool {
         let state = self.slot.lock();
-        state.ended.is_some() || state.head.is_some()
+        let is_answered = state.ended.is_some() || state.head.is_some();
+        drop(state);
+        is_answered && !self.leads_on()
     }
 
     /// Whether the session needs the owner.
     pub(crate) fn asks(&self) -> bool {
         let state = self.slot.lock();
-        state.asks.attempt || state.asks.content
+        let asks = state.asks.attempt || state.asks.content;
+        drop(state);
+        asks || self.leads_on()
     }
 
     /// Tells the session whether the caller waits for this job right now: then its reply is read even if the window is full.
     pub fn set_awaited(&self, awaited: bool) {
+        self.is_awaited.set(awaited);
         self.core.command(Command::Awaited { slot: self.slot.clone(), awaited });
     }
 
@@ -141,12 +178,15 @@ impl Ticket {
             }
         }
         let is_empty = state.pieces.is_empty();
+        drop(state);
         if count > 0 || buffer.is_empty() {
-            drop(state);
             self.note_taken(count, is_empty);
+            if let Some(check) = &mut self.check {
+                check.update(&buffer[..count]);
+            }
             return Ok(Some(count));
         }
-        Self::end_of(&state)
+        Ok(self.at_end()?.then_some(0))
     }
 
     /// Takes the next piece of content of a streamed reply without waiting and without a copy: `None` if none is there, an empty one at
@@ -160,17 +200,13 @@ impl Ticket {
             let is_empty = state.pieces.is_empty();
             drop(state);
             self.note_taken(piece.len(), is_empty);
+            if let Some(check) = &mut self.check {
+                check.update(&piece);
+            }
             return Ok(Some(piece));
         }
-        Ok(Self::end_of(&state)?.map(|_| Bytes::new()))
-    }
-
-    fn end_of(state: &crate::driver::slot::SlotState) -> io::Result<Option<usize>> {
-        match &state.ended {
-            None => Ok(None),
-            Some(Ended::Reply { .. }) => Ok(Some(0)),
-            Some(Ended::Failed(failed)) => Err(failed.clone().into()),
-        }
+        drop(state);
+        Ok(self.at_end()?.then(Bytes::new))
     }
 
     /// Tells the driver, but not for each small read.
@@ -218,19 +254,36 @@ impl Ticket {
 
     /// Ends the job, because its content or signature cannot be had.
     pub fn fail(&mut self, error: io::Error) {
-        self.core.command(Command::Fail { slot: self.slot.clone(), cause: Cause::Source(Arc::new(error)) });
+        self.fail_with(Cause::Source(Arc::new(error)));
+    }
+
+    fn fail_with(&mut self, cause: Cause) {
+        self.core.command(Command::Fail { slot: self.slot.clone(), cause });
+    }
+
+    /// Runs the callbacks of the session, if it has any.
+    fn sign(&self, attempt: u32) -> Result<Option<Request>, BoxError> {
+        let Settings { additions, origin, .. } = &self.core.settings;
+        if !additions.has_callbacks() || self.request.is_foreign() {
+            return Ok(None);
+        }
+        self.request.signed(additions, origin, attempt).map(Some)
     }
 
     /// Does what the session needs of the owner, in the way of a blocking caller.
     pub(crate) fn serve(&mut self, news: &News) {
         match news {
-            News::Begins { .. } => {
+            News::Begins { attempt } => {
                 self.reader = None;
+                let signed = match self.sign(*attempt) {
+                    Ok(signed) => signed,
+                    Err(error) => return self.fail_with(Cause::Callback(error.into())),
+                };
                 let opened = self.request.shared_source().map(|source| source.open()).transpose();
                 match opened {
                     Ok(reader) => {
                         self.reader = reader;
-                        self.begin(None);
+                        self.begin(signed);
                     }
                     Err(error) => self.fail(error),
                 }
@@ -301,6 +354,14 @@ impl Ticket {
         self.set_awaited(false);
         waited
     }
+}
+
+/// Submits a request, and returns its slot.
+fn submit_to(core: &Core, request: &Request, waker: Option<Waker>) -> Arc<Slot> {
+    let slot = Arc::new(Slot::default());
+    slot.lock().waker = waker;
+    core.command(Command::Submit { slot: slot.clone(), request: request.clone(), job: request.job() });
+    slot
 }
 
 impl fmt::Debug for Ticket {

@@ -72,6 +72,35 @@ impl Core {
         self.inbox.push(command);
     }
 
+    /// Makes the descriptor readable, so that a task takes a turn.
+    pub(crate) fn poke(&self) {
+        self.inbox.poke();
+    }
+
+    /// Names a task that drives until [`remove_driver`](Core::remove_driver).
+    #[cfg(feature = "tokio")]
+    pub(crate) fn new_driver(&self) -> u64 {
+        self.task_came();
+        self.inbox.new_driver()
+    }
+
+    /// Wakes this task for each command that no thread sees. The task takes a turn after this.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_driver(&self, driver: u64, waker: &Waker) {
+        self.inbox.set_driver(driver, waker);
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn remove_driver(&self, driver: u64) {
+        self.inbox.remove_driver(driver);
+        self.task_left();
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wake_drivers(&self) {
+        self.inbox.wake_drivers();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Relaxed)
     }

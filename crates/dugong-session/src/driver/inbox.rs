@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use super::slot::Slot;
 use crate::failed::Cause;
@@ -54,18 +55,58 @@ pub(crate) struct Inbox {
     /// The thread that drives sleeps, or is about to.
     is_asleep: AtomicBool,
     waker: mio::Waker,
+    drivers: Drivers,
+}
+
+/// Tasks that drive: each has a name, and a waker from its first wait on.
+#[derive(Debug, Default)]
+struct Drivers {
+    is_some: AtomicBool,
+    #[cfg(feature = "tokio")]
+    next: std::sync::atomic::AtomicU64,
+    wakers: Mutex<Vec<(u64, Waker)>>,
 }
 
 impl Inbox {
     pub(super) fn new(waker: mio::Waker) -> Self {
-        Inbox { commands: Mutex::default(), is_asleep: AtomicBool::new(false), waker }
+        Inbox { commands: Mutex::default(), is_asleep: AtomicBool::new(false), waker, drivers: Drivers::default() }
     }
 
     pub(super) fn push(&self, command: Command) {
         self.lock().push(command);
         if self.is_asleep.load(Ordering::SeqCst) {
             self.poke();
+        } else if self.drivers.is_some.load(Ordering::SeqCst) {
+            self.wake_drivers();
         }
+    }
+
+    /// Names a task that drives.
+    #[cfg(feature = "tokio")]
+    pub(super) fn new_driver(&self) -> u64 {
+        self.drivers.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Wakes this for each command that comes while no thread sleeps. Look for commands after this.
+    #[cfg(feature = "tokio")]
+    pub(super) fn set_driver(&self, driver: u64, waker: &Waker) {
+        let mut wakers = lock(&self.drivers.wakers);
+        match wakers.iter_mut().find(|(name, _)| *name == driver) {
+            Some((_, before)) => before.clone_from(waker),
+            None => wakers.push((driver, waker.clone())),
+        }
+        self.drivers.is_some.store(true, Ordering::SeqCst);
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn remove_driver(&self, driver: u64) {
+        let mut wakers = lock(&self.drivers.wakers);
+        wakers.retain(|(name, _)| *name != driver);
+        self.drivers.is_some.store(!wakers.is_empty(), Ordering::SeqCst);
+    }
+
+    pub(super) fn wake_drivers(&self) {
+        lock(&self.drivers.wakers).iter().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
     /// Makes the poller's descriptor readable.
@@ -93,6 +134,11 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.commands)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

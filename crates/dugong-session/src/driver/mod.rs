@@ -30,6 +30,7 @@ use self::settings::Settings;
 use self::slot::{Ended, Slot};
 use crate::failed::{Cause, Failed};
 use crate::plan::{self, Action, ConnectionId, End, Event, JobId, Plan, Stats};
+pub use crate::redirect::{Asked, Next, NotFollowed, follow};
 use crate::request::Request;
 
 /// How many events the poller gives at once.

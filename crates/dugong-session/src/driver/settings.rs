@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dugong_http::{Config, Origin};
 
+use crate::auth::Additions;
 use crate::plan;
 
 /// The settings of a session.
@@ -14,6 +15,9 @@ pub(crate) struct Settings {
     pub(crate) connection: Config,
     pub(crate) expect_timeout: Duration,
     pub(crate) expect_above: Option<u64>,
+    pub(crate) additions: Additions,
+    /// How many redirects a request follows.
+    pub(crate) redirects: u32,
 }
 
 impl Settings {
