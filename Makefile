@@ -181,6 +181,7 @@ chaos: setup installed ## every way to use a connection against a server that do
 	@echo "DUGONG_CHAOS_SEED=$(DUGONG_CHAOS_SEED)"
 	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test chaos
 	$(CARGO) test --release $(ALL_FEATURES) -p dugong-http --test tokio chaos::
+	$(CARGO) test --release -p dugong-session --test chaos
 	$(CARGO) test --release -p dugong-cli --test it chaos::
 	$(CARGO) build --release -p dugong-origin
 	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \

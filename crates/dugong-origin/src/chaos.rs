@@ -40,6 +40,10 @@ enum Harm {
     Instead(usize, &'static [u8]),
     /// The end after the answer of this number: announced, unannounced, or by a reset with requests unread.
     CloseAfter(usize, Close),
+    /// Nothing more after this many bytes of answers.
+    Stall(usize),
+    /// One byte of the framing of the answer of this number inverted.
+    Garble(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,15 @@ fn is_answer(bytes: &[u8]) -> bool {
 }
 
 impl Harm {
+    /// As `of`, or a harm that only a limit of time ends, or a byte that is another on its way.
+    fn of_all(rng: &mut Rng) -> Harm {
+        match rng.u8(..30) {
+            0 => Harm::Stall(rng.usize(..20_000)),
+            1..5 => Harm::Garble(rng.usize(1..40)),
+            _ => Harm::of(rng),
+        }
+    }
+
     fn of(rng: &mut Rng) -> Harm {
         let number = rng.usize(1..40);
         match rng.u8(..10) {
@@ -96,6 +109,18 @@ impl Chaos {
     /// # Errors
     /// The system has no port left.
     pub fn start(seed: u64, directory: Option<PathBuf>) -> io::Result<Chaos> {
+        Chaos::start_with(seed, directory, Harm::of)
+    }
+
+    /// Like [`start`](Self::start), but also stalls, which only a limit of time ends, and inverts bytes of heads and chunk sizes.
+    ///
+    /// # Errors
+    /// As for `start`.
+    pub fn start_harsh(seed: u64) -> io::Result<Chaos> {
+        Chaos::start_with(seed, None, Harm::of_all)
+    }
+
+    fn start_with(seed: u64, directory: Option<PathBuf>, choose: fn(&mut Rng) -> Harm) -> io::Result<Chaos> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -109,7 +134,7 @@ impl Chaos {
                 let number = connections.len();
                 let directory = directory.clone();
                 connections.push(thread::spawn(move || {
-                    let received = Connection::new(stream, seed, number as u64).serve();
+                    let received = Connection::new(stream, seed, number as u64, choose).serve();
                     if let Some(directory) = directory {
                         keep(&directory, number, &received);
                     }
@@ -189,9 +214,9 @@ impl Waits {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, seed: u64, number: u64) -> Connection {
+    fn new(stream: TcpStream, seed: u64, number: u64, choose: fn(&mut Rng) -> Harm) -> Connection {
         let mut rng = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number));
-        let harm = Harm::of(&mut rng);
+        let harm = choose(&mut rng);
         Connection {
             stream,
             rng,
@@ -237,6 +262,15 @@ impl Connection {
                     self.push_answer(&method, &target, close == Close::Announced);
                     return self.end(close == Close::Reset);
                 }
+                Harm::Garble(number) if number == self.answered => {
+                    let (start, chunk) = (self.out.len(), b"chunked\r\n\r\n");
+                    self.push_answer(&method, &target, false);
+                    let answer = &mut self.out[start..];
+                    // A byte of the status line, or the first size of a chunk if there is one.
+                    let size = memmem::find(answer, chunk).map_or(0, |at| at + chunk.len());
+                    let at = if size == 0 || size == answer.len() { self.rng.usize(.."HTTP/1.1 200".len()) } else { size };
+                    answer[at] = !answer[at];
+                }
                 _ => self.push_answer(&method, &target, false),
             }
         }
@@ -247,6 +281,11 @@ impl Connection {
             Harm::Behind(number, bytes) if self.answered >= number && self.may_follow(bytes) => {
                 self.out.extend_from_slice(bytes);
                 self.harm = Harm::None;
+            }
+            Harm::Stall(at) if self.sent + self.out.len() >= at => {
+                self.out.truncate(at.saturating_sub(self.sent));
+                self.write()?;
+                return Ok(false);
             }
             Harm::Fin(at) | Harm::Reset(at) if self.sent + self.out.len() >= at => {
                 self.out.truncate(at.saturating_sub(self.sent));
@@ -288,8 +327,13 @@ impl Connection {
         let rest = &self.received[self.parsed..];
         let end = memmem::find(rest, b"\r\n\r\n")? + 4;
         let head = String::from_utf8_lossy(&rest[..end]);
-        let length = head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == "Content-Length");
-        let end = end + length.map_or(0, |(_, value)| value.parse().unwrap_or(0));
+        let field = |wanted| head.lines().filter_map(|line| line.split_once(": ")).find(|(name, _)| *name == wanted);
+        let end = match field("Content-Length") {
+            Some((_, value)) => end + value.parse().unwrap_or(0),
+            // The content must not look like a last chunk.
+            None if field("Transfer-Encoding").is_some() => end + memmem::find(&rest[end..], b"\r\n0\r\n\r\n")? + 7,
+            None => end,
+        };
         let mut words = head.split(' ').map(str::to_owned);
         let line = (words.next()?, words.next()?);
         (rest.len() >= end).then(|| {

@@ -182,6 +182,8 @@ impl Driver {
 
     /// Reads the responses that came before sending failed, then gives the connection up.
     fn sending_failed(&mut self, index: usize, error: Error) {
+        // The plan moves requests of which no byte has left, so it must hear of these bytes before it hears of responses.
+        self.report_sent(index);
         let Some(link) = self.link(index) else { return };
         let id = link.id;
         link.is_paused = false;
