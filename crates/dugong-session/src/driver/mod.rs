@@ -289,10 +289,12 @@ impl Driver {
             self.plan.cancel(self.now, job);
         }
         self.act();
-        // Those that are idle now. Those that skip a response close with their session.
-        let idle: Vec<_> = self.links.iter().flatten().filter(|link| link.is_idle()).map(|link| link.id).collect();
-        for on in idle {
-            self.plan.handle(self.now, on, Event::Readable);
+        // Requests that come later end as cancelled.
+        self.plan.close_idle(self.now);
+        self.act();
+        // No caller wants what these have left.
+        for link in self.links.iter_mut().filter_map(Option::take) {
+            self.plan.handle(self.now, link.id, Event::Lost(plan::Loss::GivenUp));
         }
         self.act();
     }
