@@ -30,6 +30,10 @@ impl Reply {
         Reply { head, attempts, content: Content::Collected(content), trailers }
     }
 
+    pub(crate) fn set_attempts(&mut self, attempts: u32) {
+        self.attempts = attempts;
+    }
+
     pub(crate) fn streamed(head: ResponseHead, attempts: u32, ticket: Ticket) -> Self {
         Reply { head, attempts, content: Content::Streamed(Box::new(ticket)), trailers: Fields::new() }
     }
@@ -125,6 +129,42 @@ impl Reply {
     }
 }
 
+#[cfg(feature = "tokio")]
+impl Reply {
+    /// Reads without waiting: `None` if no content is there, 0 at the end.
+    pub(crate) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Content::Streamed(ticket) = &mut self.content else { return self.read(buffer).map(Some) };
+        let count = ticket.read(buffer)?;
+        if count == Some(0) && !buffer.is_empty() {
+            self.take_trailers();
+        }
+        Ok(count)
+    }
+
+    /// Takes a piece of content without waiting: `None` if none is there, an empty one at the end.
+    pub(crate) fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
+        let ticket = match &mut self.content {
+            Content::Collected(content) => return Ok(Some(std::mem::take(content))),
+            Content::Streamed(ticket) => ticket,
+        };
+        let piece = ticket.next_piece()?;
+        if piece.as_ref().is_some_and(Bytes::is_empty) {
+            self.take_trailers();
+        }
+        Ok(piece)
+    }
+}
+
+impl Reply {
+    fn take_trailers(&mut self) {
+        if let Content::Streamed(ticket) = &mut self.content
+            && let Some(trailers) = ticket.take_trailers()
+        {
+            self.trailers = trailers;
+        }
+    }
+}
+
 /// Reads the content, and waits if none has arrived. An error holds a [`Failed`](crate::Failed), which says how much of the reply came.
 impl Read for Reply {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -136,11 +176,8 @@ impl Read for Reply {
             }
             Content::Streamed(ticket) => {
                 let count = ticket.read_waiting(buffer)?;
-                if count == 0
-                    && !buffer.is_empty()
-                    && let Some(trailers) = ticket.take_trailers()
-                {
-                    self.trailers = trailers;
+                if count == 0 && !buffer.is_empty() {
+                    self.take_trailers();
                 }
                 Ok(count)
             }

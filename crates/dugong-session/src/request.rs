@@ -271,7 +271,6 @@ impl Request {
         Ok(request)
     }
 
-    #[allow(dead_code, reason = "sessions of many origins are its only users")]
     /// The same request, whose target is a whole URL, for the origin of that URL.
     pub(crate) fn split_url(&self) -> Result<(Origin, Self), dugong_http::Error> {
         let head = self.as_head()?;

@@ -11,7 +11,7 @@ use crate::failed::{Cause, Failed};
 use crate::outcome::Outcome;
 use crate::ticket::{Owner, Ticket};
 
-/// An iterator of outcomes: see [`Session::run`].
+/// An iterator of outcomes: see [`Session::run`](crate::Session::run).
 ///
 /// Each request that it takes gets exactly one outcome. A request that is not valid gets one as well, and the run goes on.
 ///

@@ -167,6 +167,23 @@ impl Session {
     }
 }
 
+impl Session {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Whether both are clones of one session.
+    pub(crate) fn is_same(&self, other: &Session) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
+    /// How many clones and tickets there are.
+    pub(crate) fn sharers(&self) -> usize {
+        Arc::strong_count(&self.core)
+    }
+}
+
 /// The descriptor that is readable when a [`turn`](Session::turn) is due.
 impl AsRawFd for Session {
     fn as_raw_fd(&self) -> RawFd {
@@ -324,6 +341,10 @@ impl Builder {
             return Err(InvalidUrl::new(&self.origin, "a session is for an origin, without a path or a query").into());
         }
         self.build_for(origin)
+    }
+
+    pub(crate) fn default_total_timeout(&self) -> Option<Duration> {
+        self.plan.total_timeout
     }
 
     /// Makes the session of this origin, whatever the builder began with.

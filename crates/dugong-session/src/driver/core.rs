@@ -86,7 +86,7 @@ impl Core {
 
     /// Wakes this task for each command that no thread sees. The task takes a turn after this.
     #[cfg(feature = "tokio")]
-    pub(crate) fn set_driver(&self, driver: u64, waker: &Waker) {
+    pub(crate) fn set_driver(&self, driver: u64, waker: &std::task::Waker) {
         self.inbox.set_driver(driver, waker);
     }
 

@@ -3,7 +3,7 @@
 //! It works in rounds: it takes the callers' commands, does what the plan says, and runs the connections that are ready, until nothing
 //! is left to do. Then its thread sleeps until the poller has events, or its task comes back when the poller's descriptor is readable.
 //!
-//! The poller reports edges. So each [link](link) remembers what it has not drained yet.
+//! The poller reports edges. So each link remembers what it has not drained yet.
 
 mod connecting;
 pub(crate) mod core;
