@@ -31,6 +31,8 @@ mod session;
 mod sessions;
 mod taking;
 mod ticket;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod trail;
 
 pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};
