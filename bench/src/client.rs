@@ -7,7 +7,7 @@ use crate::load::{Client, Load};
 use crate::measure::{Report, Start};
 #[cfg(feature = "peers")]
 use crate::peers;
-use crate::{dugong, httparse, raw, split, tasks};
+use crate::{dugong, httparse, raw, session, split, tasks};
 
 /// A connected client.
 pub(crate) trait Run {
@@ -22,6 +22,7 @@ pub(crate) fn run(client: Client, load: Load, address: SocketAddr) -> io::Result
         Client::Httparse => measured(client, &mut raw::Raw::connect(address, httparse::Parsed::default())?, load),
         Client::Dugong => measured(client, &mut dugong::Dugong::connect(address, dugong::By::View)?, load),
         Client::DugongRead => measured(client, &mut dugong::Dugong::connect(address, dugong::By::Copy)?, load),
+        Client::Session => measured(client, &mut session::OfSession::new(address), load),
         Client::DugongTokio => measured(client, &mut tasks::Tasks::connect(address)?, load),
         #[cfg(feature = "peers")]
         Client::Hyper => measured(client, &mut peers::Hyper::connect(address)?, load),

@@ -72,7 +72,7 @@ const B: [u64; 2] = [2000, 10_000];
 const D: [u64; 2] = [8, 24];
 const PYTHON: [u64; 2] = [500, 2500];
 
-const COUNTS: [Count; 21] = {
+const COUNTS: [Count; 23] = {
     use Kind::{IdleBytes, Instructions, RefusedWrites, RequestsPerWrite, SystemCalls, Waits};
     use Row::{Python, Rust};
     use Work::{A as OneByOne, B as InFlight, D as Chunks};
@@ -83,6 +83,9 @@ const COUNTS: [Count; 21] = {
         count("tokio b: instructions/request", 0.0, Instructions(Rust(Client::DugongTokio), InFlight, B))
             .without_limit()
             .in_baseline(),
+        count("session a: instructions/request", 0.0, Instructions(Rust(Client::Session), OneByOne, A)).without_limit(),
+        // 1,500 more than the pipelined connection.
+        count("session b: instructions/request", 4800.0, Instructions(Rust(Client::Session), InFlight, B)),
         count("hyper a: instructions/request", 0.0, Instructions(Rust(Client::Hyper), OneByOne, A)).without_limit(),
         count("httparse a: instructions/request", 0.0, Instructions(Rust(Client::Httparse), OneByOne, A)).without_limit(),
         count("Python a: instructions/request", 17_000.0, Instructions(Python(python::DUGONG), OneByOne, PYTHON)).in_baseline(),

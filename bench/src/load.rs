@@ -15,7 +15,9 @@ pub(crate) enum Client {
     DugongRead,
     /// Dugong's async client on tokio
     DugongTokio,
-    /// hyper with one connection
+    /// Dugong's session
+    Session,
+    /// hyper, with one connection or as many as the workload says
     Hyper,
     /// reqwest
     Reqwest,
@@ -63,8 +65,16 @@ pub(crate) const CHUNK: u64 = 8192;
 
 impl Client {
     /// The clients of the table. The others serve the counts alone.
-    pub(crate) const ALL: [Client; 7] =
-        [Client::Raw, Client::Httparse, Client::Dugong, Client::DugongRead, Client::DugongTokio, Client::Hyper, Client::Reqwest];
+    pub(crate) const ALL: [Client; 8] = [
+        Client::Raw,
+        Client::Httparse,
+        Client::Dugong,
+        Client::DugongRead,
+        Client::DugongTokio,
+        Client::Session,
+        Client::Hyper,
+        Client::Reqwest,
+    ];
 
     /// The name on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
@@ -74,6 +84,7 @@ impl Client {
             Client::Dugong => "dugong",
             Client::DugongRead => "dugong-read",
             Client::DugongTokio => "dugong-tokio",
+            Client::Session => "session",
             Client::Hyper => "hyper",
             Client::Reqwest => "reqwest",
             Client::DugongUnbounded => "dugong-unbounded",
@@ -86,6 +97,7 @@ impl Client {
         match self {
             Client::Raw | Client::Httparse | Client::Dugong | Client::DugongTokio => work != Work::G,
             Client::DugongRead => work == Work::D,
+            Client::Session => matches!(work, Work::A | Work::B | Work::F | Work::G),
             Client::DugongUnbounded | Client::DugongSplit => work == Work::B,
             // They do not pipeline.
             Client::Hyper | Client::Reqwest => matches!(work, Work::A | Work::C | Work::F | Work::G),

@@ -14,6 +14,7 @@ mod peers;
 mod python;
 mod raw;
 mod row;
+mod session;
 mod split;
 mod table;
 mod tasks;

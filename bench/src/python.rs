@@ -41,6 +41,9 @@ pub(crate) const DUGONG_AHEAD: Script = script("Python dugong, ahead", "dugong-a
 pub(crate) const OLD_DUGONG: Script = script("dugong 3.8.2", "dugong", Module::OldDugong, "abcdef");
 pub(crate) const PYCURL: Script = script("pycurl", "pycurl", Module::Pycurl, "acde");
 
+pub(crate) const AIOHTTP: Script = script("aiohttp", "aiohttp", Module::Aiohttp, "acdfg");
+pub(crate) const HTTPX: Script = script("httpx, asyncio", "httpx", Module::Httpx, "acdfg");
+
 // These are not in the table; they serve the counts.
 pub(crate) const PIPELINE: Script = script("Python dugong, pipeline", "dugong-pipeline", Module::Dugong, "b");
 pub(crate) const ASYNCIO_PIPELINE: Script =
@@ -63,8 +66,8 @@ impl Script {
         script("http.client, readinto", "http.client-readinto", Module::HttpClient, "cd"),
         script("urllib3", "urllib3", Module::Urllib3, "acdefg"),
         PYCURL,
-        script("aiohttp", "aiohttp", Module::Aiohttp, "acdfg"),
-        script("httpx, asyncio", "httpx", Module::Httpx, "acdfg"),
+        AIOHTTP,
+        HTTPX,
     ];
 
     /// Tells if it is the first client of its module, which represents it where the way to use the module makes no difference.

@@ -1,12 +1,21 @@
-//! The goals for the Python package, beside the measurements.
+//! The goals for the session and the Python package, beside the measurements.
 
-use crate::load::Work;
-use crate::python::{DUGONG, DUGONG_AHEAD, DUGONG_READINTO, Module, OLD_DUGONG, PYCURL};
+use crate::load::{Client, Work};
+use crate::python::{self, DUGONG, DUGONG_AHEAD, DUGONG_READINTO, Module, OLD_DUGONG, PYCURL};
 use crate::row::Row;
 use crate::table::{Series, Table};
 
-/// Prints a table in Markdown.
+/// Prints tables in Markdown.
 pub(crate) fn print(table: &Table) {
+    let find = |row, work| table.find(row, work);
+    let session = |work| find(Row::Rust(Client::Session), work);
+    let costs = |row| find(row, Work::G);
+    println!("\n| wanted of the session | at most | measured | |\n|---|---:|---:|---|");
+    line("b: Ir/request", 4800.0, session(Work::B).and_then(|series| series.instructions));
+    line("f: time x raw", 1.2, session(Work::F).and_then(Series::ratio));
+    for peer in [python::AIOHTTP, python::HTTPX] {
+        line(&format!("g: time x {}", peer.name), 0.05, ratio(costs(Row::Python(peer)), session(Work::G)));
+    }
     println!("\n| wanted of the Python package | at most | measured | |\n|---|---:|---:|---|");
     let of = |script, work| table.find(Row::Python(script), work);
     let instructions = |script, work| of(script, work)?.instructions;

@@ -11,6 +11,9 @@ const CLIENTS: [&str; 5] = ["raw", "httparse", "dugong", "dugong-read", "dugong-
 /// They do not do b, d and e.
 const WITHOUT_PIPELINING: [&str; 2] = ["hyper", "reqwest"];
 
+/// They do not do c, d and e.
+const SESSIONS: [&str; 1] = ["session"];
+
 /// They do b only.
 const PIPELINING_ONLY: [&str; 2] = ["dugong-unbounded", "dugong-split"];
 
@@ -33,7 +36,8 @@ fn every_client_does_every_workload() {
             _ => &[],
         };
         let clients: &[&str] = if work == "g" { &[] } else { &CLIENTS };
-        for client in clients.iter().chain(others) {
+        let sessions: &[&str] = if matches!(work, "a" | "b" | "f" | "g") { &SESSIONS } else { &[] };
+        for client in clients.iter().chain(others).chain(sessions) {
             let mut command = Command::new(env!("CARGO_BIN_EXE_dugong-bench"));
             command.args(["load", "--client", client, "--work", work, "--address", &origin.address().to_string(), amount]);
             let output = command.output().unwrap();

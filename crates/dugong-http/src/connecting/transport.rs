@@ -96,6 +96,12 @@ impl Transport {
         self.layers.as_ref()?.session()
     }
 
+    /// Whether a socket carries the bytes of HTTP as they are, without TLS, a trace or a stream of yours.
+    #[must_use]
+    pub fn is_bare_socket(&self) -> bool {
+        self.bare_socket().is_some()
+    }
+
     /// The parameters of TLS, if the connection uses it.
     #[cfg(feature = "rustls")]
     #[must_use]

@@ -148,7 +148,7 @@ impl fmt::Debug for Open {
 
 impl Wire {
     fn new(transport: Transport) -> Self {
-        let has_layers = transport.tls().is_some() || transport.peer_address().is_none();
+        let has_layers = !transport.is_bare_socket();
         Wire { transport, is_readable: true, is_writable: true, is_ended: false, has_layers, has_moved: false }
     }
 
