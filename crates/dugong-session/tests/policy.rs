@@ -4,6 +4,8 @@
 mod asking;
 #[path = "policy/desk.rs"]
 mod desk;
+#[path = "policy/expecting.rs"]
+mod expecting;
 #[path = "policy/learning.rs"]
 mod learning;
 #[path = "policy/leaving.rs"]

@@ -122,6 +122,10 @@ impl Link {
 }
 
 impl Open {
+    pub(super) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {
+        self.flights.iter_mut().find(|flight| flight.job == job)
+    }
+
     pub(super) fn new(engine: Engine, transport: Transport) -> Self {
         Open {
             engine,

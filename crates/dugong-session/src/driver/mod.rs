@@ -348,16 +348,24 @@ impl Driver {
 
     fn skip(&mut self, job: JobId, on: ConnectionId) {
         let Some(link) = self.link_of(on) else { return };
-        if let Some(flight) = link.open().and_then(|open| open.flights.iter_mut().find(|flight| flight.job == job)) {
+        if let Some(flight) = link.open().and_then(|open| open.flight_of(job)) {
             flight.is_skipped = true;
-        } else if link.take_back(job) {
-            self.plan.handle(self.now, on, Event::Recalled(job));
         }
+        self.recall(job, on);
     }
 
+    /// Takes a job back, or tells the plan that it leaves: the engine does not give back what it has taken.
     fn recall(&mut self, job: JobId, on: ConnectionId) {
-        if self.link_of(on).is_some_and(|link| link.take_back(job)) {
-            self.plan.handle(self.now, on, Event::Recalled(job));
+        let Some(link) = self.link_of(on) else { return };
+        let event = if link.take_back(job) {
+            Some(Event::Recalled(job))
+        } else {
+            let unsent =
+                link.open().and_then(|open| open.flight_of(job)).filter(|flight| flight.sent == dugong_http::Sent::Nothing);
+            unsent.map(|_| Event::SentSome(job))
+        };
+        if let Some(event) = event {
+            self.plan.handle(self.now, on, event);
         }
     }
 

@@ -31,7 +31,10 @@ impl Plan {
         let noted = self.connections.get_mut(on.0).and_then(|connection| connection.note_sent(job, sent));
         let Some((flight, is_first)) = noted else { return };
         if flight.skips {
-            return self.consider_skipping(now, on);
+            self.consider_skipping(now, on);
+        } else if flight.recalled {
+            // It is in flight for good, and its time counts again.
+            self.attend(on);
         }
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         tracked.sent = tracked.sent.max(sent);
@@ -44,10 +47,11 @@ impl Plan {
         let Some(flight) = connection.flights.front_mut() else { return };
         flight.answer = Answer::Begun { length: head.length, content: 0 };
         let (job, wanted) = (flight.job, flight.wanted_by());
+        let refuses_content = flight.upload && flight.sent != Sent::Yes;
         if !head.persists {
             connection.state = State::Draining;
-            // Many servers close after an error. That says nothing about the next connection.
-            if head.status < 400 {
+            // Many servers close after an error, or because they do not want the content. That says nothing about the next connection.
+            if head.status < 400 && !refuses_content {
                 self.origin.note_limit(answered + 1);
             }
             self.move_those_behind(on);
@@ -63,10 +67,27 @@ impl Plan {
             tracked.answered = Answered::Head;
             tracked.delivered = tracked.job.streamed;
         }
+        if head.status == 417 && self.note_failed_expectation(job) {
+            self.skip(now, on, job);
+            return self.put_back(job);
+        }
         match self.wait_after_refusal(now, job, head) {
             Some(wait) => self.repeat_later(now, on, job, wait),
             None => self.actions.push_back(Action::Deliver { job, on }),
         }
+    }
+
+    /// RFC 9110 §10.1.1: after 417, a request is repeated without its expectation. That costs nothing, since it happens once. Content that
+    /// cannot be read twice may have been read in part already.
+    fn note_failed_expectation(&mut self, job: JobId) -> bool {
+        let may_expect = self.may_expect(job);
+        let Some(tracked) = self.jobs.get_mut(job.0) else { return false };
+        let repeats = may_expect && !tracked.job.read_once && tracked.job.repeat != Some(false);
+        if repeats {
+            tracked.expectation_failed = true;
+            tracked.delivered = false;
+        }
+        repeats
     }
 
     /// How long to wait before this job is repeated because of the answer; `None` if the caller gets the answer.

@@ -255,7 +255,7 @@ impl Connection {
         if self.own_timeouts == 0 {
             return timeout;
         }
-        let wanted = self.flights.iter().filter(|flight| !flight.skips);
+        let wanted = self.flights.iter().filter(|flight| !flight.skips && !flight.is_leaving());
         wanted.map(|flight| flight.timeout.unwrap_or(timeout)).fold(self.stalls_after(timeout), Duration::min)
     }
 
@@ -265,10 +265,11 @@ impl Connection {
         oldest.and_then(|flight| flight.timeout).unwrap_or(timeout).max(timeout)
     }
 
-    /// A job that leaves after this time without a byte.
-    pub(crate) fn impatient(&self, silence: Duration, timeout: Duration) -> Option<JobId> {
-        let wanted = self.flights.iter().filter(|flight| !flight.skips);
-        wanted.filter(|flight| flight.timeout.unwrap_or(timeout) <= silence).map(|flight| flight.job).next()
+    /// A job that leaves after this time without a byte, and whether no byte of it was sent.
+    pub(crate) fn impatient(&self, silence: Duration, timeout: Duration) -> Option<(JobId, bool)> {
+        let wanted = self.flights.iter().filter(|flight| !flight.skips && !flight.is_leaving());
+        let impatient = wanted.filter(|flight| flight.timeout.unwrap_or(timeout) <= silence);
+        impatient.map(|flight| (flight.job, flight.sent == Sent::No)).next()
     }
 
     pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {

@@ -27,8 +27,15 @@ impl Plan {
     }
 
     fn recall(&mut self, on: ConnectionId, job: JobId) -> Option<Action> {
-        self.connections.get_mut(on.0)?.flight_of(job)?.recalled = true;
-        Some(Action::Recall { job, on })
+        self.ask_back(on, job);
+        self.actions.pop_front()
+    }
+
+    /// Asks the driver to take a job back.
+    pub(super) fn ask_back(&mut self, on: ConnectionId, job: JobId) {
+        let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flight_of(job)) else { return };
+        flight.recalled = true;
+        self.actions.push_back(Action::Recall { job, on });
     }
 
     /// The window is full. Moves an awaited job away from a stream that is not read.

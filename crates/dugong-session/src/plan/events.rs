@@ -21,6 +21,10 @@ pub enum Event {
     SentSome(JobId),
     /// All of this job has left, content included.
     SentAll(JobId),
+    /// `Expect: 100-continue` was answered, by 100 (Continue) or a final response.
+    ExpectAnswered,
+    /// It was not: content was sent after a wait, and the final response came without a 100 (Continue).
+    ExpectIgnored,
     /// Bytes moved, in either direction, and no other event says so.
     Moved,
     /// The head of the oldest request's final response has arrived.
@@ -81,15 +85,16 @@ pub enum Action {
         /// Its connection.
         on: ConnectionId,
     },
-    /// The job does not own its response any more: read and drop it, now or when it comes. If no byte of the job has left, do not send
-    /// it, and report [`Event::Recalled`].
+    /// The job does not own its response any more: read and drop it, now or when it comes. If no byte of the job has left, take it back
+    /// as for [`Action::Recall`]. [`Action::Over`] may follow, and counts that answer.
     Skip {
         /// The job whose response is dropped.
         job: JobId,
         /// Its connection.
         on: ConnectionId,
     },
-    /// Take this job back if no byte of it has left, and report [`Event::Recalled`]: it goes elsewhere. If bytes have left, do nothing.
+    /// Take this job back if no byte of it has left, and report [`Event::Recalled`]: it goes elsewhere. If you cannot keep it from
+    /// leaving any more, report [`Event::SentSome`].
     Recall {
         /// The job.
         job: JobId,

@@ -25,6 +25,8 @@ pub struct Job {
     pub streamed: bool,
     /// Its owner does something before each attempt: it signs the request, or opens its content. See [`Action::Ask`](super::Action::Ask).
     pub asks: bool,
+    /// It carries `Expect: 100-continue` if it may. See [`Plan::may_expect`](super::Plan::may_expect).
+    pub expects: bool,
     /// Overrules the session's `timeout`.
     pub timeout: Option<Duration>,
     /// Overrules the session's `total_timeout`.
@@ -43,6 +45,7 @@ impl Job {
             large: false,
             streamed: false,
             asks: false,
+            expects: false,
             timeout: None,
             total_timeout: None,
         }
@@ -87,6 +90,8 @@ pub(crate) struct Tracked {
     pub(crate) held: u64,
     /// It was sent again because its response waited behind a stream that no caller read. That happens once.
     pub(crate) moved: bool,
+    /// The server answered 417 (Expectation Failed).
+    pub(crate) expectation_failed: bool,
     /// Its caller waits for it.
     pub(crate) awaited: bool,
     pub(crate) total_timeout: Option<Duration>,
@@ -107,6 +112,7 @@ impl Tracked {
             content: 0,
             held: 0,
             moved: false,
+            expectation_failed: false,
             awaited: false,
             total_timeout,
             deadline: total_timeout.map(|timeout| now.saturating_add(timeout)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Plan;
 use super::arena::Key;
 use super::config::{SKIP_BYTES, SKIP_TIME};
-use super::connection::{Connection, Flight, State};
+use super::connection::{Answer, Connection, Flight, State};
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
 use super::job::{Place, Tracked};
@@ -91,7 +91,12 @@ impl Plan {
         let failures = self.origin.failures();
         self.origin.note_loss(why, connection.answered, pipelined);
         let repeats = oldest.wanted_by().and_then(|job| self.jobs.get(job.0)).map_or(0, |tracked| tracked.repeats);
-        let wait = self.backoff.wait(failures.max(repeats));
+        // A server may close a connection that it has kept open just when a request is on its way (RFC 9112 §9.3.1). That is no reason to
+        // wait, the first time.
+        let is_ordinary =
+            matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && oldest.answer == Answer::Awaited;
+        let wait =
+            if is_ordinary && failures.max(repeats) == 0 { Duration::ZERO } else { self.backoff.wait(failures.max(repeats)) };
         self.reopen_after(now, wait);
         if let Some(job) = oldest.wanted_by() {
             self.repeat_at_cost(now, job, why, wait);
@@ -156,10 +161,10 @@ impl Plan {
         if place == Place::Over {
             return;
         }
-        self.over(job, End::Failed(failure));
         if let Place::On(on) = place {
             self.skip(now, on, job);
         }
+        self.over(job, End::Failed(failure));
     }
 
     pub(super) fn skip(&mut self, now: Duration, on: ConnectionId, job: JobId) {
@@ -239,7 +244,11 @@ impl Plan {
             if silence >= connection.stalls_after(self.config.timeout) {
                 return self.close(now, on, Loss::Stalled);
             }
-            let Some(job) = connection.impatient(silence, self.config.timeout) else { return };
+            let Some((job, unsent)) = connection.impatient(silence, self.config.timeout) else { return };
+            if unsent {
+                self.ask_back(on, job);
+                continue;
+            }
             let repeats = self.jobs.get(job.0).map_or(0, |tracked| tracked.repeats);
             let wait = self.backoff.wait(repeats);
             self.repeat_at_cost(now, job, Loss::Stalled, wait);

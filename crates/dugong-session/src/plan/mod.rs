@@ -35,7 +35,10 @@
 //! - After a head that does not persist, send nothing of the requests behind it: the plan has put them elsewhere.
 //! - A second [`Action::Send`] of a job starts it over: drop the content that you have collected for it.
 //! - [`Action::Skip`] takes a response away from its job. The job may be sent elsewhere while you still read and drop that response. A
-//!   job that is over never leaves afterwards: if no byte of it has left, do not send it, and report [`Event::Recalled`].
+//!   job that is over as "not sent" never leaves afterwards: take it back, or report that it leaves, before the next action.
+//! - A final response may come before the content was sent. Then [`Event::SentAll`] never comes, and the head says whether the
+//!   connection persists.
+//! - Ask [`Plan::may_expect`] before you send `Expect: 100-continue`.
 //! - Answer each [`Action::Ask`] by [`Plan::ready`], or give the job up. Each [`Action::Send`] uses that answer up.
 //! - An interim response (1xx) is [`Event::Moved`].
 //! - Wait for events until [`Plan::wait_until`], even if no caller reads: idle connections close then.
@@ -224,7 +227,24 @@ impl Plan {
     /// The next thing to do now. Call it until it returns `None` after everything you tell the plan.
     pub fn next_action(&mut self, now: Duration) -> Option<Action> {
         self.advance(now);
-        self.actions.pop_front().or_else(|| self.place(now)).or_else(|| self.pause_or_resume(now))
+        while let Some(action) = self.actions.pop_front() {
+            if let Some(action) = self.with_latest_facts(action) {
+                return Some(action);
+            }
+        }
+        self.place(now).or_else(|| self.pause_or_resume(now))
+    }
+
+    /// Whether a request may carry `Expect: 100-continue`: this origin is not known to ignore it.
+    #[must_use]
+    pub fn expects(&self) -> bool {
+        self.origin.expects()
+    }
+
+    /// Whether this job may carry `Expect: 100-continue` now: it wants to, and neither this origin ignores it nor has it been refused.
+    #[must_use]
+    pub fn may_expect(&self, job: JobId) -> bool {
+        self.expects() && self.jobs.get(job.0).is_some_and(|tracked| tracked.job.expects && !tracked.expectation_failed)
     }
 
     /// Until when to wait for events; `None` if only an event or a job can change anything.
@@ -278,6 +298,8 @@ impl Plan {
             Event::SentSome(job) => self.sent(now, on, job, Sent::Partly),
             Event::SentAll(job) => self.sent(now, on, job, Sent::Yes),
             Event::Moved => {}
+            Event::ExpectAnswered => self.origin.note_expectation(true),
+            Event::ExpectIgnored => self.origin.note_expectation(false),
             Event::Head(head) => self.head(now, on, head),
             Event::Content(bytes) => self.content(now, on, bytes),
             Event::Complete => self.complete(now, on),
@@ -296,6 +318,18 @@ impl Plan {
         self.unfinished -= 1;
         let outcome = tracked.outcome(end);
         self.actions.push_back(Action::Over { job: id, outcome });
+    }
+
+    /// Since an action was decided on, the driver may have reported that a byte of the job left, or the connection has gone.
+    fn with_latest_facts(&self, action: Action) -> Option<Action> {
+        match action {
+            Action::Over { job, outcome } => {
+                let outcome = self.jobs.get(job.0).map_or(outcome, |tracked| tracked.outcome(outcome.end));
+                Some(Action::Over { job, outcome })
+            }
+            Action::Skip { on, .. } | Action::Recall { on, .. } => self.connections.get(on.0).map(|_| action),
+            other => Some(other),
+        }
     }
 
     /// Puts a job at the head of the queue.

@@ -28,6 +28,8 @@ pub(crate) struct Origin {
     grow_after: u32,
     median: Option<Duration>,
     failures: u32,
+    /// Whether it answers expectations, as far as the plan knows.
+    expects: Option<bool>,
     /// No connection is opened before this moment.
     pub(crate) reopen_at: Duration,
 }
@@ -49,6 +51,7 @@ impl Origin {
             grow_after: GROW_AFTER,
             median: None,
             failures: 0,
+            expects: None,
             reopen_at: Duration::ZERO,
         }
     }
@@ -70,6 +73,16 @@ impl Origin {
 
     pub(crate) fn per_connection(&self) -> Option<u32> {
         self.per_connection
+    }
+
+    /// Whether waiting for 100 (Continue) is worth it.
+    pub(crate) fn expects(&self) -> bool {
+        self.expects != Some(false)
+    }
+
+    /// One answer proves that the origin knows expectations; after that it is only slow at times.
+    pub(crate) fn note_expectation(&mut self, answered: bool) {
+        self.expects = Some(answered || self.expects == Some(true));
     }
 
     /// Failures to connect and losses since the last answer.

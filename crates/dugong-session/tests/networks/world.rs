@@ -227,17 +227,14 @@ impl World {
                     let position = link.flights.iter().position(|flight| flight.job == job && !flight.skips).expect("in flight");
                     link.flights[position].skips = true;
                     if link.flights[position].sent == Sent::No {
-                        link.flights.remove(position);
-                        self.tell(on, Event::Recalled(job));
+                        self.take_back(job, on);
                     }
                 }
                 Action::Recall { job, on } => {
-                    let flights = &mut self.connections.get_mut(&on).unwrap().flights;
-                    let position = flights.iter().position(|flight| flight.job == job && !flight.skips).expect("in flight");
-                    if flights[position].sent == Sent::No {
-                        flights.remove(position);
-                        self.jobs.get_mut(&job).unwrap().is_ready = true;
-                        self.tell(on, Event::Recalled(job));
+                    let Some(link) = self.connections.get_mut(&on) else { continue };
+                    let flight = link.flights.iter().find(|flight| flight.job == job && !flight.skips).expect("in flight");
+                    if flight.sent == Sent::No {
+                        self.take_back(job, on);
                     }
                 }
                 Action::Pause(on) => self.connections.get_mut(&on).unwrap().is_paused = true,
@@ -246,6 +243,22 @@ impl World {
                 Action::Over { job, outcome } => self.over(job, outcome),
             }
         }
+    }
+
+    /// Takes a job back of which no byte has left, if that is still possible.
+    fn take_back(&mut self, job: JobId, on: ConnectionId) {
+        let is_possible = self.chance(128);
+        let flights = &mut self.connections.get_mut(&on).unwrap().flights;
+        let position = flights.iter().position(|flight| flight.job == job).unwrap();
+        let request = self.jobs.get_mut(&job).unwrap();
+        if is_possible {
+            flights.remove(position);
+            request.is_ready = true;
+        } else {
+            flights[position].sent = Sent::Partly;
+            request.seen += 1;
+        }
+        self.tell(on, if is_possible { Event::Recalled(job) } else { Event::SentSome(job) });
     }
 
     fn send(&mut self, job: JobId, on: ConnectionId) {

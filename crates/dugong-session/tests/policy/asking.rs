@@ -102,6 +102,23 @@ fn a_job_with_a_shorter_timeout_leaves_and_the_others_stay() {
 }
 
 #[test]
+fn an_impatient_job_that_has_not_left_is_taken_back_free_of_charge() {
+    let mut desk = Desk::known(Config::default());
+    desk.sends_at_once = false;
+    let first = desk.get();
+    desk.tell(0, Event::SentAll(first));
+    let post = desk.submit(Job { timeout: Some(ms(900)), ..Job::new(false) });
+    desk.later(ms(900));
+    assert_eq!(desk.log.last(), Some(&Action::Recall { job: post, on: desk.id(0) }));
+    assert!(desk.plan.wait_until() > Some(desk.now));
+    desk.tell(0, Event::SentSome(post)); // it was too late
+    desk.later(ms(899));
+    assert_eq!(desk.outcome(post), None);
+    desk.later(ms(1));
+    assert_eq!(desk.outcome(post).unwrap().sent, Sent::Partly);
+}
+
+#[test]
 fn a_job_that_leaves_is_repeated_at_its_own_cost() {
     let mut desk = Desk::new(Config { connections: 1, retries: 1, timeout: ms(60_000), ..Config::default() });
     let get = desk.submit(Job { timeout: Some(ms(1000)), ..Job::new(true) });

@@ -87,6 +87,20 @@ fn a_cancelled_job_that_the_driver_has_not_sent_is_recalled() {
 }
 
 #[test]
+fn a_cancelled_job_that_leaves_nevertheless_says_so() {
+    let mut plan = Desk::known(Config::default());
+    plan.sends_at_once = false;
+    let [_, second] = plan.gets();
+    plan.plan.cancel(plan.now, second);
+    let on = plan.id(0);
+    assert_eq!(plan.plan.next_action(plan.now), Some(Action::Skip { job: second, on }));
+    plan.plan.handle(plan.now, on, Event::SentSome(second));
+    plan.go();
+    let outcome = plan.outcome(second).unwrap();
+    assert_eq!((outcome.sent, outcome.attempts), (Sent::Partly, 1));
+}
+
+#[test]
 fn a_connection_whose_only_job_is_recalled_is_idle() {
     let mut desk = Desk::known(Config { idle_timeout: ms(700), ..Config::default() });
     desk.sends_at_once = false;

@@ -19,11 +19,56 @@ fn after_a_loss_the_first_unanswered_request_goes_again_first_and_alone() {
     let mut desk = Desk::known(Config::default());
     let [first, second, third] = desk.gets();
     desk.tell(0, RESET);
-    assert_eq!(desk.opened(), 1, "it waits");
-    desk.later(ms(100));
     assert_eq!(desk.on(1), Some([first].as_slice()));
     desk.answer(1);
     assert_eq!(desk.on(1), Some([second, third].as_slice()));
+}
+
+#[test]
+fn the_first_repeat_waits_unless_an_open_connection_ended_before_it_answered_anything() {
+    let waits = |answered: bool, why: Loss, head: bool| {
+        let mut desk = if answered { Desk::known(Config::default()) } else { Desk::single() };
+        desk.get();
+        if head {
+            desk.tell(0, Event::Head(Head::new(200)));
+        }
+        desk.tell(0, Event::Lost(why));
+        desk.opened() == 1
+    };
+    // RFC 9112 §9.3.1: the server may have closed an idle connection just then.
+    assert!(!waits(true, Loss::Closed, false) && !waits(true, Loss::Reset, false));
+    assert!(waits(false, Loss::Closed, false), "a new connection");
+    assert!(waits(true, Loss::Closed, true), "in the midst of a response");
+    assert!(waits(true, Loss::Garbage, false));
+}
+
+#[test]
+fn the_second_repeat_waits() {
+    let mut desk = Desk::known(Config::default());
+    let get = desk.get();
+    desk.tell(0, RESET);
+    assert_eq!(desk.on(1), Some([get].as_slice()));
+    desk.tell(1, RESET);
+    assert_eq!(desk.opened(), 2);
+    assert!(desk.plan.wait_until() <= Some(desk.now + ms(200)));
+}
+
+#[test]
+fn a_failed_connect_costs_nothing_while_another_connection_is_open() {
+    let mut plan = Plan::new(Config { connections: 2, retries: 0, depth: 1, ..Config::default() }, 3);
+    let now = ms(1000);
+    let jobs = [plan.submit(now, Job::new(true)), plan.submit(now, Job::new(true))];
+    let [Some(Action::Open(first)), Some(Action::Open(second))] = [plan.next_action(now), plan.next_action(now)] else {
+        panic!()
+    };
+    plan.handle(now, first, Event::Opened);
+    plan.handle(now, second, Event::NotOpened);
+    assert_eq!(plan.next_action(now), Some(Action::Send { job: jobs[0], on: first }));
+    assert_eq!(plan.next_action(now), None);
+    plan.handle(now, first, Event::Head(Head::new(200)));
+    plan.handle(now, first, Event::Complete);
+    let actions: Vec<_> = std::iter::from_fn(|| plan.next_action(now)).collect();
+    assert!(actions.contains(&Action::Send { job: jobs[1], on: first }), "{actions:?}");
 }
 
 #[test]
