@@ -1,4 +1,4 @@
-//! Fetches a hundred documents through one connection, with many requests in flight: the example of the README.
+//! Fetches a hundred documents through one connection, with many requests in flight.
 
 use dugong_http::{Connection, Request};
 

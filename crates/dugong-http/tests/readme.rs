@@ -1,12 +1,4 @@
-//! The README and the documentation show the examples verbatim.
-
-#[test]
-fn the_readme_shows_the_example_as_it_is() {
-    let readme = include_str!("../../../README.md");
-    let example = include_str!("../examples/fetch.rs");
-    let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the README has Rust in it");
-    assert!(example.ends_with(shown), "the README and examples/fetch.rs differ");
-}
+//! The documentation shows the examples verbatim.
 
 #[test]
 fn the_chapter_on_waiting_shows_the_examples_as_they_are() {
