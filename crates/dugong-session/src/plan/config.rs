@@ -53,6 +53,8 @@ pub(crate) const ALONE_ABOVE: u64 = 256 << 10;
 pub(crate) const SKIP_BYTES: u64 = 64 << 10;
 /// How long such a response may hold up the others.
 pub(crate) const SKIP_TIME: Duration = Duration::from_millis(500);
+/// A stream whose caller waits is read ahead this far although the window is full.
+pub(crate) const READ_AHEAD: u64 = 128 << 10;
 /// A `Retry-After` beyond this is the caller's decision.
 pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// An answer is slow after this many times the median time of an answer...

@@ -113,6 +113,12 @@ impl Connection {
         matches!(self.state, State::Idle { .. })
     }
 
+    /// Whether content arrives that a job wants.
+    pub(crate) fn is_receiving(&self) -> bool {
+        matches!(self.state, State::Busy | State::Draining)
+            && self.flights.front().is_some_and(|flight| !flight.skips && flight.answer != Answer::Awaited)
+    }
+
     /// Whether this job may be sent now.
     pub(crate) fn admits(&self, id: JobId, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
         if self.requests_left() == 0 {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Plan;
-use super::connection::{Answer, Connection, State};
+use super::connection::Connection;
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
 use super::losing::no_repeat;
@@ -62,12 +62,9 @@ impl Plan {
 
     /// Whether the connection is not read because of a stream: the window is full, and the caller of its oldest reply does not wait.
     pub(super) fn is_unread(&self, connection: &Connection) -> bool {
-        self.is_window_full()
-            && matches!(connection.state, State::Busy | State::Draining)
-            && connection.flights.front().is_some_and(|flight| {
-                let job = flight.wanted_by().filter(|_| flight.answer != Answer::Awaited);
-                job.and_then(|job| self.jobs.get(job.0)).is_some_and(|tracked| tracked.job.streamed && !tracked.awaited)
-            })
+        let oldest = connection.flights.front().filter(|_| self.is_window_full() && connection.is_receiving());
+        let oldest = oldest.and_then(|flight| self.jobs.get(flight.job.0));
+        oldest.is_some_and(|tracked| tracked.job.streamed && !tracked.needs_bytes())
     }
 
     fn has_window(&self, job: JobId) -> bool {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::config::READ_AHEAD;
 use super::ids::ConnectionId;
 use super::outcome::{Answered, End, Outcome, Sent};
 
@@ -117,6 +118,11 @@ impl Tracked {
             total_timeout,
             deadline: total_timeout.map(|timeout| now.saturating_add(timeout)),
         }
+    }
+
+    /// Whether its caller needs bytes that have not arrived: for a stream, there are few that it could take.
+    pub(crate) fn needs_bytes(&self) -> bool {
+        self.awaited && (!self.job.streamed || self.held < READ_AHEAD)
     }
 
     pub(crate) fn outcome(&self, end: End) -> Outcome {

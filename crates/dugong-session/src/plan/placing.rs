@@ -9,15 +9,16 @@
 //!
 //! Content that no caller has taken fills the window. When it is full, no job is sent and no response is read, except for callers that
 //! wait now: their jobs go first, and their connections are read, with all that comes before on these. If such a job finds no connection
-//! and none can be opened for it, all are read until it does. `elsewhere.rs` spares the plan most of that.
+//! and none can be opened for it, one is read until it does. `elsewhere.rs` spares the plan most of that.
 
 use std::time::Duration;
 
 use super::Plan;
-use super::connection::{Answer, Connection, Flight, State, travels_alone};
+use super::arena::Key;
+use super::connection::{Connection, Flight, State, travels_alone};
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
-use super::job::{Job, Place};
+use super::job::{Job, Place, Tracked};
 use super::outcome::{Answered, Failure};
 
 /// How many jobs are looked at behind one that waits for an empty connection.
@@ -171,7 +172,11 @@ impl Plan {
         if let Some(action) = self.move_from_unread(now) {
             return Some(action);
         }
-        let changes = self.connections.iter().find(|(_, connection)| connection.paused != self.must_pause(connection));
+        let last_resort = self.read_for_queue();
+        let changes = self.connections.iter().find(|(key, connection)| {
+            let must_pause = self.must_pause(connection) && last_resort != Some(*key);
+            connection.paused != must_pause
+        });
         let (key, paused) = changes.map(|(key, connection)| (key, !connection.paused))?;
         let connection = self.connections.get_mut(key)?;
         connection.paused = paused;
@@ -182,19 +187,23 @@ impl Plan {
     }
 
     fn must_pause(&self, connection: &Connection) -> bool {
-        if !self.is_window_full() || !matches!(connection.state, State::Busy | State::Draining) {
-            return false;
+        let needs_bytes = |id: JobId| self.jobs.get(id.0).is_some_and(Tracked::needs_bytes);
+        self.is_window_full()
+            && connection.is_receiving()
+            && !connection.flights.iter().filter(|flight| !flight.is_leaving()).filter_map(Flight::wanted_by).any(needs_bytes)
+    }
+
+    /// If awaited jobs in the queue have no connection to hope for, one is read for them: the one whose reply ends first.
+    fn read_for_queue(&self) -> Option<Key> {
+        let is_awaited =
+            |id: &JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.awaited && tracked.place == Place::Queued);
+        if !self.is_window_full() || self.expects_connection() || !self.queue.iter().any(is_awaited) {
+            return None;
         }
-        let is_awaited = |id: &JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.awaited);
-        let queued = |id: &&JobId| self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued);
-        connection.flights.front().is_some_and(|flight| !flight.skips && flight.answer != Answer::Awaited)
-            && !connection
-                .flights
-                .iter()
-                .filter(|flight| !flight.is_leaving())
-                .filter_map(Flight::wanted_by)
-                .any(|id| is_awaited(&id))
-            && (self.expects_connection() || !self.queue.iter().filter(queued).any(is_awaited))
+        let content_left =
+            |connection: &Connection| connection.flights.front().and_then(Flight::content_left).unwrap_or(u64::MAX);
+        let receiving = self.connections.iter().filter(|(_, connection)| connection.is_receiving());
+        receiving.map(|(key, connection)| (content_left(connection), key)).min().map(|(_, key)| key)
     }
 
     fn expects_connection(&self) -> bool {

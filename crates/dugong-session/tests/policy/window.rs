@@ -135,3 +135,34 @@ fn a_stream_is_read_beyond_the_window_for_an_awaited_job_that_cannot_be_sent_aga
     assert!(is_resumed(&desk));
     assert_eq!(desk.on(0).unwrap()[1], second);
 }
+
+#[test]
+fn one_stream_is_read_for_an_awaited_job_without_a_connection() {
+    let mut desk = Desk::new(Config { connections: 2, depth: 1, ..small() });
+    let streams = [stream(&mut desk), stream(&mut desk)];
+    for (number, length) in [3000, 2000].into_iter().enumerate() {
+        desk.tell(number, Event::Head(Head { length: Some(length), ..Head::new(200) }));
+        desk.tell(number, Event::Content(1000));
+    }
+    let get = desk.get();
+    set_awaited(&mut desk, get);
+    let resumed: Vec<_> = desk.log.iter().filter(|action| matches!(action, Action::Resume(_))).collect();
+    assert_eq!(resumed, [&Action::Resume(desk.id(1))], "the one that ends first");
+    desk.tell(1, Event::Content(1000));
+    desk.tell(1, Event::Complete);
+    assert_eq!((desk.on(0), desk.on(1)), (Some(&streams[..1]), Some([get].as_slice())));
+}
+
+#[test]
+fn an_awaited_stream_is_read_a_little_ahead_of_its_caller() {
+    let mut desk = Desk::known(small());
+    let first = stream(&mut desk);
+    set_awaited(&mut desk, first);
+    fill(&mut desk);
+    assert_eq!(desk.log.last(), Some(&Action::Deliver { job: first, on: desk.id(0) }), "still read");
+    desk.tell(0, Event::Content(128 << 10));
+    assert_eq!(desk.log.last(), Some(&Action::Pause(desk.id(0))));
+    desk.plan.note_taken(desk.now, first, 1001);
+    desk.go();
+    assert_eq!(desk.log.last(), Some(&Action::Resume(desk.id(0))), "the window is still full");
+}
