@@ -60,7 +60,7 @@ mod _dugong {
     #[pymodule_export]
     use super::pipeline::{AsyncPipeline, Pipeline};
     #[pymodule_export]
-    use super::session::{Outcome, Reply, check_head};
+    use super::session::{Mailbox, Outcome, Reply, Run, SessionCore, Ticket, check_head};
     #[pymodule_export]
     use super::state::HTTPConnection;
 }

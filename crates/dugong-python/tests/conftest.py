@@ -24,7 +24,7 @@ REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
 def pytest_configure() -> None:
-    """Let a signal that comes after its test do nothing. By default it ends the process, and with it the other tests."""
+    """Let a signal that comes after its test do nothing. By default it ends the process and the other tests."""
     for number in signal.SIGUSR1, signal.SIGALRM:
         signal.signal(number, lambda *_: None)
 

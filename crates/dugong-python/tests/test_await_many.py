@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from loops import LOOPS, Loop
+from origins import running
 
 import dugong
 
@@ -21,32 +21,11 @@ REQUESTS = 50
 ROOT = Path(__file__).parents[3]
 
 
-def find_origin() -> Path:
-    """Return the path of the server for tests, which has to be built before."""
-    places = [os.environ.get('DUGONG_ORIGIN', ''), os.environ.get('CARGO_TARGET_DIR', '')]
-    candidates = [Path(places[0]), Path(places[1]) / 'release' / 'dugong-origin']
-    candidates += [ROOT / 'target' / kind / 'dugong-origin' for kind in ('release', 'debug')]
-    for path in candidates:
-        if path.is_file() and os.access(path, os.X_OK):
-            return path
-    pytest.skip('dugong-origin is not built: cargo build --release -p dugong-origin')
-
-
 @pytest.fixture
 def origin() -> Iterator[int]:
     """The port of a server that runs in a process of its own."""
-    with subprocess.Popen(
-        [find_origin(), '--until-stdin-closes'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout
-        assert server.stdin
-        try:
-            found = re.search(r':(\d+)\s*$', server.stdout.readline())
-            assert found
-            yield int(found[1])
-        finally:
-            server.stdin.close()
-            server.terminate()
+    with running() as port:
+        yield port
 
 
 PROGRAM = """

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from origins import find_origin
 from peers import LIMIT
-from test_await_many import find_origin
 
 from dugong import ConnectionClosed, HTTPConnection, InvalidResponse, StateError, UnsupportedResponse
 

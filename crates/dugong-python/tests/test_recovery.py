@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_await_many import find_origin
+from origins import find_origin
 
 import dugong
 

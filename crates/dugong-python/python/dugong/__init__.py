@@ -14,7 +14,7 @@ from __future__ import annotations
 from . import _main_only  # noqa: F401  # pyright: ignore[reportPrivateUsage, reportUnusedImport]
 from ._body import BodyFollowing
 from ._dns import create_socket
-from ._dugong import AsyncPipeline, HTTPConnection, HTTPResponse, Pipeline
+from ._dugong import AsyncPipeline, HTTPConnection, HTTPResponse, Outcome, Pipeline, Reply, Run
 from ._exceptions import (
     ConnectionClosed,
     ConnectionTimedOut,
@@ -29,6 +29,7 @@ from ._exceptions import (
     UnsupportedResponse,
     is_temp_network_error,
 )
+from ._failures import RequestFailed, StatusError
 from ._headers import CaseInsensitiveDict
 from ._polling import POLLIN, POLLOUT, PollNeeded, eval_coroutine
 
@@ -53,7 +54,11 @@ if TYPE_CHECKING:
     from inspect import getdoc
     from logging import Logger
 
+    from ._async_run import AsyncRun
     from ._asyncio import AioFuture
+    from ._request import Request
+    from ._session import Session
+    from ._tls import Tls
 
     log: Logger
 
@@ -66,6 +71,7 @@ __all__ = [
     'POLLOUT',
     'AioFuture',
     'AsyncPipeline',
+    'AsyncRun',
     'BodyFollowing',
     'CaseInsensitiveDict',
     'ConnectionClosed',
@@ -78,10 +84,18 @@ __all__ = [
     'HostnameNotResolvable',
     'HostnameNotResolvableOrDNSUnavailable',
     'InvalidResponse',
+    'Outcome',
     'Pipeline',
     'PollNeeded',
+    'Reply',
+    'Request',
+    'RequestFailed',
     'RequestOutcome',
+    'Run',
+    'Session',
     'StateError',
+    'StatusError',
+    'Tls',
     'UnsupportedResponse',
     '__version__',
     'create_socket',
@@ -161,6 +175,15 @@ DNS_TEST_HOSTNAMES: Sequence[tuple[str, int]] = (
     ('C.root-servers.org', 53),
 )
 
+# Names that take long to import, by their modules.
+_LATER = {
+    'AioFuture': '_asyncio',
+    'AsyncRun': '_async_run',
+    'Request': '_request',
+    'Session': '_session',
+    'Tls': '_tls',
+}
+
 # If the two differ, the program has assigned to it.
 _TEST_HOSTNAMES = DNS_TEST_HOSTNAMES
 
@@ -177,8 +200,10 @@ for _public in (
     HostnameNotResolvableOrDNSUnavailable,
     InvalidResponse,
     PollNeeded,
+    RequestFailed,
     RequestOutcome,
     StateError,
+    StatusError,
     UnsupportedResponse,
     create_socket,
     eval_coroutine,
@@ -193,10 +218,10 @@ if not TYPE_CHECKING:
     # ruff: noqa: PLC0415
 
     def __getattr__(name):
-        if name == 'AioFuture':
-            from . import _asyncio
+        if name in _LATER:
+            import importlib
 
-            value = _asyncio.AioFuture
+            value = getattr(importlib.import_module(f'dugong.{_LATER[name]}'), name)
             value.__module__ = __name__
         elif name == 'log':
             import logging

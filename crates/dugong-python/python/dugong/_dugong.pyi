@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable, Iterator, Mapping
 from email.message import Message
 from socket import socket
 from ssl import SSLContext
@@ -15,10 +15,14 @@ __all__ = [
     'AsyncPipeline',
     'HTTPConnection',
     'HTTPResponse',
+    'Mailbox',
     'Operation',
     'Outcome',
     'Pipeline',
     'Reply',
+    'Run',
+    'SessionCore',
+    'Ticket',
     'ask_name_servers',
     'check_head',
     'normal_host',
@@ -526,7 +530,11 @@ class Reply:
     """The response to a request of a session.
 
     `headers` is an `email.message.Message`: names are case-insensitive, `headers['x']` is None without such a line, and
-    `headers.get_all('x')` gives all lines of a name that is repeated. A reply is a context manager, which closes it.
+    `headers.get_all('x')` gives all lines of a name that is repeated.
+
+    A reply is a context manager, for `with` and `async with`, that closes it at the end. A streamed reply should be used like
+    that: if you leave it before its end, the session skips the rest or gives the connection up. Read it by `iter_bytes`,
+    `iter_lines` or `read`, or all of it by `content`; in a task, by their twins with `co_`.
     """
 
     def __new__(
@@ -557,11 +565,11 @@ class Reply:
 
     @property
     def trailers(self) -> Message:
-        """The trailer section, if the content came in chunks."""
+        """The trailer section; empty before the end of the content."""
 
     @property
     def content(self) -> bytes:
-        """The whole content."""
+        """The whole content. Of a streamed reply, this reads all of it, and waits."""
 
     @property
     def request(self) -> Any:
@@ -571,6 +579,37 @@ class Reply:
     def attempts(self) -> int:
         """The number of connections on which a byte of the request left."""
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the content is read in pieces."""
+
+    @property
+    def _core(self) -> SessionCore | None: ...
+    def _poll(self, mailbox: Mailbox, number: int, most: int | None = None, /) -> bytes | None: ...
+    def _is_complete(self) -> bool: ...
+    def _keep(self, content: bytes, /) -> None: ...
+    def read(self, size: int | None = None, /) -> bytes:
+        """Reads at most *size* bytes of the content, and waits for the first of them; without *size*, all that is left. Empty at
+        the end. Twin: `co_read`.
+        """
+
+    def co_read(self, size: int | None = None, /) -> Coroutine[Any, Any, bytes]:
+        """The same, to be awaited under asyncio or trio. The twin of `read`."""
+
+    def close(self) -> None:
+        """Gives up the rest of the content. Twin: `co_close`."""
+
+    def co_close(self) -> Coroutine[Any, Any, None]:
+        """The same, to be awaited under asyncio or trio. The twin of `close`."""
+
+    def co_iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
+        """The same, for `async for`. The twin of `iter_bytes`."""
+
+    def co_iter_lines(self, encoding: str | None = None, errors: str = 'replace') -> AsyncIterator[str]:
+        """The same, for `async for`. The twin of `iter_lines`."""
+
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(self, *_exception: object) -> Coroutine[Any, Any, None]: ...
     def text(self, encoding: str | None = None, errors: str = 'replace') -> str:
         """The content as text. Without *encoding*, the charset of `Content-Type` counts, or else UTF-8; *errors* means the same
         as for `bytes.decode`.
@@ -583,10 +622,12 @@ class Reply:
         """Returns this reply, or raises `StatusError` if the status is 400 or more."""
 
     def iter_bytes(self, size: int | None = None) -> Iterator[bytes]:
-        """Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come."""
+        """Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come. Twin: `co_iter_bytes`."""
 
     def iter_lines(self, encoding: str | None = None, errors: str = 'replace') -> Iterator[str]:
-        """Iterates over the lines of the content, as text without their ends. The encoding is that of `text`."""
+        """Iterates over the lines of the content, as text without their ends. The encoding is that of `text`. Twin:
+        `co_iter_lines`.
+        """
 
 @final
 class Outcome:
@@ -642,3 +683,109 @@ class Outcome:
     @property
     def attempts(self) -> int:
         """The number of connections on which a byte of the request may have left."""
+
+@final
+class Run:
+    """The outcomes of the requests of an iterable. `Session.run` returns it.
+
+    Each request that it takes from the iterable ends with exactly one outcome. It takes more as outcomes are taken from it, and
+    nothing is sent or received between two steps unless another thread uses the session.
+
+    If the iterable raises, the outcomes of the requests before come first, and then the exception. `close`, or leaving a `with`
+    block, gives up the requests without an outcome; `abandoned` then has the outcomes that were not yielded.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Outcome: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    @property
+    def taken(self) -> int:
+        """How many requests it has taken from the iterable."""
+
+    @property
+    def abandoned(self) -> list[Outcome]:
+        """After `close`, the outcomes that were not yielded."""
+
+    def close(self) -> None:
+        """Gives up the requests that have no outcome, and takes no more."""
+
+@final
+class Mailbox:
+    """The numbers of the tasks of one event loop that have news of a session.
+
+    While the loop's own thread drives, it looks afterwards. While another thread drives, a descriptor becomes readable. So no thread
+    needs Python's lock to wake a task.
+    """
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor that becomes readable."""
+
+    def take(self) -> list[int]:
+        """Takes the numbers."""
+
+@final
+class Ticket:
+    """A request that a task has submitted. Dropping it gives the request up."""
+
+    def poll(self, index: int | None = None, /) -> Any:
+        """Goes on: None if the task has to wait, an asynchronous iterator if the session wants its next piece, or else the end: the
+        reply or the exception, or with *index* the outcome.
+        """
+
+    def give(self, piece: bytes, /) -> None:
+        """Gives the session a piece of content."""
+
+    def finish(self) -> None:
+        """Ends the content."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """Ends the request with an exception of the program."""
+
+    def give_up(self) -> None:
+        """Ends the request, of which the outcome is still told."""
+
+    def set_awaited(self, awaited: bool, /) -> None:
+        """Tells the session whether the task waits for this one."""
+
+    def close(self) -> None:
+        """Gives the request up."""
+
+@final
+class SessionCore:
+    """A session. The package's `Session` has one."""
+
+    def __new__(cls, origin: str, settings: dict[str, Any], /) -> Self: ...
+    @property
+    def origin(self) -> str:
+        """The origin, such as `https://example.org`."""
+
+    def request(self, given: object, /) -> Reply:
+        """Makes a request, and waits for its reply."""
+
+    def submit(
+        self, given: object, mailbox: Mailbox, number: int, index: int | None = None, streamed: bool = False, /
+    ) -> Any:
+        """Begins a request of a task, which has *number* in *mailbox*. With *index*, a request that is not valid gives an outcome."""
+
+    def run(self, requests: Iterable[object], ordered: bool, streamed: bool, /) -> Run:
+        """The outcomes of many requests."""
+
+    def take_ahead(self) -> int:
+        """How many requests a run takes ahead of the outcomes."""
+
+    def turn(self, mailbox: Mailbox, /) -> bool:
+        """Drives the session without waiting. False if another thread drives it."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when a turn is due."""
+
+    def due(self) -> float | None:
+        """In how many seconds a turn is due without an event."""
+
+    def stats(self) -> dict[str, Any]:
+        """The figures of the session."""
+
+    def close(self) -> None:
+        """Ends all requests, and closes all connections."""

@@ -41,10 +41,16 @@ def charset(reply: Reply) -> str:
 
 
 def pieces(reply: Reply, size: int | None) -> Iterator[bytes]:
-    """Cut the content into pieces."""
+    """Read the content, and cut it into pieces."""
     if size is not None and size < 1:
         raise ValueError(f'size has to be at least 1, not {size}')
-    return cut([reply.content], size)
+    if not reply.is_streamed:
+        return cut([reply.content], size)
+    return cut(iter(lambda: reply.read(_PIECE), b''), size)
+
+
+# A piece of a streamed reply has at most as many bytes as have arrived.
+_PIECE = 1 << 30
 
 
 def cut(given: Iterable[bytes], size: int | None) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from ._headers import make_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from email.message import Message
     from typing import Any
 
@@ -51,6 +52,7 @@ class Request:
         'content',
         'expect',
         'method',
+        'origin',
         'retry',
         'stream',
         'target',
@@ -62,6 +64,8 @@ class Request:
     method: str
     #: The target, with the *params*.
     target: str
+    #: The origin that gets it, for functions that sign requests; None elsewhere.
+    origin: str | None
     #: The content: bytes, or an object of this package that reads it; None without content.
     content: bytes | Source | None
     #: Whether the reply is read in pieces.
@@ -107,6 +111,7 @@ class Request:
         self.content = None if content is None else content_of(content)
         self._lines = check_head(self.method, self.target, lines)
         self._message = None
+        self.origin = None
         if self._lines:
             self._check_lengths()
         self.stream = bool(stream)
@@ -133,6 +138,15 @@ class Request:
         return new
 
     __copy__ = copy
+
+    def _with_head(self, method: str, target: str, lines: Iterable[tuple[str, str]]) -> Request:
+        """Return a copy with another head: after a redirect, or with the default fields of a session."""
+        new = self.copy()
+        new._lines = tuple(lines)
+        new.target = target
+        if new.method != method:
+            new.method, new.content = method, None
+        return new
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in _STATE}
@@ -168,7 +182,7 @@ class Request:
             raise ValueError(f'Content-Length is {length}, but the content has {known} bytes')
 
 
-_STATE = ('method', 'target', 'content', 'stream', 'timeout', 'total_timeout', 'retry', 'expect')
+_STATE = ('method', 'target', 'origin', 'content', 'stream', 'timeout', 'total_timeout', 'retry', 'expect')
 
 
 def with_params(target: str, params: Params) -> str:
@@ -258,3 +272,43 @@ def _pairs(given: Any, name: str) -> list[tuple[Any, Any]]:
         if len(pair) != 2:
             raise ValueError(f'{name} has to be a mapping or an iterable of pairs; found {pair!r}')
     return [(key, value) for key, value in pairs]
+
+
+def request_of(given: Any) -> Request:
+    """Make a request of an item of a run: a target for GET, a tuple, or a mapping."""
+    if isinstance(given, Request):
+        return given
+    if isinstance(given, str):
+        return Request('GET', given)
+    if isinstance(given, tuple):
+        return _of_tuple(given)  # pyright: ignore[reportUnknownArgumentType]
+    if hasattr(given, 'keys'):
+        return _of_mapping(dict(given))
+    raise TypeError(
+        'a request is a str, a tuple of method, target, headers and content, a mapping, or a dugong.Request, '
+        f'not {type(given).__name__}'
+    )
+
+
+def _of_tuple(given: tuple[Any, ...]) -> Request:
+    if not 2 <= len(given) <= 4:
+        raise ValueError(f'a tuple has to be (method, target), with headers and content if you like, not {given!r}')
+    method, target, headers, content, *_ = *given, None, None
+    return Request(method, target, headers=headers, content=content)
+
+
+def _of_mapping(given: dict[Any, Any]) -> Request:
+    for old, new in ('path', 'target'), ('body', 'content'):
+        if old in given:
+            if new in given:
+                raise ValueError(f'{old} and {new} mean the same; give one of them')
+            given[new] = given.pop(old)
+    for name in 'method', 'target':
+        if name not in given:
+            raise ValueError(f'a mapping has to have a {name}; found {sorted(map(str, given))}')
+    try:
+        return Request(given.pop('method'), given.pop('target'), **given)
+    except TypeError as exc:
+        if 'keyword' in str(exc):
+            raise ValueError(f'a mapping has to have the names of the arguments of dugong.Request: {exc}') from None
+        raise

@@ -31,6 +31,10 @@ class Tls:
         self._cert = None if cert is None else _pem(cert, 'cert')
         self._key = self._cert if key is None else _pem(key, 'key')
 
+    def pem(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        """Return the PEM of the trusted certificates, of your own, and of its key."""
+        return self._ca, self._cert, self._key
+
     def __repr__(self) -> str:
         trusted = 'the platform' if self._ca is None else 'a PEM'
         shown = '' if self._cert is None else ', with a client certificate'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 Buffer = bytes | bytearray | memoryview
 Pieces = Iterable[Buffer] | AsyncIterable[Buffer]
@@ -12,3 +12,17 @@ Content = Buffer | BinaryIO | os.PathLike[str] | Pieces | Callable[[], Buffer | 
 Headers = Mapping[str, object] | Iterable[tuple[str, object]]
 Params = Mapping[str, object] | Iterable[tuple[str, object]]
 Pem = bytes | str | os.PathLike[str]
+
+
+class Options(TypedDict, total=False):
+    """The keywords of a request: see `dugong.Request`."""
+
+    headers: Headers | None
+    params: Params | None
+    content: Content | None
+    json: Any
+    stream: bool
+    timeout: float | None
+    total_timeout: float | None
+    retry: bool | None
+    expect: bool | None

@@ -43,6 +43,14 @@ pub(crate) struct Outcome {
     pub(crate) attempts: u32,
 }
 
+impl Outcome {
+    /// The outcome of a request that was refused before a byte of it was sent.
+    pub(crate) fn refused(py: Python<'_>, index: usize, request: Py<PyAny>, error: PyErr) -> Self {
+        let error = Some(error.into_value(py).into_any());
+        Outcome { index, request, reply: None, error, sent: "no", answered: "no", safe_to_retry: true, attempts: 0 }
+    }
+}
+
 #[pymethods]
 impl Outcome {
     /// Makes an outcome, for tests of programs.

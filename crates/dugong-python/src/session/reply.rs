@@ -1,32 +1,86 @@
 //! `Reply`: the response to a request of a session.
 
+use bytes::Bytes;
 use dugong_http::Fields;
 use pyo3::PyTraverseError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::check::check_head;
-use crate::errors::misuse;
+use super::mailbox::Mailbox;
+use super::stream::Stream;
+use crate::errors::{StateError, misuse};
 use crate::headers::{Lines, for_each_pair, latin1};
 
 /// The response to a request of a session.
 ///
 /// `headers` is an `email.message.Message`: names are case-insensitive, `headers['x']` is None without such a line, and
-/// `headers.get_all('x')` gives all lines of a name that is repeated. A reply is a context manager, which closes it.
+/// `headers.get_all('x')` gives all lines of a name that is repeated.
+///
+/// A reply is a context manager, for `with` and `async with`, that closes it at the end. A streamed reply should be used like
+/// that: if you leave it before its end, the session skips the rest or gives the connection up. Read it by `iter_bytes`,
+/// `iter_lines` or `read`, or all of it by `content`; in a task, by their twins with `co_`.
 #[pyclass(frozen, weakref, module = "dugong")]
 pub(crate) struct Reply {
     status: u16,
     reason: Py<PyString>,
     fields: Fields,
-    trailers: Fields,
-    content: Py<PyBytes>,
+    content: PyOnceLock<Py<PyBytes>>,
+    /// Content that is read in pieces. A collected reply makes this when it is needed.
+    stream: PyOnceLock<Stream>,
+    is_streamed: bool,
+    core: Option<Py<PyAny>>,
     request: Py<PyAny>,
     attempts: u32,
     headers: PyOnceLock<Py<PyAny>>,
-    trailers_made: PyOnceLock<Py<PyAny>>,
+    trailer_fields: PyOnceLock<Fields>,
+    trailers: PyOnceLock<Py<PyAny>>,
+}
+
+impl Reply {
+    /// A reply that a session has received.
+    ///
+    /// `core` is the session, which has to be driven while content is read.
+    pub(crate) fn received(py: Python<'_>, reply: dugong_session::Reply, request: Py<PyAny>, core: &Py<PyAny>) -> PyResult<Self> {
+        let core = reply.is_streamed().then(|| core.clone_ref(py));
+        let reason = reply.reason();
+        let reason = if reason == "OK" { intern!(py, "OK").clone() } else { PyString::new(py, reason.trim()) };
+        let made = Reply {
+            status: reply.status().as_u16(),
+            reason: reason.unbind(),
+            fields: reply.fields().clone(),
+            content: PyOnceLock::new(),
+            stream: PyOnceLock::new(),
+            is_streamed: reply.is_streamed(),
+            core,
+            request,
+            attempts: reply.attempts(),
+            headers: PyOnceLock::new(),
+            trailer_fields: PyOnceLock::new(),
+            trailers: PyOnceLock::new(),
+        };
+        if !made.is_streamed {
+            let _ = made.content.set(py, PyBytes::new(py, reply.content()).unbind());
+            if !reply.trailers().is_empty() {
+                let _ = made.trailer_fields.set(py, reply.trailers().clone());
+            }
+        } else {
+            let _ = made.stream.set(py, Stream::of_reply(reply));
+        }
+        Ok(made)
+    }
+
+    fn stream(&self, py: Python<'_>) -> PyResult<&Stream> {
+        self.stream.get_or_try_init(py, || {
+            let content = self.content.get(py).expect("a collected reply has its content");
+            Ok(Stream::of_content(Bytes::from_owner(content.extract::<PyBackedBytes>(py)?)))
+        })
+    }
 }
 
 #[pymethods]
@@ -49,16 +103,20 @@ impl Reply {
             status,
             reason: PyString::new(py, reason).unbind(),
             fields: fields(py, headers)?,
-            trailers: fields(py, trailers)?,
-            content: content.unwrap_or_else(|| PyBytes::new(py, b"").unbind()),
+            content: filled(py, content.unwrap_or_else(|| PyBytes::new(py, b"").unbind())),
+            stream: PyOnceLock::new(),
+            is_streamed: false,
+            core: None,
             request: request.unwrap_or_else(|| py.None()),
             attempts,
             headers: PyOnceLock::new(),
-            trailers_made: PyOnceLock::new(),
+            trailer_fields: filled(py, fields(py, trailers)?),
+            trailers: PyOnceLock::new(),
         })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.core)?;
         visit.call(&self.request)
     }
 
@@ -80,16 +138,97 @@ impl Reply {
         message(py, &self.headers, &self.fields)
     }
 
-    /// The trailer section, if the content came in chunks.
+    /// The trailer section; empty before the end of the content.
     #[getter]
     fn trailers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        message(py, &self.trailers_made, &self.trailers)
+        if let Some(fields) = self.stream.get(py).and_then(Stream::take_trailers) {
+            let _ = self.trailer_fields.set(py, fields);
+        }
+        match self.trailer_fields.get(py) {
+            Some(fields) => message(py, &self.trailers, fields),
+            None => message(py, &PyOnceLock::new(), &Fields::new()),
+        }
     }
 
-    /// The whole content.
+    /// The whole content. Of a streamed reply, this reads all of it, and waits.
     #[getter]
-    fn content(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.content.clone_ref(py)
+    fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        if let Some(content) = self.content.get(py) {
+            return Ok(content.clone_ref(py));
+        }
+        let stream = self.stream(py)?;
+        if !stream.is_untouched() {
+            return Err(StateError::new_err("the content of this reply was read in part, or closed"));
+        }
+        let all = read_all(py, stream)?;
+        let _ = self.content.set(py, all.clone_ref(py));
+        Ok(all)
+    }
+
+    /// Whether the content is read in pieces.
+    #[getter]
+    fn is_streamed(&self) -> bool {
+        self.is_streamed
+    }
+
+    /// Reads at most *size* bytes of the content, and waits for the first of them; without *size*, all that is left. Empty at
+    /// the end. Twin: `co_read`.
+    #[pyo3(signature = (size=None, /))]
+    fn read(&self, py: Python<'_>, size: Option<isize>) -> PyResult<Py<PyBytes>> {
+        let stream = self.stream(py)?;
+        match size.and_then(|size| usize::try_from(size).ok()) {
+            None => read_all(py, stream),
+            Some(0) => Ok(PyBytes::new(py, b"").unbind()),
+            Some(size) => Ok(PyBytes::new(py, &stream.read(py, size)?).unbind()),
+        }
+    }
+
+    /// The same, to be awaited under asyncio or trio. The twin of `read`.
+    #[pyo3(signature = (size=None, /))]
+    fn co_read(slf: &Bound<'_, Self>, size: Option<isize>) -> PyResult<Py<PyAny>> {
+        later(slf.py(), intern!(slf.py(), "read"), (slf, size))
+    }
+
+    /// Returns the next piece for a task: None if it has to wait.
+    #[pyo3(signature = (mailbox, number, most=None, /))]
+    fn _poll(
+        &self,
+        py: Python<'_>,
+        mailbox: &Bound<'_, Mailbox>,
+        number: u64,
+        most: Option<usize>,
+    ) -> PyResult<Option<Py<PyBytes>>> {
+        let piece = self.stream(py)?.poll(py, most.unwrap_or(usize::MAX), mailbox.get(), number)?;
+        Ok(piece.map(|piece| PyBytes::new(py, &piece).unbind()))
+    }
+
+    /// The session of a streamed reply.
+    #[getter]
+    fn _core(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.core.as_ref().map(|core| core.clone_ref(py))
+    }
+
+    /// Whether the reply has all its content in memory.
+    fn _is_complete(&self, py: Python<'_>) -> bool {
+        self.content.get(py).is_some()
+    }
+
+    /// Keeps the content that a task has read.
+    #[pyo3(signature = (content, /))]
+    fn _keep(&self, py: Python<'_>, content: Py<PyBytes>) {
+        let _ = self.content.set(py, content);
+    }
+
+    /// Gives up the rest of the content. Twin: `co_close`.
+    fn close(&self, py: Python<'_>) {
+        if let Some(stream) = self.stream.get(py) {
+            stream.close();
+        }
+    }
+
+    /// The same, to be awaited under asyncio or trio. The twin of `close`.
+    fn co_close(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        later(slf.py(), intern!(slf.py(), "close"), (slf,))
     }
 
     /// The request, as you gave it.
@@ -125,13 +264,26 @@ impl Reply {
         Ok(slf.clone())
     }
 
-    /// Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come.
+    /// Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come. Twin: `co_iter_bytes`.
     #[pyo3(signature = (size=None))]
     fn iter_bytes(slf: &Bound<'_, Self>, size: Option<usize>) -> PyResult<Py<PyAny>> {
         helper(slf.py(), intern!(slf.py(), "pieces"), (slf, size), None)
     }
 
-    /// Iterates over the lines of the content, as text without their ends. The encoding is that of `text`.
+    /// The same, for `async for`. The twin of `iter_bytes`.
+    #[pyo3(signature = (size=None))]
+    fn co_iter_bytes(slf: &Bound<'_, Self>, size: Option<usize>) -> PyResult<Py<PyAny>> {
+        later(slf.py(), intern!(slf.py(), "pieces"), (slf, size))
+    }
+
+    /// The same, for `async for`. The twin of `iter_lines`.
+    #[pyo3(signature = (encoding=None, errors="replace"))]
+    fn co_iter_lines(slf: &Bound<'_, Self>, encoding: Option<&str>, errors: &str) -> PyResult<Py<PyAny>> {
+        later(slf.py(), intern!(slf.py(), "lines"), (slf, encoding, errors))
+    }
+
+    /// Iterates over the lines of the content, as text without their ends. The encoding is that of `text`. Twin:
+    /// `co_iter_lines`.
     #[pyo3(signature = (encoding=None, errors="replace"))]
     fn iter_lines(slf: &Bound<'_, Self>, encoding: Option<&str>, errors: &str) -> PyResult<Py<PyAny>> {
         helper(slf.py(), intern!(slf.py(), "lines"), (slf, encoding, errors), None)
@@ -142,7 +294,18 @@ impl Reply {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {}
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) {
+        self.close(py);
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        later(slf.py(), intern!(slf.py(), "itself"), (slf,))
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        Self::co_close(slf)
+    }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let reply = slf.get();
@@ -157,14 +320,25 @@ impl Reply {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         let reply = slf.get();
+        let Some(content) = reply.content.get(py) else {
+            return Err(PyTypeError::new_err("a streamed reply can be pickled after its content was used"));
+        };
         let keywords = PyDict::new(py);
         keywords.set_item("request", &reply.request)?;
         keywords.set_item("attempts", reply.attempts)?;
-        keywords.set_item("trailers", Lines::new(&reply.trailers, false).pairs(py)?)?;
+        if let Some(trailers) = reply.trailer_fields.get(py) {
+            keywords.set_item("trailers", Lines::new(trailers, false).pairs(py)?)?;
+        }
         let lines = Lines::new(&reply.fields, false).pairs(py)?;
         let call = py.import(intern!(py, "dugong._reply"))?.getattr(intern!(py, "restore"))?;
-        (call, (slf.get_type(), (reply.status, &reply.reason, lines, &reply.content), keywords)).into_pyobject(py)
+        (call, (slf.get_type(), (reply.status, &reply.reason, lines, content), keywords)).into_pyobject(py)
     }
+}
+
+fn filled<T>(py: Python<'_>, value: T) -> PyOnceLock<T> {
+    let lock = PyOnceLock::new();
+    let _ = lock.set(py, value);
+    lock
 }
 
 /// Calls a function of `_reply.py`.
@@ -175,6 +349,22 @@ fn helper<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Py<PyAny>> {
     Ok(py.import(intern!(py, "dugong._reply"))?.getattr(name)?.call(arguments, keywords)?.unbind())
+}
+
+/// Calls a function of `_reply_async.py`.
+fn later<'py>(py: Python<'py>, name: &Bound<'py, PyString>, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyResult<Py<PyAny>> {
+    Ok(py.import(intern!(py, "dugong._reply_async"))?.getattr(name)?.call1(arguments)?.unbind())
+}
+
+fn read_all(py: Python<'_>, stream: &Stream) -> PyResult<Py<PyBytes>> {
+    let mut all = Vec::new();
+    loop {
+        let piece = stream.read(py, usize::MAX)?;
+        if piece.is_empty() {
+            return Ok(PyBytes::new(py, &all).unbind());
+        }
+        all.extend_from_slice(&piece);
+    }
 }
 
 /// The message made of `fields`, which is made when it is needed.

@@ -1,0 +1,72 @@
+"""The methods of `Reply` for tasks."""
+
+from __future__ import annotations
+
+from ._reply import Splitter, charset
+from ._waiting import watch_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ._dugong import Reply
+
+
+async def itself(reply: Reply) -> Reply:
+    """Enter the context of a reply."""
+    return reply
+
+
+async def read(reply: Reply, size: int | None) -> bytes:
+    """Read at most *size* bytes; without it, all that is left."""
+    if size is not None and size >= 0:
+        return await _piece(reply, size) if size else b''
+    return b''.join([piece async for piece in pieces(reply, None)])
+
+
+async def _piece(reply: Reply, most: int | None) -> bytes:
+    core = reply._core  # pyright: ignore[reportPrivateUsage]
+    if core is None:  # collected
+        return reply.read(-1 if most is None else most)
+    with watch_of(core) as watch:
+        number = watch.number()
+        while (piece := reply._poll(watch.mailbox, number, most)) is None:  # pyright: ignore[reportPrivateUsage]
+            watch.turn_soon()
+            await watch.wait(number)
+        return piece
+
+
+async def pieces(reply: Reply, size: int | None) -> AsyncIterator[bytes]:
+    """Yield the content in pieces: of *size* bytes, except for the last one, or as they come."""
+    if size is not None and size < 1:
+        raise ValueError(f'size has to be at least 1, not {size}')
+    kept = bytearray()
+    while piece := await _piece(reply, None):
+        if size is None:
+            yield piece
+            continue
+        kept += piece
+        while len(kept) >= size:
+            yield bytes(kept[:size])
+            del kept[:size]
+    if kept:
+        yield bytes(kept)
+
+
+async def lines(reply: Reply, encoding: str | None, errors: str) -> AsyncIterator[str]:
+    """Yield the lines of the content."""
+    splitter = Splitter(encoding or charset(reply), errors)
+    async for piece in pieces(reply, None):
+        for line in splitter.feed(piece):
+            yield line
+    for line in splitter.end():
+        yield line
+
+
+async def close(reply: Reply) -> None:
+    """Give up the rest of the content."""
+    reply.close()
+    core = reply._core  # pyright: ignore[reportPrivateUsage]
+    if core is not None:
+        with watch_of(core) as watch:
+            watch.turn_soon()

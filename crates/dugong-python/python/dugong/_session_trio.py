@@ -1,0 +1,115 @@
+"""Drives sessions from trio: two system tasks for each session and run, however many tasks wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from ._dugong import SessionCore
+
+
+def is_running() -> bool:
+    """Whether this code runs in a task of trio."""
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+class TrioWatch(Watch):
+    """A watch in a run of trio.
+
+    One system task waits for the session's descriptor and drives, another one for the mailbox, in which threads leave
+    news. Both end when no task uses the session any more.
+    """
+
+    def __init__(self, core: SessionCore, key: tuple[object, int]) -> None:
+        super().__init__(core)
+        self._key = key
+        self._is_driven = True
+        self._error: BaseException | None = None
+        # Cancelled to wake the task that drives, and to end the other one.
+        self._sleep = trio.CancelScope()
+        self._mail = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(self._drive)
+        trio.lowlevel.spawn_system_task(self._read_mail)
+
+    def turn_soon(self) -> None:
+        """Drive the session when the tasks that can run now have run."""
+        if not self._is_due:
+            self._is_due = True
+            self._sleep.cancel()
+
+    async def wait(self, number: int, /) -> None:
+        """Wait until there is news of this number."""
+        event = self._waiting[number] = trio.Event()
+        if self._error is not None:
+            event.set()
+        try:
+            await event.wait()
+        finally:
+            self._waiting.pop(number, None)
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self, waiter: Any) -> None:
+        waiter.set()
+
+    def _end_soon(self) -> None:
+        self._sleep.cancel()
+
+    async def _drive(self) -> None:
+        descriptor = self._core.fileno()
+        try:
+            while self._users or self._is_due:
+                self._sleep = trio.CancelScope()
+                if self._is_due:
+                    self._turn()
+                due = self._core.due() if self._is_driven else None
+                if due is not None:
+                    self._sleep.deadline = trio.current_time() + due
+                with self._sleep:
+                    await trio.lowlevel.wait_readable(descriptor)
+                self._is_due = self._is_due or bool(self._users)
+        except Exception as exc:
+            self._fail(exc)
+        finally:
+            self._mail.cancel()
+            _watches.pop(self._key, None)
+
+    async def _read_mail(self) -> None:
+        try:
+            with self._mail:
+                while True:
+                    await trio.lowlevel.wait_readable(self.mailbox.fileno())
+                    self._deliver()
+        except Exception as exc:
+            self._fail(exc)
+
+    def _turn(self) -> None:
+        self._is_due = False
+        self._is_driven = self._core.turn(self.mailbox)
+        self._deliver()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        for event in self._waiting.values():
+            event.set()
+
+
+# By the root task of a run and the identity of a session, which lives as long as its watch.
+_watches: dict[tuple[object, int], TrioWatch] = {}
+
+
+def watch_of(core: SessionCore) -> Watch:
+    """Return the watch of a session in this run of trio."""
+    key = trio.lowlevel.current_root_task(), id(core)
+    watch = _watches.get(key)
+    if watch is None:
+        watch = _watches[key] = TrioWatch(core, key)
+    return watch

@@ -1,0 +1,58 @@
+"""Chooses how a task waits for a session: under asyncio or trio."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._dugong import SessionCore, Ticket
+    from ._watch import Watch
+
+
+def watch_of(core: SessionCore) -> Watch:
+    """Return the watch of a session in the event loop that runs."""
+    if 'trio' in sys.modules:
+        from . import _session_trio  # noqa: PLC0415
+
+        if _session_trio.is_running():
+            return _session_trio.watch_of(core)
+    from . import _session_asyncio  # noqa: PLC0415
+
+    return _session_asyncio.watch_of(core)
+
+
+async def perform(core: SessionCore, given: object) -> Any:
+    """Make a request, and wait for its reply."""
+    with watch_of(core) as watch:
+        number = watch.number()
+        ticket = core.submit(given, watch.mailbox, number)
+        try:
+            watch.turn_soon()
+            ticket.set_awaited(True)
+            while True:
+                state = ticket.poll()
+                if state is None:
+                    await watch.wait(number)
+                elif hasattr(state, '__anext__'):
+                    await feed(ticket, state)
+                    watch.turn_soon()
+                else:
+                    return state
+        finally:
+            ticket.close()
+            watch.turn_soon()
+
+
+async def feed(ticket: Ticket, pieces: Any) -> None:
+    """Give a session the next piece of asynchronous content."""
+    try:
+        piece = await pieces.__anext__()
+    except StopAsyncIteration:
+        ticket.finish()
+    except Exception as exc:
+        ticket.fail(exc)
+    else:
+        ticket.give(piece)
