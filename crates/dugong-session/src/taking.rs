@@ -21,7 +21,7 @@ impl Ticket {
             return Err(self);
         }
         let mut state = self.slot.lock();
-        if let Some(head) = state.head.take() {
+        if let Some(head) = state.take_head() {
             let attempts = state.attempts;
             drop(state);
             self.check = Some(self.check_of(&head)).filter(|check| !check.is_empty()).map(Box::new);
@@ -33,7 +33,7 @@ impl Ticket {
                 Err(self)
             }
             Some(Ended::Reply { head, content, attempts }) => {
-                let trailers = state.trailers.take().unwrap_or_default();
+                let trailers = state.take_trailers().unwrap_or_default();
                 drop(state);
                 self.is_over = true;
                 let head = head.expect("a collected reply has a head");
@@ -148,6 +148,6 @@ impl Ticket {
 fn answer(state: &SlotState) -> Option<(&ResponseHead, u32)> {
     match &state.ended {
         Some(Ended::Reply { head: Some(head), attempts, .. }) => Some((head, *attempts)),
-        _ => state.head.as_ref().map(|head| (head, state.attempts)),
+        _ => state.head().map(|head| (head, state.attempts)),
     }
 }

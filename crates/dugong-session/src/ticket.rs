@@ -135,13 +135,13 @@ impl Ticket {
         if std::mem::take(&mut state.asks.content) {
             return News::WantsContent;
         }
-        if state.head.is_some() { News::Head } else { News::None }
+        if state.head().is_some() { News::Head } else { News::None }
     }
 
     /// Whether there is a reply or an error to take.
     pub(crate) fn is_answered(&self) -> bool {
         let state = self.slot.lock();
-        let is_answered = state.ended.is_some() || state.head.is_some();
+        let is_answered = state.ended.is_some() || state.head().is_some();
         drop(state);
         is_answered && !self.leads_on()
     }
@@ -168,16 +168,16 @@ impl Ticket {
         let mut state = self.slot.lock();
         let mut count = 0;
         while count < buffer.len()
-            && let Some(piece) = state.pieces.front_mut()
+            && let Some(piece) = state.flow().pieces.front_mut()
         {
             let some = piece.len().min(buffer.len() - count);
             piece.copy_to_slice(&mut buffer[count..count + some]);
             count += some;
             if piece.is_empty() {
-                state.pieces.pop_front();
+                state.flow().pieces.pop_front();
             }
         }
-        let is_empty = state.pieces.is_empty();
+        let is_empty = !state.has_pieces();
         drop(state);
         if count > 0 || buffer.is_empty() {
             self.note_taken(count, is_empty);
@@ -196,8 +196,8 @@ impl Ticket {
     /// The reply is not complete: the error holds a [`Failed`].
     pub fn next_piece(&mut self) -> io::Result<Option<Bytes>> {
         let mut state = self.slot.lock();
-        if let Some(piece) = state.pieces.pop_front() {
-            let is_empty = state.pieces.is_empty();
+        if let Some(piece) = state.flow().pieces.pop_front() {
+            let is_empty = !state.has_pieces();
             drop(state);
             self.note_taken(piece.len(), is_empty);
             if let Some(check) = &mut self.check {
@@ -222,7 +222,7 @@ impl Ticket {
     /// The trailer section, once the content was read to its end.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         let mut state = self.slot.lock();
-        if state.ended.is_some() { state.trailers.take() } else { None }
+        if state.ended.is_some() { state.take_trailers() } else { None }
     }
 
     /// Goes on with an attempt: its content is open. A signed request takes the place of the first one.
@@ -233,22 +233,22 @@ impl Ticket {
     /// How much content the session takes now, in bytes.
     #[must_use]
     pub fn room(&self) -> usize {
-        UPLOAD_AHEAD.saturating_sub(self.slot.lock().upload.bytes)
+        UPLOAD_AHEAD.saturating_sub(self.slot.lock().flow().upload.bytes)
     }
 
     /// Gives the session some content of the request.
     pub fn give(&mut self, content: Bytes) {
         if !content.is_empty() {
             let mut state = self.slot.lock();
-            state.upload.bytes += content.len();
-            state.upload.pieces.push_back(content);
+            state.flow().upload.bytes += content.len();
+            state.flow().upload.pieces.push_back(content);
         }
         self.core.command(Command::Content { slot: self.slot.clone() });
     }
 
     /// Ends the content of the request.
     pub fn finish(&mut self) {
-        self.slot.lock().upload.is_complete = true;
+        self.slot.lock().flow().upload.is_complete = true;
         self.core.command(Command::Content { slot: self.slot.clone() });
     }
 
@@ -325,7 +325,7 @@ impl Ticket {
         let slot = &self.slot;
         self.core.wait(until, || {
             let state = slot.lock();
-            state.ended.is_some() || state.asks.attempt || state.asks.content || state.head.is_some()
+            state.ended.is_some() || state.asks.attempt || state.asks.content || state.head().is_some()
         })
     }
 
@@ -349,7 +349,7 @@ impl Ticket {
         let slot = &self.slot;
         let waited = self.core.wait(until, || {
             let state = slot.lock();
-            state.ended.is_some() || !state.pieces.is_empty()
+            state.ended.is_some() || state.has_pieces()
         });
         self.set_awaited(false);
         waited
@@ -360,7 +360,7 @@ impl Ticket {
 fn submit_to(core: &Core, request: &Request, waker: Option<Waker>) -> Arc<Slot> {
     let slot = Arc::new(Slot::default());
     slot.lock().waker = waker;
-    core.command(Command::Submit { slot: slot.clone(), request: request.clone(), job: request.job() });
+    core.command(Command::Submit { slot: slot.clone(), request: request.clone() });
     slot
 }
 

@@ -246,3 +246,28 @@ fn a_server_that_never_says_continue_gets_the_content_after_a_while() {
         assert_eq!(session.request(source).unwrap().status(), 200);
     });
 }
+
+#[test]
+fn content_that_came_with_the_end_is_given_and_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1000]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab").unwrap();
+        }
+    });
+    in_time(move || {
+        let session = Session::new(&url).unwrap();
+        let failed = session.post("/", "").unwrap_err();
+        assert_eq!((failed.sent, failed.answered), (Sent::Yes, Answered::Partly), "{failed:?}");
+        let mut reply = session.request(Request::post("/").body("").streamed()).unwrap();
+        let mut content = [0; 10];
+        assert_eq!(reply.read(&mut content).unwrap(), 2);
+        let error = reply.read(&mut content).unwrap_err();
+        let failed = error.get_ref().and_then(|inner| inner.downcast_ref::<Failed>()).unwrap();
+        assert_eq!(failed.answered, Answered::Partly);
+        assert!(failed.to_string().contains("2 bytes"), "{failed}");
+    });
+}

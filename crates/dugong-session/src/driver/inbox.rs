@@ -7,7 +7,6 @@ use std::task::Waker;
 
 use super::slot::Slot;
 use crate::failed::Cause;
-use crate::plan::Job;
 use crate::request::Request;
 
 /// A message to the driver.
@@ -16,7 +15,6 @@ pub(crate) enum Command {
     Submit {
         slot: Arc<Slot>,
         request: Request,
-        job: Job,
     },
     /// The owner has done what an attempt needs. A signed request replaces the first one.
     Ready {

@@ -66,11 +66,11 @@ struct Work {
     slot: Arc<Slot>,
     request: Request,
     /// The request with an expectation, or signed.
-    message: Option<dugong_http::Request>,
+    message: Option<Box<dugong_http::Request>>,
     /// The error of its last connection.
     error: Option<Arc<Error>>,
     /// Why the driver gave it up.
-    cause: Option<Cause>,
+    cause: Option<Box<Cause>>,
     is_streamed: bool,
     /// How often it was given to a connection.
     sends: u32,
@@ -80,12 +80,12 @@ struct Work {
     /// Content so far; its first `filled` bytes count.
     content: Vec<u8>,
     filled: usize,
-    trailers: Fields,
+    trailers: Option<Box<Fields>>,
 }
 
 impl Work {
     fn message(&self) -> &dugong_http::Request {
-        self.message.as_ref().unwrap_or_else(|| self.request.message())
+        self.message.as_deref().unwrap_or_else(|| self.request.message())
     }
 
     /// Forgets what an earlier attempt received.
@@ -226,7 +226,7 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         let now = self.now;
         match command {
-            Command::Submit { slot, request, job } => self.submit(slot, request, job),
+            Command::Submit { slot, request } => self.submit(slot, request),
             Command::Ready { slot, request } => self.owner_is_ready(&slot, request),
             Command::Content { slot } => self.owner_gave_content(&slot),
             Command::Fail { slot, cause } => {
@@ -257,8 +257,9 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, slot: Arc<Slot>, request: Request, job: plan::Job) {
-        let message = request.with_expectation(request.wants_expect(self.expect_above));
+    fn submit(&mut self, slot: Arc<Slot>, request: Request) {
+        let job = request.job();
+        let message = request.with_expectation(request.wants_expect(self.expect_above)).map(Box::new);
         let is_streamed = job.streamed;
         let id = self.plan.submit(self.now, job);
         slot.lock().job = Some(id);
@@ -278,7 +279,7 @@ impl Driver {
             head: None,
             content: Vec::new(),
             filled: 0,
-            trailers: Fields::new(),
+            trailers: None,
         });
     }
 
@@ -302,7 +303,7 @@ impl Driver {
     /// Ends a job for a reason that the plan does not know.
     fn give_up(&mut self, job: JobId, cause: Cause) {
         if let Some(work) = self.work(job) {
-            work.cause = Some(cause);
+            work.cause = Some(Box::new(cause));
             self.plan.cancel(self.now, job);
         }
     }
@@ -334,14 +335,16 @@ impl Driver {
                 Ended::Reply { head: work.head.take(), content: Bytes::from(work.content), attempts: outcome.attempts }
             }
             End::Failed(failure) => Ended::Failed(match work.cause.take() {
-                Some(cause) => Failed::with(outcome, cause),
+                Some(cause) => Failed::with(outcome, *cause),
                 None if failure == plan::Failure::Unreachable => Failed::of(outcome, failure, self.unreachable.clone()),
                 None => Failed::of(outcome, failure, work.error.take()),
             }),
         };
-        let trailers = std::mem::take(&mut work.trailers);
+        let trailers = work.trailers.take();
         work.slot.tell(|state| {
-            state.trailers = Some(trailers);
+            if let Some(trailers) = trailers {
+                state.flow().trailers = Some(*trailers);
+            }
             state.ended = Some(ended);
         });
     }

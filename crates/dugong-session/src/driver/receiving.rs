@@ -45,6 +45,8 @@ impl Driver {
             match next {
                 Ok(Next::GoesOn) => {}
                 Ok(Next::Waits) => return self.note_moved(index),
+                // The plan may have closed it meanwhile.
+                Err(_) if self.link_of(id).is_none() => return,
                 Err(error) => return self.lose(index, error),
             }
         }
@@ -94,7 +96,7 @@ impl Driver {
         let head = open.engine.receiving().half().head().clone();
         if work.is_streamed {
             let attempts = work.sends;
-            work.slot.tell(|state| (state.head, state.attempts) = (Some(head), attempts));
+            work.slot.tell(|state| (state.flow().head, state.attempts) = (Some(head), attempts));
         } else {
             work.head = Some(head);
         }
@@ -112,23 +114,27 @@ impl Driver {
             Some(work) if work.is_streamed => {
                 let mut piece = Vec::new();
                 let mut filled = 0;
-                let received = collect(&mut duplex, &mut open.wire, &mut piece, &mut filled)?;
+                let received = collect(&mut duplex, &mut open.wire, &mut piece, &mut filled);
                 if filled > 0 {
                     piece.truncate(filled);
                     piece.shrink_to_fit();
-                    work.slot.tell(|state| state.pieces.push_back(Bytes::from(piece)));
+                    work.slot.tell(|state| state.flow().pieces.push_back(Bytes::from(piece)));
                 }
                 received
             }
-            Some(work) => collect(&mut duplex, &mut open.wire, &mut work.content, &mut work.filled)?,
+            Some(work) => collect(&mut duplex, &mut open.wire, &mut work.content, &mut work.filled),
         };
         if received.bytes > 0 {
             open.wire.take_moved();
             self.plan.handle(self.now, id, Event::Content(received.bytes));
-            self.act();
         }
         if received.is_complete {
             self.complete(id);
+        } else if received.bytes > 0 {
+            self.act();
+        }
+        if let Some(error) = received.error {
+            return Err(error);
         }
         Ok(if received.waits { Next::Waits } else { Next::GoesOn })
     }
@@ -146,7 +152,7 @@ impl Driver {
             && !flight.is_skipped
             && let Some(work) = self.works[flight.job.index()].as_mut().filter(|work| work.id == flight.job)
         {
-            work.trailers = trailers.clone();
+            work.trailers = Some(Box::new(trailers.clone()));
         }
         self.plan.handle(self.now, id, Event::Complete);
         self.act();
@@ -159,11 +165,26 @@ struct Received {
     bytes: u64,
     is_complete: bool,
     waits: bool,
+    /// The connection ended behind these bytes.
+    error: Option<Error>,
 }
 
 /// Appends content to `content`, of which the first `filled` bytes count, until it has to wait or enough has come for one event.
-fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, filled: &mut usize) -> Result<Received, Error> {
+fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, filled: &mut usize) -> Received {
     let mut received = Received::default();
+    if let Err(error) = collect_some(duplex, wire, content, filled, &mut received) {
+        received.error = Some(error);
+    }
+    received
+}
+
+fn collect_some(
+    duplex: &mut Duplex<'_>,
+    wire: &mut Wire,
+    content: &mut Vec<u8>,
+    filled: &mut usize,
+    received: &mut Received,
+) -> Result<(), Error> {
     while (received.bytes as usize) < STEP {
         let left = duplex.content_left().unwrap_or(0);
         if left >= LARGE {
@@ -207,7 +228,7 @@ fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, fill
             }
         }
     }
-    Ok(received)
+    Ok(())
 }
 
 /// Reads content that no caller wants.

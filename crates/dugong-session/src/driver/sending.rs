@@ -113,10 +113,11 @@ impl Driver {
                 open.expect_until = None;
             }
             let Some(work) = self.works[job.index()].as_mut().filter(|work| work.id == job) else { return Sending::Waits };
-            let state = work.slot.lock();
-            let asks = !state.upload.is_complete && state.upload.bytes < UPLOAD_AHEAD;
-            let Some(piece) = state.upload.pieces.front().cloned() else {
-                let is_complete = state.upload.is_complete;
+            let mut state = work.slot.lock();
+            let upload = &mut state.flow().upload;
+            let asks = !upload.is_complete && upload.bytes < UPLOAD_AHEAD;
+            let Some(piece) = upload.pieces.front().cloned() else {
+                let is_complete = upload.is_complete;
                 drop(state);
                 if !is_complete {
                     ask(&work.slot, |asks| asks.content = true);
@@ -135,7 +136,7 @@ impl Driver {
                 ask(&work.slot, |asks| asks.content = true);
             }
             match open.engine.duplex().write_content(&piece, &mut open.wire) {
-                Ok(Progress::Done(count)) => work.slot.lock().upload.advance(count),
+                Ok(Progress::Done(count)) => work.slot.lock().flow().upload.advance(count),
                 Ok(Progress::Needs(_)) => return Sending::Waits,
                 Err(error) => return self.content_failed(index, job, error),
             }
@@ -265,7 +266,7 @@ impl Driver {
         let above = self.expect_above;
         let Some(work) = self.work_of(slot) else { return };
         if let Some(request) = request {
-            work.message = request.with_expectation(request.wants_expect(above));
+            work.message = request.with_expectation(request.wants_expect(above)).map(Box::new);
             work.request = request;
         }
         let id = work.id;
@@ -285,7 +286,8 @@ impl Driver {
     pub(super) fn ask_owner(&mut self, job: JobId) {
         if let Some(work) = self.work(job) {
             let mut state = work.slot.lock();
-            (state.upload, state.attempts) = (Upload::default(), work.sends);
+            state.flow().upload = Upload::default();
+            state.attempts = work.sends;
             drop(state);
             ask(&work.slot, |asks| *asks = Asks { attempt: true, content: false });
         }

@@ -19,16 +19,47 @@ pub(crate) struct SlotState {
     pub(crate) job: Option<JobId>,
     /// Woken at each news.
     pub(crate) waker: Option<Waker>,
-    /// The head of a streamed reply, until the caller takes it.
-    pub(crate) head: Option<ResponseHead>,
     /// Connections that the job was given to.
     pub(crate) attempts: u32,
+    pub(crate) ended: Option<Ended>,
+    pub(crate) asks: Asks,
+    /// Most jobs have none.
+    flow: Option<Box<Flow>>,
+}
+
+/// What comes and goes in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// The head of a streamed reply, until the caller takes it.
+    pub(crate) head: Option<ResponseHead>,
     /// Content of a streamed reply that the caller has not taken.
     pub(crate) pieces: VecDeque<Bytes>,
     pub(crate) trailers: Option<Fields>,
-    pub(crate) ended: Option<Ended>,
-    pub(crate) asks: Asks,
     pub(crate) upload: Upload,
+}
+
+impl SlotState {
+    pub(crate) fn flow(&mut self) -> &mut Flow {
+        self.flow.get_or_insert_default()
+    }
+
+    /// The head of a streamed reply that the caller has not taken.
+    pub(crate) fn head(&self) -> Option<&ResponseHead> {
+        self.flow.as_ref()?.head.as_ref()
+    }
+
+    pub(crate) fn take_head(&mut self) -> Option<ResponseHead> {
+        self.flow.as_mut()?.head.take()
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Fields> {
+        self.flow.as_mut()?.trailers.take()
+    }
+
+    /// Whether content of a streamed reply waits for the caller.
+    pub(crate) fn has_pieces(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| !flow.pieces.is_empty())
+    }
 }
 
 /// How the job ended.

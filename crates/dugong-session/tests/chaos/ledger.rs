@@ -139,7 +139,10 @@ impl Ledger {
     pub(crate) fn note_streamed(&mut self, request: &Request, content: &[u8], read: io::Result<()>, is_part: bool) {
         let target = request.target().expect("a valid request").to_owned();
         let wanted = Chaos::content(&target);
-        if !wanted.starts_with(content) || (read.is_ok() && !is_part && content.len() != wanted.len()) {
+        // The server may begin another answer, which breaks off. Its content is no complete reply.
+        let breaks_off = read.is_err() && b"hello".starts_with(content);
+        let is_right = wanted.starts_with(content) && (read.is_err() || is_part || content.len() == wanted.len());
+        if !is_right && !breaks_off {
             self.faults.push(format!("{target} has other content: {}", content.escape_ascii()));
         }
         let told = match read {
