@@ -116,9 +116,8 @@ fn serve(shared: &Shared, number: usize, client: TcpStream, faults: Faults, stop
             server.set_nonblocking(true)?;
             server.set_nodelay(true)?;
             lock(&shared.open).push((number, client.try_clone()?));
-            let mut relay = Relay::new(client.try_clone()?, server, faults);
+            let mut relay = Relay::new(client.try_clone()?, server, faults, &shared.most_together);
             let outcome = relay.run(stop);
-            shared.most_together.fetch_max(relay.most_together(), Ordering::SeqCst);
             if outcome.is_err() {
                 let _ = reset(relay.server());
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
@@ -13,12 +14,12 @@ use crate::connection::{HUNG_UP, is_passing};
 use crate::faults::{Fault, Faults};
 
 /// A client's connection, a server's connection, and what is under way between them.
-pub(crate) struct Relay {
+pub(crate) struct Relay<'a> {
     client: TcpStream,
     server: TcpStream,
     to_server: Way,
     to_client: Way,
-    together: Together,
+    together: Together<'a>,
 }
 
 /// One direction.
@@ -52,26 +53,22 @@ enum Reading {
 }
 
 /// Counts requests without an answer between them.
-#[derive(Default)]
-struct Together {
+struct Together<'a> {
     now: usize,
-    most: usize,
+    most: &'a AtomicUsize,
     /// The last bytes before the next ones, which may contain the beginning of an end of a head.
     before: Vec<u8>,
 }
 
-impl Relay {
-    pub(crate) fn new(client: TcpStream, server: TcpStream, faults: Faults) -> Self {
+impl<'a> Relay<'a> {
+    /// `most_together` gets the most requests without an answer between them, if it is less.
+    pub(crate) fn new(client: TcpStream, server: TcpStream, faults: Faults, most_together: &'a AtomicUsize) -> Self {
         let (to_server, to_client) = (Way::new(faults.delay, faults.to_server), Way::new(faults.delay, faults.to_client));
-        Self { client, server, to_server, to_client, together: Together::default() }
+        Self { client, server, to_server, to_client, together: Together { now: 0, most: most_together, before: Vec::new() } }
     }
 
     pub(crate) fn server(&self) -> &TcpStream {
         &self.server
-    }
-
-    pub(crate) fn most_together(&self) -> usize {
-        self.together.most
     }
 
     /// Passes bytes on until both directions have ended. An error means that both connections must be reset.
@@ -230,11 +227,11 @@ impl Way {
     }
 }
 
-impl Together {
+impl Together<'_> {
     fn sent(&mut self, bytes: &[u8]) {
         self.before.extend_from_slice(bytes);
         self.now += memmem::find_iter(&self.before, b"\r\n\r\n").count();
-        self.most = self.most.max(self.now);
+        self.most.fetch_max(self.now, Ordering::SeqCst);
         let end = memmem::rfind(&self.before, b"\r\n\r\n").map_or(0, |at| at + 4);
         let kept = end.max(self.before.len().saturating_sub(3));
         self.before.drain(..kept);

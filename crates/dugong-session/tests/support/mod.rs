@@ -22,3 +22,10 @@ pub(crate) fn watched<T>(what: &str, test: impl FnOnce() -> T) -> T {
     drop(done);
     result
 }
+
+/// An error and its causes.
+#[allow(dead_code, reason = "not all tests use it")]
+pub(crate) fn whole_message(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"))
+}
