@@ -9,7 +9,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # All features of the client, and each alone.
 FEATURES = rustls socks tracing async tokio tower test-util
-ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower,dugong-session/tokio
+ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower,dugong-session/tower
 
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)

@@ -15,6 +15,9 @@ use crate::trail::Trail;
 /// Submits a request to the session of an origin.
 pub(crate) type Submit<'a> = &'a mut dyn FnMut(&Origin, Request) -> Result<Ticket, Failed>;
 
+/// Does what a session asks of the owner of a ticket.
+pub(crate) type Serve<'a> = &'a mut dyn FnMut(&mut Ticket, &News);
+
 /// A request that may visit several sessions.
 #[derive(Debug)]
 pub(crate) struct Journey {
@@ -62,13 +65,15 @@ impl Journey {
     }
 
     /// Does all that can be done without waiting, and returns true when the reply or the error can be taken.
-    pub(crate) fn advance(&mut self, waker: &Waker, submit: Submit<'_>) -> bool {
+    ///
+    /// `serve` does what a session asks of the owner.
+    pub(crate) fn advance(&mut self, waker: &Waker, serve: Serve<'_>, submit: Submit<'_>) -> bool {
         while let State::Under(ticket) = &mut self.state {
             match ticket.news() {
                 News::None => return false,
                 News::Head | News::Over => {}
                 news => {
-                    ticket.serve(&news);
+                    serve(ticket, &news);
                     continue;
                 }
             }

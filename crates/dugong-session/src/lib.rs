@@ -221,6 +221,8 @@ mod taking;
 mod ticket;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trail;
 
 pub use auth::{Auth, BoxError, InvalidAuth, SignRequest};

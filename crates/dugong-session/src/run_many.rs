@@ -103,8 +103,10 @@ where
         let waker = wait.waker.clone();
         let mut found = None;
         for (position, waiting) in self.waiting.iter_mut().enumerate() {
-            let is_ready =
-                waiting.journey.as_mut().map_or(true, |journey| journey.advance(&waker, &mut wait.submit(&self.origins)));
+            let is_ready = waiting
+                .journey
+                .as_mut()
+                .map_or(true, |journey| journey.advance(&waker, &mut Ticket::serve, &mut wait.submit(&self.origins)));
             if is_ready && (position == 0 || !self.is_ordered) {
                 found = found.or(Some(position));
                 // The others are looked at when there is nothing to give.

@@ -236,19 +236,27 @@ impl Ticket {
         UPLOAD_AHEAD.saturating_sub(self.slot.lock().flow().upload.bytes)
     }
 
-    /// Gives the session some content of the request.
+    /// Gives the session some content of the request. If another attempt is about to begin, the content is dropped: it belongs to the
+    /// one before.
     pub fn give(&mut self, content: Bytes) {
-        if !content.is_empty() {
-            let mut state = self.slot.lock();
-            state.flow().upload.bytes += content.len();
-            state.flow().upload.pieces.push_back(content);
+        let mut state = self.slot.lock();
+        if state.asks.attempt || content.is_empty() {
+            return;
         }
+        state.flow().upload.bytes += content.len();
+        state.flow().upload.pieces.push_back(content);
+        drop(state);
         self.core.command(Command::Content { slot: self.slot.clone() });
     }
 
     /// Ends the content of the request.
     pub fn finish(&mut self) {
-        self.slot.lock().flow().upload.is_complete = true;
+        let mut state = self.slot.lock();
+        if state.asks.attempt {
+            return;
+        }
+        state.flow().upload.is_complete = true;
+        drop(state);
         self.core.command(Command::Content { slot: self.slot.clone() });
     }
 
@@ -259,6 +267,15 @@ impl Ticket {
 
     fn fail_with(&mut self, cause: Cause) {
         self.core.command(Command::Fail { slot: self.slot.clone(), cause });
+    }
+
+    /// Goes on with an attempt whose content the owner gives, signed if the session has callbacks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn begin_signed(&mut self, attempt: u32) {
+        match self.sign(attempt) {
+            Ok(signed) => self.begin(signed),
+            Err(error) => self.fail_with(Cause::Callback(error.into())),
+        }
     }
 
     /// Runs the callbacks of the session, if it has any.

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::content::Content;
 use super::host::{Flight, Host};
 use super::reply::Reply;
-use crate::failed::Failed;
+use crate::failed::{Cause, Failed};
 use crate::request::Request;
 
 /// The future of a reply. It sends its request when it is first polled; dropping it gives the request up.
@@ -18,14 +21,24 @@ pub struct Call {
 }
 
 enum State {
-    New(Host),
+    New(Host, Option<Content>),
     Submitted(Flight),
     Over,
 }
 
 impl Call {
-    pub(super) fn new(host: Host, request: Request) -> Self {
-        Call { request, state: State::New(host) }
+    pub(super) fn new(host: Host, request: Request, content: Option<Content>) -> Self {
+        Call { request, state: State::New(host, content) }
+    }
+
+    fn begin(&mut self, host: &Host, content: Option<Content>, cx: &mut Context<'_>) -> Result<Flight, Failed> {
+        let mut upload = None;
+        if let Some(content) = content {
+            let attached = content.attach(self.request.clone(), cx);
+            (self.request, upload) =
+                attached.map_err(|error| Failed::unsent(Cause::Source(Arc::new(io::Error::other(error)))))?;
+        }
+        host.begin(&self.request, upload, cx.waker())
     }
 }
 
@@ -36,8 +49,8 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut flight = match std::mem::replace(&mut self.state, State::Over) {
-            State::New(host) => {
-                let flight = host.begin(&self.request, cx.waker())?;
+            State::New(host, content) => {
+                let flight = self.begin(&host, content, cx)?;
                 flight.set_awaited();
                 flight
             }
@@ -47,7 +60,7 @@ impl Future for Call {
             }
             State::Over => panic!("a call was polled after its end"),
         };
-        if flight.advance(cx.waker()) {
+        if flight.advance(cx) {
             return Poll::Ready(flight.into_result());
         }
         self.state = State::Submitted(flight);

@@ -1,10 +1,11 @@
 //! A session or many, behind one door for [`Call`](super::Call) and [`Run`](super::Run).
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use dugong_http::Origin;
 
+use super::content::Upload;
 use super::pilot::Pilot;
 use super::reply::Reply;
 use crate::directory::Directory;
@@ -41,6 +42,8 @@ pub(super) struct Flight {
     way: Way,
     /// Of the session that has the request now.
     pilot: Arc<Pilot>,
+    /// Content that this task reads.
+    upload: Option<Upload>,
 }
 
 #[derive(Debug)]
@@ -51,11 +54,11 @@ enum Way {
 
 impl Host {
     /// Submits a request. Only call this in a task.
-    pub(super) fn begin(&self, request: &Request, waker: &Waker) -> Result<Flight, Failed> {
+    pub(super) fn begin(&self, request: &Request, upload: Option<Upload>, waker: &Waker) -> Result<Flight, Failed> {
         match self {
             Host::One(pilot) => {
                 let ticket = submit(pilot, request.clone(), waker)?;
-                Ok(Flight { way: Way::Ticket(Box::new(ticket)), pilot: pilot.clone() })
+                Ok(Flight { way: Way::Ticket(Box::new(ticket)), pilot: pilot.clone(), upload })
             }
             Host::Many(many) => {
                 let mut last = None;
@@ -64,7 +67,7 @@ impl Host {
                     submit(pilot, request, waker)
                 })?;
                 let pilot = last.expect("a journey begins with a session");
-                Ok(Flight { way: Way::Journey(Box::new(journey), many.clone()), pilot })
+                Ok(Flight { way: Way::Journey(Box::new(journey), many.clone()), pilot, upload })
             }
         }
     }
@@ -101,18 +104,39 @@ impl Flight {
     }
 
     /// Does what the session asks for, and returns true when the reply or the error can be taken.
-    pub(super) fn advance(&mut self, waker: &Waker) -> bool {
+    pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            if self.look(cx.waker()) {
+                return true;
+            }
+            let ticket = match &mut self.way {
+                Way::Ticket(ticket) => Some(&mut **ticket),
+                Way::Journey(journey, _) => journey.ticket(),
+            };
+            let (Some(upload), Some(ticket)) = (&mut self.upload, ticket) else { return false };
+            if !upload.feed(ticket, cx) {
+                return false;
+            }
+        }
+    }
+
+    fn look(&mut self, waker: &Waker) -> bool {
+        let upload = &mut self.upload;
+        let mut serve = |ticket: &mut Ticket, news: &News| match upload {
+            Some(upload) => upload.serve(ticket, news),
+            None => ticket.serve(news),
+        };
         match &mut self.way {
             Way::Ticket(ticket) => loop {
                 match ticket.news() {
                     News::None => return false,
                     News::Head | News::Over => return true,
-                    news => ticket.serve(&news),
+                    news => serve(ticket, &news),
                 }
             },
             Way::Journey(journey, many) => {
                 let pilot = &mut self.pilot;
-                journey.advance(waker, &mut |origin, request| {
+                journey.advance(waker, &mut serve, &mut |origin, request| {
                     *pilot = many.pilot(origin)?;
                     submit(pilot, request, waker)
                 })

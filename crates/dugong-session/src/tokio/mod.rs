@@ -41,6 +41,7 @@
 //! Requests panic outside of tokio's runtime, or if the runtime has no driver for I/O and time.
 
 mod call;
+mod content;
 mod host;
 mod pilot;
 mod reply;
@@ -53,6 +54,7 @@ use bytes::Bytes;
 use dugong_http::{Error, Origin};
 
 pub use self::call::Call;
+pub use self::content::Content;
 use self::host::Host;
 use self::pilot::Pilot;
 pub use self::reply::Reply;
@@ -96,7 +98,15 @@ impl Session {
     /// # Errors
     /// The future fails if there is no reply. The error says what the server may have got of the request.
     pub fn request(&self, request: impl Into<Request>) -> Call {
-        Call::new(Host::One(self.pilot.clone()), request.into())
+        Call::new(Host::One(self.pilot.clone()), request.into(), None)
+    }
+
+    /// Sends a request with content that this task reads while it is sent. The content replaces that of the request.
+    ///
+    /// # Errors
+    /// As for [`request`](Session::request).
+    pub fn request_with(&self, request: impl Into<Request>, content: Content) -> Call {
+        Call::new(Host::One(self.pilot.clone()), request.into(), Some(content))
     }
 
     /// Sends a GET request.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
@@ -50,8 +50,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_ready(&mut self, waker: &Waker) -> bool {
-        self.flight.as_mut().map_or(true, |flight| flight.advance(waker))
+    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        self.flight.as_mut().map_or(true, |flight| flight.advance(cx))
     }
 }
 
@@ -96,8 +96,8 @@ where
         if self.waiting.is_empty() {
             return Poll::Ready(None);
         }
-        let is_first_ready = self.waiting.front_mut().is_some_and(|waiting| waiting.is_ready(cx.waker()));
-        let ready = if is_first_ready { Some(0) } else { self.look(cx.waker()) };
+        let is_first_ready = self.waiting.front_mut().is_some_and(|waiting| waiting.is_ready(cx));
+        let ready = if is_first_ready { Some(0) } else { self.look(cx) };
         let Some(Waiting { index, request, flight, .. }) = ready.and_then(|position| self.waiting.remove(position)) else {
             return Poll::Pending;
         };
@@ -118,24 +118,24 @@ where
             };
             let request = request.into();
             let request = if self.is_streamed { request.streamed() } else { request };
-            let flight = self.host.begin(&request, cx.waker());
+            let flight = self.host.begin(&request, None, cx.waker());
             self.waiting.push_back(Waiting { index: self.taken, request, flight, is_awaited: false });
             self.taken += 1;
         }
     }
 
     /// Serves all requests, and finds one whose outcome can be given.
-    fn look(&mut self, waker: &Waker) -> Option<usize> {
+    fn look(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut found = None;
         for (position, waiting) in self.waiting.iter_mut().enumerate() {
             let can_be_given = position == 0 || !self.is_ordered;
             if let Ok(flight) = &waiting.flight {
-                flight.set_waker(waker);
+                flight.set_waker(cx.waker());
                 if can_be_given && !std::mem::replace(&mut waiting.is_awaited, true) {
                     flight.set_awaited();
                 }
             }
-            if waiting.is_ready(waker) && can_be_given && found.is_none() {
+            if waiting.is_ready(cx) && can_be_given && found.is_none() {
                 found = Some(position);
             }
         }

@@ -7,6 +7,7 @@ use dugong_http::{Error, Origin};
 
 use super::Session;
 use super::call::Call;
+use super::content::Content;
 use super::host::{Host, Many};
 use super::run::Run;
 use crate::directory::Directory;
@@ -63,7 +64,15 @@ impl Sessions {
     /// # Errors
     /// The future fails if there is no reply. The error says what the servers may have got of the request.
     pub fn request(&self, request: impl Into<Request>) -> Call {
-        Call::new(Host::Many(self.many.clone()), request.into())
+        Call::new(Host::Many(self.many.clone()), request.into(), None)
+    }
+
+    /// Sends a request with content that this task reads while it is sent. The content replaces that of the request.
+    ///
+    /// # Errors
+    /// As for [`request`](Sessions::request).
+    pub fn request_with(&self, request: impl Into<Request>, content: Content) -> Call {
+        Call::new(Host::Many(self.many.clone()), request.into(), Some(content))
     }
 
     /// Sends a GET request.

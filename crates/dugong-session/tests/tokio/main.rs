@@ -5,11 +5,11 @@ mod storms;
 use std::time::Duration;
 
 use dugong_origin::{Config, Origin, document};
-use dugong_session::tokio::{Session, Sessions};
+use dugong_session::tokio::{Content, Session, Sessions};
 use dugong_session::{Cause, Request, Sent};
 use futures_lite::StreamExt;
 use http_body_util::BodyExt;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 fn origin() -> (Origin, String) {
@@ -187,4 +187,38 @@ async fn sessions_of_many_origins_follow_redirects_and_keep_the_order() {
     }
     assert!(run.next().await.is_none());
     assert!(sessions.get("/no-url").await.is_err());
+}
+
+#[tokio::test]
+async fn content_is_read_by_the_task_while_it_is_sent() {
+    let (_origin, url) = origin();
+    let session = Session::new(&url).unwrap();
+    let (mut writer, reader) = tokio::io::duplex(1000);
+    let produce = tokio::spawn(async move {
+        for _ in 0..1000 {
+            writer.write_all(&[7; 777]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let reply = session.request_with(Request::put("/x"), Content::reader(reader, None)).await.unwrap();
+    assert!(reply.text().contains("\"length\":777000"), "{}", reply.text());
+    produce.await.unwrap();
+    let short = Content::reader(&b"hello"[..], 6);
+    let failed = session.request_with(Request::put("/x"), short).await.unwrap_err();
+    assert!(matches!(failed.cause, Cause::Source(_)), "{failed:?}");
+    let (_writer, reader) = tokio::io::duplex(10);
+    let refused = session.request_with(Request::put("/x?early=1"), Content::reader(reader, 10_000_000)).await.unwrap();
+    assert_eq!(refused.status(), 413);
+}
+
+#[tokio::test]
+async fn small_content_is_kept_for_a_repeat() {
+    let (_origin, url) = origin();
+    let session = Session::from(Session::builder(&url).backoff(Duration::ZERO, Duration::ZERO).build().unwrap());
+    let content = Content::reader(&b"hello"[..], None);
+    let reply = session.request_with(Request::put("/x?busy=2&retry-after=0"), content).await.unwrap();
+    assert!(reply.text().contains("\"length\":5"), "{}", reply.text());
+    let content = Content::reader(std::io::Cursor::new(vec![7; 100_000]), None);
+    let reply = session.request_with(Request::put("/y?busy=2&retry-after=0"), content).await.unwrap();
+    assert_eq!(reply.status(), 503);
 }
