@@ -1,5 +1,7 @@
 //! Ranges of contents: the machines, with a server that is a function.
 
+#[path = "ranges/blocks.rs"]
+mod blocks;
 #[path = "ranges/cat.rs"]
 mod cat;
 #[path = "ranges/download.rs"]

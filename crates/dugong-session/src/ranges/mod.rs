@@ -4,6 +4,7 @@
 //! and Python drive the same code.
 
 mod ask;
+mod blocks;
 mod cat;
 mod download;
 mod error;
@@ -12,6 +13,7 @@ mod pin;
 mod spans;
 
 pub use ask::Ask;
+pub use blocks::{Blocks, FileOptions};
 pub use cat::CatRanges;
 pub use download::{Download, DownloadOptions, Take};
 pub use error::{BadRange, RangeError, Target, WrongRange};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dugong_http::{Fields, Status};
 use dugong_session::Digest;
 use dugong_session::ranges::{Ask, Download, DownloadOptions, RangeError, Span, Take, WrongRange};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::server::{Answer, Server};
@@ -601,4 +602,84 @@ fn a_full_disk_is_a_clear_error_and_the_content_on_it_stays() {
 #[should_panic(expected = "no request 7 is in flight")]
 fn an_answer_to_no_request_is_a_bug_of_the_caller() {
     let _ = Place::new().open().unwrap().head(7, Status::OK, &Fields::new());
+}
+
+/// A run in which anything may happen: answers that overtake each other, losses, whole contents, kills.
+struct Adventure {
+    place: Place,
+    server: Server,
+    download: Option<Download>,
+    in_flight: Vec<(Ask, Option<(Bytes, usize)>)>,
+}
+
+impl Adventure {
+    fn reopen(&mut self) {
+        self.in_flight.clear();
+        self.download = None;
+        self.download = Some(self.place.open().unwrap());
+    }
+
+    /// Does one thing. The run begins anew where the machine wants that.
+    fn step(&mut self, choice: usize, which: usize) {
+        let Some(download) = self.download.as_mut().filter(|download| !download.is_done()) else { return self.reopen() };
+        let which = which % self.in_flight.len().max(1);
+        match (choice % 10, self.in_flight.get_mut(which)) {
+            (0..3, _) | (_, None) => self.in_flight.extend(download.next_request().map(|ask| (ask, None))),
+            (3..8, Some((ask, content @ None))) => {
+                let ranges = self.server.ranges && !choice.is_multiple_of(7);
+                let longest = if choice.is_multiple_of(11) { 30 } else { u64::MAX };
+                let answer = Server { ranges, longest, ..self.server.clone() }.answer(ask);
+                match download.head(ask.index, answer.status, &answer.fields) {
+                    Ok(Take::Content) => *content = Some((answer.content, 0)),
+                    Ok(Take::Nothing) => drop(self.in_flight.remove(which)),
+                    Err(RangeError::WrongRange { got: WrongRange::WholeAgain, .. }) => self.reopen(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            (3..8, Some((ask, Some((content, at))))) => {
+                let end = content.len().min(*at + choice % 97);
+                download.content(ask.index, &content[*at..end]).unwrap();
+                *at = end;
+                if end == content.len() {
+                    download.end(ask.index).unwrap();
+                    self.in_flight.remove(which);
+                }
+            }
+            (8, Some((ask, _))) => {
+                let goes_on = download.lost(ask.index);
+                self.in_flight.remove(which);
+                if !goes_on {
+                    self.reopen();
+                }
+            }
+            _ if choice.is_multiple_of(3) => self.reopen(),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_course_of_events_ends_with_the_content(
+        length in 0_usize..1500,
+        etag in prop_oneof![Just(None), Just(Some("\"v1\""))],
+        ranges in any::<bool>(),
+        steps in proptest::collection::vec((any::<usize>(), any::<usize>()), 0..150),
+    ) {
+        let server = Server { etag, ranges, ..Server::new(length) };
+        let mut adventure = Adventure { place: Place::new(), server, download: None, in_flight: Vec::new() };
+        adventure.reopen();
+        for (choice, which) in steps {
+            adventure.step(choice, which);
+        }
+        adventure.reopen();
+        let Adventure { place, mut server, download, .. } = adventure;
+        let have = download.as_ref().unwrap().progress().0;
+        prop_assert!(have <= length as u64);
+        prop_assert_eq!(run(download.unwrap(), |ask| server.answer(ask)).unwrap(), length as u64);
+        prop_assert!(fs::read(place.path()).unwrap() == server.content);
+        prop_assert_eq!(place.names(), ["big"]);
+    }
 }
