@@ -315,10 +315,13 @@ impl Request {
         head.expect_continue || self.0.expect.unwrap_or_else(|| above.is_some_and(|above| size > above))
     }
 
-    /// The message with or without an expectation.
+    /// The message with or without an expectation; `None` if it is that already.
     pub(crate) fn with_expectation(&self, expect: bool) -> Option<dugong_http::Request> {
-        let head = self.as_head().ok()?;
-        (expect && !head.expect_continue).then(|| self.0.message.clone().expect_continue())
+        let head = self.as_head().ok().filter(|head| head.expect_continue != expect)?;
+        let mut head = head.clone();
+        head.expect_continue = expect;
+        let message = dugong_http::Request::from(head);
+        Some(self.0.message.content().cloned().into_iter().fold(message, dugong_http::Request::body))
     }
 
     /// The request as the plan sees it.

@@ -60,6 +60,8 @@ pub(super) struct Flight {
     pub(super) number: u64,
     pub(super) sent: Sent,
     pub(super) has_content: bool,
+    /// Its expectation has not been answered.
+    pub(super) expects: bool,
     /// The plan has taken the response from its job, which may be on another connection by now.
     pub(super) is_skipped: bool,
 }

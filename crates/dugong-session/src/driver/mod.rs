@@ -65,7 +65,7 @@ struct Work {
     id: JobId,
     slot: Arc<Slot>,
     request: Request,
-    /// The request with an expectation, or signed.
+    /// The request with an expectation, or without the caller's.
     message: Option<Box<dugong_http::Request>>,
     /// The error of its last connection.
     error: Option<Arc<Error>>,
@@ -258,8 +258,8 @@ impl Driver {
     }
 
     fn submit(&mut self, slot: Arc<Slot>, request: Request) {
-        let job = request.job();
-        let message = request.with_expectation(request.wants_expect(self.expect_above)).map(Box::new);
+        let mut job = request.job();
+        job.expects = request.wants_expect(self.expect_above);
         let is_streamed = job.streamed;
         let id = self.plan.submit(self.now, job);
         slot.lock().job = Some(id);
@@ -270,7 +270,7 @@ impl Driver {
             id,
             slot,
             request,
-            message,
+            message: None,
             error: None,
             cause: None,
             is_streamed,

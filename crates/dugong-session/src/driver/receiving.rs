@@ -60,17 +60,21 @@ impl Driver {
             Progress::Done(HeadKind::Interim) => {
                 // The server wants the content.
                 open.expect_until = None;
-                self.plan.handle(self.now, id, Event::Moved);
+                if let Some(flight) = open.flights.front_mut() {
+                    flight.expects = false;
+                }
+                self.plan.handle(self.now, id, Event::ExpectAnswered);
                 return Ok(Next::GoesOn);
             }
             Progress::Done(HeadKind::Final) => {}
         }
         open.in_content = true;
         open.wire.take_moved();
-        let first = open.flights.front().expect("a response has a request");
-        let (number, job) = (first.number, first.job);
+        let first = open.flights.front_mut().expect("a response has a request");
+        let (number, job, expects) = (first.number, first.job, std::mem::take(&mut first.expects));
+        // A response without content is complete now, and its request is none of the unanswered ones any more.
         let is_cut = first.has_content
-            && duplex.queue().unanswered_request(number).is_some_and(|request| request.sent != dugong_http::Sent::Whole);
+            && duplex.queue().unanswered_request(number).map_or(first.sent, |request| request.sent) != dugong_http::Sent::Whole;
         if is_cut {
             // The server has answered without the rest of the content.
             duplex.give_up_content();
@@ -83,6 +87,9 @@ impl Driver {
         if !persists {
             // The plan puts these elsewhere.
             open.outgoing.clear();
+        }
+        if expects {
+            self.plan.handle(self.now, id, if is_cut { Event::ExpectAnswered } else { Event::ExpectIgnored });
         }
         self.plan.handle(self.now, id, Event::Head(facts));
         self.act();

@@ -31,9 +31,11 @@ enum Sending {
 impl Driver {
     /// Puts a job into the queue of a connection.
     pub(super) fn queue_job(&mut self, job: JobId, on: ConnectionId) {
+        let expects = self.plan.may_expect(job);
         if let Some(work) = self.work(job) {
             work.start_over();
             work.sends += 1;
+            work.message = work.request.with_expectation(expects).map(Box::new);
         }
         if let Some(open) = self.link_of(on).and_then(|link| link.open()) {
             open.outgoing.push_back(job);
@@ -79,10 +81,11 @@ impl Driver {
                     open.outgoing.pop_front();
                     let from_owner = work.request.shared_source().is_some();
                     let has_content = from_owner || work.request.message().content().is_some();
-                    open.flights.push_back(Flight { job, number, sent: Sent::Nothing, has_content, is_skipped: false });
+                    let expects = work.message().as_head().is_ok_and(|head| head.expect_continue);
+                    let sent = Sent::Nothing;
+                    open.flights.push_back(Flight { job, number, sent, has_content, expects, is_skipped: false });
                     if from_owner {
                         open.upload = Some(job);
-                        let expects = work.message().as_head().is_ok_and(|head| head.expect_continue);
                         open.expect_until = if expects { Instant::now().checked_add(self.expect_timeout) } else { None };
                         return Sending::GoesOn;
                     }
@@ -263,10 +266,8 @@ impl Driver {
 
     /// The owner of a job has done what an attempt needs.
     pub(super) fn owner_is_ready(&mut self, slot: &Slot, request: Option<Request>) {
-        let above = self.expect_above;
         let Some(work) = self.work_of(slot) else { return };
         if let Some(request) = request {
-            work.message = request.with_expectation(request.wants_expect(above)).map(Box::new);
             work.request = request;
         }
         let id = work.id;
