@@ -156,7 +156,8 @@ def test_a_loop_that_is_closed_while_a_task_waits(local: Local) -> None:
 def test_a_program_that_is_interrupted_in_a_wait_ends_without_a_word(serve_plain: Serve, library: str) -> None:
     pytest.importorskip(library)
     code = """
-import os, signal, sys, threading
+import logging, os, signal, sys, threading
+logging.getLogger('asyncio').setLevel('ERROR')  # on a busy machine, its debug mode warns of slow steps
 # A shell ignores the signal for programs in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
@@ -190,7 +191,8 @@ except KeyboardInterrupt:
 
 def test_a_program_ends_though_a_lookup_goes_on() -> None:
     code = """
-import asyncio, socket, sys, time
+import asyncio, logging, socket, sys, time
+logging.getLogger('asyncio').setLevel('ERROR')  # on a busy machine, its debug mode warns of slow steps
 sys.path.insert(0, sys.argv[1])
 import dugong
 usual = socket.getaddrinfo

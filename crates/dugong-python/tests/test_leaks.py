@@ -808,7 +808,8 @@ wait_until_blocked(thread.native_id)
 """,
     'atexit': 'import atexit; get(); atexit.register(conn.disconnect); atexit.register(get)',
     'future': """
-import asyncio
+import asyncio, logging
+logging.getLogger('asyncio').setLevel('ERROR')  # on a busy machine, its debug mode warns of slow steps
 async def main():
     conn.send_request('GET', '/silent')
     fut = dugong.AioFuture(conn.co_read_response())
