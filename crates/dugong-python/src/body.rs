@@ -14,7 +14,7 @@ use crate::buffer::{Buffer, NewBytes, fresh_bytes, new_bytearray};
 use crate::errors;
 use crate::guard::{ConnectionGuard, Role};
 use crate::head::HTTPResponse;
-use crate::link::{Link, Sides, State};
+use crate::link::{Driver, Link, Sides, State};
 use crate::need::Need;
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task};
@@ -39,6 +39,7 @@ struct BodyReader {
     link: Option<Arc<Link>>,
     /// Whether it is no error if a response is due whose head was not read.
     is_lenient: bool,
+    driver: Driver,
 }
 
 impl BodyReader {
@@ -105,7 +106,7 @@ impl BodyReader {
             this.check_cut(py, has_body)?;
         }
         if let Some(in_use) = in_use {
-            return in_use.guard(Role::Read).map(Some);
+            return in_use.guard(Role::Read(self.driver)).map(Some);
         }
         match link {
             Some(link) if has_body => link.with(py, |state| Err(link.body_gone(py, state))),
@@ -144,20 +145,21 @@ impl From<PyErr> for BodyError {
 /// `read(n)`.
 pub(crate) enum Read {
     /// The argument as it was passed. The first step checks it.
-    Begin(Option<Py<PyAny>>),
+    Begin(Option<Py<PyAny>>, Driver),
     Some(ReadSome),
     All(ReadAll),
 }
 
 impl Read {
     pub(crate) fn new(size: Option<Bound<'_, PyAny>>) -> Self {
-        Read::Begin(size.map(Bound::unbind))
+        Read::Begin(size.map(Bound::unbind), Driver::default())
     }
 }
 
 impl Task for Read {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
-        if let Read::Begin(size) = self {
+        if let Read::Begin(size, driver) = self {
+            let reader = BodyReader { driver: *driver, ..BodyReader::default() };
             let size = size.as_ref().map(|size| size.bind(connection.py())).filter(|size| !size.is_none());
             let is_limited = size.map_or(Ok(false), |size| size.ge(0))?;
             *self = match size.filter(|_| is_limited) {
@@ -168,13 +170,13 @@ impl Task for Read {
                             true => Ok(usize::MAX),
                             false => Err(error),
                         })?;
-                    Read::Some(ReadSome { reader: BodyReader::default(), limit })
+                    Read::Some(ReadSome { reader, limit })
                 }
-                None => Read::All(ReadAll::default()),
+                None => Read::All(ReadAll { reader, content: None }),
             };
         }
         match self {
-            Read::Begin(_) => unreachable!("just begun"),
+            Read::Begin(..) => unreachable!("just begun"),
             Read::Some(some) => some.step(connection),
             Read::All(all) => all.step(connection),
         }
@@ -182,9 +184,15 @@ impl Task for Read {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Read::Begin(size) => size.as_ref().map_or(Ok(()), |size| visit.call(size)),
+            Read::Begin(size, _) => size.as_ref().map_or(Ok(()), |size| visit.call(size)),
             Read::Some(some) => some.reader.traverse(visit),
             Read::All(all) => all.reader.traverse(visit),
+        }
+    }
+
+    fn driven_by(&mut self, driver: Driver) {
+        if let Read::Begin(_, before) = self {
+            *before = driver;
         }
     }
 }
@@ -253,6 +261,10 @@ impl Task for ReadInto {
         self.reader.traverse(visit)
     }
 
+    fn driven_by(&mut self, driver: Driver) {
+        self.reader.driver = driver;
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.buffer.is_none() {
@@ -288,8 +300,8 @@ pub(crate) struct ReadAll {
 
 impl ReadAll {
     /// Reads the body of this connection, even if the object has another one by now.
-    pub(crate) fn on(link: Arc<Link>) -> Self {
-        ReadAll { reader: BodyReader { link: Some(link), ..BodyReader::default() }, content: None }
+    pub(crate) fn on(link: Arc<Link>, driver: Driver) -> Self {
+        ReadAll { reader: BodyReader { link: Some(link), driver, ..BodyReader::default() }, content: None }
     }
 
     /// Releases the connection. The next step takes it again.
@@ -299,6 +311,10 @@ impl ReadAll {
 }
 
 impl Task for ReadAll {
+    fn driven_by(&mut self, driver: Driver) {
+        self.reader.driver = driver;
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.reader.traverse(visit)
     }
@@ -373,14 +389,19 @@ impl Default for Discard {
 
 impl Discard {
     /// Reads the body of this connection, even if the object has another one by now.
-    pub(crate) fn of(link: &Arc<Link>) -> Self {
+    pub(crate) fn of(link: &Arc<Link>, driver: Driver) -> Self {
         let mut discard = Discard::default();
         discard.reader.link = Some(link.clone());
+        discard.reader.driver = driver;
         discard
     }
 }
 
 impl Task for Discard {
+    fn driven_by(&mut self, driver: Driver) {
+        self.reader.driver = driver;
+    }
+
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         loop {
@@ -421,7 +442,7 @@ impl Task for ReadRaw {
     fn step(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Step> {
         let py = connection.py();
         if self.guard.is_none() {
-            let Some(guard) = connection.get().guard(py, Role::Read)? else {
+            let Some(guard) = connection.get().guard(py, Role::Read(Driver::Call))? else {
                 return Err(errors::ConnectionClosed::new_err("there is no connection"));
             };
             self.guard = Some(guard);

@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::attempt::{Attempt, Waiting};
 use crate::errors::{self, ConnectionClosed, ConnectionTimedOut, InvalidResponse};
-use crate::link::Link;
+use crate::link::{Driver, Link};
 use crate::log;
 use crate::need::{Need, Waitable};
 use crate::race::{Lost, Race};
@@ -329,11 +329,6 @@ impl Connect {
         Some((on, interest))
     }
 
-    /// Notes that an event loop waits, and not a program that drives the iterator by hand.
-    pub(crate) fn awaited(&mut self) {
-        self.resolver = self.resolver.awaited();
-    }
-
     /// Goes on as far as it can without waiting; `None` when it is connected.
     pub(crate) fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<Option<Need>> {
         match self.advance(connection) {
@@ -388,15 +383,15 @@ impl Task for Connect {
         Err(timed_out(connection, "timed out waiting for the connection"))
     }
 
-    fn awaited(&mut self) {
-        Connect::awaited(self);
+    fn driven_by(&mut self, driver: Driver) {
+        self.resolver = self.resolver.driven_by(driver);
     }
 }
 
 impl Resolver {
-    /// The same for an awaited task.
-    pub(crate) fn awaited(self) -> Self {
-        if self == Resolver::Thread { Resolver::Awaited } else { self }
+    /// The same for an operation that may be awaited.
+    pub(crate) fn driven_by(self, driver: Driver) -> Self {
+        if self == Resolver::Thread && driver == Driver::Await { Resolver::Awaited } else { self }
     }
 }
 

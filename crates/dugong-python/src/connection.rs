@@ -373,7 +373,8 @@ impl HTTPConnection {
     /// It waits only if it has no data at all.
     ///
     /// Raises `StateError` if a response is due and you have not called `read_response` for it: if you sent its request after
-    /// the end of the last body was reported, or before the first body. Also raises it for a second thread that reads.
+    /// the end of the last body was reported, or before the first body. Also raises it while another thread, call or iterator
+    /// reads from the connection.
     ///
     /// Raises `ConnectionClosed` if the connection ends before the body does. Raises `InvalidResponse` or `UnsupportedResponse`,
     /// on each call, if it cannot find the end of the body; `read_raw` returns the bytes. After `ConnectionTimedOut`, you can

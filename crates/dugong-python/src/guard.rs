@@ -9,7 +9,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
-use crate::link::{Link, Sides, State};
+use crate::link::{Driver, Link, Sides, State};
 use crate::need::{Need, Waitable};
 use crate::wire::{Transport, Wire};
 
@@ -17,8 +17,14 @@ use crate::wire::{Transport, Wire};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Send,
-    Read,
-    Both,
+    Read(Driver),
+    Both(Driver),
+}
+
+impl Role {
+    fn sends(self) -> bool {
+        !matches!(self, Role::Read(_))
+    }
 }
 
 /// A connection in use. The guard keeps its descriptor open, so that no operation waits for another file that got the same number.
@@ -37,12 +43,12 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    /// Fails with `StateError` for a second thread that wants to read (statement 20.1). Iterators of one thread take turns.
+    /// Fails with `StateError` for a second operation that wants to read: see [`Link::begin_to_read`].
     pub(crate) fn new(link: Arc<Link>, transport: Arc<Transport>, trace: Option<Py<PyAny>>, role: Role) -> PyResult<Self> {
-        if role != Role::Send {
-            link.begin_to_read()?;
+        if let Role::Read(driver) | Role::Both(driver) = role {
+            link.begin_to_read(driver)?;
         }
-        if role != Role::Read {
+        if role.sends() {
             link.begin_to_send();
         }
         Ok(ConnectionGuard {
@@ -66,7 +72,7 @@ impl ConnectionGuard {
         self.link.with(py, |state| {
             let sides = match self.role {
                 Role::Send if self.link.has_readers() => Sides::Sender,
-                Role::Read if self.link.has_senders() => Sides::Receiver,
+                Role::Read(_) if self.link.has_senders() => Sides::Receiver,
                 _ => Sides::Both,
             };
             let moved = self.moved.get();
@@ -129,10 +135,10 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        if self.role != Role::Send {
-            self.link.end_reading();
+        if let Role::Read(driver) | Role::Both(driver) = self.role {
+            self.link.end_reading(driver);
         }
-        if self.role != Role::Read {
+        if self.role.sends() {
             self.link.end_sending();
         }
     }

@@ -382,18 +382,26 @@ impl Link {
         self.senders.load(Ordering::Acquire) > 0
     }
 
-    /// Counts one more operation that reads. Fails with `StateError` if another thread reads (statement 20.1).
-    pub(crate) fn begin_to_read(&self) -> PyResult<()> {
+    /// Counts one more operation that reads. Fails with `StateError` if another thread reads, or another operation of this thread
+    /// that would wait in vain if this one took its data (statement 20.1). Iterators take turns, and one may have been abandoned.
+    /// The event loop itself refuses the second of two tasks that wait.
+    pub(crate) fn begin_to_read(&self, driver: Driver) -> PyResult<()> {
         let here = thread_number();
         let begun = self.readers.fetch_update(Ordering::AcqRel, Ordering::Acquire, |readers| {
-            let count = readers & READERS;
-            (count == 0 || readers >> READER_BITS == here).then_some(here << READER_BITS | (count + 1))
+            let may_share = || readers >> READER_BITS == here && (driver == Driver::Await || readers & WAITING == 0);
+            (readers & READERS == 0 || may_share()).then_some(here << READER_BITS | ((readers & READERS) + driver.weight()))
         });
-        if begun.is_ok() { Ok(()) } else { state_error("another thread is reading from this connection") }
+        match begun {
+            Ok(_) => Ok(()),
+            Err(readers) if readers >> READER_BITS == here => {
+                state_error("another call or task of this thread is reading from this connection; let it end first")
+            }
+            Err(_) => state_error("another thread is reading from this connection"),
+        }
     }
 
-    pub(crate) fn end_reading(&self) {
-        self.readers.fetch_sub(1, Ordering::AcqRel);
+    pub(crate) fn end_reading(&self, driver: Driver) {
+        self.readers.fetch_sub(driver.weight(), Ordering::AcqRel);
     }
 
     pub(crate) fn has_readers(&self) -> bool {
@@ -442,9 +450,30 @@ impl Link {
     }
 }
 
-/// How many bits of `Link::readers` count operations.
-const READER_BITS: u32 = 24;
+/// What makes the steps of an operation.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A regular method, which returns when the operation is over.
+    Call,
+    /// An event loop.
+    Await,
+    /// The caller of an iterator, who may abandon it.
+    #[default]
+    Iterator,
+}
+
+impl Driver {
+    /// What it adds to `Link::readers`.
+    fn weight(self) -> u64 {
+        if self == Driver::Iterator { 1 } else { 1 + (1 << ALL_BITS) }
+    }
+}
+
+/// How many bits of `Link::readers` count operations: the lower ones all of them, the upper ones those that are not iterators.
+const READER_BITS: u32 = 32;
+const ALL_BITS: u32 = 16;
 const READERS: u64 = (1 << READER_BITS) - 1;
+const WAITING: u64 = READERS >> ALL_BITS << ALL_BITS;
 
 /// A number that no other thread has, nor has had.
 fn thread_number() -> u64 {

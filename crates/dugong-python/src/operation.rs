@@ -12,6 +12,7 @@ use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTraverseError, intern};
 
 use crate::errors;
+use crate::link::Driver;
 use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
 use crate::task::{Step, Task, limit};
@@ -237,7 +238,7 @@ impl Running {
         let connection = self.connection.bind(py);
         let is_first = !std::mem::replace(&mut self.begun, true);
         if awaited && is_first {
-            self.task.awaited();
+            self.task.driven_by(Driver::Await);
             if connection.get().link().is_some_and(|link| link.is_yield_due()) {
                 return Ok(Ok(py.None()));
             }

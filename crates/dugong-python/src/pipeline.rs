@@ -17,7 +17,7 @@ use crate::body::{Discard, ReadAll};
 use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
 use crate::guard::{ConnectionGuard, Role};
-use crate::link::{Link, Sides};
+use crate::link::{Driver, Link, Sides};
 use crate::log;
 use crate::need::Need;
 use crate::operation::Operation;
@@ -273,6 +273,7 @@ impl State {
 struct Next {
     pipeline: Py<Pipeline>,
     resolver: Resolver,
+    driver: Driver,
     /// Raised when no response is left.
     end: Option<PyErr>,
     connect: Option<Connect>,
@@ -286,7 +287,16 @@ struct Next {
 impl Next {
     fn new(pipeline: &Bound<'_, Pipeline>, resolver: Resolver, end: PyErr) -> Self {
         let pipeline = pipeline.clone().unbind();
-        Next { pipeline, resolver, end: Some(end), connect: None, discard: None, guard: None, token: Arc::default() }
+        Next {
+            pipeline,
+            resolver,
+            driver: Driver::default(),
+            end: Some(end),
+            connect: None,
+            discard: None,
+            guard: None,
+            token: Arc::default(),
+        }
     }
 
     fn go_on(&mut self, connection: &Bound<'_, HTTPConnection>, pipeline: &Pipeline, state: &mut State) -> PyResult<Step> {
@@ -313,7 +323,7 @@ impl Next {
             };
         }
         if link.is_in_body() {
-            match self.discard.get_or_insert_with(|| Discard::of(&link)).step(connection)? {
+            match self.discard.get_or_insert_with(|| Discard::of(&link, self.driver)).step(connection)? {
                 Step::Done(_) => self.discard = None,
                 step => return Ok(step),
             }
@@ -321,7 +331,7 @@ impl Next {
         let guard = match self.guard.take() {
             Some(guard) => guard,
             None => match connection.get().in_use(py, &link) {
-                Some(in_use) => in_use.guard(Role::Both)?,
+                Some(in_use) => in_use.guard(Role::Both(self.driver))?,
                 None => return Err(link.gone(py)),
             },
         };
@@ -337,7 +347,7 @@ impl Next {
         if !pipeline.collect {
             return Ok(Step::Done(response));
         }
-        state.collecting = Some((response, ReadAll::on(link)));
+        state.collecting = Some((response, ReadAll::on(link, self.driver)));
         self.go_on(connection, pipeline, state)
     }
 
@@ -560,8 +570,9 @@ impl Task for Next {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
-    fn awaited(&mut self) {
-        self.resolver = self.resolver.awaited();
+    fn driven_by(&mut self, driver: Driver) {
+        self.resolver = self.resolver.driven_by(driver);
+        self.driver = driver;
     }
 
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {

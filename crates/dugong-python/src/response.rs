@@ -15,7 +15,7 @@ use crate::errors::{self, state_error};
 use crate::guard::{ConnectionGuard, Role};
 use crate::head::{HTTPResponse, Received};
 use crate::headers::Lines;
-use crate::link::{Link, Sides, State};
+use crate::link::{Driver, Link, Sides, State};
 use crate::log;
 use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
@@ -28,6 +28,7 @@ pub(crate) struct ReadResponse {
     guard: Option<ConnectionGuard>,
     /// The connection that it has waited for. The descriptor stays open while a program watches it.
     arrival: Option<Arc<Arrival>>,
+    driver: Driver,
     /// Whether the request waits for this response before its body is sent.
     awaits_continue: bool,
     /// Whether a body may end with the connection although the response does not say so.
@@ -44,7 +45,7 @@ impl ReadResponse {
         }
         self.tolerant = this.tolerates_missing_length();
         match this.link_in_use(py) {
-            (_, Some(in_use)) => in_use.guard(Role::Read).map(Ok),
+            (_, Some(in_use)) => in_use.guard(Role::Read(self.driver)).map(Ok),
             (None, None) => Ok(Err(nothing_pending())),
             (Some(link), None) => match link.with(py, |state| check_pending(&link, state)) {
                 Ok(()) => Err(link.gone(py)),
@@ -115,6 +116,10 @@ impl Task for ReadResponse {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
+    }
+
+    fn driven_by(&mut self, driver: Driver) {
+        self.driver = driver;
     }
 
     fn timed_out(&mut self, connection: &Bound<'_, HTTPConnection>) -> PyResult<()> {

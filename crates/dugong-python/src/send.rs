@@ -12,7 +12,7 @@ use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
 use crate::flush::{Flushed, Part, flush};
 use crate::guard::{ConnectionGuard, Role};
-use crate::link::{Link, Sides, State};
+use crate::link::{Driver, Link, Sides, State};
 use crate::log;
 use crate::need::Need;
 use crate::request::{Arguments, Prepared};
@@ -151,8 +151,8 @@ impl Task for SendRequest {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.traverse(visit))
     }
 
-    fn awaited(&mut self) {
-        self.resolver = self.resolver.awaited();
+    fn driven_by(&mut self, driver: Driver) {
+        self.resolver = self.resolver.driven_by(driver);
     }
 
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {

@@ -7,6 +7,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 
 use crate::errors::{ConnectionTimedOut, state_error};
+use crate::link::Driver;
 use crate::need::{Need, Waitable};
 use crate::state::HTTPConnection;
 use crate::wait::{Patience, block};
@@ -22,8 +23,10 @@ pub(crate) trait Task: Send {
         Ok(())
     }
 
-    /// Notes, before the first step, that an event loop waits for it. Then it may wait for several things at once.
-    fn awaited(&mut self) {}
+    /// Notes, before the first step, what makes the steps, unless it is an iterator's caller.
+    fn driven_by(&mut self, driver: Driver) {
+        let _ = driver;
+    }
 
     /// Notes that it will not go on, because waiting was interrupted or cancelled.
     fn interrupted(&mut self, connection: &Bound<'_, HTTPConnection>) {
@@ -67,6 +70,7 @@ pub(crate) fn limit(connection: &Bound<'_, HTTPConnection>, need: &Need) -> PyRe
 /// Runs a task to its end. It waits with the GIL released, and each time no longer than the `timeout` of the connection.
 pub(crate) fn run(connection: &Bound<'_, HTTPConnection>, task: &mut dyn Task) -> PyResult<Py<PyAny>> {
     let mut patience = Patience::default();
+    task.driven_by(Driver::Call);
     loop {
         match task.step(connection)? {
             Step::Done(value) => return Ok(value),

@@ -14,6 +14,7 @@ from dugong import (
     POLLOUT,
     BodyFollowing,
     ConnectionClosed,
+    ConnectionTimedOut,
     PollNeeded,
     eval_coroutine,
 )
@@ -102,6 +103,29 @@ def test_18_5_many_requests_and_many_responses(serve: Serve) -> None:
     idle, other = socket.socketpair()
     with idle, other:
         assert drive_both(send(), read()) == (None, 50)
+
+
+def test_18_5_one_that_reads_may_be_left_alone(serve: Serve) -> None:
+    """Programs of 3.8.2 do not close an iterator that they give up, for instance after a timeout."""
+    go = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        assert go.wait(LIMIT)
+        peer.send(HELLO)
+        peer.rest()
+
+    conn = serve(script)
+    conn.send_request('GET', '/')
+    with pytest.raises(ConnectionTimedOut) as kept:
+        eval_coroutine(conn.co_read_response(), 0.01)
+    alone = conn.co_read_response()
+    next(alone)
+    go.set()
+    assert drive(conn.co_read_response()).path == '/'
+    assert conn.readall() == b'hello'
+    assert kept
+    alone.close()
 
 
 #: The ways to close the connection, and the calls before the iterator is resumed.

@@ -27,7 +27,7 @@ from interop_support import (
 from peers import Peer, Serve, Server, silent
 
 import dugong
-from dugong import BodyFollowing, HTTPConnection
+from dugong import BodyFollowing, HTTPConnection, StateError
 
 LARGE = 64 << 20
 
@@ -404,6 +404,63 @@ def test_20_2_handler_that_sends(serve: Serve) -> None:
     assert conn.readall() == b'a'
     assert conn.read_response().path == '/b'
     assert conn.readall() == b'b'
+
+
+@pytest.mark.parametrize('first', ['head', 'body', 'collected'])
+def test_20_1_handler_that_reads_is_refused(serve: Serve, first: str) -> None:
+    """Otherwise it would take the data that the interrupted call waits for."""
+    handled = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.answer()
+        peer.request()
+        if first == 'body':
+            peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n')
+            assert handled.wait(PATIENCE)
+            peer.send(b'hello')
+        else:
+            assert handled.wait(PATIENCE)
+            peer.answer(b'hello')
+        peer.rest()
+
+    def handle(*_: object) -> None:
+        for read in reads:
+            with pytest.raises(StateError, match='this thread is reading'):
+                read()
+        handled.set()
+
+    conn = serve(script)
+    conn.timeout = PATIENCE
+    # With TLS, tickets come with the first answer, and would wake the reader just when the signal comes.
+    conn.send_request('GET', '/')
+    conn.read_response()
+    call: Callable[[], object] = conn.read_response
+    if first == 'collected':
+        call = conn.pipeline(['/'], collect=True).__next__
+    else:
+        conn.send_request('GET', '/')
+    if first == 'body':
+        conn.read_response()
+        call = conn.readall
+    reads: list[Callable[[], object]] = [
+        conn.read_response,
+        conn.read,
+        conn.readall,
+        conn.discard,
+        lambda: conn.readinto(bytearray(1)),
+        lambda: conn.read_raw(1),
+        lambda: next(conn.co_read()),
+        lambda: next(conn.pipeline([])),
+    ]
+    with when_blocked(handle):
+        result = call()
+    assert handled.is_set()
+    if first == 'collected':
+        assert isinstance(result, tuple)
+        assert result[1] == b'hello'
+    else:
+        assert (result if first == 'body' else conn.readall()) == b'hello'
 
 
 # A signal does not interrupt the system call if it comes between the last look for signals and the wait, or if its C

@@ -181,7 +181,8 @@ def test_async_with_calls_disconnect_of_a_subclass() -> None:
 @pytest.mark.parametrize(('mine', 'other'), [('asyncio', 'trio'), ('trio', 'asyncio')])
 def test_the_other_library_is_not_needed(serve_plain: Serve, mine: str, other: str) -> None:
     code = f"""
-import sys
+import logging, sys
+logging.getLogger('asyncio').setLevel('ERROR')  # on a busy machine, its debug mode warns of slow steps
 sys.path.insert(0, sys.argv[1])
 if {other!r} == 'trio':
     sys.modules['trio'] = None  # an import of it fails
@@ -472,6 +473,45 @@ def test_a_second_reader_gets_runtime_error(local: Local, loop: Loop) -> None:
         assert got == [b'hello']
 
     conn = local.conn
+    loop.run(main)
+
+
+@each_loop
+def test_a_regular_call_that_reads_beside_a_task_is_refused(local: Local, loop: Loop) -> None:
+    """It would block the loop, and take the data that the task waits for."""
+
+    async def main() -> None:
+        await conn.co_send_request('GET', '/')
+
+        async def first() -> None:
+            assert (await conn.co_read_response()).length == 5
+            got.append(await conn.co_readall())
+
+        async def second() -> None:
+            await loop.turns()
+            for read in reads:
+                with pytest.raises(StateError, match='this thread is reading'):
+                    read()
+            local.answer(b'hello')
+
+        got: list[bytes] = []
+        await loop.together(first, second)
+        assert got == [b'hello']
+        await conn.co_send_request('GET', '/')
+        local.answer(b'regular')
+        assert conn.read_response().length == 7
+
+    conn = local.conn
+    reads: list[Callable[[], object]] = [
+        conn.read_response,
+        conn.readall,
+        conn.discard,
+        lambda: conn.read(1),
+        lambda: conn.readinto(bytearray(1)),
+        lambda: conn.read_raw(1),
+        lambda: next(conn.pipeline([])),
+        lambda: eval_coroutine(conn.co_read_response()),
+    ]
     loop.run(main)
 
 
