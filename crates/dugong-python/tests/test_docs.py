@@ -34,7 +34,8 @@ import pytest
 import trustme
 
 import dugong
-from dugong import testserver
+from dugong import _session, testserver
+from dugong._dugong import SessionCore
 
 DOCS = Path(__file__).parents[3] / 'docs'
 PAGES = sorted(path for path in DOCS.rglob('*.md') if '_build' not in path.parts and '```python' in path.read_text())
@@ -192,10 +193,21 @@ class Origin(http.server.BaseHTTPRequestHandler):
             pass
         return body
 
-    def do_GET(self) -> None:
-        self.body()
+    def parse_request(self) -> bool:
+        """Parse a head; a proxy gets whole URLs."""
+        self.is_expecting = False
+        if not super().parse_request():
+            return False
         if self.path.startswith('http://'):
             self.path = '/' + self.path.split('/', 3)[3]
+        return not self.is_expecting or self.answer_expectation()
+
+    def handle_expect_100(self) -> bool:
+        self.is_expecting = True  # the path is not known yet
+        return True
+
+    def do_GET(self) -> None:
+        self.body()
         getattr(self, f'get_from_{self.host}')()
 
     def do_HEAD(self) -> None:
@@ -273,14 +285,16 @@ class Origin(http.server.BaseHTTPRequestHandler):
         self.body()
         self.answer(204 if self.server.stored.pop(self.path, None) is not None else 404)
 
-    def handle_expect_100(self) -> bool:
+    def answer_expectation(self) -> bool:
         if self.path.startswith('/read-only/'):
             self.answer(403, b'this folder is read-only\n', Connection='close')
             self.close_connection = True
             return False
         if self.path.startswith('/silent/'):
             return True
-        return super().handle_expect_100()
+        self.send_response_only(100)
+        self.end_headers()
+        return True
 
     def do_CONNECT(self) -> None:
         self.send_response(200)
@@ -336,7 +350,14 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             address = ports.get(port, plain).server_address
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, '', address)]
 
+        def core(origin: str, settings: dict[str, Any]) -> SessionCore:
+            """A session looks names up by itself, so it gets a proxy that knows those of the examples."""
+            if (urllib.parse.urlsplit(origin).hostname or '').endswith(('.example.org', '.example.net')):
+                settings['proxy'] = f'http://127.0.0.1:{plain.server_address[1]}'
+            return SessionCore(origin, settings)
+
         monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+        monkeypatch.setattr(_session, 'SessionCore', core)
         threads = []
         for listener in plain, encrypted:
             listener.stored = stored

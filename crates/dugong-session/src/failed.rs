@@ -124,7 +124,7 @@ impl fmt::Display for Failed {
             Cause::Lost { why, no_repeat, .. } => write!(f, "{why}, and {no_repeat}"),
             Cause::Unreachable(_) => f.write_str("no connection could be opened"),
             Cause::TimedOut { after } => write!(f, "the reply was not complete after {after:?}"),
-            Cause::Cancelled => f.write_str("the request was given up"),
+            Cause::Cancelled => f.write_str("the request was given up, or its session closed"),
             Cause::TooLarge { limit } => {
                 write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
             }

@@ -128,7 +128,8 @@
 //! # Threads, tasks and processes
 //!
 //! - **Nothing moves while no thread waits.** Of the threads that wait for replies, one drives the connections for all. If none waits, nothing
-//!   is sent or received, and no idle connection is closed. So take outcomes as they come, and read streamed replies.
+//!   is sent or received, and no idle connection is closed. So take outcomes as they come, and read streamed replies: as many unread
+//!   ones as connections leave none for the others, until the session has read one of them to its end.
 //! - **Tasks of tokio** have a task that drives for them, from the first request until the session is dropped.
 //! - **Your code runs in your thread.** Sources of content and callbacks run in the thread or task that made the request, for each attempt,
 //!   and hold up no other request.

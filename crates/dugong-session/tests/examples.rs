@@ -7,11 +7,12 @@ use dugong_origin::{Config, Origin, WhenPipelined};
 use tempfile::TempDir;
 
 #[test]
-fn the_readme_shows_the_first_example_as_it_is() {
-    let readme = include_str!("../../../README.md");
+fn the_readme_and_the_chapter_on_sessions_show_the_first_example_as_it_is() {
     let example = include_str!("../examples/fetch_many.rs");
-    let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the README has Rust in it");
-    assert!(example.ends_with(shown), "the README and examples/fetch_many.rs differ");
+    for page in [include_str!("../../../README.md"), include_str!("../../../docs/sessions.md")] {
+        let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has Rust in it");
+        assert!(example.ends_with(shown), "a page shows another example than fetch_many.rs:\n{shown}");
+    }
 }
 
 #[test]

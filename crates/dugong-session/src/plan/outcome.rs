@@ -152,7 +152,7 @@ impl fmt::Display for Loss {
 impl fmt::Display for NoRepeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoRepeat::Unsafe => f.write_str("the server may have acted on the request, whose method is not idempotent"),
+            NoRepeat::Unsafe => f.write_str("the server may have acted on the request, which must not arrive twice"),
             NoRepeat::ReadOnce => f.write_str("the content cannot be read twice"),
             NoRepeat::Given { content } => write!(f, "you were given {content} bytes of the reply"),
             NoRepeat::Retries => f.write_str("all retries are used up"),
