@@ -9,7 +9,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # All features of the client, and each alone.
 FEATURES = rustls socks tracing async tokio tower test-util
-ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower,dugong-session/tower
+ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-util,dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower,dugong-session/socks,dugong-session/tower
 
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
@@ -69,6 +69,9 @@ check: setup-lints ## part of make test: formatting, floors, clippy with each fe
 	for feature in "" rustls socks test-util; do \
 		$(CARGO) clippy --quiet -p dugong-net --no-default-features --features "$$feature" -- -D warnings || exit 1; \
 	done
+	for feature in "" rustls socks tokio tower; do \
+		$(CARGO) clippy --quiet -p dugong-session --no-default-features --features "$$feature" -- -D warnings || exit 1; \
+	done
 	$(CARGO) clippy --quiet -p dugong-proto --features http -- -D warnings
 	tools/public-api --check
 	$(RUST_DOCS)
@@ -117,7 +120,7 @@ target/debug/dugong-origin:
 installed: setup-python target/wheels/ready
 
 target/wheels/ready: target/venv/ready $(shell find Cargo.toml Cargo.lock pyproject.toml README.md LICENSE-* \
-		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-python \
+		crates/dugong-proto crates/dugong-net crates/dugong-http crates/dugong-session crates/dugong-python \
 		-type f -not -path '*/tests/*' -not -path '*/examples/*' -not -path '*/_build/*' -not -path '*/.*' -not -name '*.pyc' -not -name '*.so' \
 		2>/dev/null)
 	rm -rf target/wheels
@@ -150,7 +153,7 @@ target/venv-docs/ready: docs/requirements.txt
 	touch target/venv-docs/ready
 
 # Each is built from its package, with those before it in place of a registry's.
-PUBLISHED = dugong-proto dugong-net dugong-http dugong-cli
+PUBLISHED = dugong-proto dugong-net dugong-http dugong-session dugong-cli
 
 package: setup-rust ## the crates as they are published, in target/package
 	$(CARGO) package $(addprefix -p ,$(PUBLISHED))
