@@ -160,6 +160,8 @@ class AsyncRun:
                     self._end(index, state)
                     break
                 await feed(ticket, state)
+            else:
+                # The session may have something to do for the ticket now.
                 watch.turn_soon()
 
     def _enter(self) -> Watch:

@@ -33,7 +33,8 @@ class TrioWatch(Watch):
         self._key = key
         self._is_driven = True
         self._error: BaseException | None = None
-        # Cancelled to wake the task that drives, and to end the other one.
+        self._is_over = False
+        # Cancelled to wake the two tasks.
         self._sleep = trio.CancelScope()
         self._mail = trio.CancelScope()
         trio.lowlevel.spawn_system_task(self._drive)
@@ -62,6 +63,7 @@ class TrioWatch(Watch):
 
     def _end_soon(self) -> None:
         self._sleep.cancel()
+        self._mail.cancel()
 
     async def _drive(self) -> None:
         descriptor = self._core.fileno()
@@ -70,6 +72,8 @@ class TrioWatch(Watch):
                 self._sleep = trio.CancelScope()
                 if self._is_due:
                     self._turn()
+                    if not self._users:
+                        continue
                 due = self._core.due() if self._is_driven else None
                 if due is not None:
                     self._sleep.deadline = trio.current_time() + due
@@ -79,15 +83,17 @@ class TrioWatch(Watch):
         except Exception as exc:
             self._fail(exc)
         finally:
+            self._is_over = True
             self._mail.cancel()
             _watches.pop(self._key, None)
 
     async def _read_mail(self) -> None:
         try:
-            with self._mail:
-                while True:
+            while not self._is_over:
+                self._mail = trio.CancelScope()
+                with self._mail:
                     await trio.lowlevel.wait_readable(self.mailbox.fileno())
-                    self._deliver()
+                self._deliver()
         except Exception as exc:
             self._fail(exc)
 

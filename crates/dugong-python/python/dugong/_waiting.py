@@ -30,20 +30,21 @@ async def perform(core: SessionCore, given: object) -> Any:
         number = watch.number()
         ticket = core.submit(given, watch.mailbox, number)
         try:
-            watch.turn_soon()
             ticket.set_awaited(True)
             while True:
                 state = ticket.poll()
                 if state is None:
+                    # The session may have something to do for the ticket now.
+                    watch.turn_soon()
                     await watch.wait(number)
                 elif hasattr(state, '__anext__'):
                     await feed(ticket, state)
-                    watch.turn_soon()
                 else:
                     return state
-        finally:
+        except BaseException:
             ticket.close()
             watch.turn_soon()
+            raise
 
 
 async def feed(ticket: Ticket, pieces: Any) -> None:

@@ -64,9 +64,6 @@ impl SessionCore {
         let (py, this) = (given.py(), slf.get());
         let session = this.session()?;
         let prepared = Prepared::new(given)?;
-        if prepared.is_async(py) {
-            return Err(PyTypeError::new_err("asynchronous content needs a co_ method"));
-        }
         let mut request = prepared.request.clone();
         if this.hooks.is_some() {
             request = request.asks_owner();
@@ -128,10 +125,9 @@ impl SessionCore {
         if this.hooks.is_some() {
             request = request.asks_owner();
         }
-        let is_async = prepared.is_async(py);
         let mut submitted = Submitted::new(prepared, this.hooks.clone());
         match session.submit(request, &mailbox.get().waker(number)) {
-            Ok(ticket) => Ok(Py::new(py, Ticket::new(ticket, submitted, is_async, slf.clone().into_any().unbind()))?.into_any()),
+            Ok(ticket) => Ok(Py::new(py, Ticket::new(ticket, submitted, slf.clone().into_any().unbind()))?.into_any()),
             Err(failed) => refused(submitted.exception(py, &failed)),
         }
     }

@@ -8,7 +8,7 @@ use dugong_session::{Answered, Cause, Failed, Loss, Sent};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 
 use crate::errors;
 
@@ -72,15 +72,28 @@ fn described(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) -> PyResult<P
         Some(cause) => format!("{failed}: {}", cause.value(py)),
         None => failed.to_string(),
     };
+    let error = made(py, &class, &text, failed, request)?;
+    error.set_cause(py, cause);
+    Ok(error)
+}
+
+/// The exception of a request of a run that was closed.
+pub(crate) fn given_up(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) -> PyErr {
+    let (sent, answered, attempts) = (failed.sent, failed.answered, failed.attempts);
+    let text = format!("the run was closed (sent: {sent}, answered: {answered}, attempts: {attempts})");
+    match made(py, &py.get_type::<classes::RequestFailed>(), &text, failed, request) {
+        Ok(error) | Err(error) => error,
+    }
+}
+
+fn made(py: Python<'_>, class: &Bound<'_, PyType>, text: &str, failed: &Failed, request: &Py<PyAny>) -> PyResult<PyErr> {
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "request"), request)?;
     keywords.set_item(intern!(py, "sent"), sent_word(failed.sent))?;
     keywords.set_item(intern!(py, "answered"), answered_word(failed.answered))?;
     keywords.set_item(intern!(py, "safe_to_retry"), failed.safe_to_retry)?;
     keywords.set_item(intern!(py, "attempts"), failed.attempts)?;
-    let error = PyErr::from_value(class.call((text,), Some(&keywords))?);
-    error.set_cause(py, cause);
-    Ok(error)
+    Ok(PyErr::from_value(class.call((text,), Some(&keywords))?))
 }
 
 fn is_connection_error(error: &Error) -> bool {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dugong_http::Method;
 use dugong_session::{Failed, News, Reply, Request, Ticket};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -45,8 +45,9 @@ pub(crate) struct Submitted {
     shown: Option<Py<PyAny>>,
     source: Option<Py<PyAny>>,
     hooks: Option<Arc<Hooks>>,
-    /// Content that is being read.
-    pieces: Option<Py<PyIterator>>,
+    /// Content that is being read: an iterator, or an asynchronous one.
+    pieces: Option<Py<PyAny>>,
+    is_async: bool,
     /// The exception of a callback or of the content: it is the outcome of the request.
     error: Option<PyErr>,
     is_given_up: bool,
@@ -55,13 +56,22 @@ pub(crate) struct Submitted {
 impl Submitted {
     pub(crate) fn new(prepared: Prepared, hooks: Option<Arc<Hooks>>) -> Self {
         let Prepared { given, shown, source, .. } = prepared;
-        Submitted { given, shown, source, hooks, pieces: None, error: None, is_given_up: false }
+        Submitted { given, shown, source, hooks, pieces: None, is_async: false, error: None, is_given_up: false }
     }
 
     /// A request that could not be prepared.
     pub(crate) fn invalid(given: &Bound<'_, PyAny>) -> Self {
         let given = given.clone().unbind();
-        Submitted { given, shown: None, source: None, hooks: None, pieces: None, error: None, is_given_up: false }
+        Submitted {
+            given,
+            shown: None,
+            source: None,
+            hooks: None,
+            pieces: None,
+            is_async: false,
+            error: None,
+            is_given_up: false,
+        }
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -74,11 +84,25 @@ impl Submitted {
     /// Does what the session needs. An exception of the program ends the request, unless it is one that ends the program.
     pub(crate) fn serve(&mut self, py: Python<'_>, ticket: &mut Ticket, news: &News) -> PyResult<()> {
         let served = match news {
-            News::Begins { .. } => self.begin(py, ticket),
+            News::Begins { .. } => self.begin(py, ticket).and_then(|()| match self.is_async {
+                true => Err(PyValueError::new_err("asynchronous content needs a co_ method")),
+                false => Ok(()),
+            }),
             News::WantsContent => self.give(py, ticket),
             _ => Ok(()),
         };
         served.or_else(|error| self.fail(py, ticket, error))
+    }
+
+    /// The same for a task: the result is the asynchronous iterator whose next piece the session wants.
+    pub(crate) fn serve_task(&mut self, py: Python<'_>, ticket: &mut Ticket, news: &News) -> PyResult<Option<Py<PyAny>>> {
+        let served = match news {
+            News::Begins { .. } => self.begin(py, ticket),
+            News::WantsContent if self.is_async => return Ok(self.pieces.as_ref().map(|pieces| pieces.clone_ref(py))),
+            News::WantsContent => self.give(py, ticket),
+            _ => Ok(()),
+        };
+        served.or_else(|error| self.fail(py, ticket, error)).map(|()| None)
     }
 
     /// Ends the request because of an exception of the program.
@@ -100,25 +124,21 @@ impl Submitted {
     }
 
     fn begin(&mut self, py: Python<'_>, ticket: &mut Ticket) -> PyResult<()> {
-        self.pieces = None;
+        (self.pieces, self.is_async) = (None, false);
         let signed = self.sign(py, ticket)?;
         if let Some(source) = &self.source {
             let opened = source.bind(py).call_method0(intern!(py, "open"))?;
-            self.pieces = Some(opened.try_iter()?.unbind());
+            self.is_async = opened.hasattr(intern!(py, "__anext__"))?;
+            let pieces = if self.is_async { opened } else { opened.try_iter()?.into_any() };
+            self.pieces = Some(pieces.unbind());
         }
         ticket.begin(signed);
         Ok(())
     }
 
-    /// Opens an asynchronous source, and begins the attempt. The caller gives the content.
-    pub(crate) fn begin_later(&mut self, py: Python<'_>, ticket: &mut Ticket) -> PyResult<Option<Py<PyAny>>> {
-        let signed = self.sign(py, ticket)?;
-        let opened = match &self.source {
-            Some(source) => Some(source.bind(py).call_method0(intern!(py, "open"))?.unbind()),
-            None => None,
-        };
-        ticket.begin(signed);
-        Ok(opened)
+    /// Ends asynchronous content.
+    pub(crate) fn end_content(&mut self) {
+        self.pieces = None;
     }
 
     /// The request with the fields of the session's functions. After a redirect it is another one than the program gave.
@@ -146,7 +166,7 @@ impl Submitted {
             ticket.finish();
             return Ok(());
         };
-        match pieces.bind(py).clone().next() {
+        match pieces.bind(py).cast::<PyIterator>()?.clone().next() {
             Some(piece) => ticket.give(Bytes::from_owner(piece?.extract::<PyBackedBytes>()?)),
             None => {
                 self.pieces = None;
@@ -158,7 +178,11 @@ impl Submitted {
 
     /// The exception of a failure.
     pub(crate) fn exception(&mut self, py: Python<'_>, failed: &Failed) -> PyErr {
-        self.error.take().unwrap_or_else(|| failure::exception(py, failed, &self.given))
+        match self.error.take() {
+            Some(error) => error,
+            None if self.is_given_up => failure::given_up(py, failed, &self.given),
+            None => failure::exception(py, failed, &self.given),
+        }
     }
 
     /// The outcome in a run.

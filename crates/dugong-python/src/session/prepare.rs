@@ -64,12 +64,6 @@ impl Prepared {
         }
         Ok(Prepared { request, given: given.clone().unbind(), shown: Some(shown.clone().unbind()), source })
     }
-
-    /// Whether only an asynchronous method can read its content.
-    pub(crate) fn is_async(&self, py: Python<'_>) -> bool {
-        let is_async = |source: &Py<PyAny>| source.getattr(py, intern!(py, "is_async"))?.is_truthy(py);
-        self.source.as_ref().is_some_and(|source| is_async(source).unwrap_or(false))
-    }
 }
 
 /// Method, target, fields and content of an instance of `dugong.Request`.

@@ -190,12 +190,7 @@ impl Run {
         if self.hooks.is_some() {
             request = request.asks_owner();
         }
-        let is_async = prepared.is_async(py);
         let mut submitted = Submitted::new(prepared, self.hooks.clone());
-        if is_async {
-            let text = "asynchronous content needs co_run, or another co_ method";
-            return refused(submitted, PyValueError::new_err(text));
-        }
         match session.submit_blocking(request) {
             Ok(ticket) => {
                 ticket.set_waker(&Arc::new(Notice { index, notices: notices.clone() }).into());

@@ -19,15 +19,12 @@ pub(crate) struct Ticket(Mutex<Option<State>>);
 struct State {
     ticket: OfProcess<dugong_session::Ticket>,
     submitted: Submitted,
-    /// Asynchronous content that is being read.
-    pieces: Option<Py<PyAny>>,
-    is_async: bool,
     core: Py<PyAny>,
 }
 
 impl Ticket {
-    pub(crate) fn new(ticket: dugong_session::Ticket, submitted: Submitted, is_async: bool, core: Py<PyAny>) -> Self {
-        let state = State { ticket: OfProcess::new(ticket), submitted, pieces: None, is_async, core };
+    pub(crate) fn new(ticket: dugong_session::Ticket, submitted: Submitted, core: Py<PyAny>) -> Self {
+        let state = State { ticket: OfProcess::new(ticket), submitted, core };
         Ticket(Mutex::new(Some(state)))
     }
 
@@ -47,15 +44,11 @@ impl State {
             match ticket.news() {
                 News::None => return Ok(Step::Wait),
                 News::Over | News::Head => return Ok(Step::Answered),
-                News::Begins { .. } if self.is_async => match self.submitted.begin_later(py, ticket) {
-                    Ok(pieces) => self.pieces = pieces,
-                    Err(error) => self.submitted.fail(py, ticket, error)?,
-                },
-                News::WantsContent if self.is_async => match &self.pieces {
-                    Some(pieces) => return Ok(Step::Content(pieces.clone_ref(py))),
-                    None => ticket.finish(),
-                },
-                news => self.submitted.serve(py, ticket, &news)?,
+                news => {
+                    if let Some(pieces) = self.submitted.serve_task(py, ticket, &news)? {
+                        return Ok(Step::Content(pieces));
+                    }
+                }
             }
         }
     }
@@ -73,7 +66,6 @@ impl Ticket {
         match self.0.try_lock().as_deref() {
             Some(Some(state)) => {
                 visit.call(&state.core)?;
-                visit.call(&state.pieces)?;
                 state.submitted.traverse(&visit)
             }
             _ => Ok(()),
@@ -121,7 +113,7 @@ impl Ticket {
     /// Ends the content.
     fn finish(&self) -> PyResult<()> {
         self.with(|state| {
-            state.pieces = None;
+            state.submitted.end_content();
             state.ticket.get_mut()?.finish();
             Ok(())
         })
@@ -130,16 +122,12 @@ impl Ticket {
     /// Ends the request with an exception of the program.
     #[pyo3(signature = (error, /))]
     fn fail(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.with(|state| {
-            state.pieces = None;
-            state.submitted.fail(error.py(), state.ticket.get_mut()?, PyErr::from_value(error.clone()))
-        })
+        self.with(|state| state.submitted.fail(error.py(), state.ticket.get_mut()?, PyErr::from_value(error.clone())))
     }
 
     /// Ends the request, of which the outcome is still told.
     fn give_up(&self) -> PyResult<()> {
         self.with(|state| {
-            state.pieces = None;
             state.submitted.give_up(state.ticket.get_mut()?);
             Ok(())
         })
