@@ -79,7 +79,7 @@ check: setup-lints ## part of make test: formatting, floors, clippy with each fe
 unit: setup peers ## part of make test: all tests in Rust
 	$(CARGO) test --workspace $(ALL_FEATURES)
 
-# Servers that Debian does not have, for the tests of the command line: Bun's program without its installer, and proxy.py.
+# Servers that Debian does not have, for tests: Bun's program without its installer, gunicorn, proxy.py and uvicorn.
 BUN = @oven/bun-linux-$(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64-baseline)@1.4.4
 
 peers: target/peers/ready

@@ -17,13 +17,15 @@ BASICS = ['bash', 'cat', 'chmod', 'cp', 'date', 'dirname', 'env', 'expand', 'fin
 BASICS += ['sort', 'touch', 'tr', 'uname']
 RUST = ['make', 'cc', 'cargo', 'rustc']
 SERVERS = ['nginx', 'openssl', 'stunnel4', 'tinyproxy', 'squid', 'danted', 'dnsmasq', 'php', 'g++', 'npm', 'valgrind']
-SERVERS += ['ip', 'unshare', 'mount']
+SERVERS += ['apache2', 'haproxy', 'caddy', 'node', 'ip', 'unshare', 'mount']
 PACKAGES = {
+    'apache2': 'apache2-bin',
     'cc': 'gcc libc6-dev',
     'danted': 'dante-server',
     'dnsmasq': 'dnsmasq-base',
     'ip': 'iproute2',
     'nginx': 'nginx-light',
+    'node': 'nodejs',
     'php': 'php-cli',
     'tinyproxy': 'tinyproxy-bin',
     'unshare': 'util-linux',

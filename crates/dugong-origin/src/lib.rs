@@ -9,6 +9,7 @@
 //!   the client does not read, so a client that only writes ends in a deadlock.
 //! - [`Chaos`] answers correctly, and does one harm to each connection. It keeps all bytes that it receives.
 //! - [`Scripted`] plays one [`Script`] on each connection: wait for a number of requests, send these bytes, pause, reset.
+//! - [`Peer`] is a server of another project, such as nginx, that a test starts.
 //! - [`Proxy`] stands before any server, and delays, cuts, resets, stalls and garbles as a test has chosen.
 //!
 //! ```
@@ -44,6 +45,7 @@ mod faults;
 mod options;
 mod origin;
 mod outgoing;
+mod peer;
 mod proxy;
 mod relay;
 mod request;
@@ -59,6 +61,7 @@ pub use config::{Config, Counts, Slow, WhenPipelined};
 pub use content::{document, fill};
 pub use faults::{Fault, Faults};
 pub use origin::Origin;
+pub use peer::{Peer, Place};
 pub use proxy::Proxy;
 pub use script::{Script, ScriptError, ScriptFault, Scripted};
 pub use state::Arrivals;
