@@ -168,7 +168,6 @@ impl Session {
 }
 
 impl Session {
-    #[cfg(feature = "tokio")]
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }

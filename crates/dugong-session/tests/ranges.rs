@@ -6,5 +6,7 @@ mod blocks;
 mod cat;
 #[path = "ranges/download.rs"]
 mod download;
+#[path = "ranges/faces.rs"]
+mod faces;
 #[path = "ranges/server.rs"]
 mod server;

@@ -181,20 +181,36 @@ impl Blocks {
         Span::new(run.start * block, run.end.saturating_mul(block).min(self.size.unwrap_or(u64::MAX)))
     }
 
+    /// Whether the read in progress needs the answer to this request.
+    #[must_use]
+    pub fn is_wanted(&self, index: usize) -> bool {
+        self.flights.iter().any(|(other, run)| *other == index && self.wants(run))
+    }
+
+    fn wants(&self, run: &Run) -> bool {
+        run.start < self.wanted.end && self.wanted.start < run.end
+    }
+
     /// Takes the answer to a request: its index, and the collected reply.
     ///
     /// # Errors
-    /// The answer shows a change, has other bytes than asked for, or a status other than 200 and 206.
+    /// The answer shows a change, has other bytes than asked for, or a status other than 200 and 206. An answer that no read in progress
+    /// needs is dropped instead; its bytes are asked for again.
     ///
     /// # Panics
     /// If no request with this `index` is in flight.
     pub fn take(&mut self, index: usize, status: Status, fields: &Fields, content: &Bytes) -> Result<(), RangeError> {
         let run = self.landed(index);
+        let result = self.take_run(&run, status, fields, content);
+        if self.wants(&run) { result } else { Ok(()) }
+    }
+
+    fn take_run(&mut self, run: &Run, status: Status, fields: &Fields, content: &Bytes) -> Result<(), RangeError> {
         if self.whole.is_some() {
             return Ok(());
         }
         match status {
-            Status::PARTIAL_CONTENT => self.take_part(&run, fields, content),
+            Status::PARTIAL_CONTENT => self.take_part(run, fields, content),
             Status::OK => {
                 let total = content.len() as u64;
                 self.pin.check(&self.target, fields, Some(total))?;
@@ -247,7 +263,7 @@ impl Blocks {
     #[must_use]
     pub fn lost(&mut self, index: usize) -> bool {
         let run = self.landed(index);
-        run.start < self.wanted.end && self.wanted.start < run.end
+        self.wants(&run)
     }
 
     fn landed(&mut self, index: usize) -> Run {
@@ -284,6 +300,7 @@ impl Blocks {
         }
         if count > 0 {
             self.read_end = position + count as u64;
+            self.wanted = 0..0;
         }
         count
     }

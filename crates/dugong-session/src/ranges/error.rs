@@ -9,6 +9,7 @@ use dugong_http::Status;
 
 use super::field::{BadContentRange, ContentRange, Span};
 use crate::digest::DigestMismatch;
+use crate::failed::Failed;
 
 /// Why a download, some ranges or a remote file ended early.
 #[derive(Debug)]
@@ -58,6 +59,13 @@ pub enum RangeError {
         target: Target,
         /// The status.
         status: Status,
+    },
+    /// A request has no reply.
+    Failed {
+        /// The request target.
+        target: Target,
+        /// Why, and what the server may have got of it.
+        failed: Box<Failed>,
     },
     /// The content is complete, and has another digest than it must have. The file is removed.
     Digest {
@@ -184,6 +192,7 @@ impl fmt::Display for RangeError {
                 write!(f, "the server answered {} to GET {target}", status.as_u16())?;
                 status.canonical_reason().map_or(Ok(()), |reason| write!(f, " ({reason})"))
             }
+            RangeError::Failed { target, .. } => write!(f, "a request for {target} failed"),
             RangeError::Digest { target, .. } => write!(f, "the content of {target} is damaged"),
             RangeError::Io { doing, path, cause } => {
                 write!(f, "cannot {doing} {}", path.display())?;
@@ -219,6 +228,7 @@ impl Error for RangeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             RangeError::Io { cause, .. } => Some(cause),
+            RangeError::Failed { failed, .. } => Some(failed.as_ref()),
             RangeError::Digest { mismatch, .. } => Some(mismatch),
             _ => None,
         }
@@ -230,6 +240,7 @@ impl From<RangeError> for io::Error {
     fn from(error: RangeError) -> Self {
         let kind = match &error {
             RangeError::Io { cause, .. } => cause.kind(),
+            RangeError::Failed { failed, .. } => io::Error::from(failed.as_ref().clone()).kind(),
             RangeError::BadRange { .. } | RangeError::BadPath { .. } => io::ErrorKind::InvalidInput,
             RangeError::Busy { .. } => io::ErrorKind::ResourceBusy,
             RangeError::Status { status: Status::NOT_FOUND | Status::GONE, .. } => io::ErrorKind::NotFound,
@@ -242,6 +253,10 @@ impl From<RangeError> for io::Error {
 }
 
 impl RangeError {
+    pub(super) fn failed(target: &Target, failed: Failed) -> Self {
+        RangeError::Failed { target: target.clone(), failed: Box::new(failed) }
+    }
+
     /// The error inside of an `io::Error`, if it is one.
     #[must_use]
     pub fn find_in(error: &io::Error) -> Option<&RangeError> {

@@ -208,12 +208,26 @@ fn a_lost_request_matters_only_to_a_read_of_its_blocks() {
     reader.read(0, 10);
     assert_eq!(reader.asked(), [(10, 30)]);
     let ahead = reader.in_flight.pop_front().unwrap();
+    assert!(!reader.blocks.is_wanted(ahead.index));
     assert!(!reader.blocks.lost(ahead.index));
     reader.blocks.want(10, 1);
     reader.send();
     let needed = reader.in_flight.pop_front().unwrap();
     assert!(reader.blocks.lost(needed.index));
     // A later read asks again.
+    assert_eq!(reader.read(10, 5), reader.server.content[10..15]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_matters_only_to_a_read_of_its_blocks() {
+    let mut reader = Reader::new(Server::new(1000)).open();
+    reader.read(0, 10);
+    assert_eq!(reader.asked(), [(10, 30)]);
+    reader.answer_with(|answer| answer.status(Status::SERVICE_UNAVAILABLE)).unwrap();
+    reader.blocks.want(10, 1);
+    reader.send();
+    let error = reader.answer_with(|answer| answer.status(Status::SERVICE_UNAVAILABLE)).unwrap_err();
+    assert_eq!(error.to_string(), "the server answered 503 to GET /file (Service Unavailable)");
     assert_eq!(reader.read(10, 5), reader.server.content[10..15]);
 }
 
