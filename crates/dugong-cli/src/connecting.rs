@@ -79,9 +79,7 @@ pub(crate) enum ResolveFault {
 pub(crate) fn config(low: &ConnectArgs, origin: &Origin) -> Result<Config, ConnectOptionError> {
     let mut config = Config::new();
     config = config.timeout(timeout(low)?);
-    if let Some(text) = &low.connect_timeout {
-        config = config.establish_timeout(seconds("--connect-timeout", text)?);
-    }
+    config = config.establish_timeout(connect_timeout(low)?);
     if let Some(path) = &low.unix_socket {
         // The path may be too long, for example. If no socket is there, connecting finds out.
         std::os::unix::net::SocketAddr::from_pathname(path)
@@ -106,6 +104,11 @@ pub(crate) fn timeout(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOpti
 
 /// The limit without `--timeout`: longer than servers usually think, and short enough that a script notices a dead one.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The limit of connecting, from `--connect-timeout`.
+pub(crate) fn connect_timeout(low: &ConnectArgs) -> Result<Option<Duration>, ConnectOptionError> {
+    low.connect_timeout.as_deref().map_or(Ok(None), |text| seconds("--connect-timeout", text))
+}
 
 /// The limit of the run, from `--max-time`.
 pub(crate) fn max_time(text: Option<&str>) -> Result<Option<Duration>, ConnectOptionError> {

@@ -27,15 +27,14 @@ pub(crate) fn advice(error: &clap::Error) -> Option<String> {
 /// The options of curl that this program lacks: the short form, the long form, and the replacement. Options that are digits are
 /// missing, because clap takes them for negative numbers.
 const OPTIONS: &[(&str, &str, &str)] = &[
-    ("-L", "--location", "redirects are not followed; request the location that standard error shows"),
-    ("", "--location-trusted", "redirects are not followed; request the location that standard error shows"),
-    ("", "--max-redirs", "redirects are not followed; request the location that standard error shows"),
+    ("", "--location-trusted", "--location follows redirects; credentials are never sent to another origin"),
     ("-k", "--insecure", "certificates are always verified; --cacert FILE trusts one of your own, or its issuer"),
-    ("-O", "--remote-name", "-o DIR writes each content into a file in DIR, named after the last part of its URL"),
-    ("", "--remote-name-all", "-o DIR writes each content into a file in DIR, named after the last part of its URL"),
-    ("-J", "--remote-header-name", "-o DIR names files after their URLs"),
-    ("-o", "--output", "dugong get -o DIR writes each content into a file in DIR; for a single file use > FILE"),
-    ("", "--create-dirs", "-o DIR creates DIR"),
+    ("-O", "--remote-name", "only dugong get writes files"),
+    ("", "--remote-name-all", "dugong get --remote-name is for all URLs"),
+    ("-J", "--remote-header-name", "dugong get --remote-name names files after their URLs"),
+    ("-o", "--output", "only dugong get writes files"),
+    ("", "--output-dir", "use dugong get --dir DIR"),
+    ("", "--create-dirs", "dugong get --dir DIR creates DIR"),
     ("", "--compressed", "content is written as the server sends it; without this option, servers do not compress it"),
     ("-X", "--request", "use dugong get or dugong head; other methods are not supported"),
     ("-I", "--head", "use dugong head, which prints status lines and fields only"),
@@ -63,13 +62,13 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("-e", "--referer", "give it as a field: -H 'Referer: ...'"),
     ("-b", "--cookie", "give it as a field: -H 'Cookie: ...'"),
     ("-c", "--cookie-jar", "cookies are not kept; send them with -H 'Cookie: ...'"),
-    ("-r", "--range", "give it as a field: -H 'Range: bytes=0-99'"),
+    ("-r", "--range", "only dugong get has content"),
     ("-C", "--continue-at", "content is fetched from its beginning; give -H 'Range: bytes=N-' to skip N bytes"),
     ("-z", "--time-cond", "give it as a field: -H 'If-Modified-Since: ...'"),
     ("-w", "--write-out", "--json prints the result of each URL"),
-    ("", "--retry", "dugong reconnects when a connection ends between responses; --json says which other URLs are safe to retry"),
-    ("-Z", "--parallel", "many requests are in flight by default; --depth says how many"),
-    ("", "--parallel-max", "--depth says how many requests may be in flight"),
+    ("", "--retry", "--retries says how often a request is repeated"),
+    ("-Z", "--parallel", "many requests are in flight by default; --connections and --depth say how many"),
+    ("", "--parallel-max", "--connections says how many connections each origin gets"),
     ("-K", "--config", "-i FILE reads URLs from a file"),
     ("", "--url", "give URLs as arguments, or one a line in a file with -i FILE"),
     ("-g", "--globoff", "URLs are used as they are; braces and brackets have no meaning"),
@@ -116,12 +115,15 @@ mod tests {
     #[test]
     fn the_error_for_an_option_of_curl_names_the_replacement() {
         for (arguments, said) in [
-            (&["get", "-L", "http://h/"][..], "the option '-L' of curl does not exist here: redirects are not followed"),
+            (
+                &["get", "-J", "http://h/"][..],
+                "the option '-J' of curl does not exist here: dugong get --remote-name names files",
+            ),
             (&["get", "http://h/", "-fsSL"], "'-s' of curl does not exist here: only errors"),
             (&["get", "--compressed", "http://h/"], "content is written as the server sends it"),
             (&["get", "--retry=3", "http://h/"], "the option '--retry'"),
             (&["head", "-X", "POST", "http://h/"], "the option '-X'"),
-            (&["head", "-o", "x", "http://h/"], "dugong get -o DIR"),
+            (&["head", "-o", "x", "http://h/"], "only dugong get writes files"),
             (&["http://h/"], "write: dugong get http://h/"),
         ] {
             let advice = advice_for(arguments).unwrap();
@@ -133,7 +135,9 @@ mod tests {
     #[test]
     fn no_advice_is_about_an_existing_option() {
         let program = LowArgs::command();
-        assert_eq!(entries_of(program.find_subcommand("get").unwrap()), ["-o"]);
+        // These are for head, which does not have them.
+        let get = ["-o", "--output", "-O", "--remote-name", "-r", "--range"];
+        assert_eq!(entries_of(program.find_subcommand("get").unwrap()), get);
         assert!(entries_of(program.find_subcommand("head").unwrap()).is_empty());
         let mut names: Vec<_> = OPTIONS.iter().map(|(_, long, _)| long).collect();
         names.sort();

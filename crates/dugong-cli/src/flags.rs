@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// A part of the help of each command.
 macro_rules! exit_codes {
@@ -11,9 +11,10 @@ macro_rules! exit_codes {
 Exit status:
   0    all URLs were answered, or the reader of standard output closed it
   1    some responses had an error status (400 or above); get does not write their content
-  2    the command line or the list of URLs is wrong; no request was sent
-  3    connecting failed, or the connection was lost; complete files are kept
+  2    the command line or the list of URLs is wrong; no request was sent, unless the list is a pipe
+  3    connecting failed, or a connection was lost; complete files are kept
   4    a file could not be written; complete files are kept
+  5    the content has another digest than --checksum says
   130  interrupted (SIGINT, SIGTERM or SIGHUP); no incomplete file is left"
     };
 }
@@ -70,48 +71,71 @@ pub(crate) enum Shell {
     Fish,
 }
 
-/// Fetch URLs of one origin, many in flight, and write their content in the order given
+/// Fetch URLs, many in flight, and write their content in the order given
 ///
-/// All URLs must have one origin: the same scheme (http or https), host and port. Content goes to standard output in the order
-/// of the URLs, or with -o into one file for each URL. A file never has incomplete content.
+/// Each origin (scheme, host and port) has connections of its own, and all work at once. Content goes to standard output in the order
+/// of the URLs, or into files. A file never has incomplete content.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("files").multiple(true).args(["output", "dir", "remote_name"]))]
 #[command(after_long_help = concat!(exit_codes!(), "
 
 Examples:
   dugong get http://localhost:8080/a http://localhost:8080/b > both
-  dugong get -o pages -i urls.txt --json > summary.json
-  seq 1 100 | sed 's|^|http://localhost:8080/doc/|' | dugong get -i - -o docs"))]
+  dugong get -o page.html http://localhost:8080/
+  dugong get --dir pages -i urls.txt --json > summary.json
+  seq 1 100 | sed 's|^|http://localhost:8080/doc/|' | dugong get -i - --dir docs"))]
 pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
+
+    /// Write the content into the file NAME, or into files in the directory NAME
+    ///
+    /// NAME is a directory if it exists as one, if it ends in /, or if there is more than one URL or a list. See --dir.
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["dir", "remote_name"])]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Write each content into a file in the current directory, named after its URL
+    #[arg(short = 'O', long)]
+    pub(crate) remote_name: bool,
 
     /// Write each content into a file in DIR, which is created if necessary
     ///
     /// The name is the last part of the URL's path, without dangerous characters, or "index" if that is empty. The second file of
     /// a name is called "name.1". A file gets its name when it is complete.
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output_dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 
-    /// With -o: replace existing files
-    #[arg(long, requires = "output_dir")]
+    /// With files: replace existing ones
+    #[arg(long, requires = "files")]
     pub(crate) force: bool,
 
+    /// With files: do not request URLs whose file exists
+    #[arg(long, requires = "files", conflicts_with = "force")]
+    pub(crate) skip_existing: bool,
+
+    /// Request a range of bytes, such as 0-99, 100- or -100
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) range: Option<String>,
+
+    /// Fail if the content of the only URL has another digest; its file is removed
+    #[arg(long, value_name = "sha256=HEX")]
+    pub(crate) checksum: Option<String>,
+
     /// Print the status line and the fields before each content
-    #[arg(long, conflicts_with = "output_dir")]
+    #[arg(long, conflicts_with = "files")]
     pub(crate) include: bool,
 
     /// Write the content of error responses, too
-    #[arg(long, conflicts_with = "output_dir")]
+    #[arg(long, conflicts_with = "files")]
     pub(crate) keep_error_bodies: bool,
 
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 }
 
-/// Request the heads of URLs of one origin, and print the status lines and the fields in the order given
+/// Request the heads of URLs, and print the status lines and the fields in the order given
 ///
-/// All URLs must have one origin: the same scheme (http or https), host and port. The requests use the method HEAD, so the responses
-/// have the heads of a GET, and no content.
+/// The requests use the method HEAD, so the responses have the heads of a GET, and no content.
 #[derive(Debug, Args)]
 #[command(after_long_help = concat!(exit_codes!(), "
 
@@ -222,15 +246,38 @@ pub(crate) struct RequestArgs {
 
     /// Add the URLs in FILE, one per line, after those given as arguments; - is standard input
     ///
-    /// Empty lines, and lines that begin with #, are ignored.
+    /// Empty lines, and lines that begin with #, are ignored. A pipe is read while its URLs are requested: bad lines are reported, and
+    /// the rest goes on.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// How many requests may be in flight; 0 means no limit
+    /// How many connections to open to each origin
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+
+    /// How many requests may be in flight on each connection; 0 means no limit
     ///
     /// A server that does not support several gets one at a time, as with 1.
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub(crate) depth: usize,
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) depth: u32,
+
+    /// How often to repeat a request whose connection was lost before the answer
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) retries: u32,
+
+    /// The longest wait before the first repeat; it doubles for each further one
+    #[arg(long, value_name = "SECONDS", default_value = "0.1")]
+    pub(crate) retry_delay: String,
+
+    /// Follow redirects; without it, they are reported
+    ///
+    /// Credentials are not sent to other origins, and redirects from https to http are not followed.
+    #[arg(short = 'L', long)]
+    pub(crate) location: bool,
+
+    /// With --location: how many redirects to follow for each URL
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "location")]
+    pub(crate) max_redirs: u32,
 
     /// Send this field with every request; can be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
@@ -243,11 +290,7 @@ pub(crate) struct RequestArgs {
     #[arg(short, long)]
     pub(crate) fail_early: bool,
 
-    /// Do not reconnect when the connection ends between two responses
-    #[arg(long)]
-    pub(crate) no_reconnect: bool,
-
-    /// Print a summary with the result of each URL in JSON: to standard output with -o, otherwise to standard error
+    /// Print a summary with the result of each URL in JSON: to standard output with files, otherwise to standard error
     #[arg(long)]
     pub(crate) json: bool,
 

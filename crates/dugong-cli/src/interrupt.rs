@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -13,24 +14,40 @@ use signal_hook::iterator::Signals;
 use crate::outcome::Exit;
 use crate::stderr::say;
 
-/// The temporary name of the file that is being written. Files are created, renamed and removed under this lock. The handler
-/// keeps the lock until the program ends, so no file can appear after it has looked.
+/// The temporary name of the file that is being written. Files are created, renamed and removed under this lock, and none after
+/// an interrupt.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unfinished(Arc<Mutex<Option<PathBuf>>>);
+pub(crate) struct Unfinished(Arc<Mutex<Writing>>);
+
+/// The state of writing files.
+#[derive(Debug, Default)]
+pub(crate) struct Writing {
+    pub(crate) path: Option<PathBuf>,
+    /// The program ends: no file may appear any more.
+    pub(crate) is_interrupted: bool,
+}
+
+/// How long the rest of the program may take to print the summary after a signal.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Unfinished {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<PathBuf>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Writing> {
         // Each change is one assignment, so a panic cannot leave a half-made one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells if a signal came.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.lock().is_interrupted
+    }
+
     /// Makes signals remove the file and end the program. Further signals wait until the file is gone, because some senders send
     /// two at once (`timeout` of coreutils, a terminal that closes). After that, a further signal ends the program at once, in case
-    /// writing to standard error blocks.
+    /// writing to standard error blocks. With `summary`, the rest of the program gets time to print one.
     ///
     /// # Errors
     /// The system refused to register a handler or to start a thread.
-    pub(crate) fn remove_on_signal(&self) -> io::Result<()> {
+    pub(crate) fn remove_on_signal(&self, summary: bool) -> io::Result<()> {
         let mut handled = vec![SIGINT, SIGTERM];
         // `nohup` has it ignored; a handler would undo that.
         if !is_ignored(SIGHUP) {
@@ -44,13 +61,19 @@ impl Unfinished {
         let unfinished = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_some() {
-                let file = unfinished.lock();
-                if let Some(path) = &*file {
+                let mut writing = unfinished.lock();
+                writing.is_interrupted = true;
+                if let Some(path) = writing.path.take() {
                     // The program ends either way.
                     let _ = std::fs::remove_file(path);
                 }
+                drop(writing);
                 removed.store(true, Ordering::SeqCst);
-                say(&"interrupted");
+                if summary {
+                    thread::sleep(LAST_WORDS);
+                } else {
+                    say(&"interrupted");
+                }
                 std::process::exit(Exit::Interrupted as i32);
             }
         })?;

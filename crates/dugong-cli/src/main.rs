@@ -1,27 +1,30 @@
 //! `dugong`: HTTP/1.1 on the command line.
 //!
 //! `flags` parses the arguments into `LowArgs`. `plan` checks them, with `connecting` for the options about connections, and makes
-//! `HiArgs`. `get` carries these out: `pipelining` decides if requests may be pipelined, `output` writes content, `verbose` prints
-//! events, and `report` prints the summary. `outcome` has the results that they share.
+//! `HiArgs`. `fetch` carries these out: `list` reads URLs, `lanes` has a session for each origin, `sink` and `output` write content,
+//! `verbose` prints events, and `report` prints the summary. `outcome` has the results that they share.
 
 mod auth;
 mod bench;
+mod checksum;
 mod connecting;
 mod curl;
+mod fetch;
 mod fields;
 mod flags;
-mod get;
 mod head;
 mod install;
 mod interrupt;
+mod lanes;
+mod list;
 mod names;
 mod outcome;
 mod output;
-mod pipelining;
 mod plan;
 mod progress;
 mod readable;
 mod report;
+mod sink;
 mod stderr;
 mod urls;
 mod usage;
@@ -47,8 +50,8 @@ fn main() -> ExitCode {
         None => error.exit(),
     });
     let exit = match low.command {
-        Command::Get(low) => HiArgs::of_get(*low).map(|plan| get::run(&plan)),
-        Command::Head(low) => HiArgs::of_head(*low).map(|plan| get::run(&plan)),
+        Command::Get(low) => HiArgs::of_get(*low).and_then(|plan| fetch::run(&plan)),
+        Command::Head(low) => HiArgs::of_head(*low).and_then(|plan| fetch::run(&plan)),
         Command::Completions { shell } => Ok(install::completions(shell)),
         Command::Man { directory } => Ok(install::man(&directory)),
         Command::Bench(low) => BenchPlan::of(*low).map(|plan| bench::run(&plan)),

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use dugong_http::transport::tls::TlsFailure;
-use dugong_http::{Error, ResponseHead, Status, TimeLimit};
+use dugong_http::{Error, ResponseHead, Status};
+use dugong_session::{Answered, Cause, Failed, Loss, NoRepeat, Sent};
 
 /// The exit codes. Scripts rely on them; `--help` and the README list them, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) enum Exit {
     Connection = 3,
     /// Writing failed.
     Output = 4,
+    /// Content has another digest than `--checksum` says.
+    Checksum = 5,
     /// A signal ended the program.
     Interrupted = 130,
 }
@@ -28,12 +31,20 @@ pub(crate) enum Exit {
 /// Why the run ended early.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The connection failed. `fruitless` tells if the server closed it in an orderly way without answering a single request.
-    Lost { error: Error, fruitless: bool },
+    /// Standard output has the begin of a content whose rest did not come. Nothing may follow it.
+    Cut,
     /// Writing content failed.
     Output(OutputError),
     /// A response had an error status, and the user gave `--fail-early`.
     ErrorStatus,
+    /// The time of `--max-time` is over.
+    MaxTime,
+    /// A signal came.
+    Interrupted,
+    /// The content has another digest than `--checksum` says.
+    Checksum,
+    /// The system refused something without which no request can be sent.
+    System(io::Error),
 }
 
 /// Why content could not be written.
@@ -45,12 +56,14 @@ pub(crate) enum OutputError {
     Stdout(io::Error),
     /// An operation on this file or directory failed.
     File(PathBuf, io::Error),
-    /// The path of the directory is the path of a file.
-    NotADirectory(PathBuf),
+    /// A signal came: no file may appear any more.
+    Interrupted,
+    /// The path of the directory is the path of a file. The option named it.
+    NotADirectory(PathBuf, &'static str),
 }
 
 /// The result for one URL.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     pub(crate) status: Option<Status>,
@@ -63,6 +76,10 @@ pub(crate) struct Record {
     pub(crate) error: Option<Rc<str>>,
     /// The URL has no complete answer, and requesting it again does no harm.
     pub(crate) safe_to_retry: bool,
+    pub(crate) sent: Sent,
+    pub(crate) answered: Answered,
+    /// The connections on which a byte of the request may have left.
+    pub(crate) attempts: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,38 +95,61 @@ pub(crate) enum Outcome {
     /// At least a part of the request was sent, and no byte of a response came.
     Unanswered,
     NotSent,
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Stop::Lost { error, fruitless: false }
-    }
+    /// Not requested, because its file exists.
+    Skipped,
+    /// The content has another digest than `--checksum` says.
+    WrongDigest,
 }
 
 impl From<OutputError> for Stop {
     fn from(error: OutputError) -> Self {
-        Stop::Output(error)
+        match error {
+            OutputError::Interrupted => Stop::Interrupted,
+            error => Stop::Output(error),
+        }
     }
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stop::Lost { error, fruitless } => {
-                if *fruitless {
-                    f.write_str("the server closes connections without an answer: ")?;
-                }
-                write!(f, "{error:#}")?;
-                // The library names neither option.
-                match error {
-                    Error::TimedOut { limit: TimeLimit::Deadline, .. } => f.write_str(" (--max-time)"),
-                    Error::Tls { source, .. } if lacks_root(&source.what) => f.write_str(" (--cacert FILE)"),
-                    _ => Ok(()),
-                }
-            }
+            Stop::Cut => f.write_str("standard output has the begin of a content whose rest did not come"),
             Stop::Output(error) => error.fmt(f),
             Stop::ErrorStatus => f.write_str("stopped at the first error status"),
+            Stop::MaxTime => f.write_str("the time is over (--max-time)"),
+            Stop::Interrupted => f.write_str("interrupted"),
+            Stop::Checksum => f.write_str("the content has another digest than --checksum says"),
+            Stop::System(error) => write!(f, "cannot wait for connections: {error}"),
         }
+    }
+}
+
+/// Says why a request has no complete answer.
+pub(crate) fn reason(failed: &Failed) -> String {
+    let Some(error) = failed.connection_error() else {
+        return match &failed.cause {
+            Cause::Lost { why: why @ Loss::Stalled, .. } => format!("{why} (--timeout){}", after_repeats(failed)),
+            Cause::Lost { why, .. } => format!("{why}{}", after_repeats(failed)),
+            Cause::TimedOut { .. } => Stop::MaxTime.to_string(),
+            Cause::Cancelled => "given up".to_owned(),
+            _ => failed.to_string(),
+        };
+    };
+    // The library names no option.
+    let hint = match error {
+        Error::Tls { source, .. } if lacks_root(&source.what) => " (--cacert FILE)",
+        _ => "",
+    };
+    format!("{error:#}{hint}{}", after_repeats(failed))
+}
+
+/// Says how often a request was sent, if it was repeated.
+fn after_repeats(failed: &Failed) -> String {
+    match &failed.cause {
+        Cause::Lost { no_repeat: NoRepeat::Retries, .. } if failed.attempts > 1 => {
+            format!(", {} times (--retries)", failed.attempts)
+        }
+        _ => String::new(),
     }
 }
 
@@ -121,13 +161,18 @@ fn lacks_root(failure: &TlsFailure) -> bool {
 impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            OutputError::Interrupted => f.write_str("interrupted"),
             OutputError::ReaderLeft => f.write_str("standard output was closed"),
             OutputError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
             OutputError::File(path, error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 write!(f, "{} exists; --force replaces it", path.display())
             }
-            OutputError::NotADirectory(path) => {
-                write!(f, "{} is not a directory, but -o needs one; without -o, content goes to standard output", path.display())
+            OutputError::NotADirectory(path, option @ "-o") => {
+                write!(f, "{} is not a directory, but {option} needs one for several URLs or a list", path.display())
+            }
+            OutputError::NotADirectory(path, "") => write!(f, "cannot write below {}: it is not a directory", path.display()),
+            OutputError::NotADirectory(path, option) => {
+                write!(f, "{} is not a directory, but {option} needs one", path.display())
             }
             OutputError::File(path, error) => write!(f, "cannot write {}: {error}", path.display()),
         }
@@ -144,17 +189,19 @@ impl Outcome {
             Outcome::Incomplete => "incomplete",
             Outcome::Unanswered => "unanswered",
             Outcome::NotSent => "not-sent",
+            Outcome::Skipped => "skipped",
+            Outcome::WrongDigest => "wrong-digest",
         }
     }
 
     pub(crate) fn is_answered(self) -> bool {
-        matches!(self, Outcome::Ok | Outcome::Redirect | Outcome::ErrorStatus)
+        matches!(self, Outcome::Ok | Outcome::Redirect | Outcome::ErrorStatus | Outcome::Skipped | Outcome::WrongDigest)
     }
 }
 
 impl Record {
     /// The record of a response that has begun.
-    pub(crate) fn begun(head: &ResponseHead) -> Self {
+    pub(crate) fn begun(head: &ResponseHead, attempts: u32) -> Self {
         Record {
             outcome: Outcome::Incomplete,
             status: Some(head.status()),
@@ -165,11 +212,35 @@ impl Record {
             file: None,
             error: None,
             safe_to_retry: false,
+            sent: Sent::Yes,
+            answered: Answered::Yes,
+            attempts,
         }
     }
 
-    pub(crate) fn without_answer(outcome: Outcome, safe_to_retry: bool, error: Option<Rc<str>>) -> Self {
-        Record { outcome, status: None, reason: None, location: None, bytes: 0, file: None, error, safe_to_retry }
+    /// The record of a URL that was not requested.
+    pub(crate) fn not_requested(outcome: Outcome, error: Option<Rc<str>>) -> Self {
+        let safe_to_retry = outcome == Outcome::NotSent;
+        let (sent, answered) = (Sent::No, Answered::No);
+        let (status, reason, location, file) = (None, None, None, None);
+        Record { outcome, status, reason, location, bytes: 0, file, error, safe_to_retry, sent, answered, attempts: 0 }
+    }
+
+    /// The record of a request that failed.
+    pub(crate) fn failed(failed: &Failed, error: Rc<str>) -> Self {
+        let record = Record::not_requested(Outcome::NotSent, None);
+        record.with_failure(failed, error)
+    }
+
+    /// The same for a request that failed.
+    pub(crate) fn with_failure(self, failed: &Failed, error: Rc<str>) -> Self {
+        let outcome = match (failed.answered, failed.sent) {
+            (Answered::No, Sent::No) => Outcome::NotSent,
+            (Answered::No, _) => Outcome::Unanswered,
+            _ => Outcome::Incomplete,
+        };
+        let Failed { sent, answered, attempts, safe_to_retry, .. } = *failed;
+        Record { outcome, error: Some(error), sent, answered, attempts, safe_to_retry, ..self }
     }
 
     /// Status and reason, for messages.

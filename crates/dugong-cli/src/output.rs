@@ -19,6 +19,12 @@ use crate::readable::Readable;
 pub(crate) struct Stdout(File);
 
 impl Stdout {
+    /// A device or a pipe in its place.
+    pub(crate) fn device(path: &Path) -> Result<Self, OutputError> {
+        let file = OpenOptions::new().write(true).open(path).map_err(|error| OutputError::File(path.to_owned(), error))?;
+        Ok(Stdout(file))
+    }
+
     pub(crate) fn new() -> Result<Self, OutputError> {
         let descriptor = io::stdout().as_fd().try_clone_to_owned().map_err(OutputError::Stdout)?;
         Ok(Stdout(File::from(descriptor)))
@@ -46,43 +52,53 @@ impl Stdout {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    force: bool,
+    replaces: bool,
     unfinished: Unfinished,
 }
 
 impl Directory {
-    /// Makes the directory if it does not exist, and checks that no file has one of `names`, unless `force` replaces it.
-    pub(crate) fn prepare<'a>(
-        path: &Path,
-        force: bool,
-        names: impl Iterator<Item = &'a str>,
-        unfinished: Unfinished,
-    ) -> Result<Self, OutputError> {
+    /// Makes the directory, named by `option`, if it does not exist.
+    pub(crate) fn make(path: &Path, option: &'static str, replaces: bool, unfinished: Unfinished) -> Result<Self, OutputError> {
         fs::create_dir_all(path).map_err(|error| match path.metadata() {
-            Ok(found) if !found.is_dir() => OutputError::NotADirectory(path.to_owned()),
+            Ok(found) if !found.is_dir() => OutputError::NotADirectory(path.to_owned(), option),
             _ => OutputError::File(path.to_owned(), error),
         })?;
-        for name in names {
-            let file = path.join(name);
-            let found = file.symlink_metadata();
-            match found {
-                Ok(found) if found.is_dir() => return Err(OutputError::File(file, io::ErrorKind::IsADirectory.into())),
-                Ok(_) if !force => return Err(OutputError::File(file, io::ErrorKind::AlreadyExists.into())),
-                _ => {}
-            }
+        Ok(Directory { path: path.to_owned(), replaces, unfinished })
+    }
+
+    /// Tells if there is a file of this name that may not be replaced.
+    ///
+    /// # Errors
+    /// A directory has the name.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, OutputError> {
+        let file = self.path.join(name);
+        match file.symlink_metadata() {
+            Ok(found) if found.is_dir() => Err(OutputError::File(file, io::ErrorKind::IsADirectory.into())),
+            found => Ok(found.is_ok() && !self.replaces),
         }
-        Ok(Directory { path: path.to_owned(), force, unfinished })
+    }
+
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The error for a file that exists.
+    pub(crate) fn exists(&self, name: &str) -> OutputError {
+        OutputError::File(self.path.join(name), io::ErrorKind::AlreadyExists.into())
     }
 
     /// Opens a file under a temporary name.
     pub(crate) fn create(&self, name: &str) -> Result<PartialFile<'_>, OutputError> {
         let target = self.path.join(name);
         let mut unfinished = self.unfinished.lock();
+        if unfinished.is_interrupted {
+            return Err(OutputError::Interrupted);
+        }
         loop {
             let temporary = self.path.join(format!(".{name}.part-{:08x}", random()));
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => {
-                    *unfinished = Some(temporary);
+                    unfinished.path = Some(temporary);
                     return Ok(PartialFile { file, target, directory: self });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -108,12 +124,13 @@ impl PartialFile<'_> {
     /// Gives the complete file its name.
     pub(crate) fn finish(self) -> Result<PathBuf, OutputError> {
         let mut unfinished = self.directory.unfinished.lock();
-        let temporary = unfinished.as_deref().expect("`create` has set it, and only one file is written at a time");
+        // Only one file is written at a time, and only a signal removes it before.
+        let Some(temporary) = unfinished.path.as_deref() else { return Err(OutputError::Interrupted) };
         let renamed =
-            if self.directory.force { fs::rename(temporary, &self.target) } else { rename_new(temporary, &self.target) };
+            if self.directory.replaces { fs::rename(temporary, &self.target) } else { rename_new(temporary, &self.target) };
         match renamed {
             Ok(()) => {
-                *unfinished = None;
+                unfinished.path = None;
                 drop(unfinished);
                 Ok(self.target.clone())
             }
@@ -127,7 +144,7 @@ impl PartialFile<'_> {
 
 impl Drop for PartialFile<'_> {
     fn drop(&mut self) {
-        if let Some(temporary) = self.directory.unfinished.lock().take() {
+        if let Some(temporary) = self.directory.unfinished.lock().path.take() {
             // The caller reports the error that made the file useless. A file that stays is no worse.
             let _ = fs::remove_file(temporary);
         }
@@ -182,7 +199,7 @@ mod tests {
     #[test]
     fn a_file_has_no_name_until_it_is_finished() {
         let scratch = tempfile::tempdir().unwrap();
-        let directory = Directory::prepare(scratch.path(), false, ["a"].into_iter(), Unfinished::default()).unwrap();
+        let directory = Directory::make(scratch.path(), "--dir", false, Unfinished::default()).unwrap();
         let mut file = directory.create("a").unwrap();
         file.write(b"con").unwrap();
         let meanwhile = contents(scratch.path());
@@ -199,11 +216,11 @@ mod tests {
         for (force, left) in [(false, "theirs"), (true, "ours")] {
             for rename in [rename_new as fn(&Path, &Path) -> _, link_new] {
                 let scratch = tempfile::tempdir().unwrap();
-                let directory = Directory::prepare(scratch.path(), force, ["a"].into_iter(), Unfinished::default()).unwrap();
+                let directory = Directory::make(scratch.path(), "--dir", force, Unfinished::default()).unwrap();
                 let mut file = directory.create("a").unwrap();
                 file.write(b"ours").unwrap();
                 fs::write(scratch.path().join("a"), "theirs").unwrap();
-                let temporary = directory.unfinished.lock().clone().unwrap();
+                let temporary = directory.unfinished.lock().path.clone().unwrap();
                 let refused: io::Result<()> = rename(&temporary, &scratch.path().join("a"));
                 assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
                 assert_eq!(file.finish().is_ok(), force);

@@ -1,133 +1,223 @@
-//! The checked command line. All mistakes in it are found here, before anything is sent.
+//! The checked command line of `get` and `head`. Mistakes in it are found here, before anything is sent.
 
+use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dugong_http::{Config, Fields, Method, Origin, Request, RequestHead};
+use dugong_http::{Config, Event, Fields, Method};
 
 use crate::auth::Credentials;
+use crate::checksum::Checksum;
 use crate::connecting;
-use crate::fields::{fields, probe};
+use crate::fields::fields;
 use crate::flags::{ConnectArgs, GetArgs, HeadArgs, RequestArgs};
-use crate::names::Names;
-use crate::urls;
-use crate::usage::{Source, UsageError};
+use crate::usage::UsageError;
 use crate::verbose;
 
-/// A command that is ready to run.
+/// A command that is ready to run, up to its list of URLs.
 #[derive(Debug)]
 pub(crate) struct HiArgs {
-    method: Method,
-    pub(crate) origin: Origin,
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) method: Method,
+    pub(crate) urls: Vec<String>,
+    /// Files with more URLs.
+    pub(crate) lists: Vec<PathBuf>,
     /// The fields of every request.
-    fields: Fields,
+    pub(crate) fields: Fields,
+    /// The same as they were given.
+    pub(crate) headers: Vec<String>,
+    pub(crate) credentials: Credentials,
+    pub(crate) connect: ConnectArgs,
     pub(crate) destination: Destination,
-    /// The number of requests that may be in flight; `None` means no limit.
-    pub(crate) depth: Option<usize>,
-    /// The configuration of connections to the origin.
-    pub(crate) config: Config,
+    pub(crate) checksum: Option<Checksum>,
+    pub(crate) connections: usize,
+    /// The number of requests that may be in flight on each connection.
+    pub(crate) depth: u32,
+    pub(crate) retries: u32,
+    pub(crate) retry_delay: Duration,
+    /// How many redirects are followed.
+    pub(crate) redirects: u32,
     /// The limit for silence of the server.
     pub(crate) timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
     /// The limit of the whole run.
     pub(crate) max_time: Option<Duration>,
     pub(crate) fail_early: bool,
-    pub(crate) reconnect: bool,
     pub(crate) json: bool,
     pub(crate) progress: bool,
-}
-
-/// One URL.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) url: String,
-    target: String,
-    /// The name of its file, if content goes to files.
-    pub(crate) name: Option<String>,
+    verbose: bool,
+    /// Where the bytes of connections are written.
+    trace: Option<PathBuf>,
+    opened: OnceCell<Trace>,
+    /// How many connections were made, for the summary.
+    pub(crate) connected: Arc<AtomicU64>,
 }
 
 /// The destination of content.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    Stdout { include_heads: bool, keep_errors: bool },
-    Directory { path: PathBuf, force: bool },
+    Stdout {
+        include_heads: bool,
+        keep_errors: bool,
+    },
+    /// One file.
+    File {
+        path: PathBuf,
+        existing: Existing,
+    },
+    /// A device or a pipe, which is written as it is.
+    Device(PathBuf),
+    /// The option is the one that names the directory.
+    Directory {
+        path: PathBuf,
+        existing: Existing,
+        option: &'static str,
+    },
+}
+
+/// What becomes of files that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Error,
+    Replace,
+    Skip,
+}
+
+/// Where the bytes of connections are written.
+#[derive(Debug)]
+enum Trace {
+    Stderr,
+    Stdout,
+    File(File),
 }
 
 impl HiArgs {
-    pub(crate) fn of_get(low: GetArgs) -> Result<HiArgs, UsageError> {
-        let destination = match low.output_dir {
-            Some(path) if path == Path::new("-") => return Err(UsageError::Dash),
-            Some(path) => Destination::Directory { path, force: low.force },
-            None => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
+    pub(crate) fn of_get(mut low: GetArgs) -> Result<HiArgs, UsageError> {
+        let existing = match (low.force, low.skip_existing) {
+            (true, _) => Existing::Replace,
+            (_, true) => Existing::Skip,
+            _ => Existing::Error,
         };
-        HiArgs::with(Method::GET, low.requests, &low.connect, destination)
+        let is_one = low.requests.input.is_empty() && low.requests.urls.len() == 1;
+        let destination = match (low.output, low.dir) {
+            (Some(path), _) if path == Path::new("-") => return Err(UsageError::Dash),
+            (Some(path), _) => destination(path, is_one, existing),
+            (None, Some(path)) => Destination::Directory { path, existing, option: "--dir" },
+            (None, None) if low.remote_name => {
+                Destination::Directory { path: PathBuf::from("."), existing, option: "--remote-name" }
+            }
+            (None, None) => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
+        };
+        if let Some(range) = low.range {
+            low.requests.headers.push(range_header(&range)?);
+        }
+        let checksum = low.checksum.as_deref().map(Checksum::of).transpose()?;
+        if checksum.is_some() && !is_one {
+            let (option, with) = ("--checksum".to_owned(), "several URLs or a list".to_owned());
+            return Err(UsageError::Together { option, with, why: "it is the digest of one content" });
+        }
+        let plan = HiArgs::with(Method::GET, low.requests, low.connect, destination)?;
+        Ok(HiArgs { checksum, ..plan })
     }
 
     pub(crate) fn of_head(low: HeadArgs) -> Result<HiArgs, UsageError> {
         // The user wants the heads of error responses, too.
         let destination = Destination::Stdout { include_heads: true, keep_errors: true };
-        HiArgs::with(Method::HEAD, low.requests, &low.connect, destination)
+        HiArgs::with(Method::HEAD, low.requests, low.connect, destination)
     }
 
-    fn with(method: Method, low: RequestArgs, connect: &ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
+    fn with(method: Method, low: RequestArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
         let credentials = Credentials::of(&low.auth, &low.headers)?;
-        let mut fields = fields(&low.headers)?;
-        let (timeout, max_time) = (connecting::timeout(connect)?, connecting::max_time(low.max_time.as_deref())?);
-        let with_names = matches!(destination, Destination::Directory { .. });
-        let mut list = List { origin: None, jobs: Vec::new(), names: with_names.then(Names::default) };
-        for url in low.urls {
-            list.add(&url, Source::Argument)?;
+        let fields = fields(&low.headers)?;
+        let (timeout, max_time) = (connecting::timeout(&connect)?, connecting::max_time(low.max_time.as_deref())?);
+        let connect_timeout = connecting::connect_timeout(&connect)?;
+        let retry_delay = connecting::seconds("--retry-delay", &low.retry_delay)?.unwrap_or_default();
+        if low.urls.is_empty() && low.input.is_empty() {
+            return Err(UsageError::NoUrls);
         }
-        for file in low.input {
-            list.add_file(&file)?;
-        }
-        let List { origin: Some(origin), jobs, .. } = list else { return Err(UsageError::NoUrls) };
-        credentials.add_to(&mut fields, &origin);
-        probe(&method, None, &origin, &fields, &low.headers)?;
-        let mut plan = HiArgs {
+        let plan = HiArgs {
             method,
-            config: connecting::config(connect, &origin)?,
-            origin,
-            jobs,
+            urls: low.urls,
+            lists: low.input,
             fields,
+            headers: low.headers,
+            credentials,
+            connect,
             destination,
-            depth: (low.depth > 0).then_some(low.depth),
+            checksum: None,
+            connections: low.connections,
+            depth: if low.depth == 0 { u32::MAX } else { low.depth },
+            retries: low.retries,
+            retry_delay,
+            redirects: if low.location { low.max_redirs } else { 0 },
             timeout,
+            connect_timeout,
             max_time,
             fail_early: low.fail_early,
-            reconnect: !low.no_reconnect,
             json: low.json,
             progress: !low.no_progress && !low.verbose && low.trace.as_deref() != Some(Path::new("%")),
+            verbose: low.verbose,
+            trace: low.trace,
+            opened: OnceCell::new(),
+            connected: Arc::default(),
         };
-        plan.observe(low.verbose, low.trace)?;
+        plan.check_streams()?;
         Ok(plan)
     }
 
-    /// Sets up `--verbose` and `--trace`. The file of a trace is created last, so that a wrong command line replaces no file.
-    fn observe(&mut self, verbose: bool, trace: Option<PathBuf>) -> Result<(), UsageError> {
-        if verbose {
-            if self.json_on_stderr() {
-                return Err(UsageError::SameStream { option: "--verbose", with: "--json", stream: "standard error" });
-            }
-            self.config = self.config.clone().observe(verbose::print);
+    /// Checks that no two options write to one stream.
+    fn check_streams(&self) -> Result<(), UsageError> {
+        let same = |option, with, stream| Err(UsageError::SameStream { option, with, stream });
+        if self.verbose && self.json_on_stderr() {
+            return same("--verbose", "--json", "standard error");
         }
-        let Some(file) = trace else { return Ok(()) };
-        let config = self.config.clone();
-        self.config = match file.to_str() {
-            Some("%") if self.json_on_stderr() => {
-                return Err(UsageError::SameStream { option: "--trace %", with: "--json", stream: "standard error" });
+        match self.trace.as_deref().and_then(Path::to_str) {
+            Some("%") if self.json_on_stderr() => same("--trace %", "--json", "standard error"),
+            Some("-") if self.json => same("--trace -", "--json", "standard output"),
+            Some("-") if matches!(self.destination, Destination::Stdout { .. }) => {
+                same("--trace -", "content", "standard output")
             }
-            Some("%") => config.trace(io::stderr()),
-            Some("-") if self.json || matches!(self.destination, Destination::Stdout { .. }) => {
-                let with = if self.json { "--json" } else { "content" };
-                return Err(UsageError::SameStream { option: "--trace -", with, stream: "standard output" });
-            }
-            Some("-") => config.trace(io::stdout()),
-            _ => config.trace(File::create(&file).map_err(|error| UsageError::Trace { file, error })?),
-        };
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates the file of `--trace`: last, so that a wrong command line replaces none.
+    pub(crate) fn open_trace(&self) -> Result<(), UsageError> {
+        if let Some(file) = &self.trace {
+            // It is opened once.
+            let _ = self.opened.set(Trace::of(file.clone())?);
+        }
         Ok(())
+    }
+
+    /// Adds `--verbose` and `--trace` to the configuration of connections.
+    pub(crate) fn observed(&self, config: Config) -> io::Result<Config> {
+        let (count, verbose) = (self.connected.clone(), self.verbose);
+        let config = match self.json || verbose {
+            true => config.observe(move |event| {
+                if let Event::Connected { .. } = event {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                if verbose {
+                    verbose::print(event);
+                }
+            }),
+            false => config,
+        };
+        Ok(match self.opened.get() {
+            None => config,
+            Some(Trace::Stderr) => config.trace(io::stderr()),
+            Some(Trace::Stdout) => config.trace(io::stdout()),
+            Some(Trace::File(file)) => config.trace(file.try_clone()?),
+        })
+    }
+
+    /// The content of each request.
+    pub(crate) fn content(&self) -> Option<&[u8]> {
+        None
     }
 
     /// Tells if the command is `head`, whose output explains error statuses and redirects.
@@ -141,56 +231,37 @@ impl HiArgs {
     }
 }
 
-impl Job {
-    pub(crate) fn request(&self, plan: &HiArgs) -> Request {
-        let mut head = RequestHead::new(plan.method.clone(), &*self.target).expect("`List::add` has checked the target");
-        head.fields = plan.fields.clone();
-        Request::from(head)
+impl Trace {
+    fn of(file: PathBuf) -> Result<Self, UsageError> {
+        Ok(match file.to_str() {
+            Some("%") => Trace::Stderr,
+            Some("-") => Trace::Stdout,
+            _ => Trace::File(File::create(&file).map_err(|error| UsageError::Trace { file, error })?),
+        })
     }
 }
 
-/// The URLs that have been read so far.
-struct List {
-    origin: Option<Origin>,
-    jobs: Vec<Job>,
-    names: Option<Names>,
+/// The meaning of `-o`: a file for one URL, unless the name is that of a directory.
+fn destination(path: PathBuf, is_one: bool, existing: Existing) -> Destination {
+    let found = path.metadata().ok();
+    let is_device = found.as_ref().is_some_and(|found| !found.is_dir() && !found.is_file());
+    let is_directory = found.is_some_and(|found| found.is_dir()) || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    match is_one && !is_directory {
+        true if is_device => Destination::Device(path),
+        true => Destination::File { path, existing },
+        false => Destination::Directory { path, existing, option: "-o" },
+    }
 }
 
-impl List {
-    fn add(&mut self, url: &str, source: Source) -> Result<(), UsageError> {
-        let url = url.trim().to_owned();
-        let (origin, target) = urls::parse(&url, &source)?;
-        match &self.origin {
-            Some(first) if *first != origin => return Err(UsageError::OtherOrigin { source, url, origin: first.clone() }),
-            Some(_) => {}
-            None => self.origin = Some(origin),
-        }
-        let name = self.names.as_mut().map(|names| names.name(&target));
-        self.jobs.push(Job { url, target, name });
-        Ok(())
+/// The field for `--range`: one or more ranges, as in curl.
+fn range_header(text: &str) -> Result<String, UsageError> {
+    let is_range = |part: &str| {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        part.split_once('-').is_some_and(|(first, last)| digits(first) && digits(last) && part.len() > 1)
+    };
+    if !text.split(',').all(|part| is_range(part.trim())) {
+        let expected = "bytes such as 0-99, 100- or -100";
+        return Err(UsageError::Value { option: "--range", text: text.to_owned(), expected });
     }
-
-    fn add_file(&mut self, file: &Path) -> Result<(), UsageError> {
-        let mut text = Vec::new();
-        let read = if file == Path::new("-") {
-            io::stdin().lock().read_to_end(&mut text)
-        } else {
-            File::open(file).and_then(|mut opened| opened.read_to_end(&mut text))
-        };
-        read.map_err(|error| UsageError::Input { file: file.to_owned(), error })?;
-        // Some editors begin a text with a byte order mark, which does not belong to the first line.
-        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-        for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
-            let line = line.trim_ascii();
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            let source = Source::Line { file: file.to_owned(), number: index + 1 };
-            match std::str::from_utf8(line) {
-                Ok(url) => self.add(url, source)?,
-                Err(_) => return Err(UsageError::NotText { source }),
-            }
-        }
-        Ok(())
-    }
+    Ok(format!("Range: bytes={text}"))
 }

@@ -13,15 +13,16 @@ const MUCH_CONTENT: u64 = 8 << 20;
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     shown: bool,
-    total: usize,
+    /// `None` while a list is read.
+    total: Option<usize>,
     answered: u64,
     bytes: u64,
 }
 
 impl Progress {
-    pub(crate) fn new(total: usize, wanted: bool) -> Self {
+    pub(crate) fn new(total: Option<usize>, wanted: bool) -> Self {
         let mut progress = Progress { bar: wanted.then(ProgressBar::hidden), shown: false, total, answered: 0, bytes: 0 };
-        if total >= MANY_URLS {
+        if total.is_none_or(|total| total >= MANY_URLS) {
             progress.show();
         }
         progress
@@ -29,7 +30,7 @@ impl Progress {
 
     fn show(&mut self) {
         if let (Some(bar), false) = (&mut self.bar, self.shown) {
-            *bar = ProgressBar::new(self.total as u64).with_style(style());
+            *bar = ProgressBar::new(self.total.unwrap_or_default() as u64).with_style(style());
             bar.set_position(self.answered);
             self.shown = true;
         }

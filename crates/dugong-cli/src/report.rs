@@ -1,4 +1,4 @@
-//! The summary: sentences for people, JSON for programs.
+//! The summary: sentences for people, JSON for programs. It is written while the run goes on, so that it needs no memory for each URL.
 
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -6,98 +6,137 @@ use std::time::Duration;
 use dugong_http::Status;
 use serde_json::json;
 
-use crate::outcome::{Outcome, OutputError, Record, Stop};
+use crate::outcome::{Outcome, OutputError, Record};
 use crate::plan::HiArgs;
 use crate::stderr::say;
 
-/// The result of the run.
-pub(crate) struct Summary<'a> {
-    pub(crate) plan: &'a HiArgs,
-    /// One for each job of the plan.
-    pub(crate) records: &'a [Record],
+/// The results so far.
+pub(crate) struct Report {
+    /// Where the summary goes in JSON.
+    out: Option<Box<dyn Write>>,
+    /// Why it could not be written.
+    failure: Option<io::Error>,
+    on_stderr: bool,
+    requested: u64,
+    answered: u64,
+    errors: u64,
+    bytes: u64,
+    safe: u64,
     /// Remarks about the server.
-    pub(crate) notes: &'a [String],
-    pub(crate) connections: u64,
-    pub(crate) time: Duration,
-    pub(crate) stop: Option<&'a Stop>,
+    notes: Vec<String>,
 }
 
-impl Summary<'_> {
-    /// Says why the run ended early, unless the user knows.
-    pub(crate) fn explain(&self) {
-        let Some(stop) = self.stop else { return };
-        match stop {
-            Stop::ErrorStatus | Stop::Output(OutputError::ReaderLeft) => return,
-            // The error names the file.
-            Stop::Output(_) => say(stop),
-            Stop::Lost { .. } if self.connections == 0 => say(stop),
-            Stop::Lost { .. } => match self.records.iter().position(|record| !record.outcome.is_answered()) {
-                Some(index) => say(&format_args!("{}: {stop}", self.plan.jobs[index].url)),
-                None => say(stop),
-            },
-        }
-        let total = self.records.len();
-        let left = self.records.iter().filter(|record| !record.outcome.is_answered());
-        let (safe, unknown): (Vec<_>, Vec<_>) = left.partition(|record| record.safe_to_retry);
-        let (safe, unknown) = (safe.len(), unknown.len());
-        let answered = total - safe - unknown;
-        say(&format_args!("{answered} of {total} answered; {safe} safe to send again, {unknown} unknown"));
+impl Report {
+    pub(crate) fn new(plan: &HiArgs) -> Self {
+        let on_stderr = plan.json_on_stderr();
+        let out: Option<Box<dyn Write>> = match plan.json {
+            false => None,
+            true if on_stderr => Some(Box::new(BufWriter::new(io::stderr()))),
+            true => Some(Box::new(BufWriter::new(io::stdout()))),
+        };
+        let (requested, answered, errors, bytes, safe) = (0, 0, 0, 0, 0);
+        Report { out, failure: None, on_stderr, requested, answered, errors, bytes, safe, notes: Vec::new() }
     }
 
-    /// Prints the summary as JSON. Returns false after a failure, which it reports.
-    pub(crate) fn print_json(&self) -> bool {
-        if self.plan.json_on_stderr() {
-            // A failure cannot be reported: standard error is where it would go.
-            let _ = self.write_json(&mut BufWriter::new(io::stderr().lock()));
-            return true;
+    /// Adds the result of the next URL.
+    pub(crate) fn add(&mut self, url: &str, record: &Record) {
+        let begin: &[u8] = if self.requested == 0 { b"{\"urls\": [\n" } else { b",\n" };
+        self.requested += 1;
+        self.bytes += record.bytes;
+        self.errors += u64::from(record.outcome == Outcome::ErrorStatus);
+        if record.outcome.is_answered() {
+            self.answered += 1;
+        } else if record.safe_to_retry {
+            self.safe += 1;
         }
-        match self.write_json(&mut BufWriter::new(io::stdout().lock())) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        if self.out.is_none() {
+            return;
+        }
+        let mut line = json!({
+            "url": url,
+            "status": record.status.map(Status::as_u16),
+            "reason": record.reason,
+            "bytes": record.bytes,
+            "file": record.file.as_ref().map(|file| file.to_string_lossy()),
+            "error": record.error.as_deref(),
+            "outcome": record.outcome.code(),
+            "safe_to_retry": record.safe_to_retry,
+            "sent": record.sent.to_string(),
+            "answered": record.answered.to_string(),
+            "attempts": record.attempts,
+        });
+        if let Some(location) = &record.location {
+            line["location"] = json!(location);
+        }
+        self.write(|out| {
+            out.write_all(begin)?;
+            write!(out, "{line}")
+        });
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if let Some(out) = &mut self.out
+            && let Err(error) = write(out)
+        {
+            self.out = None;
+            self.failure = Some(error);
+        }
+    }
+
+    /// Adds a remark about the server, once.
+    pub(crate) fn note(&mut self, text: &str) -> bool {
+        let is_new = !self.notes.iter().any(|note| note == text);
+        if is_new {
+            self.notes.push(text.to_owned());
+        }
+        is_new
+    }
+
+    /// Says how many URLs have no answer.
+    pub(crate) fn explain(&self) {
+        let unknown = self.requested - self.answered - self.safe;
+        if self.requested > self.answered {
+            let Report { answered, requested, safe, .. } = self;
+            say(&format_args!("{answered} of {requested} answered; {safe} safe to send again, {unknown} unknown"));
+        }
+    }
+
+    /// Whether no URL was given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requested == 0
+    }
+
+    /// Whether some response had an error status.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Ends the summary in JSON. Returns false after a failure, which it reports.
+    pub(crate) fn end(mut self, connections: u64, time: Duration) -> bool {
+        let seconds = time.as_secs_f64();
+        let totals = json!({
+            "requested": self.requested,
+            "answered": self.answered,
+            "errors": self.errors,
+            "bytes": self.bytes,
+            "seconds": rounded(seconds, 1e6),
+            "requests_per_second": rounded(self.answered as f64 / seconds.max(1e-9), 10.0),
+            "connections": connections,
+        });
+        let begin = if self.requested == 0 { "{\"urls\": [" } else { "" };
+        let notes = if self.notes.is_empty() { String::new() } else { format!(", \"notes\": {}", json!(self.notes)) };
+        self.write(|out| {
+            writeln!(out, "{begin}\n], \"totals\": {totals}{notes}}}")?;
+            out.flush()
+        });
+        match self.failure {
+            // A failure of standard error cannot be reported: that is where it would go.
+            Some(error) if !self.on_stderr && error.kind() != io::ErrorKind::BrokenPipe => {
                 say(&OutputError::Stdout(error));
                 false
             }
             _ => true,
         }
-    }
-
-    /// Writes one object, with a line for each URL.
-    fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(b"{\"urls\": [")?;
-        for (index, (job, record)) in self.plan.jobs.iter().zip(self.records).enumerate() {
-            out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
-            let mut line = json!({
-                "url": job.url,
-                "status": record.status.map(Status::as_u16),
-                "reason": record.reason,
-                "bytes": record.bytes,
-                "file": record.file.as_ref().map(|file| file.to_string_lossy()),
-                "error": record.error.as_deref(),
-                "outcome": record.outcome.code(),
-                "safe_to_retry": record.safe_to_retry,
-            });
-            if let Some(location) = &record.location {
-                line["location"] = json!(location);
-            }
-            write!(out, "{line}")?;
-        }
-        let count = |wanted: fn(Outcome) -> bool| self.records.iter().filter(|record| wanted(record.outcome)).count();
-        let answered = count(Outcome::is_answered);
-        let seconds = self.time.as_secs_f64();
-        let totals = json!({
-            "requested": self.records.len(),
-            "answered": answered,
-            "errors": count(|outcome| outcome == Outcome::ErrorStatus),
-            "bytes": self.records.iter().map(|record| record.bytes).sum::<u64>(),
-            "seconds": rounded(seconds, 1e6),
-            "requests_per_second": rounded(answered as f64 / seconds.max(1e-9), 10.0),
-            "connections": self.connections,
-        });
-        write!(out, "\n], \"totals\": {totals}")?;
-        if !self.notes.is_empty() {
-            write!(out, ", \"notes\": {}", json!(self.notes))?;
-        }
-        writeln!(out, "}}")?;
-        out.flush()
     }
 }
 

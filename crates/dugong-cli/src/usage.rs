@@ -28,11 +28,6 @@ pub(crate) enum UsageError {
         url: String,
         misuse: Box<Misuse>,
     },
-    OtherOrigin {
-        source: Source,
-        url: String,
-        origin: Origin,
-    },
     Input {
         file: PathBuf,
         error: io::Error,
@@ -144,9 +139,6 @@ impl fmt::Display for UsageError {
                 }
             }
             UsageError::Target { source, url, misuse } => write!(f, "{source}{url:?} cannot be requested: {misuse}"),
-            UsageError::OtherOrigin { source, url, origin } => {
-                write!(f, "{source}{url:?} is not of the same origin as the first URL ({origin})")
-            }
             UsageError::Input { file, error } => {
                 write!(f, "cannot read {}: {error}", file.display())?;
                 if file.to_string_lossy().contains("://") {

@@ -53,7 +53,7 @@ fn the_exit_code_says_what_the_transcripts_say() {
         };
         let server = scripted([script]);
         let mut args = urls(server.address(), ["/"]);
-        args.extend(["--no-reconnect".to_owned()]);
+        args.extend(["--retries=0".to_owned()]);
         let got = get(args);
         assert_eq!(got.code(), Some(code), "{}: {}: {}", case.area, case.name, got.stderr());
         ran += 1;

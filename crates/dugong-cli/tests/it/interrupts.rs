@@ -32,15 +32,15 @@ fn wait_for_part(directory: &Path) {
 /// Makes a `dugong get` that inherits a signal disposition. The tests themselves may run with SIGHUP ignored.
 fn command_with(disposition: &str) -> Command {
     let mut command = Command::new("env");
-    command.arg(disposition).arg(env!("CARGO_BIN_EXE_dugong")).args(["get", "--timeout=20", "--noproxy=*"]);
+    command.arg(disposition).arg(env!("CARGO_BIN_EXE_dugong")).args(["get", "--timeout=20", "--connections=1", "--noproxy=*"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Starts an endless download into `directory`.
 fn endless(directory: &Path) -> (Child, dugong_origin::Scripted) {
-    let answers = ok("complete") + "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nslowly";
-    let server = scripted([Script::new().expect_requests(2).send(answers).wait_close()]);
+    let slow = "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nslowly";
+    let server = scripted([first_alone(ok("complete"), 1, slow).wait_close()]);
     let mut command = command_with("--default-signal=HUP");
     let child = command.args(urls(server.address(), ["/fast", "/slow"])).arg("-o").arg(directory).spawn().unwrap();
     (child, server)

@@ -7,6 +7,7 @@ mod connections;
 mod corpus;
 mod credentials;
 mod files;
+mod get;
 mod head;
 mod install;
 mod interrupts;

@@ -21,6 +21,11 @@ pub(crate) fn scripted(scripts: impl IntoIterator<Item = Script>) -> Scripted {
     Scripted::start(scripts.into_iter().collect()).expect("a port on the loopback interface")
 }
 
+/// A script for the first connection of a session: its first request comes alone (RFC 9112 §9.3.2), then `more` together.
+pub(crate) fn first_alone(first: impl Into<Vec<u8>>, more: usize, rest: impl Into<Vec<u8>>) -> Script {
+    Script::new().expect_requests(1).send(first).expect_requests(more).send(rest)
+}
+
 /// The URLs of `paths`.
 pub(crate) fn urls<P: AsRef<str>>(address: SocketAddr, paths: impl IntoIterator<Item = P>) -> Vec<String> {
     paths.into_iter().map(|path| format!("http://{address}{}", path.as_ref())).collect()
@@ -36,10 +41,10 @@ pub(crate) fn all_documents(count: usize) -> Vec<u8> {
     (1..=count).flat_map(|id| dugong_origin::document(&id.to_string())).collect()
 }
 
-/// Runs `dugong get` with a timeout, so that a failing test ends.
+/// Runs `dugong get` with one connection to each origin, and a timeout, so that a failing test ends.
 pub(crate) fn command() -> Command {
     let mut command = program("get");
-    command.arg("--timeout=20");
+    command.args(["--timeout=20", "--connections=1", "--retry-delay=0.01"]);
     command
 }
 

@@ -1,0 +1,210 @@
+//! The origins of a run, each with a session of its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use dugong_http::{Config, Error, Fields, Origin};
+use dugong_session::{Reply, Session, Ticket};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::connecting;
+use crate::fields::probe;
+use crate::plan::HiArgs;
+use crate::usage::UsageError;
+
+/// The origins, and what waits for all of them at once.
+pub(crate) struct Lanes<'a> {
+    plan: &'a HiArgs,
+    lanes: Vec<Lane>,
+    by_origin: HashMap<String, usize>,
+    poll: Option<Poll>,
+}
+
+/// One origin.
+pub(crate) struct Lane {
+    origin: Origin,
+    /// `None` while it is not used, if there are many.
+    session: Option<Session>,
+    /// The fields of each request.
+    pub(crate) fields: Fields,
+    /// How many of its requests have no outcome yet.
+    pub(crate) pending: usize,
+    /// Why no further request is sent to it.
+    pub(crate) gone: Option<Rc<str>>,
+    /// How many requests in a row failed after all retries.
+    pub(crate) failures: u32,
+}
+
+/// How many sessions may stand at once.
+const SESSIONS: usize = 64;
+/// A session's limits are times, and this is none in practice.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl<'a> Lanes<'a> {
+    pub(crate) fn new(plan: &'a HiArgs) -> Self {
+        Lanes { plan, lanes: Vec::new(), by_origin: HashMap::new(), poll: None }
+    }
+
+    /// The lane of an origin. A new one is checked first: the options and fields must fit it.
+    pub(crate) fn find(&mut self, origin: &Origin) -> Result<usize, UsageError> {
+        if let Some(index) = self.lanes.last().filter(|lane| lane.origin == *origin).map(|_| self.lanes.len() - 1) {
+            return Ok(index);
+        }
+        let key = origin.to_string();
+        if let Some(&index) = self.by_origin.get(&key) {
+            return Ok(index);
+        }
+        let plan = self.plan;
+        let mut fields = plan.fields.clone();
+        plan.credentials.add_to(&mut fields, origin);
+        probe(&plan.method, plan.content(), origin, &fields, &plan.headers)?;
+        connecting::config(&plan.connect, origin)?;
+        self.lanes.push(Lane { origin: origin.clone(), session: None, fields, pending: 0, gone: None, failures: 0 });
+        self.by_origin.insert(key, self.lanes.len() - 1);
+        Ok(self.lanes.len() - 1)
+    }
+
+    pub(crate) fn lane(&mut self, index: usize) -> &mut Lane {
+        &mut self.lanes[index]
+    }
+
+    pub(crate) fn origin(&self, index: usize) -> &Origin {
+        &self.lanes[index].origin
+    }
+
+    /// The session of a lane.
+    pub(crate) fn session(&mut self, index: usize) -> Result<Session, Error> {
+        if let Some(session) = &self.lanes[index].session {
+            return Ok(session.clone());
+        }
+        if self.lanes.iter().filter(|lane| lane.session.is_some()).count() >= SESSIONS {
+            self.close_idle();
+        }
+        let session = self.make(index)?;
+        if let Some(poll) = &self.poll {
+            register(poll, &session, index).map_err(Error::Socket)?;
+        } else if self.lanes.iter().any(|lane| lane.session.is_some()) {
+            // The second one: from now on, several are waited for.
+            let poll = Poll::new().map_err(Error::Socket)?;
+            for (index, lane) in self.lanes.iter().enumerate() {
+                if let Some(session) = &lane.session {
+                    register(&poll, session, index).map_err(Error::Socket)?;
+                }
+            }
+            register(&poll, &session, index).map_err(Error::Socket)?;
+            self.poll = Some(poll);
+        }
+        self.lanes[index].session = Some(session.clone());
+        Ok(session)
+    }
+
+    fn make(&self, index: usize) -> Result<Session, Error> {
+        let (plan, lane) = (self.plan, &self.lanes[index]);
+        let config: Config = connecting::config(&plan.connect, &lane.origin).expect("`find` has checked it");
+        let config = plan.observed(config).map_err(Error::Socket)?;
+        let longest = plan.retry_delay.max(Duration::from_secs(10));
+        Session::builder(&lane.origin.to_string())
+            .config(config)
+            .connections(plan.connections)
+            .depth(plan.depth)
+            .retries(plan.retries)
+            .retry_budget(None)
+            .backoff(plan.retry_delay, longest)
+            .timeout(plan.timeout.unwrap_or(FOR_EVER))
+            .connect_timeout(plan.connect_timeout)
+            .build()
+    }
+
+    fn close_idle(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.pending == 0) {
+            if let Some(session) = lane.session.take() {
+                if let Some(poll) = &self.poll {
+                    // Closing removes it anyway.
+                    let _ = poll.registry().deregister(&mut SourceFd(&session.as_raw_fd()));
+                }
+                session.close();
+            }
+        }
+    }
+
+    /// Waits until a ticket has an answer, or until a moment; false then. All sessions go on meanwhile.
+    pub(crate) fn wait_for_answer(&mut self, ticket: &mut Ticket, until: Option<Instant>) -> io::Result<bool> {
+        if self.poll.is_none() {
+            ticket.set_awaited(true);
+            return ticket.wait(until);
+        }
+        ticket.set_awaited(true);
+        let now = Instant::now();
+        self.wait_together(until, || Ok(ticket.wait(Some(now))?.then_some(()))).map(|found| found.is_some())
+    }
+
+    /// Waits for a piece of the content of a streamed reply: an empty one at its end, `None` if none has come until a moment.
+    pub(crate) fn wait_for_piece(&mut self, reply: &mut Reply, until: Option<Instant>) -> io::Result<Option<bytes::Bytes>> {
+        let ticket = reply.ticket_mut().expect("the request asked for a streamed reply");
+        if let Some(piece) = ticket.next_piece()? {
+            return Ok(Some(piece));
+        }
+        if self.poll.is_some() {
+            ticket.set_awaited(true);
+            return self.wait_together(until, || ticket.next_piece());
+        }
+        loop {
+            if !ticket.wait_for_content(until)? {
+                return Ok(None);
+            }
+            if let Some(piece) = ticket.next_piece()? {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn wait_together<T>(
+        &mut self,
+        until: Option<Instant>,
+        mut ready: impl FnMut() -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        let poll = self.poll.as_mut().expect("it is made with the second session");
+        let mut events = Events::with_capacity(SESSIONS);
+        loop {
+            let sessions = || self.lanes.iter().filter_map(|lane| lane.session.as_ref());
+            sessions().for_each(|session| {
+                session.turn();
+            });
+            if let Some(found) = ready()? {
+                return Ok(Some(found));
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| until <= now) {
+                return Ok(None);
+            }
+            let wake = sessions().filter_map(Session::wait_until).chain(until).min();
+            match poll.poll(&mut events, wake.map(|wake| wake.saturating_duration_since(now))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends all requests.
+    pub(crate) fn close(&self) {
+        self.lanes.iter().filter_map(|lane| lane.session.as_ref()).for_each(Session::close);
+    }
+
+    /// The origins whose server does not support several requests at once.
+    pub(crate) fn not_pipelining(&self) -> impl Iterator<Item = &Origin> {
+        let refuses = |lane: &&Lane| lane.session.as_ref().is_some_and(|session| session.stats().not_pipelining);
+        self.lanes.iter().filter(refuses).map(|lane| &lane.origin)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+}
+
+fn register(poll: &Poll, session: &Session, index: usize) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&session.as_raw_fd()), Token(index), Interest::READABLE)
+}

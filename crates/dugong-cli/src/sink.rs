@@ -1,0 +1,125 @@
+//! Where the content of responses goes.
+
+use dugong_http::ResponseHead;
+
+use crate::interrupt::Unfinished;
+use crate::names::Names;
+use crate::outcome::OutputError;
+use crate::output::{Directory, PartialFile, Stdout};
+use crate::plan::{Destination, Existing, HiArgs};
+
+/// The destination of all content.
+pub(crate) enum Sink {
+    Stdout { out: Stdout, include_heads: bool, keep_errors: bool },
+    Files { directory: Directory, names: Naming, existing: Existing },
+}
+
+/// How files get their names.
+pub(crate) enum Naming {
+    ByUrl(Names),
+    Given(String),
+}
+
+/// The destination of the content of one response.
+pub(crate) enum Target<'a> {
+    Discard,
+    Stdout(&'a mut Stdout),
+    File(PartialFile<'a>),
+}
+
+/// A file that content may go to.
+#[derive(Debug)]
+pub(crate) enum Name {
+    /// Content goes elsewhere.
+    None,
+    File(String),
+    /// The file exists, and the user wants it skipped.
+    Skip(String),
+}
+
+impl Sink {
+    pub(crate) fn open(plan: &HiArgs, unfinished: Unfinished) -> Result<Self, OutputError> {
+        match &plan.destination {
+            &Destination::Stdout { include_heads, keep_errors } => {
+                Ok(Sink::Stdout { out: Stdout::new()?, include_heads, keep_errors })
+            }
+            Destination::Device(path) => {
+                Ok(Sink::Stdout { out: Stdout::device(path)?, include_heads: false, keep_errors: false })
+            }
+            Destination::Directory { path, existing, option } => {
+                let directory = Directory::make(path, option, *existing == Existing::Replace, unfinished)?;
+                Ok(Sink::Files { directory, names: Naming::ByUrl(Names::default()), existing: *existing })
+            }
+            Destination::File { path, existing } => {
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let parent = parent.unwrap_or(std::path::Path::new("."));
+                let directory = Directory::make(parent, "", *existing == Existing::Replace, unfinished)?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Ok(Sink::Files { directory, names: Naming::Given(name), existing: *existing })
+            }
+        }
+    }
+
+    /// Names the file for the next URL, whose path and query are `target`.
+    ///
+    /// # Errors
+    /// The file exists, and must not be replaced.
+    pub(crate) fn name(&mut self, target: &str) -> Result<Name, OutputError> {
+        let Sink::Files { directory, names, existing } = self else { return Ok(Name::None) };
+        let name = match names {
+            Naming::ByUrl(names) => names.name(target),
+            Naming::Given(name) => name.clone(),
+        };
+        match directory.has(&name)? {
+            true if *existing == Existing::Skip => Ok(Name::Skip(name)),
+            true => Err(directory.exists(&name)),
+            false => Ok(Name::File(name)),
+        }
+    }
+
+    /// Forgets all names.
+    pub(crate) fn forget_names(&mut self) {
+        if let Sink::Files { names: Naming::ByUrl(names), .. } = self {
+            *names = Names::default();
+        }
+    }
+
+    /// The path of a file of this name.
+    pub(crate) fn path(&self, name: &str) -> Option<std::path::PathBuf> {
+        match self {
+            Sink::Files { directory, .. } => Some(directory.path_of(name)),
+            Sink::Stdout { .. } => None,
+        }
+    }
+
+    /// Where the content of a response goes. `is_redirect` is a response that leads elsewhere.
+    pub(crate) fn target(&mut self, name: &Name, head: &ResponseHead, is_redirect: bool) -> Result<Target<'_>, OutputError> {
+        let is_error = head.status().is_error();
+        match (self, name) {
+            (Sink::Stdout { keep_errors: false, .. } | Sink::Files { .. }, _) if is_error => Ok(Target::Discard),
+            (Sink::Stdout { out, include_heads, .. }, _) => {
+                if *include_heads {
+                    out.write_head(head)?;
+                }
+                Ok(Target::Stdout(out))
+            }
+            (Sink::Files { directory, .. }, Name::File(name)) if !is_redirect => directory.create(name).map(Target::File),
+            _ => Ok(Target::Discard),
+        }
+    }
+
+    /// Tells if a head is written before each content.
+    pub(crate) fn writes_heads(&self) -> bool {
+        matches!(self, Sink::Stdout { include_heads: true, .. })
+    }
+}
+
+impl Target<'_> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        match self {
+            Target::Discard => Ok(()),
+            Target::Stdout(out) => out.write(bytes),
+            Target::File(file) => file.write(bytes),
+        }
+    }
+}
