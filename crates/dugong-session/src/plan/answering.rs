@@ -47,6 +47,7 @@ impl Plan {
         let Some(flight) = connection.flights.front_mut() else { return };
         flight.answer = Answer::Begun { length: head.length, content: 0 };
         let (job, wanted) = (flight.job, flight.wanted_by());
+        let is_unreported = flight.sent == Sent::No;
         let refuses_content = flight.upload && flight.sent != Sent::Yes;
         if !head.persists {
             connection.state = State::Draining;
@@ -60,8 +61,10 @@ impl Plan {
             connection.limit = Limit::Told(limit);
             self.origin.note_limit(limit);
         }
-        // Without a byte of the request there would be no answer, even if the driver has not reported it yet.
-        self.sent(now, on, job, Sent::Partly);
+        if is_unreported {
+            // Without a byte of the request there would be no answer.
+            self.sent(now, on, job, Sent::Partly);
+        }
         let Some(job) = wanted else { return self.consider_skipping(now, on) };
         if let Some(tracked) = self.jobs.get_mut(job.0) {
             tracked.answered = Answered::Head;
@@ -92,6 +95,9 @@ impl Plan {
 
     /// How long to wait before this job is repeated because of the answer; `None` if the caller gets the answer.
     fn wait_after_refusal(&mut self, now: Duration, job: JobId, head: Head) -> Option<Duration> {
+        if head.status < 400 && self.config.repeat_statuses.is_empty() {
+            return None;
+        }
         let tracked = self.jobs.get(job.0)?;
         let by_setting = self.config.repeat_statuses.contains(&head.status);
         // RFC 6585 §4, RFC 9110 §15.6.4: the server says when it will be able to answer.

@@ -54,6 +54,10 @@ pub(crate) struct Connection {
     own_timeouts: u32,
     /// Flights of which no byte was sent.
     unsent: u32,
+    /// Flights whose response no job wants.
+    skips: u32,
+    /// Flights whose response is likely to be large.
+    large: u32,
     /// From when on the oldest answer is slow. The first answers of an origin cannot be judged.
     slow_at: Duration,
     /// The plan has noticed that it is slow.
@@ -103,6 +107,8 @@ impl Connection {
             last_progress: now,
             own_timeouts: 0,
             unsent: 0,
+            skips: 0,
+            large: 0,
             slow_at: Duration::MAX,
             is_slow: false,
             paused: false,
@@ -141,7 +147,7 @@ impl Connection {
             && self.flights.len() < origin.depth() as usize
             && !self.is_slow(now)
             // A job that left this connection would be on it twice.
-            && self.flights.iter().all(|flight| flight.job != id)
+            && (self.skips == 0 || self.flights.iter().all(|flight| flight.job != id))
     }
 
     /// How many queued jobs a connection that is being opened will take.
@@ -167,6 +173,7 @@ impl Connection {
         }
         self.own_timeouts += u32::from(job.timeout.is_some());
         self.unsent += 1;
+        self.large += u32::from(job.large);
         self.flights.push_back(Flight {
             job: id,
             skips: false,
@@ -223,12 +230,18 @@ impl Connection {
         let flight = flight?;
         self.own_timeouts -= u32::from(flight.timeout.is_some());
         self.unsent -= u32::from(flight.sent == Sent::No);
+        self.skips -= u32::from(flight.skips);
+        self.large -= u32::from(flight.large);
         Some(flight)
     }
 
     /// Notes bytes that left. Returns the flight, and whether they are its first.
     pub(crate) fn note_sent(&mut self, job: JobId, sent: Sent) -> Option<(&mut Flight, bool)> {
-        let flight = self.flights.iter_mut().find(|flight| flight.job == job)?;
+        // Requests leave in the order in which they were sent, so this is the first that has not left, or the last that has.
+        let left = self.flights.len() - self.unsent as usize;
+        let is_it = |position: &usize| self.flights.get(*position).is_some_and(|flight| flight.job == job);
+        let position = Some(left).filter(is_it).or_else(|| self.flights.iter().position(|flight| flight.job == job))?;
+        let flight = &mut self.flights[position];
         let is_first = flight.sent == Sent::No;
         flight.sent = flight.sent.max(sent);
         self.unsent -= u32::from(is_first);
@@ -276,6 +289,31 @@ impl Connection {
         let wanted = self.flights.iter().filter(|flight| !flight.skips && !flight.is_leaving());
         let impatient = wanted.filter(|flight| flight.timeout.unwrap_or(timeout) <= silence);
         impatient.map(|flight| (flight.job, flight.sent == Sent::No)).next()
+    }
+
+    /// Takes a response away from its job. Until when it may be skipped is noted if it is the oldest.
+    pub(crate) fn skip(&mut self, job: JobId, now: Duration) -> bool {
+        let Some(position) = self.flights.iter().position(|flight| flight.job == job) else { return false };
+        let flight = &mut self.flights[position];
+        self.skips += u32::from(!flight.skips);
+        flight.skips = true;
+        flight.skip_until = (position == 0).then(|| now + SKIP_TIME);
+        true
+    }
+
+    /// Whether a response to this job would be in the company of others of another kind.
+    pub(crate) fn mixes(&self, job: &Job) -> bool {
+        let alike = if job.large { self.large as usize } else { self.flights.len() - self.large as usize };
+        alike < self.flights.len()
+    }
+
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skips > 0
+    }
+
+    /// Whether the driver could be asked to take flights back.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent > 0
     }
 
     pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {

@@ -15,6 +15,10 @@ use super::outcome::Sent;
 
 impl Plan {
     pub(super) fn recall_from_slow(&mut self, now: Duration) -> Option<Action> {
+        if !self.has_slow {
+            return None;
+        }
+        self.has_slow = self.connections.iter().any(|(_, connection)| connection.is_slow && connection.has_unsent());
         let (on, job) = self.connections.iter().find_map(|(key, connection)| {
             if !connection.is_slow(now) {
                 return None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Plan;
 use super::arena::Key;
-use super::config::{SKIP_BYTES, SKIP_TIME};
+use super::config::SKIP_BYTES;
 use super::connection::{Answer, Connection, Flight, State};
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
@@ -169,10 +169,9 @@ impl Plan {
 
     pub(super) fn skip(&mut self, now: Duration, on: ConnectionId, job: JobId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
-        let is_oldest = connection.flights.front().is_some_and(|flight| flight.job == job);
-        let Some(flight) = connection.flight_of(job) else { return };
-        flight.skips = true;
-        flight.skip_until = is_oldest.then(|| now + SKIP_TIME);
+        if !connection.skip(job, now) {
+            return;
+        }
         self.actions.push_back(Action::Skip { job, on });
         self.consider_skipping(now, on);
         self.attend(on);
@@ -181,7 +180,7 @@ impl Plan {
     /// Gives a connection up if skipping its oldest response costs more than a new connection. Not if a request behind it could not be
     /// repeated: then the response is read to its end, however long that takes.
     pub(super) fn consider_skipping(&mut self, now: Duration, on: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let Some(connection) = self.connections.get_mut(on.0).filter(|connection| connection.is_skipping()) else { return };
         let is_draining = connection.state == State::Draining;
         let Some(oldest) = connection.flights.front_mut().filter(|flight| flight.skips) else { return };
         let is_cheap = !is_draining
@@ -229,6 +228,7 @@ impl Plan {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         if connection.slow_at().is_some_and(|at| at <= now) {
             connection.is_slow = true;
+            self.has_slow = true;
             self.settled = false;
         } else if connection.flights.front().is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
             self.consider_skipping(now, on);

@@ -66,6 +66,7 @@ use arena::Arena;
 use backoff::Backoff;
 use budget::Budget;
 pub use config::Config;
+use config::{SKIP_TIME, SLOW_AT_LEAST};
 use connection::{Connection, State};
 pub use events::{Action, Event, Head, Stats};
 pub use ids::{ConnectionId, JobId};
@@ -105,6 +106,10 @@ pub struct Plan {
     paused: usize,
     /// No connection is opened any more.
     closing: bool,
+    /// A connection may have requests to take back from behind a slow answer.
+    has_slow: bool,
+    /// No connection needs attention sooner than this after something has happened to it.
+    soonest: Duration,
     /// Nothing has happened since the last time that no job could be placed.
     settled: bool,
 }
@@ -131,6 +136,8 @@ impl Plan {
             due_at: Duration::MAX,
             paused: 0,
             closing: false,
+            has_slow: false,
+            soonest: config.idle_timeout.min(config.timeout).min(SKIP_TIME).min(SLOW_AT_LEAST),
             settled: false,
             config,
         }
@@ -139,6 +146,7 @@ impl Plan {
     /// Takes a job into the queue. It ends with exactly one [`Action::Over`].
     pub fn submit(&mut self, now: Duration, job: Job) -> JobId {
         self.advance(now);
+        self.soonest = job.timeout.map_or(self.soonest, |timeout| self.soonest.min(timeout));
         let tracked = Tracked::new(job, now, self.config.total_timeout);
         let deadline = tracked.deadline;
         let id = JobId(self.jobs.insert(tracked));
@@ -169,7 +177,7 @@ impl Plan {
     pub fn release(&mut self, now: Duration, job: JobId) {
         self.cancel(now, job);
         if let Some(tracked) = self.jobs.remove(job.0) {
-            self.settled &= tracked.held == 0;
+            self.settled &= !self.is_window_full();
             self.held -= tracked.held;
         }
     }
@@ -179,7 +187,7 @@ impl Plan {
         self.advance(now);
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         tracked.awaited = awaited;
-        self.settled = false;
+        self.settled &= self.held < self.config.window;
         if awaited && !tracked.job.streamed {
             // From here on `max_content` bounds it.
             self.held -= std::mem::take(&mut tracked.held);
@@ -192,8 +200,8 @@ impl Plan {
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         let taken = bytes.min(tracked.held);
         tracked.held -= taken;
+        self.settled &= self.held < self.config.window;
         self.held -= taken;
-        self.settled = false;
     }
 
     /// Opens no connection from now on, closes the idle ones, and the others when no queued job needs them. Jobs that then have no
@@ -210,7 +218,7 @@ impl Plan {
         self.note_event(now, on, event);
         // Other events only put off the moment at which the connection needs attention.
         if matches!(event, Event::Opened | Event::Complete) {
-            self.attend(on);
+            self.due_at = self.due_at.min(now.saturating_add(self.soonest));
         }
         self.advance(now);
     }
@@ -324,8 +332,8 @@ impl Plan {
     fn with_latest_facts(&self, action: Action) -> Option<Action> {
         match action {
             Action::Over { job, outcome } => {
-                let outcome = self.jobs.get(job.0).map_or(outcome, |tracked| tracked.outcome(outcome.end));
-                Some(Action::Over { job, outcome })
+                let latest = self.jobs.get(job.0).filter(|_| outcome.end != End::Reply);
+                Some(Action::Over { job, outcome: latest.map_or(outcome, |tracked| tracked.outcome(outcome.end)) })
             }
             Action::Skip { on, .. } | Action::Recall { on, .. } => self.connections.get(on.0).map(|_| action),
             other => Some(other),

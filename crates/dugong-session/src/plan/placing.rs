@@ -30,6 +30,10 @@ impl Plan {
         if self.settled {
             return None;
         }
+        if self.queued == 0 && !self.has_slow && !self.closing {
+            self.settled = true;
+            return None;
+        }
         if let Some(action) = self.place_first(now) {
             return Some(action);
         }
@@ -54,30 +58,37 @@ impl Plan {
     }
 
     fn place_first(&mut self, now: Duration) -> Option<Action> {
-        let (position, id, job) = self.candidate()?;
-        if let Some(on) = self.best_connection(id, &job, None, now) {
-            return self.send(position, id, &job, on, now);
+        let (position, id) = self.candidate()?;
+        let job = &self.jobs.get(id.0)?.job;
+        if let Some(on) = self.best_connection(id, job, None, now) {
+            return self.send(position, id, on, now);
         }
+        let is_alone = travels_alone(job);
         if self.may_open(now) {
             let id = ConnectionId(self.connections.insert(Connection::new(now, &self.origin)));
             self.opened += 1;
             return Some(Action::Open(id));
         }
         // A job that travels alone waits for an empty connection: the least busy one is kept for it, and the others go on.
-        let kept = travels_alone(&job).then(|| self.least_busy()).flatten()?;
-        let (position, id, job, on) = self.one_that_passes(position, kept, now)?;
-        self.send(position, id, &job, on, now)
+        let kept = is_alone.then(|| self.least_busy()).flatten()?;
+        let (position, id, on) = self.one_that_passes(position, kept, now)?;
+        self.send(position, id, on, now)
     }
 
-    fn send(&mut self, position: usize, id: JobId, job: &Job, on: ConnectionId, now: Duration) -> Option<Action> {
-        self.queue.remove(position);
+    fn send(&mut self, position: usize, id: JobId, on: ConnectionId, now: Duration) -> Option<Action> {
+        if position == 0 {
+            self.queue.pop_front();
+        } else {
+            self.queue.remove(position);
+        }
         self.queued -= 1;
         let tracked = self.jobs.get_mut(id.0)?;
         tracked.place = Place::On(on);
         tracked.answered = Answered::No;
         tracked.content = 0;
-        self.connections.get_mut(on.0)?.send(id, job, now, &self.origin);
-        self.attend(on);
+        let connection = self.connections.get_mut(on.0)?;
+        connection.send(id, &tracked.job, now, &self.origin);
+        self.due_at = self.due_at.min(now.saturating_add(self.soonest)).min(connection.slow_at().unwrap_or(Duration::MAX));
         Some(Action::Send { job: id, on })
     }
 
@@ -87,29 +98,30 @@ impl Plan {
     }
 
     /// A job that may overtake the one at `position`, and its connection.
-    fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Duration) -> Option<(usize, JobId, Job, ConnectionId)> {
+    fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Duration) -> Option<(usize, JobId, ConnectionId)> {
         let behind = self.queue.iter().enumerate().skip(position + 1).take(LOOK_AHEAD);
-        behind.filter_map(|(position, id)| self.sendable(position, *id)).find_map(|(position, id, job)| {
-            let on = if travels_alone(&job) { None } else { self.best_connection(id, &job, Some(kept), now) };
-            Some((position, id, job, on?))
+        behind.filter(|(_, id)| self.is_sendable(**id)).find_map(|(position, id)| {
+            let job = &self.jobs.get(id.0)?.job;
+            let on = if travels_alone(job) { None } else { self.best_connection(*id, job, Some(kept), now) };
+            Some((position, *id, on?))
         })
     }
 
     /// The first queued job; when the window is full, the first one whose caller waits.
-    fn candidate(&mut self) -> Option<(usize, JobId, Job)> {
+    fn candidate(&mut self) -> Option<(usize, JobId)> {
+        let is_full = self.is_window_full();
         while let Some(id) = self.queue.front() {
-            if self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued) {
-                break;
+            match self.jobs.get(id.0).filter(|tracked| tracked.place == Place::Queued) {
+                Some(tracked) if tracked.awaited || !is_full => return Some((0, *id)),
+                Some(_) => break,
+                None => drop(self.queue.pop_front()),
             }
-            self.queue.pop_front();
         }
-        self.queue.iter().enumerate().find_map(|(position, id)| self.sendable(position, *id))
+        self.queue.iter().enumerate().find(|(_, id)| self.is_sendable(**id)).map(|(position, id)| (position, *id))
     }
 
-    fn sendable(&self, position: usize, id: JobId) -> Option<(usize, JobId, Job)> {
-        let tracked = self.jobs.get(id.0)?;
-        let has_window = tracked.awaited || !self.is_window_full();
-        (tracked.place == Place::Queued && has_window).then_some((position, id, tracked.job))
+    fn is_sendable(&self, id: JobId) -> bool {
+        self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued && (tracked.awaited || !self.is_window_full()))
     }
 
     pub(super) fn best_connection(
@@ -125,13 +137,16 @@ impl Plan {
             .filter(|(key, _)| kept != Some(ConnectionId(*key)))
             .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.config.idle_timeout))
             .map(|(key, connection)| {
-                let mixed = connection.flights.iter().any(|flight| flight.large != job.large);
+                let mixed = connection.mixes(job);
                 (self.is_unread(connection), mixed, connection.flights.len(), key)
             });
         let (unread, mixed, _, key) = admitting.min()?;
+        if !unread && !mixed {
+            return Some(ConnectionId(key));
+        }
         // A connection of its own is a choice, also one that is being opened.
         let has_choice = self.may_open(now) || self.connections.iter().any(|(_, other)| other.state == State::Connecting);
-        (!(unread || mixed) || !has_choice).then_some(ConnectionId(key))
+        (!has_choice).then_some(ConnectionId(key))
     }
 
     /// Whether a connection may be opened for the queue.
