@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import functools
 import os
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +53,31 @@ def authority_file() -> str:
     path = Path(certificate_file()).parent / 'authority.pem'
     authority().cert_pem.write_to_path(path)
     return str(path)
+
+
+@contextlib.contextmanager
+def s3_server(kind: str, **settings: str) -> Iterator[int]:
+    """Run moto's S3 under cheroot or waitress, with variables of the environment, and give its port."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / 'interop_s3.py'), kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, 'AWS_ACCESS_KEY_ID': 'access', 'AWS_SECRET_ACCESS_KEY': 'secret', **settings},
+    )
+    assert process.stdin
+    assert process.stdout
+    watchdog = threading.Timer(3 * PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+        watchdog.cancel()
+        yield int(line)
+    finally:
+        watchdog.cancel()
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(PATIENCE)
 
 
 def client_context() -> ssl.SSLContext:

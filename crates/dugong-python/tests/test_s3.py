@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import subprocess
-import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -14,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import pytest
-from interop_support import HERE, PATIENCE, Worker
+from interop_support import PATIENCE, Worker, s3_server
 
 import dugong
 from dugong import BodyFollowing, HTTPConnection, HTTPResponse
@@ -85,26 +83,8 @@ class S3:
 @pytest.fixture(params=['cheroot', 'waitress'], scope='module')
 def port(request: pytest.FixtureRequest) -> Iterator[int]:
     pytest.importorskip(request.param)
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / 'interop_s3.py'), request.param],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, 'AWS_ACCESS_KEY_ID': 'access', 'AWS_SECRET_ACCESS_KEY': 'secret'},
-    )
-    assert process.stdin
-    assert process.stdout
-    watchdog = threading.Timer(3 * PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        line = process.stdout.readline()
-        watchdog.cancel()
-        yield int(line)
-    finally:
-        watchdog.cancel()
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(PATIENCE)
+    with s3_server(request.param) as port:
+        yield port
 
 
 @pytest.fixture
