@@ -1,5 +1,6 @@
 //! A request on its way through redirects to any origin.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) struct Journey {
     /// The request that was submitted last.
     request: Request,
     trail: Trail,
+    is_awaited: Cell<bool>,
     state: State,
 }
 
@@ -44,9 +46,16 @@ impl Journey {
     ) -> Result<Self, Failed> {
         let (origin, request) = request.split_url().map_err(|error| Failed::unsent(Cause::Invalid(Arc::new(error))))?;
         let ticket = submit(&origin, request.clone())?;
-        ticket.set_awaited(true);
         let trail = Trail::anywhere(&request, most, total_timeout);
-        Ok(Journey { origin, request, trail, state: State::Under(Box::new(ticket)) })
+        Ok(Journey { origin, request, trail, is_awaited: Cell::new(false), state: State::Under(Box::new(ticket)) })
+    }
+
+    /// Tells its session that the caller waits for the outcome.
+    pub(crate) fn set_awaited(&self) {
+        self.is_awaited.set(true);
+        if let State::Under(ticket) = &self.state {
+            ticket.set_awaited(true);
+        }
     }
 
     /// The ticket to wait for, unless it is over.
@@ -102,7 +111,9 @@ impl Journey {
         match submit(&origin, request.clone()) {
             Ok(ticket) => {
                 ticket.set_waker(waker);
-                ticket.set_awaited(true);
+                if self.is_awaited.get() {
+                    ticket.set_awaited(true);
+                }
                 (self.origin, self.request) = (origin, request);
                 State::Under(Box::new(ticket))
             }

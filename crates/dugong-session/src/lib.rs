@@ -210,6 +210,7 @@ mod journey;
 mod origins;
 mod outcome;
 pub mod plan;
+mod queue;
 pub mod ranges;
 mod redirect;
 mod reply;

@@ -1,6 +1,5 @@
 //! Many requests to many origins, and their outcomes one after another.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -15,6 +14,7 @@ use crate::failed::{Cause, Failed};
 use crate::journey::Journey;
 use crate::origins::Origins;
 use crate::outcome::Outcome;
+use crate::queue::Queue;
 use crate::request::Request;
 use crate::session::Session;
 use crate::ticket::Ticket;
@@ -29,19 +29,10 @@ pub struct RunMany<I> {
     origins: Arc<Origins>,
     /// `None` after its end.
     requests: Option<I>,
-    /// Requests without outcome, in order.
-    waiting: VecDeque<Waiting>,
-    taken: usize,
-    is_ordered: bool,
+    queue: Queue<Journey>,
     is_streamed: bool,
-    /// Made when it has to wait for the first time.
+    /// Made when it is needed for the first time.
     wait: Option<Wait>,
-}
-
-struct Waiting {
-    index: usize,
-    request: Request,
-    journey: Result<Journey, Failed>,
 }
 
 /// How many requests are under way at most, in all sessions together.
@@ -49,13 +40,12 @@ pub(crate) const AHEAD: usize = 1024;
 
 impl<I> RunMany<I> {
     pub(crate) fn new(origins: Arc<Origins>, requests: I) -> Self {
-        let requests = Some(requests);
-        RunMany { origins, requests, waiting: VecDeque::new(), taken: 0, is_ordered: true, is_streamed: false, wait: None }
+        RunMany { origins, requests: Some(requests), queue: Queue::new(), is_streamed: false, wait: None }
     }
 
     /// Gives outcomes as they come, not in the order of their requests.
     pub fn unordered(mut self) -> Self {
-        self.is_ordered = false;
+        self.queue.is_ordered = false;
         self
     }
 
@@ -68,7 +58,7 @@ impl<I> RunMany<I> {
     /// How many requests were taken from the iterator.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.taken
+        self.queue.taken()
     }
 }
 
@@ -79,10 +69,11 @@ where
 {
     /// Submits requests, unless enough are under way.
     fn fill(&mut self, wait: &mut Wait) {
-        if self.waiting.len() > AHEAD / 2 {
+        if self.queue.len() > AHEAD / 2 {
             return;
         }
-        while self.waiting.len() < AHEAD
+        let is_awaited = !self.queue.is_ordered;
+        while self.queue.len() < AHEAD
             && let Some(requests) = &mut self.requests
         {
             let Some(request) = requests.next() else {
@@ -92,41 +83,31 @@ where
             let request = request.into();
             let request = if self.is_streamed { request.streamed() } else { request };
             let plan = &self.origins.plan;
-            let journey = Journey::begin(&request, plan.redirects, plan.total_timeout(), &mut wait.submit(&self.origins));
-            self.waiting.push_back(Waiting { index: self.taken, request, journey });
-            self.taken += 1;
+            self.queue.add(request, |request, waker| {
+                let mut submit = wait.submit(&self.origins, waker);
+                let journey = Journey::begin(request, plan.redirects, plan.total_timeout(), &mut submit)?;
+                if is_awaited {
+                    journey.set_awaited();
+                }
+                Ok(journey)
+            });
         }
-    }
-
-    /// Advances all requests, and finds one whose outcome can be given.
-    fn look(&mut self, wait: &mut Wait) -> Option<usize> {
-        let waker = wait.waker.clone();
-        let mut found = None;
-        for (position, waiting) in self.waiting.iter_mut().enumerate() {
-            let is_ready = waiting
-                .journey
-                .as_mut()
-                .map_or(true, |journey| journey.advance(&waker, &mut Ticket::serve, &mut wait.submit(&self.origins)));
-            if is_ready && (position == 0 || !self.is_ordered) {
-                found = found.or(Some(position));
-                // The others are looked at when there is nothing to give.
-                break;
-            }
-        }
-        found
     }
 
     fn try_next(&mut self, wait: &mut Wait) -> io::Result<Option<Outcome>> {
         loop {
             self.fill(wait);
-            if self.waiting.is_empty() {
+            if self.queue.is_empty() {
                 return Ok(None);
             }
-            if let Some(position) = self.look(wait)
-                && let Some(Waiting { index, request, journey }) = self.waiting.remove(position)
-            {
+            let owner = wait.waker.clone();
+            self.queue.advance(&owner, |journey, waker| {
+                journey.advance(waker, &mut Ticket::serve, &mut wait.submit(&self.origins, waker))
+            });
+            if let Some((index, request, journey)) = self.queue.pop_ready() {
                 return Ok(Some(Outcome::new(index, request, journey.and_then(Journey::into_result))));
             }
+            self.queue.newly_awaited().into_iter().for_each(Journey::set_awaited);
             wait.wait()?;
         }
     }
@@ -149,20 +130,22 @@ where
             Err(error) => Err(error),
         };
         outcome.unwrap_or_else(|error| {
-            let failed = Failed::unsure(Cause::System(Arc::new(error)));
-            if let Some(Waiting { index, request, .. }) = self.waiting.pop_front() {
-                return Some(Outcome::new(index, request, Err(failed)));
+            let cause = Cause::System(Arc::new(error));
+            let is_new = self.queue.is_empty();
+            if is_new {
+                let request = self.requests.as_mut()?.next()?.into();
+                self.queue.add(request, |_, _| Err(Failed::unsent(Cause::Cancelled)));
             }
-            let request = self.requests.as_mut()?.next()?.into();
-            self.taken += 1;
-            Some(Outcome::new(self.taken - 1, request, Err(failed)))
+            let failed = if is_new { Failed::unsent(cause) } else { Failed::unsure(cause) };
+            let (index, request) = self.queue.pop_first()?;
+            Some(Outcome::new(index, request, Err(failed)))
         })
     }
 }
 
 impl<I> fmt::Debug for RunMany<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunMany").field("taken", &self.taken).field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("RunMany").field("taken", &self.taken()).field("waiting", &self.queue.len()).finish_non_exhaustive()
     }
 }
 
@@ -211,11 +194,11 @@ impl Wait {
         Ok(Wait { poll, events: mio::Events::with_capacity(64), bell, waker, used: Vec::new() })
     }
 
-    /// Submits requests so that this wakes for their news.
-    fn submit(&mut self, origins: &Origins) -> impl FnMut(&Origin, Request) -> Result<Ticket, Failed> {
+    /// Submits requests, and watches their sessions.
+    fn submit(&mut self, origins: &Origins, waker: &Waker) -> impl FnMut(&Origin, Request) -> Result<Ticket, Failed> {
         |origin, request| {
             let session = origins.session(origin)?;
-            let ticket = session.submit(request, &self.waker)?;
+            let ticket = session.submit(request, waker)?;
             if !self.used.iter().any(|other| other.is_same(&session)) {
                 let descriptor = session.as_raw_fd();
                 let watch =

@@ -62,6 +62,7 @@ impl Sessions {
         let plan = &self.origins.plan;
         let mut submit = |origin: &Origin, request: Request| self.submit_blocking(origin, request);
         let mut journey = Journey::begin(&request.into(), plan.redirects, plan.total_timeout(), &mut submit)?;
+        journey.set_awaited();
         while !journey.advance(&waker, &mut Ticket::serve, &mut submit) {
             if let Some(ticket) = journey.ticket()
                 && let Err(error) = ticket.wait(None)

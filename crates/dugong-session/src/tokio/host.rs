@@ -98,8 +98,9 @@ impl Flight {
 
     /// Tells the session that the caller waits for this request.
     pub(super) fn set_awaited(&self) {
-        if let Way::Ticket(ticket) = &self.way {
-            ticket.set_awaited(true);
+        match &self.way {
+            Way::Ticket(ticket) => ticket.set_awaited(true),
+            Way::Journey(journey, _) => journey.set_awaited(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Many requests, and their outcomes as a stream.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +9,7 @@ use futures_core::Stream;
 use super::host::{Flight, Host};
 use super::reply::Reply;
 use crate::failed::Failed;
+use crate::queue::Queue;
 use crate::request::Request;
 
 /// What became of one request of a [run](super::Session::run).
@@ -34,37 +34,20 @@ pub struct Run<I> {
     host: Host,
     /// `None` after its end.
     requests: Option<I>,
-    /// Requests without outcome, in order.
-    waiting: VecDeque<Waiting>,
-    taken: usize,
+    queue: Queue<Flight>,
     ahead: usize,
-    is_ordered: bool,
     is_streamed: bool,
-}
-
-struct Waiting {
-    index: usize,
-    request: Request,
-    flight: Result<Flight, Failed>,
-    is_awaited: bool,
-}
-
-impl Waiting {
-    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        self.flight.as_mut().map_or(true, |flight| flight.advance(cx))
-    }
 }
 
 impl<I> Run<I> {
     pub(super) fn new(host: Host, requests: I) -> Self {
         let ahead = host.ahead();
-        let requests = Some(requests);
-        Run { host, requests, waiting: VecDeque::new(), taken: 0, ahead, is_ordered: true, is_streamed: false }
+        Run { host, requests: Some(requests), queue: Queue::new(), ahead, is_streamed: false }
     }
 
     /// Gives outcomes as they come, not in the order of their requests.
     pub fn unordered(mut self) -> Self {
-        self.is_ordered = false;
+        self.queue.is_ordered = false;
         self
     }
 
@@ -77,7 +60,7 @@ impl<I> Run<I> {
     /// How many requests were taken from the iterator.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.taken
+        self.queue.taken()
     }
 }
 
@@ -92,54 +75,41 @@ where
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
-        self.fill(cx);
-        if self.waiting.is_empty() {
+        self.fill();
+        if self.queue.is_empty() {
             return Poll::Ready(None);
         }
-        let is_first_ready = self.waiting.front_mut().is_some_and(|waiting| waiting.is_ready(cx));
-        let ready = if is_first_ready { Some(0) } else { self.look(cx) };
-        let Some(Waiting { index, request, flight, .. }) = ready.and_then(|position| self.waiting.remove(position)) else {
-            return Poll::Pending;
-        };
-        Poll::Ready(Some(Outcome { index, request, result: flight.and_then(Flight::into_result) }))
+        self.queue.advance(cx.waker(), |flight, waker| flight.advance(&mut Context::from_waker(waker)));
+        if let Some((index, request, flight)) = self.queue.pop_ready() {
+            return Poll::Ready(Some(Outcome { index, request, result: flight.and_then(Flight::into_result) }));
+        }
+        self.queue.newly_awaited().into_iter().for_each(Flight::set_awaited);
+        Poll::Pending
     }
 
     /// Submits requests, unless enough are under way.
-    fn fill(&mut self, cx: &Context<'_>) {
-        if self.waiting.len() > self.ahead / 2 {
+    fn fill(&mut self) {
+        if self.queue.len() > self.ahead / 2 {
             return;
         }
-        while self.waiting.len() < self.ahead
+        let is_awaited = !self.queue.is_ordered;
+        while self.queue.len() < self.ahead
             && let Some(requests) = &mut self.requests
         {
             let Some(request) = requests.next() else {
                 self.requests = None;
-                break;
+                return;
             };
             let request = request.into();
             let request = if self.is_streamed { request.streamed() } else { request };
-            let flight = self.host.begin(&request, None, cx.waker());
-            self.waiting.push_back(Waiting { index: self.taken, request, flight, is_awaited: false });
-            self.taken += 1;
-        }
-    }
-
-    /// Serves all requests, and finds one whose outcome can be given.
-    fn look(&mut self, cx: &mut Context<'_>) -> Option<usize> {
-        let mut found = None;
-        for (position, waiting) in self.waiting.iter_mut().enumerate() {
-            let can_be_given = position == 0 || !self.is_ordered;
-            if let Ok(flight) = &waiting.flight {
-                flight.set_waker(cx.waker());
-                if can_be_given && !std::mem::replace(&mut waiting.is_awaited, true) {
+            self.queue.add(request, |request, waker| {
+                let flight = self.host.begin(request, None, waker)?;
+                if is_awaited {
                     flight.set_awaited();
                 }
-            }
-            if waiting.is_ready(cx) && can_be_given && found.is_none() {
-                found = Some(position);
-            }
+                Ok(flight)
+            });
         }
-        found
     }
 }
 
@@ -159,6 +129,6 @@ where
 
 impl<I> fmt::Debug for Run<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("taken", &self.taken).field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("Run").field("taken", &self.taken()).field("waiting", &self.queue.len()).finish_non_exhaustive()
     }
 }
