@@ -156,7 +156,7 @@ impl Object {
         ask(self.get(py))
     }
 
-    fn read(&self, py: Python<'_>, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
+    pub(crate) fn read(&self, py: Python<'_>, buffer: &mut [u8]) -> io::Result<Progress<usize>> {
         let lock = self.held.lock_py_attached(py);
         let _calls = self.enter(&lock)?;
         let size = buffer.len().min(PIECE);
@@ -177,7 +177,7 @@ impl Object {
         Ok(Progress::Done(bytes.len()))
     }
 
-    fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
+    pub(crate) fn write(&self, py: Python<'_>, pieces: &[IoSlice<'_>]) -> io::Result<Progress<usize>> {
         let lock = self.held.lock_py_attached(py);
         let mut held = self.enter(&lock)?;
         if let Progress::Needs(interest) = self.send_held(py, &mut held)? {
@@ -194,7 +194,7 @@ impl Object {
         }
     }
 
-    fn flush(&self, py: Python<'_>) -> io::Result<Progress<()>> {
+    pub(crate) fn flush(&self, py: Python<'_>) -> io::Result<Progress<()>> {
         let lock = self.held.lock_py_attached(py);
         let mut held = self.enter(&lock)?;
         if held.bytes.is_none() { Ok(Progress::Done(())) } else { self.send_held(py, &mut held) }

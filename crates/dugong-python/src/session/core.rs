@@ -12,6 +12,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::connector::check_interrupted;
 use super::mailbox::Mailbox;
 use super::outcome::Outcome;
 use super::owner::{Hooks, Submitted};
@@ -82,7 +83,9 @@ impl SessionCore {
                 News::None => {
                     py.check_signals()?;
                     let until = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
-                    if !py.detach(|| waiting.wait(until))? && takes_signals.is_none() {
+                    let is_told = py.detach(|| waiting.wait(until))?;
+                    check_interrupted()?;
+                    if !is_told && takes_signals.is_none() {
                         takes_signals = Some(is_signal_thread(py)?);
                     }
                 }
@@ -155,7 +158,9 @@ impl SessionCore {
     fn turn(&self, py: Python<'_>, mailbox: &Bound<'_, Mailbox>) -> PyResult<bool> {
         let session = self.session()?;
         let mailbox = mailbox.get();
-        Ok(mailbox.look_after(|| py.detach(|| session.turn())))
+        let is_driven = mailbox.look_after(|| py.detach(|| session.turn()));
+        check_interrupted()?;
+        Ok(is_driven)
     }
 
     /// The descriptor that is readable when a turn is due.

@@ -58,15 +58,17 @@ pub(crate) fn exception(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) ->
 }
 
 fn described(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) -> PyResult<PyErr> {
-    let class = match &failed.cause {
-        _ if failed.is_timeout() => py.get_type::<classes::RequestTimedOut>(),
-        Cause::Lost { why: Loss::Closed | Loss::Reset | Loss::GivenUp, .. } => py.get_type::<classes::RequestLost>(),
-        Cause::Unreachable(error) if error.as_deref().is_none_or(is_connection_error) => py.get_type::<classes::RequestLost>(),
-        _ => py.get_type::<classes::RequestFailed>(),
-    };
     let cause = match &failed.cause {
         Cause::Source(error) | Cause::System(error) => Some(system_error(py, error, None)),
         _ => failed.connection_error().map(|error| cause(py, error)),
+    };
+    let is_of_tls = cause.as_ref().is_some_and(|cause| cause.is_instance_of::<classes::SSLError>(py));
+    let class = match &failed.cause {
+        _ if failed.is_timeout() => py.get_type::<classes::RequestTimedOut>(),
+        Cause::Lost { why: Loss::Closed | Loss::Reset | Loss::GivenUp, .. } => py.get_type::<classes::RequestLost>(),
+        Cause::Unreachable(_) if is_of_tls => py.get_type::<classes::RequestFailed>(),
+        Cause::Unreachable(error) if error.as_deref().is_none_or(is_connection_error) => py.get_type::<classes::RequestLost>(),
+        _ => py.get_type::<classes::RequestFailed>(),
     };
     let text = match &cause {
         Some(cause) => format!("{failed}: {}", cause.value(py)),

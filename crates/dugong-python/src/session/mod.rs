@@ -6,6 +6,7 @@
 //! Content of requests, and functions that sign them, run only in the thread or task of their caller: see [owner](owner).
 
 mod check;
+mod connector;
 mod core;
 mod failure;
 mod mailbox;

@@ -13,6 +13,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
+use super::connector::check_interrupted;
 use super::outcome::Outcome;
 use super::owner::{Hooks, Submitted};
 use super::prepare::Prepared;
@@ -325,7 +326,9 @@ fn wait(py: Python<'_>, session: &Session, notices: &Arc<Notices>, limit: Option
         let look_again = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
         let until = look_again.into_iter().chain(limit).min();
         let has_news = || !notices.indexes.lock().is_empty();
-        if py.detach(|| session.wait_for(until, has_news))? || limit.is_some_and(|limit| limit <= Instant::now()) {
+        let is_told = py.detach(|| session.wait_for(until, has_news))?;
+        check_interrupted()?;
+        if is_told || limit.is_some_and(|limit| limit <= Instant::now()) {
             return Ok(());
         }
         if takes_signals.is_none() {

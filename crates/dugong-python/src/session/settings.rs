@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 
+use super::connector::ContextConnector;
 use super::failure;
 use super::owner::Hooks;
 
@@ -25,7 +26,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(origin: &str, given: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let mut builder = Session::builder(origin).config(config(given)?);
+        let mut builder = Session::builder(origin).config(config(origin, given)?);
         let seconds = |limit: f64| Duration::try_from_secs_f64(limit).unwrap_or(Duration::MAX);
         macro_rules! set {
             ($($name:ident $convert:expr;)*) => {
@@ -104,7 +105,7 @@ impl Settings {
 }
 
 /// The settings of connections.
-fn config(given: &Bound<'_, PyDict>) -> PyResult<Config> {
+fn config(origin: &str, given: &Bound<'_, PyDict>) -> PyResult<Config> {
     let mut config = Config::new().user_agent(concat!("dugong/", env!("CARGO_PKG_VERSION")));
     if let Some(url) = given.get_item("proxy")? {
         let proxy = Proxy::new(&url.extract::<String>()?).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -112,6 +113,14 @@ fn config(given: &Bound<'_, PyDict>) -> PyResult<Config> {
     }
     if let Some(pem) = given.get_item("tls")? {
         config = config.tls(tls(pem.extract()?)?);
+    }
+    if let Some(context) = given.get_item("ssl_context")?
+        && origin.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    {
+        if given.contains("proxy")? {
+            return Err(PyValueError::new_err("ssl_context cannot be combined with proxy for https; use tls=dugong.Tls(...)"));
+        }
+        config = config.connector(ContextConnector::new(context.unbind()));
     }
     Ok(config)
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::connector::check_interrupted;
 use super::failure;
 use super::mailbox::Mailbox;
 use super::process::OfProcess;
@@ -151,7 +152,9 @@ fn wait(py: Python<'_>, ticket: &mut Ticket) -> PyResult<()> {
     loop {
         py.check_signals()?;
         let until = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
-        if py.detach(|| ticket.wait_for_content(until))? {
+        let is_told = py.detach(|| ticket.wait_for_content(until))?;
+        check_interrupted()?;
+        if is_told {
             return Ok(());
         }
         if takes_signals.is_none() {

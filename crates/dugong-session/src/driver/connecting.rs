@@ -104,7 +104,9 @@ impl Driver {
 /// Whether another attempt to connect may succeed. A certificate that is not trusted, or a name that does not exist, stays so.
 fn may_heal(error: &Error) -> bool {
     match error {
-        Error::Connect { .. } | Error::Socket(_) | Error::Closed { .. } => true,
+        // A connector that does TLS says so of a bad certificate.
+        Error::Connect { source, .. } => source.errors().all(|error| error.kind() != std::io::ErrorKind::InvalidData),
+        Error::Socket(_) | Error::Closed { .. } => true,
         other => other.is_temporary(),
     }
 }
