@@ -14,7 +14,7 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-.PHONY: help demo quick fmt test gate chaos bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
+.PHONY: help demo quick fmt test gate chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
@@ -189,6 +189,10 @@ chaos: setup installed ## every way to use a connection against a server that do
 	$(CARGO) build --release -p dugong-origin
 	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \
 		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py
+
+soak: setup-rust ## a session works for ten minutes, and its memory must not grow
+	$(CARGO) build --release --no-default-features -p dugong-origin -p dugong-bench
+	target/release/dugong-bench soak
 
 bench: setup installed target/venv-bench/ready target/venv-bench-old/ready ## the benchmark beside other clients, with instruction counts; seven minutes
 	$(CARGO) build --release -p dugong-origin -p dugong-bench

@@ -15,6 +15,7 @@ mod python;
 mod raw;
 mod row;
 mod session;
+mod soak;
 mod split;
 mod table;
 mod tasks;
@@ -44,6 +45,8 @@ enum Command {
     Table(table::Flags),
     /// Counts instructions, system calls and bytes of memory, and prints a table in Markdown
     Counts(counts::Flags),
+    /// Lets a session work for a long time, and fails if its memory grows
+    Soak(soak::Flags),
     /// Makes connections, and ends without closing them; valgrind counts their memory
     Idle(IdleFlags),
 }
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Command::Load(flags) => load(&flags),
         Command::Table(flags) => table::print(&flags),
         Command::Counts(flags) => counts::run(&flags),
+        Command::Soak(flags) => soak::run(&flags),
         Command::Idle(flags) => idle::hold(flags.connections, flags.address),
     };
     match done {

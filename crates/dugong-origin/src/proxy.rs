@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ struct Shared {
     server: Mutex<SocketAddr>,
     connections: AtomicUsize,
     most_together: AtomicUsize,
+    bytes_to_clients: AtomicU64,
     /// The clients' sides of the open connections, by number.
     open: Mutex<Vec<(usize, TcpStream)>>,
 }
@@ -62,6 +63,7 @@ impl Proxy {
             server: Mutex::new(server),
             connections: AtomicUsize::new(0),
             most_together: AtomicUsize::new(0),
+            bytes_to_clients: AtomicU64::new(0),
             open: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
@@ -95,6 +97,11 @@ impl Proxy {
         self.shared.most_together.load(Ordering::SeqCst)
     }
 
+    /// The bytes that have come from servers for clients, on all connections.
+    pub fn bytes_to_clients(&self) -> u64 {
+        self.shared.bytes_to_clients.load(Ordering::SeqCst)
+    }
+
     /// Connects later connections to another server.
     pub fn lead_to(&self, server: SocketAddr) {
         *lock(&self.shared.server) = server;
@@ -116,7 +123,7 @@ fn serve(shared: &Shared, number: usize, client: TcpStream, faults: Faults, stop
             server.set_nonblocking(true)?;
             server.set_nodelay(true)?;
             lock(&shared.open).push((number, client.try_clone()?));
-            let mut relay = Relay::new(client.try_clone()?, server, faults, &shared.most_together);
+            let mut relay = Relay::new(client.try_clone()?, server, faults, &shared.most_together, &shared.bytes_to_clients);
             let outcome = relay.run(stop);
             if outcome.is_err() {
                 let _ = reset(relay.server());

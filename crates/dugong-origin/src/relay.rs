@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
@@ -20,6 +20,7 @@ pub(crate) struct Relay<'a> {
     to_server: Way,
     to_client: Way,
     together: Together<'a>,
+    bytes_to_client: &'a AtomicU64,
 }
 
 /// One direction.
@@ -61,10 +62,18 @@ struct Together<'a> {
 }
 
 impl<'a> Relay<'a> {
-    /// `most_together` gets the most requests without an answer between them, if it is less.
-    pub(crate) fn new(client: TcpStream, server: TcpStream, faults: Faults, most_together: &'a AtomicUsize) -> Self {
+    /// `most_together` gets the most requests without an answer between them, if it is less. `bytes_to_client` grows by the bytes that
+    /// the server sends.
+    pub(crate) fn new(
+        client: TcpStream,
+        server: TcpStream,
+        faults: Faults,
+        most_together: &'a AtomicUsize,
+        bytes_to_client: &'a AtomicU64,
+    ) -> Self {
         let (to_server, to_client) = (Way::new(faults.delay, faults.to_server), Way::new(faults.delay, faults.to_client));
-        Self { client, server, to_server, to_client, together: Together { now: 0, most: most_together, before: Vec::new() } }
+        let together = Together { now: 0, most: most_together, before: Vec::new() };
+        Self { client, server, to_server, to_client, together, bytes_to_client }
     }
 
     pub(crate) fn server(&self) -> &TcpStream {
@@ -100,7 +109,10 @@ impl<'a> Relay<'a> {
                 return Err(ErrorKind::ConnectionReset.into());
             }
             self.to_server.read(&self.client, |bytes| self.together.sent(bytes))?;
-            self.to_client.read(&self.server, |_| self.together.answered())?;
+            self.to_client.read(&self.server, |bytes| {
+                self.together.answered();
+                self.bytes_to_client.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+            })?;
         }
     }
 }
