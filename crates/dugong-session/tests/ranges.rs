@@ -8,5 +8,7 @@ mod cat;
 mod download;
 #[path = "ranges/faces.rs"]
 mod faces;
+#[path = "ranges/nginx.rs"]
+mod nginx;
 #[path = "ranges/server.rs"]
 mod server;
