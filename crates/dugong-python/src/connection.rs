@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, intern};
 
+use crate::argument::{Truth, Whole};
 use crate::body::{Discard, Read, ReadAll, ReadInto, ReadRaw};
 use crate::connect::{Connect, Resolver};
 use crate::errors::state_error;
@@ -251,9 +252,9 @@ impl HTTPConnection {
     }
 
     /// Return the certificate of the server, as the socket's `getpeercert` does, or None without TLS. Connects if necessary.
-    #[pyo3(signature = (binary_form=false))]
-    fn get_ssl_peercert(slf: &Bound<'_, Self>, binary_form: bool) -> PyResult<Py<PyAny>> {
-        Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form,)).map(Bound::unbind))
+    #[pyo3(signature = (binary_form=Truth(false)), text_signature = "($self, binary_form=False)")]
+    fn get_ssl_peercert(slf: &Bound<'_, Self>, binary_form: Truth) -> PyResult<Py<PyAny>> {
+        Self::ask_tls(slf, |object| object.call_method1("getpeercert", (binary_form.0,)).map(Bound::unbind))
     }
 
     /// Return name, protocol and secret bits of the cipher, as the socket's `cipher` does, or None without TLS. Connects if
@@ -430,8 +431,8 @@ impl HTTPConnection {
     /// It begins with the bytes that were received but not used. Call it after an `InvalidResponse` or `UnsupportedResponse`, to
     /// see the bytes behind the error. It waits regardless of `timeout`. Afterwards you can only call `disconnect`. Raises
     /// `ConnectionClosed` without a connection.
-    fn read_raw(slf: &Bound<'_, Self>, size: usize) -> PyResult<Py<PyAny>> {
-        run(slf, &mut ReadRaw::new(size))
+    fn read_raw(slf: &Bound<'_, Self>, size: Whole) -> PyResult<Py<PyAny>> {
+        run(slf, &mut ReadRaw::new(size.at_least(0, "size")?))
     }
 
     /// Send many requests, with many in flight, and yield their responses in the same order: a `Pipeline`. Twin:
@@ -452,30 +453,38 @@ impl HTTPConnection {
     /// `discard`, `read_response` and `readall`. After `ConnectionClosed`, the attribute `unanswered` of the pipeline has the
     /// requests that were sent without getting a response, and `rest` those that were not sent. It never sends a request again.
     /// An invalid request raises, too, and goes into `rest`; the next step goes on without it.
-    #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
+    #[pyo3(
+        signature = (requests, *, max_requests=Whole(64), max_bytes=Whole(1_048_576), collect=Truth(false)),
+        text_signature = "($self, requests, *, max_requests=64, max_bytes=1048576, collect=False)"
+    )]
     fn pipeline(
         slf: &Bound<'_, Self>,
         requests: &Bound<'_, PyAny>,
-        max_requests: usize,
-        max_bytes: usize,
-        collect: bool,
+        max_requests: Whole,
+        max_bytes: Whole,
+        collect: Truth,
     ) -> PyResult<Pipeline> {
-        Pipeline::new(slf, requests, max_requests, max_bytes, collect)
+        Pipeline::new(slf, requests, max_requests, max_bytes, collect.0)
     }
 
     /// Send many requests, and yield their responses: the `pipeline` for `async for`.
     ///
     ///     async for resp in conn.co_pipeline(paths):
     ///         body = await conn.co_readall()
-    #[pyo3(signature = (requests, *, max_requests=64, max_bytes=1_048_576, collect=false))]
+    ///
+    /// Python warns if you never iterate over it.
+    #[pyo3(
+        signature = (requests, *, max_requests=Whole(64), max_bytes=Whole(1_048_576), collect=Truth(false)),
+        text_signature = "($self, requests, *, max_requests=64, max_bytes=1048576, collect=False)"
+    )]
     fn co_pipeline(
         slf: &Bound<'_, Self>,
         requests: &Bound<'_, PyAny>,
-        max_requests: usize,
-        max_bytes: usize,
-        collect: bool,
+        max_requests: Whole,
+        max_bytes: Whole,
+        collect: Truth,
     ) -> PyResult<AsyncPipeline> {
-        let pipeline = Pipeline::new(slf, requests, max_requests, max_bytes, collect)?;
+        let pipeline = Pipeline::new(slf, requests, max_requests, max_bytes, collect.0)?;
         Ok(AsyncPipeline::new(Bound::new(slf.py(), pipeline)?))
     }
 

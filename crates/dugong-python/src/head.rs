@@ -1,7 +1,10 @@
 //! `HTTPResponse`: the head of a response, as programs see it.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use dugong_http::Fields;
 use pyo3::exceptions::PyAttributeError;
+use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -26,6 +29,8 @@ pub(crate) struct HTTPResponse {
     /// Python 3.11 and 3.12 make the `__dict__` before PyO3 fills the new object, and the collector of 3.11 may run just then. An
     /// object of zeros has to look empty to `__traverse__`. A box guarantees that; with the head itself, zeros could mean `Some`.
     received: Option<Box<Received>>,
+    /// A bit for each [`Attribute`] that the program has deleted.
+    deleted: AtomicU8,
 }
 
 /// The head as it was received. If the program assigns to an attribute, the `__dict__` has the new value, which wins.
@@ -40,7 +45,7 @@ pub(crate) struct Received {
 
 impl HTTPResponse {
     pub(crate) fn new(py: Python<'_>, received: Box<Received>) -> PyResult<Py<Self>> {
-        Py::new(py, HTTPResponse { received: Some(received) })
+        Py::new(py, HTTPResponse { received: Some(received), deleted: AtomicU8::new(0) })
     }
 
     /// Lets `trailers` be made of these lines from now on.
@@ -63,6 +68,17 @@ impl HTTPResponse {
             (None, None) => make.call1((PyTuple::empty(py),)),
         }
     }
+
+    /// Sets or deletes an attribute as `object` does.
+    #[allow(unsafe_code, reason = "a class with methods of its own for this cannot call those of `object`")]
+    fn set_plainly(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
+        // SAFETY: we hold references to all of them for the time of the call. A null pointer as the value deletes.
+        match unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) } {
+            -1 => Err(PyErr::fetch(slf.py())),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[pymethods]
@@ -73,7 +89,7 @@ impl HTTPResponse {
         text_signature = "(method, path, status, reason, headers, length=None)"
     )]
     fn __new__(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        HTTPResponse { received: None }
+        HTTPResponse { received: None, deleted: AtomicU8::new(0) }
     }
 
     #[pyo3(signature = (method, path, status, reason, headers, length=None))]
@@ -114,6 +130,24 @@ impl HTTPResponse {
         let (method, path) = (text(intern!(py, "method"))?, text(intern!(py, "path"))?);
         let (status, reason) = (text(intern!(py, "status"))?, text(intern!(py, "reason"))?);
         Ok(format!("<{} {method} {path} {status} {reason}>", slf.get_type().name()?))
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::set_plainly(slf, name, Some(value))
+    }
+
+    // A received value is not in the `__dict__`, so that there is nothing to delete.
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        let text = name.to_cow()?;
+        let Some(attribute) = Attribute::ALL.into_iter().find(|attribute| attribute.name() == text) else {
+            return Self::set_plainly(slf, name, None);
+        };
+        let was_there = slf.hasattr(name)?;
+        slf.get().deleted.fetch_or(attribute.bit(), Ordering::Relaxed);
+        match Self::set_plainly(slf, name, None) {
+            Err(error) if was_there && error.is_instance_of::<PyAttributeError>(slf.py()) => Ok(()),
+            result => result,
+        }
     }
 
     /// Returns all attributes, for pickle and copy.
@@ -210,6 +244,10 @@ impl Attribute {
         Attribute::Trailers,
     ];
 
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     fn name(self) -> &'static str {
         match self {
             Attribute::Method => "method",
@@ -220,6 +258,13 @@ impl Attribute {
             Attribute::Headers => "headers",
             Attribute::Trailers => "trailers",
         }
+    }
+}
+
+impl Attribute {
+    fn missing<T>(self, response: &Bound<'_, HTTPResponse>) -> PyResult<T> {
+        let (class, name) = (response.get_type().name()?, self.name());
+        Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'")))
     }
 }
 
@@ -237,6 +282,9 @@ impl Attribute {
         let response = object.cast::<HTTPResponse>()?;
         let received = response.get().received.as_deref();
         let attribute = *slf.get();
+        if response.get().deleted.load(Ordering::Relaxed) & attribute.bit() != 0 {
+            return attribute.missing(response);
+        }
         Ok(match (attribute, received) {
             (Attribute::Headers, _) => {
                 let lines = received.map(|received| &received.lines);
@@ -254,10 +302,7 @@ impl Attribute {
             (Attribute::Status, Some(received)) => received.status.bind(py).clone(),
             (Attribute::Reason, Some(received)) => received.reason.bind(py).clone().into_any(),
             (Attribute::Length, Some(received)) => received.length.into_pyobject(py)?,
-            (_, None) => {
-                let (class, name) = (response.get_type().name()?, attribute.name());
-                return Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'")));
-            }
+            (_, None) => return attribute.missing(response),
         })
     }
 }

@@ -7,6 +7,7 @@
 
 use pyo3::prelude::*;
 
+mod argument;
 mod attempt;
 mod body;
 mod buffer;

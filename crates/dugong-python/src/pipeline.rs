@@ -1,5 +1,6 @@
 //! `pipeline`: many requests through one connection, with many in flight, that cannot deadlock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use dugong_http::driver::{Interest, Progress, Wants, Window};
@@ -7,12 +8,13 @@ use dugong_http::{Error, Misuse};
 use parking_lot::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeWarning, PyStopAsyncIteration, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString, PyTuple, PyType};
 
+use crate::argument::Whole;
 use crate::body::{Discard, ReadAll};
 use crate::connect::{Connect, Resolver};
 use crate::errors::{self, state_error};
@@ -53,6 +55,10 @@ pub(crate) struct Pipeline {
 #[pyclass(frozen, weakref, module = "dugong")]
 pub(crate) struct AsyncPipeline {
     pipeline: Py<Pipeline>,
+    /// Whether the program has used it.
+    is_used: AtomicBool,
+    /// The process that it belongs to: a forked child does not use it.
+    process: u32,
 }
 
 #[derive(Default)]
@@ -89,13 +95,12 @@ impl Pipeline {
     pub(crate) fn new(
         connection: &Bound<'_, HTTPConnection>,
         requests: &Bound<'_, PyAny>,
-        max_requests: usize,
-        max_bytes: usize,
+        max_requests: Whole,
+        max_bytes: Whole,
         collect: bool,
     ) -> PyResult<Self> {
-        if max_requests == 0 {
-            return Err(PyValueError::new_err("max_requests has to be at least 1"));
-        }
+        let max_requests = max_requests.at_least(1, "max_requests")?;
+        let max_bytes = max_bytes.at_least(0, "max_bytes")?;
         if requests.is_instance_of::<PyString>() || PyUntypedBuffer::get(requests).is_ok() {
             let kind = requests.get_type().name()?;
             return Err(PyTypeError::new_err(format!("requests has to be an iterable of requests, such as a list, not {kind}")));
@@ -210,10 +215,12 @@ impl AsyncPipeline {
     }
 
     fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf.get().is_used.store(true, Ordering::Relaxed);
         slf
     }
 
     fn __anext__(&self, py: Python<'_>) -> Operation {
+        self.is_used.store(true, Ordering::Relaxed);
         let pipeline = self.pipeline.bind(py);
         let next = Next::new(pipeline, Resolver::Thread, PyStopAsyncIteration::new_err(()));
         Operation::new(pipeline.get().connection.bind(py), "__anext__", next)
@@ -240,13 +247,24 @@ impl AsyncPipeline {
     /// An iterator over the requests that were not sent, as you gave them: first the invalid ones, then the others.
     #[getter]
     fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.is_used.store(true, Ordering::Relaxed);
         self.pipeline.get().rest(py)
     }
 }
 
 impl AsyncPipeline {
     pub(crate) fn new(pipeline: Bound<'_, Pipeline>) -> Self {
-        AsyncPipeline { pipeline: pipeline.unbind() }
+        AsyncPipeline { pipeline: pipeline.unbind(), is_used: AtomicBool::new(false), process: std::process::id() }
+    }
+}
+
+impl Drop for AsyncPipeline {
+    fn drop(&mut self) {
+        if !*self.is_used.get_mut() && self.process == std::process::id() {
+            // After the end of the interpreter, nothing is left to do.
+            let text = "co_pipeline() was never iterated, so that it sent nothing";
+            let _ = Python::try_attach(|py| errors::warn::<PyRuntimeWarning>(py, text));
+        }
     }
 }
 

@@ -67,7 +67,12 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// A timeout as a number; 0 means no limit.
 pub(crate) fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<f64> {
-    let seconds: f64 = if timeout.is_none() { 0.0 } else { timeout.extract()? };
+    let seconds = if timeout.is_none() { Ok(0.0) } else { timeout.extract::<f64>() };
+    let seconds = seconds.or_else(|error| match error.is_instance_of::<PyOverflowError>(timeout.py()) {
+        // An int that no float can hold is no limit, as a float that no wait can last.
+        true => Ok(0.0),
+        false => Err(error),
+    })?;
     if seconds.is_nan() {
         return Err(PyValueError::new_err("timeout is not a number"));
     }

@@ -96,6 +96,30 @@ def test_4_1_attributes_of_a_received_response_are_writable(serve: Serve) -> Non
         assert vars(resp)[name] is value
 
 
+NAMES = ['method', 'path', 'status', 'reason', 'headers', 'length', 'trailers']
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_4_1_attributes_of_a_received_response_can_be_deleted(serve: Serve, name: str) -> None:
+    conn = serve(says(b'HTTP/1.1 404 Gone Fishing\r\nContent-Length: 0\r\nA: b\r\n\r\n'))
+    conn.send_request('GET', '/a')
+    resp: Any = conn.read_response()
+    for _ in range(2):
+        delattr(resp, name)
+        assert not hasattr(resp, name)
+        assert repr(resp).startswith('<HTTPResponse ')
+        with pytest.raises(AttributeError, match=name):
+            delattr(resp, name)
+        assert not hasattr(copy.copy(resp), name) or name in ('headers', 'trailers')
+        setattr(resp, name, 'own')
+        assert getattr(resp, name) == 'own'
+    for other in set(NAMES) - {name}:
+        assert hasattr(resp, other)
+    resp.extra = 1
+    del resp.extra
+    assert not hasattr(resp, 'extra')
+
+
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_4_1_received_responses_can_be_pickled_and_copied(serve: Serve, protocol: int) -> None:
     conn = serve(says(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nSum: 1\r\n\r\n'))

@@ -217,7 +217,9 @@ def test_5_3_times_out_and_leaves_the_iterator_alone(pair: Pair) -> None:
     assert eval_coroutine(crt, 0.01) == b'x'
 
 
-@pytest.mark.parametrize('timeout', [None, 0, math.inf, 2**70, 1e300, -1, -0.5])
+@pytest.mark.parametrize(
+    'timeout', [None, 0, math.inf, 2**70, 10**400, 1e300, -1, -0.5], ids=lambda limit: f'{limit!s:.6}'
+)
 def test_5_3_no_limit(pair: Pair, timeout: float | None, handler: Callable[[Callable[[], None]], None]) -> None:
     a, b = pair
 

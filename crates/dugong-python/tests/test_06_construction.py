@@ -80,7 +80,7 @@ def test_repr_has_host_and_state(serve: Serve) -> None:
     pipeline = conn.pipeline(['/secret'])
     expected = f'{where}, connected, 2 responses due: 0 requests taken, 0 unanswered>'
     assert repr(pipeline) == f'<dugong.Pipeline to {expected}'
-    assert repr(conn.co_pipeline(['/secret'])) == f'<dugong.AsyncPipeline to {expected}'
+    assert repr(aiter(conn.co_pipeline(['/secret']))) == f'<dugong.AsyncPipeline to {expected}'
     conn.disconnect()
     assert repr(conn) == f'<dugong.HTTPConnection to {where}, not connected>'
     assert 'Mine to www.example.org port 80, not connected' in repr(Mine('www.example.org'))

@@ -666,3 +666,20 @@ def test_13_6_no_connection(serve: Serve) -> None:
     conn.disconnect()
     with pytest.raises(ConnectionClosed):
         conn.read_raw(10)
+
+
+def test_13_6_sizes(serve: Serve) -> None:
+    """A size that does not fit into a machine word reads up to the end of the connection, as for `read`."""
+    conn = serve(says_and_ends)
+    conn.send_request('GET', '/')
+    with pytest.raises(ValueError, match='size has to be at least 0, not -1'):
+        conn.read_raw(-1)
+    with pytest.raises(TypeError):
+        conn.read_raw(None)  # type: ignore[arg-type]
+    assert conn.read_raw(0) == b''
+    assert conn.read_raw(2**64) == b'HTTP/1.1 204 \r\n\r\n'
+
+
+def says_and_ends(peer: Peer) -> None:
+    peer.request()
+    peer.send(b'HTTP/1.1 204 \r\n\r\n')

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import signal
 import socket
 import threading
@@ -207,12 +208,36 @@ def test_wrong_arguments() -> None:
         for path in '/obj/1', b'/obj/1', bytearray(b'/'), memoryview(b'/'):
             with pytest.raises(TypeError, match='iterable of requests'):
                 method(path)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match='max_requests'):
-            method([], max_requests=0)
-        with pytest.raises((ValueError, OverflowError)):
+        for most in 0, -1:
+            with pytest.raises(ValueError, match=f'max_requests has to be at least 1, not {most}'):
+                method([], max_requests=most)
+        with pytest.raises(ValueError, match='max_bytes has to be at least 0, not -1'):
             method([], max_bytes=-1)
+        with pytest.raises(ValueError, match='max_bytes has to be at least 0'):
+            method([], max_bytes=-(2**70))
+        with pytest.raises(TypeError, match='max_requests'):
+            method([], max_requests='8')  # type: ignore[call-overload]
         with pytest.raises(TypeError):
             method([], 5)  # type: ignore[call-overload]
+
+
+@each_driver
+def test_numbers_of_any_size_and_flags_of_any_kind(serve_plain: Serve, driver: Driver) -> None:
+    conn = serve_plain(echo)
+    pipeline = driver.pipeline(conn, ['/1', '/2'], max_requests=2**70, max_bytes=2**70, collect=1)
+    assert [body for _, body in driver.all(pipeline)] == [b'GET /1 ', b'GET /2 ']
+    assert driver.next(driver.pipeline(conn, ['/3'], collect='')).path == '/3'
+    assert conn.readall() == b'GET /3 '
+
+
+def test_one_that_is_never_iterated_warns() -> None:
+    """As for the methods that can be awaited: a program that forgets `async for` sends nothing."""
+    conn = HTTPConnection('127.0.0.1')
+    with pytest.warns(RuntimeWarning, match=re.escape('co_pipeline() was never iterated, so that it sent nothing')):
+        conn.co_pipeline(['/'])
+    conn.pipeline(['/'])
+    assert list(conn.co_pipeline(['/']).rest) == ['/']
+    conn.co_pipeline(['/']).__anext__().close()
 
 
 @each_driver

@@ -460,8 +460,10 @@ class HTTPConnection:
     ) -> AsyncPipeline[HTTPResponse]:
         """Send many requests, and yield their responses: the `pipeline` for `async for`.
 
-        async for resp in conn.co_pipeline(paths):
-            body = await conn.co_readall()
+            async for resp in conn.co_pipeline(paths):
+                body = await conn.co_readall()
+
+        Python warns if you never iterate over it.
         """
 
     @overload

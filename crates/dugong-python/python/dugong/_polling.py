@@ -94,7 +94,7 @@ def eval_coroutine(crt: Generator[PollNeeded, None, T], timeout: float | None = 
 
         body = eval_coroutine(conn.co_readall(), timeout=30)
     """
-    whole = timeout if timeout and timeout > 0 else None
+    whole = timeout if timeout and 0 < timeout <= _LONGEST else None
     left = whole
     while True:
         try:
