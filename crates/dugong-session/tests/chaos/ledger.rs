@@ -122,18 +122,23 @@ impl Ledger {
     }
 
     pub(crate) fn note(&mut self, request: &Request, result: Result<Reply, Failed>) {
+        match result {
+            Ok(reply) => self.note_reply(request, reply.status().as_u16(), reply.content(), reply.attempts()),
+            Err(failed) => self.note_failed(request, failed),
+        }
+    }
+
+    pub(crate) fn note_reply(&mut self, request: &Request, status: u16, content: &[u8], attempts: u32) {
         let target = request.target().expect("a valid request").to_owned();
-        let told = match result {
-            Ok(reply) => {
-                let wanted = if Kind::of_target(&target) == Kind::Head { Vec::new() } else { Chaos::content(&target) };
-                if reply.status().as_u16() != 200 || *reply.content() != wanted {
-                    self.faults.push(format!("{target} has another reply: {reply:?}, {}", reply.content().escape_ascii()));
-                }
-                Told::Reply { attempts: reply.attempts() }
-            }
-            Err(failed) => Told::Failed(failed),
-        };
-        self.insert(target, told);
+        let wanted = if Kind::of_target(&target) == Kind::Head { Vec::new() } else { Chaos::content(&target) };
+        if status != 200 || content != wanted {
+            self.faults.push(format!("{target} has another reply: {status}, {}", content.escape_ascii()));
+        }
+        self.insert(target, Told::Reply { attempts });
+    }
+
+    pub(crate) fn note_failed(&mut self, request: &Request, failed: Failed) {
+        self.insert(request.target().expect("a valid request").to_owned(), Told::Failed(failed));
     }
 
     pub(crate) fn note_streamed(&mut self, request: &Request, content: &[u8], read: io::Result<()>, is_part: bool) {

@@ -1,6 +1,12 @@
 //! Sessions for tasks of tokio.
 
+mod chaos;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../chaos/ledger.rs"]
+mod ledger;
 mod storms;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 
