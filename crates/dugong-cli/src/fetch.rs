@@ -1,4 +1,4 @@
-//! Carries out a plan of `dugong get` or `dugong head`.
+//! Carries out a plan of `dugong get`, `dugong head` or `dugong request`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -279,12 +279,20 @@ impl<'a> Fetch<'a> {
         }
         let mut head = RequestHead::new(self.plan.method.clone(), &*target).expect("`urls::parse` has checked the target");
         head.fields = self.lanes.lane(lane).fields.clone();
-        let ticket = self.send(lane, Request::from(head))?;
+        let ticket = self.send(lane, self.with_content(head))?;
         let (method, again, left) = (self.plan.method.clone(), self.plan.retries, self.plan.redirects);
         let fields = self.lanes.lane(lane).fields.clone();
         let journey = Journey { lane, ticket: Some(ticket), method, target, fields, again, left, attempts: 0 };
         self.pending.push_back(Pending { url, name, state: State::Asked(Box::new(journey)) });
         Ok(())
+    }
+
+    fn with_content(&self, head: RequestHead) -> Request {
+        let request = Request::from(head);
+        match &self.plan.content {
+            Some(content) => request.body(content.clone()),
+            None => request,
+        }
     }
 
     /// Submits a request to the session of an origin.
@@ -337,7 +345,8 @@ impl<'a> Fetch<'a> {
         let Ok(mut head) = RequestHead::new(next.method.clone(), &*next.target) else { return Ok(false) };
         head.fields = next.fields.clone();
         self.lanes.lane(journey.lane).pending -= 1;
-        journey.ticket = Some(self.send(lane, Request::from(head))?);
+        let request = if next.keeps_content { self.with_content(head) } else { Request::from(head) };
+        journey.ticket = Some(self.send(lane, request)?);
         journey.lane = lane;
         (journey.method, journey.target, journey.fields) = (next.method, next.target, next.fields);
         journey.left -= 1;
@@ -351,7 +360,7 @@ impl<'a> Fetch<'a> {
         head.fields = journey.fields.clone();
         self.lanes.lane(journey.lane).pending -= 1;
         journey.again -= 1;
-        journey.ticket = Some(self.send(journey.lane, Request::from(head))?);
+        journey.ticket = Some(self.send(journey.lane, self.with_content(head))?);
         Ok(())
     }
 

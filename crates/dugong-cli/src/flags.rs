@@ -42,6 +42,8 @@ Not supported: HTTP/2, HTTP/3, cookies, content codings"
 pub(crate) enum Command {
     Get(Box<GetArgs>),
     Head(Box<HeadArgs>),
+    Put(Box<PutArgs>),
+    Request(Box<SingleArgs>),
     Bench(Box<BenchArgs>),
 
     /// Print a completion script for a shell to standard output
@@ -150,6 +152,92 @@ pub(crate) struct HeadArgs {
     pub(crate) connect: ConnectArgs,
 }
 
+/// Upload files
+///
+/// With a URL that ends in /, each file goes to this URL and the name of the file. Otherwise the only file goes to the URL itself.
+/// Many uploads are under way at once. Those above 1 MiB wait for 100 (Continue) of the server, at most a second, so that a server
+/// that refuses gets no content.
+#[derive(Debug, Args)]
+#[command(after_long_help = concat!(exit_codes!(), "
+
+Examples:
+  dugong put report.pdf photo.jpg http://localhost:8080/inbox/
+  tar c . | dugong put - http://localhost:8080/backup.tar"))]
+pub(crate) struct PutArgs {
+    /// The files to upload; - is standard input, which is sent in chunks
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Where to upload them
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) url: String,
+
+    /// Let every upload wait for 100 (Continue), however small
+    #[arg(long)]
+    pub(crate) expect: bool,
+
+    /// Replace nothing: the server refuses (412) where something is there
+    #[arg(long)]
+    pub(crate) if_none_match: bool,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+/// Send one request with any method, and write the content of the answer
+#[derive(Debug, Args)]
+#[command(after_long_help = concat!(exit_codes!(), "
+
+Examples:
+  dugong request DELETE http://localhost:8080/old
+  dugong request POST http://localhost:8080/notes --data-json '{\"text\": \"remember the milk\"}'"))]
+pub(crate) struct SingleArgs {
+    /// The method, such as POST
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+
+    /// The URL to request
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// Send this content; @FILE reads it from a file, @- from standard input
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) data: Option<String>,
+
+    /// The same for JSON, with its Content-Type
+    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "data")]
+    pub(crate) data_json: Option<String>,
+
+    /// Follow redirects; without it, they are reported
+    #[arg(short = 'L', long)]
+    pub(crate) location: bool,
+
+    /// With --location: how many redirects to follow
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "location")]
+    pub(crate) max_redirs: u32,
+
+    /// Write the content into the file NAME, or into the directory NAME
+    #[arg(short, long, value_name = "NAME", conflicts_with = "include")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// With --output: replace an existing file
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+
+    /// Print the status line and the fields before the content
+    #[arg(long)]
+    pub(crate) include: bool,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
 /// Measure a server: send requests as fast as it answers, or at a constant rate, and print rate and latencies
 ///
 /// The server must be on this machine, unless you say that you may do this to another one. Connections request the URLs in turn, and
@@ -237,7 +325,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     if number == 0 { Err("expected at least 1".to_owned()) } else { Ok(number) }
 }
 
-/// The requests.
+/// The URLs, and what becomes of their answers.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     /// The URLs to request, in this order
@@ -251,6 +339,27 @@ pub(crate) struct RequestArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
+    /// Follow redirects; without it, they are reported
+    ///
+    /// Credentials are not sent to other origins, and redirects from https to http are not followed.
+    #[arg(short = 'L', long)]
+    pub(crate) location: bool,
+
+    /// With --location: how many redirects to follow for each URL
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "location")]
+    pub(crate) max_redirs: u32,
+
+    /// Stop at the first error status
+    #[arg(short, long)]
+    pub(crate) fail_early: bool,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+}
+
+/// How requests are sent, and what is told about them.
+#[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
     /// How many connections to open to each origin
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub(crate) connections: usize,
@@ -269,26 +378,12 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "SECONDS", default_value = "0.1")]
     pub(crate) retry_delay: String,
 
-    /// Follow redirects; without it, they are reported
-    ///
-    /// Credentials are not sent to other origins, and redirects from https to http are not followed.
-    #[arg(short = 'L', long)]
-    pub(crate) location: bool,
-
-    /// With --location: how many redirects to follow for each URL
-    #[arg(long, value_name = "N", default_value_t = 10, requires = "location")]
-    pub(crate) max_redirs: u32,
-
     /// Send this field with every request; can be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
 
     #[command(flatten)]
     pub(crate) auth: AuthArgs,
-
-    /// Stop at the first error status
-    #[arg(short, long)]
-    pub(crate) fail_early: bool,
 
     /// Print a summary with the result of each URL in JSON: to standard output with files, otherwise to standard error
     #[arg(long)]

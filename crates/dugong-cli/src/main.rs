@@ -9,6 +9,7 @@ mod bench;
 mod checksum;
 mod connecting;
 mod curl;
+mod data;
 mod fetch;
 mod fields;
 mod flags;
@@ -26,6 +27,7 @@ mod readable;
 mod report;
 mod sink;
 mod stderr;
+mod upload;
 mod urls;
 mod usage;
 mod verbose;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     let exit = match low.command {
         Command::Get(low) => HiArgs::of_get(*low).and_then(|plan| fetch::run(&plan)),
         Command::Head(low) => HiArgs::of_head(*low).and_then(|plan| fetch::run(&plan)),
+        Command::Request(low) => HiArgs::of_request(*low).and_then(|plan| fetch::run(&plan)),
+        Command::Put(low) => upload::run(*low),
         Command::Completions { shell } => Ok(install::completions(shell)),
         Command::Man { directory } => Ok(install::man(&directory)),
         Command::Bench(low) => BenchPlan::of(*low).map(|plan| bench::run(&plan)),

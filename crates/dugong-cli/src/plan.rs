@@ -1,4 +1,4 @@
-//! The checked command line of `get` and `head`. Mistakes in it are found here, before anything is sent.
+//! The checked command line of `get`, `head`, `put` and `request`. Mistakes in it are found here, before anything is sent.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use dugong_http::{Config, Event, Fields, Method};
 
 use crate::auth::Credentials;
 use crate::checksum::Checksum;
 use crate::connecting;
+use crate::data;
 use crate::fields::fields;
-use crate::flags::{ConnectArgs, GetArgs, HeadArgs, RequestArgs};
+use crate::flags::{ConnectArgs, GetArgs, HeadArgs, PutArgs, RequestArgs, SingleArgs, TransferArgs};
 use crate::usage::UsageError;
 use crate::verbose;
 
@@ -31,6 +33,8 @@ pub(crate) struct HiArgs {
     pub(crate) headers: Vec<String>,
     pub(crate) credentials: Credentials,
     pub(crate) connect: ConnectArgs,
+    /// The content of each request.
+    pub(crate) content: Option<Bytes>,
     pub(crate) destination: Destination,
     pub(crate) checksum: Option<Checksum>,
     pub(crate) connections: usize,
@@ -63,6 +67,8 @@ pub(crate) enum Destination {
         include_heads: bool,
         keep_errors: bool,
     },
+    /// No content is written.
+    Nowhere,
     /// One file.
     File {
         path: PathBuf,
@@ -112,51 +118,93 @@ impl HiArgs {
             (None, None) => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
         };
         if let Some(range) = low.range {
-            low.requests.headers.push(range_header(&range)?);
+            low.requests.transfer.headers.push(range_header(&range)?);
         }
         let checksum = low.checksum.as_deref().map(Checksum::of).transpose()?;
         if checksum.is_some() && !is_one {
             let (option, with) = ("--checksum".to_owned(), "several URLs or a list".to_owned());
             return Err(UsageError::Together { option, with, why: "it is the digest of one content" });
         }
-        let plan = HiArgs::with(Method::GET, low.requests, low.connect, destination)?;
+        let plan = HiArgs::of_list(Method::GET, low.requests, low.connect, destination)?;
         Ok(HiArgs { checksum, ..plan })
     }
 
     pub(crate) fn of_head(low: HeadArgs) -> Result<HiArgs, UsageError> {
         // The user wants the heads of error responses, too.
         let destination = Destination::Stdout { include_heads: true, keep_errors: true };
-        HiArgs::with(Method::HEAD, low.requests, low.connect, destination)
+        HiArgs::of_list(Method::HEAD, low.requests, low.connect, destination)
     }
 
-    fn with(method: Method, low: RequestArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
+    /// The plan of one request with any method.
+    pub(crate) fn of_request(mut low: SingleArgs) -> Result<HiArgs, UsageError> {
+        let method = data::method("the method", &low.method)?;
+        let content = match (&low.data, &low.data_json) {
+            (Some(text), _) => Some(data::content("--data", text)?),
+            (_, Some(text)) => {
+                let is_type = |header: &String| header.to_ascii_lowercase().starts_with("content-type:");
+                if !low.transfer.headers.iter().any(is_type) {
+                    low.transfer.headers.push("Content-Type: application/json".to_owned());
+                }
+                Some(data::json("--data-json", text)?)
+            }
+            _ => None,
+        };
+        let existing = if low.force { Existing::Replace } else { Existing::Error };
+        let destination = match low.output {
+            Some(path) if path == Path::new("-") => return Err(UsageError::Dash),
+            Some(path) => destination(path, true, existing),
+            None => Destination::Stdout { include_heads: low.include, keep_errors: true },
+        };
+        let plan = HiArgs::with(method, low.transfer, low.connect, destination)?;
+        let redirects = if low.location { low.max_redirs } else { 0 };
+        Ok(HiArgs { content: content.map(Bytes::from), urls: vec![low.url], redirects, ..plan })
+    }
+
+    /// The plan of uploads.
+    pub(crate) fn of_put(low: PutArgs) -> Result<HiArgs, UsageError> {
+        let mut transfer = low.transfer;
+        if low.if_none_match {
+            transfer.headers.push("If-None-Match: *".to_owned());
+        }
+        let plan = HiArgs::with(Method::PUT, transfer, low.connect, Destination::Nowhere)?;
+        Ok(HiArgs { content: Some(Bytes::new()), urls: vec![low.url], ..plan })
+    }
+
+    fn of_list(method: Method, low: RequestArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
+        if low.urls.is_empty() && low.input.is_empty() {
+            return Err(UsageError::NoUrls);
+        }
+        let plan = HiArgs::with(method, low.transfer, connect, destination)?;
+        let redirects = if low.location { low.max_redirs } else { 0 };
+        Ok(HiArgs { urls: low.urls, lists: low.input, redirects, fail_early: low.fail_early, ..plan })
+    }
+
+    fn with(method: Method, low: TransferArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
         let credentials = Credentials::of(&low.auth, &low.headers)?;
         let fields = fields(&low.headers)?;
         let (timeout, max_time) = (connecting::timeout(&connect)?, connecting::max_time(low.max_time.as_deref())?);
         let connect_timeout = connecting::connect_timeout(&connect)?;
         let retry_delay = connecting::seconds("--retry-delay", &low.retry_delay)?.unwrap_or_default();
-        if low.urls.is_empty() && low.input.is_empty() {
-            return Err(UsageError::NoUrls);
-        }
         let plan = HiArgs {
             method,
-            urls: low.urls,
-            lists: low.input,
+            urls: Vec::new(),
+            lists: Vec::new(),
             fields,
             headers: low.headers,
             credentials,
             connect,
+            content: None,
             destination,
             checksum: None,
             connections: low.connections,
             depth: if low.depth == 0 { u32::MAX } else { low.depth },
             retries: low.retries,
             retry_delay,
-            redirects: if low.location { low.max_redirs } else { 0 },
+            redirects: 0,
             timeout,
             connect_timeout,
             max_time,
-            fail_early: low.fail_early,
+            fail_early: false,
             json: low.json,
             progress: !low.no_progress && !low.verbose && low.trace.as_deref() != Some(Path::new("%")),
             verbose: low.verbose,
@@ -217,7 +265,7 @@ impl HiArgs {
 
     /// The content of each request.
     pub(crate) fn content(&self) -> Option<&[u8]> {
-        None
+        self.content.as_deref()
     }
 
     /// Tells if the command is `head`, whose output explains error statuses and redirects.

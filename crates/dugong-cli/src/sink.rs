@@ -43,6 +43,7 @@ impl Sink {
             &Destination::Stdout { include_heads, keep_errors } => {
                 Ok(Sink::Stdout { out: Stdout::new()?, include_heads, keep_errors })
             }
+            Destination::Nowhere => unreachable!("uploads write no content"),
             Destination::Device(path) => {
                 Ok(Sink::Stdout { out: Stdout::device(path)?, include_heads: false, keep_errors: false })
             }

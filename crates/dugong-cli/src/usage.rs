@@ -77,6 +77,11 @@ pub(crate) enum UsageError {
         file: PathBuf,
         error: io::Error,
     },
+    /// The content that an option gives is not JSON.
+    NotJson {
+        option: &'static str,
+        error: serde_json::Error,
+    },
     /// Two options that exclude each other, and why.
     Together {
         option: String,
@@ -166,6 +171,7 @@ impl fmt::Display for UsageError {
             UsageError::Trace { file, error } => write!(f, "--trace: cannot write {}: {error}", file.display()),
             UsageError::Value { option, text, expected } => write!(f, "{option} {text:?}: expected {expected}"),
             UsageError::Content { option, file, error } => write!(f, "{option}: cannot read {}: {error}", file.display()),
+            UsageError::NotJson { option, error } => write!(f, "{option}: this is not JSON: {error}"),
             UsageError::Together { option, with, why } => write!(f, "{option} cannot be combined with {with}: {why}"),
             UsageError::Credentials { option, why } => write!(f, "{option}: {why}"),
             UsageError::Remote { host, address } => {

@@ -1,7 +1,6 @@
 //! The checked command line of `dugong bench`.
 
-use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use dugong_http::{Config, Fields, Method, Origin, Request, RequestHead};
@@ -9,6 +8,7 @@ use dugong_http::{Config, Fields, Method, Origin, Request, RequestHead};
 use super::loopback;
 use crate::auth::Credentials;
 use crate::connecting;
+use crate::data;
 use crate::fields::{fields, probe};
 use crate::flags::BenchArgs;
 use crate::urls;
@@ -73,7 +73,7 @@ impl BenchPlan {
             return Err(UsageError::Together { option, with, why });
         }
         let targets = low.urls.iter().map(|url| urls::parse(url, &Source::Argument)).collect::<Result<Vec<_>, _>>()?;
-        let content = low.data.as_deref().map(content).transpose()?;
+        let content = low.data.as_deref().map(|text| data::content("--data", text)).transpose()?;
         let mut lanes: Vec<LanePlan> = Vec::new();
         let mut turns = Vec::new();
         for (origin, target) in targets {
@@ -112,23 +112,10 @@ fn rate(text: &str) -> Result<f64, UsageError> {
 }
 
 fn method(low: &BenchArgs) -> Result<Method, UsageError> {
-    let Some(text) = &low.method else { return Ok(if low.data.is_some() { Method::POST } else { Method::GET }) };
-    match Method::new(text) {
-        Ok(method) if method != Method::CONNECT => Ok(method),
-        _ => Err(UsageError::Value { option: "--method", text: text.clone(), expected: "a method such as GET or PUT" }),
+    match &low.method {
+        Some(text) => data::method("--method", text),
+        None => Ok(if low.data.is_some() { Method::POST } else { Method::GET }),
     }
-}
-
-/// The content that `--data` gives.
-fn content(text: &str) -> Result<Vec<u8>, UsageError> {
-    let Some(file) = text.strip_prefix('@') else { return Ok(text.as_bytes().to_vec()) };
-    let wrong = |error| UsageError::Content { option: "--data", file: PathBuf::from(file), error };
-    if Path::new(file) == Path::new("-") {
-        let mut content = Vec::new();
-        io::stdin().lock().read_to_end(&mut content).map_err(wrong)?;
-        return Ok(content);
-    }
-    std::fs::read(file).map_err(wrong)
 }
 
 fn request(method: &Method, target: &str, fields: &Fields, content: Option<&[u8]>) -> Request {

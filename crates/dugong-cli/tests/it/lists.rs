@@ -61,7 +61,7 @@ fn wrong_usage_exits_with_2() {
 #[test]
 fn the_readme_has_all_options() {
     let readme = include_str!("../../README.md");
-    for name in ["get", "head", "bench"] {
+    for name in ["get", "head", "put", "request", "bench"] {
         let help = program(name).arg("--help").output().unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
         let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
@@ -152,8 +152,8 @@ fn the_error_for_an_option_of_curl_names_the_replacement() {
         (&["-J"][..], "dugong: the option '-J' of curl does not exist here: dugong get --remote-name"),
         (&["-k"], "--cacert FILE"),
         (&["--compressed"], "content is written as the server sends it"),
-        (&["-X", "POST"], "use dugong get or dugong head"),
-        (&["-d", "a=b"], "requests have no content"),
+        (&["-X", "POST"], "use dugong request METHOD URL"),
+        (&["-d", "a=b"], "dugong request POST URL --data TEXT"),
         (&["-sS"], "only errors and notes are printed"),
         (&["-I"], "use dugong head"),
         (&["--digest"], "--user sends Basic credentials"),

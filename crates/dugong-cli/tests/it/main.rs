@@ -20,3 +20,4 @@ mod servers;
 mod stdout;
 mod support;
 mod tls;
+mod uploads;

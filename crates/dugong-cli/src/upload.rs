@@ -1,0 +1,204 @@
+//! Carries out `dugong put`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use dugong_http::{Request, RequestHead};
+use dugong_session::{Outcome as Ended, Source};
+
+use crate::flags::PutArgs;
+use crate::interrupt::Unfinished;
+use crate::lanes::Lanes;
+use crate::outcome::{Exit, Outcome, Record, reason};
+use crate::plan::HiArgs;
+use crate::report::Report;
+use crate::stderr::say;
+use crate::urls;
+use crate::usage::{Source as Given, UsageError};
+
+/// Uploads files.
+///
+/// # Errors
+/// The command line is wrong. No request was sent.
+pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
+    let (files, expect) = (low.files.clone(), low.expect.then_some(true));
+    let uploads = uploads(&files, &low.url)?;
+    let plan = HiArgs::of_put(low)?;
+    let mut lanes = Lanes::new(&plan);
+    let (origin, _) = urls::parse(&uploads[0].url, &Given::Argument)?;
+    let lane = lanes.find(&origin)?;
+    plan.open_trace()?;
+    if let Err(error) = Unfinished::default().remove_on_signal(false) {
+        say(&format_args!("cannot handle signals, so no request is sent: {error}"));
+        return Ok(Exit::Output);
+    }
+    let session = match lanes.session(lane) {
+        Ok(session) => session,
+        Err(error) => {
+            say(&format_args!("{error:#}"));
+            return Ok(Exit::Output);
+        }
+    };
+    let start = Instant::now();
+    let fields = lanes.lane(lane).fields.clone();
+    let requests = uploads.iter().map(|upload| {
+        let mut head = RequestHead::new(plan.method.clone(), &*upload.target).expect("`urls::parse` has checked the target");
+        head.fields = fields.clone();
+        let left = plan.max_time.map(|time| time.saturating_sub(start.elapsed()));
+        let request = dugong_session::Request::from(Request::from(head)).expect(expect).total_timeout(left);
+        match upload.length {
+            Some(length) => request.source(FileSource { path: upload.file.clone(), length }),
+            None => request.reader(OnDemand { path: upload.file.clone(), open: None }, None),
+        }
+    });
+    let mut report = Report::new(&plan);
+    let (mut has_failed, mut is_unreadable) = (false, false);
+    for (upload, ended) in uploads.iter().zip(session.run(requests)) {
+        let record = record(upload, &ended);
+        if ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Source(_))) {
+            is_unreadable = true;
+        }
+        has_failed |= ended.error().is_some();
+        let complaint = match (&record.error, record.outcome) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Outcome::ErrorStatus | Outcome::Redirect) => Some(record.status_text()),
+            _ => None,
+        };
+        if let Some(complaint) = complaint {
+            say(&format_args!("{}: {complaint}", upload.url));
+        }
+        report.add(&upload.url, &record);
+    }
+    report.explain();
+    let exit = match () {
+        () if is_unreadable => Exit::Output,
+        () if has_failed => Exit::Connection,
+        () if report.has_errors() => Exit::ErrorStatus,
+        () => Exit::Success,
+    };
+    let connections = plan.connected.load(std::sync::atomic::Ordering::Relaxed);
+    Ok(if report.end(connections, start.elapsed()) { exit } else { Exit::Output })
+}
+
+/// A file and where it goes.
+struct Upload {
+    file: PathBuf,
+    /// `None` if it is sent in chunks.
+    length: Option<u64>,
+    url: String,
+    target: String,
+}
+
+/// Finds the URL of each file.
+fn uploads(files: &[PathBuf], url: &str) -> Result<Vec<Upload>, UsageError> {
+    let (_, target) = urls::parse(url, &Given::Argument)?;
+    let is_directory = target.ends_with('/');
+    if files.len() > 1 && !is_directory {
+        let (option, with) = (format!("the URL {url:?}"), format!("{} files", files.len()));
+        return Err(UsageError::Together { option, with, why: "only a URL that ends in / takes several" });
+    }
+    files.iter().map(|file| upload(file, url, is_directory)).collect()
+}
+
+fn upload(file: &Path, url: &str, is_directory: bool) -> Result<Upload, UsageError> {
+    let is_stdin = file == Path::new("-");
+    let unreadable = |error| UsageError::Content { option: "put", file: file.to_owned(), error };
+    let length = if is_stdin {
+        None
+    } else {
+        // It must be readable, too.
+        let found = File::open(file).and_then(|file| file.metadata()).map_err(unreadable)?;
+        if found.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        found.is_file().then_some(found.len())
+    };
+    let url = match is_directory {
+        true if is_stdin => {
+            let (option, with) = ("-".to_owned(), format!("the URL {url:?}"));
+            return Err(UsageError::Together { option, with, why: "standard input has no name; add one to the URL" });
+        }
+        true => {
+            let name = file.file_name().ok_or_else(|| unreadable(io::ErrorKind::InvalidInput.into()))?;
+            format!("{}{}", url.trim(), encoded(name.as_encoded_bytes()))
+        }
+        false => url.trim().to_owned(),
+    };
+    let (_, target) = urls::parse(&url, &Given::Argument)?;
+    Ok(Upload { file: file.to_owned(), length, url, target })
+}
+
+/// Percent-encodes a name for the path of a URL (RFC 3986 §3.3).
+fn encoded(name: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+    name.iter().map(|&byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn record(upload: &Upload, ended: &Ended) -> Record {
+    match &ended.result {
+        Ok(reply) => {
+            let mut record = Record::begun(reply.head(), reply.attempts());
+            record.outcome = match record.location {
+                _ if reply.status().is_error() => Outcome::ErrorStatus,
+                Some(_) => Outcome::Redirect,
+                None => Outcome::Ok,
+            };
+            record.bytes = upload.length.unwrap_or_default();
+            record.file = Some(upload.file.clone());
+            record
+        }
+        Err(failed) => {
+            let error = match &failed.cause {
+                dugong_session::Cause::Source(error) => format!("cannot read {}: {error}", upload.file.display()),
+                _ => reason(failed),
+            };
+            Record::failed(failed, error.into())
+        }
+    }
+}
+
+/// A file, opened for each attempt.
+struct FileSource {
+    path: PathBuf,
+    length: u64,
+}
+
+impl Source for FileSource {
+    fn length(&self) -> Option<u64> {
+        Some(self.length)
+    }
+
+    fn open(&mut self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(&self.path)?))
+    }
+}
+
+/// A pipe, opened when its turn comes.
+struct OnDemand {
+    path: PathBuf,
+    open: Option<Box<dyn Read + Send>>,
+}
+
+impl Read for OnDemand {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.open.is_none() {
+            let is_stdin = self.path == Path::new("-");
+            self.open = Some(if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(&self.path)?) });
+        }
+        self.open.as_mut().expect("it was just opened").read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_segments_of_a_path() {
+        for (name, segment) in [("a b.txt", "a%20b.txt"), ("50%?#", "50%25%3F%23"), ("\u{e4}", "%C3%A4"), ("a/b", "a%2Fb")] {
+            assert_eq!(encoded(name.as_bytes()), segment);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `dugong put` and `dugong request`.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::support::*;
+use dugong_origin::{Script, Scripted};
+
+fn run<A: AsRef<std::ffi::OsStr>>(command: &str, args: impl IntoIterator<Item = A>) -> Ran {
+    let mut program = program(command);
+    program.args(["--timeout=20", "--connections=1", "--retry-delay=0.01"]);
+    Ran(program.args(args).output().unwrap())
+}
+
+fn server(requests: usize, content: usize) -> Scripted {
+    let script = (0..requests).fold(Script::new(), |script, _| {
+        let script = script.expect_requests(1);
+        let script = if content > 0 { script.expect_bytes(content) } else { script };
+        script.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+    });
+    scripted([script.wait_close()])
+}
+
+fn received(server: &Scripted) -> String {
+    String::from_utf8(server.received(0)).unwrap()
+}
+
+#[test]
+fn files_go_to_the_url_and_their_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = scratch.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let server = server(2, 3);
+    let url = urls(server.address(), ["/in/"]).remove(0);
+    let ran = run("put", [&*file("a b", "one"), &file("c?", "two"), &url, "--json"]).exits_with(0);
+    let text = received(&server);
+    assert!(text.contains("PUT /in/a%20b HTTP/1.1\r\n") && text.contains("PUT /in/c%3F HTTP/1.1\r\n"), "{text}");
+    assert!(text.contains("Content-Length: 3\r\n\r\none") && text.ends_with("\r\n\r\ntwo"), "{text}");
+    let summary = json(ran.stdout());
+    assert_eq!(each(&summary, "url"), [format!("{url}a%20b"), format!("{url}c%3F")]);
+    assert_eq!((each(&summary, "outcome"), each(&summary, "status")), (vec!["ok".into(); 2], vec![201.into(); 2]));
+    assert_eq!(each(&summary, "bytes"), [3, 3]);
+}
+
+#[test]
+fn many_files_are_uploaded_and_refusals_are_told() {
+    let (origin, scratch) = (origin(), tempfile::tempdir().unwrap());
+    let files: Vec<_> = (0..50).map(|id| scratch.path().join(format!("{id}")).to_str().unwrap().to_owned()).collect();
+    files.iter().for_each(|file| fs::write(file, file.repeat(100)).unwrap());
+    let url = format!("http://{}/store/", origin.address());
+    let ran = run("put", files.iter().map(|file| &**file).chain([&*url])).succeeds();
+    assert_eq!(ran.stdout(), b"");
+    assert_eq!(origin.counts().requests, 50);
+    let refusing = format!("http://{}/x?status=403", origin.address());
+    run("put", [&*files[0], &refusing]).exits_with(1).says("/x?status=403: 403 Forbidden");
+}
+
+#[test]
+fn standard_input_is_sent_in_chunks_and_never_twice() {
+    let server = server(1, "5\r\nhello\r\n0\r\n\r\n".len());
+    let url = urls(server.address(), ["/name"]).remove(0);
+    let mut child = program("put").args(["-", &url]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    Ran(child.wait_with_output().unwrap()).succeeds();
+    let text = received(&server);
+    assert!(text.contains("Transfer-Encoding: chunked\r\n") && text.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{text}");
+}
+
+#[test]
+fn a_server_may_refuse_before_the_content_comes() {
+    let (origin, scratch) = (origin(), tempfile::tempdir().unwrap());
+    let (large, small) = (scratch.path().join("large"), scratch.path().join("small"));
+    fs::write(&large, vec![0; 3 << 20]).unwrap();
+    fs::write(&small, "x").unwrap();
+    let url = format!("http://{}/x?expect=no", origin.address());
+    run("put", [large.to_str().unwrap(), &url]).exits_with(1).says(": 403 Forbidden");
+    run("put", [small.to_str().unwrap(), &url, "--expect"]).exits_with(1).says(": 403 Forbidden");
+    run("put", [small.to_str().unwrap(), &url]).succeeds();
+}
+
+#[test]
+fn existing_resources_can_be_protected() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("a");
+    fs::write(&file, "x").unwrap();
+    let server = server(1, 1);
+    run("put", [file.to_str().unwrap(), &urls(server.address(), ["/a"])[0], "--if-none-match"]).succeeds();
+    assert!(received(&server).contains("If-None-Match: *\r\n"));
+}
+
+#[test]
+fn mistakes_are_found_before_anything_is_sent() {
+    let (origin, scratch) = (origin(), tempfile::tempdir().unwrap());
+    let file = scratch.path().join("a");
+    fs::write(&file, "x").unwrap();
+    let (file, directory) = (file.to_str().unwrap(), scratch.path().to_str().unwrap());
+    let (one, many) = (format!("http://{}/x", origin.address()), format!("http://{}/x/", origin.address()));
+    for (args, said) in [
+        (&[file, file, &one][..], "cannot be combined with 2 files: only a URL that ends in / takes several"),
+        (&["-", &many], "- cannot be combined with the URL"),
+        (&["/no/such/file", &one], "put: cannot read /no/such/file: No such file"),
+        (&[directory, &one], "is a directory"),
+        (&[file, "no url"], "is not a usable URL"),
+        (&[&one], "<URL>"),
+        (&[file, &one, "-H", "Content-Length: 5"], "header \"Content-Length\": "),
+    ] {
+        run("put", args).exits_with(2).says(said);
+    }
+    for (args, said) in [
+        (&["GE T", &one][..], "the method \"GE T\": expected a method"),
+        (&["POST", &one, "--data-json", "{"], "--data-json: this is not JSON: EOF"),
+        (&["POST", &one, "--data", "@/no/such/file"], "--data: cannot read /no/such/file"),
+        (&["POST", &one, "--data", "x", "--data-json", "1"], "cannot be used with '--data-json"),
+        (&["POST", &one, "--force"], "--output"),
+        (&["POST"], "<URL>"),
+    ] {
+        run("request", args).exits_with(2).says(said);
+    }
+    assert_eq!(origin.counts().connections, 0);
+}
+
+#[test]
+fn a_request_has_any_method_and_content() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("content");
+    fs::write(&file, "[1, 2]").unwrap();
+    let at = format!("@{}", file.display());
+    for (args, line, kind, content) in [
+        (&["DELETE", "-H", "X: y"][..], "DELETE /x HTTP/1.1", None, ""),
+        (&["PATCH", "--data", "a=b"], "PATCH /x HTTP/1.1", None, "a=b"),
+        (&["POST", "--data-json", &at], "POST /x HTTP/1.1", Some("application/json"), "[1, 2]"),
+        (&["PUT", "--data-json", "{}", "-H", "content-type: text/x"], "PUT /x HTTP/1.1", Some("text/x"), "{}"),
+    ] {
+        let server = server(1, content.len());
+        let url = urls(server.address(), ["/x"]).remove(0);
+        let ran = run("request", [args[0], &url].iter().chain(&args[1..])).succeeds();
+        assert_eq!(ran.stdout(), b"ok");
+        let text = received(&server);
+        assert!(text.starts_with(line) && text.ends_with(&format!("\r\n\r\n{content}")), "{text}");
+        let types: Vec<_> =
+            text.lines().filter_map(|line| line.to_lowercase().strip_prefix("content-type: ").map(str::to_owned)).collect();
+        assert_eq!(types, kind.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_answer_to_a_request_is_written_also_if_it_is_an_error() {
+    let (origin, scratch) = (origin(), tempfile::tempdir().unwrap());
+    let url = format!("http://{}/x?status=409", origin.address());
+    let ran = run("request", ["POST", &*url, "--data", "x", "--include"]).exits_with(1).says("409");
+    let text = String::from_utf8_lossy(ran.stdout()).into_owned();
+    assert!(text.starts_with("HTTP/1.1 409 ") && text.contains("{\"length\":1,"), "{text}");
+    let file = scratch.path().join("answer");
+    let url = format!("http://{}/x", origin.address());
+    let args = ["POST", &*url, "--data", "xy", "-o", file.to_str().unwrap()];
+    let ran = run("request", args.iter().chain(&["--json"])).exits_with(0);
+    assert_eq!(each(&json(ran.stdout()), "outcome"), ["ok"]);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("{\"length\":2,"));
+    run("request", args).exits_with(4).says("--force replaces it");
+    run("request", args.iter().chain(&["--force"])).succeeds();
+}
+
+#[test]
+fn a_post_that_may_have_arrived_is_not_repeated() {
+    let server = scripted([Script::new().expect_requests(1).fin().wait_close(), Script::new().expect_requests(1).send(ok("x"))]);
+    let url = urls(server.address(), ["/x"]).remove(0);
+    let ran = run("request", ["POST", &*url, "--json"]).exits_with(3);
+    let summary = json(ran.stderr().as_bytes());
+    assert_eq!((each(&summary, "safe_to_retry"), each(&summary, "sent")), (vec![false.into()], vec!["yes".into()]));
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_redirected_post_becomes_a_get_and_a_307_keeps_its_content() {
+    let redirect = |status: &str| format!("HTTP/1.1 {status} X\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n");
+    for (status, line, content) in [("303", "GET /there HTTP/1.1\r\n", ""), ("307", "POST /there HTTP/1.1\r\n", "hello")] {
+        let script = Script::new().expect_requests(1).expect_bytes(5).send(redirect(status));
+        let server = scripted([script.expect_requests(1).expect_bytes(content.len()).send(ok("done")).wait_close()]);
+        let url = urls(server.address(), ["/x"]).remove(0);
+        let ran = run("request", ["POST", &*url, "--data", "hello", "-L"]).succeeds();
+        assert_eq!(ran.stdout(), b"done");
+        let text = received(&server);
+        let second = &text[text.find(line).unwrap_or_else(|| panic!("{text}"))..];
+        assert!(second.ends_with(&format!("\r\n\r\n{content}")), "{text}");
+    }
+}
