@@ -36,15 +36,17 @@
 //! | many replies | [`Session::run`], perhaps [`unordered`](Run::unordered) |
 //! | to read a reply in pieces | [`Request::streamed`]; the [`Reply`] is a [`Read`](std::io::Read) |
 //! | to upload a file | [`Request::source`], [`Request::reader`] |
-//! | parts of large content | the module [`ranges`] |
+//! | a large file on disk, in parts that a later run continues | [`Session::download`] |
+//! | many small ranges, or a remote file that you can seek | [`Session::cat_ranges`], [`Session::open`] |
 //! | URLs of many hosts, redirects to anywhere | [`Sessions`] |
 //! | tasks of tokio | the module `tokio` (feature `tokio`) |
 //! | an event loop of your own | [`driver`] |
 //!
-//! The directory `examples` has programs that [fetch many documents][many], [sort failures][failures] and [upload files][put].
+//! The directory `examples` has programs that [fetch many documents][many], [sort failures][failures], [upload files][put] and [read parts of a file][parts].
 //!
 //! [many]: https://docs.rs/crate/dugong-session/latest/source/examples/fetch_many.rs
 //! [failures]: https://docs.rs/crate/dugong-session/latest/source/examples/failures.rs
+//! [parts]: https://docs.rs/crate/dugong-session/latest/source/examples/parts.rs
 //! [put]: https://docs.rs/crate/dugong-session/latest/source/examples/put_files.rs
 //!
 //! # What is repeated, and why
@@ -150,6 +152,12 @@
 //! assert!(reply.status().is_success());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Ranges
+//!
+//! Small requests in great number are what pipelining is best at. [`Session::cat_ranges`] fetches thousands of ranges in one burst,
+//! [`Session::open`] reads a remote file like a local one, with read-ahead and a bounded cache, and [`Session::download`] fetches a large file
+//! in parts and continues it in a later run. All three stay with one version of the content. The module [`ranges`] says how.
 //!
 //! # Hooks
 //!

@@ -63,6 +63,22 @@ fn put_files_stores_files_or_tells_who_refused_them() {
     }
 }
 
+#[test]
+fn parts_reads_parts_and_downloads_the_whole() {
+    let origin = Origin::start(Config::default()).expect("a free port");
+    let directory = TempDir::new().expect("a place for files");
+    let (file, url) = (directory.path().join("file"), format!("http://{}", origin.address()));
+    let printed = printed("parts", &[&url, "/bytes/3000000", file.to_str().expect("a path in UTF-8")]);
+    let content = std::fs::read(&file).expect("the file");
+    assert_eq!(content.len(), 3_000_000);
+    let shown = |begin: usize| content[begin..begin + 4].escape_ascii().to_string();
+    assert!(printed.starts_with("3000000 bytes, of which the last are "), "{printed}");
+    for begin in (0..1_000_000).step_by(100_000) {
+        assert!(printed.contains(&format!("\nat byte {begin}: {}\n", shown(begin))), "{printed}");
+    }
+    assert!(printed.ends_with("file: 3000000 bytes\n"), "{printed}");
+}
+
 /// Runs an example, which must succeed, and returns its output.
 fn printed(example: &str, arguments: &[&str]) -> String {
     let output = run(example, arguments);
@@ -90,7 +106,7 @@ fn build() {
     // The features of `make unit`, and the whole workspace as there, so that cargo builds nothing twice.
     cargo.args(["build", "--quiet", "--profile", profile, "--workspace", "--features"]);
     cargo.arg("dugong-http/socks,dugong-http/tracing,dugong-http/tokio,dugong-http/tower");
-    for example in ["fetch_many", "failures", "put_files"] {
+    for example in ["fetch_many", "failures", "parts", "put_files"] {
         cargo.args(["--example", example]);
     }
     assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs").success(), "the examples do not build");
