@@ -82,7 +82,7 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Credentials that no server could understand. It tells the place of the fault, and nothing of the secret.
+/// Credentials that no server could understand. The message names the position of the fault, and shows nothing of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidAuth {
     what: &'static str,
@@ -180,7 +180,7 @@ pub(crate) struct Additions {
 }
 
 impl Additions {
-    /// Whether there is nothing to add.
+    /// Whether it adds nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.defaults.is_empty() && self.auth.is_none() && self.sign.is_none()
     }

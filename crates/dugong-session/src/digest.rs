@@ -183,7 +183,7 @@ impl Check {
         check
     }
 
-    /// Whether there is no digest to check.
+    /// Whether it has no digest to check.
     pub(crate) fn is_empty(&self) -> bool {
         self.sums.is_empty()
     }

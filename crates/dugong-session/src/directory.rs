@@ -35,7 +35,7 @@ impl<S: Clone> Directory<S> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds the session for an origin, or makes it. If there are too many then, those that were not used for longest go, except
+    /// Finds the session for an origin, or makes it. Beyond the limit, the least recently used go, except
     /// for those that are busy.
     pub(crate) fn find<E>(
         &self,

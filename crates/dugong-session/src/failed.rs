@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::digest::DigestMismatch;
 use crate::plan::{self, Answered, Loss, NoRepeat, Sent};
 
-/// Why a request has no reply, and what the server may have got of it.
+/// Why a request has no reply, and how much of it the server may have received.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failed {
@@ -123,14 +123,14 @@ impl fmt::Display for Failed {
             Cause::Invalid(_) => f.write_str("the request is not valid"),
             Cause::Lost { why, no_repeat, .. } => write!(f, "{why}, and {no_repeat}"),
             Cause::Unreachable(_) => f.write_str("no connection could be opened"),
-            Cause::TimedOut { after } => write!(f, "the reply was not complete after {after:?}"),
+            Cause::TimedOut { after } => write!(f, "the reply was not complete within the total_timeout of {after:?}"),
             Cause::Cancelled => f.write_str("the request was given up, or its session closed"),
             Cause::TooLarge { limit } => {
                 write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
             }
-            Cause::Source(_) => f.write_str("the source of the content failed"),
+            Cause::Source(_) => f.write_str("reading the request content failed"),
             Cause::Callback(_) => f.write_str("the callback that signs the request failed"),
-            Cause::Digest(_) => f.write_str("the content is not what its digest says"),
+            Cause::Digest(_) => f.write_str("the content does not match its digest"),
             Cause::System(_) => f.write_str("the session cannot wait for its connections"),
         }?;
         write!(f, " (sent: {}, answered: {}, attempts: {})", self.sent, self.answered, self.attempts)

@@ -17,7 +17,7 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    /// The session of an origin. It is made if there is none.
+    /// Returns the session of an origin, and makes it if needed.
     pub(crate) fn session(&self, origin: &Origin) -> Result<Session, Failed> {
         let is_busy = |session: &Session| session.sharers() > 1;
         self.directory.find(origin, || self.plan.session(origin), is_busy)

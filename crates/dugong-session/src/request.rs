@@ -103,8 +103,8 @@ macro_rules! methods {
 }
 
 impl Request {
-    /// Makes a request for `target`: a path that begins with `/`, with its query if there is one. A session refuses a request that is
-    /// not valid when it gets it.
+    /// Makes a request for `target`: a path that begins with `/`, with its query if there is one. A session refuses an invalid request when
+    /// you pass it.
     #[must_use]
     pub fn new(method: Method, target: impl AsRef<str>) -> Self {
         dugong_http::Request::new(method, target).into()

@@ -160,7 +160,7 @@ struct Wait {
     used: Vec<Session>,
 }
 
-/// Tells the thread that there are news.
+/// Wakes the thread.
 struct Bell {
     poller: mio::Waker,
     is_rung: AtomicBool,

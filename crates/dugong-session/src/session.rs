@@ -46,7 +46,7 @@ impl Session {
     /// Sends a request and waits for its reply.
     ///
     /// # Errors
-    /// There is no reply. The error says what the server may have got of the request.
+    /// No reply came. The error says how much of the request the server may have received.
     pub fn request(&self, request: impl Into<Request>) -> Result<Reply, Failed> {
         let ticket = Ticket::submit(&self.core, request.into(), Owner::Thread, Some(Parker::waker()))?;
         ticket.wait_for_reply()

@@ -56,7 +56,7 @@ impl Sessions {
     /// Sends a request and waits for its reply. Its target is a whole URL.
     ///
     /// # Errors
-    /// There is no reply. The error says what the servers may have got of the request.
+    /// No reply came. The error says how much of the request the servers may have received.
     pub fn request(&self, request: impl Into<Request>) -> Result<Reply, Failed> {
         let waker = Parker::waker();
         let plan = &self.origins.plan;
@@ -127,7 +127,7 @@ impl Sessions {
         RunMany::new(self.origins.clone(), requests.into_iter())
     }
 
-    /// The session of an origin. It is made if there is none.
+    /// Returns the session of an origin, and makes it if needed.
     ///
     /// # Errors
     /// The system has no descriptor left.
@@ -141,7 +141,7 @@ impl Sessions {
         self.origins.directory.all().into_iter().map(|(origin, session)| (origin, session.stats())).collect()
     }
 
-    /// Ends all requests and closes all connections of the sessions that there are.
+    /// Ends all requests and closes all connections of all sessions.
     pub fn close(&self) {
         self.origins.directory.all().iter().for_each(|(_, session)| session.close());
     }
@@ -203,8 +203,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets how many sessions are kept. If there are more, those that were not used for longest are closed, but none with jobs.
-    /// Default: 64.
+    /// Sets how many sessions are kept. Beyond that, the least recently used are closed, but none with unfinished requests. Default: 64.
     pub fn max_sessions(mut self, most: usize) -> Self {
         self.plan.max_sessions = most;
         self

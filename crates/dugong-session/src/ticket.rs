@@ -120,7 +120,7 @@ impl Ticket {
         }
     }
 
-    /// What has happened. A request from the session is told once.
+    /// Returns what has happened since. It returns each question of the session once.
     pub fn news(&mut self) -> News {
         if self.leads_on() && self.follow() {
             return News::None;
@@ -138,7 +138,7 @@ impl Ticket {
         if state.head().is_some() { News::Head } else { News::None }
     }
 
-    /// Whether there is a reply or an error to take.
+    /// Whether a reply or an error can be taken.
     pub(crate) fn is_answered(&self) -> bool {
         let state = self.slot.lock();
         let is_answered = state.ended.is_some() || state.head().is_some();
@@ -260,7 +260,7 @@ impl Ticket {
         self.core.command(Command::Content { slot: self.slot.clone() });
     }
 
-    /// Ends the job, because its content or signature cannot be had.
+    /// Ends the job because producing its content or signature failed.
     pub fn fail(&mut self, error: io::Error) {
         self.fail_with(Cause::Source(Arc::new(error)));
     }
@@ -333,7 +333,7 @@ impl Ticket {
         }
     }
 
-    /// Waits in this thread until there are news, or until `until`; false then.
+    /// Waits in this thread for news, or until `until`; false then.
     ///
     /// # Errors
     /// The system does not let the session wait.

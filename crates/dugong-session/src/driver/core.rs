@@ -67,7 +67,7 @@ impl Core {
         }))
     }
 
-    /// Gives the driver a command. It is carried out when somebody drives.
+    /// Queues a command for the driver. The next thread or task that drives executes it.
     pub(crate) fn command(&self, command: Command) {
         self.inbox.push(command);
     }

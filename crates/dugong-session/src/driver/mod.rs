@@ -157,7 +157,7 @@ impl Driver {
         }
     }
 
-    /// Looks at idle connections before new jobs can get one: a server may have closed them, and nobody has looked since.
+    /// Looks at idle connections before new jobs can get one: a server may have closed them since the last turn.
     fn look_before_use(&mut self) {
         if self.links.iter().flatten().any(Link::is_idle) {
             self.look();
@@ -202,7 +202,7 @@ impl Driver {
             if count < EVENTS {
                 break;
             }
-            // Whoever watches the poller from outside hears of each edge once, so none may stay inside.
+            // A task that watches the poller from outside sees each edge once, so none may stay inside.
             self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
         }
         self.tick();
@@ -248,7 +248,7 @@ impl Driver {
             Command::Release { slot } => {
                 let job = slot.lock().job;
                 if let Some(job) = job {
-                    // An outcome that nobody takes needs no place.
+                    // No caller takes this outcome.
                     self.works[job.index()].take_if(|work| work.id == job);
                     self.plan.release(now, job);
                 }

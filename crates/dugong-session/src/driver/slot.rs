@@ -27,7 +27,7 @@ pub(crate) struct SlotState {
     flow: Option<Box<Flow>>,
 }
 
-/// What comes and goes in pieces.
+/// Content in pieces, in both directions.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     /// The head of a streamed reply, until the caller takes it.

@@ -20,7 +20,7 @@ pub struct Job {
     pub read_once: bool,
     /// Bytes of its content; `u64::MAX` if unknown.
     pub upload: u64,
-    /// Whether its reply is likely to be large. Large and small ones share no connection when there is a choice.
+    /// Whether its reply is likely to be large. Large and small ones share no connection if they have a choice.
     pub large: bool,
     /// The caller reads the reply in pieces. Otherwise it is collected up to `max_content`.
     pub streamed: bool,

@@ -123,7 +123,7 @@ impl Upload {
         }
     }
 
-    /// Gives the session what it wants; false if there is nothing to give.
+    /// Gives the session the content that it wants; false if none is ready.
     pub(super) fn feed(&mut self, ticket: &mut Ticket, cx: &mut Context<'_>) -> bool {
         if !self.is_wanted {
             return false;

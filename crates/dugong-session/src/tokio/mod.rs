@@ -96,7 +96,7 @@ impl Session {
     /// Sends a request when the future is first polled.
     ///
     /// # Errors
-    /// The future fails if there is no reply. The error says what the server may have got of the request.
+    /// The future fails if no reply comes. The error says how much of the request the server may have received.
     pub fn request(&self, request: impl Into<Request>) -> Call {
         Call::new(Host::One(self.pilot.clone()), request.into(), None)
     }

@@ -115,7 +115,7 @@ fn watch(session: &Session) -> io::Result<AsyncFd<Descriptor>> {
     AsyncFd::new(Descriptor(session.clone()))
 }
 
-/// Drives until there is nothing to do without waiting.
+/// Drives until only waiting is left.
 fn poll_turns(
     session: &Session,
     watched: Option<&AsyncFd<Descriptor>>,

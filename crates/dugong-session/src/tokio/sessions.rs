@@ -62,7 +62,7 @@ impl Sessions {
     /// Sends a request when the future is first polled. Its target is a whole URL.
     ///
     /// # Errors
-    /// The future fails if there is no reply. The error says what the servers may have got of the request.
+    /// The future fails if no reply comes. The error says how much of the request the servers may have received.
     pub fn request(&self, request: impl Into<Request>) -> Call {
         Call::new(Host::Many(self.many.clone()), request.into(), None)
     }
@@ -125,7 +125,7 @@ impl Sessions {
         Run::new(Host::Many(self.many.clone()), requests.into_iter())
     }
 
-    /// The session of an origin. It is made if there is none.
+    /// Returns the session of an origin, and makes it if needed.
     ///
     /// # Errors
     /// The system has no descriptor left.
@@ -139,7 +139,7 @@ impl Sessions {
         self.many.directory.all().into_iter().map(|(origin, pilot)| (origin, pilot.session().stats())).collect()
     }
 
-    /// Ends all requests and closes all connections of the sessions that there are.
+    /// Ends all requests and closes all connections of all sessions.
     pub fn close(&self) {
         self.many.directory.all().iter().for_each(|(_, pilot)| pilot.session().close());
     }
