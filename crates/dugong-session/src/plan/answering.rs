@@ -4,9 +4,8 @@
 //! that announces the close here will not answer the requests behind (RFC 9112 §9.6), so they go elsewhere at once. At its end, the
 //! connection is free for more, or closed.
 
-use std::time::Duration;
-
 use super::Plan;
+use super::clock::{Nanos, nanos};
 use super::config::LONGEST_RETRY_AFTER;
 use super::connection::{Answer, Limit, State};
 use super::events::{Action, Head};
@@ -16,7 +15,7 @@ use super::outcome::{Answered, End, Failure, Loss, Sent};
 use super::timers::Timer;
 
 impl Plan {
-    pub(super) fn opened(&mut self, now: Duration, on: ConnectionId) {
+    pub(super) fn opened(&mut self, now: Nanos, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         self.settled = false;
         if connection.state == State::Connecting {
@@ -27,7 +26,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn sent(&mut self, now: Duration, on: ConnectionId, job: JobId, sent: Sent) {
+    pub(super) fn sent(&mut self, now: Nanos, on: ConnectionId, job: JobId, sent: Sent) {
         let noted = self.connections.get_mut(on.0).and_then(|connection| connection.note_sent(job, sent));
         let Some((flight, is_first)) = noted else { return };
         if flight.skips {
@@ -41,11 +40,11 @@ impl Plan {
         tracked.attempts += u32::from(is_first);
     }
 
-    pub(super) fn head(&mut self, now: Duration, on: ConnectionId, head: Head) {
+    pub(super) fn head(&mut self, now: Nanos, on: ConnectionId, head: Head) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         let answered = connection.answered;
+        connection.answer = Answer::Begun { length: head.length, content: 0 };
         let Some(flight) = connection.flights.front_mut() else { return };
-        flight.answer = Answer::Begun { length: head.length, content: 0 };
         let (job, wanted) = (flight.job, flight.wanted_by());
         let is_unreported = flight.sent == Sent::No;
         let refuses_content = flight.upload && flight.sent != Sent::Yes;
@@ -94,7 +93,7 @@ impl Plan {
     }
 
     /// How long to wait before this job is repeated because of the answer; `None` if the caller gets the answer.
-    fn wait_after_refusal(&mut self, now: Duration, job: JobId, head: Head) -> Option<Duration> {
+    fn wait_after_refusal(&mut self, now: Nanos, job: JobId, head: Head) -> Option<Nanos> {
         if head.status < 400 && self.config.repeat_statuses.is_empty() {
             return None;
         }
@@ -107,13 +106,13 @@ impl Plan {
         if !tracked.job.may_arrive_twice() || tracked.job.read_once || tracked.repeats >= self.config.retries {
             return None;
         }
-        let wait = head.retry_after.unwrap_or_else(|| self.backoff.wait(tracked.repeats));
-        let too_late = tracked.deadline.is_some_and(|deadline| now.saturating_add(wait) >= deadline);
+        let wait = head.retry_after.map_or_else(|| self.backoff.wait(tracked.repeats), nanos);
+        let too_late = now.saturating_add(wait) >= tracked.deadline;
         (wait <= LONGEST_RETRY_AFTER && !too_late && self.budget.take()).then_some(wait)
     }
 
     /// Puts a job aside for a while. Its wait holds no connection: the answer that it does not want is skipped.
-    fn repeat_later(&mut self, now: Duration, on: ConnectionId, job: JobId, wait: Duration) {
+    fn repeat_later(&mut self, now: Nanos, on: ConnectionId, job: JobId, wait: Nanos) {
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         tracked.repeats += 1;
         tracked.delivered = false;
@@ -123,13 +122,14 @@ impl Plan {
         self.skip(now, on, job);
     }
 
-    pub(super) fn content(&mut self, now: Duration, on: ConnectionId, bytes: u64) {
-        let Some(flight) = self.connections.get_mut(on.0).and_then(|connection| connection.flights.front_mut()) else { return };
-        if let Answer::Begun { content, .. } = &mut flight.answer {
+    pub(super) fn content(&mut self, now: Nanos, on: ConnectionId, bytes: u64) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let Some(flight) = connection.flights.front() else { return };
+        if let Answer::Begun { content, .. } = &mut connection.answer {
             *content += bytes;
         }
         let Some(job) = flight.wanted_by() else {
-            flight.skipped += bytes;
+            connection.skipped += bytes;
             return self.consider_skipping(now, on);
         };
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
@@ -144,13 +144,13 @@ impl Plan {
         }
     }
 
-    pub(super) fn complete(&mut self, now: Duration, on: ConnectionId) {
+    pub(super) fn complete(&mut self, now: Nanos, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         let Some(flight) = connection.pop_oldest() else { return };
         connection.answered += 1;
         self.settled = false;
         connection.first_alone = false;
-        self.origin.note_answer(now.saturating_sub(flight.oldest_since), flight.pipelined);
+        self.origin.note_answer(now.saturating_sub(connection.oldest_since), flight.pipelined);
         self.budget.note_answer();
         let is_over = connection.state == State::Draining;
         if !is_over {

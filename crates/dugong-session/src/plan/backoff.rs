@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::clock::{Nanos, nanos};
+
 /// Doubling waits and the random numbers for their jitter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -20,11 +22,11 @@ impl Backoff {
     }
 
     /// The wait before repeat number `repeat`, counted from 0: random, below `first * 2^repeat` and below the maximum.
-    pub(crate) fn wait(&mut self, repeat: u32) -> Duration {
+    pub(crate) fn wait(&mut self, repeat: u32) -> Nanos {
         let bound = self.first.saturating_mul(1 << repeat.min(20)).min(self.most);
         // 53 bits are what an f64 holds exactly.
         let part = (self.next_random() >> 11) as f64 / (1_u64 << 53) as f64;
-        bound.mul_f64(part)
+        nanos(bound.mul_f64(part))
     }
 
     fn next_random(&mut self) -> u64 {
@@ -45,7 +47,7 @@ mod tests {
         let (first, most) = (Duration::from_millis(100), Duration::from_secs(10));
         let mut backoff = Backoff::new((first, most), 7);
         for (repeat, bound) in [(0, first), (1, first * 2), (3, first * 8), (9, most), (u32::MAX, most)] {
-            let waits: Vec<_> = (0..200).map(|_| backoff.wait(repeat)).collect();
+            let waits: Vec<_> = (0..200).map(|_| Duration::from_nanos(backoff.wait(repeat))).collect();
             assert!(waits.iter().all(|wait| *wait < bound));
             assert!(waits.iter().any(|wait| *wait < bound / 4) && waits.iter().any(|wait| *wait > bound * 3 / 4));
         }

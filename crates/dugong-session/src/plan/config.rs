@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::clock::{Nanos, nanos};
+
 /// Limits and times of a session.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -52,12 +54,12 @@ pub(crate) const ALONE_ABOVE: u64 = 256 << 10;
 /// A response that no caller wants is read if no more than this is left of it; a new connection costs about as much.
 pub(crate) const SKIP_BYTES: u64 = 64 << 10;
 /// How long such a response may hold up the others.
-pub(crate) const SKIP_TIME: Duration = Duration::from_millis(500);
+pub(crate) const SKIP_TIME: Nanos = nanos(Duration::from_millis(500));
 /// A stream whose caller waits is read ahead this far although the window is full.
 pub(crate) const READ_AHEAD: u64 = 128 << 10;
 /// A `Retry-After` beyond this is the caller's decision.
-pub(crate) const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_RETRY_AFTER: Nanos = nanos(Duration::from_secs(60));
 /// An answer is slow after this many times the median time of an answer...
-pub(crate) const SLOW_FACTOR: u32 = 4;
+pub(crate) const SLOW_FACTOR: u64 = 4;
 /// ...but not earlier than this.
-pub(crate) const SLOW_AT_LEAST: Duration = Duration::from_secs(1);
+pub(crate) const SLOW_AT_LEAST: Nanos = nanos(Duration::from_secs(1));

@@ -9,9 +9,10 @@
 //! HTTP/1.1 only reading it or giving the connection up leads to the next one.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use super::clock::{NEVER, Nanos, nanos};
 use super::config::{ALONE_ABOVE, SKIP_TIME};
+use super::flight::Flight;
 use super::ids::JobId;
 use super::job::Job;
 use super::origin::Origin;
@@ -21,7 +22,7 @@ use super::outcome::Sent;
 pub(crate) enum State {
     Connecting,
     Idle {
-        since: Duration,
+        since: Nanos,
     },
     /// Requests are in flight.
     Busy,
@@ -49,7 +50,15 @@ pub(crate) struct Connection {
     pub(crate) limit: Limit,
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
-    pub(crate) last_progress: Duration,
+    pub(crate) last_progress: Nanos,
+    /// Since when the server could be working at the oldest flight: it is the oldest since then.
+    pub(crate) oldest_since: Nanos,
+    /// The response to the oldest flight.
+    pub(crate) answer: Answer,
+    /// Until when that response may be skipped; `NEVER` if it is wanted, or nothing else is possible.
+    pub(crate) skip_until: Nanos,
+    /// Bytes of it that were skipped.
+    pub(crate) skipped: u64,
     /// Flights whose job has a `timeout` of its own.
     own_timeouts: u32,
     /// Flights of which no byte was sent.
@@ -59,35 +68,11 @@ pub(crate) struct Connection {
     /// Flights whose response is likely to be large.
     large: u32,
     /// From when on the oldest answer is slow. The first answers of an origin cannot be judged.
-    slow_at: Duration,
+    slow_at: Nanos,
     /// The plan has noticed that it is slow.
     pub(crate) is_slow: bool,
     /// The driver does not read it: the window is full.
     pub(crate) paused: bool,
-}
-
-/// A request in flight.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    pub(crate) job: JobId,
-    /// No job wants its response any more.
-    pub(crate) skips: bool,
-    pub(crate) sent: Sent,
-    /// The driver was asked to take it back.
-    pub(crate) recalled: bool,
-    /// No request goes out behind it.
-    pub(crate) blocks: bool,
-    pub(crate) upload: bool,
-    pub(crate) large: bool,
-    pub(crate) timeout: Option<Duration>,
-    /// It was sent while another was unanswered.
-    pub(crate) pipelined: bool,
-    /// Since when the server could be working at it: it is the oldest since then.
-    pub(crate) oldest_since: Duration,
-    pub(crate) answer: Answer,
-    /// Until when its response may be skipped. `None` if it is not the oldest, or nothing else is possible.
-    pub(crate) skip_until: Option<Duration>,
-    pub(crate) skipped: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +82,7 @@ pub(crate) enum Answer {
 }
 
 impl Connection {
-    pub(crate) fn new(now: Duration, origin: &Origin) -> Self {
+    pub(crate) fn new(now: Nanos, origin: &Origin) -> Self {
         Connection {
             state: State::Connecting,
             flights: VecDeque::new(),
@@ -105,11 +90,15 @@ impl Connection {
             limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
             first_alone: origin.wants_first_alone(),
             last_progress: now,
+            oldest_since: now,
+            answer: Answer::Awaited,
+            skip_until: NEVER,
+            skipped: 0,
             own_timeouts: 0,
             unsent: 0,
             skips: 0,
             large: 0,
-            slow_at: Duration::MAX,
+            slow_at: NEVER,
             is_slow: false,
             paused: false,
         }
@@ -122,11 +111,12 @@ impl Connection {
     /// Whether content arrives that a job wants.
     pub(crate) fn is_receiving(&self) -> bool {
         matches!(self.state, State::Busy | State::Draining)
-            && self.flights.front().is_some_and(|flight| !flight.skips && flight.answer != Answer::Awaited)
+            && self.answer != Answer::Awaited
+            && self.flights.front().is_some_and(|flight| !flight.skips)
     }
 
     /// Whether this job may be sent now.
-    pub(crate) fn admits(&self, id: JobId, job: &Job, now: Duration, origin: &Origin, idle_timeout: Duration) -> bool {
+    pub(crate) fn admits(&self, id: JobId, job: &Job, now: Nanos, origin: &Origin, idle_timeout: Nanos) -> bool {
         if self.requests_left() == 0 {
             return false;
         }
@@ -137,7 +127,7 @@ impl Connection {
         }
     }
 
-    fn admits_behind(&self, id: JobId, job: &Job, now: Duration, origin: &Origin) -> bool {
+    fn admits_behind(&self, id: JobId, job: &Job, now: Nanos, origin: &Origin) -> bool {
         let (Some(oldest), Some(newest)) = (self.flights.front(), self.flights.back()) else { return true };
         !travels_alone(job)
             && !newest.blocks
@@ -166,30 +156,16 @@ impl Connection {
         }
     }
 
-    pub(crate) fn send(&mut self, id: JobId, job: &Job, now: Duration, origin: &Origin) {
-        if self.flights.is_empty() {
+    pub(crate) fn send(&mut self, id: JobId, job: &Job, now: Nanos, origin: &Origin) {
+        let is_oldest = self.flights.is_empty();
+        if is_oldest {
             self.last_progress = now;
-            self.judge_from(now, origin);
+            self.begin_oldest(now, origin);
         }
         self.own_timeouts += u32::from(job.timeout.is_some());
         self.unsent += 1;
         self.large += u32::from(job.large);
-        self.flights.push_back(Flight {
-            job: id,
-            skips: false,
-            sent: Sent::No,
-            recalled: false,
-            // RFC 9112 §9.3.2: a user agent should not pipeline behind a method that is not idempotent.
-            blocks: !job.idempotent || travels_alone(job),
-            upload: job.upload > 0,
-            large: job.large,
-            timeout: job.timeout,
-            pipelined: !self.flights.is_empty(),
-            oldest_since: now,
-            answer: Answer::Awaited,
-            skip_until: None,
-            skipped: 0,
-        });
+        self.flights.push_back(Flight::new(id, job, job.timeout.map(nanos), !is_oldest));
         self.state = State::Busy;
     }
 
@@ -204,9 +180,8 @@ impl Connection {
     }
 
     /// Forgets a flight of which no byte was sent.
-    pub(crate) fn recall(&mut self, job: JobId, now: Duration, origin: &Origin) -> Option<Flight> {
-        let unsent = |flight: &Flight| flight.job == job && flight.sent == Sent::No && flight.answer == Answer::Awaited;
-        let position = self.flights.iter().position(unsent)?;
+    pub(crate) fn recall(&mut self, job: JobId, now: Nanos, origin: &Origin) -> Option<Flight> {
+        let position = self.flights.iter().position(|flight| flight.job == job && flight.sent == Sent::No)?;
         let flight = self.flights.remove(position);
         if position == 0 {
             self.go_on(now, origin);
@@ -215,14 +190,20 @@ impl Connection {
     }
 
     /// The oldest flight is gone; the next one is the oldest now.
-    pub(crate) fn go_on(&mut self, now: Duration, origin: &Origin) {
-        self.judge_from(now, origin);
-        match self.flights.front_mut() {
+    pub(crate) fn go_on(&mut self, now: Nanos, origin: &Origin) {
+        self.begin_oldest(now, origin);
+        match self.flights.front() {
             None => self.state = State::Idle { since: now },
-            Some(next) => {
-                next.oldest_since = now;
-                next.skip_until = next.skips.then(|| now + SKIP_TIME);
-            }
+            Some(next) if next.skips => self.skip_until = now.saturating_add(SKIP_TIME),
+            Some(_) => {}
+        }
+    }
+
+    /// Bytes of the oldest response that are still to come, if its head has said so.
+    pub(crate) fn content_left(&self) -> Option<u64> {
+        match self.answer {
+            Answer::Awaited => None,
+            Answer::Begun { length, content } => Some(length?.saturating_sub(content)),
         }
     }
 
@@ -248,18 +229,21 @@ impl Connection {
         Some((flight, is_first))
     }
 
-    fn judge_from(&mut self, now: Duration, origin: &Origin) {
-        self.slow_at = origin.slow_after().map_or(Duration::MAX, |slow| now.saturating_add(slow));
-        self.is_slow = false;
+    /// There is another oldest flight.
+    fn begin_oldest(&mut self, now: Nanos, origin: &Origin) {
+        self.oldest_since = now;
+        self.answer = Answer::Awaited;
+        (self.skip_until, self.skipped) = (NEVER, 0);
+        (self.slow_at, self.is_slow) = (now.saturating_add(origin.slow_after()), false);
     }
 
-    pub(crate) fn is_slow(&self, now: Duration) -> bool {
+    pub(crate) fn is_slow(&self, now: Nanos) -> bool {
         now >= self.slow_at
     }
 
     /// From when on the oldest answer is slow, if the plan has not noticed and something could go elsewhere then.
-    pub(crate) fn slow_at(&self) -> Option<Duration> {
-        (!self.is_slow && self.unsent > 0 && self.flights.len() > 1).then_some(self.slow_at)
+    pub(crate) fn slow_at(&self) -> Nanos {
+        if !self.is_slow && self.unsent > 0 && self.flights.len() > 1 { self.slow_at } else { NEVER }
     }
 
     /// The flights behind the oldest that the driver could take back.
@@ -270,34 +254,36 @@ impl Connection {
     }
 
     /// For how long no byte may move until a job leaves, or the connection is lost. `timeout`: the session's.
-    pub(crate) fn patience(&self, timeout: Duration) -> Duration {
+    pub(crate) fn patience(&self, timeout: Nanos) -> Nanos {
         if self.own_timeouts == 0 {
             return timeout;
         }
         let wanted = self.flights.iter().filter(|flight| !flight.skips && !flight.is_leaving());
-        wanted.map(|flight| flight.timeout.unwrap_or(timeout)).fold(self.stalls_after(timeout), Duration::min)
+        wanted.map(|flight| flight.timeout.unwrap_or(timeout)).fold(self.stalls_after(timeout), Nanos::min)
     }
 
     /// For how long no byte may move until the connection is lost. An impatient job does not decide that for those beside it.
-    pub(crate) fn stalls_after(&self, timeout: Duration) -> Duration {
+    pub(crate) fn stalls_after(&self, timeout: Nanos) -> Nanos {
         let oldest = self.flights.front().filter(|flight| !flight.skips);
         oldest.and_then(|flight| flight.timeout).unwrap_or(timeout).max(timeout)
     }
 
     /// A job that leaves after this time without a byte, and whether no byte of it was sent.
-    pub(crate) fn impatient(&self, silence: Duration, timeout: Duration) -> Option<(JobId, bool)> {
+    pub(crate) fn impatient(&self, silence: Nanos, timeout: Nanos) -> Option<(JobId, bool)> {
         let wanted = self.flights.iter().filter(|flight| !flight.skips && !flight.is_leaving());
         let impatient = wanted.filter(|flight| flight.timeout.unwrap_or(timeout) <= silence);
         impatient.map(|flight| (flight.job, flight.sent == Sent::No)).next()
     }
 
     /// Takes a response away from its job. Until when it may be skipped is noted if it is the oldest.
-    pub(crate) fn skip(&mut self, job: JobId, now: Duration) -> bool {
+    pub(crate) fn skip(&mut self, job: JobId, now: Nanos) -> bool {
         let Some(position) = self.flights.iter().position(|flight| flight.job == job) else { return false };
         let flight = &mut self.flights[position];
         self.skips += u32::from(!flight.skips);
         flight.skips = true;
-        flight.skip_until = (position == 0).then(|| now + SKIP_TIME);
+        if position == 0 {
+            self.skip_until = now.saturating_add(SKIP_TIME);
+        }
         true
     }
 
@@ -318,31 +304,6 @@ impl Connection {
 
     pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {
         self.flights.iter_mut().find(|flight| flight.job == job)
-    }
-}
-
-impl Flight {
-    /// The job that wants the response.
-    pub(crate) fn wanted_by(&self) -> Option<JobId> {
-        (!self.skips).then_some(self.job)
-    }
-
-    /// The driver was asked to take it back, and may still do so.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.recalled && self.sent == Sent::No
-    }
-
-    /// Bytes of the response that are still to come, if the head has said so.
-    pub(crate) fn content_left(&self) -> Option<u64> {
-        match self.answer {
-            Answer::Awaited => None,
-            Answer::Begun { length, content } => Some(length?.saturating_sub(content)),
-        }
-    }
-
-    /// Whether a skipped flight cannot be completed: its content comes from a caller who is gone.
-    pub(crate) fn is_cut_short(&self) -> bool {
-        self.skips && self.upload && self.sent == Sent::Partly
     }
 }
 

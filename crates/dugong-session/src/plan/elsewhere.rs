@@ -4,9 +4,8 @@
 //! the window is full, an awaited job goes elsewhere, too. It is even sent again if it may arrive twice: reading the stream beyond the
 //! window is the last resort, for jobs that cannot leave.
 
-use std::time::Duration;
-
 use super::Plan;
+use super::clock::Nanos;
 use super::connection::Connection;
 use super::events::Action;
 use super::ids::{ConnectionId, JobId};
@@ -14,7 +13,7 @@ use super::losing::no_repeat;
 use super::outcome::Sent;
 
 impl Plan {
-    pub(super) fn recall_from_slow(&mut self, now: Duration) -> Option<Action> {
+    pub(super) fn recall_from_slow(&mut self, now: Nanos) -> Option<Action> {
         if !self.has_slow {
             return None;
         }
@@ -43,7 +42,7 @@ impl Plan {
     }
 
     /// The window is full. Moves an awaited job away from a stream that is not read.
-    pub(super) fn move_from_unread(&mut self, now: Duration) -> Option<Action> {
+    pub(super) fn move_from_unread(&mut self, now: Nanos) -> Option<Action> {
         let (on, job, unsent) =
             self.connections.iter().filter(|(_, connection)| self.is_unread(connection)).find_map(|(key, connection)| {
                 let on = ConnectionId(key);
@@ -75,7 +74,7 @@ impl Plan {
         !self.is_window_full() || self.jobs.get(job.0).is_some_and(|tracked| tracked.awaited)
     }
 
-    fn has_other_connection(&self, job: JobId, than: ConnectionId, now: Duration) -> bool {
+    fn has_other_connection(&self, job: JobId, than: ConnectionId, now: Nanos) -> bool {
         let Some(tracked) = self.jobs.get(job.0) else { return false };
         let best = self.best_connection(job, &tracked.job, Some(than), now);
         best.and_then(|best| self.connections.get(best.0)).is_some_and(|best| !self.is_unread(best)) || self.can_open(now)

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::clock::{Nanos, nanos};
 use super::config::READ_AHEAD;
 use super::ids::ConnectionId;
 use super::outcome::{Answered, End, Outcome, Sent};
@@ -95,13 +96,13 @@ pub(crate) struct Tracked {
     pub(crate) expectation_failed: bool,
     /// Its caller waits for it.
     pub(crate) awaited: bool,
-    pub(crate) total_timeout: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
+    pub(crate) total_timeout: Nanos,
+    pub(crate) deadline: Nanos,
 }
 
 impl Tracked {
-    pub(crate) fn new(job: Job, now: Duration, total_timeout: Option<Duration>) -> Self {
-        let total_timeout = job.total_timeout.or(total_timeout);
+    pub(crate) fn new(job: Job, now: Nanos, total_timeout: Nanos) -> Self {
+        let total_timeout = job.total_timeout.map_or(total_timeout, nanos);
         Tracked {
             job,
             place: Place::Queued,
@@ -116,7 +117,7 @@ impl Tracked {
             expectation_failed: false,
             awaited: false,
             total_timeout,
-            deadline: total_timeout.map(|timeout| now.saturating_add(timeout)),
+            deadline: now.saturating_add(total_timeout),
         }
     }
 

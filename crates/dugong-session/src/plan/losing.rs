@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use super::Plan;
 use super::arena::Key;
+use super::clock::{NEVER, Nanos};
 use super::config::SKIP_BYTES;
-use super::connection::{Answer, Connection, Flight, State};
+use super::connection::{Answer, Connection, State};
 use super::events::Action;
+use super::flight::Flight;
 use super::ids::{ConnectionId, JobId};
 use super::job::{Place, Tracked};
 use super::outcome::{End, Failure, Loss, NoRepeat, Sent};
@@ -20,7 +22,7 @@ use super::timers::Timer;
 impl Plan {
     /// A connection could not be opened. All queued jobs waited for it, so it costs each of them one of its `retries`, unless they have
     /// other connections to hope for.
-    pub(super) fn not_opened(&mut self, now: Duration, on: ConnectionId) {
+    pub(super) fn not_opened(&mut self, now: Nanos, on: ConnectionId) {
         self.connections.remove(on.0);
         self.settled = false;
         let wait = self.backoff.wait(self.origin.failures());
@@ -41,7 +43,7 @@ impl Plan {
     }
 
     /// Trying again would not help: all queued jobs end, unless they have other connections to hope for.
-    pub(super) fn cannot_open(&mut self, now: Duration, on: ConnectionId) {
+    pub(super) fn cannot_open(&mut self, now: Nanos, on: ConnectionId) {
         if self.connections.len() > 1 {
             return self.not_opened(now, on);
         }
@@ -58,7 +60,7 @@ impl Plan {
     }
 
     /// The driver has not sent this job.
-    pub(super) fn recalled(&mut self, now: Duration, on: ConnectionId, job: JobId) {
+    pub(super) fn recalled(&mut self, now: Nanos, on: ConnectionId, job: JobId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         let Some(flight) = connection.recall(job, now, &self.origin) else { return };
         self.settled = false;
@@ -71,7 +73,7 @@ impl Plan {
     }
 
     /// A connection ended.
-    pub(super) fn lost(&mut self, now: Duration, on: ConnectionId, why: Loss) {
+    pub(super) fn lost(&mut self, now: Nanos, on: ConnectionId, why: Loss) {
         let Some(mut connection) = self.connections.remove(on.0) else { return };
         self.settled = false;
         self.paused -= usize::from(connection.paused);
@@ -94,16 +96,15 @@ impl Plan {
         // A server may close a connection that it has kept open just when a request is on its way (RFC 9112 §9.3.1). That is no reason to
         // wait, the first time.
         let is_ordinary =
-            matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && oldest.answer == Answer::Awaited;
-        let wait =
-            if is_ordinary && failures.max(repeats) == 0 { Duration::ZERO } else { self.backoff.wait(failures.max(repeats)) };
+            matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && connection.answer == Answer::Awaited;
+        let wait = if is_ordinary && failures.max(repeats) == 0 { 0 } else { self.backoff.wait(failures.max(repeats)) };
         self.reopen_after(now, wait);
         if let Some(job) = oldest.wanted_by() {
             self.repeat_at_cost(now, job, why, wait);
         }
     }
 
-    fn reopen_after(&mut self, now: Duration, wait: Duration) {
+    fn reopen_after(&mut self, now: Nanos, wait: Nanos) {
         self.origin.reopen_at = self.origin.reopen_at.max(now.saturating_add(wait));
     }
 
@@ -117,7 +118,7 @@ impl Plan {
         }
     }
 
-    fn repeat_at_cost(&mut self, now: Duration, job: JobId, why: Loss, wait: Duration) {
+    fn repeat_at_cost(&mut self, now: Nanos, job: JobId, why: Loss, wait: Nanos) {
         let Some(tracked) = self.jobs.get_mut(job.0) else { return };
         let no_repeat = no_repeat(tracked)
             .or_else(|| (tracked.repeats >= self.config.retries).then_some(NoRepeat::Retries))
@@ -149,13 +150,13 @@ impl Plan {
         }
     }
 
-    pub(super) fn expire(&mut self, now: Duration, job: JobId) {
-        let Some(after) = self.jobs.get(job.0).and_then(|tracked| tracked.total_timeout) else { return };
+    pub(super) fn expire(&mut self, now: Nanos, job: JobId) {
+        let Some(after) = self.jobs.get(job.0).map(|tracked| Duration::from_nanos(tracked.total_timeout)) else { return };
         self.abandon(now, job, Failure::TimedOut { after });
     }
 
     /// Ends a job for its caller; its response is skipped or its connection given up.
-    pub(super) fn abandon(&mut self, now: Duration, job: JobId, failure: Failure) {
+    pub(super) fn abandon(&mut self, now: Nanos, job: JobId, failure: Failure) {
         let Some(tracked) = self.jobs.get(job.0) else { return };
         let place = tracked.place;
         if place == Place::Over {
@@ -167,7 +168,7 @@ impl Plan {
         self.over(job, End::Failed(failure));
     }
 
-    pub(super) fn skip(&mut self, now: Duration, on: ConnectionId, job: JobId) {
+    pub(super) fn skip(&mut self, now: Nanos, on: ConnectionId, job: JobId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         if !connection.skip(job, now) {
             return;
@@ -179,19 +180,19 @@ impl Plan {
 
     /// Gives a connection up if skipping its oldest response costs more than a new connection. Not if a request behind it could not be
     /// repeated: then the response is read to its end, however long that takes.
-    pub(super) fn consider_skipping(&mut self, now: Duration, on: ConnectionId) {
+    pub(super) fn consider_skipping(&mut self, now: Nanos, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0).filter(|connection| connection.is_skipping()) else { return };
         let is_draining = connection.state == State::Draining;
-        let Some(oldest) = connection.flights.front_mut().filter(|flight| flight.skips) else { return };
+        let Some(oldest) = connection.flights.front().filter(|flight| flight.skips) else { return };
         let is_cheap = !is_draining
             && !oldest.is_cut_short()
-            && oldest.content_left().is_none_or(|left| left <= SKIP_BYTES)
-            && oldest.skipped <= SKIP_BYTES
-            && oldest.skip_until.is_none_or(|until| now < until);
+            && connection.content_left().is_none_or(|left| left <= SKIP_BYTES)
+            && connection.skipped <= SKIP_BYTES
+            && now < connection.skip_until;
         if is_cheap {
             return;
         }
-        oldest.skip_until = None;
+        connection.skip_until = NEVER;
         let behind = connection.flights.iter().skip(1).filter_map(Flight::wanted_by);
         let can_move = behind.filter_map(|job| self.jobs.get(job.0)).all(|tracked| no_repeat(tracked).is_none());
         if can_move {
@@ -207,13 +208,13 @@ impl Plan {
         }
     }
 
-    pub(super) fn close(&mut self, now: Duration, on: ConnectionId, why: Loss) {
+    pub(super) fn close(&mut self, now: Nanos, on: ConnectionId, why: Loss) {
         self.actions.push_back(Action::Close(on));
         self.lost(now, on, why);
     }
 
     /// Deals with the connections whose time has come.
-    pub(super) fn advance_connections(&mut self, now: Duration) {
+    pub(super) fn advance_connections(&mut self, now: Nanos) {
         while let Some((key, state)) = self.due_connection(now) {
             let on = ConnectionId(key);
             match state {
@@ -224,13 +225,13 @@ impl Plan {
         }
     }
 
-    fn attend_busy(&mut self, now: Duration, on: ConnectionId) {
+    fn attend_busy(&mut self, now: Nanos, on: ConnectionId) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
-        if connection.slow_at().is_some_and(|at| at <= now) {
+        if connection.slow_at() <= now {
             connection.is_slow = true;
             self.has_slow = true;
             self.settled = false;
-        } else if connection.flights.front().is_some_and(|flight| flight.skip_until.is_some_and(|until| until <= now)) {
+        } else if connection.skip_until <= now {
             self.consider_skipping(now, on);
         } else {
             self.stalled(now, on);
@@ -238,13 +239,13 @@ impl Plan {
     }
 
     /// No byte has moved for a `timeout`. Is it the session's, the connection is lost; else only the jobs leave that wait no longer.
-    fn stalled(&mut self, now: Duration, on: ConnectionId) {
+    fn stalled(&mut self, now: Nanos, on: ConnectionId) {
         while let Some(connection) = self.connections.get(on.0) {
             let silence = now.saturating_sub(connection.last_progress);
-            if silence >= connection.stalls_after(self.config.timeout) {
+            if silence >= connection.stalls_after(self.timeout) {
                 return self.close(now, on, Loss::Stalled);
             }
-            let Some((job, unsent)) = connection.impatient(silence, self.config.timeout) else { return };
+            let Some((job, unsent)) = connection.impatient(silence, self.timeout) else { return };
             if unsent {
                 self.ask_back(on, job);
                 continue;
@@ -256,8 +257,8 @@ impl Plan {
         }
     }
 
-    fn due_connection(&self, now: Duration) -> Option<(Key, State)> {
-        let is_due = |connection: &Connection| self.attention_at(connection).is_some_and(|at| at <= now);
+    fn due_connection(&self, now: Nanos) -> Option<(Key, State)> {
+        let is_due = |connection: &Connection| self.attention_at(connection) <= now;
         self.connections.iter().find(|(_, connection)| is_due(connection)).map(|(key, connection)| (key, connection.state))
     }
 }

@@ -45,12 +45,15 @@
 
 mod answering;
 mod arena;
+mod attention;
 mod backoff;
 mod budget;
+mod clock;
 mod config;
 mod connection;
 mod elsewhere;
 mod events;
+mod flight;
 mod ids;
 mod job;
 mod losing;
@@ -65,6 +68,7 @@ use std::time::Duration;
 use arena::Arena;
 use backoff::Backoff;
 use budget::Budget;
+use clock::{NEVER, Nanos, nanos};
 pub use config::Config;
 use config::{SKIP_TIME, SLOW_AT_LEAST};
 use connection::{Connection, State};
@@ -99,9 +103,9 @@ pub struct Plan {
     opened: u64,
     repeated: u64,
     /// The latest moment that the plan was told.
-    now: Duration,
+    now: Nanos,
     /// Nothing becomes due before this moment; perhaps nothing does then.
-    due_at: Duration,
+    due_at: Nanos,
     /// Connections that are not read.
     paused: usize,
     /// No connection is opened any more.
@@ -109,7 +113,11 @@ pub struct Plan {
     /// A connection may have requests to take back from behind a slow answer.
     has_slow: bool,
     /// No connection needs attention sooner than this after something has happened to it.
-    soonest: Duration,
+    soonest: Nanos,
+    /// `Config::timeout`.
+    timeout: Nanos,
+    /// `Config::idle_timeout`.
+    idle_timeout: Nanos,
     /// Nothing has happened since the last time that no job could be placed.
     settled: bool,
 }
@@ -132,12 +140,14 @@ impl Plan {
             held: 0,
             opened: 0,
             repeated: 0,
-            now: Duration::ZERO,
-            due_at: Duration::MAX,
+            now: 0,
+            due_at: NEVER,
             paused: 0,
             closing: false,
             has_slow: false,
-            soonest: config.idle_timeout.min(config.timeout).min(SKIP_TIME).min(SLOW_AT_LEAST),
+            soonest: nanos(config.idle_timeout.min(config.timeout)).min(SKIP_TIME).min(SLOW_AT_LEAST),
+            timeout: nanos(config.timeout),
+            idle_timeout: nanos(config.idle_timeout),
             settled: false,
             config,
         }
@@ -145,12 +155,12 @@ impl Plan {
 
     /// Takes a job into the queue. It ends with exactly one [`Action::Over`].
     pub fn submit(&mut self, now: Duration, job: Job) -> JobId {
-        self.advance(now);
-        self.soonest = job.timeout.map_or(self.soonest, |timeout| self.soonest.min(timeout));
-        let tracked = Tracked::new(job, now, self.config.total_timeout);
+        let now = self.advance_to(now);
+        self.soonest = job.timeout.map_or(self.soonest, |timeout| self.soonest.min(nanos(timeout)));
+        let tracked = Tracked::new(job, now, self.config.total_timeout.map_or(NEVER, nanos));
         let deadline = tracked.deadline;
         let id = JobId(self.jobs.insert(tracked));
-        if let Some(deadline) = deadline {
+        if deadline != NEVER {
             self.set_timer(deadline, Timer::Deadline(id.0));
             self.tidy_timers();
         }
@@ -169,7 +179,7 @@ impl Plan {
 
     /// Ends a job whose caller gave it up: it is over at once.
     pub fn cancel(&mut self, now: Duration, job: JobId) {
-        self.advance(now);
+        let now = self.advance_to(now);
         self.abandon(now, job, Failure::Cancelled);
     }
 
@@ -214,27 +224,45 @@ impl Plan {
 
     /// Notes an event of a connection. It counts as earlier than all timers: bytes that left have left, even if the job's time is over.
     pub fn handle(&mut self, now: Duration, on: ConnectionId, event: Event) {
+        let now = nanos(now);
         self.now = self.now.max(now);
         self.note_event(now, on, event);
         // Other events only put off the moment at which the connection needs attention.
         if matches!(event, Event::Opened | Event::Complete) {
             self.due_at = self.due_at.min(now.saturating_add(self.soonest));
         }
-        self.advance(now);
-    }
-
-    /// Does all that has become due by `now`. All other methods that take the time do this first.
-    #[inline]
-    pub fn advance(&mut self, now: Duration) {
-        self.now = self.now.max(now);
         if now >= self.due_at {
             self.advance_due(now);
         }
     }
 
+    /// Does all that has become due by `now`. All other methods that take the time do this first.
+    #[inline]
+    pub fn advance(&mut self, now: Duration) {
+        self.advance_to(now);
+    }
+
+    #[inline]
+    fn advance_to(&mut self, now: Duration) -> Nanos {
+        let now = nanos(now);
+        self.now = self.now.max(now);
+        if now >= self.due_at {
+            self.advance_due(now);
+        }
+        now
+    }
+
     /// The next thing to do now. Call it until it returns `None` after everything you tell the plan.
+    #[inline]
     pub fn next_action(&mut self, now: Duration) -> Option<Action> {
-        self.advance(now);
+        let now = self.advance_to(now);
+        if self.settled && self.actions.is_empty() && self.paused == 0 && self.held < self.config.window {
+            return None;
+        }
+        self.decide(now)
+    }
+
+    fn decide(&mut self, now: Nanos) -> Option<Action> {
         while let Some(action) = self.actions.pop_front() {
             if let Some(action) = self.with_latest_facts(action) {
                 return Some(action);
@@ -258,8 +286,9 @@ impl Plan {
     /// Until when to wait for events; `None` if only an event or a job can change anything.
     #[must_use]
     pub fn wait_until(&self) -> Option<Duration> {
-        let reopening = self.waits_to_reopen().then_some(self.origin.reopen_at);
-        [self.timers.next(), self.next_attention(), reopening].into_iter().flatten().min()
+        let reopening = if self.waits_to_reopen() { self.origin.reopen_at } else { NEVER };
+        let until = self.next_attention().min(reopening);
+        (until != NEVER).then(|| Duration::from_nanos(until))
     }
 
     /// The figures of the session.
@@ -279,19 +308,7 @@ impl Plan {
         }
     }
 
-    #[cold]
-    fn advance_due(&mut self, now: Duration) {
-        while let Some(timer) = self.timers.pop_due(now) {
-            match timer {
-                Timer::Rested(job) => self.requeue_rested(JobId(job)),
-                Timer::Deadline(job) => self.expire(now, JobId(job)),
-            }
-        }
-        self.advance_connections(now);
-        self.due_at = [self.timers.next(), self.next_attention()].into_iter().flatten().min().unwrap_or(Duration::MAX);
-    }
-
-    fn note_event(&mut self, now: Duration, on: ConnectionId, event: Event) {
+    fn note_event(&mut self, now: Nanos, on: ConnectionId, event: Event) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         match event {
             Event::Readable => {}
@@ -365,43 +382,6 @@ impl Plan {
             self.queue.push_front(id);
         } else {
             self.queue.push_back(id);
-        }
-    }
-
-    fn set_timer(&mut self, at: Duration, timer: Timer) {
-        self.timers.add(at, timer);
-        self.due_at = self.due_at.min(at);
-    }
-
-    fn tidy_timers(&mut self) {
-        let jobs = &self.jobs;
-        self.timers.tidy(self.unfinished, |timer| match timer {
-            Timer::Rested(job) | Timer::Deadline(job) => jobs.get(job).is_some_and(|tracked| tracked.place != Place::Over),
-        });
-    }
-
-    /// When the first connection needs attention.
-    fn next_attention(&self) -> Option<Duration> {
-        self.connections.iter().filter_map(|(_, connection)| self.attention_at(connection)).min()
-    }
-
-    /// Takes into account that this connection may need attention earlier than before.
-    fn attend(&mut self, on: ConnectionId) {
-        let at = self.connections.get(on.0).and_then(|connection| self.attention_at(connection));
-        self.due_at = at.map_or(self.due_at, |at| self.due_at.min(at));
-    }
-
-    /// When a connection needs attention if nothing happens to it.
-    fn attention_at(&self, connection: &Connection) -> Option<Duration> {
-        match connection.state {
-            State::Connecting => None,
-            State::Idle { since } => Some(since.saturating_add(self.config.idle_timeout)),
-            State::Busy | State::Draining => {
-                let skip_until = connection.flights.front().and_then(|flight| flight.skip_until);
-                let patience = connection.patience(self.config.timeout);
-                let stalled = (!connection.paused).then(|| connection.last_progress.saturating_add(patience));
-                [skip_until, stalled, connection.slow_at()].into_iter().flatten().min()
-            }
         }
     }
 }

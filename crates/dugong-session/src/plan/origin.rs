@@ -5,8 +5,7 @@
 //! pipelined request, the server cannot pipeline, and the depth becomes 1. After many answers the depth doubles; each such try that
 //! fails makes the next one come later, so a server that never learns costs fewer and fewer repeats.
 
-use std::time::Duration;
-
+use super::clock::{NEVER, Nanos};
 use super::config::{SLOW_AT_LEAST, SLOW_FACTOR};
 use super::outcome::Loss;
 
@@ -26,12 +25,13 @@ pub(crate) struct Origin {
     closed_after: Option<u32>,
     answers: u32,
     grow_after: u32,
-    median: Option<Duration>,
+    /// Of the times that answers took; `NEVER` before the first.
+    median: Nanos,
     failures: u32,
     /// Whether it answers expectations, as far as the plan knows.
     expects: Option<bool>,
     /// No connection is opened before this moment.
-    pub(crate) reopen_at: Duration,
+    pub(crate) reopen_at: Nanos,
 }
 
 const GROW_AFTER: u32 = 100;
@@ -49,10 +49,10 @@ impl Origin {
             closed_after: None,
             answers: 0,
             grow_after: GROW_AFTER,
-            median: None,
+            median: NEVER,
             failures: 0,
             expects: None,
-            reopen_at: Duration::ZERO,
+            reopen_at: 0,
         }
     }
 
@@ -95,7 +95,7 @@ impl Origin {
     }
 
     /// Takes note of a whole response. `pipelined`: its request was sent while another was unanswered.
-    pub(crate) fn note_answer(&mut self, took: Duration, pipelined: bool) {
+    pub(crate) fn note_answer(&mut self, took: Nanos, pipelined: bool) {
         self.failures = 0;
         if pipelined {
             self.strikes = 0;
@@ -106,11 +106,11 @@ impl Origin {
             self.answers = 0;
         }
         // An estimate of the median that costs no memory: it goes up if the answer took longer, else down.
-        self.median = Some(match self.median {
-            None => took,
-            Some(median) if took > median => median + median / 16 + Duration::from_micros(1),
-            Some(median) => median - median / 16,
-        });
+        self.median = match self.median {
+            NEVER => took,
+            median if took > median => median + median / 16 + 1000,
+            median => median - median / 16,
+        };
     }
 
     /// The connection goes on after a response.
@@ -164,7 +164,7 @@ impl Origin {
     }
 
     /// An answer that takes this long is slow. The first answers cannot be judged.
-    pub(crate) fn slow_after(&self) -> Option<Duration> {
-        self.median.map(|median| (median * SLOW_FACTOR).max(SLOW_AT_LEAST))
+    pub(crate) fn slow_after(&self) -> Nanos {
+        self.median.saturating_mul(SLOW_FACTOR).max(SLOW_AT_LEAST)
     }
 }

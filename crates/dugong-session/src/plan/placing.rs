@@ -11,12 +11,12 @@
 //! wait now: their jobs go first, and their connections are read, with all that comes before on these. If such a job finds no connection
 //! and none can be opened for it, one is read until it does. `elsewhere.rs` spares the plan most of that.
 
-use std::time::Duration;
-
 use super::Plan;
 use super::arena::Key;
-use super::connection::{Connection, Flight, State, travels_alone};
+use super::clock::Nanos;
+use super::connection::{Connection, State, travels_alone};
 use super::events::Action;
+use super::flight::Flight;
 use super::ids::{ConnectionId, JobId};
 use super::job::{Job, Place, Tracked};
 use super::outcome::{Answered, Failure};
@@ -26,7 +26,7 @@ const LOOK_AHEAD: usize = 64;
 
 impl Plan {
     /// Sends a job, or opens a connection for it.
-    pub(super) fn place(&mut self, now: Duration) -> Option<Action> {
+    pub(super) fn place(&mut self, now: Nanos) -> Option<Action> {
         if self.settled {
             return None;
         }
@@ -57,7 +57,7 @@ impl Plan {
         self.settled = true;
     }
 
-    fn place_first(&mut self, now: Duration) -> Option<Action> {
+    fn place_first(&mut self, now: Nanos) -> Option<Action> {
         let (position, id) = self.candidate()?;
         let job = &self.jobs.get(id.0)?.job;
         if let Some(on) = self.best_connection(id, job, None, now) {
@@ -75,7 +75,7 @@ impl Plan {
         self.send(position, id, on, now)
     }
 
-    fn send(&mut self, position: usize, id: JobId, on: ConnectionId, now: Duration) -> Option<Action> {
+    fn send(&mut self, position: usize, id: JobId, on: ConnectionId, now: Nanos) -> Option<Action> {
         if position == 0 {
             self.queue.pop_front();
         } else {
@@ -88,7 +88,7 @@ impl Plan {
         tracked.content = 0;
         let connection = self.connections.get_mut(on.0)?;
         connection.send(id, &tracked.job, now, &self.origin);
-        self.due_at = self.due_at.min(now.saturating_add(self.soonest)).min(connection.slow_at().unwrap_or(Duration::MAX));
+        self.due_at = self.due_at.min(now.saturating_add(self.soonest)).min(connection.slow_at());
         Some(Action::Send { job: id, on })
     }
 
@@ -98,7 +98,7 @@ impl Plan {
     }
 
     /// A job that may overtake the one at `position`, and its connection.
-    fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Duration) -> Option<(usize, JobId, ConnectionId)> {
+    fn one_that_passes(&self, position: usize, kept: ConnectionId, now: Nanos) -> Option<(usize, JobId, ConnectionId)> {
         let behind = self.queue.iter().enumerate().skip(position + 1).take(LOOK_AHEAD);
         behind.filter(|(_, id)| self.is_sendable(**id)).find_map(|(position, id)| {
             let job = &self.jobs.get(id.0)?.job;
@@ -124,18 +124,12 @@ impl Plan {
         self.jobs.get(id.0).is_some_and(|tracked| tracked.place == Place::Queued && (tracked.awaited || !self.is_window_full()))
     }
 
-    pub(super) fn best_connection(
-        &self,
-        id: JobId,
-        job: &Job,
-        kept: Option<ConnectionId>,
-        now: Duration,
-    ) -> Option<ConnectionId> {
+    pub(super) fn best_connection(&self, id: JobId, job: &Job, kept: Option<ConnectionId>, now: Nanos) -> Option<ConnectionId> {
         let admitting = self
             .connections
             .iter()
             .filter(|(key, _)| kept != Some(ConnectionId(*key)))
-            .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.config.idle_timeout))
+            .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.idle_timeout))
             .map(|(key, connection)| {
                 let mixed = connection.mixes(job);
                 (self.is_unread(connection), mixed, connection.flights.len(), key)
@@ -150,7 +144,7 @@ impl Plan {
     }
 
     /// Whether a connection may be opened for the queue.
-    fn may_open(&self, now: Duration) -> bool {
+    fn may_open(&self, now: Nanos) -> bool {
         now >= self.origin.reopen_at && self.wants_to_open()
     }
 
@@ -166,7 +160,7 @@ impl Plan {
     }
 
     /// Whether a connection could be opened if a job needed it.
-    pub(super) fn can_open(&self, now: Duration) -> bool {
+    pub(super) fn can_open(&self, now: Nanos) -> bool {
         self.has_room_for_connection() && now >= self.origin.reopen_at
     }
 
@@ -180,7 +174,7 @@ impl Plan {
     }
 
     /// Brings the driver's reading in line with the window.
-    pub(super) fn pause_or_resume(&mut self, now: Duration) -> Option<Action> {
+    pub(super) fn pause_or_resume(&mut self, now: Nanos) -> Option<Action> {
         if self.paused == 0 && !self.is_window_full() {
             return None;
         }
@@ -215,10 +209,8 @@ impl Plan {
         if !self.is_window_full() || self.expects_connection() || !self.queue.iter().any(is_awaited) {
             return None;
         }
-        let content_left =
-            |connection: &Connection| connection.flights.front().and_then(Flight::content_left).unwrap_or(u64::MAX);
         let receiving = self.connections.iter().filter(|(_, connection)| connection.is_receiving());
-        receiving.map(|(key, connection)| (content_left(connection), key)).min().map(|(_, key)| key)
+        receiving.map(|(key, connection)| (connection.content_left().unwrap_or(u64::MAX), key)).min().map(|(_, key)| key)
     }
 
     fn expects_connection(&self) -> bool {

@@ -5,9 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use super::arena::Key;
+use super::clock::{NEVER, Nanos};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -19,21 +19,21 @@ pub(crate) enum Timer {
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Duration, Timer)>>,
+    heap: BinaryHeap<Reverse<(Nanos, Timer)>>,
 }
 
 impl Timers {
-    pub(crate) fn add(&mut self, at: Duration, timer: Timer) {
+    pub(crate) fn add(&mut self, at: Nanos, timer: Timer) {
         self.heap.push(Reverse((at, timer)));
     }
 
-    pub(crate) fn next(&self) -> Option<Duration> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+    pub(crate) fn next(&self) -> Nanos {
+        self.heap.peek().map_or(NEVER, |Reverse((at, _))| *at)
     }
 
     /// Removes the earliest timer that is due.
-    pub(crate) fn pop_due(&mut self, now: Duration) -> Option<Timer> {
-        if self.next()? > now {
+    pub(crate) fn pop_due(&mut self, now: Nanos) -> Option<Timer> {
+        if self.next() > now {
             return None;
         }
         self.heap.pop().map(|Reverse((_, timer))| timer)
