@@ -32,6 +32,7 @@ CLIENTS = {
     'dugong-trio-pipeline': ('with_dugong', 'TrioPipeline', 'bf'),
     'dugong-asyncio-waits': ('with_dugong', 'AsyncioOneByOne', 'a'),
     'dugong-poll-waits': ('with_dugong', 'PolledOneByOne', 'a'),
+    'dugong-session': ('with_session', 'Session', 'abfg'),
     'http.client': ('with_http_client', 'Read', 'acde'),
     'http.client-readinto': ('with_http_client', 'Readinto', 'cd'),
     'urllib3': ('with_urllib3', 'Urllib3', 'acdefg'),

@@ -72,7 +72,7 @@ const B: [u64; 2] = [2000, 10_000];
 const D: [u64; 2] = [8, 24];
 const PYTHON: [u64; 2] = [500, 2500];
 
-const COUNTS: [Count; 23] = {
+const COUNTS: [Count; 24] = {
     use Kind::{IdleBytes, Instructions, RefusedWrites, RequestsPerWrite, SystemCalls, Waits};
     use Row::{Python, Rust};
     use Work::{A as OneByOne, B as InFlight, D as Chunks};
@@ -107,6 +107,8 @@ const COUNTS: [Count; 23] = {
             40_000.0,
             Waits([Python(python::ASYNCIO_WAITS), Python(python::POLL_WAITS)], [100, 500]),
         ),
+        // 6,000 more than the pipelined connection.
+        count("Python session b: instructions/request", 18_000.0, Instructions(Python(python::SESSION), InFlight, PYTHON)),
         count("pycurl a: instructions/request", 0.0, Instructions(Python(python::PYCURL), OneByOne, PYTHON)).without_limit(),
         count("Rust d, fill_buf: instructions/MB", 30_000.0, Instructions(Rust(Client::Dugong), Chunks, D)).in_baseline(),
         count("Rust d, read: instructions/MB", 90_000.0, Instructions(Rust(Client::DugongRead), Chunks, D)).in_baseline(),

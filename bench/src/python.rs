@@ -41,6 +41,7 @@ pub(crate) const DUGONG_AHEAD: Script = script("Python dugong, ahead", "dugong-a
 pub(crate) const OLD_DUGONG: Script = script("dugong 3.8.2", "dugong", Module::OldDugong, "abcdef");
 pub(crate) const PYCURL: Script = script("pycurl", "pycurl", Module::Pycurl, "acde");
 
+pub(crate) const SESSION: Script = script("Python session", "dugong-session", Module::Dugong, "abfg");
 pub(crate) const AIOHTTP: Script = script("aiohttp", "aiohttp", Module::Aiohttp, "acdfg");
 pub(crate) const HTTPX: Script = script("httpx, asyncio", "httpx", Module::Httpx, "acdfg");
 
@@ -53,12 +54,13 @@ pub(crate) const ASYNCIO_WAITS: Script = script("Python dugong, waits of asyncio
 pub(crate) const POLL_WAITS: Script = script("Python dugong, waits by poll", "dugong-poll-waits", Module::Dugong, "a");
 
 impl Script {
-    pub(crate) const ALL: [Script; 14] = [
+    pub(crate) const ALL: [Script; 15] = [
         DUGONG,
         DUGONG_READINTO,
         DUGONG_AHEAD,
         script("Python dugong, asyncio", "dugong-asyncio", Module::Dugong, "bf"),
         script("Python dugong, headers", "dugong-headers", Module::Dugong, "a"),
+        SESSION,
         OLD_DUGONG,
         script("dugong 3.8.2, readinto", "dugong-readinto", Module::OldDugong, "cd"),
         script("dugong 3.8.2, ahead", "dugong-ahead", Module::OldDugong, "bf"),

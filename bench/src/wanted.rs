@@ -13,6 +13,8 @@ pub(crate) fn print(table: &Table) {
     println!("\n| wanted of the session | at most | measured | |\n|---|---:|---:|---|");
     line("b: Ir/request", 4800.0, session(Work::B).and_then(|series| series.instructions));
     line("f: time x raw", 1.2, session(Work::F).and_then(Series::ratio));
+    let of_python = find(Row::Python(python::SESSION), Work::F);
+    line("f in Python: time x raw", 1.5, of_python.and_then(Series::ratio));
     for peer in [python::AIOHTTP, python::HTTPX] {
         line(&format!("g: time x {}", peer.name), 0.05, ratio(costs(Row::Python(peer)), session(Work::G)));
     }
