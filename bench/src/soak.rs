@@ -89,7 +89,7 @@ fn round(session: &Session) -> io::Result<u64> {
         }
         count += checked(Ok(length), outcome.index * 997)?;
     }
-    let uploads = (0..200).map(|number| Request::put("/x?digest=0").body(vec![0; number * 3001]));
+    let uploads = (0..200).map(|number| Request::put("/x?digest=0").body(vec![0; number * 301]));
     for outcome in session.run(uploads) {
         outcome.result?;
         count += 1;
