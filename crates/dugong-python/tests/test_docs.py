@@ -351,8 +351,11 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, '', address)]
 
         def core(origin: str, settings: dict[str, Any]) -> SessionCore:
-            """A session looks names up by itself, so it gets a proxy that knows those of the examples."""
-            if (urllib.parse.urlsplit(origin).hostname or '').endswith(('.example.org', '.example.net')):
+            """Lead a session to the servers of this file: it looks names up by itself, or lets a proxy do that."""
+            url = urllib.parse.urlsplit(origin)
+            if url.netloc in ('localhost:8080', '127.0.0.1:8080'):
+                origin = f'http://127.0.0.1:{own.server_address[1]}'
+            elif url.hostname and url.hostname.endswith(('.example.org', '.example.net')):
                 settings['proxy'] = f'http://127.0.0.1:{plain.server_address[1]}'
             return SessionCore(origin, settings)
 
