@@ -60,7 +60,8 @@ impl<T> Arena<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, (tenant, value))| {
-            Some((Key { index: u32::try_from(index).ok()?, tenant: *tenant }, value.as_ref()?))
+            // `insert` lets no index beyond a u32 come up.
+            Some((Key { index: index as u32, tenant: *tenant }, value.as_ref()?))
         })
     }
 }

@@ -121,7 +121,7 @@ pub enum Action {
 pub struct Stats {
     /// Connections that are open or being opened.
     pub connections: usize,
-    /// Connections that were ever opened.
+    /// Connections that were ever open.
     pub opened: u64,
     /// Requests that a connection may have in flight, as learned.
     pub depth: u32,

@@ -315,7 +315,10 @@ impl Plan {
             _ => connection.last_progress = now,
         }
         match event {
-            Event::Opened => self.opened(now, on),
+            Event::Opened => {
+                self.opened += u64::from(connection.state == State::Connecting);
+                self.opened(now, on);
+            }
             Event::CannotOpen if connection.state == State::Connecting => self.cannot_open(now, on),
             Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
             Event::NotOpened | Event::CannotOpen => self.lost(now, on, Loss::Closed),

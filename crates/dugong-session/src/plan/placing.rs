@@ -66,7 +66,6 @@ impl Plan {
         let is_alone = travels_alone(job);
         if self.may_open(now) {
             let id = ConnectionId(self.connections.insert(Connection::new(now, &self.origin)));
-            self.opened += 1;
             return Some(Action::Open(id));
         }
         // A job that travels alone waits for an empty connection: the least busy one is kept for it, and the others go on.
@@ -125,17 +124,20 @@ impl Plan {
     }
 
     pub(super) fn best_connection(&self, id: JobId, job: &Job, kept: Option<ConnectionId>, now: Nanos) -> Option<ConnectionId> {
-        let admitting = self
-            .connections
-            .iter()
-            .filter(|(key, _)| kept != Some(ConnectionId(*key)))
-            .filter(|(_, connection)| connection.admits(id, job, now, &self.origin, self.idle_timeout))
-            .map(|(key, connection)| {
-                let mixed = connection.mixes(job);
-                (self.is_unread(connection), mixed, connection.flights.len(), key)
-            });
-        let (unread, mixed, _, key) = admitting.min()?;
-        if !unread && !mixed {
+        let is_full = self.is_window_full();
+        let mut best = None;
+        for (key, connection) in self.connections.iter() {
+            if kept != Some(ConnectionId(key)) && connection.admits(id, job, now, &self.origin, self.idle_timeout) {
+                let is_poor = (is_full && self.is_unread(connection), connection.mixes(job));
+                // Above the number of requests in flight, which is a u32.
+                let rank = u64::from(is_poor.0) << 33 | u64::from(is_poor.1) << 32 | connection.flights.len() as u64;
+                if best.is_none_or(|(least, _)| rank < least) {
+                    best = Some((rank, key));
+                }
+            }
+        }
+        let (rank, key) = best?;
+        if rank >> 32 == 0 {
             return Some(ConnectionId(key));
         }
         // A connection of its own is a choice, also one that is being opened.

@@ -299,4 +299,5 @@ fn a_connect_that_cannot_succeed_ends_all_that_wait_for_it_at_once() {
         assert_eq!((job, outcome.end, outcome.sent), (expected, End::Failed(Failure::Unreachable), Sent::No));
     }
     assert_eq!((plan.next_action(now), plan.wait_until(), plan.stats().queued), (None, None, 0));
+    assert_eq!(plan.stats().opened, 0);
 }
