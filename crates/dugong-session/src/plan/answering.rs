@@ -156,6 +156,10 @@ impl Plan {
         if !is_over {
             self.origin.note_persistent();
             connection.go_on(now, &self.origin);
+            if connection.is_pair && connection.flights.is_empty() {
+                connection.is_pair = false;
+                self.origin.note_pair();
+            }
         }
         if let Some(job) = flight.wanted_by() {
             self.over(job, End::Reply);

@@ -15,6 +15,8 @@ pub struct Config {
     pub window: u64,
     /// Bytes of content of one collected reply. 64 MiB: an error is better than swap space.
     pub max_content: u64,
+    /// The server is known to answer pipelined requests. Otherwise the plan sends a pair first, to see. False: few origins are known.
+    pub is_proven: bool,
     /// Repeats of one job. 4: with the backoff below, a server that restarts has about 1.5 s.
     pub retries: u32,
     /// Repeats that the session can afford at once; ten answers earn one more. `None`: no limit.
@@ -38,6 +40,7 @@ impl Default for Config {
             depth: 32,
             window: 4 << 20,
             max_content: 64 << 20,
+            is_proven: false,
             retries: 4,
             retry_budget: Some(10),
             backoff: (Duration::from_millis(100), Duration::from_secs(10)),

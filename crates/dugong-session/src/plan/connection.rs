@@ -5,6 +5,14 @@
 //! ```
 //! A connection that was lost or closed is gone: the plan has no state for it.
 //!
+//! # Servers that drop requests
+//!
+//! Some servers read all that has arrived, answer the first request in it, and drop the others. Silence shows that, but only if nothing
+//! more is sent: the answer to a later request would be taken for the one to a request that was dropped. So the first requests that are
+//! pipelined to an origin are a pair. They leave in one write, and nothing follows before both are answered.
+//!
+//! # Flights
+//!
 //! A flight can outlive its job: its caller gave up, or the job is to be repeated later. The response is then skipped, since on
 //! HTTP/1.1 only reading it or giving the connection up leads to the next one.
 
@@ -50,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) limit: Limit,
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
+    /// The flights are a pair that shows whether the server answers both.
+    pub(crate) is_pair: bool,
     pub(crate) last_progress: Nanos,
     /// Since when the server could be working at the oldest flight: it is the oldest since then.
     pub(crate) oldest_since: Nanos,
@@ -89,6 +99,7 @@ impl Connection {
             answered: 0,
             limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
             first_alone: origin.wants_first_alone(),
+            is_pair: false,
             last_progress: now,
             oldest_since: now,
             answer: Answer::Awaited,
@@ -132,6 +143,7 @@ impl Connection {
         !travels_alone(job)
             && !newest.blocks
             && !self.first_alone
+            && (origin.is_proven() && !self.is_pair || self.flights.len() == 1 && oldest.sent == Sent::No)
             && !oldest.skips
             && !newest.is_cut_short()
             && self.flights.len() < origin.depth() as usize
@@ -142,7 +154,8 @@ impl Connection {
 
     /// How many queued jobs a connection that is being opened will take.
     pub(crate) fn future_room(&self, origin: &Origin) -> usize {
-        let room = if self.first_alone { 1 } else { origin.depth().min(self.requests_left()) };
+        let most = if origin.is_proven() { origin.depth() } else { origin.depth().min(2) };
+        let room = if self.first_alone { 1 } else { most.min(self.requests_left()) };
         if self.state == State::Connecting { room as usize } else { 0 }
     }
 
@@ -162,6 +175,7 @@ impl Connection {
             self.last_progress = now;
             self.begin_oldest(now, origin);
         }
+        self.is_pair |= !is_oldest && !origin.is_proven();
         self.own_timeouts += u32::from(job.timeout.is_some());
         self.unsent += 1;
         self.large += u32::from(job.large);

@@ -134,7 +134,7 @@ impl Plan {
             unfinished: 0,
             actions: VecDeque::new(),
             timers: Timers::default(),
-            origin: Origin::new(config.depth),
+            origin: Origin::new(config.depth, config.is_proven),
             budget: Budget::new(config.retry_budget),
             backoff: Backoff::new(config.backoff, seed),
             held: 0,

@@ -17,6 +17,9 @@ pub(crate) struct Origin {
     after_loss: bool,
     depth: u32,
     most_depth: u32,
+    /// It has answered two requests that left together. Until then, and again after silence, no more than two are in flight, and
+    /// none is added while they are: see [`Connection`](super::connection::Connection).
+    proven: bool,
     /// Losses of pipelined connections since a pipelined request was last answered.
     strikes: u32,
     /// Responses that the server gives on one connection.
@@ -38,12 +41,13 @@ const GROW_AFTER: u32 = 100;
 const GROW_AFTER_AT_MOST: u32 = 6400;
 
 impl Origin {
-    pub(crate) fn new(most_depth: u32) -> Self {
+    pub(crate) fn new(most_depth: u32, proven: bool) -> Self {
         Origin {
             persistent: false,
             after_loss: false,
             depth: most_depth.max(1),
             most_depth: most_depth.max(1),
+            proven,
             strikes: 0,
             per_connection: None,
             closed_after: None,
@@ -59,6 +63,16 @@ impl Origin {
     /// How many requests a connection may have in flight.
     pub(crate) fn depth(&self) -> u32 {
         self.depth.min(self.per_connection.unwrap_or(u32::MAX)).max(1)
+    }
+
+    /// Whether the server is known to answer pipelined requests.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// The server has answered two requests that left together.
+    pub(crate) fn note_pair(&mut self) {
+        self.proven = true;
     }
 
     /// Whether the server failed when requests were pipelined to it.
@@ -144,10 +158,13 @@ impl Origin {
         self.answers = 0;
         self.note_failure();
         if pipelined {
+            // Silence may mean that the server has dropped requests.
+            self.proven &= why != Loss::Stalled;
             self.strikes += 1;
             let trying = self.depth < self.most_depth && self.depth > 1;
             if self.strikes >= 2 || trying {
                 self.depth = 1;
+                self.proven = false;
                 self.strikes = 0;
                 self.closed_after = None;
                 self.grow_after = (self.grow_after * 2).min(GROW_AFTER_AT_MOST);

@@ -21,7 +21,12 @@ pub(crate) fn ms(number: u64) -> Duration {
 }
 
 impl Desk {
+    /// The server is known to answer pipelined requests.
     pub(crate) fn new(config: Config) -> Self {
+        Desk::unproven(Config { is_proven: true, ..config })
+    }
+
+    pub(crate) fn unproven(config: Config) -> Self {
         Desk {
             plan: Plan::new(config, 1),
             now: Duration::from_secs(1),
@@ -65,6 +70,8 @@ impl Desk {
 
     /// Does all that the plan says.
     pub(crate) fn go(&mut self) {
+        // The requests of one turn leave in one write.
+        let mut sent = Vec::new();
         while let Some(action) = self.plan.next_action(self.now) {
             self.log.push(action);
             match action {
@@ -74,9 +81,7 @@ impl Desk {
                 }
                 Action::Send { job, on } => {
                     self.flights(on).push(job);
-                    if self.sends_at_once {
-                        self.plan.handle(self.now, on, Event::SentAll(job));
-                    }
+                    sent.push((on, job));
                 }
                 Action::Close(on) => self.forget(on),
                 Action::Over { job, outcome } => assert!(self.outcomes.insert(job, outcome).is_none(), "two outcomes"),
@@ -87,6 +92,12 @@ impl Desk {
                 | Action::Pause(_)
                 | Action::Resume(_) => {}
             }
+        }
+        if self.sends_at_once && !sent.is_empty() {
+            for (on, job) in sent {
+                self.plan.handle(self.now, on, Event::SentAll(job));
+            }
+            self.go();
         }
     }
 

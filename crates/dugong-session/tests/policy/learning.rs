@@ -1,6 +1,6 @@
 //! Lessons from the behaviour of a server.
 
-use dugong_session::plan::{Config, Event, Head, Loss};
+use dugong_session::plan::{Config, Event, Head, Job, JobId, Loss};
 
 use super::desk::{Desk, ms};
 
@@ -139,4 +139,59 @@ fn a_learned_limit_grows_again() {
         desk.answer(desk.opened() - 1);
     }
     assert_eq!(desk.plan.stats().depth, 4);
+}
+
+/// Submits two jobs that leave in one write.
+fn pair(desk: &mut Desk) -> [JobId; 2] {
+    let jobs = [(); 2].map(|()| desk.plan.submit(desk.now, Job::new(true)));
+    desk.go();
+    jobs
+}
+
+#[test]
+fn the_first_pipelined_requests_are_a_pair_and_nothing_follows_before_both_are_answered() {
+    let mut desk = Desk::unproven(Config { connections: 1, ..Config::default() });
+    desk.gets::<10>();
+    assert_eq!(desk.on(0).unwrap().len(), 1, "alone");
+    desk.answer(0);
+    assert_eq!(desk.on(0).unwrap().len(), 2, "a pair");
+    desk.answer(0);
+    assert_eq!(desk.on(0).unwrap().len(), 1, "nothing follows");
+    desk.answer(0);
+    assert_eq!(desk.on(0).unwrap().len(), 7, "the server answers both");
+}
+
+#[test]
+fn requests_that_leave_one_after_another_prove_nothing() {
+    let mut desk = Desk::unproven(Config { connections: 1, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    let first = desk.get();
+    let second = desk.get();
+    assert_eq!(desk.on(0), Some([first].as_slice()));
+    desk.answer(0);
+    assert_eq!(desk.on(0), Some([second].as_slice()));
+}
+
+#[test]
+fn a_server_that_drops_the_second_of_a_pair_gets_one_request_at_a_time() {
+    let config = Config { connections: 1, timeout: ms(100), retries: 9, retry_budget: None, ..Config::default() };
+    let mut desk = Desk::unproven(config);
+    desk.get();
+    desk.answer(0);
+    let mut number = 0;
+    for _ in 0..2 {
+        let [_, dropped] = pair(&mut desk);
+        desk.answer(number);
+        assert_eq!(desk.on(number), Some([dropped].as_slice()));
+        while desk.on(number).is_some() {
+            desk.later(ms(100));
+        }
+        number = reopened(&mut desk);
+        assert_eq!(desk.on(number), Some([dropped].as_slice()));
+        desk.answer(number);
+    }
+    desk.gets::<5>();
+    assert_eq!(desk.on(number).unwrap().len(), 1);
+    assert!(desk.plan.stats().not_pipelining);
 }
