@@ -184,7 +184,6 @@ fn bun_gets_one_request_at_a_time() {
 }
 
 #[test]
-#[ignore = "the session sends on while part of a burst is unanswered, and such a server drops requests"]
 fn cpp_httplib_gets_one_request_at_a_time() {
     let server = Server::httplib();
     let (urls, wanted) = forty(&server);
