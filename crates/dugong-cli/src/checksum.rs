@@ -23,6 +23,11 @@ impl Checksum {
         }
     }
 
+    /// The hexadecimal digits.
+    pub(crate) fn digits(&self) -> &str {
+        &self.0
+    }
+
     /// Begins to compute a digest.
     pub(crate) fn begin(&self) -> Sum {
         Sum { wanted: self.clone(), state: Sha256::new() }

@@ -1,22 +1,24 @@
 //! Carries out a plan of `dugong get`, `dugong head` or `dugong request`.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, IsTerminal};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dugong_http::{Fields, Method, Origin, Request, RequestHead};
-use dugong_session::driver::{Asked, follow};
-use dugong_session::{Cause, Failed, Loss, NoRepeat, Reply, Ticket};
+use dugong_http::{RequestHead, Status};
+use dugong_session::{Failed, Reply};
 
+use crate::asking::{Asking, Journey, TICK, failure_of, is_lost, system};
+use crate::downloading::fetch_parts;
+use crate::flags::How;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::list::{Entry, List, Next};
-use crate::outcome::{Exit, Outcome, OutputError, Record, Stop, reason};
+use crate::outcome::{Exit, Outcome, OutputError, Record, Stop};
+use crate::parts;
 use crate::plan::{Destination, HiArgs};
-use crate::progress::Progress;
+use crate::progress::{Progress, Show};
 use crate::report::Report;
 use crate::sink::{Name, Sink, Target};
 use crate::stderr::say;
@@ -28,7 +30,7 @@ use crate::usage::UsageError;
 /// The list is wrong. No request was sent.
 pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     let unfinished = Unfinished::default();
-    if let Err(error) = unfinished.remove_on_signal(plan.json) {
+    if let Err(error) = unfinished.remove_on_signal(plan.json || plan.keeps_parts()) {
         say(&format_args!("cannot handle signals, so no request is sent: {error}"));
         return Ok(Exit::Output);
     }
@@ -36,25 +38,30 @@ pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     let total = check(plan, &mut lanes)?;
     plan.open_trace()?;
     let start = Instant::now();
-    let mut fetch = Fetch {
+    let asking = Asking {
         plan,
         lanes,
+        progress: Progress::new(total, shown_progress(plan)),
+        deadline: plan.max_time.and_then(|time| start.checked_add(time)),
+        unfinished: unfinished.clone(),
+        has_failed: false,
+    };
+    let mut fetch = Fetch {
+        plan,
+        asking,
         list: List::new(&plan.urls, &plan.lists),
         next: None,
         pending: VecDeque::new(),
         report: Report::new(plan),
-        progress: Progress::new(total, shows_progress(plan)),
-        deadline: plan.max_time.and_then(|time| start.checked_add(time)),
-        unfinished: unfinished.clone(),
-        has_failed: false,
         has_bad_lines: false,
         has_output_error: false,
     };
     let opened = Sink::open(plan, unfinished).map_err(Stop::from).and_then(|mut sink| {
-        fetch.check_names(&mut sink)?;
-        fetch.go(&mut sink)
+        let gone = fetch.check_names(&mut sink).and_then(|()| fetch.go(&mut sink));
+        let written = sink.write_index().map_err(Stop::from);
+        gone.and(written)
     });
-    fetch.progress.end();
+    fetch.asking.progress.end();
     let stop = opened.err();
     if stop.is_none() && fetch.report.is_empty() && !fetch.has_bad_lines {
         return Err(UsageError::NoUrls);
@@ -88,26 +95,25 @@ fn check(plan: &HiArgs, lanes: &mut Lanes<'_>) -> Result<Option<usize>, UsageErr
 }
 
 /// Shows progress to people only: not in a pipe, not between lines of content, and not in the summary.
-fn shows_progress(plan: &HiArgs) -> bool {
+fn shown_progress(plan: &HiArgs) -> Show {
     let apart = !matches!(plan.destination, Destination::Stdout { .. }) || !io::stdout().is_terminal();
-    plan.progress && apart && !plan.json_on_stderr() && io::stderr().is_terminal()
+    match plan.progress {
+        How::Json => Show::Json,
+        How::Bar if apart && !plan.json_on_stderr() && io::stderr().is_terminal() => Show::Lines,
+        How::Bar | How::None => Show::Nothing,
+    }
 }
 
 /// A run of a plan.
 struct Fetch<'a> {
     plan: &'a HiArgs,
-    lanes: Lanes<'a>,
+    asking: Asking<'a>,
     list: List,
     /// Taken from the list, while its origin has enough requests.
     next: Option<Entry>,
     /// URLs without a result, in the order of the list.
     pending: VecDeque<Pending>,
     report: Report,
-    progress: Progress,
-    deadline: Option<Instant>,
-    unfinished: Unfinished,
-    /// Some request has no answer.
-    has_failed: bool,
     /// Some line of a pipe is wrong.
     has_bad_lines: bool,
     /// Some file cannot be written.
@@ -123,23 +129,10 @@ struct Pending {
 
 enum State {
     Asked(Box<Journey>),
+    /// Its content comes in parts, which are requested when it is its turn.
+    Parts(Box<Journey>),
     /// It was not requested, and this is why.
     Over(Record),
-}
-
-/// A request on its way, perhaps through redirects.
-struct Journey {
-    lane: usize,
-    ticket: Option<Ticket>,
-    method: Method,
-    target: String,
-    fields: Fields,
-    /// How often it may still be sent again after some of its answer came.
-    again: u32,
-    /// How many redirects may still be followed.
-    left: u32,
-    /// Attempts before the last redirect.
-    attempts: u32,
 }
 
 /// What became of a request.
@@ -152,11 +145,6 @@ enum Received {
 
 /// How many URLs may be without a result.
 const AHEAD: usize = 4096;
-/// How often a wait is interrupted to look for signals and new lines.
-const TICK: Duration = Duration::from_millis(100);
-/// After so many requests in a row that failed after all retries, an origin gets no more.
-const HOPELESS: u32 = 3;
-
 impl<'a> Fetch<'a> {
     /// Finds files in the way before anything is requested, as far as the list can be read twice.
     fn check_names(&self, sink: &mut Sink) -> Result<(), Stop> {
@@ -175,16 +163,17 @@ impl<'a> Fetch<'a> {
                 if is_over {
                     return Ok(());
                 }
-                self.check_end()?;
+                self.asking.check_end()?;
                 continue;
             };
             let record = match &mut first.state {
                 State::Over(_) => None,
+                State::Parts(journey) => Some(fetch_parts(&mut self.asking, &first.url, &first.name, journey, None, sink)),
                 State::Asked(journey) => match self.answer(journey) {
                     Ok(Some(answer)) => match self.receive(&first.url, &first.name, journey, answer, sink) {
                         Received::Over(record, stop) => Some((record, stop)),
                         Received::Again => {
-                            self.send_again(journey)?;
+                            self.asking.send_again(journey)?;
                             self.pending.push_front(first);
                             continue;
                         }
@@ -202,15 +191,16 @@ impl<'a> Fetch<'a> {
             };
             let result = match (record, first.state) {
                 (Some(record), State::Asked(journey)) => {
-                    self.lanes.lane(journey.lane).pending -= 1;
+                    self.asking.lanes.lane(journey.lane).pending -= 1;
                     record
                 }
+                (Some(record), State::Parts(_)) => record,
                 (_, State::Over(record)) => (record, None),
-                (None, State::Asked(_)) => unreachable!("it has a result"),
+                (None, State::Asked(_) | State::Parts(_)) => unreachable!("it has a result"),
             };
             let (record, stop) = result;
             self.report.add(&first.url, &record);
-            self.progress.answered();
+            self.asking.progress.answered();
             if let Some(stop) = stop {
                 return Err(stop);
             }
@@ -227,23 +217,23 @@ impl<'a> Fetch<'a> {
                     Next::Later => return Ok(false),
                     Next::End => return Ok(true),
                     Next::Bad(error) => {
-                        self.complain(&error);
+                        self.asking.complain(&error);
                         self.has_bad_lines = true;
                         continue;
                     }
                 },
             };
-            let lane = match self.lanes.find(&entry.origin) {
+            let lane = match self.asking.lanes.find(&entry.origin) {
                 Ok(lane) => lane,
                 Err(error) => {
-                    self.complain(&error);
+                    self.asking.complain(&error);
                     self.has_bad_lines = true;
                     continue;
                 }
             };
-            if self.lanes.lane(lane).gone.is_none() {
-                let session = self.lanes.session(lane).map_err(system)?;
-                if self.lanes.lane(lane).pending >= session.take_ahead() {
+            if self.asking.lanes.lane(lane).gone.is_none() {
+                let session = self.asking.lanes.session(lane).map_err(system)?;
+                if self.asking.lanes.lane(lane).pending >= session.take_ahead() {
                     self.next = Some(entry);
                     return Ok(false);
                 }
@@ -267,42 +257,35 @@ impl<'a> Fetch<'a> {
             Err(error) => {
                 let text: Rc<str> = error.to_string().into();
                 over(Name::None, Record::not_requested(Outcome::NotSent, Some(text)));
-                self.complain(&error);
+                self.asking.complain(&error);
                 self.has_output_error = true;
                 return Ok(());
             }
         };
-        if let Some(gone) = self.lanes.lane(lane).gone.clone() {
+        if let Some(gone) = self.asking.lanes.lane(lane).gone.clone() {
             over(name, Record::not_requested(Outcome::NotSent, Some(gone)));
-            self.has_failed = true;
+            self.asking.has_failed = true;
             return Ok(());
         }
-        let mut head = RequestHead::new(self.plan.method.clone(), &*target).expect("`urls::parse` has checked the target");
-        head.fields = self.lanes.lane(lane).fields.clone();
-        let ticket = self.send(lane, self.with_content(head))?;
+        let mut fields = self.asking.lanes.lane(lane).fields.clone();
         let (method, again, left) = (self.plan.method.clone(), self.plan.retries, self.plan.redirects);
-        let fields = self.lanes.lane(lane).fields.clone();
+        if self.plan.keeps_parts()
+            && left == 0
+            && let Name::File(file) = &name
+            && let Some(path) = sink.path(file)
+            && (self.plan.parts > 1 || parts::is_begun(&path))
+        {
+            let journey = Journey { lane, ticket: None, method, target, fields, again, left, attempts: 0 };
+            self.pending.push_back(Pending { url, name, state: State::Parts(Box::new(journey)) });
+            return Ok(());
+        }
+        sink.add_conditions(&name, &url, &mut fields);
+        let mut head = RequestHead::new(method.clone(), &*target).expect("`urls::parse` has checked the target");
+        head.fields = fields.clone();
+        let ticket = self.asking.send(lane, self.asking.with_content(head))?;
         let journey = Journey { lane, ticket: Some(ticket), method, target, fields, again, left, attempts: 0 };
         self.pending.push_back(Pending { url, name, state: State::Asked(Box::new(journey)) });
         Ok(())
-    }
-
-    fn with_content(&self, head: RequestHead) -> Request {
-        let request = Request::from(head);
-        match &self.plan.content {
-            Some(content) => request.body(content.clone()),
-            None => request,
-        }
-    }
-
-    /// Submits a request to the session of an origin.
-    fn send(&mut self, lane: usize, request: Request) -> Result<Ticket, Stop> {
-        let session = self.lanes.session(lane).map_err(system)?;
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let request = dugong_session::Request::from(request).streamed().total_timeout(left);
-        let ticket = session.submit_blocking(request).map_err(|failed| Stop::System(failed.into()))?;
-        self.lanes.lane(lane).pending += 1;
-        Ok(ticket)
     }
 
     /// Waits for the answer to a request, through redirects; `None` if the list may have more to send first.
@@ -310,10 +293,10 @@ impl<'a> Fetch<'a> {
         loop {
             let ticket = journey.ticket.as_mut().expect("it has no answer yet");
             let is_filling = self.list.is_waiting() && self.pending.len() < AHEAD;
-            let ticks = is_filling || self.plan.json;
+            let ticks = is_filling || self.plan.json || self.plan.keeps_parts();
             let until = ticks.then(|| Instant::now() + TICK);
-            if !self.lanes.wait_for_answer(ticket, until).map_err(Stop::System)? {
-                self.check_end()?;
+            if !self.asking.lanes.wait_for_answer(ticket, until).map_err(Stop::System)? {
+                self.asking.check_end()?;
                 if is_filling {
                     return Ok(None);
                 }
@@ -323,55 +306,11 @@ impl<'a> Fetch<'a> {
             match ticket.take_reply() {
                 Err(ticket) => journey.ticket = Some(ticket),
                 Ok(Err(failed)) => return Ok(Some(Err(failed))),
-                Ok(Ok(reply)) => match self.next_hop(journey, &reply)? {
+                Ok(Ok(reply)) => match self.asking.next_hop(journey, &reply)? {
                     false => return Ok(Some(Ok(reply))),
                     true => drop(reply),
                 },
             }
-        }
-    }
-
-    /// Follows a redirect; false if the reply is none, or is not followed.
-    fn next_hop(&mut self, journey: &mut Journey, reply: &Reply) -> Result<bool, Stop> {
-        if journey.left == 0 {
-            return Ok(false);
-        }
-        let Journey { method, target, fields, .. } = &*journey;
-        let asked = Asked { method, target, fields, is_repeatable: true };
-        let origin: Origin = self.lanes.origin(journey.lane).clone();
-        let Ok(next) = follow(asked, &origin, reply.status(), reply.fields()) else { return Ok(false) };
-        // The options may not fit the other origin.
-        let Ok(lane) = self.lanes.find(&next.origin) else { return Ok(false) };
-        let Ok(mut head) = RequestHead::new(next.method.clone(), &*next.target) else { return Ok(false) };
-        head.fields = next.fields.clone();
-        self.lanes.lane(journey.lane).pending -= 1;
-        let request = if next.keeps_content { self.with_content(head) } else { Request::from(head) };
-        journey.ticket = Some(self.send(lane, request)?);
-        journey.lane = lane;
-        (journey.method, journey.target, journey.fields) = (next.method, next.target, next.fields);
-        journey.left -= 1;
-        journey.attempts += reply.attempts();
-        Ok(true)
-    }
-
-    /// Sends a request again whose answer was cut.
-    fn send_again(&mut self, journey: &mut Journey) -> Result<(), Stop> {
-        let mut head = RequestHead::new(journey.method.clone(), &*journey.target).expect("it was sent before");
-        head.fields = journey.fields.clone();
-        self.lanes.lane(journey.lane).pending -= 1;
-        journey.again -= 1;
-        journey.ticket = Some(self.send(journey.lane, self.with_content(head))?);
-        Ok(())
-    }
-
-    /// Whether the run has to end.
-    fn check_end(&self) -> Result<(), Stop> {
-        if self.unfinished.is_interrupted() {
-            return Err(Stop::Interrupted);
-        }
-        match self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            true => Err(Stop::MaxTime),
-            false => Ok(()),
         }
     }
 
@@ -387,12 +326,16 @@ impl<'a> Fetch<'a> {
         let mut reply = match answer {
             Ok(reply) => reply,
             Err(failed) => {
-                let error = self.failed(url, journey.lane, &failed);
-                let stop = self.is_out_of_time(&failed).then_some(Stop::MaxTime);
+                let error = self.asking.failed(url, journey.lane, &failed);
+                let stop = self.asking.is_out_of_time(&failed).then_some(Stop::MaxTime);
                 return Received::Over(Record::failed(&failed, error), stop);
             }
         };
-        self.lanes.lane(journey.lane).failures = 0;
+        self.asking.lanes.lane(journey.lane).failures = 0;
+        if self.plan.keeps_parts() && reply.status() == Status::OK && matches!(name, Name::File(_)) {
+            let (record, stop) = fetch_parts(&mut self.asking, url, name, journey, Some(reply), sink);
+            return Received::Over(record, stop);
+        }
         let mut record = Record::begun(reply.head(), journey.attempts + reply.attempts());
         match self.receive_content(url, name, journey, &mut reply, &mut record, sink) {
             Ok(true) => Received::Over(record, None),
@@ -419,7 +362,7 @@ impl<'a> Fetch<'a> {
         let location = if plan.shows_heads() { None } else { record.location.clone() };
         if is_error || location.is_some() {
             let to = location.map(|to| format!(" to {to}, which is not followed")).unwrap_or_default();
-            self.complain(&format_args!("{url}: {}{to}", record.status_text()));
+            self.asking.complain(&format_args!("{url}: {}{to}", record.status_text()));
         }
         let writes_heads = sink.writes_heads();
         let mut target = match sink.target(name, reply.head(), record.location.is_some()) {
@@ -429,11 +372,11 @@ impl<'a> Fetch<'a> {
         let is_discarded = matches!(target, Target::Discard);
         let mut sum = plan.checksum.as_ref().filter(|_| !is_error).map(|checksum| checksum.begin());
         if !(is_error && plan.fail_early && is_discarded) {
-            self.progress.expect(reply.content_length());
+            self.asking.progress.expect(url, reply.content_length());
             loop {
                 let until = plan.json.then(|| Instant::now() + TICK);
-                match self.lanes.wait_for_piece(reply, until) {
-                    Ok(None) => self.check_end()?,
+                match self.asking.lanes.wait_for_piece(reply, until) {
+                    Ok(None) => self.asking.check_end()?,
                     Ok(Some(piece)) if piece.is_empty() => break,
                     Ok(Some(piece)) => {
                         record.bytes += piece.len() as u64;
@@ -443,7 +386,7 @@ impl<'a> Fetch<'a> {
                         if let Err(error) = target.write(&piece) {
                             return self.not_written(record, error);
                         }
-                        self.progress.received(piece.len());
+                        self.asking.progress.received(piece.len());
                     }
                     Err(error) => {
                         let is_cut = matches!(target, Target::Stdout(_)) && (record.bytes > 0 || writes_heads);
@@ -451,9 +394,9 @@ impl<'a> Fetch<'a> {
                         if !is_cut && journey.again > 0 && is_lost(failed) && journey.method.is_idempotent() {
                             return Ok(false);
                         }
-                        let error = self.failed(url, journey.lane, failed);
+                        let error = self.asking.failed(url, journey.lane, failed);
                         *record = record.clone().with_failure(failed, error);
-                        return match self.is_out_of_time(failed) {
+                        return match self.asking.is_out_of_time(failed) {
                             true => Err(Stop::MaxTime),
                             false if is_cut => Err(Stop::Cut),
                             false => Ok(true),
@@ -463,18 +406,21 @@ impl<'a> Fetch<'a> {
             }
         }
         if let Some(wrong) = sum.and_then(|sum| sum.check().err()) {
-            self.complain(&format_args!("{url}: {wrong}"));
+            self.asking.complain(&format_args!("{url}: {wrong}"));
             (record.outcome, record.error) = (Outcome::WrongDigest, Some(wrong.into()));
             return Err(Stop::Checksum);
         }
-        if let Target::File(file) = target {
-            match file.finish() {
-                Ok(path) => record.file = Some(path),
-                Err(error) => return self.not_written(record, error),
+        match target.finish() {
+            None => {}
+            Some(Ok(path)) => {
+                record.file = Some(path);
+                sink.note(name, url, reply.fields());
             }
+            Some(Err(error)) => return self.not_written(record, error),
         }
         record.outcome = match record.location {
             _ if is_error => Outcome::ErrorStatus,
+            _ if reply.status() == Status::NOT_MODIFIED => Outcome::Unchanged,
             Some(_) => Outcome::Redirect,
             None => Outcome::Ok,
         };
@@ -489,46 +435,16 @@ impl<'a> Fetch<'a> {
         Err(stop)
     }
 
-    /// Reports a failure, and decides if its origin gets more requests.
-    fn failed(&mut self, url: &str, lane: usize, failed: &Failed) -> Rc<str> {
-        self.has_failed = true;
-        let text: Rc<str> = reason(failed).into();
-        let place = self.lanes.lane(lane);
-        let (is_unreachable, was_gone) = (matches!(failed.cause, Cause::Unreachable(_)), place.gone.is_some());
-        if matches!(failed.cause, Cause::Lost { no_repeat: NoRepeat::Retries | NoRepeat::Budget, .. }) {
-            place.failures += 1;
-        }
-        if is_unreachable || place.failures >= HOPELESS {
-            place.gone = Some(text.clone());
-        }
-        match is_unreachable {
-            true if was_gone => {}
-            true => self.complain(&text),
-            false => self.complain(&format_args!("{url}: {text}")),
-        }
-        text
-    }
-
-    fn is_out_of_time(&self, failed: &Failed) -> bool {
-        matches!(failed.cause, Cause::TimedOut { .. })
-    }
-
-    /// Prints a line for people.
-    fn complain(&self, text: &dyn fmt::Display) {
-        if !self.plan.json_on_stderr() {
-            self.progress.suspend(|| say(text));
-        }
-    }
-
     /// Ends all requests without a result, and records them and the rest of the list.
     fn give_up(&mut self, stop: Option<&Stop>) {
         let Some(stop) = stop else { return };
         let text: Rc<str> = stop.to_string().into();
-        self.lanes.close();
+        self.asking.lanes.close();
         for Pending { url, state, .. } in std::mem::take(&mut self.pending) {
             let record = match state {
                 State::Over(record) => record,
                 State::Asked(journey) => self.unanswered(*journey, text.clone()),
+                State::Parts(_) => Record::not_requested(Outcome::NotSent, Some(text.clone())),
             };
             self.report.add(&url, &record);
         }
@@ -552,7 +468,7 @@ impl<'a> Fetch<'a> {
     fn unanswered(&mut self, mut journey: Journey, text: Rc<str>) -> Record {
         let Some(mut ticket) = journey.ticket.take() else { return Record::not_requested(Outcome::NotSent, Some(text)) };
         let until = Some(Instant::now() + TICK);
-        let _ = self.lanes.wait_for_answer(&mut ticket, until);
+        let _ = self.asking.lanes.wait_for_answer(&mut ticket, until);
         match ticket.take_reply() {
             Ok(Err(failed)) => Record::failed(&failed, text),
             Ok(Ok(reply)) => {
@@ -564,12 +480,12 @@ impl<'a> Fetch<'a> {
     }
 
     fn note_pipelining(&mut self) {
-        let refusing: Vec<_> = self.lanes.not_pipelining().map(ToString::to_string).collect();
+        let refusing: Vec<_> = self.asking.lanes.not_pipelining().map(ToString::to_string).collect();
         for origin in refusing {
-            let server = if self.lanes.len() > 1 { origin } else { "the server".to_owned() };
+            let server = if self.asking.lanes.len() > 1 { origin } else { "the server".to_owned() };
             let note = format!("{server} does not answer several requests at once, so they go one at a time");
             if self.report.note(&note) {
-                self.complain(&note);
+                self.asking.complain(&note);
             }
         }
     }
@@ -584,7 +500,7 @@ impl<'a> Fetch<'a> {
                     say(stop);
                     self.report.explain();
                 }
-                Some(stop @ Stop::MaxTime) if !self.has_failed => {
+                Some(stop @ Stop::MaxTime) if !self.asking.has_failed => {
                     say(stop);
                     self.report.explain();
                 }
@@ -600,25 +516,11 @@ impl<'a> Fetch<'a> {
             Some(Stop::ErrorStatus) => Exit::ErrorStatus,
             None if self.has_bad_lines => Exit::Usage,
             None if self.has_output_error => Exit::Output,
-            None if self.has_failed => Exit::Connection,
+            None if self.asking.has_failed => Exit::Connection,
             None if self.report.has_errors() => Exit::ErrorStatus,
             None => Exit::Success,
         };
         let connections = plan.connected.load(Ordering::Relaxed);
         if self.report.end(connections, time) { exit } else { Exit::Output }
     }
-}
-
-fn system(error: dugong_http::Error) -> Stop {
-    Stop::System(io::Error::other(error))
-}
-
-/// Tells if the connection ended, and the same request may get its answer on another one.
-fn is_lost(failed: &Failed) -> bool {
-    matches!(failed.cause, Cause::Lost { why: Loss::Closed | Loss::Reset | Loss::GivenUp | Loss::Stalled, .. })
-}
-
-/// The failure inside an error of reading content.
-fn failure_of(error: &io::Error) -> Option<&Failed> {
-    error.get_ref()?.downcast_ref()
 }

@@ -115,6 +115,18 @@ pub(crate) struct GetArgs {
     #[arg(long, requires = "files", conflicts_with = "force")]
     pub(crate) skip_existing: bool,
 
+    /// With files: keep an interrupted file as .NAME.part, and complete it in the next run with this option
+    #[arg(long = "continue", requires = "files", conflicts_with = "range")]
+    pub(crate) continues: bool,
+
+    /// With files: fetch each in ranges, this many at once; an interrupted file stays as with --continue
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, requires = "files", conflicts_with = "range")]
+    pub(crate) parts: usize,
+
+    /// With files: fetch only what has changed since the last run with this option; the directory gets an index
+    #[arg(long, requires = "files", conflicts_with_all = ["force", "skip_existing", "range", "parts"])]
+    pub(crate) if_changed: bool,
+
     /// Request a range of bytes, such as 0-99, 100- or -100
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
@@ -389,8 +401,12 @@ pub(crate) struct TransferArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Show no progress bar; by default one is shown if standard error is a terminal
-    #[arg(short = 'q', long)]
+    /// How to show progress on standard error; bars are shown on a terminal only
+    #[arg(long, value_enum, value_name = "HOW", default_value = "bar")]
+    pub(crate) progress: How,
+
+    /// Show no progress
+    #[arg(short = 'q', long, conflicts_with = "progress")]
     pub(crate) no_progress: bool,
 
     /// Print connecting, heads sent (>) and received (<), and closing to standard error
@@ -408,6 +424,16 @@ pub(crate) struct TransferArgs {
     /// Limit the whole run, reconnecting included; no limit by default
     #[arg(short, long, value_name = "SECONDS", help_heading = TIME)]
     pub(crate) max_time: Option<String>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum How {
+    /// A line for the whole, and one for a large file
+    Bar,
+    /// A line of JSON now and then, and at the end
+    Json,
+    None,
 }
 
 /// Credentials for the servers. curl has the same names with the same meanings.

@@ -162,6 +162,27 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// Waits until `ready` finds something, or until a moment.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        lane: usize,
+        until: Option<Instant>,
+        mut ready: impl FnMut() -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        if self.poll.is_some() {
+            return self.wait_together(until, ready);
+        }
+        let session = self.lanes[lane].session.clone().expect("it has requests");
+        let mut found = Ok(None);
+        session.wait_for(until, || {
+            if matches!(found, Ok(None)) {
+                found = ready();
+            }
+            !matches!(found, Ok(None))
+        })?;
+        found
+    }
+
     fn wait_together<T>(
         &mut self,
         until: Option<Instant>,

@@ -1,19 +1,23 @@
 //! `dugong`: HTTP/1.1 on the command line.
 //!
 //! `flags` parses the arguments into `LowArgs`. `plan` checks them, with `connecting` for the options about connections, and makes
-//! `HiArgs`. `fetch` carries these out: `list` reads URLs, `lanes` has a session for each origin, `sink` and `output` write content,
+//! `HiArgs`. `fetch` carries these out: `list` reads URLs, `asking` sends requests, `lanes` has a
+//! session for each origin, `downloading` fetches content in parts, `sink` and `output` write content,
 //! `verbose` prints events, and `report` prints the summary. `outcome` has the results that they share.
 
+mod asking;
 mod auth;
 mod bench;
 mod checksum;
 mod connecting;
 mod curl;
 mod data;
+mod downloading;
 mod fetch;
 mod fields;
 mod flags;
 mod head;
+mod index;
 mod install;
 mod interrupt;
 mod lanes;
@@ -21,6 +25,7 @@ mod list;
 mod names;
 mod outcome;
 mod output;
+mod parts;
 mod plan;
 mod progress;
 mod readable;

@@ -56,6 +56,8 @@ pub(crate) enum OutputError {
     Stdout(io::Error),
     /// An operation on this file or directory failed.
     File(PathBuf, io::Error),
+    /// The files of an unfinished download cannot be used.
+    Part(String),
     /// A signal came: no file may appear any more.
     Interrupted,
     /// The path of the directory is the path of a file. The option named it.
@@ -95,6 +97,8 @@ pub(crate) enum Outcome {
     /// At least a part of the request was sent, and no byte of a response came.
     Unanswered,
     NotSent,
+    /// The file is the version that the server has.
+    Unchanged,
     /// Not requested, because its file exists.
     Skipped,
     /// The content has another digest than `--checksum` says.
@@ -161,6 +165,7 @@ fn lacks_root(failure: &TlsFailure) -> bool {
 impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            OutputError::Part(text) => f.write_str(text),
             OutputError::Interrupted => f.write_str("interrupted"),
             OutputError::ReaderLeft => f.write_str("standard output was closed"),
             OutputError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
@@ -189,13 +194,14 @@ impl Outcome {
             Outcome::Incomplete => "incomplete",
             Outcome::Unanswered => "unanswered",
             Outcome::NotSent => "not-sent",
+            Outcome::Unchanged => "unchanged",
             Outcome::Skipped => "skipped",
             Outcome::WrongDigest => "wrong-digest",
         }
     }
 
     pub(crate) fn is_answered(self) -> bool {
-        matches!(self, Outcome::Ok | Outcome::Redirect | Outcome::ErrorStatus | Outcome::Skipped | Outcome::WrongDigest)
+        !matches!(self, Outcome::Incomplete | Outcome::Unanswered | Outcome::NotSent)
     }
 }
 

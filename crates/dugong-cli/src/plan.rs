@@ -16,7 +16,7 @@ use crate::checksum::Checksum;
 use crate::connecting;
 use crate::data;
 use crate::fields::fields;
-use crate::flags::{ConnectArgs, GetArgs, HeadArgs, PutArgs, RequestArgs, SingleArgs, TransferArgs};
+use crate::flags::{ConnectArgs, GetArgs, HeadArgs, How, PutArgs, RequestArgs, SingleArgs, TransferArgs};
 use crate::usage::UsageError;
 use crate::verbose;
 
@@ -50,8 +50,12 @@ pub(crate) struct HiArgs {
     /// The limit of the whole run.
     pub(crate) max_time: Option<Duration>,
     pub(crate) fail_early: bool,
+    /// Interrupted files stay, to be continued.
+    pub(crate) continues: bool,
+    /// How many ranges of one file are fetched at once.
+    pub(crate) parts: usize,
     pub(crate) json: bool,
-    pub(crate) progress: bool,
+    pub(crate) progress: How,
     verbose: bool,
     /// Where the bytes of connections are written.
     trace: Option<PathBuf>,
@@ -90,6 +94,8 @@ pub(crate) enum Existing {
     Error,
     Replace,
     Skip,
+    /// They are replaced if the server has another version.
+    IfChanged,
 }
 
 /// Where the bytes of connections are written.
@@ -105,6 +111,7 @@ impl HiArgs {
         let existing = match (low.force, low.skip_existing) {
             (true, _) => Existing::Replace,
             (_, true) => Existing::Skip,
+            _ if low.if_changed => Existing::IfChanged,
             _ => Existing::Error,
         };
         let is_one = low.requests.input.is_empty() && low.requests.urls.len() == 1;
@@ -126,7 +133,7 @@ impl HiArgs {
             return Err(UsageError::Together { option, with, why: "it is the digest of one content" });
         }
         let plan = HiArgs::of_list(Method::GET, low.requests, low.connect, destination)?;
-        Ok(HiArgs { checksum, ..plan })
+        Ok(HiArgs { checksum, continues: low.continues, parts: low.parts, ..plan })
     }
 
     pub(crate) fn of_head(low: HeadArgs) -> Result<HiArgs, UsageError> {
@@ -205,8 +212,14 @@ impl HiArgs {
             connect_timeout,
             max_time,
             fail_early: false,
+            continues: false,
+            parts: 1,
             json: low.json,
-            progress: !low.no_progress && !low.verbose && low.trace.as_deref() != Some(Path::new("%")),
+            progress: match low.progress {
+                _ if low.no_progress => How::None,
+                How::Bar if low.verbose || low.trace.as_deref() == Some(Path::new("%")) => How::None,
+                how => how,
+            },
             verbose: low.verbose,
             trace: low.trace,
             opened: OnceCell::new(),
@@ -221,6 +234,17 @@ impl HiArgs {
         let same = |option, with, stream| Err(UsageError::SameStream { option, with, stream });
         if self.verbose && self.json_on_stderr() {
             return same("--verbose", "--json", "standard error");
+        }
+        if self.progress == How::Json {
+            let with = match self.trace.as_deref().and_then(Path::to_str) {
+                _ if self.json_on_stderr() => Some("--json"),
+                _ if self.verbose => Some("--verbose"),
+                Some("%") => Some("--trace %"),
+                _ => None,
+            };
+            if let Some(with) = with {
+                return same("--progress=json", with, "standard error");
+            }
         }
         match self.trace.as_deref().and_then(Path::to_str) {
             Some("%") if self.json_on_stderr() => same("--trace %", "--json", "standard error"),
@@ -266,6 +290,11 @@ impl HiArgs {
     /// The content of each request.
     pub(crate) fn content(&self) -> Option<&[u8]> {
         self.content.as_deref()
+    }
+
+    /// Tells if an interrupted file stays.
+    pub(crate) fn keeps_parts(&self) -> bool {
+        self.continues || self.parts > 1
     }
 
     /// Tells if the command is `head`, whose output explains error statuses and redirects.
