@@ -40,6 +40,7 @@
 //! | many small ranges, or a remote file that you can seek | [`Session::cat_ranges`], [`Session::open`] |
 //! | URLs of many hosts, redirects to anywhere | [`Sessions`] |
 //! | tasks of tokio | the module `tokio` (feature `tokio`) |
+//! | middleware of tower | the module `tower` (feature `tower`) |
 //! | an event loop of your own | [`driver`] |
 //!
 //! The directory `examples` has programs that [fetch many documents][many], [sort failures][failures], [upload files][put] and [read parts of a file][parts].
@@ -203,6 +204,7 @@
 //! | `rustls` (default) | TLS |
 //! | `socks` | SOCKS5 proxies |
 //! | `tokio` | sessions for tasks of tokio |
+//! | `tower` | sessions as services of tower |
 //!
 //! # Stability
 //!
