@@ -149,7 +149,7 @@ fn streamed_replies_give_a_beginning_of_the_right_content_or_all_of_it() {
                         0 => (&mut reply).take(10).read_to_end(&mut content).map(drop),
                         _ => reply.read_to_end(&mut content).map(drop),
                     };
-                    ledger.note_streamed(&request, &content, read, number.is_multiple_of(7));
+                    ledger.note_streamed(&request, &reply, &content, read, number.is_multiple_of(7));
                 }
             }
         }

@@ -141,7 +141,14 @@ impl Ledger {
         self.insert(request.target().expect("a valid request").to_owned(), Told::Failed(failed));
     }
 
-    pub(crate) fn note_streamed(&mut self, request: &Request, content: &[u8], read: io::Result<()>, is_part: bool) {
+    pub(crate) fn note_streamed(
+        &mut self,
+        request: &Request,
+        reply: &Reply,
+        content: &[u8],
+        read: io::Result<()>,
+        is_part: bool,
+    ) {
         let target = request.target().expect("a valid request").to_owned();
         let wanted = Chaos::content(&target);
         // The server may begin another answer, which breaks off. Its content is no complete reply.
@@ -151,7 +158,7 @@ impl Ledger {
             self.faults.push(format!("{target} has other content: {}", content.escape_ascii()));
         }
         let told = match read {
-            Ok(()) => Told::Reply { attempts: 1 },
+            Ok(()) => Told::Reply { attempts: reply.attempts() },
             Err(error) => match error.into_inner().map(|inner| inner.downcast::<Failed>()) {
                 Some(Ok(failed)) => {
                     if failed.answered < Answered::Head {
@@ -218,7 +225,7 @@ impl Told {
         match self {
             Told::GivenUp => None,
             Told::Reply { .. } if arrived.heads == 0 => Some("has a reply, and did not arrive".to_owned()),
-            Told::Reply { attempts } if *attempts < 1 => Some("has a reply after no attempt".to_owned()),
+            Told::Reply { attempts } if *attempts < arrived.heads => Some(format!("arrived {} times", arrived.heads)),
             Told::Reply { .. } => None,
             Told::Failed(failed) => {
                 let is_certain = failed.sent == Sent::No;
