@@ -4,7 +4,9 @@
 mod support;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -136,6 +138,34 @@ fn a_server_that_stays_away_fails_each_request_unsent() {
         // The session is as good as new once the server is there.
         let _origin = Origin::start(Config { listen: address, ..Config::default() }).unwrap();
         assert_eq!(*session.get("/doc/1").unwrap().content(), document("1"));
+    });
+}
+
+#[test]
+#[ignore = "a connection that ends before a byte has left costs no repeat yet"]
+fn a_server_that_ends_each_connection_at_once_fails_each_request() {
+    watched("the server that ends connections", || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
+        thread::spawn(move || {
+            // A stream that is dropped is closed, before or after the client has sent something.
+            for _ in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let builder = Session::builder(&format!("http://{address}")).connections(16);
+        let session = builder.backoff(Duration::from_millis(1), Duration::from_millis(5)).build().unwrap();
+        let outcomes: Vec<_> = session.run((0..40).map(|number| mixed(1, number))).collect();
+        assert_eq!(outcomes.len(), 40);
+        for Outcome { index, result, .. } in outcomes {
+            let failed = result.unwrap_err();
+            assert_eq!(failed.sent == Sent::No, failed.attempts == 0, "{index}: {failed:?}");
+        }
+        // The retries of each request and the budget allow no more.
+        let accepted = accepted.load(Ordering::SeqCst);
+        assert!(accepted < 300, "{accepted} connections");
     });
 }
 
