@@ -309,6 +309,12 @@ def test_a_source_is_opened_again_for_each_attempt(tmp_path: Path) -> None:
     assert opened == [1, 1]
 
 
+def test_an_answer_may_come_before_the_end_of_the_content_is_told() -> None:
+    with Server(echo) as server, of(server, connections=1) as session:
+        for _ in range(20):
+            assert session.put('/x', content=io.BytesIO(b'y'), total_timeout=LIMIT).content == b'PUT /x y'
+
+
 def test_content_that_is_read_once_is_not_repeated() -> None:
     def lose(peer: Peer) -> None:
         peer.request()

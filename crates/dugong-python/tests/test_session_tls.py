@@ -107,9 +107,9 @@ def test_an_unknown_authority_is_refused(server_tls: ssl.SSLContext, settings: d
 
 
 def test_tls_takes_the_path_of_a_file(pem: Path, server_tls: ssl.SSLContext) -> None:
-    with Server(answer_all, tls=server_tls) as server:
-        with Session(f'https://localhost:{server.port}', tls=dugong.Tls(ca=pem)) as session:
-            assert session.get('/a').content == b'/a'
+    tls = dugong.Tls(ca=pem)
+    with Server(answer_all, tls=server_tls) as server, Session(f'https://localhost:{server.port}', tls=tls) as session:
+        assert session.get('/a').content == b'/a'
 
 
 @pytest.mark.parametrize('way', ['tls', 'ssl_context'])
@@ -132,9 +132,11 @@ def test_a_client_certificate_is_shown(authority: trustme.CA, way: str) -> None:
         mine.configure_cert(context)
         settings = [{'ssl_context': context}]
     for setting in settings:
-        with Server(answer_all, tls=demanding) as server:
-            with Session(f'https://localhost:{server.port}', **setting) as session:
-                assert session.get('/a').content == b'/a'
+        with (
+            Server(answer_all, tls=demanding) as server,
+            Session(f'https://localhost:{server.port}', **setting) as session,
+        ):
+            assert session.get('/a').content == b'/a'
 
 
 def test_a_key_of_another_certificate_is_refused(authority: trustme.CA) -> None:
@@ -152,9 +154,9 @@ def test_two_ways_at_once_are_refused() -> None:
 
 
 def test_a_context_is_not_used_for_http() -> None:
-    with Server(answer_all) as server:
-        with Session(f'http://localhost:{server.port}', ssl_context=ssl.create_default_context()) as session:
-            assert session.get('/a').content == b'/a'
+    context = ssl.create_default_context()
+    with Server(answer_all) as server, Session(f'http://localhost:{server.port}', ssl_context=context) as session:
+        assert session.get('/a').content == b'/a'
 
 
 def test_a_server_that_does_not_speak_tls_is_an_error(secure: Make) -> None:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from ._asyncio import AioFuture
     from ._request import Request
     from ._session import Session
+    from ._sessions import Sessions
     from ._tls import Tls
 
     log: Logger
@@ -93,6 +94,7 @@ __all__ = [
     'RequestOutcome',
     'Run',
     'Session',
+    'Sessions',
     'StateError',
     'StatusError',
     'Tls',
@@ -181,6 +183,7 @@ _LATER = {
     'AsyncRun': '_async_run',
     'Request': '_request',
     'Session': '_session',
+    'Sessions': '_sessions',
     'Tls': '_tls',
 }
 

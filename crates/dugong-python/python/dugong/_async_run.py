@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 
-from ._dugong import Outcome, Ticket
+from ._dugong import Outcome
+from ._jobs import Jobs
 from ._waiting import feed, watch_of
+from ._watch import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from types import TracebackType
     from typing import Any, Self
 
     from ._dugong import SessionCore
+    from ._jobs import Job, Router
     from ._watch import Watch
 
 
-class AsyncRun:
+class AsyncRun(Jobs):
     """The outcomes of the requests of an iterable, for `async for`. `Session.co_run` returns it.
 
     Each request that it takes ends with exactly one outcome. Between two steps the other tasks go on, and so do its
@@ -26,46 +28,18 @@ class AsyncRun:
     `async with`; `abandoned` then has the outcomes that were not yielded.
     """
 
-    def __init__(
-        self, core: SessionCore, requests: Iterable[Any] | AsyncIterable[Any], ordered: bool, stream: bool
-    ) -> None:
-        if isinstance(requests, (str, bytes)):
-            raise TypeError(
-                f'requests has to be an iterable of requests, such as a list, not {type(requests).__name__}'
-            )
-        self._core = core
+    def __init__(self, router: Router, requests: Any, ordered: bool, stream: bool) -> None:
+        super().__init__(router, requests, ordered, stream)
         self._later: AsyncIterator[Any] | None = None
         self._requests: Iterator[Any] | None = None
-        given: Any = requests
-        if hasattr(given, '__aiter__'):
-            self._later = given.__aiter__()
+        if hasattr(requests, '__aiter__'):
+            self._later = requests.__aiter__()
         else:
-            self._requests = iter(given)
-        self._is_ordered = ordered
-        self._is_streamed = stream
-        self._ahead = core.take_ahead()
-        self._taken = 0
-        # Tickets of requests without an outcome, by their index; and outcomes to yield.
-        self._tickets: dict[int, Ticket] = {}
-        self._outcomes: dict[int, Outcome] = {}
-        self._order: deque[int] = deque()
-        self._numbers: dict[int, int] = {}
-        self._raised: BaseException | None = None
-        self._watch: Watch | None = None
-        self._group = 0
-        self._awaited = -1
+            self._requests = iter(requests)
+        self._group = Group()
+        self._watches: dict[int, Watch] = {}
+        self._awaited: Job | None = None
         self._is_running = False
-        self._abandoned: list[Outcome] = []
-
-    @property
-    def taken(self) -> int:
-        """How many requests it has taken from the iterable."""
-        return self._taken
-
-    @property
-    def abandoned(self) -> list[Outcome]:
-        """After `co_close`, the outcomes that were not yielded."""
-        return list(self._abandoned)
 
     def __aiter__(self) -> Self:
         return self
@@ -82,31 +56,19 @@ class AsyncRun:
     async def _next(self) -> Outcome:
         while True:
             await self._fill()
-            if (outcome := self._take()) is not None:
+            if (outcome := self._next_outcome()) is not None:
                 return outcome
-            if not self._tickets:
+            if not self._jobs:
                 self._leave()
-                if self._raised is not None:
-                    error, self._raised = self._raised, None
-                    raise error
+                self._raise_at_end()
                 raise StopAsyncIteration
             await self._wait()
 
-    def _take(self) -> Outcome | None:
-        """Take an outcome that can be yielded."""
-        if not self._order:
-            return None
-        if self._is_ordered:
-            if self._order[0] not in self._outcomes:
-                return None
-            return self._outcomes.pop(self._order.popleft())
-        return self._outcomes.pop(self._order.popleft())
-
     async def _fill(self) -> None:
         """Take and submit requests until enough are under way."""
-        if len(self._tickets) + len(self._outcomes) > self._ahead // 2:
+        if not self._is_half_empty():
             return
-        while len(self._tickets) + len(self._outcomes) < self._ahead and (self._requests or self._later):
+        while self._has_room() and (self._requests or self._later):
             try:
                 given = next(self._requests) if self._requests else await anext(self._later)  # type: ignore[arg-type]
             except (StopIteration, StopAsyncIteration):
@@ -116,82 +78,73 @@ class AsyncRun:
                 self._requests = self._later = None
                 self._raised = exc
                 return
-            self._submit(given)
-            if self._later and self._outcomes:
-                return
+            if (job := self._take(given)) is not None:
+                self._submit(job)
 
-    def _submit(self, given: object) -> None:
-        watch = self._enter()
-        index = self._taken
-        self._taken += 1
-        number = watch.number(self._group)
-        submitted = self._core.submit(given, watch.mailbox, number, index, self._is_streamed)
-        if self._is_ordered:
-            self._order.append(index)
-        if isinstance(submitted, Ticket):
-            self._tickets[index] = submitted
-            self._numbers[number] = index
+    def _submit(self, job: Job) -> None:
+        watch = self._enter(job.core)
+        job.number = watch.number()
+        watch.join(job.number, self._group, job)
+        stream = self._is_streamed
+        result = job.core.submit(job.request, watch.mailbox, job.number, job.index, stream, job.given)
+        if self._submitted(job, result):
             watch.turn_soon()
         else:
-            self._end(index, submitted)
-
-    def _end(self, index: int, outcome: Outcome) -> None:
-        self._outcomes[index] = outcome
-        if not self._is_ordered:
-            self._order.append(index)
+            watch.forget(job.number)
 
     async def _wait(self) -> None:
-        """Wait for news of any request, and do what the session needs for them."""
-        watch = self._enter()
-        oldest = next(iter(self._tickets))
-        if oldest != self._awaited:
+        """Wait for news of any request, and do what the sessions need for them."""
+        oldest = next(iter(self._jobs.values()))
+        watch = self._enter(oldest.core)
+        if oldest is not self._awaited:
             self._awaited = oldest
-            self._tickets[oldest].set_awaited(True)
+            oldest.ticket.set_awaited(True)
             watch.turn_soon()
-        for number in await watch.wait_any(self._group):
-            index = self._numbers.get(number)
-            if index is None:
-                continue
-            ticket = self._tickets[index]
-            while (state := ticket.poll(index)) is not None:
-                if isinstance(state, Outcome):
-                    del self._tickets[index], self._numbers[number]
-                    watch.forget(number)
-                    self._end(index, state)
-                    break
-                await feed(ticket, state)
-            else:
-                # The session may have something to do for the ticket now.
-                watch.turn_soon()
+        told: list[Job] = await watch.wait_any(self._group)
+        for job in told:
+            if self._jobs.get(job.index) is job:
+                await self._look_at(job)
 
-    def _enter(self) -> Watch:
-        if self._watch is None:
-            self._watch = watch_of(self._core)
-            self._watch.__enter__()
-            self._group = self._watch.number()
-        return self._watch
+    async def _look_at(self, job: Job) -> None:
+        watch = self._enter(job.core)
+        while (state := job.ticket.poll(job.index)) is not None:
+            if isinstance(state, Outcome):
+                watch.forget(job.number)
+                if self._router.leads_on(job, state):
+                    self._submit(job)
+                else:
+                    self._end(job, state)
+                return
+            await feed(job.ticket, state)
+        # The session may have something to do for the ticket now.
+        watch.turn_soon()
+
+    def _enter(self, core: SessionCore) -> Watch:
+        watch = self._watches.get(id(core))
+        if watch is None:
+            watch = self._watches[id(core)] = watch_of(core)
+            watch.__enter__()
+        return watch
 
     def _leave(self) -> None:
-        if self._watch is not None:
-            self._watch.__exit__(None, None, None)
-            self._watch = None
+        watches, self._watches = self._watches, {}
+        for watch in watches.values():
+            watch.__exit__(None, None, None)
 
     async def co_close(self) -> None:
         """Give up the requests that have no outcome, and take no more."""
         self._requests = self._later = None
-        for ticket in self._tickets.values():
-            ticket.give_up()
-        if self._tickets:
-            self._enter().turn_soon()
-        while self._tickets:
+        for job in self._jobs.values():
+            job.hops = 0
+            job.ticket.give_up()
+            self._enter(job.core).turn_soon()
+        while self._jobs:
             await self._wait()
         self._leave()
-        self._abandoned += [self._outcomes[index] for index in sorted(self._outcomes)]
-        self._outcomes.clear()
-        self._order.clear()
+        self._abandon()
 
     async def aclose(self) -> None:
-        """The same as `co_close`, for `contextlib.aclosing`."""
+        """Do the same as `co_close`, for `contextlib.aclosing`."""
         await self.co_close()
 
     async def __aenter__(self) -> Self:
@@ -205,8 +158,8 @@ class AsyncRun:
     def __del__(self) -> None:
         # Its loop may have ended.
         with contextlib.suppress(Exception):
-            for ticket in self._tickets.values():
-                ticket.close()
-            if self._watch is not None:
-                self._watch.turn_soon()
+            for job in self._jobs.values():
+                job.ticket.close()
+            for watch in self._watches.values():
+                watch.turn_soon()
             self._leave()

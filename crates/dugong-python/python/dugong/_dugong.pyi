@@ -25,7 +25,9 @@ __all__ = [
     'Ticket',
     'ask_name_servers',
     'check_head',
+    'follow_redirect',
     'normal_host',
+    'split_url',
 ]
 
 _T_co = TypeVar('_T_co', covariant=True)
@@ -44,6 +46,15 @@ class _WrapsSockets(Protocol):
 
 def normal_host(host: str) -> str: ...
 def ask_name_servers(host: str) -> str | None: ...
+def split_url(url: str) -> tuple[str, str]: ...
+def follow_redirect(
+    method: str,
+    url: str,
+    lines: Iterable[tuple[str, str]],
+    is_repeatable: bool,
+    status: int,
+    reply: Iterable[tuple[str, str]],
+) -> tuple[str, str, str, list[tuple[str, str]], bool] | None: ...
 def check_head(method: str, target: str, lines: Iterable[tuple[str, object]]) -> tuple[tuple[str, str], ...]: ...
 
 @disjoint_base
@@ -764,13 +775,22 @@ class SessionCore:
     def origin(self) -> str:
         """The origin, such as `https://example.org`."""
 
-    def request(self, given: object, /) -> Reply:
-        """Makes a request, and waits for its reply."""
+    def request(self, given: object, origin: object = None, /) -> Reply:
+        """Makes a request, and waits for its reply. With *origin*, the reply shows that request."""
 
     def submit(
-        self, given: object, mailbox: Mailbox, number: int, index: int | None = None, streamed: bool = False, /
+        self,
+        given: object,
+        mailbox: Mailbox,
+        number: int,
+        index: int | None = None,
+        streamed: bool = False,
+        origin: object = None,
+        /,
     ) -> Any:
-        """Begins a request of a task, which has *number* in *mailbox*. With *index*, a request that is not valid gives an outcome."""
+        """Begins a request of a task, which has *number* in *mailbox*. With *index*, a request that is not valid gives an outcome.
+        With *origin*, reply and outcome show that request.
+        """
 
     def run(self, requests: Iterable[object], ordered: bool, streamed: bool, /) -> Run:
         """The outcomes of many requests."""

@@ -112,8 +112,9 @@ class Session(Methods):
     ) -> AsyncRun:
         """Send any number of requests: the `run` for `async for`. *requests* may be an asynchronous iterable."""
         from ._async_run import AsyncRun  # noqa: PLC0415
+        from ._jobs import OneOrigin  # noqa: PLC0415
 
-        return AsyncRun(self._core, requests, ordered, stream)
+        return AsyncRun(OneOrigin(self._core), requests, ordered, stream)
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the session.

@@ -39,14 +39,11 @@ class AsyncioWatch(Watch):
             self._is_due = True
             self._loop.call_soon(self._turn, context=self._context)
 
-    async def wait(self, number: int, /) -> None:
-        """Wait until there is news of this number."""
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting[number] = future
-        try:
-            await future
-        finally:
-            self._waiting.pop(number, None)
+    def _new_waiter(self) -> asyncio.Future[None]:
+        return self._loop.create_future()
+
+    async def _wait_for(self, waiter: asyncio.Future[None]) -> None:
+        await waiter
 
     def _wake(self, waiter: Any) -> None:
         if not waiter.done():

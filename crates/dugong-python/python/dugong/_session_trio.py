@@ -46,15 +46,14 @@ class TrioWatch(Watch):
             self._is_due = True
             self._sleep.cancel()
 
-    async def wait(self, number: int, /) -> None:
-        """Wait until there is news of this number."""
-        event = self._waiting[number] = trio.Event()
+    def _new_waiter(self) -> trio.Event:
+        event = trio.Event()
         if self._error is not None:
             event.set()
-        try:
-            await event.wait()
-        finally:
-            self._waiting.pop(number, None)
+        return event
+
+    async def _wait_for(self, waiter: trio.Event) -> None:
+        await waiter.wait()
         if self._error is not None:
             raise self._error
 
@@ -104,8 +103,10 @@ class TrioWatch(Watch):
 
     def _fail(self, error: BaseException) -> None:
         self._error = error
-        for event in self._waiting.values():
-            event.set()
+        waiters = [*self._waiting.values(), *(group.waiter for group, _ in self._members.values())]
+        for waiter in waiters:
+            if waiter is not None:
+                waiter.set()
 
 
 # By the root task of a run and the identity of a session, which lives as long as its watch.

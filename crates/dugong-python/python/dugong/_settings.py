@@ -9,6 +9,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: The settings, with their defaults.
+DEFAULTS: dict[str, Any] = {
+    'connections': 4,
+    'depth': 32,
+    'window': 4 << 20,
+    'max_content': 64 << 20,
+    'retries': 4,
+    'timeout': 30.0,
+    'connect_timeout': 10.0,
+    'total_timeout': None,
+    'idle_timeout': 60.0,
+    'expect_timeout': 1.0,
+    'expect_above': 1 << 20,
+    'retry_budget': 10,
+    'backoff': (0.1, 10.0),
+    'repeat_statuses': (),
+    'headers': None,
+    'auth': None,
+    'sign': None,
+    'proxy': None,
+    'tls': None,
+    'ssl_context': None,
+    'redirects': 0,
+}
+
 #: Settings that are a number, and the least of it.
 _NUMBERS = {'connections': 1, 'depth': 1, 'window': 1, 'max_content': 0, 'retries': 0}
 _TIMES = ('timeout', 'connect_timeout', 'total_timeout', 'idle_timeout', 'expect_timeout')

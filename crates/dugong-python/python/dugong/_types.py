@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from ssl import SSLContext
 from typing import Any, BinaryIO, TypedDict
 
 Buffer = bytes | bytearray | memoryview
@@ -26,3 +27,29 @@ class Options(TypedDict, total=False):
     total_timeout: float | None
     retry: bool | None
     expect: bool | None
+
+
+class Settings(TypedDict, total=False):
+    """The settings of a session: see `dugong.Session`."""
+
+    connections: int
+    depth: int
+    window: int
+    max_content: int
+    retries: int
+    timeout: float | None
+    connect_timeout: float | None
+    total_timeout: float | None
+    idle_timeout: float | None
+    expect_timeout: float | None
+    expect_above: int | None
+    retry_budget: int | None
+    backoff: tuple[float, float]
+    repeat_statuses: Iterable[int]
+    headers: Headers | None
+    auth: tuple[str, str] | Callable[[Any], Any] | None
+    sign: Callable[[Any], Any] | None
+    proxy: str | tuple[str, int] | None
+    tls: Any
+    ssl_context: SSLContext | None
+    redirects: int

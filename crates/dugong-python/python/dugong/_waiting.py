@@ -24,11 +24,11 @@ def watch_of(core: SessionCore) -> Watch:
     return _session_asyncio.watch_of(core)
 
 
-async def perform(core: SessionCore, given: object) -> Any:
-    """Make a request, and wait for its reply."""
+async def perform(core: SessionCore, request: object, given: object = None) -> Any:
+    """Make a request, and wait for its reply. The reply shows *given*, if that is not None."""
     with watch_of(core) as watch:
         number = watch.number()
-        ticket = core.submit(given, watch.mailbox, number)
+        ticket = core.submit(request, watch.mailbox, number, None, False, given)
         try:
             ticket.set_awaited(True)
             while True:

@@ -12,11 +12,20 @@ if TYPE_CHECKING:
     from ._dugong import SessionCore
 
 
+class Group:
+    """Waits for the news of many numbers, of any watches of one event loop."""
+
+    def __init__(self) -> None:
+        #: Objects that belong to the numbers with news.
+        self.news: list[Any] = []
+        self.waiter: Any = None
+
+
 class Watch:
     """Drives one session from one event loop, as long as tasks use it: a context manager.
 
     A task gets a number for a request, submits it with the mailbox, and waits for news of the number. A task with many
-    requests gets a group, which is a number, too, and waits for news of any in the group.
+    requests puts their numbers into a group, and waits for news of any.
     """
 
     def __init__(self, core: SessionCore) -> None:
@@ -25,31 +34,39 @@ class Watch:
         self._users = 0
         self._last = 0
         self._waiting: dict[int, Any] = {}
-        self._groups: dict[int, int] = {}
-        self._news: dict[int, list[int]] = {}
+        self._members: dict[int, tuple[Group, Any]] = {}
         self._is_due = False
 
-    def number(self, group: int = 0) -> int:
-        """Return a number, in a group if there is one."""
+    def number(self) -> int:
+        """Return a number."""
         self._last += 1
-        if group:
-            self._groups[self._last] = group
         return self._last
 
+    def join(self, number: int, group: Group, member: object) -> None:
+        """Put a number into a group, which hears of its news by *member*."""
+        self._members[number] = group, member
+
     def forget(self, number: int) -> None:
-        """Forget a number of a group."""
-        self._groups.pop(number, None)
+        """Take a number out of its group."""
+        self._members.pop(number, None)
 
-    async def wait(self, number: int, /) -> None:
+    async def wait(self, number: int) -> None:
         """Wait until there is news of this number."""
-        raise NotImplementedError
+        waiter = self._waiting[number] = self._new_waiter()
+        try:
+            await self._wait_for(waiter)
+        finally:
+            self._waiting.pop(number, None)
 
-    async def wait_any(self, group: int) -> list[int]:
-        """Wait until there is news of numbers in the group, and take them."""
-        news = self._news.pop(group, None)
-        if news is None:
-            await self.wait(group)
-            news = self._news.pop(group, [])
+    async def wait_any(self, group: Group) -> list[Any]:
+        """Wait until there is news in the group, and return the members that have some."""
+        if not group.news:
+            group.waiter = self._new_waiter()
+            try:
+                await self._wait_for(group.waiter)
+            finally:
+                group.waiter = None
+        news, group.news = group.news, []
         return news
 
     def turn_soon(self) -> None:
@@ -70,16 +87,22 @@ class Watch:
     def _end_soon(self) -> None:
         raise NotImplementedError
 
+    def _new_waiter(self) -> Any:
+        raise NotImplementedError
+
+    async def _wait_for(self, waiter: Any) -> None:
+        raise NotImplementedError
+
     def _wake(self, waiter: Any) -> None:
         raise NotImplementedError
 
     def _deliver(self) -> None:
         """Wake the tasks that have news."""
         for number in self.mailbox.take():
-            group = self._groups.get(number)
-            if group is not None:
-                self._news.setdefault(group, []).append(number)
-                number = group
-            waiter = self._waiting.pop(number, None)
+            waiter = self._waiting.get(number)
+            if number in self._members:
+                group, member = self._members[number]
+                group.news.append(member)
+                waiter = group.waiter
             if waiter is not None:
                 self._wake(waiter)

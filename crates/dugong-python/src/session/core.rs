@@ -59,12 +59,12 @@ impl SessionCore {
         self.hooks.as_ref().map_or(Ok(()), |hooks| hooks.traverse(&visit))
     }
 
-    /// Makes a request, and waits for its reply.
-    #[pyo3(signature = (given, /))]
-    fn request(slf: &Bound<'_, Self>, given: &Bound<'_, PyAny>) -> PyResult<Py<Reply>> {
+    /// Makes a request, and waits for its reply. With *origin*, the reply shows that request.
+    #[pyo3(signature = (given, origin=None, /))]
+    fn request(slf: &Bound<'_, Self>, given: &Bound<'_, PyAny>, origin: Option<Py<PyAny>>) -> PyResult<Py<Reply>> {
         let (py, this) = (given.py(), slf.get());
         let session = this.session()?;
-        let prepared = Prepared::new(given)?;
+        let prepared = Prepared::new(given)?.shown_as(origin);
         let mut request = prepared.request.clone();
         if this.hooks.is_some() {
             request = request.asks_owner();
@@ -99,7 +99,8 @@ impl SessionCore {
     }
 
     /// Begins a request of a task, which has *number* in *mailbox*. With *index*, a request that is not valid gives an outcome.
-    #[pyo3(signature = (given, mailbox, number, index=None, streamed=false, /))]
+    /// With *origin*, reply and outcome show that request.
+    #[pyo3(signature = (given, mailbox, number, index=None, streamed=false, origin=None, /))]
     fn submit(
         slf: &Bound<'_, Self>,
         given: &Bound<'_, PyAny>,
@@ -107,6 +108,7 @@ impl SessionCore {
         number: u64,
         index: Option<usize>,
         streamed: bool,
+        origin: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let (py, this) = (given.py(), slf.get());
         let session = this.session()?;
@@ -114,11 +116,12 @@ impl SessionCore {
             None => Err(error),
             Some(index) => {
                 let error = super::run::as_value_error(py, error);
-                Ok(Py::new(py, Outcome::refused(py, index, given.clone().unbind(), error))?.into_any())
+                let given = origin.as_ref().map_or_else(|| given.clone().unbind(), |origin| origin.clone_ref(py));
+                Ok(Py::new(py, Outcome::refused(py, index, given, error))?.into_any())
             }
         };
         let prepared = match Prepared::new(given) {
-            Ok(prepared) => prepared,
+            Ok(prepared) => prepared.shown_as(origin.as_ref().map(|origin| origin.clone_ref(py))),
             Err(error) => return refused(error),
         };
         let mut request = prepared.request.clone();

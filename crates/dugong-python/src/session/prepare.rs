@@ -43,6 +43,15 @@ impl Prepared {
         Self::of_request(given, &shown)
     }
 
+    /// Lets its reply show another request, of which this one is a step.
+    pub(crate) fn shown_as(mut self, origin: Option<Py<PyAny>>) -> Self {
+        if let Some(origin) = origin {
+            let given = std::mem::replace(&mut self.given, origin);
+            self.shown.get_or_insert(given);
+        }
+        self
+    }
+
     fn of_request(given: &Bound<'_, PyAny>, shown: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = given.py();
         let (request, source) = message(shown)?;

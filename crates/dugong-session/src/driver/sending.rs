@@ -115,7 +115,14 @@ impl Driver {
                 open.engine.duplex().proceed_without_continue();
                 open.expect_until = None;
             }
-            let Some(work) = self.works[job.index()].as_mut().filter(|work| work.id == job) else { return Sending::Waits };
+            let Some(work) = self.works[job.index()].as_mut().filter(|work| work.id == job) else {
+                if open.engine.sending().half().owes_content() {
+                    return Sending::Waits;
+                }
+                // The answer to all of the content came before its owner said that this was all.
+                open.upload = None;
+                return Sending::Idle;
+            };
             let mut state = work.slot.lock();
             let upload = &mut state.flow().upload;
             let asks = !upload.is_complete && upload.bytes < UPLOAD_AHEAD;
