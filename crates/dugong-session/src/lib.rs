@@ -55,6 +55,7 @@
 //! | when | the session | because |
 //! | --- | --- | --- |
 //! | the connection is new, and the server has not kept one open before | sends one request alone | RFC 9112 §9.3.2: a server may not persist |
+//! | the server has not yet answered two requests that came together | sends two together, and nothing more on this connection until both are answered | some servers drop the second. Sent later, a third would get an answer that looks like that of the second |
 //! | a request is not idempotent (POST, PATCH) | sends nothing behind it until it is answered | RFC 9112 §9.3.2 |
 //! | a connection ends with requests in flight | repeats the idempotent ones. The oldest goes first and alone, after a random wait; it costs one of its `retries` and one of the `retry_budget`. Those behind it cost nothing | RFC 9110 §9.2.2, RFC 9112 §9.3.2: the server may have died of the oldest |
 //! | a connection that had answered before ends, for the first time | repeats without a wait | RFC 9112 §9.3.1: a server may close an idle connection just when a request is on its way |
@@ -142,7 +143,7 @@
 //!
 //! Content in memory, and a [`Source`] that opens again, can be repeated. Content above 256 KiB has a connection to itself, so that its loss
 //! takes nothing along. Above 1 MiB the session waits for 100 (Continue), or 1 s. A final answer instead ends the exchange, and you get it;
-//! so does a refusal while content is on its way. A server that never answers an expectation is remembered, and not asked again.
+//! so does a refusal while content is on its way. A server that ignores its first expectation gets no more of them.
 //!
 //! ```
 //! # let server = dugong_origin::Origin::start(dugong_origin::Config::default())?;
