@@ -101,14 +101,17 @@ fn configuration(address: SocketAddr) -> String {
     )
 }
 
-/// Bytes of which no two runs are the same.
+/// Bytes that repeat at a distance that no part has.
 fn content(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let words = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 32) as u32
     });
-    words.take(length / 4).flat_map(u32::to_le_bytes).collect()
+    let block: Vec<u8> = words.take(25_003).flat_map(u32::to_le_bytes).collect();
+    let mut content = block.repeat(length / block.len() + 1);
+    content.truncate(length);
+    content
 }
 
 #[test]
