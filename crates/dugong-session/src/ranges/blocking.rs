@@ -75,7 +75,7 @@ impl Session {
     /// assert_eq!(length, path.metadata()?.len());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn download(&self, target: impl AsRef<str>, path: impl AsRef<Path>) -> PendingDownload<'_> {
+    pub fn download<'a>(&self, target: impl AsRef<str>, path: impl AsRef<Path>) -> PendingDownload<'a> {
         PendingDownload::new(self.clone(), target.as_ref(), path.as_ref())
     }
 

@@ -253,7 +253,7 @@ impl From<RangeError> for io::Error {
 }
 
 impl RangeError {
-    pub(super) fn failed(target: &Target, failed: Failed) -> Self {
+    pub(crate) fn failed(target: &Target, failed: Failed) -> Self {
         RangeError::Failed { target: target.clone(), failed: Box::new(failed) }
     }
 

@@ -1,9 +1,10 @@
 //! A download of a blocking caller.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use dugong_http::Origin;
 
 use super::download::{Download, DownloadOptions, Take};
 use super::error::{RangeError, Target};
@@ -16,18 +17,18 @@ use crate::ticket::{News, Ticket};
 
 /// A download that is to begin: see [`Session::download`]. [`Download`] says what it leaves on disk.
 #[must_use = "a download begins with `run`"]
-pub struct PendingDownload<'a> {
-    session: Session,
-    target: String,
+pub struct PendingDownload<'a, S = Session> {
+    pub(crate) session: S,
+    pub(crate) target: String,
     path: PathBuf,
     options: DownloadOptions,
     progress: Option<Progress<'a>>,
 }
 
-type Progress<'a> = Box<dyn FnMut(u64, Option<u64>) + 'a>;
+type Progress<'a> = Box<dyn FnMut(u64, Option<u64>) + Send + 'a>;
 
-impl<'a> PendingDownload<'a> {
-    pub(super) fn new(session: Session, target: &str, path: &Path) -> Self {
+impl<'a, S> PendingDownload<'a, S> {
+    pub(crate) fn new(session: S, target: &str, path: &Path) -> Self {
         let (target, path) = (target.to_owned(), path.to_owned());
         PendingDownload { session, target, path, options: DownloadOptions::default(), progress: None }
     }
@@ -56,32 +57,50 @@ impl<'a> PendingDownload<'a> {
         self
     }
 
-    /// Calls this as content arrives, in your thread: with the bytes that are on disk, and all, if the server has said how many.
-    pub fn progress(mut self, progress: impl FnMut(u64, Option<u64>) + 'a) -> Self {
+    /// Calls this as content arrives, in your thread or task: with the bytes that are on disk, and all, if the server has said how many.
+    pub fn progress(mut self, progress: impl FnMut(u64, Option<u64>) + Send + 'a) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }
 
+    /// Opens the files.
+    pub(crate) fn open(self, origin: &Origin) -> Result<(S, String, Download, Reporter<'a>), RangeError> {
+        let PendingDownload { session, target, path, options, progress } = self;
+        let download = Download::open(&format!("{origin}{target}"), &target, path, options)?;
+        Ok((session, target, download, Reporter { progress, reported: (0, None) }))
+    }
+}
+
+/// Tells the caller of progress.
+pub(crate) struct Reporter<'a> {
+    progress: Option<Progress<'a>>,
+    reported: (u64, Option<u64>),
+}
+
+impl Reporter<'_> {
+    pub(crate) fn report(&mut self, now: (u64, Option<u64>)) {
+        if now != self.reported
+            && let Some(progress) = &mut self.progress
+        {
+            progress(now.0, now.1);
+        }
+        self.reported = now;
+    }
+}
+
+impl PendingDownload<'_> {
     /// Downloads, and returns the length of the file.
     ///
     /// # Errors
     /// [`RangeError`]. What is on disk stays, if a later run can continue it.
     pub fn run(self) -> Result<u64, RangeError> {
-        let PendingDownload { session, target, path, options, mut progress } = self;
-        let url = format!("{}{target}", session.origin());
-        let download = Download::open(&url, &target, path, options)?;
+        let origin = self.session.origin().clone();
+        let (session, target, download, mut reporter) = self.open(&origin)?;
         let mut fetching = Fetching { session, target, download, flights: Vec::new() };
-        let mut told = (0, None);
         loop {
             fetching.send()?;
             let has_moved = fetching.take_news()?;
-            let now = fetching.download.progress();
-            if now != told
-                && let Some(progress) = &mut progress
-            {
-                progress(now.0, now.1);
-            }
-            told = now;
+            reporter.report(fetching.download.progress());
             if fetching.download.is_done() {
                 break;
             }
@@ -95,7 +114,7 @@ impl<'a> PendingDownload<'a> {
     }
 }
 
-impl fmt::Debug for PendingDownload<'_> {
+impl<S> fmt::Debug for PendingDownload<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = Target::from(&*self.target);
         f.debug_struct("PendingDownload").field("target", &target).field("path", &self.path).finish_non_exhaustive()
@@ -123,7 +142,7 @@ enum State {
 }
 
 /// Pieces that one answer may give before the others are looked at.
-const PIECES: usize = 64;
+pub(crate) const PIECES: usize = 64;
 
 impl Fetching {
     /// Sends the requests that are due.
@@ -180,12 +199,8 @@ impl Fetching {
                 }
                 Ok(Some(piece)) => self.download.content(index, &piece)?,
                 Err(error) => {
-                    let failed = failure(error);
-                    // The rest of a lost answer is asked for again.
-                    if matches!(failed.cause, Cause::Lost { .. }) && self.download.lost(index) {
-                        return Ok((State::Over, true));
-                    }
-                    return Err(self.failed(failed));
+                    self.download.broke_off(index, error)?;
+                    return Ok((State::Over, true));
                 }
             }
         }
@@ -232,12 +247,4 @@ fn has_news(ticket: &Ticket, reads: bool) -> bool {
     }
     let state = ticket.slot.lock();
     state.ended.is_some() || state.has_pieces()
-}
-
-/// The failure inside of a reader's error.
-fn failure(error: io::Error) -> Failed {
-    match error.downcast::<Failed>() {
-        Ok(failed) => failed,
-        Err(error) => Failed::unsure(Cause::System(Arc::new(error))),
-    }
 }

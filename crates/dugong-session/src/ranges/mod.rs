@@ -37,6 +37,10 @@ pub use blocks::{Blocks, FileOptions};
 pub use cat::CatRanges;
 pub use download::{Download, DownloadOptions, Take};
 pub use error::{BadRange, RangeError, Target, WrongRange};
+#[cfg(feature = "tokio")]
+pub(crate) use fetching::PIECES;
 pub use fetching::PendingDownload;
 pub use field::{BadContentRange, ContentRange, Span, strong_etag};
 pub use remote_file::RemoteFile;
+#[cfg(feature = "tokio")]
+pub(crate) use remote_file::seek_target;

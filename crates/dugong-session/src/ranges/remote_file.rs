@@ -48,13 +48,13 @@ impl RemoteFile {
     /// # Errors
     /// A request failed, or the content changed. Later reads try again.
     pub fn read_at(&mut self, position: u64, buffer: &mut [u8]) -> Result<usize, RangeError> {
-        self.take_answers(false)?;
         if buffer.is_empty() || position >= self.size {
             return Ok(0);
         }
         loop {
             self.blocks.want(position, buffer.len());
             self.send()?;
+            self.take_answers(false)?;
             while !self.blocks.is_ready(position) && !self.flights.is_empty() {
                 self.take_answers(true)?;
             }
@@ -140,19 +140,21 @@ impl Read for RemoteFile {
 /// A position behind the end is allowed: reads return 0 there.
 impl Seek for RemoteFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.size.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("cannot seek to {to:?}: that is before the beginning of the file"),
-            )
-        })?;
+        self.position = seek_target(to, self.position, self.size)?;
         Ok(self.position)
     }
+}
+
+/// The position that a seek leads to.
+pub(crate) fn seek_target(to: SeekFrom, position: u64, size: u64) -> io::Result<u64> {
+    let found = match to {
+        SeekFrom::Start(position) => Some(position),
+        SeekFrom::End(offset) => size.checked_add_signed(offset),
+        SeekFrom::Current(offset) => position.checked_add_signed(offset),
+    };
+    found.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("cannot seek to {to:?}: that is before the beginning of the file"))
+    })
 }
 
 impl fmt::Debug for RemoteFile {

@@ -42,8 +42,11 @@
 
 mod call;
 mod content;
+mod fetching;
 mod host;
 mod pilot;
+mod ranges;
+mod remote_file;
 mod reply;
 mod run;
 mod sessions;
@@ -57,6 +60,7 @@ pub use self::call::Call;
 pub use self::content::Content;
 use self::host::Host;
 use self::pilot::Pilot;
+pub use self::remote_file::RemoteFile;
 pub use self::reply::Reply;
 pub use self::run::{Outcome, Run};
 pub use self::sessions::Sessions;

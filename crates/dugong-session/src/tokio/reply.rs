@@ -114,7 +114,7 @@ impl Reply {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let piece = ready!(self.poll(cx, reply::Reply::next_piece))?;
         Poll::Ready(Ok((!piece.is_empty()).then_some(piece)))
     }

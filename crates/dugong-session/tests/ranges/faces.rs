@@ -1,6 +1,5 @@
 //! Ranges through a session, over real sockets.
 
-use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -103,13 +102,12 @@ impl Place {
 fn a_download_comes_in_parts_over_several_connections() {
     let (origin, place) = (origin(), Place::new());
     let session = session(&origin);
-    let told = RefCell::new(Vec::new());
-    let progress = |done, total| told.borrow_mut().push((done, total));
+    let mut told = Vec::new();
+    let progress = |done, total| told.push((done, total));
     let length = session.download("/bytes/5000000", place.path()).part_size(300_000).progress(progress).run().unwrap();
     assert_eq!(length, 5_000_000);
     assert!(fs::read(place.path()).unwrap() == content(&session, "/bytes/5000000"));
     assert_eq!((place.names(), origin.counts().requests), (1, 18));
-    let told = told.into_inner();
     assert!(told.is_sorted() && told.last() == Some(&(5_000_000, Some(5_000_000))), "{told:?}");
     let stats = session.stats();
     assert!(stats.opened > 1 && stats.held == 0, "{stats:?}");
@@ -156,7 +154,7 @@ fn a_download_whose_connections_break_continues() {
 fn a_version_that_changes_while_it_is_downloaded_is_an_error_and_the_next_run_gets_the_new_one() {
     let (origin, place) = (origin(), Place::new());
     let session = session(&origin);
-    let fetch = |progress: &mut dyn FnMut(u64, Option<u64>)| {
+    let fetch = |progress: &mut (dyn FnMut(u64, Option<u64>) + Send)| {
         session.download("/bytes/1000000", place.path()).part_size(50_000).parts(2).progress(progress).run()
     };
     let error = fetch(&mut |done, _| {
@@ -176,7 +174,7 @@ fn a_later_download_continues() {
     let (origin, place) = (origin(), Place::new());
     let proxy = Proxy::start(origin.address()).unwrap();
     let session = Session::builder(&format!("http://{}", proxy.address())).retries(0_u32).build().unwrap();
-    let fetch = |progress: &mut dyn FnMut(u64, Option<u64>)| {
+    let fetch = |progress: &mut (dyn FnMut(u64, Option<u64>) + Send)| {
         let mut options = DownloadOptions::default();
         (options.part_size, options.parts, options.retries) = (50_000, 2, 0);
         session.download("/bytes/1000000", place.path()).options(options).progress(progress).run()

@@ -4,6 +4,7 @@ mod chaos;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../chaos/ledger.rs"]
 mod ledger;
+mod ranges;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;

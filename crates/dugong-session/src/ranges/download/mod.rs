@@ -3,7 +3,9 @@
 mod part_file;
 mod record;
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use dugong_http::{Fields, Status};
 
@@ -14,6 +16,7 @@ use super::error::{RangeError, Target, WrongRange};
 use super::field::{ContentRange, Span, decimal, strong_etag};
 use super::spans::Spans;
 use crate::digest::{Check, Digest};
+use crate::failed::{Cause, Failed};
 
 /// How to download.
 #[derive(Clone, Debug)]
@@ -378,6 +381,18 @@ impl Download {
             Phase::Ask | Phase::Plain | Phase::WholeAmongParts => {}
         }
         self.losses.count(flight.round, self.have.covered()) <= self.options.retries
+    }
+
+    /// Reports that reading an answer failed. The download goes on if its connection was lost, and not too often.
+    pub(crate) fn broke_off(&mut self, index: usize, error: io::Error) -> Result<(), RangeError> {
+        let failed = match error.downcast::<Failed>() {
+            Ok(failed) => failed,
+            Err(error) => Failed::unsure(Cause::System(Arc::new(error))),
+        };
+        if matches!(failed.cause, Cause::Lost { .. }) && self.lost(index) {
+            return Ok(());
+        }
+        Err(RangeError::failed(&self.target, failed))
     }
 
     fn flight(&self, index: usize) -> usize {
