@@ -10,6 +10,7 @@ use crate::driver::slot::{Ended, SlotState};
 use crate::failed::{Cause, Failed};
 use crate::reply::Reply;
 use crate::ticket::Ticket;
+use crate::trail::Trail;
 
 impl Ticket {
     /// Takes the reply or the error. A streamed reply keeps the ticket, and reads its content from there.
@@ -37,9 +38,13 @@ impl Ticket {
                 drop(state);
                 self.is_over = true;
                 let head = head.expect("a collected reply has a head");
-                let mut check = self.check_of(&head);
-                check.update(&content);
-                let checked = self.checked(check, attempts);
+                let checked = if self.request.checks().is_empty() {
+                    Ok(())
+                } else {
+                    let mut check = self.check_of(&head);
+                    check.update(&content);
+                    self.checked(check, attempts)
+                };
                 Ok(checked.map(|()| Reply::collected(head, content, trailers, self.all_attempts(attempts))))
             }
             Some(Ended::Failed(failed)) => {
@@ -118,8 +123,13 @@ impl Ticket {
     }
 
     /// Whether the reply is a redirect, which may be followed.
+    #[inline]
     pub(crate) fn leads_on(&self) -> bool {
-        let Some(trail) = &self.trail else { return false };
+        // Most tickets follow no redirects.
+        self.trail.as_ref().is_some_and(|trail| self.leads_on_along(trail))
+    }
+
+    fn leads_on_along(&self, trail: &Trail) -> bool {
         let state = self.slot.lock();
         answer(&state).is_some_and(|(head, _)| trail.may_lead_on(head))
     }

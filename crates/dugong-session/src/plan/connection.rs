@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 
 use super::clock::{NEVER, Nanos, nanos};
-use super::config::{ALONE_ABOVE, SKIP_TIME};
+use super::config::SKIP_TIME;
 use super::flight::Flight;
 use super::ids::JobId;
 use super::job::Job;
@@ -140,7 +140,7 @@ impl Connection {
 
     fn admits_behind(&self, id: JobId, job: &Job, now: Nanos, origin: &Origin) -> bool {
         let (Some(oldest), Some(newest)) = (self.flights.front(), self.flights.back()) else { return true };
-        !travels_alone(job)
+        !job.travels_alone()
             && !newest.blocks
             && !self.first_alone
             && (origin.is_proven() && !self.is_pair || self.flights.len() == 1 && oldest.sent == Sent::No)
@@ -319,8 +319,4 @@ impl Connection {
     pub(crate) fn flight_of(&mut self, job: JobId) -> Option<&mut Flight> {
         self.flights.iter_mut().find(|flight| flight.job == job)
     }
-}
-
-pub(crate) fn travels_alone(job: &Job) -> bool {
-    job.upload > ALONE_ABOVE
 }

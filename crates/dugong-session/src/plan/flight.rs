@@ -1,7 +1,6 @@
 //! A request in flight.
 
 use super::clock::Nanos;
-use super::connection::travels_alone;
 use super::ids::JobId;
 use super::job::Job;
 use super::outcome::Sent;
@@ -33,7 +32,7 @@ impl Flight {
             skips: false,
             recalled: false,
             // RFC 9112 §9.3.2: a user agent should not pipeline behind a method that is not idempotent.
-            blocks: !job.idempotent || travels_alone(job),
+            blocks: !job.idempotent || job.travels_alone(),
             upload: job.upload > 0,
             large: job.large,
             pipelined,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::clock::{Nanos, nanos};
+use super::config::ALONE_ABOVE;
 use super::config::READ_AHEAD;
 use super::ids::ConnectionId;
 use super::outcome::{Answered, End, Outcome, Sent};
@@ -51,6 +52,11 @@ impl Job {
             timeout: None,
             total_timeout: None,
         }
+    }
+
+    /// Whether it waits for an empty connection, and none follows it there.
+    pub(crate) fn travels_alone(&self) -> bool {
+        self.upload > ALONE_ABOVE
     }
 
     /// Whether it may be sent again after some bytes of it left (RFC 9110 §9.2.2).

@@ -14,7 +14,7 @@
 use super::Plan;
 use super::arena::Key;
 use super::clock::Nanos;
-use super::connection::{Connection, State, travels_alone};
+use super::connection::{Connection, State};
 use super::events::Action;
 use super::flight::Flight;
 use super::ids::{ConnectionId, JobId};
@@ -63,7 +63,7 @@ impl Plan {
         if let Some(on) = self.best_connection(id, job, None, now) {
             return self.send(position, id, on, now);
         }
-        let is_alone = travels_alone(job);
+        let is_alone = job.travels_alone();
         if self.may_open(now) {
             let id = ConnectionId(self.connections.insert(Connection::new(now, &self.origin)));
             return Some(Action::Open(id));
@@ -101,7 +101,7 @@ impl Plan {
         let behind = self.queue.iter().enumerate().skip(position + 1).take(LOOK_AHEAD);
         behind.filter(|(_, id)| self.is_sendable(**id)).find_map(|(position, id)| {
             let job = &self.jobs.get(id.0)?.job;
-            let on = if travels_alone(job) { None } else { self.best_connection(*id, job, Some(kept), now) };
+            let on = if job.travels_alone() { None } else { self.best_connection(*id, job, Some(kept), now) };
             Some((position, *id, on?))
         })
     }
