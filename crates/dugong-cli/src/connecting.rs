@@ -75,10 +75,9 @@ pub(crate) enum ResolveFault {
     Address(String),
 }
 
-/// Makes the configuration of connections to `origin`. It lacks `--max-time`, which limits the run and not one connection.
-pub(crate) fn config(low: &ConnectArgs, origin: &Origin) -> Result<Config, ConnectOptionError> {
-    let mut config = Config::new();
-    config = config.timeout(timeout(low)?);
+/// Adds the options to the configuration of connections to `origin`. It lacks `--max-time`, which limits the run and not one connection.
+pub(crate) fn config(base: Config, low: &ConnectArgs, origin: &Origin) -> Result<Config, ConnectOptionError> {
+    let mut config = base.timeout(timeout(low)?);
     config = config.establish_timeout(connect_timeout(low)?);
     if let Some(path) = &low.unix_socket {
         // The path may be too long, for example. If no socket is there, connecting finds out.
@@ -510,7 +509,7 @@ mod tests {
     #[test]
     fn errors_name_the_option_and_its_value() {
         let origin = Origin::http("127.0.0.1", 80);
-        let error = |low: ConnectArgs| config(&low, &origin).unwrap_err().to_string();
+        let error = |low: ConnectArgs| config(Config::new(), &low, &origin).unwrap_err().to_string();
         let none = ConnectArgs::default;
         assert_eq!(
             error(ConnectArgs { resolve: strings(&["a:1:127.0.0.1", "+a:1:127.0.0.1"]), ..none() }),

@@ -62,7 +62,7 @@ impl<'a> Lanes<'a> {
         let mut fields = plan.fields.clone();
         plan.credentials.add_to(&mut fields, origin);
         probe(&plan.method, plan.content(), origin, &fields, &plan.headers)?;
-        connecting::config(&plan.connect, origin)?;
+        connecting::config(Config::new(), &plan.connect, origin)?;
         self.lanes.push(Lane { origin: origin.clone(), session: None, fields, pending: 0, gone: None, failures: 0 });
         self.by_origin.insert(key, self.lanes.len() - 1);
         Ok(self.lanes.len() - 1)
@@ -104,8 +104,7 @@ impl<'a> Lanes<'a> {
 
     fn make(&self, index: usize) -> Result<Session, Error> {
         let (plan, lane) = (self.plan, &self.lanes[index]);
-        let config: Config = connecting::config(&plan.connect, &lane.origin).expect("`find` has checked it");
-        let config = plan.observed(config).map_err(Error::Socket)?;
+        let config = connecting::config(plan.observed(), &plan.connect, &lane.origin).expect("`find` has checked it");
         let longest = plan.retry_delay.max(Duration::from_secs(10));
         Session::builder(&lane.origin.to_string())
             .config(config)

@@ -59,7 +59,7 @@ pub(crate) struct HiArgs {
     verbose: bool,
     /// Where the bytes of connections are written.
     trace: Option<PathBuf>,
-    opened: OnceCell<Trace>,
+    observed: OnceCell<Config>,
     /// How many connections were made, for the summary.
     pub(crate) connected: Arc<AtomicU64>,
 }
@@ -96,14 +96,6 @@ pub(crate) enum Existing {
     Skip,
     /// They are replaced if the server has another version.
     IfChanged,
-}
-
-/// Where the bytes of connections are written.
-#[derive(Debug)]
-enum Trace {
-    Stderr,
-    Stdout,
-    File(File),
 }
 
 impl HiArgs {
@@ -222,7 +214,7 @@ impl HiArgs {
             },
             verbose: low.verbose,
             trace: low.trace,
-            opened: OnceCell::new(),
+            observed: OnceCell::new(),
             connected: Arc::default(),
         };
         plan.check_streams()?;
@@ -258,33 +250,41 @@ impl HiArgs {
 
     /// Creates the file of `--trace`: last, so that a wrong command line replaces none.
     pub(crate) fn open_trace(&self) -> Result<(), UsageError> {
-        if let Some(file) = &self.trace {
-            // It is opened once.
-            let _ = self.opened.set(Trace::of(file.clone())?);
-        }
-        Ok(())
-    }
-
-    /// Adds `--verbose` and `--trace` to the configuration of connections.
-    pub(crate) fn observed(&self, config: Config) -> io::Result<Config> {
-        let (count, verbose) = (self.connected.clone(), self.verbose);
-        let config = match self.json || verbose {
-            true => config.observe(move |event| {
-                if let Event::Connected { .. } = event {
-                    count.fetch_add(1, Ordering::Relaxed);
+        let config = match &self.trace {
+            None => Config::new(),
+            Some(file) => match file.to_str() {
+                Some("%") => Config::new().trace(io::stderr()),
+                Some("-") => Config::new().trace(io::stdout()),
+                _ => {
+                    let created = File::create(file).map_err(|error| UsageError::Trace { file: file.clone(), error })?;
+                    Config::new().trace(created)
                 }
-                if verbose {
-                    verbose::print(event);
+            },
+        };
+        let (count, json, verbose) = (Arc::clone(&self.connected), self.json, self.verbose);
+        let connections = verbose::Connections::default();
+        let config = match json || verbose {
+            true => config.observe_each(move || {
+                let (count, connection) = (Arc::clone(&count), connections.next());
+                move |event| {
+                    if let Event::Connected { .. } = event {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if verbose {
+                        connection.print(event);
+                    }
                 }
             }),
             false => config,
         };
-        Ok(match self.opened.get() {
-            None => config,
-            Some(Trace::Stderr) => config.trace(io::stderr()),
-            Some(Trace::Stdout) => config.trace(io::stdout()),
-            Some(Trace::File(file)) => config.trace(file.try_clone()?),
-        })
+        // It is opened once.
+        let _ = self.observed.set(config);
+        Ok(())
+    }
+
+    /// The configuration with `--verbose` and `--trace`, which all connections share.
+    pub(crate) fn observed(&self) -> Config {
+        self.observed.get().cloned().unwrap_or_default()
     }
 
     /// The content of each request.
@@ -305,16 +305,6 @@ impl HiArgs {
     /// Tells if the summary goes to standard error, which then gets no other output.
     pub(crate) fn json_on_stderr(&self) -> bool {
         self.json && matches!(self.destination, Destination::Stdout { .. })
-    }
-}
-
-impl Trace {
-    fn of(file: PathBuf) -> Result<Self, UsageError> {
-        Ok(match file.to_str() {
-            Some("%") => Trace::Stderr,
-            Some("-") => Trace::Stdout,
-            _ => Trace::File(File::create(&file).map_err(|error| UsageError::Trace { file, error })?),
-        })
     }
 }
 

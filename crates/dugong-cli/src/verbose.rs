@@ -2,15 +2,42 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dugong_http::{Event, ResponseHead, without_secrets};
 
 use crate::head::{head_bytes, lines};
 use crate::readable::Readable;
 
-/// Prints an event on standard error. If that is closed, the event is lost.
-pub(crate) fn print(event: &Event<'_>) {
-    let _ = io::stderr().write_all(text(event).as_bytes());
+/// The connections whose events are printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections(Arc<AtomicUsize>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered {
+    number: usize,
+    all: Connections,
+}
+
+impl Connections {
+    pub(crate) fn next(&self) -> Numbered {
+        Numbered { number: self.0.fetch_add(1, Ordering::Relaxed) + 1, all: self.clone() }
+    }
+}
+
+impl Numbered {
+    /// Prints an event on standard error, with the number of the connection once there is a second one. If standard error is closed,
+    /// the event is lost.
+    pub(crate) fn print(&self, event: &Event<'_>) {
+        let text = text(event);
+        let text = match self.all.0.load(Ordering::Relaxed) {
+            1 => text,
+            _ => text.split_inclusive('\n').map(|line| format!("[{}] {line}", self.number)).collect(),
+        };
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
 }
 
 /// Lines begin with `* ` for events, `> ` and `< ` for heads sent and received, and `{ ` for content.

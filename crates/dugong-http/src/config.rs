@@ -63,7 +63,7 @@ pub struct Config {
     #[cfg(feature = "rustls")]
     pub(crate) tls: dugong_net::tls::Tls,
     pub(crate) buffers: BufferPool,
-    pub(crate) observer: Option<Observer>,
+    pub(crate) observer: Option<Observers>,
     pub(crate) trace: Option<TraceWriter>,
 }
 
@@ -80,6 +80,14 @@ impl<T: ?Sized> fmt::Debug for Shown<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
+}
+
+/// Who observes connections.
+#[derive(Clone, Debug)]
+pub(crate) enum Observers {
+    Same(Observer),
+    /// Each connection has an observer of its own.
+    Each(Shown<dyn Fn() -> Observer + Send + Sync>),
 }
 
 /// The proxy to go through.
@@ -374,13 +382,36 @@ impl Config {
     /// Calls `observe` with every event, in the thread in which it happens.
     #[must_use]
     pub fn observe(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Observer::new(observe));
+        self.observer = Some(Observers::Same(Observer::new(observe)));
+        self
+    }
+
+    /// Calls `make` for each connection, and the result with every event of that connection: to tell connections apart.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use dugong_http::{Config, Event};
+    ///
+    /// let count = AtomicU32::new(0);
+    /// let config = Config::new().observe_each(move || {
+    ///     let number = count.fetch_add(1, Ordering::Relaxed);
+    ///     move |event: &Event<'_>| println!("connection {number}: {event:?}")
+    /// });
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn observe_each<F>(mut self, make: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Fn(&Event<'_>) + Send + Sync + 'static,
+    {
+        self.observer = Some(Observers::Each(Shown("make", Arc::new(move || Observer::new(make())))));
         self
     }
 
     /// Writes a readable trace of all HTTP bytes on a connection, without TLS, and of the requests for a tunnel. Each line of
     /// the wire becomes a line, with `> ` before sent bytes and `< ` before received ones; line ends show as `\r\n`, and bytes
-    /// that are not text as `\x00` to `\xff`. The bytes of TLS and of SOCKS are left out.
+    /// that are not text as `\x00` to `\xff`. The bytes of TLS and of SOCKS are left out. From the second connection on, the number of
+    /// its connection, such as `[2] `, begins each line.
     ///
     /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie` become `***`, also in content that looks
     /// like these fields. Other content and targets stay, and may contain secrets. Errors of the writer are ignored.
@@ -395,9 +426,13 @@ impl Config {
     /// Returns the observer of a connection to `origin`.
     #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only spans name the origin"))]
     pub(crate) fn observer_for(&self, origin: &Origin) -> Option<Observer> {
+        let observer = self.observer.as_ref().map(|observers| match observers {
+            Observers::Same(observer) => observer.clone(),
+            Observers::Each(make) => make.1(),
+        });
         #[cfg(feature = "tracing")]
-        return Some(crate::tracing::observer(origin, self.observer.clone()));
+        return Some(crate::tracing::observer(origin, observer));
         #[cfg(not(feature = "tracing"))]
-        self.observer.clone()
+        observer
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{IoSlice, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Fields whose values are secret (RFC 9110 §17.16.3, RFC 6265 §8): people send traces to colleagues.
@@ -12,7 +13,11 @@ const WIDTH: usize = 120;
 
 /// The writer of the traces of one or several connections.
 #[derive(Clone)]
-pub(crate) struct TraceWriter(Arc<Mutex<Box<dyn Write + Send>>>);
+pub(crate) struct TraceWriter {
+    writer: Arc<Mutex<Box<dyn Write + Send>>>,
+    /// How many connections have written to it.
+    connections: Arc<AtomicUsize>,
+}
 
 impl fmt::Debug for TraceWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,12 +27,13 @@ impl fmt::Debug for TraceWriter {
 
 impl TraceWriter {
     pub(crate) fn new(writer: impl Write + Send + 'static) -> Self {
-        TraceWriter(Arc::new(Mutex::new(Box::new(writer))))
+        TraceWriter { writer: Arc::new(Mutex::new(Box::new(writer))), connections: Arc::default() }
     }
 
     /// Makes the trace of one connection. Each has its own state, because earlier bytes decide whether later ones are secret.
     pub(crate) fn connection(&self) -> WireTrace {
-        WireTrace { writer: self.clone(), sent: Mutex::default(), received: Mutex::default() }
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        WireTrace { writer: self.clone(), number, sent: Mutex::default(), received: Mutex::default() }
     }
 }
 
@@ -39,6 +45,8 @@ impl TraceWriter {
 #[derive(Debug)]
 pub(crate) struct WireTrace {
     writer: TraceWriter,
+    /// The number of the connection among those of the writer, from 1.
+    number: usize,
     sent: Mutex<Mask>,
     received: Mutex<Mask>,
 }
@@ -61,7 +69,11 @@ impl WireTrace {
     }
 
     fn write(&self, prefix: &str, bytes: &[u8]) {
-        write_lines(&mut **lock(&self.writer.0), prefix, bytes);
+        let mut writer = lock(&self.writer.writer);
+        match self.writer.connections.load(Ordering::Relaxed) {
+            1 => write_lines(&mut **writer, prefix, bytes),
+            _ => write_lines(&mut **writer, &format!("[{}] {prefix}", self.number), bytes),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl BenchPlan {
                     let mut fields = common.clone();
                     credentials.add_to(&mut fields, &origin);
                     probe(&method, content.as_deref(), &origin, &fields, &low.headers)?;
-                    let config = connecting::config(&low.connect, &origin)?;
+                    let config = connecting::config(Config::new(), &low.connect, &origin)?;
                     let config = loopback::pinned(config, &low.connect, &origin, low.yes_i_may)?;
                     let config = sized(config, low.connections);
                     lanes.push(LanePlan { config, origin, fields, requests: Vec::new() });

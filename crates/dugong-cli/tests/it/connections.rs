@@ -26,7 +26,7 @@ fn after_a_reconnect_the_first_request_goes_alone() {
         let (mut stream, _) = listener.accept().unwrap();
         read_exactly(&mut stream, 1);
         stream.write_all(ok("1").as_bytes()).unwrap();
-        read_exactly(&mut stream, 3);
+        read_exactly(&mut stream, 2);
         stream.shutdown(Shutdown::Write).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         read_exactly(&mut stream, 1);

@@ -42,8 +42,7 @@ fn names_from_urls_stay_harmless_inside_the_directory() {
     ];
     let long = format!("/{}", "x".repeat(5000));
     let paths: Vec<_> = paths.into_iter().chain([&*long, &*long]).collect();
-    let answers: String = (1..paths.len()).map(|index| ok(&format!("{index:02}"))).collect();
-    let server = scripted([first_alone(ok("00"), paths.len() - 1, answers).wait_close()]);
+    let server = scripted([answering((0..paths.len()).map(|index| ok(&format!("{index:02}")))).wait_close()]);
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("deep/er");
     get(into(&directory, urls(server.address(), paths))).succeeds();
@@ -115,16 +114,15 @@ fn errors_leave_no_file() {
 
 #[test]
 fn complete_files_stay_when_the_connection_is_lost() {
-    let answers = ok("two") + "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nonly so much";
+    let begin = || answering([ok("one"), ok("two")]).expect_requests(1);
     let lost = [
-        (first_alone(ok("one"), 4, &*answers).fin().wait_close(), "the connection ended after 12 of 300 bytes of content"),
-        (first_alone(ok("one"), 4, ok("two") + "HTTP/1.1 2").fin().wait_close(), "of a response head"),
-        (first_alone(ok("one"), 4, ok("two") + "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n").wait_close(), "invalid response"),
         (
-            first_alone(ok("one"), 4, ok("two") + "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n")
-                .wait_close(),
-            "chunk size",
+            begin().send("HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nonly so much").fin().wait_close(),
+            "the connection ended after 12 of 300 bytes of content",
         ),
+        (begin().send("HTTP/1.1 2").fin().wait_close(), "of a response head"),
+        (begin().send("HTTP/1.1 200 OK\r\nA B: c\r\n\r\n").wait_close(), "invalid response"),
+        (begin().send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n").wait_close(), "chunk size"),
     ];
     for (script, said) in lost {
         let server = scripted([script]);
@@ -200,8 +198,8 @@ fn a_file_instead_of_the_directory_has_its_own_message() {
 fn a_redirect_is_reported_with_its_location() {
     let redirect = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n{more}\r\nhere");
     let first = redirect("302 Found", "Location: https://other.example/\u{9b}\u{e4}\r\n");
-    let answers = redirect("308 ", "location: /b\r\n") + &redirect("300 Choose", "") + &redirect("200 OK", "Location: /c\r\n");
-    let script = first_alone(first, 3, answers).wait_close();
+    let others = [redirect("308 ", "location: /b\r\n"), redirect("300 Choose", ""), redirect("200 OK", "Location: /c\r\n")];
+    let script = answering([first].into_iter().chain(others)).wait_close();
     let server = scripted(vec![script; 3]);
     let scratch = tempfile::tempdir().unwrap();
     let list = urls(server.address(), ["/1", "/2", "/3", "/4"]);

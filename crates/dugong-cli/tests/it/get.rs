@@ -12,7 +12,7 @@ fn redirect(to: &str) -> String {
 }
 
 /// A server that answers one request on each connection.
-fn answering(answers: impl IntoIterator<Item = String>) -> Scripted {
+fn one_each(answers: impl IntoIterator<Item = String>) -> Scripted {
     scripted(answers.into_iter().map(|answer| Script::new().expect_requests(1).send(answer).wait_close()))
 }
 
@@ -105,7 +105,7 @@ fn files_that_exist_are_skipped_on_request() {
 
 #[test]
 fn redirects_are_followed_on_request_to_any_origin_and_without_credentials() {
-    let elsewhere = answering([ok("there")]);
+    let elsewhere = one_each([ok("there")]);
     let target = format!("http://{}/b?c", elsewhere.address());
     let server = scripted([Script::new()
         .expect_requests(1)
@@ -139,7 +139,7 @@ fn redirects_are_followed_up_to_a_bound() {
 #[test]
 fn a_range_is_requested_as_it_is_given() {
     for (given, sent) in [("0-99", "bytes=0-99"), ("100-", "bytes=100-"), ("-5", "bytes=-5"), ("0-1,5-6", "bytes=0-1,5-6")] {
-        let server = answering(["HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n\r\nab".to_owned()]);
+        let server = one_each(["HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n\r\nab".to_owned()]);
         let ran = get([&*urls(server.address(), ["/"])[0], "--range", given]).succeeds();
         assert_eq!(ran.stdout(), b"ab");
         let received = String::from_utf8(server.received(0)).unwrap();

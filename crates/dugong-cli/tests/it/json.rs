@@ -58,7 +58,7 @@ fn without_files_only_the_summary_goes_to_standard_error() {
 fn each_url_has_exactly_one_outcome_when_the_connection_is_lost() {
     let answers =
         "HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\nx".to_owned() + "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nhello";
-    let server = scripted([first_alone(ok("one"), 4, answers).pause(std::time::Duration::from_millis(500)).fin().wait_close()]);
+    let server = scripted([first_alone(ok("one"), 2, answers).pause(std::time::Duration::from_millis(500)).fin().wait_close()]);
     let list = urls(server.address(), (0..8).map(|i| format!("/{i}")));
     let ran = get(list.into_iter().chain(["--json", "--depth=4"].map(str::to_owned))).exits_with(3);
     assert_eq!(ran.stdout(), b"onehello");

@@ -127,3 +127,23 @@ fn a_wrong_command_line_replaces_no_trace() {
     get(["http://a.example/", "--cacert", "/no/such/file", "--trace", file.to_str().unwrap()]).exits_with(2);
     assert_eq!(fs::read_to_string(file).unwrap(), "an older one");
 }
+
+#[test]
+fn with_several_connections_each_line_says_which() {
+    let (one, other, scratch) = (origin(), origin(), tempfile::tempdir().unwrap());
+    let trace = scratch.path().join("trace");
+    let list = [(one.address(), 1), (other.address(), 2)].map(|(address, id)| format!("http://{address}/doc/{id}"));
+    let ran = get([&*list[0], &list[1], "-v", "--trace", trace.to_str().unwrap()]).exits_with(0);
+    let trace = fs::read_to_string(trace).unwrap();
+    for (number, address) in [("1", one.address()), ("2", other.address())] {
+        // Its first lines may come before there is a second connection.
+        let content = dugong_origin::document(number);
+        let last = format!("[{number}] {{ [{} bytes of content]\n", content.len());
+        assert!(ran.stderr().contains(&last), "{}", ran.stderr());
+        assert!(trace.contains(&format!("[{number}] < ")), "{trace}");
+        assert!(number == "1" || ran.stderr().contains(&format!("[{number}] * Connected to {address}")), "{}", ran.stderr());
+    }
+    // One connection needs no number.
+    let ran = get([&*list[0], "-v"]).exits_with(0);
+    assert!(!ran.stderr().contains("[1]"), "{}", ran.stderr());
+}

@@ -21,7 +21,13 @@ pub(crate) fn scripted(scripts: impl IntoIterator<Item = Script>) -> Scripted {
     Scripted::start(scripts.into_iter().collect()).expect("a port on the loopback interface")
 }
 
-/// A script for the first connection of a session: its first request comes alone (RFC 9112 §9.3.2), then `more` together.
+/// A script that answers one request after the other, however many come together.
+pub(crate) fn answering<A: Into<Vec<u8>>>(answers: impl IntoIterator<Item = A>) -> Script {
+    answers.into_iter().fold(Script::new(), |script, answer| script.expect_requests(1).send(answer))
+}
+
+/// A script for the first connection of a session: its first request comes alone (RFC 9112 §9.3.2), then `more` together, at most two
+/// before the server has shown that it answers several.
 pub(crate) fn first_alone(first: impl Into<Vec<u8>>, more: usize, rest: impl Into<Vec<u8>>) -> Script {
     Script::new().expect_requests(1).send(first).expect_requests(more).send(rest)
 }
