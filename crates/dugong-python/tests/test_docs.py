@@ -34,7 +34,7 @@ import pytest
 import trustme
 
 import dugong
-from dugong import _session, testserver
+from dugong import _session, _sessions, testserver
 from dugong._dugong import SessionCore
 
 DOCS = Path(__file__).parents[3] / 'docs'
@@ -156,7 +156,7 @@ DOCUMENTS = {
 
 
 class Origin(http.server.BaseHTTPRequestHandler):
-    """Answers as the host that is asked for: www, storage, slow, flaky, old or proxy, all of them in example.org."""
+    """Answers as the host that is asked for: www, docs, storage, slow, flaky, old or proxy."""
 
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
@@ -222,8 +222,12 @@ class Origin(http.server.BaseHTTPRequestHandler):
         elif self.path in DOCUMENTS:
             kind, body = DOCUMENTS[self.path]
             self.answer(200, body, kind)
+        elif self.path == '/moved':
+            self.answer(302, Location='http://docs.example.net/doc/1')
         else:
             self.answer(404, b'There is no such document.\n')
+
+    get_from_docs = get_from_www
 
     def send_in_chunks(self, *chunks: bytes) -> None:
         self.send_response(200)
@@ -356,11 +360,12 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             if url.netloc in ('localhost:8080', '127.0.0.1:8080'):
                 origin = f'http://127.0.0.1:{own.server_address[1]}'
             elif url.hostname and url.hostname.endswith(('.example.org', '.example.net')):
-                settings['proxy'] = f'http://127.0.0.1:{plain.server_address[1]}'
+                settings = {**settings, 'proxy': f'http://127.0.0.1:{plain.server_address[1]}'}
             return SessionCore(origin, settings)
 
         monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
-        monkeypatch.setattr(_session, 'SessionCore', core)
+        for module in _session, _sessions:
+            monkeypatch.setattr(module, 'SessionCore', core)
         threads = []
         for listener in plain, encrypted:
             listener.stored = stored

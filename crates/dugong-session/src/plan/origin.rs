@@ -1,9 +1,9 @@
 //! The plan's knowledge of its server.
 //!
 //! No field of HTTP says whether a server can pipeline. The plan finds out: it begins with one request, then two together, believes answers,
-//! and takes a loss as a hint. One loss proves nothing, since networks fail. If a connection is lost again with requests in flight, before any answer to a
-//! pipelined request, the server cannot pipeline, and the depth becomes 1. After many answers the depth doubles; each such try that
-//! fails makes the next one come later, so a server that never learns costs fewer and fewer repeats.
+//! and takes a loss as a hint. One loss proves nothing, since networks fail. If a connection is lost again with requests in flight, before
+//! any answer to a pipelined request, the server cannot pipeline, and the depth becomes 1. After many answers the depth doubles; each such
+//! try that fails makes the next one come later, so a server that never learns costs fewer and fewer repeats.
 
 use super::clock::{NEVER, Nanos};
 use super::config::{SLOW_AT_LEAST, SLOW_FACTOR};
