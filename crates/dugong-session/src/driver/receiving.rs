@@ -133,11 +133,11 @@ impl Driver {
         };
         if received.bytes > 0 {
             open.wire.take_moved();
-            self.plan.handle(self.now, id, Event::Content(received.bytes));
         }
         if received.is_complete {
-            self.complete(id);
+            self.complete(id, received.bytes);
         } else if received.bytes > 0 {
+            self.plan.handle(self.now, id, Event::Content(received.bytes));
             self.act();
         }
         if let Some(error) = received.error {
@@ -146,8 +146,8 @@ impl Driver {
         Ok(if received.waits { Next::Waits } else { Next::GoesOn })
     }
 
-    /// A response is complete.
-    fn complete(&mut self, id: ConnectionId) {
+    /// A response is complete, with so many bytes of content at its end.
+    fn complete(&mut self, id: ConnectionId, bytes: u64) {
         let Some(open) = self.links[id.index()].as_mut().filter(|link| link.id == id).and_then(|link| link.open()) else {
             return;
         };
@@ -161,7 +161,7 @@ impl Driver {
         {
             work.trailers = Some(Box::new(trailers.clone()));
         }
-        self.plan.handle(self.now, id, Event::Complete);
+        self.plan.handle(self.now, id, if bytes > 0 { Event::Last(bytes) } else { Event::Complete });
         self.act();
     }
 }

@@ -218,16 +218,22 @@ impl Driver {
         let sending = open.engine.sending();
         let is_all_sent = sending.half().to_send().is_empty() && sending.upload_left() == 0 && open.upload.is_none();
         let mut duplex = open.engine.duplex();
+        let mut last_whole = None;
         for flight in open.flights.iter_mut().skip(open.settled) {
             let sent = if is_all_sent && !flight.has_content {
                 Sent::Whole
             } else {
                 duplex.queue().unanswered_request(flight.number).map_or(flight.sent, |request| request.sent)
             };
-            if let Some(event) = flight.now_sent(sent) {
-                self.plan.handle(self.now, id, event);
+            match flight.now_sent(sent) {
+                Some(Event::SentAll(job)) => last_whole = Some(job),
+                Some(event) => self.plan.handle(self.now, id, event),
+                None => {}
             }
             open.settled += usize::from(sent == Sent::Whole);
+        }
+        if let Some(job) = last_whole {
+            self.plan.handle(self.now, id, Event::SentThrough(job));
         }
     }
 

@@ -40,6 +40,22 @@ impl Plan {
         tracked.attempts += u32::from(is_first);
     }
 
+    /// All requests up to this one have left whole.
+    pub(super) fn sent_through(&mut self, now: Nanos, on: ConnectionId, last: JobId) {
+        let Some(connection) = self.connections.get_mut(on.0) else { return };
+        let jobs = &mut self.jobs;
+        let is_given_up = connection.note_all_sent(last, |job, is_first| {
+            if let Some(tracked) = jobs.get_mut(job.0) {
+                tracked.sent = Sent::Yes;
+                tracked.attempts += u32::from(is_first);
+            }
+        });
+        if is_given_up {
+            self.consider_skipping(now, on);
+            self.attend(on);
+        }
+    }
+
     pub(super) fn head(&mut self, now: Nanos, on: ConnectionId, head: Head) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
         let answered = connection.answered;
@@ -161,13 +177,17 @@ impl Plan {
                 self.origin.note_pair();
             }
         }
+        let (is_skipping, is_limited) = (connection.is_skipping(), connection.limit != Limit::None);
         if let Some(job) = flight.wanted_by() {
             self.over(job, End::Reply);
         }
         if is_over {
-            self.close(now, on, Loss::GivenUp);
-        } else {
+            return self.close(now, on, Loss::GivenUp);
+        }
+        if is_skipping {
             self.consider_skipping(now, on);
+        }
+        if is_limited {
             self.consider_limit(on);
         }
     }

@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) limit: Limit,
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
+    /// A request was given to it.
+    is_used: bool,
     /// The flights are a pair that shows whether the server answers both.
     pub(crate) is_pair: bool,
     pub(crate) last_progress: Nanos,
@@ -99,6 +101,7 @@ impl Connection {
             answered: 0,
             limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
             first_alone: origin.wants_first_alone(),
+            is_used: false,
             is_pair: false,
             last_progress: now,
             oldest_since: now,
@@ -117,6 +120,11 @@ impl Connection {
 
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle { .. })
+    }
+
+    /// Whether it has ended, if it ends now, before a request could be sent on it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.is_idle() && !self.is_used
     }
 
     /// Whether content arrives that a job wants.
@@ -180,7 +188,7 @@ impl Connection {
         self.unsent += 1;
         self.large += u32::from(job.large);
         self.flights.push_back(Flight::new(id, job, job.timeout.map(nanos), !is_oldest));
-        self.state = State::Busy;
+        (self.state, self.is_used) = (State::Busy, true);
     }
 
     pub(crate) fn pop_oldest(&mut self) -> Option<Flight> {
@@ -197,6 +205,7 @@ impl Connection {
     pub(crate) fn recall(&mut self, job: JobId, now: Nanos, origin: &Origin) -> Option<Flight> {
         let position = self.flights.iter().position(|flight| flight.job == job && flight.sent == Sent::No)?;
         let flight = self.flights.remove(position);
+        self.is_pair = false;
         if position == 0 {
             self.go_on(now, origin);
         }
@@ -241,6 +250,20 @@ impl Connection {
         flight.sent = flight.sent.max(sent);
         self.unsent -= u32::from(is_first);
         Some((flight, is_first))
+    }
+
+    /// Notes that all flights up to this job have left, and tells each that had not, with whether a byte of it had. Returns whether the
+    /// plan had given up one of them.
+    pub(crate) fn note_all_sent(&mut self, last: JobId, mut tell: impl FnMut(JobId, bool)) -> bool {
+        let Some(last) = self.flights.iter().rposition(|flight| flight.job == last) else { return false };
+        let mut is_given_up = false;
+        for flight in self.flights.range_mut(..=last).rev().take_while(|flight| flight.sent != Sent::Yes) {
+            let is_first = std::mem::replace(&mut flight.sent, Sent::Yes) == Sent::No;
+            self.unsent -= u32::from(is_first);
+            is_given_up |= flight.skips || flight.recalled;
+            tell(flight.job, is_first);
+        }
+        is_given_up
     }
 
     /// There is another oldest flight.

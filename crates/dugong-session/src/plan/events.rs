@@ -25,6 +25,8 @@ pub enum Event {
     ExpectAnswered,
     /// It was not: content was sent after a wait, and the final response came without a 100 (Continue).
     ExpectIgnored,
+    /// The same as [`SentAll`](Event::SentAll) for this job and for all that were sent before it on this connection.
+    SentThrough(JobId),
     /// Bytes moved, in either direction, and no other event says so.
     Moved,
     /// The head of the oldest request's final response has arrived.
@@ -33,6 +35,8 @@ pub enum Event {
     Content(u64),
     /// That response is complete.
     Complete,
+    /// The same as [`Content`](Event::Content) and [`Complete`](Event::Complete).
+    Last(u64),
     /// The connection ended. With requests in flight this is a loss; an idle one just closed.
     Lost(Loss),
     /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for. With TLS, look first: a

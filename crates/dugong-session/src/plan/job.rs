@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use super::clock::{Nanos, nanos};
-use super::config::ALONE_ABOVE;
-use super::config::READ_AHEAD;
+use super::config::{ALONE_ABOVE, READ_AHEAD};
 use super::ids::ConnectionId;
 use super::outcome::{Answered, End, Outcome, Sent};
 

@@ -228,7 +228,7 @@ impl Plan {
         self.now = self.now.max(now);
         self.note_event(now, on, event);
         // Other events only put off the moment at which the connection needs attention.
-        if matches!(event, Event::Opened | Event::Complete) {
+        if matches!(event, Event::Opened | Event::Complete | Event::Last(_)) {
             self.due_at = self.due_at.min(now.saturating_add(self.soonest));
         }
         if now >= self.due_at {
@@ -325,13 +325,23 @@ impl Plan {
             Event::Recalled(job) => self.recalled(now, on, job),
             Event::SentSome(job) => self.sent(now, on, job, Sent::Partly),
             Event::SentAll(job) => self.sent(now, on, job, Sent::Yes),
+            Event::SentThrough(job) => self.sent_through(now, on, job),
             Event::Moved => {}
             Event::ExpectAnswered => self.origin.note_expectation(true),
             Event::ExpectIgnored => self.origin.note_expectation(false),
             Event::Head(head) => self.head(now, on, head),
             Event::Content(bytes) => self.content(now, on, bytes),
             Event::Complete => self.complete(now, on),
+            Event::Last(bytes) => {
+                self.content(now, on, bytes);
+                self.complete(now, on);
+            }
+            Event::Lost(_) if connection.is_unused() => self.not_opened(now, on),
             Event::Lost(why) => self.lost(now, on, why),
+            Event::Readable if connection.is_unused() => {
+                self.actions.push_back(Action::Close(on));
+                self.not_opened(now, on);
+            }
             Event::Readable => self.close_if_idle(on),
         }
     }
@@ -348,14 +358,17 @@ impl Plan {
         self.actions.push_back(Action::Over { job: id, outcome });
     }
 
-    /// Since an action was decided on, the driver may have reported that a byte of the job left, or the connection has gone.
+    /// Since an action was decided on, the driver may have reported that a byte of the job left, or the flight has gone.
     fn with_latest_facts(&self, action: Action) -> Option<Action> {
         match action {
             Action::Over { job, outcome } => {
                 let latest = self.jobs.get(job.0).filter(|_| outcome.end != End::Reply);
                 Some(Action::Over { job, outcome: latest.map_or(outcome, |tracked| tracked.outcome(outcome.end)) })
             }
-            Action::Skip { on, .. } | Action::Recall { on, .. } => self.connections.get(on.0).map(|_| action),
+            Action::Skip { job, on } | Action::Recall { job, on } => {
+                let flights = &self.connections.get(on.0)?.flights;
+                flights.iter().any(|flight| flight.job == job).then_some(action)
+            }
             other => Some(other),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dugong_session::plan::{Action, Config, ConnectionId, End, Event, Head, Job, JobId, Loss, Outcome, Plan, Sent};
+use dugong_session::plan::{Action, Config, ConnectionId, End, Event, Failure, Head, Job, JobId, Loss, Outcome, Plan, Sent};
 
 /// How often something goes wrong, in 256 events.
 #[derive(Clone, Debug, Default)]
@@ -360,7 +360,9 @@ impl World {
             assert!(request.seen == 1 || may_come_again, "sent twice: {:?}", request.job);
         }
         flight.sent = if whole { Sent::Yes } else { Sent::Partly };
-        self.tell(on, if whole { Event::SentAll(job) } else { Event::SentSome(job) });
+        // All before this one have left.
+        let sent_all = if self.chance(128) { Event::SentAll(job) } else { Event::SentThrough(job) };
+        self.tell(on, if whole { sent_all } else { Event::SentSome(job) });
     }
 
     fn answer(&mut self, on: ConnectionId) {
@@ -382,7 +384,15 @@ impl World {
         } else if ends {
             link.flights.remove(0);
             self.answers += 1;
-            Event::Complete
+            // Every other one has content in its last piece.
+            if bytes % 2 == 0 {
+                Event::Complete
+            } else {
+                if let Some(request) = self.jobs.get_mut(&job).filter(|_| !skips) {
+                    request.untaken += bytes;
+                }
+                Event::Last(bytes)
+            }
         } else {
             if let Some(request) = self.jobs.get_mut(&job).filter(|_| !skips) {
                 request.untaken += bytes;
@@ -390,10 +400,10 @@ impl World {
             Event::Content(bytes)
         };
         self.tell(on, event);
-        if event == Event::Complete && !skips {
+        if matches!(event, Event::Complete | Event::Last(_)) && !skips {
             self.obey();
             let outcome = self.jobs[&job].outcome.expect("a complete response ends its job");
-            assert_eq!(outcome.end, End::Reply);
+            assert!(matches!(outcome.end, End::Reply | End::Failed(Failure::TooLarge { .. })), "{outcome:?}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl Desk {
 
     pub(crate) fn tell(&mut self, number: usize, event: Event) {
         let on = self.id(number);
-        if event == Event::Complete {
+        if matches!(event, Event::Complete | Event::Last(_)) {
             self.flights(on).remove(0);
         }
         if let Event::Recalled(job) = event {

@@ -301,3 +301,60 @@ fn a_connect_that_cannot_succeed_ends_all_that_wait_for_it_at_once() {
     assert_eq!((plan.next_action(now), plan.wait_until(), plan.stats().queued), (None, None, 0));
     assert_eq!(plan.stats().opened, 0);
 }
+
+#[test]
+fn a_connection_that_ends_before_a_request_could_be_sent_counts_as_a_failed_connect() {
+    for ends in [Event::Lost(Loss::Closed), Event::Readable] {
+        let mut plan = Plan::new(Config { retries: 2, ..Config::default() }, 3);
+        let mut now = ms(1000);
+        let job = plan.submit(now, Job::new(true));
+        let mut tries = 0;
+        let outcome = loop {
+            match plan.next_action(now) {
+                Some(Action::Open(on)) => {
+                    tries += 1;
+                    plan.handle(now, on, Event::Opened);
+                    plan.handle(now, on, ends);
+                }
+                Some(Action::Over { outcome, .. }) => break outcome,
+                Some(Action::Close(_)) => {}
+                Some(other) => panic!("{other:?}"),
+                None => now = plan.wait_until().expect("it tries again"),
+            }
+        };
+        assert_eq!((tries, outcome.end, outcome.sent), (3, End::Failed(Failure::Unreachable), Sent::No));
+        plan.release(now, job);
+    }
+}
+
+#[test]
+fn an_event_for_several_requests_says_that_all_have_left() {
+    let mut desk = Desk::known(Config { is_proven: true, ..Config::default() });
+    desk.sends_at_once = false;
+    let [first, second, third] = desk.gets();
+    desk.tell(0, Event::SentSome(first));
+    desk.tell(0, Event::SentThrough(second));
+    desk.plan.cancel(desk.now, third);
+    desk.plan.cancel(desk.now, second);
+    desk.tell(0, Event::Lost(Loss::Reset));
+    let facts = [second, third].map(|job| desk.outcome(job).map(|outcome| (outcome.sent, outcome.attempts)).unwrap());
+    assert_eq!(facts, [(Sent::Yes, 1), (Sent::No, 0)]);
+}
+
+#[test]
+fn the_last_content_completes_a_response() {
+    let mut desk = Desk::single();
+    let get = desk.get();
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Last(700));
+    assert_eq!((desk.outcome(get).unwrap().end, desk.plan.stats().held), (End::Reply, 700));
+}
+
+#[test]
+fn a_response_whose_last_content_is_too_much_is_over_once() {
+    let mut desk = Desk::new(Config { connections: 1, max_content: 100, ..Config::default() });
+    let get = desk.get();
+    desk.tell(0, Event::Head(Head::new(200)));
+    desk.tell(0, Event::Last(101));
+    assert_eq!(desk.outcome(get).unwrap().end, End::Failed(Failure::TooLarge { limit: 100 }));
+}
