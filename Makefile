@@ -14,7 +14,7 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-.PHONY: help demo quick fmt test gate chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
+.PHONY: help demo quick fmt test gate engines chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
 	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
@@ -177,6 +177,14 @@ target/venv-wheel/ready: tools/requirements-wheel.txt
 	$(PYTHON) -m venv target/venv-wheel
 	target/venv-wheel/bin/python -m pip install --quiet --requirement tools/requirements-wheel.txt
 	touch target/venv-wheel/ready
+
+ENGINES = cd crates/dugong-object-store && CARGO_TARGET_DIR="$(CURDIR)/target/engines" $(CARGO)
+
+engines: setup ## the connector for object_store, a workspace of its own: clippy, and the suite of object_store against moto's S3
+	$(ENGINES) fmt -- --check
+	$(ENGINES) clippy --quiet --all-targets -- -D warnings
+	$(ENGINES) clippy --quiet --no-default-features --features object_store_0_13 -- -D warnings
+	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(ENGINES) test --quiet
 
 chaos: export DUGONG_CHAOS_SECONDS ?= 150
 chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
