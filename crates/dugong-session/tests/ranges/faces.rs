@@ -315,3 +315,28 @@ fn a_lost_connection_below_a_remote_file_is_repaired() {
     assert!(all == content(&self::session(&origin), "/bytes/3000000"));
     assert!(proxy.connections() > 5);
 }
+
+#[test]
+fn random_faults_on_the_way_change_no_byte() {
+    let origin = origin();
+    let whole = content(&session(&origin), "/bytes/500000");
+    for seed in 0..4 {
+        let proxy = Proxy::start_with(origin.address(), move |number| Faults::random(seed, number)).unwrap();
+        let builder = Session::builder(&format!("http://{}", proxy.address())).retry_budget(None).retries(40_u32);
+        let session = builder.backoff(SHORT, SHORT).timeout(Duration::from_millis(200)).build().unwrap();
+        let place = Place::new();
+        let mut options = DownloadOptions::default();
+        (options.part_size, options.retries) = (70_000, 40);
+        session.download("/bytes/500000", place.path()).options(options).run().unwrap();
+        assert!(fs::read(place.path()).unwrap() == whole, "the download of seed {seed}");
+        let ranges: Vec<_> = (0..150).map(|i| (i * 3_329, i * 3_329 + 100)).collect();
+        let parts = session.cat_ranges_merged("/bytes/500000", &ranges, 0).unwrap();
+        let is_right = |(part, &(start, end)): (&_, &(u64, u64))| part == &whole[start as usize..end as usize];
+        assert!(parts.iter().zip(&ranges).all(is_right), "the ranges of seed {seed}");
+        let mut options = FileOptions::default();
+        (options.block_size, options.request_size) = (8 << 10, 32 << 10);
+        let mut all = Vec::new();
+        session.open_with("/bytes/500000", options).unwrap().read_to_end(&mut all).unwrap();
+        assert!(all == whole, "the file of seed {seed}");
+    }
+}
