@@ -54,6 +54,8 @@ fn session(server: &Chaos, seed: u64) -> Session {
         .depth(pick(&[32, 4, 100], 1) as u32)
         // Long enough for a busy machine: a stall that is none costs a repeat, but no outcome.
         .timeout(Duration::from_millis(150))
+        // The server never says 100 (Continue).
+        .expect_timeout(Duration::from_millis(20))
         .backoff(Duration::from_millis(1), Duration::from_millis(10));
     let builder = if is_patient(seed) { builder.retries(1000).retry_budget(None) } else { builder };
     builder.build().unwrap()

@@ -1,10 +1,10 @@
 //! What a client was told about its requests, and how that compares with the bytes that the server received.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Cursor, Read};
 
 use dugong_origin::Chaos;
-use dugong_session::{Answered, Failed, Outcome, Reply, Request, Sent};
+use dugong_session::{Answered, Failed, Outcome, Reply, Request, Sent, Source};
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,20 @@ pub(crate) enum Kind {
     Post,
     /// A POST with an `Idempotency-Key`.
     PostWithKey,
+    /// A PUT whose content comes from a source, with a length.
+    PutSource,
+    /// The same in chunks.
+    PutChunked,
+    /// A PUT whose content can be read only once.
+    PutReader,
 }
 
 impl Kind {
     /// The kind of a request: half of them are GET.
     pub(crate) fn of(seed: u64, number: usize) -> Kind {
-        use Kind::{Delete, Get, Head, Post, PostWithKey, Put, PutOnce};
-        let kinds = [Get, Get, Get, Get, Get, Get, Head, Put, Put, PutOnce, Delete, Post, Post, PostWithKey];
+        use Kind::{Delete, Get, Head, Post, PostWithKey, Put, PutChunked, PutOnce, PutReader, PutSource};
+        let some = [Head, Put, Put, PutOnce, Delete, Post, Post, PostWithKey, PutSource, PutChunked, PutReader];
+        let kinds = [&[Get; 10][..], &some].concat();
         let mixed = (seed.wrapping_mul(31) + number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         kinds[mixed as usize % kinds.len()]
     }
@@ -38,16 +45,26 @@ impl Kind {
             Kind::Delete => "delete",
             Kind::Post => "post",
             Kind::PostWithKey => "keyed",
+            Kind::PutSource => "source",
+            Kind::PutChunked => "chunked",
+            Kind::PutReader => "reader",
         }
     }
 
     fn of_target(target: &str) -> Kind {
         let name = target.split('/').nth(1).unwrap_or_default();
-        let all = [Kind::Get, Kind::Head, Kind::Put, Kind::PutOnce, Kind::Delete, Kind::Post, Kind::PostWithKey];
+        use Kind::{Delete, Get, Head, Post, PostWithKey, Put, PutChunked, PutOnce, PutReader, PutSource};
+        let all = [Get, Head, Put, PutOnce, Delete, Post, PostWithKey, PutSource, PutChunked, PutReader];
         all.into_iter().find(|kind| kind.name() == name).expect("a target of these tests")
     }
 
+    /// Whether the session may send it again after a byte has left.
     fn may_be_repeated(self) -> bool {
+        !matches!(self, Kind::PutOnce | Kind::Post | Kind::PutReader)
+    }
+
+    /// Whether it does no harm if it arrives twice.
+    fn is_safe(self) -> bool {
         !matches!(self, Kind::PutOnce | Kind::Post)
     }
 
@@ -68,7 +85,26 @@ impl Kind {
             Kind::PutOnce => Request::put(&target).body(content()).retry(false),
             Kind::Post => Request::post(&target).body(content()),
             Kind::PostWithKey => Request::post(&target).header("Idempotency-Key", &target).body(content()),
+            Kind::PutSource => Request::put(&target).source(Reopened { content: content(), is_sized: true }),
+            Kind::PutChunked => Request::put(&target).source(Reopened { content: content(), is_sized: false }),
+            Kind::PutReader => Request::put(&target).reader(Cursor::new(content()), content().len() as u64),
         }
+    }
+}
+
+/// A source that can be read again.
+struct Reopened {
+    content: String,
+    is_sized: bool,
+}
+
+impl Source for Reopened {
+    fn length(&self) -> Option<u64> {
+        self.is_sized.then_some(self.content.len() as u64)
+    }
+
+    fn open(&mut self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(self.content.clone())))
     }
 }
 
@@ -238,7 +274,7 @@ impl Told {
                 if failed.sent != Sent::Yes && arrived.ends > 0 {
                     return Some("was not sent completely, and arrived".to_owned());
                 }
-                let may_repeat = kind.may_be_repeated() || is_certain;
+                let may_repeat = kind.is_safe() || is_certain;
                 (failed.safe_to_retry != may_repeat).then(|| format!("safe_to_retry should be {may_repeat}"))
             }
         }
