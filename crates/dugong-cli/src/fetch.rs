@@ -1,7 +1,6 @@
 //! Carries out a plan of `dugong get`, `dugong head` or `dugong request`.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,13 +10,12 @@ use dugong_session::{Failed, Reply};
 
 use crate::asking::{Asking, Journey, TICK, failure_of, is_lost, system};
 use crate::downloading::fetch_parts;
-use crate::flags::How;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::list::{Entry, List, Next};
 use crate::outcome::{Exit, Outcome, OutputError, Record, Stop};
 use crate::parts;
-use crate::plan::{Destination, HiArgs};
+use crate::plan::HiArgs;
 use crate::progress::{Progress, Show};
 use crate::report::Report;
 use crate::sink::{Name, Sink, Target};
@@ -30,7 +28,7 @@ use crate::usage::UsageError;
 /// The list is wrong. No request was sent.
 pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     let unfinished = Unfinished::default();
-    if let Err(error) = unfinished.remove_on_signal(plan.json || plan.keeps_parts()) {
+    if let Err(error) = unfinished.remove_on_signal(plan.has_last_words()) {
         say(&format_args!("cannot handle signals, so no request is sent: {error}"));
         return Ok(Exit::Output);
     }
@@ -41,7 +39,7 @@ pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     let asking = Asking {
         plan,
         lanes,
-        progress: Progress::new(total, shown_progress(plan)),
+        progress: Progress::new(total, Show::of(plan)),
         deadline: plan.max_time.and_then(|time| start.checked_add(time)),
         unfinished: unfinished.clone(),
         has_failed: false,
@@ -94,16 +92,6 @@ fn check(plan: &HiArgs, lanes: &mut Lanes<'_>) -> Result<Option<usize>, UsageErr
     }
 }
 
-/// Shows progress to people only: not in a pipe, not between lines of content, and not in the summary.
-fn shown_progress(plan: &HiArgs) -> Show {
-    let apart = !matches!(plan.destination, Destination::Stdout { .. }) || !io::stdout().is_terminal();
-    match plan.progress {
-        How::Json => Show::Json,
-        How::Bar if apart && !plan.json_on_stderr() && io::stderr().is_terminal() => Show::Lines,
-        How::Bar | How::None => Show::Nothing,
-    }
-}
-
 /// A run of a plan.
 struct Fetch<'a> {
     plan: &'a HiArgs,
@@ -148,6 +136,9 @@ const AHEAD: usize = 4096;
 impl<'a> Fetch<'a> {
     /// Finds files in the way before anything is requested, as far as the list can be read twice.
     fn check_names(&self, sink: &mut Sink) -> Result<(), Stop> {
+        if !sink.has_names() {
+            return Ok(());
+        }
         let mut list = List::of_files(&self.plan.urls, &self.plan.lists);
         while let Next::Entry(entry) = list.next(Duration::ZERO) {
             sink.name(&entry.target)?;
@@ -293,7 +284,7 @@ impl<'a> Fetch<'a> {
         loop {
             let ticket = journey.ticket.as_mut().expect("it has no answer yet");
             let is_filling = self.list.is_waiting() && self.pending.len() < AHEAD;
-            let ticks = is_filling || self.plan.json || self.plan.keeps_parts();
+            let ticks = is_filling || self.plan.has_last_words();
             let until = ticks.then(|| Instant::now() + TICK);
             if !self.asking.lanes.wait_for_answer(ticket, until).map_err(Stop::System)? {
                 self.asking.check_end()?;
@@ -374,7 +365,7 @@ impl<'a> Fetch<'a> {
         if !(is_error && plan.fail_early && is_discarded) {
             self.asking.progress.expect(url, reply.content_length());
             loop {
-                let until = plan.json.then(|| Instant::now() + TICK);
+                let until = plan.has_last_words().then(|| Instant::now() + TICK);
                 match self.asking.lanes.wait_for_piece(reply, until) {
                     Ok(None) => self.asking.check_end()?,
                     Ok(Some(piece)) if piece.is_empty() => break,

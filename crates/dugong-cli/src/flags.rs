@@ -170,19 +170,16 @@ pub(crate) struct HeadArgs {
 /// Many uploads are under way at once. Those above 1 MiB wait for 100 (Continue) of the server, at most a second, so that a server
 /// that refuses gets no content.
 #[derive(Debug, Args)]
+#[command(override_usage = "dugong put [OPTIONS] <FILE>... <URL>")]
 #[command(after_long_help = concat!(exit_codes!(), "
 
 Examples:
   dugong put report.pdf photo.jpg http://localhost:8080/inbox/
   tar c . | dugong put - http://localhost:8080/backup.tar"))]
 pub(crate) struct PutArgs {
-    /// The files to upload; - is standard input, which is sent in chunks
-    #[arg(value_name = "FILE", required = true)]
-    pub(crate) files: Vec<PathBuf>,
-
-    /// Where to upload them
-    #[arg(value_name = "URL", required = true)]
-    pub(crate) url: String,
+    /// The files to upload, and the URL to which they go; - is standard input, which is sent in chunks
+    #[arg(value_name = "FILE... URL", required = true)]
+    pub(crate) files_and_url: Vec<String>,
 
     /// Let every upload wait for 100 (Continue), however small
     #[arg(long)]

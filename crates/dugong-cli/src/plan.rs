@@ -160,13 +160,13 @@ impl HiArgs {
     }
 
     /// The plan of uploads.
-    pub(crate) fn of_put(low: PutArgs) -> Result<HiArgs, UsageError> {
+    pub(crate) fn of_put(low: PutArgs, url: String) -> Result<HiArgs, UsageError> {
         let mut transfer = low.transfer;
         if low.if_none_match {
             transfer.headers.push("If-None-Match: *".to_owned());
         }
         let plan = HiArgs::with(Method::PUT, transfer, low.connect, Destination::Nowhere)?;
-        Ok(HiArgs { content: Some(Bytes::new()), urls: vec![low.url], ..plan })
+        Ok(HiArgs { content: Some(Bytes::new()), urls: vec![url], ..plan })
     }
 
     fn of_list(method: Method, low: RequestArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
@@ -295,6 +295,15 @@ impl HiArgs {
     /// Tells if an interrupted file stays.
     pub(crate) fn keeps_parts(&self) -> bool {
         self.continues || self.parts > 1
+    }
+
+    /// Tells if there is something to write after a signal: a summary, the rest of a file, or an index.
+    pub(crate) fn has_last_words(&self) -> bool {
+        let has_index = match &self.destination {
+            Destination::File { existing, .. } | Destination::Directory { existing, .. } => *existing == Existing::IfChanged,
+            _ => false,
+        };
+        self.json || self.keeps_parts() || has_index
     }
 
     /// Tells if the command is `head`, whose output explains error statuses and redirects.

@@ -1,10 +1,13 @@
 //! Progress: a line for the whole and one for a large file for people, lines of JSON for programs.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
+
+use crate::flags::How;
+use crate::plan::{Destination, HiArgs};
 
 /// The line for the whole is shown for this many URLs or more,
 const MANY_URLS: usize = 10;
@@ -21,6 +24,18 @@ pub(crate) enum Show {
     Lines,
     /// A line of JSON on standard error, now and then and at the end.
     Json,
+}
+
+impl Show {
+    /// Lines are for people only: not in a pipe, not between lines of content, and not in the summary.
+    pub(crate) fn of(plan: &HiArgs) -> Self {
+        let apart = !matches!(plan.destination, Destination::Stdout { .. }) || !io::stdout().is_terminal();
+        match plan.progress {
+            How::Json => Show::Json,
+            How::Bar if apart && !plan.json_on_stderr() && io::stderr().is_terminal() => Show::Lines,
+            How::Bar | How::None => Show::Nothing,
+        }
+    }
 }
 
 #[derive(Debug)]

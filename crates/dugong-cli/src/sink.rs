@@ -142,6 +142,11 @@ impl Sink {
         }
     }
 
+    /// Tells if content goes to files that are named after URLs.
+    pub(crate) fn has_names(&self) -> bool {
+        matches!(self, Sink::Files { .. })
+    }
+
     /// Tells if a head is written before each content.
     pub(crate) fn writes_heads(&self) -> bool {
         matches!(self, Sink::Stdout { include_heads: true, .. })

@@ -13,6 +13,7 @@ use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::outcome::{Exit, Outcome, Record, reason};
 use crate::plan::HiArgs;
+use crate::progress::{Progress, Show};
 use crate::report::Report;
 use crate::stderr::say;
 use crate::urls;
@@ -23,9 +24,13 @@ use crate::usage::{Source as Given, UsageError};
 /// # Errors
 /// The command line is wrong. No request was sent.
 pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
-    let (files, expect) = (low.files.clone(), low.expect.then_some(true));
-    let uploads = uploads(&files, &low.url)?;
-    let plan = HiArgs::of_put(low)?;
+    let expect = low.expect.then_some(true);
+    let (url, files) = match low.files_and_url.split_last() {
+        Some((url, files)) if !files.is_empty() => (url.clone(), files.iter().map(PathBuf::from).collect::<Vec<_>>()),
+        _ => return Err(UsageError::NoUrls),
+    };
+    let uploads = uploads(&files, &url)?;
+    let plan = HiArgs::of_put(low, url)?;
     let mut lanes = Lanes::new(&plan);
     let (origin, _) = urls::parse(&uploads[0].url, &Given::Argument)?;
     let lane = lanes.find(&origin)?;
@@ -54,6 +59,7 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
         }
     });
     let mut report = Report::new(&plan);
+    let mut progress = Progress::new(Some(uploads.len()), Show::of(&plan));
     let (mut has_failed, mut is_unreadable) = (false, false);
     for (upload, ended) in uploads.iter().zip(session.run(requests)) {
         let record = record(upload, &ended);
@@ -67,10 +73,15 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             _ => None,
         };
         if let Some(complaint) = complaint {
-            say(&format_args!("{}: {complaint}", upload.url));
+            progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
         }
+        if ended.error().is_none() {
+            progress.received(usize::try_from(upload.length.unwrap_or_default()).unwrap_or(usize::MAX));
+        }
+        progress.answered();
         report.add(&upload.url, &record);
     }
+    progress.end();
     report.explain();
     let exit = match () {
         () if is_unreadable => Exit::Output,

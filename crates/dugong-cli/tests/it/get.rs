@@ -76,6 +76,7 @@ fn o_is_a_file_for_one_url_and_a_directory_otherwise() {
     assert_eq!(fs::read(path("file")).unwrap(), dugong_origin::document("2"));
     // Nothing is renamed onto a device.
     get([&*list[0], "-o", "/dev/null"]).succeeds();
+    get([&*list[0], "-o", "/dev/full"]).exits_with(4).says("No space left").says("0 of 1 answered");
     for other in [["--dir", "x"], ["-O", "-q"]] {
         get([&*list[0], "-o", "x"].iter().chain(&other)).exits_with(2).says("cannot be used with");
     }

@@ -55,6 +55,9 @@ fn many_files_are_uploaded_and_refusals_are_told() {
     let ran = run("put", files.iter().map(|file| &**file).chain([&*url])).succeeds();
     assert_eq!(ran.stdout(), b"");
     assert_eq!(origin.counts().requests, 50);
+    let ran = run("put", files.iter().map(|file| &**file).chain(["--progress=json", &*url])).exits_with(0);
+    let last = json(ran.stderr().lines().last().unwrap().as_bytes());
+    assert_eq!((&last["answered"], &last["requested"]), (&50.into(), &50.into()));
     let refusing = format!("http://{}/x?status=403", origin.address());
     run("put", [&*files[0], &refusing]).exits_with(1).says("/x?status=403: 403 Forbidden");
 }
@@ -105,7 +108,7 @@ fn mistakes_are_found_before_anything_is_sent() {
         (&["/no/such/file", &one], "put: cannot read /no/such/file: No such file"),
         (&[directory, &one], "is a directory"),
         (&[file, "no url"], "is not a usable URL"),
-        (&[&one], "<URL>"),
+        (&[&one], "no URL was given; see --help"),
         (&[file, &one, "-H", "Content-Length: 5"], "header \"Content-Length\": "),
     ] {
         run("put", args).exits_with(2).says(said);
