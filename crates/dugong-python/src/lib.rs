@@ -61,7 +61,10 @@ mod _dugong {
     #[pymodule_export]
     use super::pipeline::{AsyncPipeline, Pipeline};
     #[pymodule_export]
-    use super::session::{Mailbox, Outcome, Reply, Run, SessionCore, Ticket, check_head, follow_redirect, split_url};
+    use super::session::{
+        BlockPlan, CatPlan, DownloadPlan, Mailbox, Outcome, Reply, Run, SessionCore, Ticket, check_head, follow_redirect,
+        split_url,
+    };
     #[pymodule_export]
     use super::state::HTTPConnection;
 }

@@ -29,7 +29,7 @@ from ._exceptions import (
     UnsupportedResponse,
     is_temp_network_error,
 )
-from ._failures import RequestFailed, StatusError
+from ._failures import RangeError, RequestFailed, StatusError
 from ._headers import CaseInsensitiveDict
 from ._polling import POLLIN, POLLOUT, PollNeeded, eval_coroutine
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from ._async_run import AsyncRun
     from ._asyncio import AioFuture
+    from ._ranges import RemoteFile
     from ._request import Request
     from ._session import Session
     from ._sessions import Sessions
@@ -88,6 +89,8 @@ __all__ = [
     'Outcome',
     'Pipeline',
     'PollNeeded',
+    'RangeError',
+    'RemoteFile',
     'Reply',
     'Request',
     'RequestFailed',
@@ -181,6 +184,7 @@ DNS_TEST_HOSTNAMES: Sequence[tuple[str, int]] = (
 _LATER = {
     'AioFuture': '_asyncio',
     'AsyncRun': '_async_run',
+    'RemoteFile': '_ranges',
     'Request': '_request',
     'Session': '_session',
     'Sessions': '_sessions',
@@ -203,6 +207,7 @@ for _public in (
     HostnameNotResolvableOrDNSUnavailable,
     InvalidResponse,
     PollNeeded,
+    RangeError,
     RequestFailed,
     RequestOutcome,
     StateError,

@@ -13,6 +13,9 @@ from ._polling import PollNeeded
 
 __all__ = [
     'AsyncPipeline',
+    'BlockPlan',
+    'CatPlan',
+    'DownloadPlan',
     'HTTPConnection',
     'HTTPResponse',
     'Mailbox',
@@ -760,6 +763,9 @@ class Ticket:
     def give_up(self) -> None:
         """Ends the request, of which the outcome is still told."""
 
+    def tell(self, mailbox: Mailbox, number: int, /) -> None:
+        """From now on, the task with this number in the mailbox hears of it."""
+
     def set_awaited(self, awaited: bool, /) -> None:
         """Tells the session whether the task waits for this one."""
 
@@ -812,3 +818,82 @@ class SessionCore:
 
     def close(self) -> None:
         """Ends all requests, and closes all connections."""
+
+_Asked = tuple[int, list[tuple[str, str]]] | None
+
+@final
+class CatPlan:
+    """Many small ranges of one target."""
+
+    def __new__(cls, target: str, ranges: list[tuple[int, int]], merge_gap: int, max_content: int, /) -> Self: ...
+    def next_request(self) -> _Asked:
+        """The next request to send; None if no more are needed now."""
+
+    def take(self, index: int, reply: Reply, /) -> None:
+        """Takes in an answer."""
+
+    def is_done(self) -> bool:
+        """Whether all bytes are there."""
+
+    def finish(self) -> list[bytes]:
+        """The bytes of each range, once all are there."""
+
+@final
+class BlockPlan:
+    """The blocks of a remote file."""
+
+    def __new__(cls, target: str, block_size: int, blocks: int, read_ahead: int, /) -> Self: ...
+    def next_request(self) -> _Asked:
+        """The next request to send; None if no more are needed now."""
+
+    def take(self, index: int, reply: Reply, /) -> None:
+        """Takes in an answer."""
+
+    def lost(self, index: int, /) -> bool:
+        """Whether a lost request matters for what is wanted now."""
+
+    def size(self) -> int | None:
+        """The number of bytes of the content; None before the first answer."""
+
+    def want(self, position: int, length: int, /) -> None:
+        """Plans the blocks of a read."""
+
+    def is_ready(self, position: int, /) -> bool:
+        """Whether the byte at a position is in memory."""
+
+    def read(self, position: int, length: int, /) -> bytes:
+        """The bytes at a position that are in memory, at most so many."""
+
+@final
+class DownloadPlan:
+    """A download to a file."""
+
+    def __new__(
+        cls, url: str, target: str, path: str, part_size: int, parts: int, sha256: str | None = None, /
+    ) -> Self: ...
+    def next_request(self) -> _Asked:
+        """The next request to send; None if no more are needed now."""
+
+    def head(self, index: int, reply: Reply, /) -> bool:
+        """Whether the content of the reply is wanted."""
+
+    def content(self, index: int, piece: bytes, /) -> None:
+        """Writes a piece of an answer."""
+
+    def end(self, index: int, /) -> None:
+        """Ends an answer, of which all has come."""
+
+    def lost(self, index: int, /) -> bool:
+        """Whether the rest of a lost answer is asked for again."""
+
+    def progress(self) -> tuple[int, int | None]:
+        """How many bytes are there, and how many there will be."""
+
+    def is_done(self) -> bool:
+        """Whether all bytes are there."""
+
+    def finish(self) -> int:
+        """Gives the file its name, and returns its length."""
+
+    def close(self) -> None:
+        """Closes the files; a later run continues."""

@@ -66,6 +66,14 @@ class RequestTimedOut(RequestFailed, TimeoutError):
     """`RequestFailed` because a timeout has passed."""
 
 
+class RangeError(Error, OSError):
+    """Parts of a content cannot be put together: it changed, or the server sent other bytes than it was asked for."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, arguments, *_ = super().__reduce__()
+        return restore, arguments, {**self.__dict__, 'args': self.args}
+
+
 class StatusError(Error):
     """`Reply.raise_for_status` found a status of 400 or more. `reply` is that reply."""
 

@@ -9,10 +9,11 @@ from ._dugong import Outcome, Ticket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, Protocol
+    from typing import Any, Protocol, type_check_only
 
     from ._dugong import SessionCore
 
+    @type_check_only
     class Router(Protocol):
         """Chooses the session of a request."""
 

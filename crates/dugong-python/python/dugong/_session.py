@@ -9,12 +9,14 @@ from ._settings import checked
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
+    from os import PathLike
     from ssl import SSLContext
     from types import TracebackType
     from typing import Any, Self
 
     from ._async_run import AsyncRun
     from ._dugong import Reply, Run
+    from ._ranges import RemoteFile
     from ._request import Request
     from ._tls import Tls
     from ._types import Headers
@@ -79,7 +81,9 @@ class Session(Methods):
         given = {**locals()}
         if not isinstance(origin, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f'origin has to be a str, not {type(origin).__name__}')
-        self._core = SessionCore(origin, checked(given))
+        settings = checked(given)
+        self._core = SessionCore(origin, settings)
+        self._max_content: int = settings['max_content']
 
     @property
     def origin(self) -> str:
@@ -115,6 +119,79 @@ class Session(Methods):
         from ._jobs import OneOrigin  # noqa: PLC0415
 
         return AsyncRun(OneOrigin(self._core), requests, ordered, stream)
+
+    def cat_ranges(self, target: str, ranges: Iterable[tuple[int, int]], *, merge_gap: int = 65536) -> list[bytes]:
+        """Fetch many ranges of a target in one burst, and return their bytes in the order asked. Twin: `co_cat_ranges`.
+
+        A range is `(start, end)`, without the byte at its end. Ranges less than *merge_gap* bytes apart come in one
+        response. It raises `ValueError` for a range that cannot be, `RangeError` for one beyond the end, or if the
+        content changes or the server sends other bytes, and `RequestFailed`.
+        """
+        from ._ranges import cat_ranges  # noqa: PLC0415
+
+        return cat_ranges(self._core, target, ranges, merge_gap, self._max_content)
+
+    async def co_cat_ranges(
+        self, target: str, ranges: Iterable[tuple[int, int]], *, merge_gap: int = 65536
+    ) -> list[bytes]:
+        """Fetch many ranges of a target. The twin of `cat_ranges`."""
+        from ._ranges import co_cat_ranges  # noqa: PLC0415
+
+        return await co_cat_ranges(self._core, target, ranges, merge_gap, self._max_content)
+
+    def download(
+        self,
+        target: str,
+        path: str | PathLike[str],
+        *,
+        progress: Callable[[int, int | None], object] | None = None,
+        part_size: int = 8 << 20,
+        parts: int = 8,
+        sha256: str | None = None,
+    ) -> int:
+        """Download a target to a file, in *parts* of *part_size* bytes at a time, and return its length.
+
+        The content collects in a hidden file beside *path*, which gets its name at the end. A later call continues
+        what an earlier one has left, if the content is still the same. *progress* is called with the number of bytes
+        that are there, and with the total or None. *sha256* is the digest that the content must have, in hexadecimal
+        digits. It raises `RangeError`, `OSError` and `RequestFailed`. Twin: `co_download`.
+        """
+        from ._ranges import download  # noqa: PLC0415
+
+        return download(self._core, target, path, progress, part_size, parts, sha256)
+
+    async def co_download(
+        self,
+        target: str,
+        path: str | PathLike[str],
+        *,
+        progress: Callable[[int, int | None], object] | None = None,
+        part_size: int = 8 << 20,
+        parts: int = 8,
+        sha256: str | None = None,
+    ) -> int:
+        """Download a target to a file. The twin of `download`."""
+        from ._ranges import co_download  # noqa: PLC0415
+
+        return await co_download(self._core, target, path, progress, part_size, parts, sha256)
+
+    def open(self, target: str, *, block_size: int = 65536, blocks: int = 512, read_ahead: int = 4 << 20) -> RemoteFile:
+        """Open a target as a binary file that you can read and seek, such as for `zipfile` or pyarrow. Twin: `co_open`.
+
+        At most *blocks* blocks of *block_size* bytes stay in memory. A sequential read fetches up to *read_ahead* bytes
+        ahead.
+        """
+        from ._ranges import RemoteFile  # noqa: PLC0415
+
+        return RemoteFile(self._core, target, block_size, blocks, read_ahead).begin()
+
+    async def co_open(
+        self, target: str, *, block_size: int = 65536, blocks: int = 512, read_ahead: int = 4 << 20
+    ) -> RemoteFile:
+        """Open a target as a binary file, which tasks read by `co_read`. The twin of `open`."""
+        from ._ranges import RemoteFile  # noqa: PLC0415
+
+        return await RemoteFile(self._core, target, block_size, blocks, read_ahead).co_begin()
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the session.

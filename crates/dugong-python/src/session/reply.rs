@@ -75,6 +75,19 @@ impl Reply {
         Ok(made)
     }
 
+    pub(crate) fn status_code(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The content of a collected reply.
+    pub(crate) fn whole(&self, py: Python<'_>) -> PyResult<PyBackedBytes> {
+        Ok(self.content(py)?.extract(py)?)
+    }
+
     fn stream(&self, py: Python<'_>) -> PyResult<&Stream> {
         self.stream.get_or_try_init(py, || {
             let content = self.content.get(py).expect("a collected reply has its content");

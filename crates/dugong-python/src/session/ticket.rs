@@ -9,6 +9,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
+use super::mailbox::Mailbox;
 use super::owner::Submitted;
 use super::process::OfProcess;
 
@@ -138,6 +139,15 @@ impl Ticket {
     fn set_awaited(&self, awaited: bool) -> PyResult<()> {
         self.with(|state| {
             state.ticket.get()?.set_awaited(awaited);
+            Ok(())
+        })
+    }
+
+    /// From now on, the task with this number in the mailbox hears of it.
+    #[pyo3(signature = (mailbox, number, /))]
+    fn tell(&self, mailbox: &Bound<'_, Mailbox>, number: u64) -> PyResult<()> {
+        self.with(|state| {
+            state.ticket.get()?.set_waker(&mailbox.get().waker(number));
             Ok(())
         })
     }
