@@ -25,9 +25,12 @@ impl Plan {
     pub(super) fn not_opened(&mut self, now: Nanos, on: ConnectionId) {
         self.connections.remove(on.0);
         self.settled = false;
-        let wait = self.backoff.wait(self.origin.failures());
-        self.origin.note_failure();
-        self.reopen_after(now, wait);
+        // Several that fail together are one failure: the first of them has set the wait.
+        if now >= self.origin.reopen_at {
+            let wait = self.backoff.wait(self.origin.failures());
+            self.origin.note_failure();
+            self.reopen_after(now, wait);
+        }
         if self.connections.len() > 0 {
             return;
         }

@@ -358,3 +358,21 @@ fn a_response_whose_last_content_is_too_much_is_over_once() {
     desk.tell(0, Event::Last(101));
     assert_eq!(desk.outcome(get).unwrap().end, End::Failed(Failure::TooLarge { limit: 100 }));
 }
+
+#[test]
+fn connects_that_fail_together_are_one_failure() {
+    let mut plan = Plan::new(Config { retries: 9, ..Config::default() }, 3);
+    let mut now = ms(1000);
+    let jobs = [(); 4].map(|()| plan.submit(now, Job::new(true)));
+    for round in 0..6 {
+        let opened = jobs.map(|_| plan.next_action(now));
+        for action in opened {
+            let Some(Action::Open(on)) = action else { panic!("{action:?}") };
+            plan.handle(now, on, Event::NotOpened);
+        }
+        assert_eq!(plan.next_action(now), None);
+        let until = plan.wait_until().unwrap();
+        assert!(until - now <= ms(100 << round), "{round}");
+        now = until;
+    }
+}
