@@ -15,6 +15,11 @@
 //!
 //! Each `Content-Range` must name the bytes that the request asked for (RFC 9110 §14.4). `multipart/byteranges` is never asked for.
 //!
+//! # Many origins
+//!
+//! Ask [`Sessions::session`](crate::Sessions::session) for the session of an origin. A redirect to another origin is not followed: it ends
+//! with [`RangeError::Status`].
+//!
 //! # Machines
 //!
 //! [`CatRanges`], [`Download`] and [`Blocks`] know no sockets. You take requests out ([`Ask`]), send them as you like, and put the answers
