@@ -19,7 +19,7 @@ Exit status:
     };
 }
 
-/// HTTP/1.1 for many requests: a whole list of URLs through one pipelined connection
+/// HTTP/1.1 for many requests: whole lists of URLs through few pipelined connections
 #[derive(Debug, Parser)]
 #[command(name = "dugong", version, long_version = LONG_VERSION, max_term_width = 110)]
 pub(crate) struct LowArgs {
@@ -139,7 +139,7 @@ pub(crate) struct GetArgs {
     #[arg(long, conflicts_with = "files")]
     pub(crate) include: bool,
 
-    /// Write the content of error responses, too
+    /// Write the content of error responses and of redirects, too
     #[arg(long, conflicts_with = "files")]
     pub(crate) keep_error_bodies: bool,
 

@@ -130,14 +130,14 @@ impl Sink {
         let is_unchanged = head.status() == Status::NOT_MODIFIED;
         match (self, name) {
             (Sink::Files { .. }, _) if is_unchanged => Ok(Target::Discard),
-            (Sink::Stdout { keep_errors: false, .. } | Sink::Files { .. }, _) if is_error => Ok(Target::Discard),
+            (Sink::Stdout { keep_errors: false, .. } | Sink::Files { .. }, _) if is_error || is_redirect => Ok(Target::Discard),
             (Sink::Stdout { out, include_heads, .. }, _) => {
                 if *include_heads {
                     out.write_head(head)?;
                 }
                 Ok(Target::Stdout(out))
             }
-            (Sink::Files { directory, .. }, Name::File(name)) if !is_redirect => directory.create(name).map(Target::File),
+            (Sink::Files { directory, .. }, Name::File(name)) => directory.create(name).map(Target::File),
             _ => Ok(Target::Discard),
         }
     }

@@ -200,20 +200,23 @@ fn a_redirect_is_reported_with_its_location() {
     let first = redirect("302 Found", "Location: https://other.example/\u{9b}\u{e4}\r\n");
     let others = [redirect("308 ", "location: /b\r\n"), redirect("300 Choose", ""), redirect("200 OK", "Location: /c\r\n")];
     let script = answering([first].into_iter().chain(others)).wait_close();
-    let server = scripted(vec![script; 3]);
+    let server = scripted(vec![script; 4]);
     let scratch = tempfile::tempdir().unwrap();
     let list = urls(server.address(), ["/1", "/2", "/3", "/4"]);
     let told = [
         format!("dugong: {}: 302 Found to https://other.example/\u{fffd}\u{e4}, which is not followed\n", list[0]),
         format!("dugong: {}: 308 to /b, which is not followed\n", list[1]),
     ];
-    assert_eq!(get(list.clone()).exits_with(0).stderr(), told.concat());
+    let ran = get(list.clone()).exits_with(0);
+    assert_eq!((ran.stderr(), ran.stdout()), (&*told.concat(), &b"herehere"[..]));
     let ran = get(into(scratch.path(), list.clone()).into_iter().chain(["--json".to_owned()])).exits_with(0);
     assert_eq!(ran.stderr(), told.concat());
     let summary = json(ran.stdout());
     assert_eq!(each(&summary, "outcome"), ["redirect", "redirect", "ok", "ok"]);
     assert_eq!(each(&summary, "location")[1], "/b");
     assert_eq!(names(scratch.path()), ["3", "4"]);
+    let kept = get(list.iter().map(|url| &**url).chain(["--keep-error-bodies"])).exits_with(0);
+    assert_eq!(kept.stdout(), b"herehereherehere");
     let ran = get(list.into_iter().chain(["--json".to_owned()])).exits_with(0);
     assert_eq!(each(&json(ran.stderr().as_bytes()), "location")[0], "https://other.example/\u{fffd}\u{e4}");
 }
