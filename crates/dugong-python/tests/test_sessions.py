@@ -124,6 +124,32 @@ def test_failures_have_four_words(refused: tuple[str, int]) -> None:
     assert (caught.value.sent, caught.value.attempts) == ('no', 0)
 
 
+def test_words_count_the_requests_before_a_redirect(refused: tuple[str, int], origins: tuple[str, str]) -> None:
+    dead = f'http://{refused[0]}:{refused[1]}/'
+
+    def script(peer: Peer) -> None:
+        for _ in range(2):
+            peer.request()
+            peer.answer(status='307 Elsewhere', headers=[('Location', dead)])
+        peer.rest()
+
+    with Server(script) as server, Sessions(redirects=2, retries=0) as sessions:
+        url = f'http://127.0.0.1:{server.port}/'
+        with pytest.raises(RequestFailed) as caught:
+            sessions.post(url, content=b'x')
+        words = (caught.value.sent, caught.value.answered, caught.value.safe_to_retry, caught.value.attempts)
+        assert words == ('yes', 'no', False, 1)
+        [outcome] = sessions.run([('POST', url, None, b'x')])
+        assert (outcome.sent, outcome.answered, outcome.safe_to_retry, outcome.attempts) == words
+        assert isinstance(outcome.error, RequestFailed)
+        assert outcome.error.attempts == 1
+    with Sessions(redirects=2) as sessions:
+        url = f'{origins[0]}/redirect/1?to={origins[1]}/bytes/7'
+        assert sessions.get(url).attempts == 2
+        [outcome] = sessions.run([url])
+        assert outcome.attempts == 2
+
+
 def test_idle_sessions_make_room() -> None:
     servers = [Server(answer_all) for _ in range(3)]
     try:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
             """Whether the outcome is a redirect that the job follows; its core and request are new then."""
             raise NotImplementedError
 
+        def account(self, job: Job, outcome: Outcome) -> Outcome:
+            """Return the outcome with what became of the redirects before."""
+            raise NotImplementedError
+
         def take_ahead(self) -> int:
             """Return how many requests to take ahead of the outcomes."""
             raise NotImplementedError
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 class Job:
     """A request of a run, from when it was taken to its outcome."""
 
-    __slots__ = ('core', 'given', 'hops', 'index', 'number', 'request', 'ticket')
+    __slots__ = ('attempts', 'core', 'given', 'hops', 'index', 'number', 'request', 'ticket')
 
     core: SessionCore
     request: Any
@@ -45,6 +49,8 @@ class Job:
         self.given = given
         self.request = given
         self.hops = 0
+        # Those before the last redirect.
+        self.attempts = 0
 
 
 class OneOrigin:
@@ -60,6 +66,10 @@ class OneOrigin:
     def leads_on(self, job: Job, outcome: Outcome) -> bool:
         """Return False: what the session gives is the outcome."""
         return False
+
+    def account(self, job: Job, outcome: Outcome) -> Outcome:
+        """Return the outcome as it is."""
+        return outcome
 
     def take_ahead(self) -> int:
         """Return how many requests to take ahead of the outcomes."""
@@ -127,7 +137,7 @@ class Jobs:
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         self._jobs.pop(job.index, None)
-        self._outcomes[job.index] = outcome
+        self._outcomes[job.index] = self._router.account(job, outcome)
         if not self._is_ordered:
             self._order.append(job.index)
 

@@ -6,7 +6,8 @@ import threading
 from collections import OrderedDict
 
 from ._content import Source
-from ._dugong import SessionCore, follow_redirect, split_url
+from ._dugong import Outcome, SessionCore, follow_redirect, split_url
+from ._failures import RequestFailed
 from ._methods import Methods
 from ._request import request_of, whole_number
 from ._settings import DEFAULTS, checked
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, Unpack
 
     from ._async_run import AsyncRun
-    from ._dugong import Outcome, Reply
+    from ._dugong import Reply
     from ._jobs import Job
     from ._request import Request
     from ._run_many import RunMany
@@ -99,27 +100,39 @@ class Sessions(Methods):
         return following, split_url(request.target)[0] != origin
 
     def _send(self, request: Request) -> Reply:
-        given, is_foreign, hops = request, False, self._redirects
+        given, is_foreign, hops, attempts = request, False, self._redirects, 0
         while True:
             core, routed = self._route(request, is_foreign)
-            reply = core.request(routed, given)
+            try:
+                reply = core.request(routed, given)
+            except RequestFailed as exc:
+                _account(exc, given, attempts)
+                raise
             found = self._follow(request, reply) if hops else None
             if found is None:
+                reply._add_attempts(attempts)  # pyright: ignore[reportPrivateUsage]
                 return reply
             reply.close()
+            attempts += reply.attempts
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
     async def _co_send(self, request: Request) -> Reply:
         from ._waiting import perform  # noqa: PLC0415  # imports asyncio
 
-        given, is_foreign, hops = request, False, self._redirects
+        given, is_foreign, hops, attempts = request, False, self._redirects, 0
         while True:
             core, routed = self._route(request, is_foreign)
-            reply: Reply = await perform(core, routed, given)
+            try:
+                reply: Reply = await perform(core, routed, given)
+            except RequestFailed as exc:
+                _account(exc, given, attempts)
+                raise
             found = self._follow(request, reply) if hops else None
             if found is None:
+                reply._add_attempts(attempts)  # pyright: ignore[reportPrivateUsage]
                 return reply
             await reply.co_close()
+            attempts += reply.attempts
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
     def run(self, requests: Iterable[Any], *, ordered: bool = True, stream: bool = False) -> RunMany:
@@ -210,13 +223,51 @@ class _ManyOrigins:
         request, is_foreign = found[0], step[1] or found[1]
         self._steps[job.index] = request, is_foreign
         job.hops -= 1
+        job.attempts += reply.attempts
         job.core, job.request = self._sessions._route(request, is_foreign)  # pyright: ignore[reportPrivateUsage]
         return True
+
+    def account(self, job: Job, outcome: Outcome) -> Outcome:
+        """Return the outcome with what became of the redirects before."""
+        if not job.attempts:
+            return outcome
+        reply, error = outcome.reply, outcome.error
+        attempts = outcome.attempts + job.attempts
+        if reply is not None:
+            reply._add_attempts(job.attempts)  # pyright: ignore[reportPrivateUsage]
+        is_safe = error is not None and _is_safe(request_of(job.given), outcome.safe_to_retry)
+        if isinstance(error, RequestFailed):
+            _account(error, request_of(job.given), job.attempts)
+        return Outcome(
+            outcome.index,
+            outcome.request,
+            reply=reply,
+            error=error,
+            sent='yes',
+            answered=outcome.answered,
+            safe_to_retry=is_safe,
+            attempts=attempts,
+        )
 
     def take_ahead(self) -> int:
         """Return how many requests to take ahead of the outcomes."""
         return 512
 
 
+def _is_safe(given: Request, is_safe: bool) -> bool:
+    """Whether a request that was redirected before it failed can be sent again."""
+    may_repeat = given.method in _IDEMPOTENT if given.retry is None else given.retry
+    return is_safe and (may_repeat or 'Idempotency-Key' in given.headers)
+
+
+def _account(error: RequestFailed, given: Request, attempts: int) -> None:
+    """Count what became of the request before the last redirect."""
+    if attempts:
+        error.sent = 'yes'
+        error.attempts += attempts
+        error.safe_to_retry = _is_safe(given, error.safe_to_retry)
+
+
+_IDEMPOTENT = {'GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _SECRET = {'authorization', 'proxy-authorization', 'cookie'}

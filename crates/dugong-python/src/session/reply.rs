@@ -1,5 +1,7 @@
 //! `Reply`: the response to a request of a session.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use bytes::Bytes;
 use dugong_http::Fields;
 use pyo3::PyTraverseError;
@@ -36,7 +38,7 @@ pub(crate) struct Reply {
     is_streamed: bool,
     core: Option<Py<PyAny>>,
     request: Py<PyAny>,
-    attempts: u32,
+    attempts: AtomicU32,
     headers: PyOnceLock<Py<PyAny>>,
     trailer_fields: PyOnceLock<Fields>,
     trailers: PyOnceLock<Py<PyAny>>,
@@ -59,7 +61,7 @@ impl Reply {
             is_streamed: reply.is_streamed(),
             core,
             request,
-            attempts: reply.attempts(),
+            attempts: AtomicU32::new(reply.attempts()),
             headers: PyOnceLock::new(),
             trailer_fields: PyOnceLock::new(),
             trailers: PyOnceLock::new(),
@@ -121,7 +123,7 @@ impl Reply {
             is_streamed: false,
             core: None,
             request: request.unwrap_or_else(|| py.None()),
-            attempts,
+            attempts: AtomicU32::new(attempts),
             headers: PyOnceLock::new(),
             trailer_fields: filled(py, fields(py, trailers)?),
             trailers: PyOnceLock::new(),
@@ -221,17 +223,6 @@ impl Reply {
         self.core.as_ref().map(|core| core.clone_ref(py))
     }
 
-    /// Whether the reply has all its content in memory.
-    fn _is_complete(&self, py: Python<'_>) -> bool {
-        self.content.get(py).is_some()
-    }
-
-    /// Keeps the content that a task has read.
-    #[pyo3(signature = (content, /))]
-    fn _keep(&self, py: Python<'_>, content: Py<PyBytes>) {
-        let _ = self.content.set(py, content);
-    }
-
     /// Gives up the rest of the content. Twin: `co_close`.
     fn close(&self, py: Python<'_>) {
         if let Some(stream) = self.stream.get(py) {
@@ -253,7 +244,13 @@ impl Reply {
     /// The number of connections on which a byte of the request left.
     #[getter]
     fn attempts(&self) -> u32 {
-        self.attempts
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    /// Counts the attempts before a redirect, too.
+    #[pyo3(signature = (attempts, /))]
+    fn _add_attempts(&self, attempts: u32) {
+        self.attempts.fetch_add(attempts, Ordering::Relaxed);
     }
 
     /// The content as text. Without *encoding*, the charset of `Content-Type` counts, or else UTF-8; *errors* means the same
@@ -338,7 +335,7 @@ impl Reply {
         };
         let keywords = PyDict::new(py);
         keywords.set_item("request", &reply.request)?;
-        keywords.set_item("attempts", reply.attempts)?;
+        keywords.set_item("attempts", reply.attempts())?;
         if let Some(trailers) = reply.trailer_fields.get(py) {
             keywords.set_item("trailers", Lines::new(trailers, false).pairs(py)?)?;
         }
