@@ -22,7 +22,7 @@ NAMES = {
     'StateError ExcessBodyData HostnameNotResolvable DNSUnavailable HostnameNotResolvableOrDNSUnavailable',
     'HTTPConnection BUFFER_SIZE POLLIN POLLOUT eval_coroutine create_socket log __version__',
     'Pipeline AsyncPipeline Error RequestOutcome',  # new
-    'Session Request Reply Outcome Run AsyncRun RequestFailed StatusError Tls',  # new
+    'Session Sessions Request Reply Outcome Run AsyncRun RequestFailed StatusError Tls RemoteFile RangeError',  # new
 }
 
 #: Names from the standard library in the dir() of 3.8.2.
