@@ -268,7 +268,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long content waits for 100 (Continue) before it is sent without (RFC 9110 §10.1.1). Default: 1 s.
+    /// Sets how long content waits for 100 (Continue) before it is sent without (RFC 9110 §10.1.1), at most half of the timeout.
+    /// Default: 1 s.
     pub fn expect_timeout(mut self, limit: Duration) -> Self {
         self.expect_timeout = limit;
         self
@@ -351,10 +352,12 @@ impl Builder {
         for (name, value) in &self.credentials {
             self.additions.defaults.append(name, value)?;
         }
+        // The wait is silence: it must end before the timeout does.
+        let expect_timeout = self.expect_timeout.min(self.plan.timeout / 2);
         let connection = self
             .connection
             .establish_timeout(self.connect_timeout)
-            .expect_timeout(self.expect_timeout)
+            .expect_timeout(expect_timeout)
             .default_field("Accept-Encoding", "identity");
         // Fields that are not valid are told now, not by each request.
         dugong_http::driver::Engine::new(&origin.host_field(), &connection)?;
@@ -362,7 +365,7 @@ impl Builder {
             origin,
             plan: self.plan,
             connection,
-            expect_timeout: self.expect_timeout,
+            expect_timeout,
             expect_above: self.expect_above,
             additions: self.additions,
             redirects: self.redirects,

@@ -271,3 +271,12 @@ fn content_that_came_with_the_end_is_given_and_counted() {
         assert!(failed.to_string().contains("2 bytes"), "{failed}");
     });
 }
+
+#[test]
+fn a_wait_for_continue_is_no_timeout() {
+    let (_origin, url) = origin();
+    in_time(move || {
+        let session = Session::builder(&url).timeout(Duration::from_millis(300)).retries(0).build().unwrap();
+        assert_eq!(session.put("/x?expect=silent", vec![7; 2 << 20]).unwrap().status(), 200);
+    });
+}
