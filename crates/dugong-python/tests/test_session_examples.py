@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import http.server
 import importlib.util
 import os
@@ -91,6 +93,54 @@ def test_s3_signs_as_botocore_does() -> None:
         assert request.headers['Authorization'].endswith(f'Signature={signature}'), target
 
 
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[str]:
+    """The origin of a table with three columns, which counts the bytes that it has sent."""
+    pyarrow = pytest.importorskip('pyarrow')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    rows = range(100_000)
+    noise = [hashlib.sha256(b'%d' % row).hexdigest() for row in rows]
+    columns = {'noise': noise, 'distance': rows, 'more': noise[::-1]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / 'trips.parquet')
+    with origin_of(functools.partial(Ranges, content=(tmp_path / 'trips.parquet').read_bytes())) as origin:
+        yield origin
+
+
+class Ranges(http.server.BaseHTTPRequestHandler):
+    """Serves ranges of one content."""
+
+    protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+    sent = 0
+
+    def __init__(self, *args: Any, content: bytes) -> None:
+        self.content = content
+        super().__init__(*args)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        first, last = self.headers['Range'].removeprefix('bytes=').split('-')
+        begin = int(first) if first else len(self.content) - int(last)
+        end = min(int(last) + 1, len(self.content)) if first and last else len(self.content)
+        self.send_response(206)
+        self.send_header('ETag', '"1"')
+        self.send_header('Content-Range', f'bytes {begin}-{end - 1}/{len(self.content)}')
+        self.send_header('Content-Length', str(end - begin))
+        self.end_headers()
+        self.wfile.write(self.content[begin:end])
+        Ranges.sent += end - begin
+
+
+def test_columns_fetches_only_the_parts_that_hold_them(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ranges, 'sent', 0)
+    prints_what_it_shows('columns.py', table, tmp_path, surroundings())
+    assert Ranges.sent < (tmp_path / 'trips.parquet').stat().st_size / 2
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
@@ -107,7 +157,13 @@ def tree(tmp_path: Path) -> Iterator[str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     (tmp_path / 'there' / 'tree' / 'empty').mkdir()
-    handler: Any = functools.partial(Quiet, directory=str(tmp_path / 'there'))
+    with origin_of(functools.partial(Quiet, directory=str(tmp_path / 'there'))) as origin:
+        yield origin
+
+
+@contextlib.contextmanager
+def origin_of(handler: Any) -> Iterator[str]:
+    """Serve requests, and give the origin."""
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.05})
         thread.start()

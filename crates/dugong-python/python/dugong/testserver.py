@@ -93,20 +93,21 @@ class Handler(BaseHTTPRequestHandler):
     def answer_range(self, content: bytes) -> None:
         """Send *content*, or the part of it that `Range: bytes=FIRST-` or `bytes=FIRST-LAST` asks for."""
         wanted = re.fullmatch(r'bytes=(\d{1,10})-(\d{0,10})', self.headers.get('Range', ''))
-        if not wanted:
-            self.answer(200, content, 'application/octet-stream')
-            return
-        first, size = int(wanted[1]), len(content)
-        last = min(int(wanted[2] or size), size - 1)
-        if first > last:
+        size = len(content)
+        first = int(wanted[1]) if wanted else 0
+        last = min(int(wanted[2] or size), size - 1) if wanted else size - 1
+        if wanted and first > last:
             self.answer(416, b'The document ends before that.\n')
             return
-        self.send_response(206)
-        self.send_header('Content-Range', f'bytes {first}-{last}/{size}')
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header('Content-Range', f'bytes {first}-{last}/{size}')
+        self.send_header('ETag', f'"{size}"')
         self.send_header('Content-Type', 'application/octet-stream')
         self.send_header('Content-Length', str(last + 1 - first))
         self.end_headers()
-        self.wfile.write(content[first : last + 1])
+        if self.command != 'HEAD':
+            self.wfile.write(content[first : last + 1])
 
     def content(self) -> bytes:
         """Read the content of the request."""
