@@ -67,7 +67,7 @@
 //! | 417 to an expectation | repeats once without it | RFC 9110 §10.1.1 |
 //! | you were given the head of a streamed reply | ends it with an error at the byte that it reached | you may have acted on it. A [range](ranges) can fetch the rest |
 //! | content can be read only once ([`Request::reader`]) | ends it with an error once reading may have begun | there is nothing left to send |
-//! | no connection can be opened | tries again after a random wait. Each failure costs all that wait one of their `retries`, unless another connection is open | networks recover. A bad certificate or a missing host does not: the requests end at once |
+//! | no connection can be opened, or the server ends it before a request left | tries again after a random wait. Each failure costs all that wait one of their `retries`, unless another connection is open | networks recover. A bad certificate or a missing host does not: the requests end at once |
 //!
 //! GET, HEAD, PUT, DELETE, OPTIONS and TRACE are idempotent: sent twice, they have the effect of once (RFC 9110 §9.2.2). When its attempts
 //! are used up, a refused request (429, 503) ends with the last reply, a lost one with the error of its last connection.
