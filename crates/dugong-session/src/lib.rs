@@ -91,11 +91,11 @@
 //! | [`depth`](Builder::depth) | 32 | hides a round trip of 30 ms if the server needs 1 ms for a request. 1 turns pipelining off |
 //! | [`window`](Builder::window) | 4 MiB | content that has arrived and that you have not taken: 1 Gbit/s for 30 ms |
 //! | [`max_content`](Builder::max_content) | 64 MiB | of one collected reply: an error is better than swap space |
-//! | [`retries`](Builder::retries) | 4 | with the backoff, a server that restarts has about 1.5 s |
+//! | [`retries`](Builder::retries) | 4 | with the backoff, a server that restarts has up to 1.5 s |
 //! | [`retry_budget`](Builder::retry_budget) | 10 | repeats that the session can afford at once; ten answers earn one more. A dead server gets ten, not five times all requests |
 //! | [`backoff`](Builder::backoff) | 0.1 s to 10 s | each wait is random, so that clients that failed together do not return together |
 //! | [`timeout`](Builder::timeout) | 30 s | without a byte, for this request or those before it on its connection. It ends an attempt: an idempotent request is then repeated |
-//! | [`total_timeout`](Builder::total_timeout) | none | from the call to the outcome, with all waits and attempts. Set it if you need a bound |
+//! | [`total_timeout`](Builder::total_timeout) | none | from the call to the outcome, with all waits and attempts. Without it, a silent server can take five times the `timeout` |
 //! | [`connect_timeout`](Builder::connect_timeout) | 10 s | name, TCP, tunnel and TLS together |
 //! | [`idle_timeout`](Builder::idle_timeout) | 60 s | nginx closes after 75 s, many load balancers after 60 s. Set it below your server's, so that no POST meets a closing connection |
 //! | [`expect_above`](Builder::expect_above) | 1 MiB | a refusal of larger content saves more than the round trip costs |

@@ -17,7 +17,7 @@ pub struct Config {
     pub max_content: u64,
     /// The server is known to answer pipelined requests. Otherwise the plan sends a pair first, to see. False: few origins are known.
     pub is_proven: bool,
-    /// Repeats of one job. 4: with the backoff below, a server that restarts has about 1.5 s.
+    /// Repeats of one job. 4: with the backoff below, a server that restarts has up to 1.5 s.
     pub retries: u32,
     /// Repeats that the session can afford at once; ten answers earn one more. `None`: no limit.
     pub retry_budget: Option<u32>,
