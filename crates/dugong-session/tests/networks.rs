@@ -22,6 +22,7 @@ fn settings() -> impl Strategy<Value = Config> {
         depth,
         window,
         max_content: 4000,
+        is_proven: connections % 2 == 0,
         retries,
         retry_budget,
         total_timeout: total_timeout.map(Duration::from_secs),

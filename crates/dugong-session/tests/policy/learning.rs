@@ -195,3 +195,19 @@ fn a_server_that_drops_the_second_of_a_pair_gets_one_request_at_a_time() {
     assert_eq!(desk.on(number).unwrap().len(), 1);
     assert!(desk.plan.stats().not_pipelining);
 }
+
+#[test]
+fn a_pair_of_which_one_was_taken_back_proves_nothing() {
+    let mut desk = Desk::unproven(Config { connections: 1, ..Config::default() });
+    desk.get();
+    desk.answer(0);
+    desk.sends_at_once = false;
+    let [first, second] = desk.gets();
+    desk.plan.cancel(desk.now, second);
+    desk.go();
+    desk.tell(0, Event::Recalled(second));
+    desk.tell(0, Event::SentAll(first));
+    desk.answer(0);
+    desk.gets::<3>();
+    assert_eq!(desk.on(0).unwrap().len(), 2, "a pair again");
+}
