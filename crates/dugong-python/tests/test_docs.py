@@ -361,6 +361,9 @@ def origin(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
                 origin = f'http://127.0.0.1:{own.server_address[1]}'
             elif url.hostname and url.hostname.endswith(('.example.org', '.example.net')):
                 settings = {**settings, 'proxy': f'http://127.0.0.1:{plain.server_address[1]}'}
+                if url.scheme == 'https' and 'tls' not in settings and 'ssl_context' not in settings:
+                    # The platform's certificates are read once, perhaps by an earlier test.
+                    settings['tls'] = (authority.cert_pem.bytes(), None, None)
             return SessionCore(origin, settings)
 
         monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)

@@ -31,7 +31,9 @@ def origin() -> Iterator[str]:
 
 def test_requests_of_many_threads_are_pipelined_together() -> None:
     def script(peer: Peer) -> None:
-        peer.answer(peer.request().target.encode())
+        while (target := peer.request().target) != '/go':
+            peer.answer(target.encode())
+        peer.answer(b'')
         # Ten are on their way before one is answered.
         got = [peer.request().target for _ in range(10)]
         for target in got:
@@ -41,7 +43,9 @@ def test_requests_of_many_threads_are_pipelined_together() -> None:
                 peer.answer(peer.request().target.encode())
 
     with Server(script) as server, Session(f'http://127.0.0.1:{server.port}', connections=1) as session:
-        assert session.get('/first').content == b'/first'
+        # These show the session that the server can take more than one.
+        assert len(list(session.run(f'/{number}' for number in range(20)))) == 20
+        assert session.get('/go').content == b''
         workers = [Worker(session.get, f'/{number}') for number in range(16)]
         assert [worker.result().content for worker in workers] == [f'/{number}'.encode() for number in range(16)]
         assert server.connections == 1

@@ -138,8 +138,8 @@ pub(crate) fn cause(py: Python<'_>, error: &Error) -> PyErr {
         },
         Error::Tls { source, .. } => match &source.what {
             dugong_net::tls::TlsFailure::Transport(inner) => system_error(py, inner, None),
-            _ if source.is_certificate() => classes::SSLCertVerificationError::new_err(text),
-            _ => classes::SSLError::new_err(text),
+            _ if source.is_certificate() => classes::SSLCertVerificationError::new_err((1, text)),
+            _ => classes::SSLError::new_err((1, text)),
         },
         _ => PyOSError::new_err(text),
     }
