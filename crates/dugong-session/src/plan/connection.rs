@@ -58,7 +58,7 @@ pub(crate) struct Connection {
     pub(crate) limit: Limit,
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
-    /// A request was given to it.
+    /// A byte of a request has left on it.
     is_used: bool,
     /// The flights are a pair that shows whether the server answers both.
     pub(crate) is_pair: bool,
@@ -122,7 +122,7 @@ impl Connection {
         matches!(self.state, State::Idle { .. })
     }
 
-    /// Whether it has ended, if it ends now, before a request could be sent on it.
+    /// Whether no byte of a request has left on it.
     pub(crate) fn is_unused(&self) -> bool {
         self.is_idle() && !self.is_used
     }
@@ -188,7 +188,7 @@ impl Connection {
         self.unsent += 1;
         self.large += u32::from(job.large);
         self.flights.push_back(Flight::new(id, job, job.timeout.map(nanos), !is_oldest));
-        (self.state, self.is_used) = (State::Busy, true);
+        self.state = State::Busy;
     }
 
     pub(crate) fn pop_oldest(&mut self) -> Option<Flight> {
@@ -249,6 +249,7 @@ impl Connection {
         let is_first = flight.sent == Sent::No;
         flight.sent = flight.sent.max(sent);
         self.unsent -= u32::from(is_first);
+        self.is_used = true;
         Some((flight, is_first))
     }
 
@@ -257,6 +258,7 @@ impl Connection {
     pub(crate) fn note_all_sent(&mut self, last: JobId, mut tell: impl FnMut(JobId, bool)) -> bool {
         let Some(last) = self.flights.iter().rposition(|flight| flight.job == last) else { return false };
         let mut is_given_up = false;
+        self.is_used = true;
         for flight in self.flights.range_mut(..=last).rev().take_while(|flight| flight.sent != Sent::Yes) {
             let is_first = std::mem::replace(&mut flight.sent, Sent::Yes) == Sent::No;
             self.unsent -= u32::from(is_first);

@@ -23,6 +23,29 @@ impl Plan {
     /// A connection could not be opened. All queued jobs waited for it, so it costs each of them one of its `retries`, unless they have
     /// other connections to hope for.
     pub(super) fn not_opened(&mut self, now: Nanos, on: ConnectionId) {
+        self.back_off_without(now, on);
+        if self.connections.len() == 0 {
+            (0..self.queue.len()).for_each(|position| self.charge_for_connect(self.queue[position]));
+        }
+    }
+
+    /// A connection ended before a request could be sent on it. Unless others carry requests, it costs the queued job one of its `retries`
+    /// that has the most left: a server that ends each connection at once would be tried for ever.
+    pub(super) fn ended_unused(&mut self, now: Nanos, on: ConnectionId) {
+        self.back_off_without(now, on);
+        if self.connections.iter().any(|(_, connection)| !connection.flights.is_empty()) {
+            return;
+        }
+        let queued = self.queue.iter().filter_map(|id| {
+            let tracked = self.jobs.get(id.0).filter(|tracked| tracked.place == Place::Queued)?;
+            Some((tracked.repeats, *id))
+        });
+        if let Some((_, id)) = queued.min_by_key(|(repeats, _)| *repeats) {
+            self.charge_for_connect(id);
+        }
+    }
+
+    fn back_off_without(&mut self, now: Nanos, on: ConnectionId) {
         self.connections.remove(on.0);
         self.settled = false;
         // Several that fail together are one failure: the first of them has set the wait.
@@ -31,17 +54,14 @@ impl Plan {
             self.origin.note_failure();
             self.reopen_after(now, wait);
         }
-        if self.connections.len() > 0 {
-            return;
-        }
-        for position in 0..self.queue.len() {
-            let id = self.queue[position];
-            let Some(tracked) = self.jobs.get_mut(id.0).filter(|tracked| tracked.place == Place::Queued) else { continue };
-            if tracked.repeats < self.config.retries {
-                tracked.repeats += 1;
-            } else {
-                self.over(id, End::Failed(Failure::Unreachable));
-            }
+    }
+
+    fn charge_for_connect(&mut self, id: JobId) {
+        let Some(tracked) = self.jobs.get_mut(id.0).filter(|tracked| tracked.place == Place::Queued) else { return };
+        if tracked.repeats < self.config.retries {
+            tracked.repeats += 1;
+        } else {
+            self.over(id, End::Failed(Failure::Unreachable));
         }
     }
 

@@ -336,11 +336,11 @@ impl Plan {
                 self.content(now, on, bytes);
                 self.complete(now, on);
             }
-            Event::Lost(_) if connection.is_unused() => self.not_opened(now, on),
+            Event::Lost(_) if connection.is_unused() => self.ended_unused(now, on),
             Event::Lost(why) => self.lost(now, on, why),
             Event::Readable if connection.is_unused() => {
                 self.actions.push_back(Action::Close(on));
-                self.not_opened(now, on);
+                self.ended_unused(now, on);
             }
             Event::Readable => self.close_if_idle(on),
         }
