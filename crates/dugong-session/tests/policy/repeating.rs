@@ -328,6 +328,33 @@ fn a_connection_that_ends_before_a_request_could_be_sent_counts_as_a_failed_conn
 }
 
 #[test]
+fn a_connection_whose_request_was_taken_back_before_its_end_counts_as_a_failed_connect() {
+    let mut plan = Plan::new(Config { retries: 2, ..Config::default() }, 3);
+    let mut now = ms(1000);
+    plan.submit(now, Job::new(true));
+    let mut tries = 0;
+    loop {
+        match plan.next_action(now) {
+            Some(Action::Open(on)) => {
+                tries += 1;
+                assert!(tries < 10, "it opens one after another without a pause");
+                plan.handle(now, on, Event::Opened);
+            }
+            Some(Action::Send { job, on }) => {
+                plan.handle(now, on, Event::Recalled(job));
+                plan.handle(now, on, Event::Lost(Loss::Closed));
+            }
+            Some(Action::Over { outcome, .. }) => {
+                assert_eq!((tries, outcome.end, outcome.attempts), (3, End::Failed(Failure::Unreachable), 0));
+                break;
+            }
+            Some(other) => panic!("{other:?}"),
+            None => now = plan.wait_until().expect("it tries again"),
+        }
+    }
+}
+
+#[test]
 fn an_event_for_several_requests_says_that_all_have_left() {
     let mut desk = Desk::known(Config { is_proven: true, ..Config::default() });
     desk.sends_at_once = false;
