@@ -106,7 +106,7 @@ python-types: installed
 	cd crates/dugong-python && ../../target/venv/bin/mypy
 	cd crates/dugong-python && ../../target/venv/bin/stubtest --mypy-config-file pyproject.toml --allowlist stubtest-allowlist dugong
 	cd crates/dugong-python && PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --project pyproject.toml
-	PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --verifytypes dugong
+	PATH="$(CURDIR)/target/venv/bin:$$PATH" pyright --verifytypes dugong --ignoreexternal
 
 python-tests: installed target/debug/dugong-origin
 	DUGONG_ORIGIN="$(CURDIR)/target/debug/dugong-origin" crates/dugong-python/test-wheel target/wheels/*.whl target/venv/bin/python

@@ -1,0 +1,146 @@
+"""Serves the connectors: keeps sessions for the settings of a host library, and tells kinds of failures apart."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import OrderedDict
+
+from ._content import Source
+from ._exceptions import ConnectionClosed, InvalidResponse, UnsupportedResponse
+from ._failures import RequestFailed
+from ._request import Request
+from ._sessions import Sessions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Literal
+
+    from ._dugong import Reply
+
+    Kind = Literal[
+        'connect',
+        'connect timeout',
+        'pool timeout',
+        'protocol',
+        'proxy',
+        'read',
+        'read timeout',
+        'tls',
+        'write',
+        'write timeout',
+    ]
+
+#: Differing settings that have connections at once, as long as that many are idle.
+_MOST = 16
+
+
+class Pools:
+    """Keeps one `Sessions` for each combination of the settings that a host library gives with a request."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        # The host repeats requests and follows redirects, if it likes.
+        fixed: dict[str, Any] = {'expect_above': None, 'redirects': 0, 'timeout': None}
+        self._settings = {**settings, **fixed}
+        self._given = settings
+        Sessions(**self._settings)  # checks them
+        self._pools: OrderedDict[object, Sessions] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pools, (self._given,)
+
+    def find(self, key: object) -> Sessions | None:
+        """Return the sessions with these settings, if there are any."""
+        with self._lock:
+            found = self._pools.get(key)
+            if found is not None:
+                self._pools.move_to_end(key)
+            return found
+
+    def make(self, key: object, more: dict[str, Any]) -> Sessions:
+        """Make sessions with more settings; another thread may have made them meanwhile."""
+        made = Sessions(**{**self._settings, **more})
+        with self._lock:
+            found = self._pools.setdefault(key, made)
+            idle = [one for one, old in self._pools.items() if old is not found and _is_idle(old)]
+            dropped = [self._pools.pop(one) for one in idle[: max(len(self._pools) - _MOST, 0)]]
+        for old in dropped:
+            old.close()
+        return found
+
+    def close(self) -> None:
+        """Close all connections. A later request opens new ones."""
+        with self._lock:
+            pools = list(self._pools.values())
+            self._pools.clear()
+        for sessions in pools:
+            sessions.close()
+
+
+def _is_idle(sessions: Sessions) -> bool:
+    return not any(figures['jobs'] for figures in sessions.stats().values())
+
+
+def request_for(
+    method: str, url: str, lines: Iterable[tuple[str, str]], content: Any, timeout: float | None, dropped: str = ''
+) -> Request:
+    """Make a request of the parts that a host library gives, without the field that is *dropped*.
+
+    The session frames content of unknown length itself, and `Connection: keep-alive` is its default.
+    """
+    kept = [line for line in lines if line[0].lower() not in ('transfer-encoding', dropped)]
+    return Request(method, url, headers=kept, content=content, stream=True, timeout=timeout)
+
+
+def send(sessions: Sessions, request: Request) -> Reply:
+    """Make a request."""
+    try:
+        return sessions.request(request)
+    except RequestFailed as exc:
+        if not _is_repeated(exc, request):
+            raise
+    return sessions.request(request)
+
+
+async def co_send(sessions: Sessions, request: Request) -> Reply:
+    """Make a request. The twin of `send`."""
+    try:
+        return await sessions.co_request(request)
+    except RequestFailed as exc:
+        if not _is_repeated(exc, request):
+            raise
+    return await sessions.co_request(request)
+
+
+def _is_repeated(error: RequestFailed, request: Request) -> bool:
+    """Whether a request that was lost without an answer is sent once more.
+
+    A server may close a connection just when a request is on its way (RFC 9112, section 9.3.1). A pool sends on idle
+    connections only, and sees that rarely; a pipeline would show it to the host each time.
+    """
+    content = request.content
+    is_lost = error.attempts == 1 and error.answered == 'no' and isinstance(error, ConnectionError)
+    return is_lost and error.safe_to_retry and not (isinstance(content, Source) and content.is_read_once)
+
+
+def kind_of(error: RequestFailed, *, is_proxied: bool = False) -> Kind:
+    """Tell how a request failed. The kinds about connecting mean that no byte of the request was sent."""
+    cause = error.__cause__
+    is_unsent, is_partly_sent = error.sent == 'no', error.sent == 'partly'
+    if isinstance(error, TimeoutError):
+        if is_unsent:
+            return 'pool timeout' if cause is None else 'connect timeout'
+        return 'write timeout' if is_partly_sent else 'read timeout'
+    if isinstance(cause, (InvalidResponse, UnsupportedResponse)):
+        return 'protocol'
+    if is_unsent:
+        if isinstance(cause, ssl.SSLError):
+            return 'tls'
+        return 'proxy' if is_proxied and type(cause) is OSError else 'connect'
+    if isinstance(cause, ssl.SSLError):
+        return 'tls'
+    if isinstance(cause, ConnectionClosed) and not is_partly_sent:
+        return 'protocol'
+    return 'write' if is_partly_sent else 'read'

@@ -1,0 +1,251 @@
+"""An adapter for requests: its sessions then send over the few, pipelined connections of `dugong.Session`.
+
+    import dugong.requests
+    import requests
+
+    with requests.Session() as session:
+        session.mount('https://', dugong.requests.Adapter())
+        session.mount('http://', dugong.requests.Adapter())
+        session.get('https://example.org/')
+
+Install it by `pip install dugong[requests]`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+
+from ._connectors import Pools, kind_of, request_for, send
+from ._failures import RequestFailed
+from ._tls import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._dugong import Reply
+    from ._sessions import Sessions
+
+__all__ = ['Adapter']
+
+
+class Adapter(BaseAdapter):
+    """Sends the requests of a `requests.Session`, from any number of threads.
+
+    requests keeps its redirects, cookies, authentication, decoding and exceptions. At most *connections* are open to
+    each origin, with at most *depth* requests in flight on each, and at most *max_sessions* origins have connections
+    while that many are idle. *window* is the number of bytes that wait for readers, *idle_timeout* how many seconds
+    an unused connection stays open. A lost request is sent again at most *retries* times, if that can do no harm.
+
+    `timeout`, `verify`, `cert` and `proxies` are those of requests, except for proxies by TLS or SOCKS, which raise
+    `requests.exceptions.InvalidProxyURL`.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 4,
+        depth: int = 32,
+        window: int = 4 << 20,
+        idle_timeout: float | None = 60.0,
+        retries: int = 0,
+        max_sessions: int = 64,
+    ) -> None:
+        super().__init__()
+        settings = {name: value for name, value in locals().items() if name not in ('self', '__class__')}
+        self._pools = Pools(settings)
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a `PreparedRequest`, and return its `Response`, whose content is read later."""
+        url = _text(request.url or '')
+        proxy = select_proxy(url, dict(proxies or {}))
+        connect, read = _limits(timeout)
+        try:
+            sessions = self._sessions(url, connect, verify, cert, proxy)
+            reply = send(sessions, _request(request, url, read, proxy))
+        except RequestFailed as exc:
+            raise _mapped(exc, request, is_proxied=bool(proxy)) from exc
+        return _response(reply, request, self)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pools.close()
+
+    def _sessions(self, url: str, connect: float | None, verify: Any, cert: Any, proxy: str | None) -> Sessions:
+        is_secure = url[:6].lower() == 'https:'
+        key = connect, proxy, _key(verify) if is_secure else None, _key(cert) if is_secure else None
+        found = self._pools.find(key)
+        if found is not None:
+            return found
+        settings: dict[str, Any] = {'connect_timeout': connect, **(_tls(verify, cert) if is_secure else {})}
+        if proxy:
+            if urlsplit(proxy if '://' in proxy else f'http://{proxy}').scheme != 'http':
+                raise requests.exceptions.InvalidProxyURL(
+                    f'dugong.requests.Adapter takes http proxies only, not {_shown(proxy)}'
+                )
+            if 'ssl_context' in settings:
+                raise requests.exceptions.InvalidProxyURL(
+                    'dugong.requests.Adapter cannot use an https URL through a proxy with verify=False or a folder'
+                )
+            settings['proxy'] = proxy
+        return self._pools.make(key, settings)
+
+
+def _shown(proxy: str) -> str:
+    """Return the URL of a proxy without its credentials."""
+    return repr(proxy.rpartition('@')[2])
+
+
+def _key(given: Any) -> Any:
+    return tuple(cast('Any', given)) if isinstance(given, list) else given
+
+
+def _text(given: str | bytes) -> str:
+    return given.decode('latin-1') if isinstance(given, bytes) else given
+
+
+def _limits(timeout: Any) -> tuple[float | None, float | None]:
+    """Return the limits of time for connecting and for reading."""
+    if isinstance(timeout, urllib3.Timeout):
+        read, total = cast('Any', timeout)._read, timeout.total
+        limits = [value for value in (read, total) if isinstance(value, (int, float))]
+        connect = timeout.connect_timeout
+        return connect if isinstance(connect, (int, float)) else None, min(limits, default=None)
+    if isinstance(timeout, tuple):
+        try:
+            connect, read = cast('tuple[Any, Any]', timeout)
+        except ValueError:
+            raise ValueError(f'timeout has to be seconds or a pair (connect, read), not {timeout!r}') from None
+        return connect, read
+    return timeout, timeout
+
+
+def _tls(verify: Any, cert: Any) -> dict[str, Any]:
+    """Return the settings of sessions for the certificates that requests is to trust and to show."""
+    trusted = DEFAULT_CA_BUNDLE_PATH if verify is True or verify is None else verify
+    chain, key = (cert, None) if isinstance(cert, str) else cert or (None, None)
+    for path, name in (trusted, 'CA certificate bundle'), (chain, 'certificate file'), (key, 'key file'):
+        if path and not os.path.exists(path):
+            raise OSError(f'Could not find the TLS {name}, invalid path: {path}')
+    if trusted and os.path.isfile(trusted):
+        return {'tls': Tls(ca=trusted, cert=chain, key=key)}
+    context = ssl.create_default_context(capath=trusted or None)
+    if not trusted:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if chain:
+        context.load_cert_chain(chain, key)
+    return {'ssl_context': context}
+
+
+def _request(request: requests.PreparedRequest, url: str, timeout: float | None, proxy: str | None) -> Any:
+    content: Any = request.body
+    if isinstance(content, str):
+        content = content.encode()
+    lines = [(_text(name), _text(value)) for name, value in request.headers.items()]
+    # A session takes the credentials from the URL of the proxy.
+    dropped = 'proxy-authorization' if proxy and '@' in proxy else ''
+    try:
+        return request_for(request.method or 'GET', url, lines, content or None, timeout, dropped)
+    except UnicodeError as exc:
+        raise requests.exceptions.InvalidHeader(str(exc), request=request) from exc
+    except ValueError as exc:
+        kind = requests.exceptions.InvalidHeader if 'field' in str(exc) else requests.exceptions.InvalidURL
+        raise kind(str(exc), request=request) from exc
+
+
+def _mapped(error: RequestFailed, request: requests.PreparedRequest, *, is_proxied: bool) -> Exception:
+    """Return the exception of requests for a request without an answer."""
+    match kind_of(error, is_proxied=is_proxied):
+        case 'connect timeout' | 'pool timeout':
+            kind: type[requests.RequestException] = requests.ConnectTimeout
+        case 'read timeout':
+            kind = requests.ReadTimeout
+        case 'tls':
+            kind = requests.exceptions.SSLError
+        case 'proxy':
+            kind = requests.exceptions.ProxyError
+        case _:
+            kind = requests.ConnectionError
+    return kind(str(error), request=request)
+
+
+class _Content(io.RawIOBase):
+    """The content of a reply, as urllib3 reads it of `http.client`."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self._reply = reply
+        self.msg = reply.headers
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.closed:
+            return b''
+        try:
+            piece = self._reply.read(None if size is None or size < 0 else size)
+        except RequestFailed as exc:
+            if isinstance(exc, (TimeoutError, ConnectionError)):
+                raise
+            if isinstance(exc.__cause__, ssl.SSLError):
+                raise exc.__cause__ from exc
+            raise OSError(str(exc)) from exc
+        if not piece and size != 0:
+            self.close()
+        return piece
+
+    read1 = read
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def isclosed(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reply.close()
+        super().close()
+
+
+def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
+    content = _Content(reply)
+    raw = urllib3.HTTPResponse(
+        body=content,
+        headers=urllib3.HTTPHeaderDict(reply.headers.items()),
+        status=reply.status,
+        version=11,
+        reason=reply.reason,
+        preload_content=False,
+        decode_content=False,
+        original_response=cast('Any', content),
+        request_method=request.method,
+        request_url=request.url,
+    )
+    response = _builder.build_response(request, raw)
+    response.connection = cast('Any', adapter)
+    return response
+
+
+# Only makes responses.
+_builder = HTTPAdapter()
