@@ -114,6 +114,11 @@ impl Asking<'_> {
         }
     }
 
+    /// The same between answers and pieces of content that come without a wait, if this has to tell of the end.
+    pub(crate) fn check_on_the_way(&self) -> Result<(), Stop> {
+        if self.plan.has_last_words() { self.check_end() } else { Ok(()) }
+    }
+
     /// Reports a failure, and decides if its origin gets more requests.
     pub(crate) fn failed(&mut self, url: &str, lane: usize, failed: &Failed) -> Rc<str> {
         self.has_failed = true;

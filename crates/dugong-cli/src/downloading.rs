@@ -37,7 +37,10 @@ pub(crate) fn fetch_parts(
             None
         }
         Ok(false) => None,
-        Err(Broken::Stop(stop)) => Some(stop),
+        Err(Broken::Stop(stop)) => {
+            record = record.stopped(&stop, &journey.method);
+            Some(stop)
+        }
         Err(Broken::Range(error)) => wrong_part(asking, url, &mut record, &error),
     };
     (record, stop)
@@ -80,6 +83,7 @@ fn receive_parts(
                 record.bytes += piece.len() as u64;
                 asking.progress.received(piece.len());
                 parts.take_piece(index, &piece)?;
+                asking.check_on_the_way()?;
                 continue;
             }
             Some(News::Reply(index, reply)) => {

@@ -28,12 +28,12 @@ use crate::usage::UsageError;
 /// The list is wrong. No request was sent.
 pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     let unfinished = Unfinished::default();
-    if let Err(error) = unfinished.remove_on_signal(plan.has_last_words()) {
+    if let Err(error) = unfinished.remove_on_signal(plan.has_last_words(), || ()) {
         say(&format_args!("cannot handle signals, so no request is sent: {error}"));
         return Ok(Exit::Output);
     }
     let mut lanes = Lanes::new(plan);
-    let total = check(plan, &mut lanes)?;
+    let total = check(plan, &mut lanes, &unfinished)?;
     plan.open_trace()?;
     let start = Instant::now();
     let asking = Asking {
@@ -61,6 +61,7 @@ pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
     });
     fetch.asking.progress.end();
     let stop = opened.err();
+    fetch.asking.unfinished.begin_last_words();
     if stop.is_none() && fetch.report.is_empty() && !fetch.has_bad_lines {
         return Err(UsageError::NoUrls);
     }
@@ -70,10 +71,11 @@ pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
 }
 
 /// Checks the part of the list that can be read twice. The result is the number of URLs, if no pipe may have more.
-fn check(plan: &HiArgs, lanes: &mut Lanes<'_>) -> Result<Option<usize>, UsageError> {
+fn check(plan: &HiArgs, lanes: &mut Lanes<'_>, unfinished: &Unfinished) -> Result<Option<usize>, UsageError> {
     let mut list = List::of_files(&plan.urls, &plan.lists);
     let mut count = 0;
-    loop {
+    // After a signal, the summary has the rest of the list, checked or not.
+    while !unfinished.is_interrupted() {
         match list.next(Duration::ZERO) {
             Next::Entry(entry) => {
                 lanes.find(&entry.origin)?;
@@ -86,7 +88,7 @@ fn check(plan: &HiArgs, lanes: &mut Lanes<'_>) -> Result<Option<usize>, UsageErr
     }
     let is_file = |path: &std::path::PathBuf| path.as_os_str() != "-" && path.is_file();
     match plan.lists.iter().all(is_file) {
-        true if count == 0 => Err(UsageError::NoUrls),
+        true if count == 0 && !unfinished.is_interrupted() => Err(UsageError::NoUrls),
         true => Ok(Some(count)),
         false => Ok(None),
     }
@@ -142,6 +144,7 @@ impl<'a> Fetch<'a> {
         let mut list = List::of_files(&self.plan.urls, &self.plan.lists);
         while let Next::Entry(entry) = list.next(Duration::ZERO) {
             sink.name(&entry.target)?;
+            self.asking.check_on_the_way()?;
         }
         sink.forget_names();
         Ok(())
@@ -149,6 +152,7 @@ impl<'a> Fetch<'a> {
 
     fn go(&mut self, sink: &mut Sink) -> Result<(), Stop> {
         loop {
+            self.asking.check_on_the_way()?;
             let is_over = self.fill(sink)?;
             let Some(mut first) = self.pending.pop_front() else {
                 if is_over {
@@ -334,7 +338,7 @@ impl<'a> Fetch<'a> {
                 journey.attempts += reply.attempts();
                 Received::Again
             }
-            Err(stop) => Received::Over(record, Some(stop)),
+            Err(stop) => Received::Over(record.stopped(&stop, &journey.method), Some(stop)),
         }
     }
 
@@ -378,6 +382,7 @@ impl<'a> Fetch<'a> {
                             return self.not_written(record, error);
                         }
                         self.asking.progress.received(piece.len());
+                        self.asking.check_on_the_way()?;
                     }
                     Err(error) => {
                         let is_cut = matches!(target, Target::Stdout(_)) && (record.bytes > 0 || writes_heads);

@@ -25,9 +25,11 @@ pub(crate) struct Writing {
     pub(crate) path: Option<PathBuf>,
     /// The program ends: no file may appear any more.
     pub(crate) is_interrupted: bool,
+    /// The rest of the program prints its summary, and ends the program after that.
+    has_last_words: bool,
 }
 
-/// How long the rest of the program may take to print the summary after a signal.
+/// How long the rest of the program may take to begin its last words after a signal.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Unfinished {
@@ -41,13 +43,19 @@ impl Unfinished {
         self.lock().is_interrupted
     }
 
+    /// Takes over the end of the program after a signal, however long it takes.
+    pub(crate) fn begin_last_words(&self) {
+        self.lock().has_last_words = true;
+    }
+
     /// Makes signals remove the file and end the program. Further signals wait until the file is gone, because some senders send
     /// two at once (`timeout` of coreutils, a terminal that closes). After that, a further signal ends the program at once, in case
-    /// writing to standard error blocks. With `summary`, the rest of the program gets time to print one.
+    /// writing to standard error blocks. With `summary`, the rest of the program gets time to print one: it is told by `tell`, calls
+    /// [`Unfinished::begin_last_words`], and ends the program.
     ///
     /// # Errors
     /// The system refused to register a handler or to start a thread.
-    pub(crate) fn remove_on_signal(&self, summary: bool) -> io::Result<()> {
+    pub(crate) fn remove_on_signal(&self, summary: bool, tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut handled = vec![SIGINT, SIGTERM];
         // `nohup` has it ignored; a handler would undo that.
         if !is_ignored(SIGHUP) {
@@ -70,7 +78,11 @@ impl Unfinished {
                 drop(writing);
                 removed.store(true, Ordering::SeqCst);
                 if summary {
+                    tell();
                     thread::sleep(LAST_WORDS);
+                    while unfinished.lock().has_last_words {
+                        thread::park();
+                    }
                 } else {
                     say(&"interrupted");
                 }

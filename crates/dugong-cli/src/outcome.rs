@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use dugong_http::transport::tls::TlsFailure;
-use dugong_http::{Error, ResponseHead, Status};
+use dugong_http::{Error, Method, ResponseHead, Status};
 use dugong_session::{Answered, Cause, Failed, Loss, NoRepeat, Sent};
 
 /// The exit codes. Scripts rely on them; `--help` and the README list them, too.
@@ -247,6 +247,16 @@ impl Record {
         };
         let Failed { sent, answered, attempts, safe_to_retry, .. } = *failed;
         Record { outcome, error: Some(error), sent, answered, attempts, safe_to_retry, ..self }
+    }
+
+    /// The same for a request that was not answered completely when the run ended.
+    pub(crate) fn stopped(self, stop: &Stop, method: &Method) -> Self {
+        match (self.outcome, &self.error) {
+            (Outcome::Incomplete | Outcome::NotSent, None) => {
+                Record { error: Some(stop.to_string().into()), safe_to_retry: method.is_idempotent(), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Status and reason, for messages.

@@ -11,7 +11,7 @@ use dugong_session::{Outcome as Ended, Source};
 use crate::flags::PutArgs;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
-use crate::outcome::{Exit, Outcome, Record, reason};
+use crate::outcome::{Exit, Outcome, Record, Stop, reason};
 use crate::plan::HiArgs;
 use crate::progress::{Progress, Show};
 use crate::report::Report;
@@ -35,10 +35,6 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
     let (origin, _) = urls::parse(&uploads[0].url, &Given::Argument)?;
     let lane = lanes.find(&origin)?;
     plan.open_trace()?;
-    if let Err(error) = Unfinished::default().remove_on_signal(false) {
-        say(&format_args!("cannot handle signals, so no request is sent: {error}"));
-        return Ok(Exit::Output);
-    }
     let session = match lanes.session(lane) {
         Ok(session) => session,
         Err(error) => {
@@ -46,6 +42,11 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             return Ok(Exit::Output);
         }
     };
+    let (unfinished, closing) = (Unfinished::default(), session.clone());
+    if let Err(error) = unfinished.remove_on_signal(plan.json, move || closing.close()) {
+        say(&format_args!("cannot handle signals, so no request is sent: {error}"));
+        return Ok(Exit::Output);
+    }
     let start = Instant::now();
     let fields = lanes.lane(lane).fields.clone();
     let requests = uploads.iter().map(|upload| {
@@ -72,7 +73,11 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             (None, Outcome::ErrorStatus | Outcome::Redirect) => Some(record.status_text()),
             _ => None,
         };
-        if let Some(complaint) = complaint {
+        let is_interrupted = unfinished.is_interrupted();
+        if is_interrupted {
+            unfinished.begin_last_words();
+        }
+        if let Some(complaint) = complaint.filter(|_| !is_interrupted) {
             progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
         }
         if ended.error().is_none() {
@@ -82,8 +87,13 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
         report.add(&upload.url, &record);
     }
     progress.end();
+    let is_interrupted = has_failed && unfinished.is_interrupted();
+    if is_interrupted {
+        say(&Stop::Interrupted);
+    }
     report.explain();
     let exit = match () {
+        () if is_interrupted => Exit::Interrupted,
         () if is_unreadable => Exit::Output,
         () if has_failed => Exit::Connection,
         () if report.has_errors() => Exit::ErrorStatus,

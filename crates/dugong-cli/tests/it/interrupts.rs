@@ -127,3 +127,47 @@ fn an_interrupt_ends_a_download_to_standard_output() {
     signal(&child, Signal::INT);
     Ran(child.wait_with_output().unwrap()).exits_with(130).says("interrupted");
 }
+
+#[test]
+fn an_interrupted_run_ends_its_summary_while_content_comes_fast() {
+    let origin = origin();
+    for options in [&[][..], &["--continue"], &["--parts=2"]] {
+        let scratch = tempfile::tempdir().unwrap();
+        let args = urls(origin.address(), ["/bytes/100000000000", "/doc/1"]);
+        let mut command = command_with("--default-signal=HUP");
+        let child = command.arg("--json").args(options).args(args).arg("-o").arg(scratch.path()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let has_content = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.metadata().is_ok_and(|found| found.len() > 1 << 20))
+        };
+        while !std::fs::read_dir(scratch.path()).unwrap().any(has_content) {
+            assert!(Instant::now() < until, "no content");
+            thread::yield_now();
+        }
+        signal(&child, Signal::INT);
+        let ran = Ran(child.wait_with_output().unwrap()).exits_with(130);
+        let summary = json(ran.stdout());
+        assert_eq!(each(&summary, "outcome")[0], "incomplete", "{options:?}");
+        assert_eq!(each(&summary, "error"), ["interrupted", "interrupted"], "{options:?}");
+        assert_eq!(each(&summary, "safe_to_retry"), [true, true], "{options:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_of_uploads_ends_their_summary() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    std::fs::write(&file, "content").unwrap();
+    let child = program("put")
+        .args(["--json", "--connections=1"])
+        .args([&file, &file])
+        .args(urls(listener.local_addr().unwrap(), ["/"]))
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    read_exactly(&mut stream, 1);
+    signal(&child, Signal::TERM);
+    let ran = Ran(child.wait_with_output().unwrap()).exits_with(130).says("interrupted");
+    assert_eq!(each(&json(ran.stdout()), "outcome"), ["unanswered", "not-sent"]);
+}
