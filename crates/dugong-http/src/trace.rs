@@ -266,13 +266,13 @@ mod tests {
         one.received(b"et\r\n");
         let text = String::from_utf8(shelf.0.lock().unwrap().clone()).unwrap();
         let lines = [
-            "> Authorization: ***",
-            "< Set-Cookie: ***",
-            "> GET / HTTP/1.1\\r\\n",
-            "< HTTP/1.1 200 OK\\r\\n",
-            "> \\r\\n",
-            "> \\r\\n",
-            "< \\r\\n",
+            "[1] > Authorization: ***",
+            "[1] < Set-Cookie: ***",
+            "[2] > GET / HTTP/1.1\\r\\n",
+            "[2] < HTTP/1.1 200 OK\\r\\n",
+            "[3] > \\r\\n",
+            "[1] > \\r\\n",
+            "[1] < \\r\\n",
         ];
         assert_eq!(text, format!("{}\n", lines.join("\n")));
     }
