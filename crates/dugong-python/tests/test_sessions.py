@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,6 +158,27 @@ def test_idle_sessions_make_room() -> None:
             for server in servers:
                 assert sessions.get(f'http://127.0.0.1:{server.port}/a').content == b'/a'
             assert len(sessions.stats()) == 2
+    finally:
+        for server in servers:
+            server.close()
+
+
+def test_a_session_with_requests_does_not_make_room() -> None:
+    servers = [Server(*[answer_all] * 20) for _ in range(5)]
+    urls = [f'http://127.0.0.1:{server.port}/{i}' for i in range(20) for server in servers]
+
+    async def all_of(sessions: Sessions) -> list[int]:
+        return [outcome.reply.status if outcome.reply else 0 async for outcome in sessions.co_run(urls)]
+
+    try:
+        with Sessions(max_sessions=2) as sessions:
+            assert [outcome.error for outcome in sessions.run(urls)] == [None] * 100
+            assert len(sessions.stats()) == 2
+            assert asyncio.run(all_of(sessions)) == [200] * 100
+            with sessions.get(urls[0], stream=True) as reply:
+                for url in urls[1:4]:
+                    sessions.get(url)
+                assert reply.read() == b'/0'
     finally:
         for server in servers:
             server.close()

@@ -122,9 +122,17 @@ class AsyncRun(Jobs):
     def _enter(self, core: SessionCore) -> Watch:
         watch = self._watches.get(id(core))
         if watch is None:
+            if len(self._watches) >= _MOST_WATCHES:
+                self._leave_unused()
             watch = self._watches[id(core)] = watch_of(core)
             watch.__enter__()
         return watch
+
+    def _leave_unused(self) -> None:
+        """Let the sessions go that have no requests of this run."""
+        used = {id(job.core) for job in self._jobs.values()}
+        for key in self._watches.keys() - used:
+            self._watches.pop(key).__exit__(None, None, None)
 
     def _leave(self) -> None:
         watches, self._watches = self._watches, {}
@@ -163,3 +171,7 @@ class AsyncRun(Jobs):
             for watch in self._watches.values():
                 watch.turn_soon()
             self._leave()
+
+
+#: Beyond this number, it looks for sessions without requests.
+_MOST_WATCHES = 64

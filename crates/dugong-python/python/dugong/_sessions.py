@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 from ._content import Source
 from ._dugong import Outcome, SessionCore, follow_redirect, split_url
@@ -49,29 +50,30 @@ class Sessions(Methods):
         credentials = ('auth', 'basic', 'sign')
         self._foreign = {name: value for name, value in self._settings.items() if name not in credentials}
         self._foreign['headers'] = [line for line in self._settings['headers'] if line[0].lower() not in _SECRET]
-        # By the origin, and whether a redirect from another one led there.
-        self._cores: OrderedDict[tuple[str, bool], SessionCore] = OrderedDict()
+        # By the origin, and whether a redirect from another one led there. A session that has to make room lives on
+        # while a request has it, and is found here until then.
+        self._cores: WeakValueDictionary[tuple[str, bool], SessionCore] = WeakValueDictionary()
+        self._recent: OrderedDict[tuple[str, bool], SessionCore] = OrderedDict()
         self._lock = threading.Lock()
         self._is_closed = False
 
     def _core(self, origin: str, is_foreign: bool) -> SessionCore:
         """Return the session of an origin."""
+        key = origin, is_foreign
         dropped: list[SessionCore] = []
         with self._lock:
-            core = self._cores.get((origin, is_foreign))
+            core = self._cores.get(key)
             if core is None:
                 core = SessionCore(origin, self._foreign if is_foreign else self._settings)
                 if self._is_closed:
                     core.close()
                     return core
-                self._cores[origin, is_foreign] = core
-                idle = [key for key, old in self._cores.items() if old is not core and not old.stats()['jobs']]
-                for key in idle[: max(len(self._cores) - self._max_sessions, 0)]:
-                    dropped.append(self._cores.pop(key))
-            else:
-                self._cores.move_to_end((origin, is_foreign))
-        for old in dropped:
-            old.close()
+                self._cores[key] = core
+            self._recent[key] = core
+            self._recent.move_to_end(key)
+            while len(self._recent) > self._max_sessions:
+                # Without the lock, the last reference to it may go.
+                dropped.append(self._recent.popitem(last=False)[1])
         return core
 
     def _route(self, request: Request, is_foreign: bool = False) -> tuple[SessionCore, Request]:
@@ -167,6 +169,7 @@ class Sessions(Methods):
         with self._lock:
             self._is_closed = True
             cores = list(self._cores.values())
+            self._recent.clear()
         for core in cores:
             core.close()
 
