@@ -209,6 +209,12 @@ impl Config {
         self
     }
 
+    /// Whether a [default field](Config::default_field) has this name.
+    #[must_use]
+    pub fn has_default_field(&self, name: &str) -> bool {
+        self.default_fields.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+    }
+
     /// Sets the size of the receive buffer, at least 1 KiB. Default: 64 KiB, as much as one read of a socket usually gives.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {

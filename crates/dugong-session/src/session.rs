@@ -354,11 +354,10 @@ impl Builder {
         }
         // The wait is silence: it must end before the timeout does.
         let expect_timeout = self.expect_timeout.min(self.plan.timeout / 2);
-        let connection = self
-            .connection
-            .establish_timeout(self.connect_timeout)
-            .expect_timeout(expect_timeout)
-            .default_field("Accept-Encoding", "identity");
+        let mut connection = self.connection.establish_timeout(self.connect_timeout).expect_timeout(expect_timeout);
+        if !connection.has_default_field("Accept-Encoding") {
+            connection = connection.default_field("Accept-Encoding", "identity");
+        }
         // Fields that are not valid are told now, not by each request.
         dugong_http::driver::Engine::new(&origin.host_field(), &connection)?;
         let settings = Settings {

@@ -119,6 +119,18 @@ fn credentials_are_added_to_each_request_that_has_none() {
 }
 
 #[test]
+fn a_field_of_the_session_replaces_the_one_that_it_would_add() {
+    let (_origin, url) = origin();
+    let builder = || Session::builder(&url).header("accept-encoding", "gzip");
+    let own = dugong_http::Config::new().default_field("Accept-Encoding", "gzip").default_field("User-Agent", "me");
+    for session in [builder().header("User-Agent", "me").build(), Session::builder(&url).config(own).build()] {
+        let echo = session.unwrap().get("/echo").unwrap().text().to_ascii_lowercase();
+        assert!(echo.contains("accept-encoding: gzip\r\n") && echo.contains("user-agent: me\r\n"), "{echo}");
+        assert!(!echo.contains("identity") && !echo.contains("dugong/"), "{echo}");
+    }
+}
+
+#[test]
 fn each_attempt_is_signed_anew_by_the_thread_that_made_the_request() {
     let (_origin, url) = origin();
     let signed = Arc::new(Mutex::new(Vec::new()));

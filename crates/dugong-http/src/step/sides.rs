@@ -49,7 +49,9 @@ impl Sending {
     /// `Local` if the host, the configured user agent or a default field is not valid.
     pub fn new(host: &str, config: &Config) -> Result<Self, Error> {
         let mut defaults = Fields::new();
-        if let Some(name) = &config.user_agent {
+        if let Some(name) = &config.user_agent
+            && !config.has_default_field("User-Agent")
+        {
             defaults.append("User-Agent", name)?;
         }
         for (name, value) in &config.default_fields {
