@@ -326,6 +326,32 @@ def test_content_that_is_read_once_is_not_repeated() -> None:
     assert words(caught.value) == ('yes', 'no', True, 1)
 
 
+def test_a_function_for_content_has_to_begin_anew() -> None:
+    def lose(peer: Peer) -> None:
+        peer.request()
+        peer.end()
+
+    pieces, file = iter([b'content']), io.BytesIO(b'content')
+    for content in (lambda: pieces), (lambda: file):
+        raised = pytest.raises(ValueError, match='begin anew')
+        with Server(lose) as server, of(server, backoff=(0.01, 0.01)) as session, raised:
+            session.put('/x', content=content)
+
+    def rewound() -> io.BytesIO:
+        file.seek(0)
+        return file
+
+    with Server(lose, echo) as server, of(server, backoff=(0.01, 0.01)) as session:
+        assert session.put('/x', content=rewound).content == b'PUT /x content'
+
+
+def test_a_path_without_content_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with Server(echo) as server, of(server) as session:
+        with pytest.raises(IsADirectoryError):
+            session.put('/x', content=tmp_path)
+        assert session.get('/x').content == b'GET /x '
+
+
 def test_an_exception_of_the_content_is_that_of_the_request() -> None:
     def pieces() -> Iterator[bytes]:
         yield b'a'

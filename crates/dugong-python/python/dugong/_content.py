@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def content_of(given: Any) -> bytes | Source:
     if hasattr(given, '__iter__'):
         return Source(given, iter, None)
     if callable(given):
-        return Source(given, _call, None)
+        return Source(given, _Calls(), None)
     raise TypeError(
         'content has to be bytes-like, a binary file, a path, an iterable of bytes, or a function that returns one, '
         f'not {type(given).__name__}'
@@ -91,7 +93,12 @@ def content_of(given: Any) -> bytes | Source:
 
 def _of_path(path: os.PathLike[Any]) -> Source:
     # A path that cannot be read is a mistake in the call.
-    return Source(os.fspath(path), _read_path, os.stat(path).st_size)
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(found.st_mode):
+        return Source(os.fspath(path), _read_path, None, is_read_once=True)
+    return Source(os.fspath(path), _read_path, found.st_size)
 
 
 def _of_file(file: Any) -> Source:
@@ -128,13 +135,32 @@ def _async_iterator(given: Any) -> Any:
     return given.__aiter__()
 
 
-def _call(function: Callable[[], Any]) -> Any:
-    """Call a function for content, and open what it returns."""
-    made = function()
-    if callable(made) and not hasattr(made, 'read'):
-        raise TypeError(f'the function for content has to return content, not {made!r}')
-    content = content_of(made)
-    return iter([content]) if isinstance(content, bytes) else content._open(content._given)  # pyright: ignore[reportPrivateUsage]
+class _Calls:
+    """Calls a function for content, and opens what it returns."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, int | None] = None, None
+
+    def __call__(self, function: Callable[[], Any]) -> Any:
+        made = function()
+        if callable(made) and not hasattr(made, 'read'):
+            raise TypeError(f'the function for content has to return content, not {made!r}')
+        if any(hasattr(made, name) for name in ('read', '__next__', '__anext__')):
+            start = _position(made)
+            if self._last[0] is made and (start is None or start != self._last[1]):
+                # What was read already would be missing.
+                raise ValueError(f'the function for content has to begin anew each time, but returned {made!r} again')
+            self._last = made, start
+        content = content_of(made)
+        return iter([content]) if isinstance(content, bytes) else content._open(content._given)  # pyright: ignore[reportPrivateUsage]
+
+
+def _position(file: Any) -> int | None:
+    try:
+        position: int = file.tell()
+    except (OSError, AttributeError):
+        return None
+    return position
 
 
 def _checked(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
