@@ -398,3 +398,17 @@ def test_without_a_loop_nothing_is_awaited(origin: str) -> None:
         coroutine = session.co_get('/bytes/1')
         with pytest.raises(RuntimeError, match='no running event loop'):
             coroutine.send(None)
+
+
+def test_a_task_that_begins_while_others_leave_is_served(origin: str) -> None:
+    async def main() -> None:
+        async with Session(origin, timeout=5) as session:
+            first = await session.co_get('/bytes/10000000', stream=True)
+            second = await session.co_get('/bytes/10000000', stream=True)
+            # Each close leaves the session without tasks, and the request begins between what follows from that.
+            await first.co_close()
+            task = asyncio.ensure_future(session.co_get('/bytes/5'))
+            await second.co_close()
+            assert (await task).status == 200
+
+    asyncio.run(main())

@@ -23,6 +23,7 @@ class AsyncioWatch(Watch):
         super().__init__(core)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
         self._descriptors = core.fileno(), self.mailbox.fileno()
         # The callbacks must not keep the variables of the present task alive.
         self._context = Context()
@@ -75,7 +76,8 @@ class AsyncioWatch(Watch):
         self._loop.call_soon(self._end_if_idle, context=self._context)
 
     def _end_if_idle(self) -> None:
-        if self._users:
+        # Called once for each time that the last task has left. The next watch has the same descriptors.
+        if self._users or self._is_over:
             return
         if self._is_due:
             self._end_soon()
@@ -83,6 +85,7 @@ class AsyncioWatch(Watch):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._is_over = True
         for descriptor in self._descriptors:
             self._loop.remove_reader(descriptor)
         _watches.pop((id(self._loop), id(self._core)), None)
