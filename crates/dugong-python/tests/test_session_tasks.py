@@ -323,6 +323,33 @@ def test_content_may_be_asynchronous(loop: Loop) -> None:
 
 
 @each_loop
+def test_asynchronous_content_is_closed_when_the_answer_comes_first(loop: Loop) -> None:
+    closed: list[bool] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                await loop.sleep(0)
+                yield bytes(1000)
+        finally:
+            closed.append(True)
+
+    def refuse(peer: Peer) -> None:
+        peer.head()
+        peer.until(b'\r\n')  # of the first chunk
+        peer.send(b'HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n')
+        peer.rest()
+
+    async def main() -> None:
+        with Server(refuse) as server:
+            async with of(server) as session:
+                assert (await session.co_put('/x', content=pieces(), expect=False)).status == 413
+                assert closed
+
+    loop.run(main)
+
+
+@each_loop
 def test_hooks_run_in_the_task(loop: Loop, origin: str) -> None:
     threads: set[int] = set()
 

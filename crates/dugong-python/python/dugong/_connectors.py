@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections import OrderedDict
 
 from ._content import Source
+from ._dugong import split_url
 from ._exceptions import ConnectionClosed, InvalidResponse, UnsupportedResponse
 from ._failures import RequestFailed
 from ._request import Request
 from ._sessions import Sessions
+from ._tls import Tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, Literal
+    from typing import Any, Literal, TypedDict
 
     from ._dugong import Reply
 
@@ -32,6 +35,22 @@ if TYPE_CHECKING:
         'write timeout',
     ]
 
+    class Limits(TypedDict, total=False):
+        """The settings of sessions that no host library gives."""
+
+        connections: int
+        depth: int
+        window: int
+        idle_timeout: float | None
+        retries: int
+        max_sessions: int
+
+
+_NAMES = {'connections', 'depth', 'window', 'idle_timeout', 'retries', 'max_sessions', 'tls', 'ssl_context', 'proxy'}
+
+#: How often an idempotent request is sent again if its connection ends before an answer.
+_REPEATS = 4
+
 #: Differing settings that have connections at once, as long as that many are idle.
 _MOST = 16
 
@@ -42,8 +61,13 @@ class Pools:
     def __init__(self, settings: dict[str, Any]) -> None:
         # The host repeats requests and follows redirects, if it likes.
         fixed: dict[str, Any] = {'expect_above': None, 'redirects': 0, 'timeout': None}
-        self._settings = {**settings, **fixed}
+        self._settings: dict[str, Any] = {'retries': 0, **settings, **fixed}
         self._given = settings
+        # With retries of its own, the session does that.
+        self._repeats = 0 if settings.get('retries') else _REPEATS
+        for name in settings:
+            if name not in _NAMES:
+                raise TypeError(f'{name!r} is no setting of a connector')
         Sessions(**self._settings)  # checks them
         self._pools: OrderedDict[object, Sessions] = OrderedDict()
         self._lock = threading.Lock()
@@ -70,6 +94,26 @@ class Pools:
             old.close()
         return found
 
+    def send(self, sessions: Sessions, request: Request) -> Reply:
+        """Make a request, and wait for the head of its reply."""
+        for _ in range(self._repeats):
+            try:
+                return sessions.request(request)
+            except RequestFailed as exc:
+                if not _is_repeated(exc, request):
+                    raise
+        return sessions.request(request)
+
+    async def co_send(self, sessions: Sessions, request: Request) -> Reply:
+        """Make a request, and await the head of its reply. The twin of `send`."""
+        for _ in range(self._repeats):
+            try:
+                return await sessions.co_request(request)
+            except RequestFailed as exc:
+                if not _is_repeated(exc, request):
+                    raise
+        return await sessions.co_request(request)
+
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
         with self._lock:
@@ -77,6 +121,18 @@ class Pools:
             self._pools.clear()
         for sessions in pools:
             sessions.close()
+
+
+def _is_repeated(error: RequestFailed, request: Request) -> bool:
+    """Whether a request that was lost without an answer is sent once more.
+
+    A server may close a connection just when a request is on its way (RFC 9112, section 9.3.1). A pool sends on idle
+    connections only, and sees that rarely; a pipeline would show it to the host each time. A timeout is left to the
+    host: repeating the request would double it.
+    """
+    content = request.content
+    is_lost = error.sent != 'no' and error.answered == 'no' and isinstance(error, ConnectionError)
+    return is_lost and error.safe_to_retry and not (isinstance(content, Source) and content.is_read_once)
 
 
 def _is_idle(sessions: Sessions) -> bool:
@@ -88,41 +144,29 @@ def request_for(
 ) -> Request:
     """Make a request of the parts that a host library gives, without the field that is *dropped*.
 
-    The session frames content of unknown length itself, and `Connection: keep-alive` is its default.
+    The session frames content of unknown length itself. It raises `ValueError` for a bad URL, method or field.
     """
+    split_url(url)
     kept = [line for line in lines if line[0].lower() not in ('transfer-encoding', dropped)]
     return Request(method, url, headers=kept, content=content, stream=True, timeout=timeout)
 
 
-def send(sessions: Sessions, request: Request) -> Reply:
-    """Make a request."""
-    try:
-        return sessions.request(request)
-    except RequestFailed as exc:
-        if not _is_repeated(exc, request):
-            raise
-    return sessions.request(request)
+def tls_settings(trusted: str, chain: str | None, key: str | None, password: Any = None) -> dict[str, Any]:
+    """Return the settings for certificates in files. *trusted* is a file or folder, or empty: then nothing is checked.
 
-
-async def co_send(sessions: Sessions, request: Request) -> Reply:
-    """Make a request. The twin of `send`."""
-    try:
-        return await sessions.co_request(request)
-    except RequestFailed as exc:
-        if not _is_repeated(exc, request):
-            raise
-    return await sessions.co_request(request)
-
-
-def _is_repeated(error: RequestFailed, request: Request) -> bool:
-    """Whether a request that was lost without an answer is sent once more.
-
-    A server may close a connection just when a request is on its way (RFC 9112, section 9.3.1). A pool sends on idle
-    connections only, and sees that rarely; a pipeline would show it to the host each time.
+    What `dugong.Tls` cannot do is left to the module ssl.
     """
-    content = request.content
-    is_lost = error.attempts == 1 and error.answered == 'no' and isinstance(error, ConnectionError)
-    return is_lost and error.safe_to_retry and not (isinstance(content, Source) and content.is_read_once)
+    if os.path.isfile(trusted) and password is None:
+        return {'tls': Tls(ca=trusted, cert=chain, key=key)}
+    context = ssl.create_default_context(
+        cafile=trusted if os.path.isfile(trusted) else None, capath=trusted if os.path.isdir(trusted) else None
+    )
+    if not trusted:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if chain:
+        context.load_cert_chain(chain, key, password)
+    return {'ssl_context': context}
 
 
 def kind_of(error: RequestFailed, *, is_proxied: bool = False) -> Kind:

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import stat
+from types import AsyncGeneratorType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,11 +176,16 @@ def _checked(pieces: Iterator[Any], length: int | None) -> Iterator[bytes]:
 
 async def _checked_later(pieces: Any, length: int | None) -> Any:
     count = 0
-    async for piece in pieces:
-        taken = _piece(piece, count, length)
-        count += len(taken)
-        if taken:
-            yield taken
+    try:
+        async for piece in pieces:
+            taken = _piece(piece, count, length)
+            count += len(taken)
+            if taken:
+                yield taken
+    finally:
+        # Other iterators, such as streams, are the caller's to close.
+        if isinstance(pieces, AsyncGeneratorType):
+            await pieces.aclose()
     _end(count, length)
 
 

@@ -29,6 +29,7 @@ async def perform(core: SessionCore, request: object, given: object = None) -> A
     with watch_of(core) as watch:
         number = watch.number()
         ticket = core.submit(request, watch.mailbox, number, None, False, given)
+        pieces: Any = None
         try:
             ticket.set_awaited(True)
             while True:
@@ -38,13 +39,18 @@ async def perform(core: SessionCore, request: object, given: object = None) -> A
                     watch.turn_soon()
                     await watch.wait(number)
                 elif hasattr(state, '__anext__'):
-                    await feed(ticket, state)
+                    pieces = state
+                    await feed(ticket, pieces)
                 else:
                     return state
         except BaseException:
             ticket.close()
             watch.turn_soon()
             raise
+        finally:
+            if pieces is not None:
+                # The answer can come before the content has ended, and trio warns of a generator that is left.
+                await pieces.aclose()
 
 
 async def feed(ticket: Ticket, pieces: Any) -> None:

@@ -24,9 +24,8 @@ import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 
-from ._connectors import Pools, kind_of, request_for, send
+from ._connectors import Pools, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
-from ._tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +77,7 @@ class Adapter(BaseAdapter):
         connect, read = _limits(timeout)
         try:
             sessions = self._sessions(url, connect, verify, cert, proxy)
-            reply = send(sessions, _request(request, url, read, proxy))
+            reply = self._pools.send(sessions, _request(request, url, read, proxy))
         except RequestFailed as exc:
             raise _mapped(exc, request, is_proxied=bool(proxy)) from exc
         return _response(reply, request, self)
@@ -143,15 +142,7 @@ def _tls(verify: Any, cert: Any) -> dict[str, Any]:
     for path, name in (trusted, 'CA certificate bundle'), (chain, 'certificate file'), (key, 'key file'):
         if path and not os.path.exists(path):
             raise OSError(f'Could not find the TLS {name}, invalid path: {path}')
-    if trusted and os.path.isfile(trusted):
-        return {'tls': Tls(ca=trusted, cert=chain, key=key)}
-    context = ssl.create_default_context(capath=trusted or None)
-    if not trusted:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if chain:
-        context.load_cert_chain(chain, key)
-    return {'ssl_context': context}
+    return tls_settings(trusted or '', chain, key)
 
 
 def _request(request: requests.PreparedRequest, url: str, timeout: float | None, proxy: str | None) -> Any:
