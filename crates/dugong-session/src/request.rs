@@ -324,11 +324,16 @@ impl Request {
         Some(self.0.message.content().cloned().into_iter().fold(message, dugong_http::Request::body))
     }
 
+    /// Whether its owner is asked before each attempt.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.0.asks_owner || self.0.source.is_some()
+    }
+
     /// The request as the plan sees it.
     pub(crate) fn job(&self) -> Job {
-        let Parts { message, source, timeout, total_timeout, retry, streamed, large, asks_owner, .. } = &*self.0;
+        let Parts { message, source, timeout, total_timeout, retry, streamed, large, .. } = &*self.0;
         let mut job = Job::new(false);
-        job.asks = *asks_owner || source.is_some();
+        job.asks = self.may_ask();
         job.timeout = *timeout;
         let Ok(head) = message.as_head() else { return job };
         job.idempotent = head.method().is_idempotent();

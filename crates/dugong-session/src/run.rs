@@ -107,13 +107,14 @@ where
         }
         let waiting = &self.waiting;
         let ordered = self.is_ordered;
+        let askers = waiting.iter().filter(|waiting| waiting.ticket.as_ref().is_ok_and(Ticket::may_ask)).count();
         let core = self.core.clone();
         let waited = core.wait(None, || {
             let has_outcome = |waiting: &Waiting| waiting.ticket.as_ref().is_ok_and(Ticket::is_answered);
             if ordered && waiting.front().is_some_and(has_outcome) || !ordered && waiting.iter().any(has_outcome) {
                 return true;
             }
-            waiting.iter().any(|waiting| waiting.ticket.as_ref().is_ok_and(Ticket::asks))
+            askers > 0 && waiting.iter().any(|waiting| waiting.ticket.as_ref().is_ok_and(Ticket::asks))
         });
         waited.map_err(|error| Failed::unsure(Cause::System(Arc::new(error))))?;
         for waiting in &mut self.waiting {

@@ -146,10 +146,16 @@ impl Ticket {
         is_answered && !self.leads_on()
     }
 
+    /// Whether the session may need the owner: for its content, a callback, or a redirect.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.trail.is_some() || self.request.may_ask()
+    }
+
     /// Whether the session needs the owner.
     pub(crate) fn asks(&self) -> bool {
         let state = self.slot.lock();
-        let asks = state.asks.attempt || state.asks.content;
+        // A job that has ended needs nothing any more.
+        let asks = state.ended.is_none() && (state.asks.attempt || state.asks.content);
         drop(state);
         asks || self.leads_on()
     }
@@ -394,5 +400,23 @@ impl Drop for Ticket {
         }
         self.slot.lock().waker = None;
         self.core.command(Command::Release { slot: self.slot.clone() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::slot::Ended;
+    use crate::session::Session;
+
+    #[test]
+    fn a_job_that_has_ended_asks_for_nothing() {
+        let session = Session::new("http://127.0.0.1:1").unwrap();
+        let mut ticket = session.submit_blocking(Request::get("/").asks_owner()).unwrap();
+        ticket.slot.tell(|state| state.asks.content = true);
+        assert!(ticket.asks());
+        ticket.slot.tell(|state| state.ended = Some(Ended::Failed(Failed::unsent(Cause::Cancelled))));
+        assert!(matches!(ticket.news(), News::Over));
+        assert!(!ticket.asks(), "a run would look at it again and again");
     }
 }

@@ -27,7 +27,7 @@ use self::inbox::{Command, Inbox};
 use self::link::Link;
 pub use self::parker::thread_waker;
 use self::settings::Settings;
-use self::slot::{Ended, Slot};
+use self::slot::{Asks, Ended, Slot};
 use crate::failed::{Cause, Failed};
 use crate::plan::{self, Action, ConnectionId, End, Event, JobId, Plan, Stats};
 pub use crate::redirect::{Asked, Next, NotFollowed, follow};
@@ -346,6 +346,7 @@ impl Driver {
                 state.flow().trailers = Some(*trailers);
             }
             state.ended = Some(ended);
+            state.asks = Asks::default();
         });
     }
 
