@@ -80,10 +80,10 @@ fn receive_parts(
                 continue;
             }
             Some(News::Piece(index, piece)) => {
+                asking.check_on_the_way()?;
                 record.bytes += piece.len() as u64;
                 asking.progress.received(piece.len());
                 parts.take_piece(index, &piece)?;
-                asking.check_on_the_way()?;
                 continue;
             }
             Some(News::Reply(index, reply)) => {
@@ -107,7 +107,7 @@ fn receive_parts(
             },
         };
         let error = asking.failed(url, lane, &failed);
-        *record = record.clone().with_failure(&failed, error);
+        *record = record.clone().with_failure(&failed, error).after(journey.attempts, &journey.method);
         return if asking.is_out_of_time(&failed) { Err(Stop::MaxTime.into()) } else { Ok(false) };
     }
 }

@@ -323,7 +323,8 @@ impl<'a> Fetch<'a> {
             Err(failed) => {
                 let error = self.asking.failed(url, journey.lane, &failed);
                 let stop = self.asking.is_out_of_time(&failed).then_some(Stop::MaxTime);
-                return Received::Over(Record::failed(&failed, error), stop);
+                let record = Record::failed(&failed, error).after(journey.attempts, &self.plan.method);
+                return Received::Over(record, stop);
             }
         };
         self.asking.lanes.lane(journey.lane).failures = 0;
@@ -338,7 +339,7 @@ impl<'a> Fetch<'a> {
                 journey.attempts += reply.attempts();
                 Received::Again
             }
-            Err(stop) => Received::Over(record.stopped(&stop, &journey.method), Some(stop)),
+            Err(stop) => Received::Over(record.stopped(&stop, &self.plan.method), Some(stop)),
         }
     }
 
@@ -374,6 +375,8 @@ impl<'a> Fetch<'a> {
                     Ok(None) => self.asking.check_end()?,
                     Ok(Some(piece)) if piece.is_empty() => break,
                     Ok(Some(piece)) => {
+                        // Not after it: it may be the last one.
+                        self.asking.check_on_the_way()?;
                         record.bytes += piece.len() as u64;
                         if let Some(sum) = &mut sum {
                             sum.update(&piece);
@@ -382,7 +385,6 @@ impl<'a> Fetch<'a> {
                             return self.not_written(record, error);
                         }
                         self.asking.progress.received(piece.len());
-                        self.asking.check_on_the_way()?;
                     }
                     Err(error) => {
                         let is_cut = matches!(target, Target::Stdout(_)) && (record.bytes > 0 || writes_heads);
@@ -391,7 +393,7 @@ impl<'a> Fetch<'a> {
                             return Ok(false);
                         }
                         let error = self.asking.failed(url, journey.lane, failed);
-                        *record = record.clone().with_failure(failed, error);
+                        *record = record.clone().with_failure(failed, error).after(journey.attempts, &plan.method);
                         return match self.asking.is_out_of_time(failed) {
                             true => Err(Stop::MaxTime),
                             false if is_cut => Err(Stop::Cut),
@@ -465,14 +467,15 @@ impl<'a> Fetch<'a> {
         let Some(mut ticket) = journey.ticket.take() else { return Record::not_requested(Outcome::NotSent, Some(text)) };
         let until = Some(Instant::now() + TICK);
         let _ = self.asking.lanes.wait_for_answer(&mut ticket, until);
-        match ticket.take_reply() {
+        let record = match ticket.take_reply() {
             Ok(Err(failed)) => Record::failed(&failed, text),
             Ok(Ok(reply)) => {
                 let safe_to_retry = journey.method.is_idempotent();
                 Record { error: Some(text), safe_to_retry, ..Record::begun(reply.head(), reply.attempts()) }
             }
             Err(_) => Record::not_requested(Outcome::NotSent, Some(text)),
-        }
+        };
+        record.after(journey.attempts, &self.plan.method)
     }
 
     fn note_pipelining(&mut self) {

@@ -259,6 +259,16 @@ impl Record {
         }
     }
 
+    /// The same for a request that was sent before, to where its redirects began, or because its answer was cut.
+    pub(crate) fn after(self, attempts: u32, method: &Method) -> Self {
+        if attempts == 0 {
+            return self;
+        }
+        let outcome = if self.outcome == Outcome::NotSent { Outcome::Unanswered } else { self.outcome };
+        let safe_to_retry = self.safe_to_retry && method.is_idempotent();
+        Record { outcome, sent: Sent::Yes, attempts: self.attempts + attempts, safe_to_retry, ..self }
+    }
+
     /// Status and reason, for messages.
     pub(crate) fn status_text(&self) -> String {
         let status = self.status.map(|status| status.to_string()).unwrap_or_default();

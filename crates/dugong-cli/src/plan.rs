@@ -116,6 +116,19 @@ impl HiArgs {
             }
             (None, None) => Destination::Stdout { include_heads: low.include, keep_errors: low.keep_error_bodies },
         };
+        let headers = &low.requests.transfer.headers;
+        if low.range.is_some() {
+            check_fields(headers, "--range", &["range"])?;
+        }
+        if low.continues {
+            check_fields(headers, "--continue", &["range", "if-range"])?;
+        }
+        if low.parts > 1 {
+            check_fields(headers, "--parts", &["range", "if-range"])?;
+        }
+        if low.if_changed {
+            check_fields(headers, "--if-changed", &["if-none-match", "if-modified-since"])?;
+        }
         if let Some(range) = low.range {
             low.requests.transfer.headers.push(range_header(&range)?);
         }
@@ -163,6 +176,7 @@ impl HiArgs {
     pub(crate) fn of_put(low: PutArgs, url: String) -> Result<HiArgs, UsageError> {
         let mut transfer = low.transfer;
         if low.if_none_match {
+            check_fields(&transfer.headers, "--if-none-match", &["if-none-match"])?;
             transfer.headers.push("If-None-Match: *".to_owned());
         }
         let plan = HiArgs::with(Method::PUT, transfer, low.connect, Destination::Nowhere)?;
@@ -327,6 +341,18 @@ fn destination(path: PathBuf, is_one: bool, existing: Existing) -> Destination {
         true => Destination::File { path, existing },
         false => Destination::Directory { path, existing, option: "-o" },
     }
+}
+
+/// Checks that no `-H` sends a field that an option sends.
+fn check_fields(headers: &[String], option: &str, names: &[&str]) -> Result<(), UsageError> {
+    let given = headers.iter().filter_map(|header| header.split_once(':')).map(|(name, _)| name);
+    for name in given {
+        if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            let with = format!("the header {name:?}");
+            return Err(UsageError::Together { option: option.to_owned(), with, why: "the option sends this field itself" });
+        }
+    }
+    Ok(())
 }
 
 /// The field for `--range`: one or more ranges, as in curl.

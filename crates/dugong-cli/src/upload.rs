@@ -166,8 +166,10 @@ fn record(upload: &Upload, ended: &Ended) -> Record {
                 Some(_) => Outcome::Redirect,
                 None => Outcome::Ok,
             };
-            record.bytes = upload.length.unwrap_or_default();
-            record.file = Some(upload.file.clone());
+            if record.outcome == Outcome::Ok {
+                record.bytes = upload.length.unwrap_or_default();
+                record.file = Some(upload.file.clone());
+            }
             record
         }
         Err(failed) => {

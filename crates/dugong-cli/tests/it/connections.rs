@@ -241,3 +241,12 @@ fn a_408_after_an_answer_is_followed_by_another_connection_however_it_is_cut() {
         assert_eq!((ran.code(), ran.stdout()), (Some(0), &b"012"[..]), "{length}: {}", ran.stderr());
     }
 }
+
+#[test]
+fn attempts_count_each_start_of_a_file() {
+    let cut = || Script::new().expect_requests(1).send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome").fin().wait_close();
+    let (server, scratch) = (scripted([cut(), cut(), cut()]), tempfile::tempdir().unwrap());
+    let [url, directory] = [&urls(server.address(), ["/1"])[0], scratch.path().to_str().unwrap()];
+    let ran = get([url, "--retries=2", "--json", "--dir", directory]).exits_with(3);
+    assert_eq!((server.connections(), each(&json(ran.stdout()), "attempts")), (3, vec![3.into()]));
+}

@@ -172,6 +172,18 @@ fn content_with_another_digest_leaves_no_file() {
 }
 
 #[test]
+fn options_are_refused_beside_the_fields_that_they_send() {
+    let url = "http://localhost:1/x";
+    for (option, name) in
+        [("--range=1-2", "Range"), ("--continue", "If-Range"), ("--parts=2", "Range"), ("--if-changed", "If-None-Match")]
+    {
+        let header = format!("{name}: x");
+        let said = format!("{} cannot be combined with the header \"{name}\"", option.split('=').next().unwrap());
+        get([url, "-O", option, "-H", &header]).exits_with(2).says(&said);
+    }
+}
+
+#[test]
 fn a_pipe_is_read_while_its_urls_are_requested() {
     let origin = origin();
     let list = documents(origin.address(), 2);

@@ -59,7 +59,9 @@ fn many_files_are_uploaded_and_refusals_are_told() {
     let last = json(ran.stderr().lines().last().unwrap().as_bytes());
     assert_eq!((&last["answered"], &last["requested"]), (&50.into(), &50.into()));
     let refusing = format!("http://{}/x?status=403", origin.address());
-    run("put", [&*files[0], &refusing]).exits_with(1).says("/x?status=403: 403 Forbidden");
+    let ran = run("put", [&*files[0], &refusing, "--json"]).exits_with(1).says("/x?status=403: 403 Forbidden");
+    let summary = json(ran.stdout());
+    assert_eq!((&summary["urls"][0]["file"], &summary["urls"][0]["bytes"]), (&serde_json::Value::Null, &0.into()));
 }
 
 #[test]
@@ -109,6 +111,7 @@ fn mistakes_are_found_before_anything_is_sent() {
         (&[directory, &one], "is a directory"),
         (&[file, "no url"], "is not a usable URL"),
         (&[&one], "no URL was given; see --help"),
+        (&[file, &one, "--if-none-match", "-H", "If-None-Match: x"], "--if-none-match cannot be combined with the header"),
         (&[file, &one, "-H", "Content-Length: 5"], "header \"Content-Length\": "),
     ] {
         run("put", args).exits_with(2).says(said);
@@ -190,4 +193,16 @@ fn a_redirected_post_becomes_a_get_and_a_307_keeps_its_content() {
         let second = &text[text.find(line).unwrap_or_else(|| panic!("{text}"))..];
         assert!(second.ends_with(&format!("\r\n\r\n{content}")), "{text}");
     }
+}
+
+#[test]
+fn a_post_that_was_redirected_to_a_dead_server_may_have_had_its_effect() {
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let redirect = format!("HTTP/1.1 307 X\r\nLocation: http://{dead}/\r\nContent-Length: 0\r\n\r\n");
+    let server = scripted([Script::new().expect_requests(1).expect_bytes(5).send(redirect).wait_close()]);
+    let url = urls(server.address(), ["/x"]).remove(0);
+    let ran = run("request", ["POST", &*url, "--data", "hello", "-L", "--json", "--retries=0"]).exits_with(3);
+    let summary = json(ran.stderr().as_bytes());
+    assert_eq!((each(&summary, "sent"), each(&summary, "attempts")), (vec!["yes".into()], vec![1.into()]));
+    assert_eq!((each(&summary, "outcome"), each(&summary, "safe_to_retry")), (vec!["unanswered".into()], vec![false.into()]));
 }
