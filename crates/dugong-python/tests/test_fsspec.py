@@ -1,0 +1,351 @@
+"""`dugong.fsspec`: files at URLs, for fsspec."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from file_server import FileServer, serving
+from origins import running
+
+pytest.importorskip('fsspec', reason='fsspec is not installed')
+
+import fsspec
+from fsspec.callbacks import Callback
+from fsspec.tests import abstract
+
+import dugong
+from dugong.fsspec import FileSystem
+
+
+@pytest.fixture(scope='module')
+def server() -> Iterator[FileServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope='module')
+def origins() -> Iterator[tuple[str, str]]:
+    with running() as one, running() as other:
+        yield f'http://127.0.0.1:{one}', f'http://127.0.0.1:{other}'
+
+
+@pytest.fixture
+def fs() -> FileSystem:
+    return FileSystem()
+
+
+@pytest.fixture
+def url(server: FileServer) -> str:
+    server.files.clear()
+    server.requests.clear()
+    server.directories = {'/'}
+    return server.url
+
+
+class TestAbstract(
+    abstract.AbstractFixtures,  # type: ignore[misc]  # fsspec has no types
+    abstract.AbstractCopyTests,  # type: ignore[misc]
+    abstract.AbstractGetTests,  # type: ignore[misc]
+    abstract.AbstractPutTests,  # type: ignore[misc]
+    abstract.AbstractOpenTests,  # type: ignore[misc]
+    abstract.AbstractPipeTests,  # type: ignore[misc]
+):
+    """The suites of fsspec."""
+
+    @pytest.fixture
+    def fs(self) -> FileSystem:
+        return FileSystem()
+
+    @pytest.fixture
+    def fs_path(self, url: str) -> str:
+        return f'{url}/top'
+
+
+def content_of(size: int) -> bytes:
+    return bytes(number * 7 % 251 for number in range(size))
+
+
+CONTENT = content_of(300_000)
+
+
+def test_parts_of_files_are_read(fs: FileSystem, url: str) -> None:
+    fs.pipe_file(f'{url}/a', CONTENT)
+    for start, end in [
+        (None, None),
+        (5, 10),
+        (5, None),
+        (None, 7),
+        (-9, None),
+        (-9, -2),
+        (4, -4),
+        (7, 7),
+        (9, 999_999),
+    ]:
+        assert fs.cat_file(f'{url}/a', start, end) == CONTENT[start:end], (start, end)
+    with pytest.raises(OSError, match='416'):
+        fs.cat_file(f'{url}/a', 300_000, 300_010)
+    assert fs.cat([f'{url}/a', f'{url}/a']) == {f'{url}/a': CONTENT}
+    assert fs.head(f'{url}/a', 10) == CONTENT[:10]
+    assert fs.tail(f'{url}/a', 10) == CONTENT[-10:]
+
+
+def test_ranges_of_many_files_come_in_one_burst(fs: FileSystem, origins: tuple[str, str]) -> None:
+    paths = [f'{origins[number % 2]}/bytes/5000?seed={number % 5}' for number in range(1000)]
+    whole = {path: fs.cat_file(path) for path in set(paths)}
+    starts = [number * 4 for number in range(1000)]
+    ends = [start + 100 for start in starts]
+    found = fs.cat_ranges(paths, starts, ends)
+    assert found == [whole[path][start:end] for path, start, end in zip(paths, starts, ends, strict=True)]
+    stats = [sessions.stats() for sessions in fs._of_loops.values()]
+    assert all(one[origin]['opened'] <= 4 for one in stats for origin in origins)
+    assert fs.cat_ranges(paths[:3], 0, 5) == [whole[path][:5] for path in paths[:3]]
+    assert fs.cat_ranges(paths[:3], [None, -5, 2], [None, None, -4990]) == [
+        whole[paths[0]],
+        whole[paths[1]][-5:],
+        whole[paths[2]][2:10],
+    ]
+
+
+def test_errors_of_ranges_keep_their_places(fs: FileSystem, url: str) -> None:
+    fs.pipe_file(f'{url}/a', CONTENT)
+    paths = [f'{url}/a', f'{url}/b', f'{url}/secret', 'http://', f'{url}/a', f'{url}/a']
+    starts, ends = [0, 0, 0, 0, 5, 400_000], [5, 5, 5, 5, 9, 400_005]
+    found = fs.cat_ranges(paths, starts, ends, on_error='return')
+    kinds = [FileNotFoundError, PermissionError, ValueError]
+    assert [found[0], found[4]] == [CONTENT[:5], CONTENT[5:9]]
+    assert [type(error) for error in found[1:4]] == kinds
+    assert isinstance(found[5], OSError)
+    with pytest.raises(FileNotFoundError):
+        fs.cat_ranges(paths, starts, ends, on_error='raise')
+    with pytest.raises(ValueError, match='2 paths have 1 starts'):
+        fs.cat_ranges(paths[:2], [0], [5])
+
+
+@pytest.mark.parametrize('habit', ['no', 'half', 'unknown-total'])
+def test_other_answers_to_ranges_lose_nothing(fs: FileSystem, origins: tuple[str, str], habit: str) -> None:
+    path = f'{origins[0]}/bytes/5000'
+    whole = fs.cat_file(path)
+    assert fs.cat_file(f'{path}?ranges={habit}', 100, 4200) == whole[100:4200]
+    assert fs.cat_ranges([f'{path}?ranges={habit}'] * 2, [100, 5], [200, 5000]) == [whole[100:200], whole[5:5000]]
+
+
+@pytest.mark.parametrize('habit', ['shifted', 'unnamed'])
+def test_wrong_ranges_are_errors(fs: FileSystem, origins: tuple[str, str], habit: str) -> None:
+    path = f'{origins[0]}/bytes/5000?ranges={habit}'
+    with pytest.raises(OSError, match='Content-Range'):
+        fs.cat_file(path, 100, 200)
+    assert isinstance(fs.cat_ranges([path], [100], [200], on_error='return')[0], OSError)
+
+
+def test_statuses_are_errors_of_the_system(fs: FileSystem, url: str, refused: tuple[str, int]) -> None:
+    for method in fs.cat_file, fs.info, fs.ls, fs.open:
+        with pytest.raises(FileNotFoundError):
+            method(f'{url}/nothing')
+        with pytest.raises(PermissionError):
+            method(f'{url}/secret')
+        with pytest.raises(OSError, match='500'):
+            method(f'{url}/broken')
+        for bad in 'http://', 'nothing':
+            with pytest.raises(ValueError):  # noqa: PT011
+                method(bad)
+    assert not fs.exists(f'{url}/nothing')
+    lost = FileSystem(retries=0)
+    with pytest.raises(ConnectionError):
+        lost.cat_file(f'http://{refused[0]}:{refused[1]}/')
+    with pytest.raises(TypeError, match="'colour' is no setting"):
+        FileSystem(colour='red')
+
+
+def test_files_are_written_once_if_that_is_wanted(fs: FileSystem, url: str, tmp_path: Path) -> None:
+    local = tmp_path / 'file'
+    local.write_bytes(CONTENT)
+    fs.pipe_file(f'{url}/a', b'1', mode='create')
+    with pytest.raises(FileExistsError):
+        fs.pipe_file(f'{url}/a', b'2', mode='create')
+    with pytest.raises(FileExistsError):
+        fs.put_file(str(local), f'{url}/a', mode='create')
+    with pytest.raises(FileExistsError):
+        fs.open(f'{url}/a', 'xb')
+    fs.touch(f'{url}/a', truncate=False)
+    assert fs.cat_file(f'{url}/a') == b'1'
+    fs.touch(f'{url}/a')
+    assert fs.info(f'{url}/a')['size'] == 0
+    with fs.open(f'{url}/b', 'wb') as file:
+        file.write(b'one ')
+        file.write(CONTENT)
+    assert fs.cat_file(f'{url}/b') == b'one ' + CONTENT
+    with pytest.raises(KeyError), fs.open(f'{url}/c', 'wb') as file:
+        file.write(b'half')
+        raise KeyError
+    assert not fs.exists(f'{url}/c')
+    with pytest.raises(NotImplementedError):
+        fs.open(f'{url}/b', 'ab')
+
+
+def test_progress_is_told(fs: FileSystem, url: str, tmp_path: Path) -> None:
+    local = tmp_path / 'file'
+    local.write_bytes(CONTENT)
+    for method, arguments in [
+        (fs.put_file, (str(local), f'{url}/a')),
+        (fs.get_file, (f'{url}/a', str(tmp_path / 'other'))),
+    ]:
+        told = Callback()
+        method(*arguments, callback=told)
+        assert (told.size, told.value) == (len(CONTENT), len(CONTENT))
+    assert (tmp_path / 'other').read_bytes() == CONTENT
+
+
+def test_a_download_that_fails_leaves_the_file_as_it_was(fs: FileSystem, url: str, tmp_path: Path) -> None:
+    local = tmp_path / 'file'
+    local.write_bytes(b'old')
+    with pytest.raises(FileNotFoundError):
+        fs.get_file(f'{url}/nothing', str(local))
+
+    class Stop(Callback):  # type: ignore[misc]  # fsspec has no types
+        def relative_update(self, _size: int = 1) -> None:
+            raise KeyError('stop')
+
+    fs.pipe_file(f'{url}/a', CONTENT)
+    with pytest.raises(KeyError, match='stop'):
+        fs.get_file(f'{url}/a', str(local), callback=Stop())
+    assert local.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [local]
+
+
+def test_listings_are_the_links_below(fs: FileSystem, url: str) -> None:
+    for name in 'd/a.txt', 'd/b%20c.csv', 'd/e/f.txt':
+        fs.pipe_file(f'{url}/{name}', b'x')
+    assert fs.ls(f'{url}/d', detail=False) == [f'{url}/d/a.txt', f'{url}/d/b%20c.csv', f'{url}/d/e']
+    assert [info['type'] for info in fs.ls(f'{url}/d/')] == ['file', 'file', 'directory']
+    assert fs.find(f'{url}/d') == [f'{url}/d/a.txt', f'{url}/d/b%20c.csv', f'{url}/d/e/f.txt']
+    assert fs.glob(f'{url}/d/*.txt') == [f'{url}/d/a.txt']
+    assert fs.glob(f'{url}/**/*.txt') == [f'{url}/d/a.txt', f'{url}/d/e/f.txt']
+    assert fs.ls(f'{url}/d/a.txt', detail=False) == [f'{url}/d/a.txt']
+    assert (fs.isdir(f'{url}/d'), fs.isdir(f'{url}/d/a.txt'), fs.isfile(f'{url}/d/a.txt')) == (True, False, True)
+    assert fs.cat_file(f'{url}/d/b c.csv') == b'x'
+    assert fs.du(f'{url}/d') == 3
+    fs.rm(f'{url}/d', recursive=True)
+    assert not fs.exists(f'{url}/d')
+    fs.mkdir(f'{url}/new')
+    assert fs.isdir(f'{url}/new')
+    with pytest.raises(FileExistsError):
+        fs.mkdir(f'{url}/new')
+    with pytest.raises(FileExistsError):
+        fs.makedirs(f'{url}/new')
+    fs.makedirs(f'{url}/new', exist_ok=True)
+
+
+def test_queries_are_no_patterns(fs: FileSystem, origins: tuple[str, str]) -> None:
+    path = f'{origins[0]}/bytes/5?seed=1'
+    assert fs.cat(path) == fs.cat_file(path)
+    assert fs.glob(path) == [path]
+    assert fs.info(path)['size'] == 5
+
+
+def test_redirects_are_followed(fs: FileSystem, url: str) -> None:
+    fs.pipe_file(f'{url}/a', CONTENT)
+    path = f'{url}/moved/a'
+    assert fs.cat_file(path) == CONTENT
+    assert fs.cat_ranges([path], [5], [9]) == [CONTENT[5:9]]
+    assert fs.info(path)['size'] == len(CONTENT)
+    with fs.open(path) as file:
+        assert file.read() == CONTENT
+
+
+def test_files_are_opened_for_reading(fs: FileSystem, server: FileServer, url: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / 'file', 'w') as archive:
+        archive.writestr('member', 'text\n' * 1000)
+    fs.put_file(str(tmp_path / 'file'), f'{url}/a')
+    file = fs.open(f'{url}/a', block_size=4096, default_cache='none', cache_type='readahead')
+    with file, zipfile.ZipFile(file) as archive:
+        assert archive.read('member') == b'text\n' * 1000
+        file.seek(3)
+        with pickle.loads(pickle.dumps(file)) as again:
+            assert again.tell() == 3
+            assert again.read() == (tmp_path / 'file').read_bytes()[3:]
+        assert (file.size, file.path) == ((tmp_path / 'file').stat().st_size, f'{url}/a')
+    fs.pipe_file(f'{url}/lines', b'one\ntwo\n')
+    with fs.open(f'{url}/lines', 'r') as text:
+        assert list(text) == ['one\n', 'two\n']
+    with fs.open(f'{url}/lines') as lines:
+        assert lines.readline() == b'one\n'
+    fs.touch(f'{url}/empty')
+    with fs.open(f'{url}/empty') as empty:
+        assert empty.read() == b''
+    fs.mkdir(f'{url}/d')
+
+
+def test_it_works_in_tasks(url: str) -> None:
+    async def main() -> None:
+        fs = FileSystem(asynchronous=True)
+        await fs._pipe_file(f'{url}/a', CONTENT)
+        assert await fs._cat_file(f'{url}/a', 5, 10) == CONTENT[5:10]
+        file = await fs.open_async(f'{url}/a')
+        assert await file.read(10) == CONTENT[:10]
+        assert await file.read() == CONTENT[10:]
+        await file.close()
+        with pytest.raises(FileNotFoundError):
+            await fs.open_async(f'{url}/nothing')
+        assert len(fs._of_loops) == 1
+
+    for _ in range(3):
+        asyncio.run(main())
+
+
+def test_it_has_names_and_instances(url: str) -> None:
+    fs, path = fsspec.url_to_fs(f'dugong+{url}/a', headers={'X-A': 'b'})
+    assert isinstance(fs, FileSystem)
+    assert path == f'{url}/a'
+    assert FileSystem(headers={'X-A': 'b'}) is fs
+    assert FileSystem() is not fs
+    assert pickle.loads(pickle.dumps(fs)) is fs
+    assert FileSystem.from_json(fs.to_json()) is fs
+    fs.pipe_file(path, b'x')
+    with fsspec.open(f'dugong+{url}/a') as file:
+        assert file.read() == b'x'
+
+
+PROGRAM = """
+import sys
+import dugong
+assert 'fsspec' not in sys.modules
+import dugong.fsspec, fsspec
+dugong.fsspec.install()
+assert isinstance(fsspec.filesystem('https'), dugong.fsspec.FileSystem)
+with fsspec.open(sys.argv[1]) as file:
+    print(file.read().decode())
+import os
+fs = fsspec.filesystem('http')
+print(fs.cat_file(sys.argv[1]).decode(), flush=True)
+child = os.fork()
+if not child:
+    print(fs.cat_file(sys.argv[1]).decode(), fs.cat_ranges([sys.argv[1]], [0], [2]), flush=True)
+    with fs.open(sys.argv[1]) as file:
+        print(file.read().decode(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(fs.cat_file(sys.argv[1]).decode())
+"""
+
+
+def test_install_replaces_the_stock_one_and_a_forked_child_begins_anew(fs: FileSystem, url: str) -> None:
+    fs.pipe_file(f'{url}/a', b'abc')
+    environment = {**os.environ, 'PYTHONPATH': str(Path(dugong.__file__).parents[1])}
+    found = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', PROGRAM, f'{url}/a'],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, '')
+    assert found.stdout.split('\n') == ['abc', 'abc', "abc [b'ab']", 'abc', 'abc', '']
