@@ -5,16 +5,18 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from loops import Loop, each_loop
 from origins import running
 from peers import LIMIT, Peer, Server, answer_all
 
 import dugong
-from dugong import Outcome, Reply, Request, RequestFailed, Session
+from dugong import Outcome, Reply, Request, RequestFailed, Session, Sessions
 
 
 @pytest.fixture(scope='module')
@@ -162,6 +164,45 @@ def test_requests_are_taken_as_they_are_sent(session: Session) -> None:
     assert 1000 <= run.taken <= 1000 + 4 * 32 * 2
     run.close()
     assert len(run.abandoned) == run.taken - 1000
+
+
+SOME = 200
+
+
+def slowly() -> Iterator[str]:
+    for i in range(SOME):
+        time.sleep(0.002)
+        yield f'/bytes/{i}'
+
+
+async def slowly_later(loop: Loop) -> AsyncIterator[str]:
+    for i in range(SOME):
+        await loop.sleep(0.002)
+        yield f'/bytes/{i}'
+
+
+@pytest.mark.parametrize('ordered', [True, False])
+def test_a_slow_iterable_does_not_hold_up_outcomes(session: Session, ordered: bool) -> None:
+    run = session.run(slowly(), ordered=ordered)
+    assert next(run).index == 0
+    assert run.taken < SOME
+    assert len(list(run)) == SOME - 1
+    with Sessions() as sessions:
+        many = sessions.run((session.origin + target for target in slowly()), ordered=ordered)
+        assert next(many).index == 0
+        assert many.taken < SOME
+        assert len(list(many)) == SOME - 1
+
+
+@each_loop
+def test_a_slow_asynchronous_iterable_does_not_hold_up_outcomes(session: Session, loop: Loop) -> None:
+    async def main() -> None:
+        run = session.co_run(slowly_later(loop))
+        assert (await anext(run)).index == 0
+        assert run.taken < SOME
+        assert [outcome.index async for outcome in run] == list(range(1, SOME))
+
+    loop.run(main)
 
 
 def test_requests_have_to_be_an_iterable(session: Session) -> None:

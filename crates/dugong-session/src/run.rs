@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::Request;
 use crate::driver::core::Core;
@@ -28,6 +29,9 @@ pub struct Run<I> {
     is_streamed: bool,
     ahead: usize,
 }
+
+/// An iterator that takes longer does not hold up the requests that it has given.
+const SLOW_ITERATOR: Duration = Duration::from_millis(1);
 
 struct Waiting {
     index: usize,
@@ -80,6 +84,7 @@ where
         if self.waiting.len() > self.ahead / 2 {
             return;
         }
+        let mut moved = Instant::now();
         while self.waiting.len() < self.ahead
             && let Some(requests) = &mut self.requests
         {
@@ -94,6 +99,13 @@ where
             let ticket = Ticket::submit(&self.core, request.clone(), Owner::Thread, Some(Parker::waker()));
             self.waiting.push_back(Waiting { index: self.taken, request, ticket });
             self.taken += 1;
+            if moved.elapsed() >= SLOW_ITERATOR {
+                self.core.turn();
+                if self.ready().is_some() {
+                    return;
+                }
+                moved = Instant::now();
+            }
         }
     }
 

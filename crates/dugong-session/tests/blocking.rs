@@ -1,6 +1,8 @@
 //! Sessions of blocking callers, over real sockets.
 
 use std::io::Read;
+use std::thread;
+use std::time::Duration;
 
 use dugong_origin::{Config, Origin};
 use dugong_session::{Answered, Cause, Request, Sent, Session};
@@ -50,6 +52,21 @@ fn a_streamed_reply_is_read_in_pieces() {
     assert_eq!(content.len(), 10_000_000);
     let collected = session.get("/bytes/10000000").unwrap();
     assert_eq!(collected.content(), &content);
+}
+
+#[test]
+fn a_slow_iterator_does_not_hold_up_outcomes() {
+    const SOME: usize = 200;
+    let (_origin, url) = origin();
+    let session = Session::new(&url).unwrap();
+    let slowly = (0..SOME).map(|i| {
+        thread::sleep(Duration::from_millis(2));
+        Request::get(format!("/doc/{i}"))
+    });
+    let mut run = session.run(slowly);
+    assert_eq!(run.next().unwrap().index, 0);
+    assert!(run.taken() < SOME);
+    assert_eq!(run.count(), SOME - 1);
 }
 
 #[test]

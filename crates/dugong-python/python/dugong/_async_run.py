@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 from ._dugong import Outcome
-from ._jobs import Jobs
+from ._jobs import SLOW_ITERABLE, Jobs
 from ._waiting import feed, watch_of
 from ._watch import Group
 
@@ -68,6 +69,7 @@ class AsyncRun(Jobs):
         """Take and submit requests until enough are under way."""
         if not self._is_half_empty():
             return
+        moved = time.monotonic()
         while self._has_room() and (self._requests or self._later):
             try:
                 given = next(self._requests) if self._requests else await anext(self._later)  # type: ignore[arg-type]
@@ -80,6 +82,13 @@ class AsyncRun(Jobs):
                 return
             if (job := self._take(given)) is not None:
                 self._submit(job)
+            if self._later and time.monotonic() - moved >= SLOW_ITERABLE:
+                # The loop has driven the sessions meanwhile.
+                told, self._group.news = self._group.news, []
+                await self._look_at_all(told)
+                if self._has_outcome():
+                    return
+                moved = time.monotonic()
 
     def _submit(self, job: Job) -> None:
         watch = self._enter(job.core)
@@ -100,7 +109,9 @@ class AsyncRun(Jobs):
             self._awaited = oldest
             oldest.ticket.set_awaited(True)
             watch.turn_soon()
-        told: list[Job] = await watch.wait_any(self._group)
+        await self._look_at_all(await watch.wait_any(self._group))
+
+    async def _look_at_all(self, told: list[Job]) -> None:
         for job in told:
             if self._jobs.get(job.index) is job:
                 await self._look_at(job)

@@ -76,6 +76,10 @@ class OneOrigin:
         return self._core.take_ahead()
 
 
+#: Seconds. An iterable that takes longer does not hold up the requests that it has given.
+SLOW_ITERABLE = 0.001
+
+
 class Jobs:
     """The requests of a run that were taken, and their outcomes, each of which is yielded once."""
 
@@ -141,9 +145,12 @@ class Jobs:
         if not self._is_ordered:
             self._order.append(job.index)
 
+    def _has_outcome(self) -> bool:
+        return bool(self._order) and self._order[0] in self._outcomes
+
     def _next_outcome(self) -> Outcome | None:
         """Take the outcome that can be yielded."""
-        if not self._order or self._order[0] not in self._outcomes:
+        if not self._has_outcome():
             return None
         return self._outcomes.pop(self._order.popleft())
 

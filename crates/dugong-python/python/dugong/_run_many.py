@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import select
+import time
 
 from ._dugong import Mailbox, Outcome
-from ._jobs import Jobs
+from ._jobs import SLOW_ITERABLE, Jobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunMany(Jobs):
         """Take and submit requests until enough are under way."""
         if not self._is_half_empty():
             return
+        moved = time.monotonic()
         while self._has_room() and not self._is_over:
             try:
                 given = next(self._requests)
@@ -56,6 +58,13 @@ class RunMany(Jobs):
                 return
             if (job := self._take(given)) is not None:
                 self._submit(job)
+            if time.monotonic() - moved >= SLOW_ITERABLE:
+                for core in self._cores():
+                    core.turn(self._mailbox)
+                self._look_at_all(self._mailbox.take())
+                if self._has_outcome():
+                    return
+                moved = time.monotonic()
 
     def _submit(self, job: Job) -> None:
         self._last += 1
@@ -86,6 +95,9 @@ class RunMany(Jobs):
             numbers = self._mailbox.take()
             if not numbers:
                 poller.poll(limit * 1000)
+        self._look_at_all(numbers)
+
+    def _look_at_all(self, numbers: list[int]) -> None:
         for number in numbers:
             if (job := self._by_number.get(number)) is not None:
                 self._look_at(job)

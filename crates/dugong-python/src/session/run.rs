@@ -151,6 +151,7 @@ impl Run {
         if state.count > state.ahead / 2 {
             return Ok(());
         }
+        let mut moved = Instant::now();
         while state.count < state.ahead
             && let Some(requests) = &state.requests
         {
@@ -173,6 +174,15 @@ impl Run {
             state.waiting.push_back(Some(waiting));
             state.taken += 1;
             state.count += 1;
+            if moved.elapsed() >= SLOW_ITERABLE {
+                py.detach(|| session.turn());
+                check_interrupted()?;
+                state.look(py)?;
+                if state.has_outcome(self.is_ordered) {
+                    break;
+                }
+                moved = Instant::now();
+            }
         }
         Ok(())
     }
@@ -232,6 +242,9 @@ impl Run {
     }
 }
 
+/// An iterable that takes longer does not hold up the requests that it has given.
+const SLOW_ITERABLE: Duration = Duration::from_millis(1);
+
 /// How long `close` waits for another thread to tell how far the requests were.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(5);
 
@@ -276,6 +289,14 @@ impl State {
             return front.is_answered.then_some(self.first);
         }
         self.answered.pop_front()
+    }
+
+    /// Whether an outcome can be yielded.
+    fn has_outcome(&self, is_ordered: bool) -> bool {
+        match self.waiting.front() {
+            Some(Some(front)) if is_ordered => front.is_answered,
+            _ => !is_ordered && !self.answered.is_empty(),
+        }
     }
 
     fn oldest(&self) -> Option<usize> {
