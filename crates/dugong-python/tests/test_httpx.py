@@ -195,6 +195,18 @@ def test_httpx_keeps_cookies_and_follows_redirects(client: Any) -> None:
     assert [old.status_code for old in response.history] == [302]
 
 
+def test_an_expectation_is_kept(client: Any) -> None:
+    def script(peer: Peer) -> None:
+        head = peer.head()
+        peer.send(b'HTTP/1.1 100 Continue\r\n\r\n')
+        peer.answer(f'{head.values("Expect")} {peer.exactly(3).decode()}'.encode())
+
+    with Server(script) as server:
+        response = client.put(url(server), content=b'abc', headers={'Expect': '100-continue'})
+        client.close()
+    assert response.text == "['100-continue'] abc"
+
+
 def test_a_redirect_is_left_to_httpx(client: Any, origin: str) -> None:
     assert client.get(f'{origin}/redirect/1').is_redirect
 

@@ -144,11 +144,19 @@ def request_for(
 ) -> Request:
     """Make a request of the parts that a host library gives, without the field that is *dropped*.
 
-    The session frames content of unknown length itself. It raises `ValueError` for a bad URL, method or field.
+    The session frames content of unknown length itself, and has its own setting for `Expect`. A bad URL, method or field
+    raises `ValueError`.
     """
     split_url(url)
-    kept = [line for line in lines if line[0].lower() not in ('transfer-encoding', dropped)]
-    return Request(method, url, headers=kept, content=content, stream=True, timeout=timeout)
+    kept: list[tuple[str, str]] = []
+    expect: bool | None = None
+    for line in lines:
+        name = line[0].lower()
+        if name == 'expect' and line[1].strip().lower() == '100-continue':
+            expect = True
+        elif name not in ('transfer-encoding', dropped):
+            kept.append(line)
+    return Request(method, url, headers=kept, content=content, stream=True, timeout=timeout, expect=expect)
 
 
 def tls_settings(trusted: str, chain: str | None, key: str | None, password: Any = None) -> dict[str, Any]:
