@@ -313,6 +313,29 @@ def test_it_has_names_and_instances(url: str) -> None:
         assert file.read() == b'x'
 
 
+def test_large_files_are_written_and_copied(fs: FileSystem, server: FileServer, url: str, tmp_path: Path) -> None:
+    large = content_of(3_000_000)
+    (tmp_path / 'file').write_bytes(large)
+    fs.put_file(str(tmp_path / 'file'), f'{url}/a')
+    fs.cp_file(f'{url}/a', f'{url}/b')
+    with open(tmp_path / 'file', 'rb') as file:
+        fs.put_file(file, f'{url}/c')
+    assert [server.files[name] for name in ('/a', '/b', '/c')] == [large] * 3
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_faults_of_the_network_are_errors_or_harmless(seed: int, origins: tuple[str, str]) -> None:
+    with running('--proxy-to', origins[0].removeprefix('http://'), '--chaos', str(seed)) as port:
+        fs = FileSystem(timeout=0.5, backoff=(0.001, 0.01))
+        path = f'http://127.0.0.1:{port}/bytes/100000'
+        expected = fs.cat_file(f'{origins[0]}/bytes/100000')
+        starts = list(range(0, 90_000, 300))
+        found = fs.cat_ranges([path] * len(starts), starts, [start + 1000 for start in starts])
+        for start, content in zip(starts, found, strict=True):
+            assert isinstance(content, OSError) or content == expected[start : start + 1000]
+        assert sum(isinstance(content, bytes) for content in found) > 0
+
+
 PROGRAM = """
 import sys
 import dugong

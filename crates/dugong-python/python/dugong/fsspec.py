@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import fsspec
-from fsspec.asyn import AbstractAsyncStreamedFile, AsyncFileSystem, get_loop, sync, sync_wrapper
+from fsspec.asyn import AsyncFileSystem, get_loop, sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.spec import AbstractBufferedFile
 from fsspec.utils import isfilelike
 
 from ._dugong import split_url
 from ._failures import RangeError, RequestFailed
 from ._fsspec_answers import Part, error_of, failure_of, fields_of, links_of, part_of
+from ._fsspec_files import BLOCK, AsyncReading, Reading, Upload
 from ._ranges import RemoteFile
 from ._request import Request
 from ._sessions import Sessions
@@ -221,7 +221,7 @@ class FileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
                 raise error_of(reply, url)
             names: dict[str, str] = {}
             if reply.headers['Content-Type'] is None or reply.headers.get_content_type() in _HTML:
-                page = await reply.co_read()
+                page = await _whole(reply)
                 names = links_of(page.decode('utf-8', 'replace'), final, self.simple_links)
         if not names and not _is_directory(final):
             found = [await self._info(url)]
@@ -464,15 +464,15 @@ class FileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         if mode in ('wb', 'xb'):
             if mode == 'xb' and self.exists(url):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
-            return _Upload(self, url, mode, autocommit=autocommit)
+            return Upload(self, url, mode, autocommit=autocommit)
         if mode != 'rb':
             raise NotImplementedError(f"mode has to be 'rb', 'wb' or 'xb', not {mode!r}")
         try:
-            return _Reading(self, url, self._remote(url, block_size).begin())
+            return Reading(self, url, self._remote(url, block_size).begin())
         except RangeError as exc:
             # It names no status, and follows no redirect.
             final: Any = sync(self.loop or get_loop(), self._target_of, url, exc)
-            return _Reading(self, url, self._remote(final, block_size).begin())
+            return Reading(self, url, self._remote(final, block_size).begin())
 
     async def open_async(self, path: str, mode: str = 'rb', block_size: int | None = None, **_options: Any) -> Any:
         """Open a file for reading, by `await file.read()`."""
@@ -480,15 +480,15 @@ class FileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         if mode != 'rb':
             raise NotImplementedError(f"mode has to be 'rb', not {mode!r}")
         try:
-            return _AsyncReading(self, url, await _begun(self._remote(url, block_size)))
+            return AsyncReading(self, url, await _begun(self._remote(url, block_size)))
         except RangeError as exc:
             final = await self._target_of(url, exc)
-            return _AsyncReading(self, url, await _begun(self._remote(final, block_size)))
+            return AsyncReading(self, url, await _begun(self._remote(final, block_size)))
 
     def _remote(self, url: str, block_size: int | None) -> RemoteFile:
         origin, target = split_url(_encoded(url))
         core = self.sessions._core(origin, False)
-        size = block_size or _BLOCK
+        size = block_size or BLOCK
         return RemoteFile(core, target, size, max(_IN_MEMORY * 2 // size, 2), _READ_AHEAD)
 
     async def _target_of(self, url: str, error: RangeError) -> Any:
@@ -501,74 +501,6 @@ class FileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
         return final
 
 
-class _Reading(io.BufferedReader):
-    """A file that is open for reading."""
-
-    def __init__(self, fs: FileSystem, path: str, raw: RemoteFile) -> None:
-        super().__init__(raw, _BLOCK)
-        self.fs = fs
-        self.path = self.full_name = path
-        self.size = raw.size
-        self.details = {'name': path, 'size': raw.size, 'type': 'file'}
-
-    def __reduce_ex__(self, _protocol: object) -> Any:
-        return _reopen, (self.fs, self.path, self.tell())
-
-
-def _reopen(fs: FileSystem, path: str, position: int) -> Any:
-    file = fs.open(path, 'rb')
-    file.seek(position)
-    return file
-
-
-class _AsyncReading(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec has no types
-    """A file that tasks read."""
-
-    def __init__(self, fs: FileSystem, path: str, raw: RemoteFile) -> None:
-        super().__init__(fs, path, 'rb', cache_type='none', size=raw.size)
-        self._raw = raw
-
-    async def _fetch_range(self, start: int, end: int) -> bytes:
-        self._raw.seek(start)
-        return await self._raw.co_read(max(end - start, 0))
-
-    async def close(self) -> None:
-        """Close it."""
-        self.closed = True
-        await self._raw.co_close()
-
-
-class _Upload(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
-    """A file that is open for writing: it collects the content in memory, and sends it at the end."""
-
-    buffer: Any
-
-    def _initiate_upload(self) -> None:
-        self.buffer.seek(0, io.SEEK_END)
-
-    def _upload_chunk(self, final: bool = False) -> bool:
-        if final and self.autocommit:
-            self.commit()
-        # False: keep the buffer.
-        return False
-
-    def commit(self) -> None:
-        """Send the content."""
-        self.fs.pipe_file(self.path, self.buffer.getvalue(), mode='create' if self.mode == 'xb' else 'overwrite')
-
-    def discard(self) -> None:
-        """Send nothing."""
-        self.buffer = None
-        self.closed = True
-
-    def __exit__(self, kind: Any, *_rest: Any) -> None:
-        # Half a content must not replace a file.
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-
 async def _begun(file: RemoteFile) -> RemoteFile:
     return await file.co_begin()
 
@@ -578,7 +510,14 @@ async def _gathered(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
     return await asyncio.gather(*coroutines, return_exceptions=True)
 
 
+async def _whole(reply: Reply) -> bytes:
+    file = io.BytesIO()
+    await _copy(reply, file, DEFAULT_CALLBACK)
+    return file.getvalue()
+
+
 async def _copy(reply: Reply, file: Any, callback: Any) -> None:
+    """Write the content to a file."""
     try:
         async for piece in reply.co_iter_bytes():
             file.write(piece)
@@ -655,7 +594,6 @@ _NO_DIRECTORIES = (400, 404, 405, 409, 410, 415, 501)
 _HOST_OPTIONS = ('use_listings_cache', 'listings_expiry_time', 'max_paths')
 # Options of the file system that this one replaces, which mean nothing here.
 _IGNORED = ('block_size', 'cache_type', 'cache_options', 'same_scheme', 'size_policy', 'encoded')
-_BLOCK = 65536
 _PIECE = 1 << 20
 _READ_AHEAD = 4 << 20
 _IN_MEMORY = 16 << 20
