@@ -7,6 +7,7 @@ import io
 import pickle
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,8 @@ def test_a_missing_target_is_an_error(session: Session, tmp_path: Path) -> None:
 
 def test_a_file_can_be_read_and_sought(session: Session, content: bytes) -> None:
     with session.open(f'/bytes/{SIZE}') as file:
+        with pytest.raises(io.UnsupportedOperation):
+            file.write(b'a')
         assert (file.size, file.tell(), file.readable(), file.seekable(), file.writable()) == (
             SIZE,
             0,
@@ -158,6 +161,40 @@ def test_a_file_can_be_read_and_sought(session: Session, content: bytes) -> None
         assert hashlib.sha256(io.BufferedReader(file).read()).digest() == hashlib.sha256(content).digest()
     with pytest.raises(ValueError, match='closed'):
         file.read()
+
+
+def test_threads_can_share_a_file(session: Session, content: bytes) -> None:
+    with session.open(f'/bytes/{SIZE}', block_size=4096) as file:
+
+        def read(part: int) -> None:
+            for at in range(part * 1000, SIZE, 200_000):
+                file.seek(at)
+                piece = file.read(100)
+                assert len(piece) == 100
+                assert piece in content
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(read, range(4)))
+
+
+@each_loop
+def test_a_file_is_read_by_one_task_at_a_time(session: Session, loop: Loop) -> None:
+    async def main() -> None:
+        file = await session.co_open(f'/bytes/{SIZE}')
+        refused: list[RuntimeError] = []
+
+        async def read() -> None:
+            try:
+                assert len(await file.co_read(1_000_000)) == 1_000_000
+            except RuntimeError as exc:
+                refused.append(exc)
+
+        await loop.together(read, read)
+        assert len(refused) == 1
+        assert file.tell() == 1_000_000
+        await file.co_close()
+
+    loop.run(main)
 
 
 def test_a_file_of_a_server_without_ranges_is_taken_once(session: Session, content: bytes) -> None:

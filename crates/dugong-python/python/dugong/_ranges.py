@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import os
 import select
@@ -15,7 +17,7 @@ from ._watch import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from _typeshed import WriteableBuffer
@@ -328,6 +330,7 @@ class RemoteFile(io.RawIOBase):
         self._fetcher = _Fetcher(core, target, self._plan)
         self._position = 0
         self._lock = threading.RLock()
+        self._is_reading = False
         #: The target, as it was given.
         self.name = target
         self.mode = 'rb'
@@ -351,6 +354,10 @@ class RemoteFile(io.RawIOBase):
         """Return True."""
         return True
 
+    def write(self, _data: object, /) -> int:
+        """Raise `io.UnsupportedOperation`: it is read-only."""
+        raise io.UnsupportedOperation('write')
+
     def seekable(self) -> bool:
         """Return True."""
         return True
@@ -364,11 +371,12 @@ class RemoteFile(io.RawIOBase):
         self._check()
         if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
             raise ValueError(f'whence has to be 0, 1 or 2, not {whence!r}')
-        start = 0 if whence == os.SEEK_SET else self._position if whence == os.SEEK_CUR else self.size
-        if start + offset < 0:
-            raise ValueError(f'cannot seek to {start + offset}: that is before the beginning of the file')
-        self._position = start + offset
-        return self._position
+        with self._lock:
+            start = 0 if whence == os.SEEK_SET else self._position if whence == os.SEEK_CUR else self.size
+            if start + offset < 0:
+                raise ValueError(f'cannot seek to {start + offset}: that is before the beginning of the file')
+            self._position = start + offset
+            return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer, and return the number of bytes: fewer only at the end."""
@@ -379,7 +387,7 @@ class RemoteFile(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read *size* bytes, or all that are left; fewer only at the end. Twin: `co_read`."""
-        with self._lock:
+        with self._lock, self._alone():
             parts: list[bytes] = []
             left = self._left(size)
             while left > 0:
@@ -390,13 +398,17 @@ class RemoteFile(io.RawIOBase):
 
     async def co_read(self, size: int | None = -1, /) -> bytes:
         """Read *size* bytes, or all that are left, in a task of asyncio or trio. The twin of `read`."""
-        parts: list[bytes] = []
-        left = self._left(size)
-        while left > 0:
-            self._plan.want(self._position, left)
-            await self._co_drive(lambda: self._plan.is_ready(self._position))
-            left -= self._take(parts, left)
-        return b''.join(parts)
+        with self._alone():
+            parts: list[bytes] = []
+            left = self._left(size)
+            position = self._position
+            while left > 0:
+                self._plan.want(position, left)
+                await self._co_drive(functools.partial(self._plan.is_ready, position))
+                self._position = position
+                left -= self._take(parts, left)
+                position = self._position
+            return b''.join(parts)
 
     def readall(self) -> bytes:
         """Read all that is left."""
@@ -404,13 +416,25 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close it, and give up what is on its way. Twin: `co_close`."""
-        if not self.closed:
-            self._fetcher.close()
-        super().close()
+        # A thread that reads has its lock until it has the content.
+        with self._lock:
+            if not self.closed:
+                self._fetcher.close()
+            super().close()
 
     async def co_close(self) -> None:
         """Close it, and give up what is on its way. The twin of `close`."""
         self.close()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._is_reading:
+            raise RuntimeError('another task reads this file')
+        self._is_reading = True
+        try:
+            yield
+        finally:
+            self._is_reading = False
 
     def _left(self, size: int | None) -> int:
         self._check()
