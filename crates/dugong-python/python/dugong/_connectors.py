@@ -144,8 +144,8 @@ def request_for(
 ) -> Request:
     """Make a request of the parts that a host library gives, without the field that is *dropped*.
 
-    The session frames content of unknown length itself, and has its own setting for `Expect`. A bad URL, method or field
-    raises `ValueError`.
+    The session frames content of unknown length itself, and has its own setting for `Expect`. A bad URL, method or
+    field raises `ValueError`.
     """
     split_url(url)
     kept: list[tuple[str, str]] = []
