@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dugong_http::{RequestHead, Status};
+use dugong_http::{Method, RequestHead, Status};
 use dugong_session::{Failed, Reply};
 
 use crate::asking::{Asking, Journey, TICK, failure_of, is_lost, system};
@@ -14,6 +14,7 @@ use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::list::{Entry, List, Next};
 use crate::outcome::{Exit, Outcome, OutputError, Record, Stop};
+use crate::partial::wrong_part;
 use crate::parts;
 use crate::plan::HiArgs;
 use crate::progress::{Progress, Show};
@@ -359,6 +360,14 @@ impl<'a> Fetch<'a> {
         if is_error || location.is_some() {
             let to = location.map(|to| format!(" to {to}, which is not followed")).unwrap_or_default();
             self.asking.complain(&format_args!("{url}: {}{to}", record.status_text()));
+        }
+        if journey.method == Method::GET
+            && let Some(wrong) = wrong_part(&journey.fields, reply)
+        {
+            self.asking.complain(&format_args!("{url}: {wrong}"));
+            self.asking.has_failed = true;
+            (record.error, record.safe_to_retry) = (Some(wrong.into()), journey.method.is_idempotent());
+            return Ok(true);
         }
         let writes_heads = sink.writes_heads();
         let mut target = match sink.target(name, reply.head(), record.location.is_some()) {

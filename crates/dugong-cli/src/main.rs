@@ -25,6 +25,7 @@ mod list;
 mod names;
 mod outcome;
 mod output;
+mod partial;
 mod parts;
 mod plan;
 mod progress;

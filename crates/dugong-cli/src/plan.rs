@@ -17,6 +17,7 @@ use crate::connecting;
 use crate::data;
 use crate::fields::fields;
 use crate::flags::{ConnectArgs, GetArgs, HeadArgs, How, PutArgs, RequestArgs, SingleArgs, TransferArgs};
+use crate::partial;
 use crate::usage::UsageError;
 use crate::verbose;
 
@@ -357,11 +358,7 @@ fn check_fields(headers: &[String], option: &str, names: &[&str]) -> Result<(), 
 
 /// The field for `--range`: one or more ranges, as in curl.
 fn range_header(text: &str) -> Result<String, UsageError> {
-    let is_range = |part: &str| {
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        part.split_once('-').is_some_and(|(first, last)| digits(first) && digits(last) && part.len() > 1)
-    };
-    if !text.split(',').all(|part| is_range(part.trim())) {
+    if !partial::are_ranges(text) {
         let expected = "bytes such as 0-99, 100- or -100";
         return Err(UsageError::Value { option: "--range", text: text.to_owned(), expected });
     }

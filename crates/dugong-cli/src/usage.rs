@@ -161,7 +161,7 @@ impl fmt::Display for UsageError {
             UsageError::Upgrade { header } => write!(f, "header {header:?}: this program cannot switch protocols; leave it out"),
             UsageError::Headers { misuse } => write!(f, "the headers cannot be sent together: {misuse}"),
             UsageError::Dash => f.write_str(
-                "-o \"-\": -o needs a directory (write ./- for one of this name); without -o, content goes to standard output",
+                "-o \"-\": -o needs a name (write ./- for a file of this name); without -o, content goes to standard output",
             ),
             UsageError::Host { origin, error } => write!(f, "{origin}: {error}"),
             UsageError::Connect(error) => error.fmt(f),

@@ -146,7 +146,7 @@ fn a_range_is_requested_as_it_is_given() {
         let received = String::from_utf8(server.received(0)).unwrap();
         assert!(received.contains(&format!("Range: {sent}\r\n")), "{received}");
     }
-    for wrong in ["5", "-", "a-b", "bytes=0-1"] {
+    for wrong in ["5", "-", "a-b", "bytes=0-1", "5-3"] {
         get(["http://a.test/", "--range", wrong]).exits_with(2).says(&format!("--range {wrong:?}: expected bytes such as 0-99"));
     }
 }
@@ -215,4 +215,21 @@ fn an_interrupted_run_ends_its_summary() {
     let outcomes = each(&summary, "outcome");
     assert_eq!((outcomes.len(), &outcomes[0]), (3, &"ok".into()), "{summary}");
     assert_eq!(each(&summary, "error")[2], "interrupted");
+}
+
+#[test]
+fn a_part_that_was_not_requested_is_no_content() {
+    let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-6/10\r\nContent-Length: 2\r\n\r\nab";
+    for (options, said) in [
+        (&["--json"][..], "asked for all of the content, and sent a part (206) with \"Content-Range: bytes 5-6/10\""),
+        (&["--json", "--continue"], "asked for all of the content"),
+        (&["--json", "--range=4-5"], "asked for bytes=4-5, and sent \"Content-Range: bytes 5-6/10\""),
+    ] {
+        let (server, scratch) = (one_each([part.to_owned()]), tempfile::tempdir().unwrap());
+        let url = &urls(server.address(), ["/x"])[0];
+        let ran = get([&[&**url, "--dir", scratch.path().to_str().unwrap()], options].concat()).exits_with(3).says(said);
+        let summary = json(ran.stdout());
+        assert_eq!((each(&summary, "outcome"), each(&summary, "safe_to_retry")), (vec!["incomplete".into()], vec![true.into()]));
+        assert!(names(scratch.path()).is_empty());
+    }
 }
