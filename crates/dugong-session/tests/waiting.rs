@@ -276,7 +276,8 @@ fn content_that_came_with_the_end_is_given_and_counted() {
 fn a_wait_for_continue_is_no_timeout() {
     let (_origin, url) = origin();
     in_time(move || {
-        let session = Session::builder(&url).timeout(Duration::from_millis(300)).retries(0).build().unwrap();
+        let builder = Session::builder(&url).timeout(Duration::from_secs(2)).expect_timeout(Duration::from_secs(10));
+        let session = builder.retries(0).build().unwrap();
         assert_eq!(session.put("/x?expect=silent", vec![7; 2 << 20]).unwrap().status(), 200);
     });
 }
