@@ -61,7 +61,7 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
     });
     let mut report = Report::new(&plan);
     let mut progress = Progress::new(Some(uploads.len()), Show::of(&plan));
-    let (mut has_failed, mut is_unreadable) = (false, false);
+    let (mut has_failed, mut is_unreadable, mut was_unreachable) = (false, false, false);
     for (upload, ended) in uploads.iter().zip(session.run(requests)) {
         let record = record(upload, &ended);
         if ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Source(_))) {
@@ -77,7 +77,11 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
         if is_interrupted {
             unfinished.begin_last_words();
         }
-        if let Some(complaint) = complaint.filter(|_| !is_interrupted) {
+        // All uploads fail alike if there is no server.
+        let is_unreachable = ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Unreachable(_)));
+        let is_told = is_unreachable && was_unreachable;
+        was_unreachable |= is_unreachable;
+        if let Some(complaint) = complaint.filter(|_| !is_interrupted && !is_told) {
             progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
         }
         if ended.error().is_none() {

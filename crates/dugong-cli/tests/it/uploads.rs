@@ -206,3 +206,14 @@ fn a_post_that_was_redirected_to_a_dead_server_may_have_had_its_effect() {
     assert_eq!((each(&summary, "sent"), each(&summary, "attempts")), (vec!["yes".into()], vec![1.into()]));
     assert_eq!((each(&summary, "outcome"), each(&summary, "safe_to_retry")), (vec!["unanswered".into()], vec![false.into()]));
 }
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (file, url) = (file.to_str().unwrap(), format!("http://{dead}/"));
+    let ran = run("put", [file, file, file, &*url, "--retries=0"]).exits_with(3).says("0 of 3 answered; 3 safe to send again");
+    assert_eq!(ran.stderr().matches("cannot connect").count(), 1, "{}", ran.stderr());
+}
