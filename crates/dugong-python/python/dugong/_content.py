@@ -38,9 +38,9 @@ class Source:
         self._given = given
         self._open = open_it
         self._is_used = False
-        self.length = length
-        self.is_read_once = is_read_once
-        self.is_async = is_async
+        self.length: int | None = length
+        self.is_read_once: bool = is_read_once
+        self.is_async: bool = is_async
 
     def open(self) -> Any:
         """Begin to read: an iterator of pieces, which are not empty and have `length` bytes together."""

@@ -45,12 +45,12 @@ class Job:
     number: int
 
     def __init__(self, index: int, given: object) -> None:
-        self.index = index
-        self.given = given
+        self.index: int = index
+        self.given: object = given
         self.request = given
-        self.hops = 0
+        self.hops: int = 0
         # Those before the last redirect.
-        self.attempts = 0
+        self.attempts: int = 0
 
 
 class OneOrigin:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import fsspec
-from fsspec.asyn import AsyncFileSystem, get_loop, sync, sync_wrapper
+from fsspec.asyn import get_loop, sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.utils import isfilelike
 
@@ -45,6 +45,17 @@ if TYPE_CHECKING:
 
     from ._dugong import Reply
 
+    # fsspec has no types.
+    class AsyncFileSystem:
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def __getattr__(self, name: str, /) -> Any: ...
+        async def _glob(self, path: str, **kwargs: Any) -> Any: ...
+        @classmethod
+        def from_json(cls, blob: str) -> Any: ...
+
+else:
+    from fsspec.asyn import AsyncFileSystem
+
 __all__ = ['FileSystem', 'install']
 
 
@@ -54,7 +65,7 @@ def install() -> None:
         fsspec.register_implementation(protocol, FileSystem, clobber=True)
 
 
-class FileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
+class FileSystem(AsyncFileSystem):
     """Files at http and https URLs; with `dugong+` before them, they name this file system.
 
     - The keywords of `dugong.Session` are options, such as *headers*, *auth*, *connections* and *timeout*; and
