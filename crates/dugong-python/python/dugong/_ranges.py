@@ -17,7 +17,7 @@ from ._watch import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from typing import Any
 
     from _typeshed import WriteableBuffer
@@ -427,7 +427,7 @@ class RemoteFile(io.RawIOBase):
         self.close()
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None, None, None]:
         if self._is_reading:
             raise RuntimeError('another task reads this file')
         self._is_reading = True
