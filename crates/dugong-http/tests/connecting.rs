@@ -439,7 +439,10 @@ fn the_deadline_ends_everything_also_what_never_has_to_wait() {
     connection.read_response().unwrap();
     connection.set_deadline(Some(Instant::now() + SHORT));
     let error = connection.current_response().unwrap().discard().unwrap_err();
-    assert_eq!(limit_of(&error), (WaitingFor::Response, TimeLimit::Deadline));
+    // On a busy machine the server falls behind, so that the client does wait: for content.
+    let (waiting_for, limit) = limit_of(&error);
+    assert!(matches!(waiting_for, WaitingFor::Response | WaitingFor::Content), "{error}");
+    assert_eq!(limit, TimeLimit::Deadline);
     let text = error.to_string();
     assert!(text.ends_with(": the deadline has passed"), "{text}");
     let error = connection.send_request(Request::get("/")).unwrap_err();
