@@ -1,4 +1,4 @@
-//! `--if-changed`: the validators of the files in a directory, so that the next run asks only for what has changed.
+//! `--if-changed`: the validators of the files in a directory, so that the next run gets only the changed ones.
 
 use std::collections::BTreeMap;
 use std::fs;

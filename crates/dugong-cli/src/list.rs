@@ -36,7 +36,7 @@ pub(crate) struct List {
     urls: VecDeque<String>,
     files: VecDeque<PathBuf>,
     open: Option<(PathBuf, Lines, usize)>,
-    /// Leaves out what is not a file with a beginning.
+    /// Takes only regular files, which have a beginning.
     only_files: bool,
 }
 

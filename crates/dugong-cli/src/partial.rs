@@ -4,7 +4,7 @@ use dugong_http::{Fields, Status};
 use dugong_session::Reply;
 use dugong_session::ranges::ContentRange;
 
-/// Says what is wrong with a part: that no range was requested, or that it begins elsewhere.
+/// Tells the fault of a part: you asked for no range, or it begins elsewhere.
 pub(crate) fn wrong_part(asked: &Fields, reply: &Reply) -> Option<String> {
     if reply.status() != Status::PARTIAL_CONTENT {
         return None;

@@ -28,7 +28,7 @@ enum State {
     Reading(Reply),
 }
 
-/// What came of one request.
+/// The news of one request.
 pub(crate) enum News {
     Reply(usize, Reply),
     Failed(Failed),

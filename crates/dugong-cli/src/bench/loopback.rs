@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(refusal(url, &with(&["A.test:81:127.0.0.1,::1"], "")), None);
         let two = with(&["a.test:81:127.0.0.1,192.0.2.1"], "");
         assert!(refusal(url, &two).unwrap().starts_with("a.test has the address 192.0.2.1, which is not on this machine"));
-        // The proxy is here, and what is behind it is not; and the other way round.
+        // The proxy is on this machine and its origin is not, then the other way round.
         let behind = with(&["a.test:81:192.0.2.1"], "http://127.0.0.1:3128");
         assert!(refusal(url, &behind).unwrap().starts_with("a.test has the address 192.0.2.1"));
         let remote = with(&["a.test:81:127.0.0.1"], "http://192.0.2.7:3128");

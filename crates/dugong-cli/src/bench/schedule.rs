@@ -3,7 +3,7 @@
 /// The requests of a run, by the moment at which each is due. Times are nanoseconds since the begin of the run.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// The end of the warm-up: what is due before is not measured.
+    /// The end of the warm-up: `bench` does not measure requests that are due before it.
     measured_from: u64,
     /// No request is due from here on.
     end: u64,
