@@ -161,6 +161,7 @@ fn a_server_that_ends_each_connection_at_once_fails_each_request() {
         for Outcome { index, result, .. } in outcomes {
             let failed = result.unwrap_err();
             assert_eq!(failed.sent == Sent::No, failed.attempts == 0, "{index}: {failed:?}");
+            assert!(failed.connection_error().is_some(), "{index}: no reason in {failed:?}");
         }
         // The retries of each request and the budget allow no more.
         let accepted = accepted.load(Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dugong_proto::{Content, HeadKind, Incomplete, Misuse, Within};
+use dugong_proto::{CloseReason, Content, HeadKind, Incomplete, Misuse, Within};
 
 use super::duplex::{Duplex, RECEIVES, refused};
 use super::shared::SharedRef;
@@ -296,6 +296,22 @@ impl Duplex<'_> {
                 return false;
             }
         }
+    }
+
+    /// Takes in what has arrived on a connection without unanswered requests, and returns why it carries no request any more:
+    /// its end, bytes that answer no request, or the error that TLS reported. `None` while you can send a request.
+    pub fn why_unusable(&mut self, stream: &mut impl Stream) -> Option<Error> {
+        if !self.has_arrived(stream) {
+            return None;
+        }
+        let receiver = self.receiving.as_mut().expect(RECEIVES);
+        let mut queue = self.shared.queue();
+        let said = receiver.read_error.take();
+        let reason = match receiver.half.poll_head(&mut queue) {
+            Err(error) => return Some(Error::of_core(error, &queue, said)),
+            Ok(_) => queue.close_reason().unwrap_or(CloseReason::Broken),
+        };
+        Some(Error::of_core(dugong_proto::Error::Closed(reason), &queue, said))
     }
 
     /// Reads raw bytes, beginning with those that were received and not consumed. Returns their number, 0 at the end of the

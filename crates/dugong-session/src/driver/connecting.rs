@@ -68,6 +68,19 @@ impl Driver {
         self.act();
     }
 
+    /// A connection ended while it carried no request. If it never carried one, its error is why jobs get no connection: a server
+    /// that wants a client certificate says so after the client has finished the handshake (RFC 8446 §4.4.2.4).
+    pub(super) fn ended_idle(&mut self, on: ConnectionId, error: Error) {
+        let is_idle = self.link_of(on).is_some_and(|link| link.is_idle());
+        if is_idle && !may_heal(&error) {
+            self.drop_link(on);
+            return self.not_opened(on, error);
+        }
+        self.unreachable = Some(Arc::new(error));
+        self.plan.handle(self.now, on, Event::Readable);
+        self.act();
+    }
+
     fn drop_link(&mut self, on: ConnectionId) {
         drop(self.take_link(on));
     }

@@ -52,7 +52,7 @@ pub(crate) struct Driver {
     config: Config,
     expect_timeout: Duration,
     expect_above: Option<u64>,
-    /// The error of the last attempt to connect.
+    /// The error of the last connection that could not be opened, or ended.
     unreachable: Option<Arc<Error>>,
     begun: Instant,
     /// The moment of this round.

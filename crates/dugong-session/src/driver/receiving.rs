@@ -34,10 +34,9 @@ impl Driver {
                 return;
             }
             if open.flights.is_empty() {
-                if open.engine.duplex().has_arrived(&mut open.wire) {
-                    // A TLS record without content, such as a session ticket, is no arrival.
-                    self.plan.handle(self.now, id, Event::Readable);
-                    self.act();
+                // A TLS record without content, such as a session ticket, is no reason.
+                if let Some(error) = open.engine.duplex().why_unusable(&mut open.wire) {
+                    self.ended_idle(id, error);
                 }
                 return;
             }

@@ -252,6 +252,7 @@ impl Driver {
         let (id, now) = (link.id, self.now);
         let why = loss_of(&error);
         let error = Arc::new(error);
+        self.unreachable = Some(error.clone());
         if let Some(open) = link.open() {
             let Open { engine, flights, outgoing, .. } = open;
             let mut duplex = engine.duplex();

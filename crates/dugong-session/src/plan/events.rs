@@ -13,7 +13,8 @@ pub enum Event {
     Opened,
     /// It could not be opened. The plan tries again later.
     NotOpened,
-    /// It could not be opened, and trying again would not mend that: the host does not exist, or its certificate is bad.
+    /// It could not be opened, and trying again would not mend that: the host does not exist, or its certificate is bad. Or the
+    /// server has refused the certificate of the client, which an open connection learns only afterwards.
     CannotOpen,
     /// The driver has taken this job back before a byte of it left: it is not on this connection any more.
     Recalled(JobId),

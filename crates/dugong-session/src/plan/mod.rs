@@ -319,7 +319,7 @@ impl Plan {
                 self.opened += u64::from(connection.state == State::Connecting);
                 self.opened(now, on);
             }
-            Event::CannotOpen if connection.state == State::Connecting => self.cannot_open(now, on),
+            Event::CannotOpen if connection.state == State::Connecting || connection.is_unused() => self.cannot_open(now, on),
             Event::NotOpened | Event::Lost(_) if connection.state == State::Connecting => self.not_opened(now, on),
             Event::NotOpened | Event::CannotOpen => self.lost(now, on, Loss::Closed),
             Event::Recalled(job) => self.recalled(now, on, job),

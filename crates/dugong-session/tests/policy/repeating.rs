@@ -328,6 +328,19 @@ fn a_connection_that_ends_before_a_request_could_be_sent_counts_as_a_failed_conn
 }
 
 #[test]
+fn an_unused_connection_that_can_never_carry_a_request_ends_the_jobs_that_wait() {
+    let mut plan = Plan::new(Config::default(), 3);
+    let now = ms(1000);
+    let job = plan.submit(now, Job::new(true));
+    let Some(Action::Open(on)) = plan.next_action(now) else { panic!() };
+    plan.handle(now, on, Event::Opened);
+    plan.handle(now, on, Event::CannotOpen);
+    let Some(Action::Over { job: over, outcome }) = plan.next_action(now) else { panic!() };
+    assert_eq!((over, outcome.end, outcome.sent), (job, End::Failed(Failure::Unreachable), Sent::No));
+    assert_eq!((plan.next_action(now), plan.wait_until()), (None, None));
+}
+
+#[test]
 fn a_connection_whose_request_was_taken_back_before_its_end_counts_as_a_failed_connect() {
     let mut plan = Plan::new(Config { retries: 2, ..Config::default() }, 3);
     let mut now = ms(1000);
