@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::buffer::Buffer;
 use crate::content;
 use crate::digest;
+use crate::files::File;
 use crate::request::Refusal;
 use crate::small;
 
@@ -39,6 +41,7 @@ pub(crate) struct Answer {
 pub(crate) enum Content {
     Bytes { bytes: Vec<u8>, media_type: &'static str },
     Document(Box<str>),
+    File(Arc<File>),
     Generated { length: u64, seed: u64 },
 }
 
@@ -122,6 +125,7 @@ impl Answer {
     pub(crate) fn start(self, out: &mut Buffer) -> Option<Body> {
         let (length, source, media_type) = match self.content {
             Content::Bytes { bytes, media_type } => (bytes.len() as u64, Source::Bytes(bytes), media_type),
+            Content::File(file) => (file.bytes.len() as u64, Source::File(Arc::clone(&file)), file.media_type),
             Content::Document(id) => {
                 let bytes = content::document(&id);
                 (bytes.len() as u64, Source::Bytes(bytes), "text/plain")
@@ -241,6 +245,7 @@ impl Body {
 #[derive(Debug)]
 enum Source {
     Bytes(Vec<u8>),
+    File(Arc<File>),
     Generated { seed: u64 },
 }
 
@@ -250,6 +255,7 @@ impl Source {
         let space = &mut out.spare(count)[..count];
         match self {
             Self::Bytes(bytes) => space.copy_from_slice(&bytes[offset as usize..][..count]),
+            Self::File(file) => space.copy_from_slice(&file.bytes[offset as usize..][..count]),
             Self::Generated { seed } => content::fill(*seed, offset, space),
         }
         out.commit(count);
@@ -259,6 +265,7 @@ impl Source {
     fn sha256(&self, length: u64) -> [u8; 32] {
         match self {
             Self::Bytes(bytes) => digest::sha256(bytes),
+            Self::File(file) => digest::sha256(&file.bytes),
             Self::Generated { seed } => {
                 let mut piece = vec![0; (PIECE as u64).min(length) as usize];
                 let (mut hasher, mut offset) = (Sha256::new(), 0);

@@ -1,6 +1,7 @@
 //! The configuration of an origin, and its counts.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Config {
     /// doubles the number. Less than a segment (64 KiB on the loopback interface) is slow: TCP waits for its timers before it fills
     /// such a small window. Default: the system's choice.
     pub kernel_buffers: Option<usize>,
+    /// A directory whose files are read at the start, and are documents below `/files/`. Default: none.
+    pub files: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -55,6 +58,7 @@ impl Default for Config {
             when_pipelined: WhenPipelined::Answer,
             linger: Duration::from_secs(3),
             kernel_buffers: None,
+            files: None,
         }
     }
 }

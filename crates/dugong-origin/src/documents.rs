@@ -26,6 +26,7 @@ pub(crate) fn find(head: &Head<'_>, options: &Options, state: &State) -> Answer 
             let id = if version == 0 { id.into() } else { format!("{id}@{version}").into() };
             Some((Content::Document(id), Framing::Length))
         }
+        ("files", Some(name)) => state.files.find(name).map(|file| (Content::File(file), Framing::Length)),
         _ => None,
     };
     let Some((content, framing)) = found else {
@@ -95,6 +96,7 @@ impl Content {
         match self {
             Self::Bytes { bytes, .. } => bytes.len() as u64,
             Self::Document(id) => crate::content::document(id).len() as u64,
+            Self::File(file) => file.bytes.len() as u64,
             Self::Generated { length, .. } => *length,
         }
     }
@@ -103,6 +105,7 @@ impl Content {
     fn etag(&self) -> String {
         match self {
             Self::Bytes { .. } => small::etag(),
+            Self::File(file) => file.etag.clone(),
             Self::Document(id) => format!("\"{id}\""),
             Self::Generated { length, seed } => format!("\"{seed}-{length}\""),
         }

@@ -42,6 +42,7 @@ mod content;
 mod digest;
 mod documents;
 mod faults;
+mod files;
 mod options;
 mod origin;
 mod outgoing;

@@ -50,6 +50,9 @@ struct Flags {
     /// Pass bytes on to this server and back, instead of answering; with --chaos, do random harm to each connection
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "record")]
     proxy_to: Option<SocketAddr>,
+    /// Serve the files of this directory, as they are now, below /files/
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["proxy_to", "chaos"])]
+    files: Option<PathBuf>,
     /// With --chaos: when connection N ends, write what it has received to the file N in this directory
     #[arg(long, value_name = "DIR", requires = "chaos")]
     record: Option<PathBuf>,
@@ -110,6 +113,7 @@ fn run(flags: Flags) -> io::Result<()> {
             Habit::Stall => WhenPipelined::Stall,
             Habit::Silence => WhenPipelined::Silence,
         },
+        files: flags.files.clone(),
         ..Config::default()
     })?;
     announce(origin.address(), &flags)?;

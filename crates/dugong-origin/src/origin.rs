@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::acceptor::{Acceptor, Stop};
 use crate::config::{Config, Counters, Counts};
 use crate::connection::Connection;
+use crate::files::Files;
 use crate::small::Small;
 use crate::state::{Arrivals, State};
 
@@ -33,13 +34,15 @@ impl Origin {
     ///
     /// # Errors
     ///
-    /// The system refused the address, or has no thread or descriptor left. No server runs then.
+    /// The system refused the address, has no thread or descriptor left, or did not read [`Config::files`]. No server runs then.
     pub fn start(mut config: Config) -> io::Result<Self> {
         // Without room, no answer could be sent; with little room, each byte would need a system call.
         config.high_water = config.high_water.max(4096);
         config.read_ahead = config.read_ahead.max(1);
         let (listen, kernel_buffers) = (config.listen, config.kernel_buffers);
-        let shared = Arc::new(Shared { config, counters: Counters::default(), small: Small::new(), state: State::default() });
+        let files = config.files.as_deref().map_or_else(|| Ok(Files::default()), Files::read)?;
+        let state = State::with(files);
+        let shared = Arc::new(Shared { config, counters: Counters::default(), small: Small::new(), state });
         let serving = Arc::clone(&shared);
         let acceptor =
             Acceptor::start(listen, kernel_buffers, move |number, stream, stop| serve(number, stream, stop, &serving))?;

@@ -1,9 +1,11 @@
-//! The state of an origin that requests change or ask for: the version of its documents, and counts of what arrived.
+//! The state of an origin that requests change or ask for: the version of its documents, its files, and counts of what arrived.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::files::Files;
 
 /// The counts of requests with one ID, which a client put or posted to `/count/ID`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +23,14 @@ pub(crate) struct State {
     arrivals: Mutex<HashMap<Box<str>, Arrivals>>,
     /// Requests for each target with `busy=K`.
     busy: Mutex<HashMap<Box<str>, u64>>,
+    pub(crate) files: Files,
 }
 
 impl State {
+    pub(crate) fn with(files: Files) -> Self {
+        State { files, ..State::default() }
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }

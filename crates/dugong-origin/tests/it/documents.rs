@@ -1,7 +1,7 @@
 //! Ranges, entity tags and versions.
 
-use crate::client::{Client, bytes, origin};
-use dugong_origin::document;
+use crate::client::{Client, bytes, origin, origin_with};
+use dugong_origin::{Config, Origin, document};
 
 fn with(target: &str, fields: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")
@@ -115,4 +115,21 @@ fn head_has_no_ranges() {
     client.send("HEAD /bytes/100 HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0\r\n\r\n");
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Content-Length: 100\r\n"), "{head}");
+}
+
+#[test]
+fn files_of_a_directory_are_documents_with_a_listing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a"), "hello").unwrap();
+    std::fs::create_dir(folder.path().join("directory")).unwrap();
+    let origin = origin_with(Config { files: Some(folder.path().to_owned()), ..Config::default() });
+    let mut client = Client::connect(origin.address());
+    client.send(with("/files/a", "Range: bytes=1-2"));
+    let response = client.response();
+    assert_eq!((response.status(), response.field("content-range")), (206, Some("bytes 1-2/5")));
+    assert_eq!(response.content, b"el");
+    assert_eq!(client.get("/files/").content, b"<a href=\"a\">a</a>\n");
+    assert_eq!(client.get("/files/directory").status(), 404);
+    let missing = Origin::start(Config { files: Some(folder.path().join("b")), ..Config::default() });
+    assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
