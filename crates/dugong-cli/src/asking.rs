@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dugong_http::{Fields, Method, Origin, Request, RequestHead};
-use dugong_session::driver::{Asked, follow};
+use dugong_session::driver::{Asked, NotFollowed, follow};
 use dugong_session::{Cause, Failed, Loss, NoRepeat, Reply, Ticket};
 
 use crate::interrupt::Unfinished;
@@ -14,6 +15,7 @@ use crate::lanes::Lanes;
 use crate::outcome::{Stop, reason};
 use crate::plan::HiArgs;
 use crate::progress::Progress;
+use crate::ready::Bell;
 use crate::stderr::say;
 
 /// What sends requests, and tells of failures.
@@ -40,6 +42,18 @@ pub(crate) struct Journey {
     pub(crate) left: u32,
     /// Attempts before the last redirect.
     pub(crate) attempts: u32,
+    /// Why the last redirect is not followed, although the user wants that.
+    pub(crate) refusal: Option<Rc<str>>,
+}
+
+impl Journey {
+    /// Lets the session ring the bell at news, and read the answer even if much content waits already.
+    pub(crate) fn listen(&self, bell: &Arc<Bell>) {
+        if let Some(ticket) = &self.ticket {
+            ticket.set_waker(&bell.waker());
+            ticket.set_awaited(true);
+        }
+    }
 }
 
 /// How often a wait is interrupted to look for signals and new lines.
@@ -72,16 +86,34 @@ impl Asking<'_> {
 
     /// Follows a redirect; false if the reply is none, or is not followed.
     pub(crate) fn next_hop(&mut self, journey: &mut Journey, reply: &Reply) -> Result<bool, Stop> {
-        if journey.left == 0 {
+        if !self.plan.follows {
             return Ok(false);
         }
-        let Journey { method, target, fields, .. } = &*journey;
+        let Journey { method, target, fields, left, .. } = &*journey;
+        let left = *left;
         let asked = Asked { method, target, fields, is_repeatable: true };
         let origin: Origin = self.lanes.origin(journey.lane).clone();
-        let Ok(next) = follow(asked, &origin, reply.status(), reply.fields()) else { return Ok(false) };
+        let found = follow(asked, &origin, reply.status(), reply.fields());
+        let mut refuse = |why: String| {
+            journey.refusal = Some(why.into());
+            Ok(false)
+        };
+        let next = match found {
+            Ok(_) if left == 0 => return refuse(format!("--max-redirs is {}", self.plan.redirects)),
+            Ok(next) => next,
+            Err(NotFollowed::NoRedirect | NotFollowed::NoLocation) => return Ok(false),
+            Err(NotFollowed::Insecure) => return refuse("it leads from https to http".to_owned()),
+            Err(_) => return refuse("its Location is malformed".to_owned()),
+        };
         // The options may not fit the other origin.
-        let Ok(lane) = self.lanes.find(&next.origin) else { return Ok(false) };
-        let Ok(mut head) = RequestHead::new(next.method.clone(), &*next.target) else { return Ok(false) };
+        let lane = match self.lanes.find(&next.origin) {
+            Ok(lane) => lane,
+            Err(why) => return refuse(why.to_string()),
+        };
+        let mut head = match RequestHead::new(next.method.clone(), &*next.target) {
+            Ok(head) => head,
+            Err(why) => return refuse(why.to_string()),
+        };
         head.fields = next.fields.clone();
         self.lanes.lane(journey.lane).pending -= 1;
         let request = if next.keeps_content { self.with_content(head) } else { Request::from(head) };

@@ -1,25 +1,27 @@
 //! Carries out a plan of `dugong get`, `dugong head` or `dugong request`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dugong_http::{Method, RequestHead, Status};
-use dugong_session::{Failed, Reply};
+use dugong_http::{RequestHead, Status};
+use dugong_session::{Failed, News, Reply};
 
-use crate::asking::{Asking, Journey, TICK, failure_of, is_lost, system};
-use crate::downloading::fetch_parts;
+use crate::asking::{Asking, Journey, TICK, system};
+use crate::downloading::Downloading;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::list::{Entry, List, Next};
 use crate::outcome::{Exit, Outcome, OutputError, Record, Stop};
-use crate::partial::wrong_part;
 use crate::parts;
 use crate::plan::HiArgs;
 use crate::progress::{Progress, Show};
+use crate::ready::{Bell, Ready};
+use crate::receiving::{Place, Receiving, Step};
 use crate::report::Report;
-use crate::sink::{Name, Sink, Target};
+use crate::sink::{Name, Sink};
 use crate::stderr::say;
 use crate::usage::UsageError;
 
@@ -45,16 +47,7 @@ pub(crate) fn run(plan: &HiArgs) -> Result<Exit, UsageError> {
         unfinished: unfinished.clone(),
         has_failed: false,
     };
-    let mut fetch = Fetch {
-        plan,
-        asking,
-        list: List::new(&plan.urls, &plan.lists),
-        next: None,
-        pending: VecDeque::new(),
-        report: Report::new(plan),
-        has_bad_lines: false,
-        has_output_error: false,
-    };
+    let mut fetch = Fetch::new(plan, asking);
     let opened = Sink::open(plan, unfinished).map_err(Stop::from).and_then(|mut sink| {
         let gone = fetch.check_names(&mut sink).and_then(|()| fetch.go(&mut sink));
         let written = sink.write_index().map_err(Stop::from);
@@ -102,8 +95,18 @@ struct Fetch<'a> {
     list: List,
     /// Taken from the list, while its origin has enough requests.
     next: Option<Entry>,
-    /// URLs without a result, in the order of the list.
-    pending: VecDeque<Pending>,
+    /// URLs that are not in the report, by their numbers.
+    pending: BTreeMap<u64, Pending>,
+    /// The number of the next URL.
+    number: u64,
+    /// How many of the pending URLs have no result.
+    active: usize,
+    /// Which of them have news.
+    ready: Ready,
+    /// Content goes out in the order of the list. Files are finished as they come.
+    is_ordered: bool,
+    /// Downloads in parts that have not begun, oldest first.
+    waiting_parts: VecDeque<u64>,
     report: Report,
     /// Some line of a pipe is wrong.
     has_bad_lines: bool,
@@ -111,32 +114,46 @@ struct Fetch<'a> {
     has_output_error: bool,
 }
 
-/// A URL without a result.
+/// A URL that is not in the report.
 struct Pending {
-    url: String,
-    name: Name,
+    place: Place,
+    bell: Arc<Bell>,
     state: State,
 }
 
 enum State {
     Asked(Box<Journey>),
-    /// Its content comes in parts, which are requested when it is its turn.
+    Receiving(Box<Journey>, Box<Receiving>),
+    /// Its content comes in parts, which are requested when connections have room.
     Parts(Box<Journey>),
-    /// It was not requested, and this is why.
-    Over(Record),
-}
-
-/// What became of a request.
-enum Received {
-    /// It has this result. The run ends if there is a reason.
-    Over(Record, Option<Stop>),
-    /// Its answer was cut, and none of it went where it cannot be taken back.
-    Again,
+    Downloading(Box<Journey>, Box<Downloading>),
+    Over(Box<Record>),
 }
 
 /// How many URLs may be without a result.
 const AHEAD: usize = 4096;
+/// How many may have one while an earlier one has none, if the summary has their order.
+const HELD: usize = 1 << 16;
+
 impl<'a> Fetch<'a> {
+    fn new(plan: &'a HiArgs, asking: Asking<'a>) -> Self {
+        Fetch {
+            plan,
+            asking,
+            list: List::new(&plan.urls, &plan.lists),
+            next: None,
+            pending: BTreeMap::new(),
+            number: 0,
+            active: 0,
+            ready: Ready::default(),
+            is_ordered: !plan.has_files(),
+            waiting_parts: VecDeque::new(),
+            report: Report::new(plan),
+            has_bad_lines: false,
+            has_output_error: false,
+        }
+    }
+
     /// Finds files in the way before anything is requested, as far as the list can be read twice.
     fn check_names(&self, sink: &mut Sink) -> Result<(), Stop> {
         if !sink.has_names() {
@@ -155,60 +172,45 @@ impl<'a> Fetch<'a> {
         loop {
             self.asking.check_on_the_way()?;
             let is_over = self.fill(sink)?;
-            let Some(mut first) = self.pending.pop_front() else {
-                if is_over {
-                    return Ok(());
-                }
-                self.asking.check_end()?;
+            self.begin_parts();
+            let has_news = !self.ready.is_empty();
+            while let Some(number) = self.ready.take() {
+                self.advance(number, sink)?;
+            }
+            if has_news {
                 continue;
-            };
-            let record = match &mut first.state {
-                State::Over(_) => None,
-                State::Parts(journey) => Some(fetch_parts(&mut self.asking, &first.url, &first.name, journey, None, sink)),
-                State::Asked(journey) => match self.answer(journey) {
-                    Ok(Some(answer)) => match self.receive(&first.url, &first.name, journey, answer, sink) {
-                        Received::Over(record, stop) => Some((record, stop)),
-                        Received::Again => {
-                            self.asking.send_again(journey)?;
-                            self.pending.push_front(first);
-                            continue;
-                        }
-                    },
-                    // Lines of a pipe may have come.
-                    Ok(None) => {
-                        self.pending.push_front(first);
-                        continue;
-                    }
-                    Err(stop) => {
-                        self.pending.push_front(first);
-                        return Err(stop);
-                    }
-                },
-            };
-            let result = match (record, first.state) {
-                (Some(record), State::Asked(journey)) => {
-                    self.asking.lanes.lane(journey.lane).pending -= 1;
-                    record
-                }
-                (Some(record), State::Parts(_)) => record,
-                (_, State::Over(record)) => (record, None),
-                (None, State::Asked(_) | State::Parts(_)) => unreachable!("it has a result"),
-            };
-            let (record, stop) = result;
-            self.report.add(&first.url, &record);
-            self.asking.progress.answered();
-            if let Some(stop) = stop {
-                return Err(stop);
+            }
+            if self.active > 0 {
+                self.wait()?;
+            } else if is_over {
+                return Ok(());
+            } else {
+                self.asking.check_end()?;
             }
         }
     }
 
+    /// Waits for news, and looks at signals and new lines of a pipe now and then.
+    fn wait(&mut self) -> Result<(), Stop> {
+        let is_filling = self.list.is_waiting() && self.has_room();
+        let until = (is_filling || self.plan.has_last_words()).then(|| Instant::now() + TICK);
+        let ready = &self.ready;
+        if !self.asking.lanes.wait(until, || !ready.is_empty()).map_err(Stop::System)? {
+            self.asking.check_end()?;
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.active < AHEAD && self.pending.len() < HELD
+    }
+
     /// Submits requests until enough are on their way; true at the end of the list.
     fn fill(&mut self, sink: &mut Sink) -> Result<bool, Stop> {
-        while self.pending.len() < AHEAD {
+        while self.has_room() {
             let entry = match self.next.take() {
                 Some(entry) => entry,
-                None => match self.list.next(if self.pending.is_empty() { TICK } else { Duration::ZERO }) {
+                None => match self.list.next(if self.active == 0 { TICK } else { Duration::ZERO }) {
                     Next::Entry(entry) => entry,
                     Next::Later => return Ok(false),
                     Next::End => return Ok(true),
@@ -242,204 +244,262 @@ impl<'a> Fetch<'a> {
     /// Requests a URL, unless its file or its origin is in the way.
     fn submit(&mut self, entry: Entry, lane: usize, sink: &mut Sink) -> Result<(), Stop> {
         let Entry { url, target, .. } = entry;
-        let mut over = |name, record| self.pending.push_back(Pending { url: url.clone(), name, state: State::Over(record) });
         let name = match sink.name(&target) {
             Ok(Name::Skip(name)) => {
                 let file = sink.path(&name);
-                over(Name::None, Record { file, ..Record::not_requested(Outcome::Skipped, None) });
+                self.add_over(url, Record { file, ..Record::not_requested(Outcome::Skipped, None) });
                 return Ok(());
             }
             Ok(name) => name,
             Err(error) => {
                 let text: Rc<str> = error.to_string().into();
-                over(Name::None, Record::not_requested(Outcome::NotSent, Some(text)));
+                self.add_over(url, Record::not_requested(Outcome::NotSent, Some(text)));
                 self.asking.complain(&error);
                 self.has_output_error = true;
                 return Ok(());
             }
         };
         if let Some(gone) = self.asking.lanes.lane(lane).gone.clone() {
-            over(name, Record::not_requested(Outcome::NotSent, Some(gone)));
+            self.add_over(url, Record::not_requested(Outcome::NotSent, Some(gone)));
             self.asking.has_failed = true;
             return Ok(());
         }
         let mut fields = self.asking.lanes.lane(lane).fields.clone();
         let (method, again, left) = (self.plan.method.clone(), self.plan.retries, self.plan.redirects);
-        if self.plan.keeps_parts()
-            && left == 0
-            && let Name::File(file) = &name
-            && let Some(path) = sink.path(file)
-            && (self.plan.parts > 1 || parts::is_begun(&path))
-        {
-            let journey = Journey { lane, ticket: None, method, target, fields, again, left, attempts: 0 };
-            self.pending.push_back(Pending { url, name, state: State::Parts(Box::new(journey)) });
+        let comes_in_parts = self.plan.keeps_parts()
+            && !self.plan.follows
+            && matches!(&name, Name::File(file) if self.plan.parts > 1 || sink.path(file).is_some_and(|path| parts::is_begun(&path)));
+        if comes_in_parts {
+            let journey = Journey { lane, ticket: None, method, target, fields, again, left, attempts: 0, refusal: None };
+            self.asking.lanes.lane(lane).pending += 1;
+            let number = self.add(url, name, State::Parts(Box::new(journey)));
+            self.waiting_parts.push_back(number);
             return Ok(());
         }
         sink.add_conditions(&name, &url, &mut fields);
         let mut head = RequestHead::new(method.clone(), &*target).expect("`urls::parse` has checked the target");
         head.fields = fields.clone();
         let ticket = self.asking.send(lane, self.asking.with_content(head))?;
-        let journey = Journey { lane, ticket: Some(ticket), method, target, fields, again, left, attempts: 0 };
-        self.pending.push_back(Pending { url, name, state: State::Asked(Box::new(journey)) });
+        let ticket = Some(ticket);
+        let journey = Journey { lane, ticket, method, target, fields, again, left, attempts: 0, refusal: None };
+        let number = self.add(url, name, State::Asked(Box::new(journey)));
+        if !self.is_ordered || self.is_first(number) {
+            self.listen(number);
+        }
         Ok(())
     }
 
-    /// Waits for the answer to a request, through redirects; `None` if the list may have more to send first.
-    fn answer(&mut self, journey: &mut Journey) -> Result<Option<Result<Reply, Failed>>, Stop> {
-        loop {
-            let ticket = journey.ticket.as_mut().expect("it has no answer yet");
-            let is_filling = self.list.is_waiting() && self.pending.len() < AHEAD;
-            let ticks = is_filling || self.plan.has_last_words();
-            let until = ticks.then(|| Instant::now() + TICK);
-            if !self.asking.lanes.wait_for_answer(ticket, until).map_err(Stop::System)? {
-                self.asking.check_end()?;
-                if is_filling {
-                    return Ok(None);
+    fn add(&mut self, url: String, name: Name, state: State) -> u64 {
+        let number = self.number;
+        self.number += 1;
+        self.active += 1;
+        let bell = self.ready.bell(number);
+        self.pending.insert(number, Pending { place: Place { number, url, name }, bell, state });
+        number
+    }
+
+    /// Adds a URL that has a result without a request.
+    fn add_over(&mut self, url: String, record: Record) {
+        let number = self.add(url, Name::None, State::Over(Box::new(record)));
+        self.end_one(number);
+    }
+
+    fn is_first(&self, number: u64) -> bool {
+        self.pending.first_key_value().is_some_and(|(&first, _)| first == number)
+    }
+
+    /// Begins downloads in parts, as long as the connections of their origins have room.
+    fn begin_parts(&mut self) {
+        while let Some(number) = self.waiting_parts.front() {
+            if let Some(Pending { bell, state: State::Parts(journey), .. }) = self.pending.get(number) {
+                let lane = self.asking.lanes.lane(journey.lane);
+                if lane.parts > 0 && lane.parts >= self.plan.connections {
+                    return;
                 }
-                continue;
+                // The first request shows how many there will be.
+                lane.parts += 1;
+                bell.ring();
             }
-            let ticket = journey.ticket.take().expect("it was there before the wait");
+            self.waiting_parts.pop_front();
+        }
+    }
+
+    /// Lets the session of a URL tell its news, and read its content even if much waits already.
+    fn listen(&mut self, number: u64) {
+        let Some(Pending { bell, state, .. }) = self.pending.get_mut(&number) else { return };
+        match state {
+            State::Asked(journey) => journey.listen(bell),
+            State::Receiving(_, receiving) => receiving.listen(bell),
+            State::Parts(_) | State::Downloading(..) | State::Over(_) => {}
+        }
+        bell.ring();
+    }
+
+    /// Goes on with the URL of this number.
+    fn advance(&mut self, number: u64, sink: &mut Sink) -> Result<(), Stop> {
+        let Some(Pending { state, .. }) = self.pending.get(&number) else { return Ok(()) };
+        // A bell may have been rung before the end.
+        if matches!(state, State::Over(_)) {
+            return Ok(());
+        }
+        let Some(Pending { place, bell, state }) = self.pending.remove(&number) else { return Ok(()) };
+        let (state, stop) = self.step(&place, &bell, state, sink);
+        let is_over = matches!(state, State::Over(_));
+        self.pending.insert(number, Pending { place, bell, state });
+        if is_over {
+            self.end_one(number);
+        }
+        stop.map_or(Ok(()), Err)
+    }
+
+    /// Takes the next steps with a URL. The result is its new state, and the reason to end the run, if there is one.
+    fn step(&mut self, place: &Place, bell: &Arc<Bell>, state: State, sink: &mut Sink) -> (State, Option<Stop>) {
+        match state {
+            State::Over(_) => (state, None),
+            State::Asked(mut journey) => match self.answer(&mut journey, bell) {
+                Ok(None) => (State::Asked(journey), None),
+                Ok(Some(Ok(reply))) => self.begin(place, bell, journey, reply, sink),
+                Ok(Some(Err(failed))) => {
+                    let error = self.asking.failed(&place.url, journey.lane, &failed);
+                    let stop = self.asking.is_out_of_time(&failed).then_some(Stop::MaxTime);
+                    let record = Record::failed(&failed, error).after(journey.attempts, &self.plan.method);
+                    self.over(&journey, Box::new(record), stop)
+                }
+                Err(stop) => (State::Asked(journey), Some(stop)),
+            },
+            State::Receiving(journey, receiving) => self.receive(place, bell, journey, receiving, sink),
+            State::Parts(journey) => self.download(place, bell, journey, None, sink),
+            State::Downloading(journey, downloading) => self.go_on_downloading(place, journey, downloading, sink),
+        }
+    }
+
+    /// Takes the answer to a request, through redirects; `None` if it has not come.
+    fn answer(&mut self, journey: &mut Journey, bell: &Arc<Bell>) -> Result<Option<Result<Reply, Failed>>, Stop> {
+        while let Some(ticket) = journey.ticket.take() {
             match ticket.take_reply() {
-                Err(ticket) => journey.ticket = Some(ticket),
+                Err(ticket) => {
+                    journey.ticket = Some(ticket);
+                    break;
+                }
                 Ok(Err(failed)) => return Ok(Some(Err(failed))),
                 Ok(Ok(reply)) => match self.asking.next_hop(journey, &reply)? {
                     false => return Ok(Some(Ok(reply))),
-                    true => drop(reply),
+                    true => journey.listen(bell),
                 },
             }
         }
+        Ok(None)
     }
 
-    /// Reads one answer to its end. The result is what became of it, and whether the run has to end.
+    /// Begins to receive an answer.
+    fn begin(
+        &mut self,
+        place: &Place,
+        bell: &Arc<Bell>,
+        mut journey: Box<Journey>,
+        reply: Reply,
+        sink: &mut Sink,
+    ) -> (State, Option<Stop>) {
+        let lane = self.asking.lanes.lane(journey.lane);
+        lane.failures = 0;
+        if self.plan.keeps_parts() && reply.status() == Status::OK && matches!(place.name, Name::File(_)) {
+            lane.parts += 1;
+            return self.download(place, bell, journey, Some(reply), sink);
+        }
+        match Receiving::begin(&mut self.asking, place, &mut journey, reply, sink) {
+            Ok(receiving) => self.receive(place, bell, journey, Box::new(receiving), sink),
+            Err((record, stop)) => self.over(&journey, record, stop),
+        }
+    }
+
     fn receive(
         &mut self,
-        url: &str,
-        name: &Name,
-        journey: &mut Journey,
-        answer: Result<Reply, Failed>,
+        place: &Place,
+        bell: &Arc<Bell>,
+        mut journey: Box<Journey>,
+        mut receiving: Box<Receiving>,
         sink: &mut Sink,
-    ) -> Received {
-        let mut reply = match answer {
-            Ok(reply) => reply,
-            Err(failed) => {
-                let error = self.asking.failed(url, journey.lane, &failed);
-                let stop = self.asking.is_out_of_time(&failed).then_some(Stop::MaxTime);
-                let record = Record::failed(&failed, error).after(journey.attempts, &self.plan.method);
-                return Received::Over(record, stop);
-            }
-        };
-        self.asking.lanes.lane(journey.lane).failures = 0;
-        if self.plan.keeps_parts() && reply.status() == Status::OK && matches!(name, Name::File(_)) {
-            let (record, stop) = fetch_parts(&mut self.asking, url, name, journey, Some(reply), sink);
-            return Received::Over(record, stop);
-        }
-        let mut record = Record::begun(reply.head(), journey.attempts + reply.attempts());
-        match self.receive_content(url, name, journey, &mut reply, &mut record, sink) {
-            Ok(true) => Received::Over(record, None),
-            Ok(false) => {
-                journey.attempts += reply.attempts();
-                Received::Again
-            }
-            Err(stop) => Received::Over(record.stopped(&stop, &self.plan.method), Some(stop)),
-        }
-    }
-
-    /// Reads the content; false if the request is to be sent again.
-    fn receive_content(
-        &mut self,
-        url: &str,
-        name: &Name,
-        journey: &Journey,
-        reply: &mut Reply,
-        record: &mut Record,
-        sink: &mut Sink,
-    ) -> Result<bool, Stop> {
-        let plan = self.plan;
-        let is_error = reply.status().is_error();
-        let location = if plan.shows_heads() { None } else { record.location.clone() };
-        if is_error || location.is_some() {
-            let to = location.map(|to| format!(" to {to}, which is not followed")).unwrap_or_default();
-            self.asking.complain(&format_args!("{url}: {}{to}", record.status_text()));
-        }
-        if journey.method == Method::GET
-            && let Some(wrong) = wrong_part(&journey.fields, reply)
-        {
-            self.asking.complain(&format_args!("{url}: {wrong}"));
-            self.asking.has_failed = true;
-            (record.error, record.safe_to_retry) = (Some(wrong.into()), journey.method.is_idempotent());
-            return Ok(true);
-        }
-        let writes_heads = sink.writes_heads();
-        let mut target = match sink.target(name, reply.head(), record.location.is_some()) {
-            Ok(target) => target,
-            Err(error) => return self.not_written(record, error),
-        };
-        let is_discarded = matches!(target, Target::Discard);
-        let mut sum = plan.checksum.as_ref().filter(|_| !is_error).map(|checksum| checksum.begin());
-        if !(is_error && plan.fail_early && is_discarded) {
-            self.asking.progress.expect(url, reply.content_length());
-            loop {
-                let until = plan.has_last_words().then(|| Instant::now() + TICK);
-                match self.asking.lanes.wait_for_piece(reply, until) {
-                    Ok(None) => self.asking.check_end()?,
-                    Ok(Some(piece)) if piece.is_empty() => break,
-                    Ok(Some(piece)) => {
-                        // Not after it: it may be the last one.
-                        self.asking.check_on_the_way()?;
-                        record.bytes += piece.len() as u64;
-                        if let Some(sum) = &mut sum {
-                            sum.update(&piece);
-                        }
-                        if let Err(error) = target.write(&piece) {
-                            return self.not_written(record, error);
-                        }
-                        self.asking.progress.received(piece.len());
-                    }
-                    Err(error) => {
-                        let is_cut = matches!(target, Target::Stdout(_)) && (record.bytes > 0 || writes_heads);
-                        let Some(failed) = failure_of(&error) else { return Err(Stop::System(error)) };
-                        if !is_cut && journey.again > 0 && is_lost(failed) && journey.method.is_idempotent() {
-                            return Ok(false);
-                        }
-                        let error = self.asking.failed(url, journey.lane, failed);
-                        *record = record.clone().with_failure(failed, error).after(journey.attempts, &plan.method);
-                        return match self.asking.is_out_of_time(failed) {
-                            true => Err(Stop::MaxTime),
-                            false if is_cut => Err(Stop::Cut),
-                            false => Ok(true),
-                        };
-                    }
+    ) -> (State, Option<Stop>) {
+        match receiving.advance(&mut self.asking, place, &mut journey, sink) {
+            Step::Waits => (State::Receiving(journey, receiving), None),
+            Step::Again => match self.asking.send_again(&mut journey) {
+                Ok(()) => {
+                    journey.listen(bell);
+                    (State::Asked(journey), None)
                 }
-            }
+                Err(stop) => (State::Asked(journey), Some(stop)),
+            },
+            Step::Over(record, stop) => self.over(&journey, record, stop),
         }
-        if let Some(wrong) = sum.and_then(|sum| sum.check().err()) {
-            self.asking.complain(&format_args!("{url}: {wrong}"));
-            (record.outcome, record.error) = (Outcome::WrongDigest, Some(wrong.into()));
-            return Err(Stop::Checksum);
-        }
-        match target.finish() {
-            None => {}
-            Some(Ok(path)) => {
-                record.file = Some(path);
-                sink.note(name, url, reply.fields());
-            }
-            Some(Err(error)) => return self.not_written(record, error),
-        }
-        record.outcome = match record.location {
-            _ if is_error => Outcome::ErrorStatus,
-            _ if reply.status() == Status::NOT_MODIFIED => Outcome::Unchanged,
-            Some(_) => Outcome::Redirect,
-            None => Outcome::Ok,
-        };
-        if is_error && plan.fail_early { Err(Stop::ErrorStatus) } else { Ok(true) }
     }
 
-    /// Notes that content could not be written, which ends the run.
-    fn not_written(&mut self, record: &mut Record, error: OutputError) -> Result<bool, Stop> {
-        let stop = Stop::from(error);
-        record.safe_to_retry = self.plan.method.is_idempotent();
-        record.error = Some(stop.to_string().into());
-        Err(stop)
+    /// Begins to download in parts. `first` is the reply to a request for all of the content, if there was one.
+    fn download(
+        &mut self,
+        place: &Place,
+        bell: &Arc<Bell>,
+        journey: Box<Journey>,
+        first: Option<Reply>,
+        sink: &mut Sink,
+    ) -> (State, Option<Stop>) {
+        match Downloading::begin(&mut self.asking, place, &journey, first, sink, &bell.waker()) {
+            Ok(downloading) => self.go_on_downloading(place, journey, Box::new(downloading), sink),
+            Err((record, stop)) => {
+                self.asking.lanes.lane(journey.lane).parts -= 1;
+                self.over(&journey, record, stop)
+            }
+        }
+    }
+
+    fn go_on_downloading(
+        &mut self,
+        place: &Place,
+        journey: Box<Journey>,
+        mut downloading: Box<Downloading>,
+        sink: &mut Sink,
+    ) -> (State, Option<Stop>) {
+        // At the begin, it has one or is about to.
+        let before = downloading.in_flight().max(1);
+        let step = downloading.advance(&mut self.asking, place, &journey, sink);
+        let parts = &mut self.asking.lanes.lane(journey.lane).parts;
+        *parts -= before;
+        match step {
+            Step::Over(record, stop) => self.over(&journey, record, stop),
+            Step::Waits | Step::Again => {
+                *parts += downloading.in_flight().max(1);
+                (State::Downloading(journey, downloading), None)
+            }
+        }
+    }
+
+    /// The state of a URL that has a result.
+    fn over(&mut self, journey: &Journey, record: Box<Record>, stop: Option<Stop>) -> (State, Option<Stop>) {
+        self.asking.lanes.lane(journey.lane).pending -= 1;
+        (State::Over(record), stop)
+    }
+
+    /// Reports a URL that has a result, and those behind it that waited for that.
+    fn end_one(&mut self, number: u64) {
+        self.active -= 1;
+        self.asking.progress.answered(number);
+        if !self.plan.json {
+            self.report_one(number);
+        } else {
+            while let Some((&first, Pending { state: State::Over(_), .. })) = self.pending.first_key_value() {
+                self.report_one(first);
+            }
+        }
+        if self.is_ordered
+            && let Some((&first, _)) = self.pending.first_key_value()
+        {
+            self.listen(first);
+        }
+    }
+
+    fn report_one(&mut self, number: u64) {
+        if let Some(Pending { place, state: State::Over(record), .. }) = self.pending.remove(&number) {
+            self.report.add(&place.url, &record);
+        }
     }
 
     /// Ends all requests without a result, and records them and the rest of the list.
@@ -447,13 +507,15 @@ impl<'a> Fetch<'a> {
         let Some(stop) = stop else { return };
         let text: Rc<str> = stop.to_string().into();
         self.asking.lanes.close();
-        for Pending { url, state, .. } in std::mem::take(&mut self.pending) {
+        for Pending { place, state, .. } in std::mem::take(&mut self.pending).into_values() {
             let record = match state {
-                State::Over(record) => record,
+                State::Over(record) => *record,
                 State::Asked(journey) => self.unanswered(*journey, text.clone()),
+                State::Receiving(journey, receiving) => receiving.into_record().stopped(stop, &journey.method),
+                State::Downloading(journey, downloading) => downloading.into_record().stopped(stop, &journey.method),
                 State::Parts(_) => Record::not_requested(Outcome::NotSent, Some(text.clone())),
             };
-            self.report.add(&url, &record);
+            self.report.add(&place.url, &record);
         }
         let mut rest = self.next.take();
         loop {
@@ -475,7 +537,8 @@ impl<'a> Fetch<'a> {
     fn unanswered(&mut self, mut journey: Journey, text: Rc<str>) -> Record {
         let Some(mut ticket) = journey.ticket.take() else { return Record::not_requested(Outcome::NotSent, Some(text)) };
         let until = Some(Instant::now() + TICK);
-        let _ = self.asking.lanes.wait_for_answer(&mut ticket, until);
+        // A failure to wait leaves it unknown.
+        let _ = self.asking.lanes.wait(until, || matches!(ticket.news(), News::Head | News::Over));
         let record = match ticket.take_reply() {
             Ok(Err(failed)) => Record::failed(&failed, text),
             Ok(Ok(reply)) => {

@@ -12,7 +12,7 @@ Exit status:
   0    all URLs were answered, or the reader of standard output closed it
   1    some responses had an error status (400 or above); get does not write their content
   2    the command line or the list of URLs is wrong; no request was sent, unless the list is a pipe
-  3    connecting failed, or a connection was lost; complete files are kept
+  3    connecting failed, a connection was lost, or a redirect could not be followed; complete files are kept
   4    a file could not be written; complete files are kept
   5    the content has another digest than --checksum says
   130  interrupted (SIGINT, SIGTERM or SIGHUP); no incomplete file is left"
@@ -21,7 +21,7 @@ Exit status:
 
 /// HTTP/1.1 for many requests: whole lists of URLs through few pipelined connections
 #[derive(Debug, Parser)]
-#[command(name = "dugong", version, long_version = LONG_VERSION, max_term_width = 110)]
+#[command(name = "dugong", version, long_version = LONG_VERSION, max_term_width = 110, args_override_self = true)]
 pub(crate) struct LowArgs {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -73,10 +73,10 @@ pub(crate) enum Shell {
     Fish,
 }
 
-/// Fetch URLs, many in flight, and write their content in the order given
+/// Fetch URLs, many in flight, and write their content to standard output in the order given, or into files
 ///
 /// Each origin (scheme, host and port) has connections of its own, and all work at once. Content goes to standard output in the order
-/// of the URLs, or into files. A file never has incomplete content.
+/// of the URLs, or into files as it comes. A file never has incomplete content.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("files").multiple(true).args(["output", "dir", "remote_name"]))]
 #[command(after_long_help = concat!(exit_codes!(), "

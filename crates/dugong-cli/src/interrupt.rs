@@ -1,5 +1,6 @@
-//! Removes the unfinished file when a signal ends the program, however many signals come.
+//! Removes the unfinished files when a signal ends the program, however many signals come.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use signal_hook::iterator::Signals;
 use crate::outcome::Exit;
 use crate::stderr::say;
 
-/// The temporary name of the file that is being written. Files are created, renamed and removed under this lock, and none after
+/// The temporary names of the files that are being written. Files are created, renamed and removed under this lock, and none after
 /// an interrupt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unfinished(Arc<Mutex<Writing>>);
@@ -22,7 +23,7 @@ pub(crate) struct Unfinished(Arc<Mutex<Writing>>);
 /// The state of writing files.
 #[derive(Debug, Default)]
 pub(crate) struct Writing {
-    pub(crate) path: Option<PathBuf>,
+    pub(crate) paths: HashSet<PathBuf>,
     /// The program ends: no file may appear any more.
     pub(crate) is_interrupted: bool,
     /// The rest of the program prints its summary, and ends the program after that.
@@ -48,7 +49,7 @@ impl Unfinished {
         self.lock().has_last_words = true;
     }
 
-    /// Makes signals remove the file and end the program. Further signals wait until the file is gone, because some senders send
+    /// Makes signals remove the files and end the program. Further signals wait until the files are gone, because some senders send
     /// two at once (`timeout` of coreutils, a terminal that closes). After that, a further signal ends the program at once, in case
     /// writing to standard error blocks. With `summary`, the rest of the program gets time to print one: it is told by `tell`, calls
     /// [`Unfinished::begin_last_words`], and ends the program.
@@ -71,7 +72,7 @@ impl Unfinished {
             if signals.forever().next().is_some() {
                 let mut writing = unfinished.lock();
                 writing.is_interrupted = true;
-                if let Some(path) = writing.path.take() {
+                for path in writing.paths.drain() {
                     // The program ends either way.
                     let _ = std::fs::remove_file(path);
                 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dugong_http::{Config, Error, Fields, Origin};
-use dugong_session::{Reply, Session, Ticket};
+use dugong_session::Session;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -37,6 +37,8 @@ pub(crate) struct Lane {
     pub(crate) gone: Option<Rc<str>>,
     /// How many requests in a row failed after all retries.
     pub(crate) failures: u32,
+    /// How many requests for parts of content are under way.
+    pub(crate) parts: usize,
 }
 
 /// How many sessions may stand at once.
@@ -63,7 +65,7 @@ impl<'a> Lanes<'a> {
         plan.credentials.add_to(&mut fields, origin);
         probe(&plan.method, plan.content(), origin, &fields, &plan.headers)?;
         connecting::config(Config::new(), &plan.connect, origin)?;
-        self.lanes.push(Lane { origin: origin.clone(), session: None, fields, pending: 0, gone: None, failures: 0 });
+        self.lanes.push(Lane { origin: origin.clone(), session: None, fields, pending: 0, gone: None, failures: 0, parts: 0 });
         self.by_origin.insert(key, self.lanes.len() - 1);
         Ok(self.lanes.len() - 1)
     }
@@ -132,63 +134,18 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// Waits until a ticket has an answer, or until a moment; false then. All sessions go on meanwhile.
-    pub(crate) fn wait_for_answer(&mut self, ticket: &mut Ticket, until: Option<Instant>) -> io::Result<bool> {
-        if self.poll.is_none() {
-            ticket.set_awaited(true);
-            return ticket.wait(until);
-        }
-        ticket.set_awaited(true);
-        let now = Instant::now();
-        self.wait_together(until, || Ok(ticket.wait(Some(now))?.then_some(()))).map(|found| found.is_some())
-    }
-
-    /// Waits for a piece of the content of a streamed reply: an empty one at its end, `None` if none has come until a moment.
-    pub(crate) fn wait_for_piece(&mut self, reply: &mut Reply, until: Option<Instant>) -> io::Result<Option<bytes::Bytes>> {
-        let ticket = reply.ticket_mut().expect("the request asked for a streamed reply");
-        if let Some(piece) = ticket.next_piece()? {
-            return Ok(Some(piece));
-        }
+    /// Lets all sessions go on until `is_ready`, or until a moment; false then.
+    pub(crate) fn wait(&mut self, until: Option<Instant>, mut is_ready: impl FnMut() -> bool) -> io::Result<bool> {
         if self.poll.is_some() {
-            ticket.set_awaited(true);
-            return self.wait_together(until, || ticket.next_piece());
+            return self.wait_together(until, is_ready);
         }
-        loop {
-            if !ticket.wait_for_content(until)? {
-                return Ok(None);
-            }
-            if let Some(piece) = ticket.next_piece()? {
-                return Ok(Some(piece));
-            }
+        match self.lanes.iter().find_map(|lane| lane.session.as_ref()) {
+            Some(session) => session.wait_for(until, is_ready),
+            None => Ok(is_ready()),
         }
     }
 
-    /// Waits until `ready` finds something, or until a moment.
-    pub(crate) fn wait_for<T>(
-        &mut self,
-        lane: usize,
-        until: Option<Instant>,
-        mut ready: impl FnMut() -> io::Result<Option<T>>,
-    ) -> io::Result<Option<T>> {
-        if self.poll.is_some() {
-            return self.wait_together(until, ready);
-        }
-        let session = self.lanes[lane].session.clone().expect("it has requests");
-        let mut found = Ok(None);
-        session.wait_for(until, || {
-            if matches!(found, Ok(None)) {
-                found = ready();
-            }
-            !matches!(found, Ok(None))
-        })?;
-        found
-    }
-
-    fn wait_together<T>(
-        &mut self,
-        until: Option<Instant>,
-        mut ready: impl FnMut() -> io::Result<Option<T>>,
-    ) -> io::Result<Option<T>> {
+    fn wait_together(&mut self, until: Option<Instant>, mut is_ready: impl FnMut() -> bool) -> io::Result<bool> {
         let poll = self.poll.as_mut().expect("it is made with the second session");
         let mut events = Events::with_capacity(SESSIONS);
         loop {
@@ -196,12 +153,12 @@ impl<'a> Lanes<'a> {
             sessions().for_each(|session| {
                 session.turn();
             });
-            if let Some(found) = ready()? {
-                return Ok(Some(found));
+            if is_ready() {
+                return Ok(true);
             }
             let now = Instant::now();
             if until.is_some_and(|until| until <= now) {
-                return Ok(None);
+                return Ok(false);
             }
             let wake = sessions().filter_map(Session::wait_until).chain(until).min();
             match poll.poll(&mut events, wake.map(|wake| wake.saturating_duration_since(now))) {

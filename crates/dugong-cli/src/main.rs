@@ -30,6 +30,8 @@ mod parts;
 mod plan;
 mod progress;
 mod readable;
+mod ready;
+mod receiving;
 mod report;
 mod sink;
 mod stderr;

@@ -90,6 +90,8 @@ pub(crate) enum Outcome {
     Ok,
     /// Answered by a redirect, with all content written.
     Redirect,
+    /// Answered by a redirect that `--location` could not follow.
+    NotFollowed,
     /// Answered with a status of 400 or above.
     ErrorStatus,
     /// The response began, but was not received or written completely.
@@ -190,6 +192,7 @@ impl Outcome {
         match self {
             Outcome::Ok => "ok",
             Outcome::Redirect => "redirect",
+            Outcome::NotFollowed => "not-followed",
             Outcome::ErrorStatus => "error-status",
             Outcome::Incomplete => "incomplete",
             Outcome::Unanswered => "unanswered",

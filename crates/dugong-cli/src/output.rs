@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dugong_http::ResponseHead;
 
@@ -15,23 +16,23 @@ use crate::outcome::OutputError;
 use crate::readable::Readable;
 
 /// Standard output without a buffer. Content comes in large pieces, each of which is written at once.
-#[derive(Debug)]
-pub(crate) struct Stdout(File);
+#[derive(Clone, Debug)]
+pub(crate) struct Stdout(Arc<File>);
 
 impl Stdout {
     /// A device or a pipe in its place.
     pub(crate) fn device(path: &Path) -> Result<Self, OutputError> {
         let file = OpenOptions::new().write(true).open(path).map_err(|error| OutputError::File(path.to_owned(), error))?;
-        Ok(Stdout(file))
+        Ok(Stdout(Arc::new(file)))
     }
 
     pub(crate) fn new() -> Result<Self, OutputError> {
         let descriptor = io::stdout().as_fd().try_clone_to_owned().map_err(OutputError::Stdout)?;
-        Ok(Stdout(File::from(descriptor)))
+        Ok(Stdout(Arc::new(File::from(descriptor))))
     }
 
     /// Writes a head as the server sent it. For a terminal it is escaped, so that the terminal does not obey it.
-    pub(crate) fn write_head(&mut self, head: &ResponseHead) -> Result<(), OutputError> {
+    pub(crate) fn write_head(&self, head: &ResponseHead) -> Result<(), OutputError> {
         let bytes = head_bytes(head);
         if !self.0.is_terminal() {
             return self.write(&bytes);
@@ -40,8 +41,8 @@ impl Stdout {
         self.write(lines.as_bytes())
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        self.0.write_all(bytes).map_err(|error| match error.kind() {
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        (&*self.0).write_all(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => OutputError::ReaderLeft,
             _ => OutputError::Stdout(error),
         })
@@ -88,7 +89,7 @@ impl Directory {
     }
 
     /// Opens a file under a temporary name.
-    pub(crate) fn create(&self, name: &str) -> Result<PartialFile<'_>, OutputError> {
+    pub(crate) fn create(&self, name: &str) -> Result<PartialFile, OutputError> {
         let target = self.path.join(name);
         let mut unfinished = self.unfinished.lock();
         if unfinished.is_interrupted {
@@ -98,8 +99,9 @@ impl Directory {
             let temporary = self.path.join(format!(".{name}.part-{:08x}", random()));
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => {
-                    unfinished.path = Some(temporary);
-                    return Ok(PartialFile { file, target, directory: self });
+                    unfinished.paths.insert(temporary.clone());
+                    let (replaces, unfinished) = (self.replaces, self.unfinished.clone());
+                    return Ok(PartialFile { file, temporary, target, replaces, unfinished });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(OutputError::File(target, error)),
@@ -110,43 +112,44 @@ impl Directory {
 
 /// An incomplete file under a temporary name. Dropping it removes the file.
 #[derive(Debug)]
-pub(crate) struct PartialFile<'a> {
+pub(crate) struct PartialFile {
     file: File,
+    temporary: PathBuf,
     target: PathBuf,
-    directory: &'a Directory,
+    replaces: bool,
+    unfinished: Unfinished,
 }
 
-impl PartialFile<'_> {
+impl PartialFile {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.file.write_all(bytes).map_err(|error| OutputError::File(self.target.clone(), error))
     }
 
     /// Gives the complete file its name.
     pub(crate) fn finish(self) -> Result<PathBuf, OutputError> {
-        let mut unfinished = self.directory.unfinished.lock();
-        // Only one file is written at a time, and only a signal removes it before.
-        let Some(temporary) = unfinished.path.as_deref() else { return Err(OutputError::Interrupted) };
-        let renamed =
-            if self.directory.replaces { fs::rename(temporary, &self.target) } else { rename_new(temporary, &self.target) };
+        let mut unfinished = self.unfinished.lock();
+        // Only a signal removes it before.
+        if !unfinished.paths.contains(&self.temporary) {
+            return Err(OutputError::Interrupted);
+        }
+        let PartialFile { temporary, target, replaces, .. } = &self;
+        let renamed = if *replaces { fs::rename(temporary, target) } else { rename_new(temporary, target) };
+        if renamed.is_ok() {
+            unfinished.paths.remove(temporary);
+        }
+        drop(unfinished);
         match renamed {
-            Ok(()) => {
-                unfinished.path = None;
-                drop(unfinished);
-                Ok(self.target.clone())
-            }
-            Err(error) => {
-                drop(unfinished);
-                Err(OutputError::File(self.target.clone(), error))
-            }
+            Ok(()) => Ok(target.clone()),
+            Err(error) => Err(OutputError::File(target.clone(), error)),
         }
     }
 }
 
-impl Drop for PartialFile<'_> {
+impl Drop for PartialFile {
     fn drop(&mut self) {
-        if let Some(temporary) = self.directory.unfinished.lock().path.take() {
+        if self.unfinished.lock().paths.remove(&self.temporary) {
             // The caller reports the error that made the file useless. A file that stays is no worse.
-            let _ = fs::remove_file(temporary);
+            let _ = fs::remove_file(&self.temporary);
         }
     }
 }
@@ -220,7 +223,7 @@ mod tests {
                 let mut file = directory.create("a").unwrap();
                 file.write(b"ours").unwrap();
                 fs::write(scratch.path().join("a"), "theirs").unwrap();
-                let temporary = directory.unfinished.lock().path.clone().unwrap();
+                let temporary = file.temporary.clone();
                 let refused: io::Result<()> = rename(&temporary, &scratch.path().join("a"));
                 assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
                 assert_eq!(file.finish().is_ok(), force);

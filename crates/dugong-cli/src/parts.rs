@@ -2,13 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::task::Waker;
 
 use bytes::Bytes;
 use dugong_http::{Fields, Request, RequestHead};
-use dugong_session::driver::thread_waker;
 use dugong_session::ranges::{Ask, Download, DownloadOptions, RangeError, Take};
-use dugong_session::{Digest, Failed, Reply, Ticket};
+use dugong_session::{Digest, Failed, News as Ticketed, Reply, Ticket};
 
 use crate::plan::HiArgs;
 
@@ -16,6 +15,8 @@ use crate::plan::HiArgs;
 pub(crate) struct Parts {
     download: Download,
     flights: Vec<Flight>,
+    /// Woken at all news.
+    waker: Waker,
 }
 
 struct Flight {
@@ -43,7 +44,7 @@ const ALL: u64 = 1 << 62;
 
 impl Parts {
     /// Opens the files beside `path`. An earlier run may have left some of the content of `url` there.
-    pub(crate) fn open(plan: &HiArgs, url: &str, target: &str, path: &Path) -> Result<Self, RangeError> {
+    pub(crate) fn open(plan: &HiArgs, url: &str, target: &str, path: &Path, waker: &Waker) -> Result<Self, RangeError> {
         let mut options = DownloadOptions::default();
         options.part_size = if plan.parts > 1 { PART } else { ALL };
         options.parts = plan.parts;
@@ -51,7 +52,8 @@ impl Parts {
         if let Some(checksum) = &plan.checksum {
             options.digests.push(Digest::sha256_hex(checksum.digits()).expect("it was checked"));
         }
-        Ok(Parts { download: Download::open(url, target, path, options)?, flights: Vec::new() })
+        let download = Download::open(url, target, path, options)?;
+        Ok(Parts { download, flights: Vec::new(), waker: waker.clone() })
     }
 
     /// Takes a reply to a request without a range as the first one.
@@ -68,7 +70,7 @@ impl Parts {
     }
 
     pub(crate) fn sent(&mut self, ask: &Ask, ticket: Ticket) {
-        ticket.set_waker(&thread_waker());
+        ticket.set_waker(&self.waker);
         ticket.set_awaited(true);
         self.flights.push(Flight { index: ask.index, state: State::Waiting(ticket) });
     }
@@ -80,18 +82,15 @@ impl Parts {
             let index = *index;
             match state {
                 State::Waiting(ticket) => {
-                    if !ticket.wait(Some(Instant::now()))? {
+                    if !matches!(ticket.news(), Ticketed::Head | Ticketed::Over) {
                         continue;
                     }
                     let State::Waiting(ticket) = self.flights.remove(at).state else { unreachable!("it waits") };
-                    return Ok(match ticket.take_reply() {
-                        Ok(Ok(reply)) => Some(News::Reply(index, reply)),
-                        Ok(Err(failed)) => Some(News::Failed(failed)),
-                        Err(ticket) => {
-                            self.flights.insert(at, Flight { index, state: State::Waiting(ticket) });
-                            None
-                        }
-                    });
+                    match ticket.take_reply() {
+                        Ok(Ok(reply)) => return Ok(Some(News::Reply(index, reply))),
+                        Ok(Err(failed)) => return Ok(Some(News::Failed(failed))),
+                        Err(ticket) => self.flights.insert(at, Flight { index, state: State::Waiting(ticket) }),
+                    }
                 }
                 State::Reading(reply) => {
                     let ticket = reply.ticket_mut().expect("the request asked for a streamed reply");
@@ -113,7 +112,7 @@ impl Parts {
     pub(crate) fn take_head(&mut self, index: usize, mut reply: Reply) -> Result<(), RangeError> {
         if self.download.head(index, reply.status(), reply.fields())? == Take::Content {
             if let Some(ticket) = reply.ticket_mut() {
-                ticket.set_waker(&thread_waker());
+                ticket.set_waker(&self.waker);
                 ticket.set_awaited(true);
             }
             self.flights.push(Flight { index, state: State::Reading(reply) });
@@ -133,6 +132,11 @@ impl Parts {
     /// Takes a loss; false if there were too many.
     pub(crate) fn lost(&mut self, index: usize) -> bool {
         self.download.lost(index)
+    }
+
+    /// How many requests are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -43,7 +43,9 @@ pub(crate) struct HiArgs {
     pub(crate) depth: u32,
     pub(crate) retries: u32,
     pub(crate) retry_delay: Duration,
-    /// How many redirects are followed.
+    /// Redirects are followed,
+    pub(crate) follows: bool,
+    /// up to this many for each URL.
     pub(crate) redirects: u32,
     /// The limit for silence of the server.
     pub(crate) timeout: Option<Duration>,
@@ -169,8 +171,8 @@ impl HiArgs {
             None => Destination::Stdout { include_heads: low.include, keep_errors: true },
         };
         let plan = HiArgs::with(method, low.transfer, low.connect, destination)?;
-        let redirects = if low.location { low.max_redirs } else { 0 };
-        Ok(HiArgs { content: content.map(Bytes::from), urls: vec![low.url], redirects, ..plan })
+        let (follows, redirects) = (low.location, low.max_redirs);
+        Ok(HiArgs { content: content.map(Bytes::from), urls: vec![low.url], follows, redirects, ..plan })
     }
 
     /// The plan of uploads.
@@ -189,8 +191,8 @@ impl HiArgs {
             return Err(UsageError::NoUrls);
         }
         let plan = HiArgs::with(method, low.transfer, connect, destination)?;
-        let redirects = if low.location { low.max_redirs } else { 0 };
-        Ok(HiArgs { urls: low.urls, lists: low.input, redirects, fail_early: low.fail_early, ..plan })
+        let (follows, redirects) = (low.location, low.max_redirs);
+        Ok(HiArgs { urls: low.urls, lists: low.input, follows, redirects, fail_early: low.fail_early, ..plan })
     }
 
     fn with(method: Method, low: TransferArgs, connect: ConnectArgs, destination: Destination) -> Result<HiArgs, UsageError> {
@@ -214,6 +216,7 @@ impl HiArgs {
             depth: if low.depth == 0 { u32::MAX } else { low.depth },
             retries: low.retries,
             retry_delay,
+            follows: false,
             redirects: 0,
             timeout,
             connect_timeout,
@@ -305,6 +308,11 @@ impl HiArgs {
     /// The content of each request.
     pub(crate) fn content(&self) -> Option<&[u8]> {
         self.content.as_deref()
+    }
+
+    /// Tells if content goes to files, which are finished as they come.
+    pub(crate) fn has_files(&self) -> bool {
+        matches!(self.destination, Destination::File { .. } | Destination::Directory { .. })
     }
 
     /// Tells if an interrupted file stays.

@@ -1,5 +1,6 @@
 //! Progress: a line for the whole and one for a large file for people, lines of JSON for programs.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
@@ -44,8 +45,8 @@ pub(crate) struct Progress {
     lines: MultiProgress,
     /// The line for the whole.
     whole: Option<ProgressBar>,
-    /// The line for the current file.
-    file: Option<ProgressBar>,
+    /// The lines for large files, by the numbers of their URLs.
+    files: BTreeMap<u64, ProgressBar>,
     /// `None` while a list is read.
     total: Option<usize>,
     answered: u64,
@@ -53,8 +54,8 @@ pub(crate) struct Progress {
     begun: Instant,
     /// When the last line of JSON was written.
     told: Instant,
-    /// The current file: its URL, what has come of it, and its length.
-    current: Option<(String, u64, Option<u64>)>,
+    /// The current files: URL, what has come of it, and its length.
+    current: BTreeMap<u64, (String, u64, Option<u64>)>,
 }
 
 impl Progress {
@@ -62,8 +63,9 @@ impl Progress {
         let target = if show == Show::Lines { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let lines = MultiProgress::with_draw_target(target);
         let now = Instant::now();
+        let (files, current) = (BTreeMap::new(), BTreeMap::new());
         let mut progress =
-            Progress { show, lines, whole: None, file: None, total, answered: 0, bytes: 0, begun: now, told: now, current: None };
+            Progress { show, lines, whole: None, files, total, answered: 0, bytes: 0, begun: now, told: now, current };
         if show == Show::Lines && total.is_none_or(|total| total >= MANY_URLS) {
             let bar = ProgressBar::new(total.unwrap_or_default() as u64).with_style(whole_style(total.is_some(), has_colours()));
             progress.whole = Some(progress.lines.add(bar));
@@ -71,26 +73,26 @@ impl Progress {
         progress
     }
 
-    /// Notes that a response begins, with content of this length if it is known.
-    pub(crate) fn expect(&mut self, url: &str, length: Option<u64>) {
+    /// Notes that the response for a URL of this number begins, with content of this length if it is known.
+    pub(crate) fn expect(&mut self, number: u64, url: &str, length: Option<u64>) {
         if self.show == Show::Json {
-            self.current = Some((url.to_owned(), 0, length));
+            self.current.insert(number, (url.to_owned(), 0, length));
         }
         if self.show == Show::Lines && length.is_some_and(|length| length >= MUCH_CONTENT) {
             let bar = ProgressBar::new(length.unwrap_or_default()).with_style(file_style(has_colours()));
             let bar = self.lines.add(bar);
             bar.set_message(short(url));
             bar.tick();
-            self.file = Some(bar);
+            self.files.insert(number, bar);
         }
     }
 
-    pub(crate) fn received(&mut self, count: usize) {
+    pub(crate) fn received(&mut self, number: u64, count: usize) {
         self.bytes += count as u64;
         match self.show {
             Show::Nothing => {}
             Show::Lines => {
-                if let Some(file) = &self.file {
+                if let Some(file) = self.files.get(&number) {
                     file.inc(count as u64);
                 }
                 // A line is drawn at most twenty times a second, so it does not need a new text for each small response.
@@ -101,7 +103,7 @@ impl Progress {
                 }
             }
             Show::Json => {
-                if let Some((_, bytes, _)) = &mut self.current {
+                if let Some((_, bytes, _)) = self.current.get_mut(&number) {
                     *bytes += count as u64;
                 }
                 self.tell(false);
@@ -109,10 +111,10 @@ impl Progress {
         }
     }
 
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self, number: u64) {
         self.answered += 1;
-        self.current = None;
-        if let Some(file) = self.file.take() {
+        self.current.remove(&number);
+        if let Some(file) = self.files.remove(&number) {
             file.finish_and_clear();
         }
         if let Some(whole) = &self.whole {
@@ -128,7 +130,7 @@ impl Progress {
 
     /// Removes the lines.
     pub(crate) fn end(&mut self) {
-        for bar in self.file.iter().chain(&self.whole) {
+        for bar in self.files.values().chain(&self.whole) {
             bar.finish_and_clear();
         }
         self.tell(true);
@@ -145,7 +147,7 @@ impl Progress {
             return;
         }
         self.told = Instant::now();
-        let file = self.current.as_ref().map(|(url, bytes, total)| json!({ "url": url, "bytes": bytes, "total": total }));
+        let file = self.current.values().next().map(|(url, bytes, total)| json!({ "url": url, "bytes": bytes, "total": total }));
         let line = json!({
             "answered": self.answered,
             "requested": self.total,

@@ -24,10 +24,10 @@ pub(crate) enum Naming {
 }
 
 /// The destination of the content of one response.
-pub(crate) enum Target<'a> {
+pub(crate) enum Target {
     Discard,
-    Stdout(&'a mut Stdout),
-    File(PartialFile<'a>),
+    Stdout(Stdout),
+    File(PartialFile),
 }
 
 /// A file that content may go to.
@@ -125,7 +125,7 @@ impl Sink {
     }
 
     /// Where the content of a response goes. `is_redirect` is a response that leads elsewhere.
-    pub(crate) fn target(&mut self, name: &Name, head: &ResponseHead, is_redirect: bool) -> Result<Target<'_>, OutputError> {
+    pub(crate) fn target(&self, name: &Name, head: &ResponseHead, is_redirect: bool) -> Result<Target, OutputError> {
         let is_error = head.status().is_error();
         let is_unchanged = head.status() == Status::NOT_MODIFIED;
         match (self, name) {
@@ -135,7 +135,7 @@ impl Sink {
                 if *include_heads {
                     out.write_head(head)?;
                 }
-                Ok(Target::Stdout(out))
+                Ok(Target::Stdout(out.clone()))
             }
             (Sink::Files { directory, .. }, Name::File(name)) => directory.create(name).map(Target::File),
             _ => Ok(Target::Discard),
@@ -163,7 +163,7 @@ fn index(directory: &Path, existing: Existing) -> Result<Option<Index>, OutputEr
     read.map_err(|error| OutputError::File(directory.to_owned(), error))
 }
 
-impl Target<'_> {
+impl Target {
     /// Gives a file its name.
     pub(crate) fn finish(self) -> Option<Result<PathBuf, OutputError>> {
         match self {

@@ -62,7 +62,7 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
     let mut report = Report::new(&plan);
     let mut progress = Progress::new(Some(uploads.len()), Show::of(&plan));
     let (mut has_failed, mut is_unreadable, mut was_unreachable) = (false, false, false);
-    for (upload, ended) in uploads.iter().zip(session.run(requests)) {
+    for (number, (upload, ended)) in (0..).zip(uploads.iter().zip(session.run(requests))) {
         let record = record(upload, &ended);
         if ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Source(_))) {
             is_unreadable = true;
@@ -85,9 +85,9 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
         }
         if ended.error().is_none() {
-            progress.received(usize::try_from(upload.length.unwrap_or_default()).unwrap_or(usize::MAX));
+            progress.received(number, usize::try_from(upload.length.unwrap_or_default()).unwrap_or(usize::MAX));
         }
-        progress.answered();
+        progress.answered(number);
         report.add(&upload.url, &record);
     }
     progress.end();

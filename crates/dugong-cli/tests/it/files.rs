@@ -1,7 +1,9 @@
 //! Content in files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 
@@ -155,10 +157,10 @@ fn a_file_that_appears_meanwhile_is_kept_and_nothing_unfinished_stays() {
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         read_exactly(&mut stream, 1);
-        std::io::Write::write_all(&mut stream, ok("a").as_bytes()).unwrap();
+        stream.write_all(ok("a").as_bytes()).unwrap();
         read_exactly(&mut stream, 2);
         fs::write(there, "theirs").unwrap();
-        std::io::Write::write_all(&mut stream, (ok("b") + &ok("c")).as_bytes()).unwrap();
+        stream.write_all((ok("b") + &ok("c")).as_bytes()).unwrap();
         stream
     });
     let args = into(scratch.path(), urls(address, ["/1", "/2", "/3"]));
@@ -219,4 +221,58 @@ fn a_redirect_is_reported_with_its_location() {
     assert_eq!(kept.stdout(), b"herehereherehere");
     let ran = get(list.into_iter().chain(["--json".to_owned()])).exits_with(0);
     assert_eq!(each(&json(ran.stderr().as_bytes()), "location")[0], "https://other.example/\u{fffd}\u{e4}");
+}
+
+/// Answers each path with its last segment. After the half of `/slow`, it waits until a file appears.
+fn answer_in_halves(mut stream: std::net::TcpStream, until: &Path) {
+    loop {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            request.push(byte[0]);
+        }
+        let target = String::from_utf8(request).unwrap().split(' ').nth(1).unwrap().to_owned();
+        let answer = ok(target.rsplit('/').next().unwrap());
+        let half = answer.len() - 2;
+        stream.write_all(&answer.as_bytes()[..half]).unwrap();
+        let end = Instant::now() + Duration::from_secs(15);
+        while target == "/slow" && !until.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(&answer.as_bytes()[half..]).unwrap();
+    }
+}
+
+#[test]
+fn a_slow_file_holds_no_other_up_and_the_summary_keeps_the_order() {
+    for option in [None, Some("--continue"), Some("--parts=2")] {
+        let scratch = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let last = scratch.path().join("8");
+        let server = std::thread::spawn(move || {
+            let handlers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (stream, last) = (listener.accept().unwrap().0, last.clone());
+                    std::thread::spawn(move || answer_in_halves(stream, &last))
+                })
+                .collect();
+            handlers.into_iter().for_each(|handler| handler.join().unwrap());
+        });
+        let paths = ["/slow".to_owned()].into_iter().chain((1..=8).map(|id| format!("/{id}")));
+        let list = urls(address, paths);
+        let begun = Instant::now();
+        // The last of two values counts, as in curl.
+        let options = ["--connections=2", "--json"].into_iter().chain(option).map(str::to_owned);
+        let ran = get(into(scratch.path(), list.clone()).into_iter().chain(options)).exits_with(0);
+        // Otherwise the slow one would have waited in vain.
+        assert!(begun.elapsed() < Duration::from_secs(14), "{option:?}");
+        assert_eq!(each(&json(ran.stdout()), "url"), list, "{option:?}");
+        assert_eq!(names(scratch.path()), ["1", "2", "3", "4", "5", "6", "7", "8", "slow"], "{option:?}");
+        assert_eq!(fs::read_to_string(scratch.path().join("slow")).unwrap(), "slow");
+        server.join().unwrap();
+    }
 }

@@ -132,8 +132,12 @@ fn redirects_are_followed_up_to_a_bound() {
     let scratch = tempfile::tempdir().unwrap();
     let url = urls(server.address(), ["/1"]).remove(0);
     let args = ["-L", "--max-redirs=2", "--dir", scratch.path().to_str().unwrap()];
-    get([&*url].iter().chain(&args)).exits_with(0).says("/1: 302 Found to /again, which is not followed");
+    let ran = get([&*url, "--json"].iter().chain(&args)).exits_with(3);
+    assert_eq!(ran.stderr(), format!("dugong: {url}: 302 Found to /again, which is not followed: --max-redirs is 2\n"));
     assert!(names(scratch.path()).is_empty(), "a redirect has no file");
+    let summary = json(ran.stdout());
+    assert_eq!((each(&summary, "outcome"), each(&summary, "attempts")), (vec!["not-followed".into()], vec![3.into()]));
+    assert_eq!((each(&summary, "error"), each(&summary, "status")), (vec!["--max-redirs is 2".into()], vec![302.into()]));
     get([&*url, "--max-redirs=2"]).exits_with(2).says("--location");
 }
 
