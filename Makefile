@@ -15,7 +15,7 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
 .PHONY: help demo quick fmt test gate engines chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
-	setup setup-rust setup-lints setup-python check unit python python-style python-types python-tests tools-tests installed peers
+	setup setup-rust setup-lints setup-python setup-engines check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -180,11 +180,14 @@ target/venv-wheel/ready: tools/requirements-wheel.txt
 
 ENGINES = cd crates/dugong-object-store && CARGO_TARGET_DIR="$(CURDIR)/target/engines" $(CARGO)
 
-engines: setup ## the connector for object_store, a workspace of its own: clippy, and the suite of object_store against moto's S3
+setup-engines:
+	@tools/setup rust lints python servers engines
+
+engines: setup-engines target/venv/ready ## the connectors under their hosts: clippy, and the hosts' own suites against real servers
 	$(ENGINES) fmt -- --check
 	$(ENGINES) clippy --quiet --all-targets -- -D warnings
 	$(ENGINES) clippy --quiet --no-default-features --features object_store_0_13 -- -D warnings
-	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(ENGINES) test --quiet
+	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(ENGINES) test --quiet --features object_store_0_13
 
 chaos: export DUGONG_CHAOS_SECONDS ?= 150
 chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)

@@ -132,6 +132,16 @@ def test_what_is_missing_stands_in_the_line_to_paste(name: str, tmp_path: Path) 
     assert line in done.stdout.splitlines()
 
 
+def test_the_engines_need_more_than_the_tests(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, EVERYTHING)
+    done = machine.setup('servers', 'engines', NO_INSTALL='1')
+    assert done.returncode == 1
+    assert '--no-install-recommends libnginx-mod-http-dav-ext\n' in done.stdout
+    (machine.root / 'usr/lib/nginx/modules').mkdir(parents=True)
+    (machine.root / 'usr/lib/nginx/modules/ngx_http_dav_ext_module.so').touch()
+    assert machine.setup('servers', 'engines').stdout == ''
+
+
 def test_no_install_prints_the_line_for_root(tmp_path: Path) -> None:
     done = Machine(tmp_path, without('squid', 'nginx')).setup(NO_INSTALL='1')
     assert done.returncode == 1
