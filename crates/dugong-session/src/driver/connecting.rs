@@ -68,16 +68,16 @@ impl Driver {
         self.act();
     }
 
-    /// A connection ended while it carried no request. If it never carried one, its error is why jobs get no connection: a server
-    /// that wants a client certificate says so after the client has finished the handshake (RFC 8446 §4.4.2.4).
-    pub(super) fn ended_idle(&mut self, on: ConnectionId, error: Error) {
-        let is_idle = self.link_of(on).is_some_and(|link| link.is_idle());
-        if is_idle && !may_heal(&error) {
-            self.drop_link(on);
-            return self.not_opened(on, error);
-        }
+    /// A connection ended while no request was on it, though some may wait for their turn. If it has never carried one, its error is
+    /// why jobs get no connection: a server that wants a client certificate says so after the client has finished the handshake
+    /// (RFC 8446 §4.4.2.4).
+    pub(super) fn ended_idle(&mut self, index: usize, error: Error) {
+        let Some(link) = self.links[index].as_ref().filter(|link| link.is_idle() && may_heal(&error)) else {
+            return self.lose(index, error);
+        };
+        let id = link.id;
         self.unreachable = Some(Arc::new(error));
-        self.plan.handle(self.now, on, Event::Readable);
+        self.plan.handle(self.now, id, Event::Readable);
         self.act();
     }
 
@@ -115,7 +115,7 @@ impl Driver {
 }
 
 /// Whether another attempt to connect may succeed. A certificate that is not trusted, or a name that does not exist, stays so.
-fn may_heal(error: &Error) -> bool {
+pub(super) fn may_heal(error: &Error) -> bool {
     match error {
         // A connector that does TLS says so of a bad certificate.
         Error::Connect { source, .. } => source.errors().all(|error| error.kind() != std::io::ErrorKind::InvalidData),

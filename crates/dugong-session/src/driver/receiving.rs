@@ -36,7 +36,7 @@ impl Driver {
             if open.flights.is_empty() {
                 // A TLS record without content, such as a session ticket, is no reason.
                 if let Some(error) = open.engine.duplex().why_unusable(&mut open.wire) {
-                    self.ended_idle(id, error);
+                    self.ended_idle(index, error);
                 }
                 return;
             }

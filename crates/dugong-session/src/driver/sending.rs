@@ -9,6 +9,7 @@ use dugong_http::driver::{Interest, Progress, WaitingFor};
 use dugong_http::{Error, Fields, Misuse, Sent};
 
 use super::Driver;
+use super::connecting::may_heal;
 use super::link::{Flight, Open};
 use super::slot::{Asks, Slot, UPLOAD_AHEAD, Upload};
 use crate::failed::Cause;
@@ -250,11 +251,15 @@ impl Driver {
     pub(super) fn lose(&mut self, index: usize, error: Error) {
         let Some(mut link) = self.links[index].take() else { return };
         let (id, now) = (link.id, self.now);
-        let why = loss_of(&error);
+        let mut event = Event::Lost(loss_of(&error));
+        let is_final = !may_heal(&error);
         let error = Arc::new(error);
         self.unreachable = Some(error.clone());
         if let Some(open) = link.open() {
             let Open { engine, flights, outgoing, .. } = open;
+            if flights.is_empty() && is_final {
+                event = Event::CannotOpen;
+            }
             let mut duplex = engine.duplex();
             for flight in flights {
                 let sent = duplex.queue().unanswered_request(flight.number).map_or(flight.sent, |request| request.sent);
@@ -274,7 +279,7 @@ impl Driver {
             }
         }
         drop(link);
-        self.plan.handle(now, id, Event::Lost(why));
+        self.plan.handle(now, id, event);
         self.act();
     }
 
