@@ -137,7 +137,7 @@ pub(crate) fn reason(failed: &Failed) -> String {
             Cause::Lost { why: why @ Loss::Stalled, .. } => format!("{why} (--timeout){}", after_repeats(failed)),
             Cause::Lost { why, .. } => format!("{why}{}", after_repeats(failed)),
             Cause::TimedOut { .. } => Stop::MaxTime.to_string(),
-            Cause::Cancelled => "given up".to_owned(),
+            Cause::Cancelled => Stop::Interrupted.to_string(),
             _ => failed.to_string(),
         };
     };

@@ -111,7 +111,7 @@ impl Report {
         self.errors > 0
     }
 
-    /// Ends the summary in JSON. Returns false after a failure, which it reports.
+    /// Ends the summary in JSON. Returns false after a failure, which it reports if it can.
     pub(crate) fn end(mut self, connections: u64, time: Duration) -> bool {
         let seconds = time.as_secs_f64();
         let totals = json!({
@@ -130,12 +130,14 @@ impl Report {
             out.flush()
         });
         match self.failure {
-            // A failure of standard error cannot be reported: that is where it would go.
-            Some(error) if !self.on_stderr && error.kind() != io::ErrorKind::BrokenPipe => {
+            None => true,
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => true,
+            // Its message would go where the summary could not go.
+            Some(_) if self.on_stderr => false,
+            Some(error) => {
                 say(&OutputError::Stdout(error));
                 false
             }
-            _ => true,
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Carries out `dugong put`.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
 use std::time::Instant;
 
 use dugong_http::{Request, RequestHead};
-use dugong_session::{Outcome as Ended, Source};
+use dugong_session::{Cause, Outcome as Ended, Source};
 
+use crate::asking::TICK;
 use crate::flags::PutArgs;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
@@ -56,7 +60,11 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
         let request = dugong_session::Request::from(Request::from(head)).expect(expect).total_timeout(left);
         match upload.length {
             Some(length) => request.source(FileSource { path: upload.file.clone(), length }),
-            None => request.reader(OnDemand { path: upload.file.clone(), open: None }, None),
+            None => {
+                let (path, unfinished) = (upload.file.clone(), unfinished.clone());
+                let deadline = plan.max_time.and_then(|time| start.checked_add(time));
+                request.reader(OnDemand { path, pieces: None, rest: Cursor::default(), unfinished, deadline }, None)
+            }
         }
     });
     let mut report = Report::new(&plan);
@@ -64,9 +72,7 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
     let (mut has_failed, mut is_unreadable, mut was_unreachable) = (false, false, false);
     for (number, (upload, ended)) in (0..).zip(uploads.iter().zip(session.run(requests))) {
         let record = record(upload, &ended);
-        if ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Source(_))) {
-            is_unreadable = true;
-        }
+        is_unreadable |= unreadable(&ended).is_some();
         has_failed |= ended.error().is_some();
         let complaint = match (&record.error, record.outcome) {
             (Some(error), _) => Some(error.to_string()),
@@ -78,7 +84,7 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             unfinished.begin_last_words();
         }
         // All uploads fail alike if there is no server.
-        let is_unreachable = ended.error().is_some_and(|failed| matches!(failed.cause, dugong_session::Cause::Unreachable(_)));
+        let is_unreachable = ended.error().is_some_and(|failed| matches!(failed.cause, Cause::Unreachable(_)));
         let is_told = is_unreachable && was_unreachable;
         was_unreachable |= is_unreachable;
         if let Some(complaint) = complaint.filter(|_| !is_interrupted && !is_told) {
@@ -177,12 +183,21 @@ fn record(upload: &Upload, ended: &Ended) -> Record {
             record
         }
         Err(failed) => {
-            let error = match &failed.cause {
-                dugong_session::Cause::Source(error) => format!("cannot read {}: {error}", upload.file.display()),
+            let error = match (&failed.cause, unreadable(ended)) {
+                (_, Some(error)) => format!("cannot read {}: {error}", upload.file.display()),
+                (Cause::Source(error), None) => error.to_string(),
                 _ => reason(failed),
             };
             Record::failed(failed, error.into())
         }
+    }
+}
+
+/// Why the file could not be read. A pipe that is given up could be.
+fn unreadable(ended: &Ended) -> Option<&io::Error> {
+    match &ended.error()?.cause {
+        Cause::Source(error) if error.get_ref().is_none_or(|source| !source.is::<GivenUp>()) => Some(error),
+        _ => None,
     }
 }
 
@@ -202,19 +217,93 @@ impl Source for FileSource {
     }
 }
 
-/// A pipe, opened when its turn comes.
+/// A pipe, opened when its turn comes. A thread reads it, so that a silent one holds up neither the end of the time nor a signal.
 struct OnDemand {
     path: PathBuf,
-    open: Option<Box<dyn Read + Send>>,
+    pieces: Option<Receiver<io::Result<Vec<u8>>>>,
+    /// What is left of the last piece.
+    rest: Cursor<Vec<u8>>,
+    unfinished: Unfinished,
+    deadline: Option<Instant>,
+}
+
+/// Why a pipe is not read to its end.
+#[derive(Debug)]
+struct GivenUp(Stop);
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for GivenUp {}
+
+/// How much of a pipe is read at once.
+const PIECE: usize = 64 * 1024;
+/// How many pieces are read ahead.
+const AHEAD: usize = 4;
+
+impl OnDemand {
+    fn open(&self) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+        let is_stdin = self.path == Path::new("-");
+        let mut reader: Box<dyn Read + Send> = if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(&self.path)?) };
+        let (sender, pieces) = sync_channel(AHEAD);
+        thread::Builder::new().name("pipe".to_owned()).spawn(move || {
+            loop {
+                let mut piece = vec![0; PIECE];
+                let read = match reader.read(&mut piece) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Ok(0) => return,
+                    read => read,
+                };
+                let is_over = read.is_err();
+                let read = read.map(|count| {
+                    piece.truncate(count);
+                    piece
+                });
+                if sender.send(read).is_err() || is_over {
+                    return;
+                }
+            }
+        })?;
+        Ok(pieces)
+    }
+
+    /// Waits for the next piece; `None` at the end.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.pieces.is_none() {
+            self.pieces = Some(self.open()?);
+        }
+        let pieces = self.pieces.as_ref().expect("it was just opened");
+        loop {
+            match pieces.recv_timeout(TICK) {
+                Ok(piece) => return piece.map(Some),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if self.unfinished.is_interrupted() => {
+                    return Err(io::Error::other(GivenUp(Stop::Interrupted)));
+                }
+                Err(RecvTimeoutError::Timeout) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                    return Err(io::Error::other(GivenUp(Stop::MaxTime)));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
 }
 
 impl Read for OnDemand {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.open.is_none() {
-            let is_stdin = self.path == Path::new("-");
-            self.open = Some(if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(&self.path)?) });
+        loop {
+            let count = self.rest.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            match self.next()? {
+                None => return Ok(0),
+                Some(piece) => self.rest = Cursor::new(piece),
+            }
         }
-        self.open.as_mut().expect("it was just opened").read(buffer)
     }
 }
 

@@ -26,20 +26,31 @@ use crate::stderr::say;
 
 /// Measures the servers of a plan.
 pub(crate) fn run(plan: &BenchPlan) -> Exit {
-    let measured = Load::new(plan).and_then(|mut load| load.run().map(|end| (load, end)));
-    let (load, end) = match measured {
-        Ok(ended) => ended,
-        Err(Failure::System(error)) => {
-            say(&format_args!("cannot wait for connections: {error}"));
-            return Exit::Output;
-        }
+    let cannot_wait = |error| {
+        say(&format_args!("cannot wait for connections: {error}"));
+        Exit::Output
+    };
+    let mut load = match Load::new(plan) {
+        Ok(load) => load,
+        Err(error) => return cannot_wait(error),
+    };
+    let end = match load.open().and_then(|()| load.run()) {
+        Ok(end) => end,
+        Err(Failure::System(error)) => return cannot_wait(error),
         Err(Failure::Connect(error)) => {
             say(&format_args!("{error:#}"));
-            return Exit::Connection;
+            if !plan.json {
+                return Exit::Connection;
+            }
+            load.tally.failed(Kind::of_connecting(&error), 1);
+            End::default()
         }
         Err(Failure::Interrupted) => {
             say(&"interrupted");
-            return Exit::Interrupted;
+            if !plan.json {
+                return Exit::Interrupted;
+            }
+            End { is_interrupted: true, ..End::default() }
         }
     };
     let report = Report { plan, tally: &load.tally, seconds: end.time.as_secs_f64(), late: end.late };
@@ -77,6 +88,7 @@ impl From<Error> for Failure {
 }
 
 /// How a run ended.
+#[derive(Default)]
 struct End {
     /// How long was measured.
     time: Duration,
@@ -121,7 +133,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PAUSE: u64 = 100_000_000;
 
 impl<'a> Load<'a> {
-    fn new(plan: &'a BenchPlan) -> Result<Self, Failure> {
+    fn new(plan: &'a BenchPlan) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         let stopped = Arc::new(AtomicBool::new(false));
@@ -138,14 +150,17 @@ impl<'a> Load<'a> {
         let schedule = Schedule::new(warm_up, end, plan.requests, plan.rate.map(|rate| 1e9 / rate));
         let feed = Feed::new(schedule, plan.lanes.iter().map(|lane| lane.requests.clone()).collect(), plan.turns.clone());
         let (clock, tally) = (Clock(Instant::now()), Tally::new());
-        let mut load = Load { plan, poll, timer, clock, connections: Vec::new(), feed, tally, stopped };
-        for index in 0..plan.connections {
-            let (lane, state) = (index % plan.lanes.len(), State::Pausing(0));
-            load.connections.push(Connection { lane, state, is_listed: false });
-            load.connect(index)?;
+        Ok(Load { plan, poll, timer, clock, connections: Vec::new(), feed, tally, stopped })
+    }
+
+    /// Makes all connections.
+    fn open(&mut self) -> Result<(), Failure> {
+        for index in 0..self.plan.connections {
+            let (lane, state) = (index % self.plan.lanes.len(), State::Pausing(0));
+            self.connections.push(Connection { lane, state, is_listed: false });
+            self.connect(index)?;
         }
-        load.await_connections()?;
-        Ok(load)
+        self.await_connections()
     }
 
     /// Waits until each connection stands: connecting is not measured.
@@ -305,10 +320,10 @@ impl<'a> Load<'a> {
     fn reconnect(&mut self, index: usize) {
         match self.connect(index) {
             Ok(()) => self.drive(index),
-            Err(_) => {
+            Err(error) => {
                 let now = self.clock.now();
                 let due = self.feed.take(self.connections[index].lane, now);
-                self.fail(Kind::Connect, due);
+                self.fail(Kind::of_connecting(&error), due);
                 self.connections[index].state = State::Pausing(now + PAUSE);
             }
         }

@@ -68,6 +68,11 @@ const SHORTEST: u64 = 100;
 const LONGEST: u64 = 3600 * 1_000_000_000;
 
 impl Kind {
+    /// The kind of an error of connecting.
+    pub(crate) fn of_connecting(error: &Error) -> Kind {
+        if matches!(error, Error::Tls { .. }) { Kind::Tls } else { Kind::Connect }
+    }
+
     /// The kind of an error of a connection that stood.
     pub(crate) fn of(error: &Error) -> Kind {
         match error {

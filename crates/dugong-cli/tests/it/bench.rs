@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 use dugong_origin::{Config, Script};
@@ -106,7 +106,13 @@ fn a_server_that_is_silent_to_the_end_is_an_error() {
 #[test]
 fn a_server_that_cannot_be_reached_ends_it_at_once() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    bench(urls(closed, ["/"])).exits_with(3).says("cannot connect to 127.0.0.1 port ");
+    let url = &*urls(closed, ["/"])[0];
+    let ran = bench([url]).exits_with(3).says("cannot connect to 127.0.0.1 port ");
+    assert_eq!(ran.stdout(), b"");
+    let ran = bench([url, "--json"]).exits_with(3).says("cannot connect to 127.0.0.1 port ");
+    let summary = json(ran.stdout());
+    assert_eq!((&summary["requests"], &summary["errors"]), (&Value::from(0), &serde_json::json!({"connect": 1})));
+    assert_eq!((&summary["requests_per_second"], &summary["latency_ms"]["50"]), (&Value::from(0.0), &Value::Null));
 }
 
 #[test]
@@ -240,7 +246,9 @@ fn an_interrupt_prints_the_result_up_to_then() {
     let origin = origin();
     let url = urls(origin.address(), ["/small?delay=20"]).remove(0);
     let child = program("bench").args(["--json", "-t", "60", "-c", "1", &url]).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
     while origin.counts().requests < 3 {
+        assert!(Instant::now() < end, "no requests come");
         thread::sleep(Duration::from_millis(5));
     }
     kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();

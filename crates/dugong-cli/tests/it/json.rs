@@ -99,3 +99,14 @@ fn a_refused_connection_has_a_summary() {
     assert_eq!(summary["totals"]["connections"], json!(0));
     assert!(each(&summary, "error")[0].as_str().unwrap().starts_with("cannot connect to 127.0.0.9 port"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_summary_that_cannot_be_written_is_a_failure() {
+    let origin = origin();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = command();
+    command.args(documents(origin.address(), 1)).arg("--json");
+    let ran = Ran(command.stderr(full()).output().unwrap()).exits_with(4);
+    assert_eq!(ran.stdout(), all_documents(1));
+}

@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 use dugong_origin::{Script, Scripted};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn run<A: AsRef<std::ffi::OsStr>>(command: &str, args: impl IntoIterator<Item = A>) -> Ran {
     let mut program = program(command);
@@ -216,4 +218,29 @@ fn a_server_that_cannot_be_reached_is_told_once() {
     let (file, url) = (file.to_str().unwrap(), format!("http://{dead}/"));
     let ran = run("put", [file, file, file, &*url, "--retries=0"]).exits_with(3).says("0 of 3 answered; 3 safe to send again");
     assert_eq!(ran.stderr().matches("cannot connect").count(), 1, "{}", ran.stderr());
+}
+
+#[test]
+fn a_silent_pipe_holds_up_neither_a_signal_nor_the_end_of_the_time() {
+    let script = || Script::new().expect_requests(1).wait_close();
+    for (limit, code, error) in [(None, 130, "interrupted"), (Some("--max-time=0.3"), 3, "the time is over (--max-time)")] {
+        let server = scripted([script()]);
+        let url = urls(server.address(), ["/name"]).remove(0);
+        let mut child = program("put").args(["-", &url, "--json"]).args(limit).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"hello").unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while server.connections() == 0 {
+            assert!(Instant::now() < end, "no connection comes");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if limit.is_none() {
+            kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), Signal::INT).unwrap();
+        }
+        let ran = Ran(child.wait_with_output().unwrap()).exits_with(code).says(error);
+        // Standard input was open to the end.
+        drop(input);
+        let summary = json(ran.stdout());
+        assert_eq!((each(&summary, "url"), each(&summary, "error")), (vec![url.into()], vec![error.into()]));
+    }
 }
