@@ -183,11 +183,12 @@ ENGINES = cd crates/dugong-object-store && CARGO_TARGET_DIR="$(CURDIR)/target/en
 setup-engines:
 	@tools/setup rust lints python servers engines
 
-engines: setup-engines target/venv/ready ## the connectors under their hosts: clippy, and the hosts' own suites against real servers
+engines: setup-engines installed ## the connectors under their hosts: clippy, and the hosts' own suites against real servers
 	$(ENGINES) fmt -- --check
 	$(ENGINES) clippy --quiet --all-targets -- -D warnings
 	$(ENGINES) clippy --quiet --no-default-features --features object_store_0_13 -- -D warnings
 	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(ENGINES) test --quiet --features object_store_0_13
+	tools/host-suites --wheel target/wheels/*.whl
 
 chaos: export DUGONG_CHAOS_SECONDS ?= 150
 chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)

@@ -70,4 +70,7 @@ def _replace_requests() -> None:
             _count()
             return super().send(*arguments, **options)
 
+    # So that it can be pickled.
+    Adapter.__qualname__ = 'Adapter'
+    globals()['Adapter'] = Adapter
     requests.adapters.HTTPAdapter = requests.sessions.HTTPAdapter = Adapter

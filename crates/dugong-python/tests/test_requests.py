@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import socket
 import ssl
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +16,9 @@ from typing import Any
 
 import pytest
 import trustme
+import urllib3
 from origins import running
-from peers import Peer, Server, answer_all, silent
+from peers import LIMIT, Peer, Server, answer_all, silent
 
 requests = pytest.importorskip('requests', reason='requests is not installed')
 adapters = pytest.importorskip('dugong.requests')
@@ -192,8 +195,9 @@ def test_a_connect_timeout_is_no_read_timeout(session: Any, full: tuple[str, int
 
 def test_a_read_timeout_is_no_connect_timeout(session: Any) -> None:
     with Server(silent) as server:
-        with pytest.raises(requests.ReadTimeout):
+        with pytest.raises(requests.ReadTimeout, match='Read timed out') as caught:
             session.get(url(server), timeout=(None, 0.1))
+        assert isinstance(caught.value.args[0], urllib3.exceptions.ReadTimeoutError)
         session.close()
         assert server.connections == 1
 
@@ -249,6 +253,36 @@ def test_a_url_that_came_past_the_checks_of_requests_is_invalid() -> None:
         adapters.Adapter().send(prepared)
 
 
+def test_a_fragment_and_credentials_stay_out_of_the_target(session: Any) -> None:
+    with Server(echo) as server:
+        text = session.get(f'http://me:p%40ss@127.0.0.1:{server.port}/a?b=c@d#e').text
+        session.close()
+    assert text.startswith('GET /a?b=c@d HTTP/1.1\r\n')
+    assert 'Authorization: Basic bWU6cEBzcw==' in text
+
+
+def test_lengths_that_contradict_each_other_are_an_invalid_header(session: Any) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde'
+    with Server(once(answer)) as server, pytest.raises(requests.exceptions.InvalidHeader):
+        session.get(url(server))
+
+
+def test_a_repeat_that_was_not_sent_does_not_hide_that_the_request_was(session: Any) -> None:
+    def serve_once() -> None:
+        sock = listener.accept()[0]
+        with listener, sock:
+            assert sock.recv(1)
+
+    listener = socket.create_server(('127.0.0.1', 0))
+    address = f'http://127.0.0.1:{listener.getsockname()[1]}/'
+    server = threading.Thread(target=serve_once)
+    server.start()
+    with pytest.raises(requests.ConnectionError, match='sent: yes') as caught:
+        session.get(address)
+    server.join()
+    assert caught.value.__cause__.sent == 'yes'
+
+
 def test_a_bad_field_is_an_error_of_requests(session: Any) -> None:
     with pytest.raises(requests.exceptions.InvalidHeader):
         session.get('http://127.0.0.1:9/', headers={'X': 'snow \u2603'})
@@ -268,7 +302,31 @@ def test_an_exception_of_the_content_comes_through(session: Any) -> None:
         session.close()
 
 
+def test_a_file_whose_seek_returns_nothing_is_sent(session: Any) -> None:
+    class Odd:
+        def __init__(self, data: bytes) -> None:
+            self._file = io.BytesIO(data)
+            self.read, self.tell = self._file.read, self._file.tell
+
+        def __len__(self) -> int:
+            return len(self._file.getvalue())
+
+        def seek(self, offset: int, whence: int = 0) -> None:
+            self._file.seek(offset, whence)
+
+    def script(peer: Peer) -> None:
+        peer.answer(peer.request().body)
+
+    with Server(script) as server:
+        data = Odd(b'no abc')
+        data.seek(3)
+        assert session.put(url(server), data=data).content == b'abc'
+        session.close()
+
+
 def test_a_bad_timeout_is_a_value_error(session: Any) -> None:
+    with pytest.raises(ValueError, match='must be an int, float or None'):
+        session.get('http://127.0.0.1:9/', timeout='foo')
     with pytest.raises(ValueError, match='timeout'):
         session.get('http://127.0.0.1:9/', timeout=(1, 2, 3))
     with pytest.raises(ValueError, match='timeout'):
@@ -344,6 +402,18 @@ def test_a_proxy_that_refuses_is_a_proxy_error(session: Any) -> None:
         session.get('https://example.test/a', proxies={'https': url(server)})
 
 
+def test_a_proxy_that_is_not_there_is_a_proxy_error(session: Any, refused: tuple[str, int]) -> None:
+    for scheme in 'http', 'https':
+        with pytest.raises(requests.exceptions.ProxyError, match='refused'):
+            session.get(f'{scheme}://example.test/a', proxies={scheme: f'http://127.0.0.1:{refused[1]}'})
+
+
+@pytest.mark.parametrize('proxy', ['http://:8080', 'http:/example.test:3128', 'http:///example.test:8080'])
+def test_a_proxy_without_a_host_is_an_error(session: Any, proxy: str) -> None:
+    with pytest.raises(requests.exceptions.InvalidProxyURL):
+        session.get('http://example.test/', proxies={'http': proxy})
+
+
 @pytest.mark.parametrize('proxy', ['socks5://u:secret@127.0.0.1:9', 'https://u:secret@127.0.0.1:9'])
 def test_a_proxy_that_is_not_supported_is_an_error(session: Any, proxy: str) -> None:
     with pytest.raises(requests.exceptions.InvalidProxyURL) as caught:
@@ -363,6 +433,24 @@ def test_a_closed_session_can_be_used_again(session: Any, origin: str) -> None:
     assert session.get(f'{origin}/bytes/7').ok
     session.close()
     assert session.get(f'{origin}/bytes/7').ok
+
+
+def test_a_closed_session_does_not_take_a_streamed_response_along(origin: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc')
+        assert is_closed.wait(LIMIT)
+        peer.send(b'def')
+        # The connection ends when the response is read, although the test keeps that.
+        assert peer.rest() == b''
+
+    is_closed = threading.Event()
+    with Server(script) as server:
+        with made() as session:
+            response = session.get(url(server), stream=True)
+        is_closed.set()
+        assert response.content == b'abcdef'
+        server.join()
 
 
 def test_differing_timeouts_keep_few_sessions(session: Any, origin: str) -> None:

@@ -96,23 +96,29 @@ class Pools:
 
     def send(self, sessions: Sessions, request: Request) -> Reply:
         """Make a request, and wait for the head of its reply."""
-        for _ in range(self._repeats):
+        lost: RequestFailed | None = None
+        left = self._repeats
+        while True:
             try:
                 return sessions.request(request)
             except RequestFailed as exc:
-                if not _is_repeated(exc, request):
-                    raise
-        return sessions.request(request)
+                lost = _told(exc, lost)
+                if not left or not _is_repeated(exc, request):
+                    raise lost from lost.__cause__
+                left -= 1
 
     async def co_send(self, sessions: Sessions, request: Request) -> Reply:
         """Make a request, and await the head of its reply. The twin of `send`."""
-        for _ in range(self._repeats):
+        lost: RequestFailed | None = None
+        left = self._repeats
+        while True:
             try:
                 return await sessions.co_request(request)
             except RequestFailed as exc:
-                if not _is_repeated(exc, request):
-                    raise
-        return await sessions.co_request(request)
+                lost = _told(exc, lost)
+                if not left or not _is_repeated(exc, request):
+                    raise lost from lost.__cause__
+                left -= 1
 
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
@@ -121,6 +127,16 @@ class Pools:
             self._pools.clear()
         for sessions in pools:
             sessions.close()
+
+    def release(self) -> None:
+        """Close connections as soon as no request and no reply needs them. A later request opens new ones."""
+        with self._lock:
+            pools = list(self._pools.values())
+            self._pools.clear()
+        for sessions in pools:
+            # The others end with their last request or reply, which holds them.
+            if _is_idle(sessions):
+                sessions.close()
 
 
 def _is_repeated(error: RequestFailed, request: Request) -> bool:
@@ -133,6 +149,12 @@ def _is_repeated(error: RequestFailed, request: Request) -> bool:
     content = request.content
     is_lost = error.sent != 'no' and error.answered == 'no' and isinstance(error, ConnectionError)
     return is_lost and error.safe_to_retry and not (isinstance(content, Source) and content.is_read_once)
+
+
+def _told(error: RequestFailed, before: RequestFailed | None) -> RequestFailed:
+    """Return the error to raise for a request that may have been sent *before*."""
+    # Otherwise a repeat that was not sent would say that none was.
+    return error if before is None or error.sent != 'no' else before
 
 
 def _is_idle(sessions: Sessions) -> bool:

@@ -105,7 +105,9 @@ def _of_path(path: os.PathLike[Any]) -> Source:
 def _of_file(file: Any) -> Source:
     try:
         start = file.tell()
-        length = file.seek(0, os.SEEK_END) - start
+        # Not all that is like a file returns the position.
+        file.seek(0, os.SEEK_END)
+        length = file.tell() - start
         file.seek(start)
     except (OSError, AttributeError):
         # A pipe, or a socket's file.

@@ -17,12 +17,12 @@ import io
 import os
 import ssl
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, prepend_scheme_if_needed, select_proxy
+from urllib3.util import parse_url
 
 from ._connectors import Pools, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
@@ -72,7 +72,7 @@ class Adapter(BaseAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a `PreparedRequest`, and return its `Response`, whose content is read later."""
-        url = _text(request.url or '')
+        url = _target(_text(request.url or ''))
         proxy = select_proxy(url, dict(proxies or {}))
         connect, read = _limits(timeout)
         try:
@@ -83,8 +83,9 @@ class Adapter(BaseAdapter):
         return _response(reply, request, self)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._pools.close()
+        """Close all connections; those of responses that are still streamed, when these end."""
+        # `requests.get(url, stream=True)` closes its session before it returns.
+        self._pools.release()
 
     def _sessions(self, url: str, connect: float | None, verify: Any, cert: Any, proxy: str | None) -> Sessions:
         is_secure = url[:6].lower() == 'https:'
@@ -94,7 +95,10 @@ class Adapter(BaseAdapter):
             return found
         settings: dict[str, Any] = {'connect_timeout': connect, **(_tls(verify, cert) if is_secure else {})}
         if proxy:
-            if urlsplit(proxy if '://' in proxy else f'http://{proxy}').scheme != 'http':
+            parts = parse_url(prepend_scheme_if_needed(proxy, 'http'))
+            if not parts.host:
+                raise requests.exceptions.InvalidProxyURL(f'the proxy URL {_shown(proxy)} has no host')
+            if parts.scheme != 'http':
                 raise requests.exceptions.InvalidProxyURL(
                     f'dugong.requests.Adapter takes http proxies only, not {_shown(proxy)}'
                 )
@@ -119,6 +123,13 @@ def _text(given: str | bytes) -> str:
     return given.decode('latin-1') if isinstance(given, bytes) else given
 
 
+def _target(url: str) -> str:
+    """Return a URL without its fragment and its credentials: requests has made a field of those."""
+    scheme, separator, rest = url.partition('#')[0].partition('://')
+    authority, slash, path = rest.partition('/')
+    return scheme + separator + authority.rpartition('@')[2] + slash + path
+
+
 def _limits(timeout: Any) -> tuple[float | None, float | None]:
     """Return the limits of time for connecting and for reading."""
     if isinstance(timeout, urllib3.Timeout):
@@ -131,17 +142,24 @@ def _limits(timeout: Any) -> tuple[float | None, float | None]:
             connect, read = cast('tuple[Any, Any]', timeout)
         except ValueError:
             raise ValueError(f'timeout has to be seconds or a pair (connect, read), not {timeout!r}') from None
-        return connect, read
-    return timeout, timeout
+    else:
+        connect = read = timeout
+    # It refuses a wrong one in the words that programs know.
+    urllib3.Timeout(connect=connect, read=read)
+    return connect, read
 
 
 def _tls(verify: Any, cert: Any) -> dict[str, Any]:
     """Return the settings of sessions for the certificates that requests is to trust and to show."""
     trusted = DEFAULT_CA_BUNDLE_PATH if verify is True or verify is None else verify
     chain, key = (cert, None) if isinstance(cert, str) else cert or (None, None)
-    for path, name in (trusted, 'CA certificate bundle'), (chain, 'certificate file'), (key, 'key file'):
+    for path, name in (
+        (trusted, 'a suitable TLS CA certificate bundle'),
+        (chain, 'the TLS certificate file'),
+        (key, 'the TLS key file'),
+    ):
         if path and not os.path.exists(path):
-            raise OSError(f'Could not find the TLS {name}, invalid path: {path}')
+            raise OSError(f'Could not find {name}, invalid path: {path}')
     return tls_settings(trusted or '', chain, key)
 
 
@@ -167,10 +185,15 @@ def _mapped(error: RequestFailed, request: requests.PreparedRequest, *, is_proxi
         case 'connect timeout' | 'pool timeout':
             kind: type[requests.RequestException] = requests.ConnectTimeout
         case 'read timeout':
-            kind = requests.ReadTimeout
+            # Programs look for these words, and for an exception of urllib3.
+            url = _target(_text(request.url or ''))
+            why = urllib3.exceptions.ReadTimeoutError(cast('Any', url), url, f'Read timed out. ({error})')
+            return requests.ReadTimeout(why, request=request)
         case 'tls':
             kind = requests.exceptions.SSLError
         case 'proxy':
+            kind = requests.exceptions.ProxyError
+        case 'connect' if is_proxied:
             kind = requests.exceptions.ProxyError
         case _:
             kind = requests.ConnectionError
@@ -182,14 +205,15 @@ class _Content(io.RawIOBase):
 
     def __init__(self, reply: Reply) -> None:
         super().__init__()
-        self._reply = reply
+        # None when it is closed: a response that is read must not keep connections open.
+        self._reply: Reply | None = reply
         self.msg = reply.headers
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        if self.closed:
+        if self._reply is None:
             return b''
         try:
             piece = self._reply.read(None if size is None or size < 0 else size)
@@ -214,25 +238,30 @@ class _Content(io.RawIOBase):
         return self.closed
 
     def close(self) -> None:
-        if not self.closed:
+        if self._reply is not None:
             self._reply.close()
+            self._reply = None
         super().close()
 
 
 def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
     content = _Content(reply)
-    raw = urllib3.HTTPResponse(
-        body=content,
-        headers=urllib3.HTTPHeaderDict(reply.headers.items()),
-        status=reply.status,
-        version=11,
-        reason=reply.reason,
-        preload_content=False,
-        decode_content=False,
-        original_response=cast('Any', content),
-        request_method=request.method,
-        request_url=request.url,
-    )
+    try:
+        raw = urllib3.HTTPResponse(
+            body=content,
+            headers=urllib3.HTTPHeaderDict(reply.headers.items()),
+            status=reply.status,
+            version=11,
+            reason=reply.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=cast('Any', content),
+            request_method=request.method,
+            request_url=request.url,
+        )
+    except urllib3.exceptions.InvalidHeader as exc:
+        content.close()
+        raise requests.exceptions.InvalidHeader(exc, request=request) from exc
     response = _builder.build_response(request, raw)
     response.connection = cast('Any', adapter)
     return response
