@@ -25,6 +25,7 @@ impl Buffer {
     }
 
     /// The bytes that were received and not yet consumed.
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
@@ -48,6 +49,7 @@ impl Buffer {
         self.end += count;
     }
 
+    #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         assert!(count <= self.end - self.start, "more bytes were consumed than were received");
         self.start += count;
@@ -57,11 +59,9 @@ impl Buffer {
         }
     }
 
-    /// Consumes `count` bytes, and returns the range where they stay until [`space`](Buffer::space) is called.
-    pub(crate) fn take(&mut self, count: usize) -> Range<usize> {
-        let start = self.start;
-        self.consume(count);
-        start..start + count
+    /// The range of the next `count` bytes. Once consumed, they stay there until [`space`](Buffer::space) is called.
+    pub(crate) fn next(&self, count: usize) -> Range<usize> {
+        self.start..self.start + count
     }
 
     /// Bytes that were consumed.

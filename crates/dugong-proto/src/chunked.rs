@@ -1,7 +1,7 @@
 //! The chunked transfer coding (RFC 9112 §7.1): one state per element of its grammar.
 //!
 //! The reader sees only the framing: size lines, the CRLF after a chunk's data, the last chunk and the trailer section. The
-//! caller takes the data itself, `left` bytes at a time.
+//! caller takes the data of each chunk itself, and counts it.
 
 use crate::error::{Malformed, Within};
 use crate::excerpt::Excerpt;
@@ -13,8 +13,8 @@ use crate::limits::Limits;
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedReader {
     state: ChunkState,
-    /// The size as read so far, then the number of bytes left of the chunk's data.
-    left: u64,
+    /// The size of the current chunk, as far as it was read.
+    size: u64,
     /// How many more bytes of chunk extensions this message may have, up to the current chunk.
     extension_budget: usize,
     /// The budget at the start of each message.
@@ -38,7 +38,7 @@ enum ChunkState {
     },
     Extension,
     SizeLf,
-    Data,
+    /// In the data, or at its end. The caller knows.
     DataCr,
     DataLf,
     Trailers,
@@ -49,8 +49,8 @@ enum ChunkState {
 pub(crate) enum Framed {
     /// All input is used up, and more is needed.
     More,
-    /// The data of a chunk begins or continues at this index.
-    Data(usize),
+    /// The data of a chunk, this many bytes, begins at this index.
+    Data(usize, u64),
     /// The message ended before this index.
     End(usize),
 }
@@ -70,7 +70,7 @@ impl ChunkedReader {
     pub(crate) fn new(limits: Limits) -> Self {
         ChunkedReader {
             state: ChunkState::Size { digits: 0 },
-            left: 0,
+            size: 0,
             extension_budget: limits.chunk_extensions,
             max_extensions: limits.chunk_extensions,
             section: SectionReader::new(limits.trailer_section, limits.fields, Malformed::TrailerSectionTooLong),
@@ -82,7 +82,7 @@ impl ChunkedReader {
     /// Prepares for another message.
     pub(crate) fn restart(&mut self) {
         self.state = ChunkState::Size { digits: 0 };
-        self.left = 0;
+        self.size = 0;
         self.extension_budget = self.max_extensions;
         self.line_begins();
     }
@@ -92,33 +92,18 @@ impl ChunkedReader {
         self.before = 0;
     }
 
-    /// How many bytes are left of the current chunk's data; 0 if framing comes next.
-    pub(crate) fn left(&self) -> u64 {
-        if self.state == ChunkState::Data { self.left } else { 0 }
-    }
-
-    /// Counts `count` bytes of the current chunk's data that were taken.
-    pub(crate) fn taken(&mut self, count: u64) {
-        debug_assert!(self.state == ChunkState::Data && count <= self.left, "only the data of a chunk can be taken");
-        self.left -= count;
-        if self.left == 0 {
-            self.state = ChunkState::DataCr;
-        }
-    }
-
-    /// The part of the message in which it is cut, if nothing more comes.
+    /// The part of the framing in which the message is cut, if nothing more comes.
     pub(crate) fn within(&self) -> Within {
         match self.state {
-            ChunkState::Data => Within::Content,
             ChunkState::Trailers => Within::Trailers,
             _ => Within::ChunkLine,
         }
     }
 
-    /// Reads framing from `input`, and adds trailer fields to `trailers`.
+    /// Reads framing from `input`, and adds trailer fields to `trailers`. The data of the last chunk has been taken.
     pub(crate) fn feed(&mut self, input: &[u8], trailers: &mut Fields) -> Result<Framed, Fault> {
-        if let Some(at) = self.read_next_size(input) {
-            return Ok(Framed::Data(at));
+        if let Some((at, size)) = self.read_next_size(input) {
+            return Ok(Framed::Data(at, size));
         }
         let mut at = 0;
         if self.state != ChunkState::Trailers {
@@ -136,8 +121,8 @@ impl ChunkedReader {
             self.line_begins();
             at = next;
         }
-        if self.state == ChunkState::Data {
-            return Ok(Framed::Data(at));
+        if self.state == ChunkState::DataCr {
+            return Ok(Framed::Data(at, self.size));
         }
         match self.section.feed(&input[at..], trailers) {
             Ok(Fed::More) => Ok(Framed::More),
@@ -147,31 +132,27 @@ impl ChunkedReader {
     }
 
     /// Reads CRLF after the data of a chunk, and a size without extension and padding, if they are in `input` as a whole: nearly
-    /// all of them are. Returns where the data begins; `None` leaves the lines to the states.
+    /// all of them are. Returns where the data begins, and its size; `None` leaves the lines to the states.
     #[inline]
-    pub(crate) fn read_next_size(&mut self, input: &[u8]) -> Option<usize> {
+    pub(crate) fn read_next_size(&mut self, input: &[u8]) -> Option<(usize, u64)> {
         let begin = match self.state {
-            ChunkState::Size { digits: 0 } if self.before == 0 => 0,
             ChunkState::DataCr if input.starts_with(b"\r\n") => 2,
+            ChunkState::Size { digits: 0 } if self.before == 0 => 0,
             _ => return None,
         };
-        let mut rest = &input[begin..];
         let mut size = 0;
-        while let [first, after @ ..] = rest
-            && let Some(digit) = hex_digit(*first)
-        {
+        let mut end = begin;
+        while let Some(digit) = input.get(end).and_then(|&byte| hex_digit(byte)) {
             size = size << 4 | digit;
-            rest = after;
+            end += 1;
         }
-        let digits = input.len() - begin - rest.len();
-        let [CR, LF, data @ ..] = rest else { return None };
-        if size == 0 || digits > usize::from(MAX_SIZE_DIGITS) {
+        if size == 0 || end - begin > usize::from(MAX_SIZE_DIGITS) || !input[end..].starts_with(b"\r\n") {
             return None;
         }
-        self.left = size;
+        self.size = size;
         self.grant();
-        self.state = ChunkState::Data;
-        Some(input.len() - data.len())
+        self.state = ChunkState::DataCr;
+        Some((end + 2, size))
     }
 
     /// Reads lines until data or the trailer section begins, and returns where; `None` if more is needed. It sets `line` to the
@@ -180,15 +161,12 @@ impl ChunkedReader {
         let fault = |what, at: usize| Err((what, at as isize));
         let mut at = 0;
         loop {
-            if matches!(self.state, ChunkState::Data | ChunkState::Trailers) {
-                return Ok(Some(at));
-            }
             let Some(&byte) = input.get(at) else { return Ok(None) };
             match self.state {
                 ChunkState::Size { digits } => match (byte, hex_digit(byte)) {
                     (_, Some(_)) if digits == MAX_SIZE_DIGITS => return fault(Malformed::ChunkSizeOverflow, at),
                     (_, Some(digit)) => {
-                        self.left = self.left << 4 | digit;
+                        self.size = self.size << 4 | digit;
                         self.state = ChunkState::Size { digits: digits + 1 };
                     }
                     (LF, _) => return fault(Malformed::BareLf, at),
@@ -239,17 +217,19 @@ impl ChunkedReader {
                     }
                 }
                 ChunkState::SizeLf if byte != LF => return fault(Malformed::BareCr, at),
-                ChunkState::SizeLf if self.left == 0 => self.state = ChunkState::Trailers,
-                ChunkState::SizeLf => self.state = ChunkState::Data,
+                ChunkState::SizeLf => {
+                    self.state = if self.size == 0 { ChunkState::Trailers } else { ChunkState::DataCr };
+                    return Ok(Some(at + 1));
+                }
                 ChunkState::DataCr if byte == CR => self.state = ChunkState::DataLf,
                 ChunkState::DataLf if byte == LF => {
-                    self.left = 0;
+                    self.size = 0;
                     self.state = ChunkState::Size { digits: 0 };
                     self.line_begins();
                     *line = at + 1;
                 }
                 ChunkState::DataCr | ChunkState::DataLf => return fault(Malformed::ChunkEnd, at),
-                ChunkState::Data | ChunkState::Trailers => unreachable!("these are where lines end"),
+                ChunkState::Trailers => unreachable!("the section's reader reads these lines"),
             }
             at += 1;
         }
@@ -257,7 +237,7 @@ impl ChunkedReader {
 
     /// Adds to the allowance for extensions when a size was read. The chunk's own extension may use it, too.
     fn grant(&mut self) {
-        self.extension_budget = self.extension_budget.saturating_add(self.left.min(EXTENSIONS_PER_CHUNK) as usize);
+        self.extension_budget = self.extension_budget.saturating_add(self.size.min(EXTENSIONS_PER_CHUNK) as usize);
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Malformed> {

@@ -460,17 +460,15 @@ impl ReceiveHalf {
     /// are permanent.
     #[inline]
     pub fn content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
-        let available = self.content_available();
-        if available > 0 { Ok(Content::Bytes(&self.buffer.bytes()[..available])) } else { self.more_content(queue) }
+        if self.buffered_content().is_empty() { self.more_content(queue) } else { Ok(Content::Bytes(self.buffered_content())) }
     }
 
-    /// How many bytes in the buffer are content, up to the next framing.
+    /// The content in the buffer, up to the next framing. If it is empty, [`content`](ReceiveHalf::content) says why.
+    #[must_use]
     #[inline]
-    fn content_available(&self) -> usize {
-        match self.content_due() {
-            Some(due) => self.buffer.bytes().len().min(usize::try_from(due).unwrap_or(usize::MAX)),
-            None => 0,
-        }
+    pub fn buffered_content(&self) -> &[u8] {
+        let (bytes, due) = (self.buffer.bytes(), self.content_due());
+        if due < bytes.len() as u64 { &bytes[..due as usize] } else { bytes }
     }
 
     fn more_content(&mut self, queue: &mut Outstanding) -> Result<Content<'_>, Error> {
@@ -493,11 +491,11 @@ impl ReceiveHalf {
         }
         loop {
             match self.body.next() {
-                Next::Content(_) => break,
+                Next::Content => break,
                 Next::End => return Ok(self.content_ends(queue)),
                 Next::Framing if self.buffer.bytes().is_empty() => break,
                 Next::Framing => match self.body.read_framing(self.buffer.bytes()) {
-                    Ok(Framed::Data(at)) => self.advance(at),
+                    Ok(Framed::Data(at, _)) => self.advance(at),
                     Ok(Framed::End(at)) => {
                         self.advance(at);
                         return Ok(self.content_ends(queue));
@@ -513,9 +511,8 @@ impl ReceiveHalf {
                 },
             }
         }
-        let available = self.content_available();
         match self.end {
-            _ if available > 0 => Ok(Content::Bytes(&self.buffer.bytes()[..available])),
+            _ if !self.buffered_content().is_empty() => Ok(Content::Bytes(self.buffered_content())),
             StreamEnd::Open => Ok(Content::NeedsInput),
             StreamEnd::Eof if self.body.ends_with_connection() => Ok(self.content_ends(queue)),
             StreamEnd::Eof | StreamEnd::Broken => Err(self.fail(Error::Incomplete(self.body.incomplete()), queue)),
@@ -526,31 +523,41 @@ impl ReceiveHalf {
     ///
     /// # Panics
     /// If `count` is more than `content` returned.
-    pub fn consume(&mut self, count: usize, queue: &mut Outstanding) {
-        let _ = self.take(count, queue);
-    }
-
-    /// Counts content, and reads the framing behind it at once: if the response is complete, later bytes must not become a part
-    /// of it, even if you never ask whether it is complete.
     #[inline]
-    fn taken(&mut self, count: usize, queue: &mut Outstanding) {
-        if count > 0 {
-            self.body.taken(count as u64);
-        }
-        let next = self.body.next();
-        if next == Next::Framing
-            && self.state == ReceiveState::Content
-            && let Some(at) = self.body.read_next_size(self.buffer.bytes())
-        {
-            self.advance(at);
-        } else if !matches!(next, Next::Content(_)) {
+    pub fn consume(&mut self, count: usize, queue: &mut Outstanding) {
+        if !self.consume_part(count) {
             self.settle(queue);
         }
     }
 
-    /// Completes the current response, if all of it was received and you have consumed its content.
+    /// Consumes `count` bytes like [`consume`](ReceiveHalf::consume), but without the queue. If it returns false, call
+    /// [`settle`](ReceiveHalf::settle) next, because the response may be complete.
+    ///
+    /// # Panics
+    /// If `count` is more than [`content`](ReceiveHalf::content) returned.
+    #[must_use]
+    #[inline]
+    pub fn consume_part(&mut self, count: usize) -> bool {
+        let due = self.content_due();
+        assert!(count as u64 <= due, "more content was consumed than was returned");
+        self.body.taken(count as u64);
+        let mut used = count;
+        let mut follows = count as u64 != due;
+        if !follows
+            && self.state == ReceiveState::Content
+            && let Some(at) = self.body.read_next_size(&self.buffer.bytes()[count..])
+        {
+            used += at;
+            follows = true;
+        }
+        self.advance(used);
+        follows
+    }
+
+    /// Completes the current response, if all of it was received and you have consumed its content: later bytes must not become
+    /// a part of it, even if you never ask whether it is complete.
     pub fn settle(&mut self, queue: &mut Outstanding) {
-        if self.state == ReceiveState::Content && !matches!(self.body.next(), Next::Content(_)) {
+        if self.state == ReceiveState::Content && !matches!(self.body.next(), Next::Content) {
             // An error leaves the state `ContentFailed`, so the next call reports it.
             let _ = self.content(queue);
         }
@@ -586,10 +593,8 @@ impl ReceiveHalf {
 
     /// Consumes `count` bytes of content in the buffer, and returns the range from which they can still be read.
     pub(crate) fn take(&mut self, count: usize, queue: &mut Outstanding) -> Range<usize> {
-        assert!(count as u64 <= self.content_due().unwrap_or(0), "more content was consumed than was returned");
-        let range = self.buffer.take(count);
-        self.offset += count as u64;
-        self.taken(count, queue);
+        let range = self.buffer.next(count);
+        self.consume(count, queue);
         range
     }
 
@@ -604,15 +609,15 @@ impl ReceiveHalf {
         if !self.buffer.bytes().is_empty() || self.end != StreamEnd::Open {
             return None;
         }
-        self.content_due()
+        Some(self.content_due()).filter(|&due| due > 0)
     }
 
-    /// How many of the next bytes are content, if they are.
-    fn content_due(&self) -> Option<u64> {
-        match (self.state, self.body.next()) {
-            (ReceiveState::Content | ReceiveState::Tunnel, Next::Content(limit)) => Some(limit),
-            _ => None,
-        }
+    /// How many of the next bytes are content.
+    #[inline]
+    fn content_due(&self) -> u64 {
+        let left = self.body.left();
+        debug_assert!(left == 0 || matches!(self.state, ReceiveState::Content | ReceiveState::Tunnel), "other states have none");
+        left
     }
 
     /// Notes that you have read `count` bytes of content past the buffer.
@@ -622,10 +627,14 @@ impl ReceiveHalf {
     pub fn bypassed(&mut self, count: usize, queue: &mut Outstanding) {
         assert!(self.bypass().is_some_and(|limit| count as u64 <= limit), "more content was read than bypass() allowed");
         self.offset += count as u64;
-        self.taken(count, queue);
+        self.body.taken(count as u64);
+        if self.body.left() == 0 {
+            self.settle(queue);
+        }
     }
 
     fn content_ends(&mut self, queue: &mut Outstanding) -> Content<'static> {
+        self.body.end();
         if self.state == ReceiveState::Tunnel {
             self.step(ReceiveInput::Eof);
         } else {
@@ -645,6 +654,7 @@ impl ReceiveHalf {
         }
     }
 
+    #[inline]
     fn advance(&mut self, count: usize) {
         self.buffer.consume(count);
         self.offset += count as u64;
@@ -665,6 +675,7 @@ impl ReceiveHalf {
     fn fail(&mut self, error: Error, queue: &mut Outstanding) -> Error {
         queue.fail(error);
         self.error = Some(Box::new(error));
+        self.body.end();
         self.step(ReceiveInput::Fault);
         error
     }

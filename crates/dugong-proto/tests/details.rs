@@ -186,6 +186,39 @@ fn content_that_bypasses_the_buffer_is_counted() {
 }
 
 #[test]
+fn a_part_that_is_consumed_says_whether_content_follows() {
+    let (_, mut receive, mut queue) = answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    receive.receive(b"3\r\nabc\r\n2;x\r\nde\r\n1");
+    assert_eq!(receive.buffered_content(), b"", "a size is due");
+    assert_eq!(receive.content(&mut queue), Ok(Content::Bytes(b"abc")));
+    assert!(receive.consume_part(2));
+    assert_eq!(receive.buffered_content(), b"c");
+    assert!(!receive.consume_part(1), "an extension is nothing usual");
+    receive.settle(&mut queue);
+    assert_eq!(receive.buffered_content(), b"de");
+    assert!(!receive.consume_part(2), "a size is not complete");
+    receive.settle(&mut queue);
+    assert_eq!(receive.buffered_content(), b"");
+    receive.receive(b"\r\nf\r\n3\r\nghi\r\n0\r\n\r\n");
+    assert_eq!(receive.content(&mut queue), Ok(Content::Bytes(b"f")));
+    assert!(receive.consume_part(1), "a size is there");
+    assert_eq!((receive.buffered_content(), receive.content_received()), (&b"ghi"[..], 6));
+    assert!(!receive.consume_part(3), "it was the last chunk");
+    assert_eq!(receive.completed(), 0);
+    receive.settle(&mut queue);
+    assert_eq!((receive.completed(), receive.content(&mut queue)), (1, Ok(Content::End)));
+}
+
+#[test]
+#[should_panic(expected = "more content was consumed than was returned")]
+fn no_part_is_larger_than_the_chunk() {
+    let (_, mut receive, mut queue) = answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    receive.receive(b"3\r\nabc\r\n2\r\nde\r\n");
+    assert_eq!(receive.content(&mut queue), Ok(Content::Bytes(b"abc")));
+    let _ = receive.consume_part(4);
+}
+
+#[test]
 fn a_verbatim_request_asks_for_no_other_protocol_and_is_pipelined_to_any_server() {
     let mut upgrade = RequestHead::verbatim(Method::GET, "/").unwrap();
     upgrade.fields.append("Upgrade", "websocket").unwrap();

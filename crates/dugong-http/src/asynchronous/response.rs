@@ -129,8 +129,8 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// The same as for [`read_content`](Response::read_content).
     pub async fn fill(&mut self) -> Result<Option<&[u8]>, Error> {
         self.access.waiting.begin();
-        poll_fn(|cx| self.poll_available(cx)).await?;
-        self.available()
+        let is_there = poll_fn(|cx| self.poll_available(cx)).await?;
+        Ok(is_there.then(|| self.access.duplex.buffered_content()))
     }
 
     /// Polls [`fill`](Response::fill).
@@ -138,23 +138,19 @@ impl<'a, R: Runtime> Response<'a, R> {
     /// # Errors
     /// The same as for [`read_content`](Response::read_content).
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Error>> {
-        ready!(self.poll_available(cx))?;
-        Poll::Ready(self.available())
+        let is_there = ready!(self.poll_available(cx))?;
+        Poll::Ready(Ok(is_there.then(|| self.access.duplex.buffered_content())))
     }
 
     fn poll_available(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         if self.is_at_end() {
             return Poll::Ready(Ok(false));
         }
-        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
-    }
-
-    /// Returns the content that a step has just made available.
-    fn available(&mut self) -> Result<Option<&[u8]>, Error> {
-        if self.is_at_end() {
-            return Ok(None);
+        // Content that has arrived needs no step, unless a limit of time has to be checked.
+        if !self.access.duplex.buffered_content().is_empty() && self.access.waiting.is_unlimited() {
+            return Poll::Ready(Ok(true));
         }
-        self.access.duplex.available()
+        self.access.poll(cx, WaitingFor::Response, |duplex, stream| duplex.fill_content(stream))
     }
 
     /// Drops `count` bytes of the content that [`fill`](Response::fill) has returned.
@@ -166,7 +162,6 @@ impl<'a, R: Runtime> Response<'a, R> {
             return;
         }
         self.access.duplex.consume(count);
-        self.access.duplex.release_buffers_between();
         if let Some(half) = &self.access.half {
             half.something_was_read::<()>(&Ok(()));
         }

@@ -108,22 +108,24 @@ impl Response<'_> {
     }
 
     /// Returns the next content in the receive buffer; `None` at the end.
+    #[inline]
     fn next_content(&mut self) -> Result<Option<&[u8]>, Error> {
-        if self.is_at_end() {
-            return Ok(None);
-        }
         // Content that has arrived needs no step, unless a limit of time has to be checked.
-        let is_there = self.access.limits.is_unlimited() && self.access.duplex.has_content();
-        if !is_there && !self.access.read(|duplex, stream| duplex.fill_content(stream))? {
-            return Ok(None);
-        }
-        self.access.duplex.available()
+        let is_there =
+            !self.is_at_end() && !self.access.duplex.buffered_content().is_empty() && self.access.limits.is_unlimited();
+        if is_there || self.wait_for_content()? { Ok(Some(self.access.duplex.buffered_content())) } else { Ok(None) }
+    }
+
+    /// Returns false at the end.
+    #[inline(never)]
+    fn wait_for_content(&mut self) -> Result<bool, Error> {
+        Ok(!self.is_at_end() && self.access.read(|duplex, stream| duplex.fill_content(stream))?)
     }
 
     /// Drops `count` bytes of that content.
+    #[inline]
     fn used(&mut self, count: usize) {
         self.access.duplex.consume(count);
-        self.access.duplex.release_buffers_between();
         if let Some(split) = self.access.split {
             split.something_was_read::<()>(&Ok(()));
         }
@@ -143,10 +145,12 @@ impl Read for Response<'_> {
 }
 
 impl BufRead for Response<'_> {
+    #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(self.next_content()?.unwrap_or_default())
     }
 
+    #[inline]
     fn consume(&mut self, count: usize) {
         if count > 0 {
             self.used(count);

@@ -172,14 +172,19 @@ impl Duplex<'_> {
                     }
                 }
             }
+            let bytes = receiver.half.buffered_content();
+            if !bytes.is_empty() {
+                let count = bytes.len().min(buffer.len() - filled);
+                buffer[filled..filled + count].copy_from_slice(&bytes[..count]);
+                if !receiver.half.consume_part(count) {
+                    receiver.half.settle(&mut shared.queue());
+                }
+                filled += count;
+                continue;
+            }
             let mut queue = shared.queue();
             match receiver.half.content(&mut queue) {
-                Ok(Content::Bytes(bytes)) => {
-                    let count = bytes.len().min(buffer.len() - filled);
-                    buffer[filled..filled + count].copy_from_slice(&bytes[..count]);
-                    receiver.half.consume(count, &mut queue);
-                    filled += count;
-                }
+                Ok(Content::Bytes(_)) => {}
                 // Bytes come first. An end or an error comes again.
                 _ if filled > 0 => break,
                 Ok(Content::End) => return Ok(Progress::Done(0)),
@@ -202,7 +207,13 @@ impl Duplex<'_> {
     /// The connection has ended.
     pub fn fill_content(&mut self, stream: &mut impl Stream) -> Result<Progress<bool>, Error> {
         loop {
-            if let Some(available) = self.content()? {
+            if !self.buffered_content().is_empty() {
+                return Ok(Progress::Done(true));
+            }
+            // In the middle of content there is nothing else to find out.
+            if self.receiver().half.bypass().is_none()
+                && let Some(available) = self.content()?
+            {
                 return Ok(Progress::Done(available));
             }
             if let Progress::Needs(interest) = self.fill(stream) {
@@ -211,31 +222,30 @@ impl Duplex<'_> {
         }
     }
 
-    /// Returns the content that [`fill_content`](Duplex::fill_content) has just made available, in the receive buffer; `None`
-    /// at the end.
-    ///
-    /// # Errors
-    /// Nothing fails after `fill_content` has returned true.
-    pub fn available(&mut self) -> Result<Option<&[u8]>, Error> {
+    /// The content of the current response in the receive buffer, up to the next framing. It is empty at the end, and before
+    /// [`fill_content`](Duplex::fill_content) has returned true.
+    #[must_use]
+    #[inline]
+    pub fn buffered_content(&self) -> &[u8] {
+        self.receiving.as_ref().expect(RECEIVES).half.buffered_content()
+    }
+
+    /// Drops `count` bytes of that content.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
-        match receiver.half.content(&mut self.shared.queue()) {
-            Ok(Content::Bytes(bytes)) => Ok(Some(bytes)),
-            _ => Ok(None),
+        if !receiver.half.consume_part(count) {
+            self.settle();
         }
     }
 
-    /// Whether the receive buffer has content of the current response.
-    #[inline]
-    pub(crate) fn has_content(&mut self) -> bool {
+    /// Completes the current response, if all of it has come.
+    #[inline(never)]
+    fn settle(&mut self) {
         let receiver = self.receiving.as_mut().expect(RECEIVES);
-        !receiver.half.unconsumed().is_empty() && matches!(receiver.half.content(&mut self.shared.queue()), Ok(Content::Bytes(_)))
-    }
-
-    /// Drops `count` bytes of the available content.
-    pub fn consume(&mut self, count: usize) {
-        let receiver = self.receiving.as_mut().expect(RECEIVES);
-        receiver.half.consume(count, &mut self.shared.queue());
+        receiver.half.settle(&mut self.shared.queue());
         receiver.report_complete(&self.shared);
+        self.release_buffers_between();
     }
 
     /// Reports a response that has just become complete to the observer.

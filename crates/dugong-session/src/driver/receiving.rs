@@ -224,7 +224,7 @@ fn collect_some(
                 break;
             }
             Progress::Done(true) => {
-                let Some(bytes) = duplex.available()? else { break };
+                let bytes = duplex.buffered_content();
                 let count = bytes.len();
                 content.truncate(*filled);
                 content.extend_from_slice(bytes);
@@ -251,7 +251,7 @@ fn discard(duplex: &mut Duplex<'_>, wire: &mut Wire) -> Result<Received, Error> 
                 break;
             }
             Progress::Done(true) => {
-                let count = duplex.available()?.map_or(0, <[u8]>::len);
+                let count = duplex.buffered_content().len();
                 received.bytes += count as u64;
                 duplex.consume(count);
             }
