@@ -30,7 +30,7 @@ use crate::grammar::{is_ows, list, text_run, token_run};
 /// assert!(fields.append("X-Evil", "a\r\nSet-Cookie: b").is_err());
 /// # Ok::<(), dugong_proto::Misuse>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
     pub(crate) bytes: Vec<u8>,
     pub(crate) lines: Vec<Line>,
@@ -164,6 +164,20 @@ impl fmt::Debug for FieldLine<'_> {
 
 /// Fields by which a client shows who it is (RFC 9110 §11.6.2, §11.7.2; RFC 6265 §5.4).
 const CREDENTIALS: [&str; 4] = ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"];
+
+/// [`clone_from`](Clone::clone_from) uses the memory of the old fields again.
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        let Fields { bytes, lines, received, marks } = self;
+        Fields { bytes: bytes.clone(), lines: lines.clone(), received: *received, marks: *marks }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        (self.received, self.marks) = (other.received, other.marks);
+        self.bytes.clone_from(&other.bytes);
+        self.lines.clone_from(&other.lines);
+    }
+}
 
 impl Fields {
     /// An empty section that lives as long as you like.

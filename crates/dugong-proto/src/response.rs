@@ -29,7 +29,6 @@ impl fmt::Display for Version {
 }
 
 /// The head of a response: status line and header section.
-#[derive(Clone)]
 pub struct ResponseHead {
     pub(crate) version: Version,
     pub(crate) status: Status,
@@ -78,6 +77,20 @@ impl ResponseHead {
     #[must_use]
     pub fn fields(&self) -> &Fields {
         &self.fields
+    }
+}
+
+/// [`clone_from`](Clone::clone_from) uses the memory of the old head again.
+impl Clone for ResponseHead {
+    fn clone(&self) -> Self {
+        let ResponseHead { version, status, reason, fields } = self;
+        ResponseHead { version: *version, status: *status, reason: reason.clone(), fields: fields.clone() }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        (self.version, self.status) = (other.version, other.status);
+        self.reason.clone_from(&other.reason);
+        self.fields.clone_from(&other.fields);
     }
 }
 

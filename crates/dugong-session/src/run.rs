@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::Request;
@@ -25,9 +27,12 @@ pub struct Run<I> {
     /// Requests without outcome, in order.
     waiting: VecDeque<Waiting>,
     taken: usize,
-    is_ordered: bool,
     is_streamed: bool,
     ahead: usize,
+    /// How many of those without outcome the session may ask for something.
+    askers: usize,
+    /// Rung at news of requests, if they are given as they come.
+    bell: Option<Arc<Bell>>,
 }
 
 /// An iterator that takes longer does not hold up the requests that it has given.
@@ -39,15 +44,67 @@ struct Waiting {
     ticket: Result<Ticket, Failed>,
 }
 
+impl Waiting {
+    /// Whether the outcome can be given.
+    fn is_ready(&self) -> bool {
+        self.ticket.as_ref().map_or(true, Ticket::is_answered)
+    }
+
+    fn asks(&self) -> bool {
+        self.ticket.as_ref().is_ok_and(Ticket::asks)
+    }
+
+    fn may_ask(&self) -> bool {
+        self.ticket.as_ref().is_ok_and(Ticket::may_ask)
+    }
+}
+
+/// Wakes the thread that waits, and tells it that it has a reason to look.
+struct Bell {
+    is_rung: AtomicBool,
+    owner: Mutex<Arc<Parker>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
+            self.owner().wake_by_ref();
+        }
+    }
+}
+
+impl Bell {
+    fn new() -> Arc<Self> {
+        Arc::new(Bell { is_rung: AtomicBool::new(true), owner: Mutex::new(Parker::current()) })
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Arc<Parker>> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<I> Run<I> {
     pub(crate) fn new(core: Arc<Core>, requests: I) -> Self {
         let ahead = core.settings.take_ahead();
-        Run { core, requests: Some(requests), waiting: VecDeque::new(), taken: 0, is_ordered: true, is_streamed: false, ahead }
+        Run {
+            core,
+            requests: Some(requests),
+            waiting: VecDeque::new(),
+            taken: 0,
+            is_streamed: false,
+            ahead,
+            askers: 0,
+            bell: None,
+        }
     }
 
     /// Gives outcomes as they come, not in the order of their requests.
     pub fn unordered(mut self) -> Self {
-        self.is_ordered = false;
+        self.bell = Some(Bell::new());
         self
     }
 
@@ -65,12 +122,30 @@ impl<I> Run<I> {
 
     /// The position of an outcome that can be given.
     fn ready(&self) -> Option<usize> {
-        let is_ready = |waiting: &Waiting| waiting.ticket.as_ref().map_or(true, Ticket::is_answered);
-        if self.is_ordered {
-            self.waiting.front().filter(|waiting| is_ready(waiting)).map(|_| 0)
-        } else {
-            self.waiting.iter().position(is_ready)
+        let looked_at = if self.bell.is_some() { self.waiting.len() } else { 1 };
+        self.waiting.iter().take(looked_at).position(Waiting::is_ready)
+    }
+
+    /// Takes an outcome that can be given.
+    fn take(&mut self) -> Option<Outcome> {
+        let position = if self.bell.is_some() { self.ready()? } else { 0 };
+        let waiting = self.waiting.get_mut(position)?;
+        let asker = usize::from(waiting.may_ask());
+        // Most outcomes are replies that are complete.
+        let ended = match &mut waiting.ticket {
+            Ok(ticket) if !ticket.leads_on() => ticket.take_ended(),
+            _ => None,
+        };
+        if ended.is_none() && !waiting.is_ready() {
+            return None;
         }
+        let Waiting { index, request, ticket } = self.waiting.remove(position)?;
+        self.askers -= asker;
+        let result = ended.unwrap_or_else(|| match ticket {
+            Ok(ticket) => ticket.take_reply().unwrap_or_else(|_| unreachable!("it is answered")),
+            Err(failed) => Err(failed),
+        });
+        Some(Outcome::new(index, request, result))
     }
 }
 
@@ -96,8 +171,12 @@ where
             if self.is_streamed {
                 request = request.streamed();
             }
-            let ticket = Ticket::submit(&self.core, request.clone(), Owner::Thread, Some(Parker::waker()));
-            self.waiting.push_back(Waiting { index: self.taken, request, ticket });
+            // In order, only the first one is waited for, and gets its waker then.
+            let waker = self.bell.clone().map(Waker::from);
+            let ticket = Ticket::submit(&self.core, request.clone(), Owner::Thread, waker);
+            let waiting = Waiting { index: self.taken, request, ticket };
+            self.askers += usize::from(waiting.may_ask());
+            self.waiting.push_back(waiting);
             self.taken += 1;
             if moved.elapsed() >= SLOW_ITERATOR {
                 self.core.turn();
@@ -111,30 +190,41 @@ where
 
     /// Waits until an outcome may be there.
     fn wait(&mut self) -> Result<(), Failed> {
-        let awaited: Vec<_> =
-            if self.is_ordered { self.waiting.front().into_iter().collect() } else { self.waiting.iter().collect() };
-        for ticket in awaited.iter().filter_map(|waiting| waiting.ticket.as_ref().ok()) {
-            ticket.set_waker(&Parker::waker());
-            ticket.set_awaited(true);
-        }
-        let waiting = &self.waiting;
-        let ordered = self.is_ordered;
-        let askers = waiting.iter().filter(|waiting| waiting.ticket.as_ref().is_ok_and(Ticket::may_ask)).count();
-        let core = self.core.clone();
-        let waited = core.wait(None, || {
-            let has_outcome = |waiting: &Waiting| waiting.ticket.as_ref().is_ok_and(Ticket::is_answered);
-            if ordered && waiting.front().is_some_and(has_outcome) || !ordered && waiting.iter().any(has_outcome) {
-                return true;
+        let parker = Parker::current();
+        match (&self.bell, self.waiting.front()) {
+            (Some(bell), _) => {
+                *bell.owner() = parker;
+                // Those that came since the last wait.
+                let tickets = self.waiting.iter().rev().filter_map(|waiting| waiting.ticket.as_ref().ok());
+                tickets.take_while(|ticket| !ticket.is_awaited()).for_each(|ticket| ticket.set_awaited(true));
             }
-            askers > 0 && waiting.iter().any(|waiting| waiting.ticket.as_ref().is_ok_and(Ticket::asks))
+            (None, Some(Waiting { ticket: Ok(first), .. })) => {
+                first.set_waker(&parker.into());
+                first.set_awaited(true);
+            }
+            _ => {}
+        }
+        if self.bell.is_none() && self.askers > 0 {
+            let tickets = self.waiting.iter().filter_map(|waiting| waiting.ticket.as_ref().ok());
+            tickets.filter(|ticket| ticket.may_ask()).for_each(|ticket| ticket.set_waker(&Parker::waker()));
+        }
+        let has_askers = self.askers > 0;
+        let mut has_news = false;
+        let waited = self.core.wait(None, || {
+            // Without a ring there are no news.
+            let looks = self.bell.as_ref().is_none_or(|bell| bell.is_rung.swap(false, Ordering::AcqRel));
+            has_news |= looks && (self.ready().is_some() || has_askers && self.waiting.iter().any(Waiting::asks));
+            has_news
         });
         waited.map_err(|error| Failed::unsure(Cause::System(Arc::new(error))))?;
-        for waiting in &mut self.waiting {
-            if let Ok(ticket) = &mut waiting.ticket
-                && ticket.asks()
-            {
-                let news = ticket.news();
-                ticket.serve(&news);
+        if has_askers {
+            for waiting in &mut self.waiting {
+                if let Ok(ticket) = &mut waiting.ticket
+                    && ticket.asks()
+                {
+                    let news = ticket.news();
+                    ticket.serve(&news);
+                }
             }
         }
         Ok(())
@@ -151,19 +241,16 @@ where
     fn next(&mut self) -> Option<Outcome> {
         loop {
             self.fill();
-            if let Some(position) = self.ready() {
-                let Waiting { index, request, ticket } = self.waiting.remove(position)?;
-                let result = match ticket {
-                    Err(failed) => Err(failed),
-                    Ok(ticket) => ticket.take_reply().unwrap_or_else(|_| unreachable!("it is answered")),
-                };
-                return Some(Outcome::new(index, request, result));
+            if let Some(outcome) = self.take() {
+                return Some(outcome);
             }
             if self.waiting.is_empty() {
                 return None;
             }
             if let Err(failed) = self.wait() {
-                let Waiting { index, request, .. } = self.waiting.pop_front()?;
+                let first = self.waiting.pop_front()?;
+                self.askers -= usize::from(first.may_ask());
+                let Waiting { index, request, .. } = first;
                 return Some(Outcome::new(index, request, Err(failed)));
             }
         }

@@ -28,29 +28,36 @@ impl Ticket {
             self.check = Some(self.check_of(&head)).filter(|check| !check.is_empty()).map(Box::new);
             return Ok(Ok(Reply::streamed(head, self.all_attempts(attempts), self)));
         }
-        match state.ended.take() {
-            None => {
+        drop(state);
+        self.take_ended().ok_or(self)
+    }
+
+    /// Takes a collected reply, or the error. Look first whether the ticket [leads on](Ticket::leads_on).
+    pub(crate) fn take_ended(&mut self) -> Option<Result<Reply, Failed>> {
+        let mut state = self.slot.lock();
+        if state.head().is_some() {
+            return None;
+        }
+        match state.take_ended()? {
+            Ended::Failed(failed) => {
                 drop(state);
-                Err(self)
+                self.is_over = true;
+                Some(Err(self.accounted(failed)))
             }
-            Some(Ended::Reply { head, content, attempts }) => {
+            Ended::Kept { .. } => unreachable!("a reply that is taken is kept no longer"),
+            Ended::Reply { head, content, attempts } => {
                 let trailers = state.take_trailers().unwrap_or_default();
                 drop(state);
                 self.is_over = true;
                 let head = head.expect("a collected reply has a head");
-                let checked = if self.request.checks().is_empty() {
-                    Ok(())
-                } else {
+                if !self.request.checks().is_empty() {
                     let mut check = self.check_of(&head);
                     check.update(&content);
-                    self.checked(check, attempts)
-                };
-                Ok(checked.map(|()| Reply::collected(head, content, trailers, self.all_attempts(attempts))))
-            }
-            Some(Ended::Failed(failed)) => {
-                drop(state);
-                self.is_over = true;
-                Ok(Err(self.accounted(failed)))
+                    if let Err(failed) = self.checked(check, attempts) {
+                        return Some(Err(failed));
+                    }
+                }
+                Some(Ok(Reply::collected(head, content, trailers, self.all_attempts(attempts))))
             }
         }
     }
@@ -79,7 +86,7 @@ impl Ticket {
         let state = self.slot.lock();
         let failed = match &state.ended {
             None => return Ok(false),
-            Some(Ended::Reply { .. }) => None,
+            Some(Ended::Reply { .. } | Ended::Kept { .. }) => None,
             Some(Ended::Failed(failed)) => Some(failed.clone()),
         };
         let attempts = state.attempts;
@@ -156,8 +163,5 @@ impl Ticket {
 
 /// The head that has arrived, and the attempts that it took.
 fn answer(state: &SlotState) -> Option<(&ResponseHead, u32)> {
-    match &state.ended {
-        Some(Ended::Reply { head: Some(head), attempts, .. }) => Some((head, *attempts)),
-        _ => state.head().map(|head| (head, state.attempts)),
-    }
+    state.collected_head().or_else(|| state.head().map(|head| (head, state.attempts)))
 }

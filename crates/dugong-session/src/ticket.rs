@@ -84,7 +84,7 @@ impl Ticket {
         if owner == Owner::Task {
             core.task_came();
         }
-        let slot = submit_to(core, &request, waker);
+        let slot = core.submit(request.clone(), waker);
         let is_awaited = Cell::new(false);
         let core = core.clone();
         Ok(Ticket { core, slot, request, owner, trail, check: None, is_awaited, reader: None, taken: 0, is_over: false })
@@ -94,7 +94,7 @@ impl Ticket {
     pub(crate) fn resubmit(&mut self, request: Request) {
         let waker = self.slot.lock().waker.take();
         self.core.command(Command::Release { slot: self.slot.clone() });
-        self.slot = submit_to(&self.core, &request, waker);
+        self.slot = self.core.submit(request.clone(), waker);
         self.request = request;
         self.reader = None;
         if self.is_awaited.get() {
@@ -164,6 +164,10 @@ impl Ticket {
     pub fn set_awaited(&self, awaited: bool) {
         self.is_awaited.set(awaited);
         self.core.command(Command::Awaited { slot: self.slot.clone(), awaited });
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_awaited.get()
     }
 
     /// Reads content of a streamed reply without waiting: `None` if none is there, 0 at its end or if `buffer` is empty.
@@ -379,14 +383,6 @@ impl Ticket {
     }
 }
 
-/// Submits a request, and returns its slot.
-fn submit_to(core: &Core, request: &Request, waker: Option<Waker>) -> Arc<Slot> {
-    let slot = Arc::new(Slot::default());
-    slot.lock().waker = waker;
-    core.command(Command::Submit { slot: slot.clone(), request: request.clone() });
-    slot
-}
-
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket").field("request", &self.request).field("is_over", &self.is_over).finish_non_exhaustive()
@@ -398,7 +394,9 @@ impl Drop for Ticket {
         if self.owner == Owner::Task {
             self.core.task_left();
         }
-        self.slot.lock().waker = None;
+        if !self.is_over {
+            self.slot.lock().waker = None;
+        }
         self.core.command(Command::Release { slot: self.slot.clone() });
     }
 }

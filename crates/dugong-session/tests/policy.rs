@@ -14,5 +14,7 @@ mod leaving;
 mod placing;
 #[path = "policy/repeating.rs"]
 mod repeating;
+#[path = "policy/whole.rs"]
+mod whole;
 #[path = "policy/window.rs"]
 mod window;

@@ -9,14 +9,16 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Wake;
+use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use super::Driver;
 use super::inbox::{Command, Inbox};
 use super::parker::Parker;
 use super::settings::Settings;
+use super::slot::Slot;
 use crate::plan::Stats;
+use crate::request::Request;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -72,6 +74,11 @@ impl Core {
         self.inbox.push(command);
     }
 
+    /// Submits a request, and returns its slot.
+    pub(crate) fn submit(&self, request: Request, waker: Option<Waker>) -> Arc<Slot> {
+        self.inbox.submit(request, waker)
+    }
+
     /// Makes the descriptor readable, so that a task takes a turn.
     pub(crate) fn poke(&self) {
         self.inbox.poke();
@@ -86,7 +93,7 @@ impl Core {
 
     /// Wakes this task for each command that no thread sees. The task takes a turn after this.
     #[cfg(feature = "tokio")]
-    pub(crate) fn set_driver(&self, driver: u64, waker: &std::task::Waker) {
+    pub(crate) fn set_driver(&self, driver: u64, waker: &Waker) {
         self.inbox.set_driver(driver, waker);
     }
 

@@ -49,12 +49,22 @@ pub(crate) enum Command {
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    commands: Mutex<Vec<Command>>,
+    post: Mutex<Post>,
     /// The thread that drives sleeps, or is about to.
     is_asleep: AtomicBool,
     waker: mio::Waker,
     drivers: Drivers,
 }
+
+#[derive(Debug, Default)]
+struct Post {
+    commands: Vec<Command>,
+    /// Slots that no job needs, for those that come.
+    slots: Vec<Arc<Slot>>,
+}
+
+/// How many slots wait for jobs. Each keeps the memory of a small reply.
+const SLOTS: usize = 256;
 
 /// Tasks that drive: each has a name, and a waker from its first wait on.
 #[derive(Debug, Default)]
@@ -67,11 +77,26 @@ struct Drivers {
 
 impl Inbox {
     pub(super) fn new(waker: mio::Waker) -> Self {
-        Inbox { commands: Mutex::default(), is_asleep: AtomicBool::new(false), waker, drivers: Drivers::default() }
+        Inbox { post: Mutex::default(), is_asleep: AtomicBool::new(false), waker, drivers: Drivers::default() }
     }
 
     pub(super) fn push(&self, command: Command) {
-        self.lock().push(command);
+        self.lock().commands.push(command);
+        self.announce();
+    }
+
+    /// Submits a request, and returns its slot.
+    pub(super) fn submit(&self, request: Request, waker: Option<Waker>) -> Arc<Slot> {
+        let mut post = self.lock();
+        let slot = post.slots.pop().unwrap_or_default();
+        slot.lock().waker = waker;
+        post.commands.push(Command::Submit { slot: slot.clone(), request });
+        drop(post);
+        self.announce();
+        slot
+    }
+
+    fn announce(&self) {
         if self.is_asleep.load(Ordering::SeqCst) {
             self.poke();
         } else if self.drivers.is_some.load(Ordering::SeqCst) {
@@ -113,13 +138,16 @@ impl Inbox {
         let _ = self.waker.wake();
     }
 
-    /// Moves the commands to `commands`, which is empty.
-    pub(super) fn take(&self, commands: &mut Vec<Command>) {
-        std::mem::swap(&mut *self.lock(), commands);
+    /// Moves the commands to `commands`, which is empty, and takes slots that no job needs any more.
+    pub(super) fn take(&self, commands: &mut Vec<Command>, slots: &mut Vec<Arc<Slot>>) {
+        let mut post = self.lock();
+        std::mem::swap(&mut post.commands, commands);
+        let room = SLOTS.saturating_sub(post.slots.len()).min(slots.len());
+        post.slots.extend(slots.drain(slots.len() - room..));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().commands.is_empty()
     }
 
     /// Sleeps, unless a command is there. Commands that come meanwhile end the sleep.
@@ -131,8 +159,8 @@ impl Inbox {
         slept
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
-        lock(&self.commands)
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        lock(&self.post)
     }
 }
 

@@ -27,7 +27,7 @@ use self::inbox::{Command, Inbox};
 use self::link::Link;
 pub use self::parker::thread_waker;
 use self::settings::Settings;
-use self::slot::{Asks, Ended, Slot};
+use self::slot::{Ended, Slot};
 use crate::failed::{Cause, Failed};
 use crate::plan::{self, Action, ConnectionId, End, Event, JobId, Plan, Stats};
 pub use crate::redirect::{Asked, Next, NotFollowed, follow};
@@ -48,12 +48,16 @@ pub(crate) struct Driver {
     /// Links to run, by their index.
     ready: Vec<usize>,
     commands: Vec<Command>,
+    /// Slots that no job needs any more, for the inbox.
+    slots: Vec<Arc<Slot>>,
     origin: Origin,
     config: Config,
     expect_timeout: Duration,
     expect_above: Option<u64>,
     /// The error of the last connection that could not be opened, or ended.
     unreachable: Option<Arc<Error>>,
+    /// The link whose oldest response has arrived whole, while the plan decides about it.
+    answering: Option<usize>,
     begun: Instant,
     /// The moment of this round.
     now: Duration,
@@ -76,24 +80,34 @@ struct Work {
     sends: u32,
     /// The plan has given it the response that is being read.
     is_delivered: bool,
+    /// Of that response.
+    received: Option<Box<Received>>,
+}
+
+/// What has come of a response that comes in parts.
+#[derive(Debug, Default)]
+struct Received {
+    /// Of a response that is collected.
     head: Option<ResponseHead>,
     /// Content so far; its first `filled` bytes count.
     content: Vec<u8>,
     filled: usize,
-    trailers: Option<Box<Fields>>,
+    trailers: Option<Fields>,
 }
 
 impl Work {
+    fn received(&mut self) -> &mut Received {
+        self.received.get_or_insert_default()
+    }
+
     fn message(&self) -> &dugong_http::Request {
         self.message.as_deref().unwrap_or_else(|| self.request.message())
     }
 
     /// Forgets what an earlier attempt received.
     fn start_over(&mut self) {
-        self.head = None;
         self.is_delivered = false;
-        self.content.clear();
-        self.filled = 0;
+        self.received = None;
     }
 }
 
@@ -111,11 +125,13 @@ impl Driver {
             links: Vec::new(),
             ready: Vec::new(),
             commands: Vec::new(),
+            slots: Vec::new(),
             origin: settings.origin.clone(),
             config: settings.connection.clone(),
             expect_timeout: settings.expect_timeout,
             expect_above: settings.expect_above,
             unreachable: None,
+            answering: None,
             begun: Instant::now(),
             now: Duration::ZERO,
         };
@@ -140,7 +156,7 @@ impl Driver {
             self.tick();
             self.plan.advance(self.now);
             let mut commands = std::mem::take(&mut self.commands);
-            inbox.take(&mut commands);
+            inbox.take(&mut commands, &mut self.slots);
             if commands.iter().any(|command| matches!(command, Command::Submit { .. })) {
                 self.look_before_use();
             }
@@ -245,15 +261,21 @@ impl Driver {
                     self.plan.note_taken(now, job, bytes);
                 }
             }
-            Command::Release { slot } => {
-                let job = slot.lock().job;
-                if let Some(job) = job {
-                    // No caller takes this outcome.
-                    self.works[job.index()].take_if(|work| work.id == job);
-                    self.plan.release(now, job);
-                }
-            }
+            Command::Release { slot } => self.release(slot),
             Command::Close => self.close(),
+        }
+    }
+
+    fn release(&mut self, mut slot: Arc<Slot>) {
+        let job = slot.lock().job;
+        if let Some(job) = job {
+            // No caller takes this outcome.
+            self.works[job.index()].take_if(|work| work.id == job);
+            self.plan.release(self.now, job);
+        }
+        if let Some(unused) = Arc::get_mut(&mut slot) {
+            unused.renew();
+            self.slots.push(slot);
         }
     }
 
@@ -276,10 +298,7 @@ impl Driver {
             is_streamed,
             sends: 0,
             is_delivered: false,
-            head: None,
-            content: Vec::new(),
-            filled: 0,
-            trailers: None,
+            received: None,
         });
     }
 
@@ -311,28 +330,45 @@ impl Driver {
     /// Does all that the plan says.
     fn act(&mut self) {
         while let Some(action) = self.plan.next_action(self.now) {
-            match action {
-                Action::Ask(job) => self.ask_owner(job),
-                Action::Open(on) => self.open(on),
-                Action::Send { job, on } => self.queue_job(job, on),
-                Action::Deliver { job, on } => self.deliver(job, on),
-                Action::Skip { job, on } => self.skip(job, on),
-                Action::Recall { job, on } => self.recall(job, on),
-                Action::Pause(on) => self.pause(on, true),
-                Action::Resume(on) => self.pause(on, false),
-                Action::Close(on) => drop(self.take_link(on)),
-                Action::Over { job, outcome } => self.over(job, &outcome),
-            }
+            self.execute(action);
+        }
+    }
+
+    /// Does what the plan says now, of events that come together: places that become free wait for [`act`](Driver::act).
+    fn act_at_once(&mut self) {
+        while let Some(action) = self.plan.next_decided(self.now) {
+            self.execute(action);
+        }
+    }
+
+    fn execute(&mut self, action: Action) {
+        match action {
+            Action::Ask(job) => self.ask_owner(job),
+            Action::Open(on) => self.open(on),
+            Action::Send { job, on } => self.queue_job(job, on),
+            Action::Deliver { job, on } => self.deliver(job, on),
+            Action::Skip { job, on } => self.skip(job, on),
+            Action::Recall { job, on } => self.recall(job, on),
+            Action::Pause(on) => self.pause(on, true),
+            Action::Resume(on) => self.pause(on, false),
+            Action::Close(on) => drop(self.take_link(on)),
+            Action::Over { job, outcome } => self.over(job, &outcome),
         }
     }
 
     /// Tells the caller of a job how it ended.
     fn over(&mut self, job: JobId, outcome: &plan::Outcome) {
+        if outcome.end == End::Reply
+            && let Some(index) = self.answering.take()
+        {
+            return self.give_whole(job, index, outcome.attempts);
+        }
         let Some(mut work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
+        let mut received = work.received.take().map_or_else(Received::default, |received| *received);
         let ended = match outcome.end {
             End::Reply => {
-                work.content.truncate(work.filled);
-                Ended::Reply { head: work.head.take(), content: Bytes::from(work.content), attempts: outcome.attempts }
+                received.content.truncate(received.filled);
+                Ended::Reply { head: received.head, content: Bytes::from(received.content), attempts: outcome.attempts }
             }
             End::Failed(failure) => Ended::Failed(match work.cause.take() {
                 Some(cause) => Failed::with(outcome, *cause),
@@ -340,13 +376,11 @@ impl Driver {
                 None => Failed::of(outcome, failure, work.error.take()),
             }),
         };
-        let trailers = work.trailers.take();
-        work.slot.tell(|state| {
-            if let Some(trailers) = trailers {
-                state.flow().trailers = Some(*trailers);
+        work.slot.end(|state| {
+            if let Some(trailers) = received.trailers {
+                state.flow().trailers = Some(trailers);
             }
             state.ended = Some(ended);
-            state.asks = Asks::default();
         });
     }
 
@@ -395,6 +429,7 @@ impl Driver {
             return self.connect(index);
         }
         self.receive(index);
+        self.act();
         self.send(index);
     }
 

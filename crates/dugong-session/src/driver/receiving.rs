@@ -6,10 +6,10 @@ use bytes::Bytes;
 use dugong_http::Error;
 use dugong_http::driver::{Duplex, HeadKind, Progress};
 
-use super::Driver;
 use super::link::Wire;
+use super::{Driver, Received};
 use crate::facts;
-use crate::plan::{ConnectionId, Event, JobId};
+use crate::plan::{ConnectionId, Event, Head, JobId};
 
 /// Content of a known length is read into place in steps of this size, so that a server that only announces much costs no memory.
 const STEP: usize = 128 * 1024;
@@ -67,7 +67,6 @@ impl Driver {
             }
             Progress::Done(HeadKind::Final) => {}
         }
-        open.in_content = true;
         open.wire.take_moved();
         let first = open.flights.front_mut().expect("a response has a request");
         let (number, job, expects) = (first.number, first.job, std::mem::take(&mut first.expects));
@@ -83,6 +82,11 @@ impl Driver {
         let persists = !is_cut && duplex.queue().close_reason().is_none();
         let half = open.engine.receiving().half();
         let facts = facts::of(half.head(), persists, half.content_length(), SystemTime::now);
+        if !expects && persists && self.receive_whole(index, id, facts) {
+            return Ok(Next::GoesOn);
+        }
+        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return Ok(Next::Waits) };
+        open.in_content = true;
         if !persists {
             // The plan puts these elsewhere.
             open.outgoing.clear();
@@ -91,8 +95,45 @@ impl Driver {
             self.plan.handle(self.now, id, if is_cut { Event::ExpectAnswered } else { Event::ExpectIgnored });
         }
         self.plan.handle(self.now, id, Event::Head(facts));
-        self.act();
+        self.act_at_once();
         Ok(Next::GoesOn)
+    }
+
+    /// Tells the plan of a response whose content has arrived with its head, and drops it from the buffer. False if it is none, or none
+    /// that is collected.
+    fn receive_whole(&mut self, index: usize, id: ConnectionId, facts: Head) -> bool {
+        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return false };
+        let arrived = open.engine.receiving().half().unconsumed().len();
+        let Some(length) = facts.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= arrived)
+        else {
+            return false;
+        };
+        let Some(flight) = open.flights.front().filter(|flight| !flight.is_skipped) else { return false };
+        let work = self.works[flight.job.index()].as_ref().filter(|work| work.id == flight.job);
+        if work.is_none_or(|work| work.is_streamed) {
+            return false;
+        }
+        open.flights.pop_front();
+        open.settled = open.settled.saturating_sub(1);
+        self.answering = Some(index);
+        self.plan.handle(self.now, id, Event::Answer(facts, length as u64));
+        self.act_at_once();
+        self.answering = None;
+        if length > 0
+            && let Some(open) = self.link_of(id).and_then(|link| link.open())
+        {
+            open.engine.duplex().consume(length);
+        }
+        true
+    }
+
+    /// Gives a job the response that has arrived whole.
+    pub(super) fn give_whole(&mut self, job: JobId, index: usize, attempts: u32) {
+        let Some(work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
+        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return };
+        let half = open.engine.receiving().half();
+        let length = half.content_length().map_or(0, |length| length as usize);
+        work.slot.end(|state| state.keep(half.head(), &half.unconsumed()[..length], attempts));
     }
 
     /// The plan gives the response whose head was read to a job.
@@ -104,7 +145,7 @@ impl Driver {
             let attempts = work.sends;
             work.slot.tell(|state| (state.flow().head, state.attempts) = (Some(head), attempts));
         } else {
-            work.head = Some(head);
+            work.received().head = Some(head);
         }
         work.is_delivered = true;
     }
@@ -128,7 +169,10 @@ impl Driver {
                 }
                 received
             }
-            Some(work) => collect(&mut duplex, &mut open.wire, &mut work.content, &mut work.filled),
+            Some(work) => {
+                let Received { content, filled, .. } = work.received();
+                collect(&mut duplex, &mut open.wire, content, filled)
+            }
         };
         if received.bytes > 0 {
             open.wire.take_moved();
@@ -137,7 +181,7 @@ impl Driver {
             self.complete(id, received.bytes);
         } else if received.bytes > 0 {
             self.plan.handle(self.now, id, Event::Content(received.bytes));
-            self.act();
+            self.act_at_once();
         }
         if let Some(error) = received.error {
             return Err(error);
@@ -158,16 +202,16 @@ impl Driver {
             && !flight.is_skipped
             && let Some(work) = self.works[flight.job.index()].as_mut().filter(|work| work.id == flight.job)
         {
-            work.trailers = Some(Box::new(trailers.clone()));
+            work.received().trailers = Some(trailers.clone());
         }
         self.plan.handle(self.now, id, if bytes > 0 { Event::Last(bytes) } else { Event::Complete });
-        self.act();
+        self.act_at_once();
     }
 }
 
 /// What a read of content gave.
 #[derive(Default)]
-struct Received {
+struct Taken {
     bytes: u64,
     is_complete: bool,
     waits: bool,
@@ -176,8 +220,8 @@ struct Received {
 }
 
 /// Appends content to `content`, of which the first `filled` bytes count, until it has to wait or enough has come for one event.
-fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, filled: &mut usize) -> Received {
-    let mut received = Received::default();
+fn collect(duplex: &mut Duplex<'_>, wire: &mut Wire, content: &mut Vec<u8>, filled: &mut usize) -> Taken {
+    let mut received = Taken::default();
     if let Err(error) = collect_some(duplex, wire, content, filled, &mut received) {
         received.error = Some(error);
     }
@@ -189,7 +233,7 @@ fn collect_some(
     wire: &mut Wire,
     content: &mut Vec<u8>,
     filled: &mut usize,
-    received: &mut Received,
+    received: &mut Taken,
 ) -> Result<(), Error> {
     while (received.bytes as usize) < STEP {
         let left = duplex.content_left().unwrap_or(0);
@@ -238,8 +282,8 @@ fn collect_some(
 }
 
 /// Reads content that no caller wants.
-fn discard(duplex: &mut Duplex<'_>, wire: &mut Wire) -> Result<Received, Error> {
-    let mut received = Received::default();
+fn discard(duplex: &mut Duplex<'_>, wire: &mut Wire) -> Result<Taken, Error> {
+    let mut received = Taken::default();
     while (received.bytes as usize) < STEP {
         match duplex.fill_content(wire)? {
             Progress::Needs(_) => {

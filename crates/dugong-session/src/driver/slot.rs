@@ -25,7 +25,19 @@ pub(crate) struct SlotState {
     pub(crate) asks: Asks,
     /// Most jobs have none.
     flow: Option<Box<Flow>>,
+    kept: Kept,
 }
+
+/// A small reply that arrived whole, until its caller takes it. A slot serves one job after another, and so does this memory: replies that
+/// many callers have not taken yet would cost the allocator much more.
+#[derive(Debug, Default)]
+struct Kept {
+    head: Option<ResponseHead>,
+    content: Vec<u8>,
+}
+
+/// Larger replies have memory of their own.
+const KEPT_AT_MOST: usize = 1024;
 
 /// Content in pieces, in both directions.
 #[derive(Debug, Default)]
@@ -56,6 +68,42 @@ impl SlotState {
         self.flow.as_mut()?.trailers.take()
     }
 
+    /// Ends the job with a reply that has arrived whole.
+    pub(crate) fn keep(&mut self, head: &ResponseHead, content: &[u8], attempts: u32) {
+        if content.len() + head.fields().size() > KEPT_AT_MOST {
+            let content = Bytes::copy_from_slice(content);
+            self.ended = Some(Ended::Reply { head: Some(head.clone()), content, attempts });
+            return;
+        }
+        match &mut self.kept.head {
+            Some(kept) => kept.clone_from(head),
+            None => self.kept.head = Some(head.clone()),
+        }
+        self.kept.content.clear();
+        self.kept.content.extend_from_slice(content);
+        self.ended = Some(Ended::Kept { attempts });
+    }
+
+    /// Takes the end of the job.
+    pub(crate) fn take_ended(&mut self) -> Option<Ended> {
+        match self.ended.take()? {
+            Ended::Kept { attempts } => {
+                let content = Bytes::copy_from_slice(&self.kept.content);
+                Some(Ended::Reply { head: self.kept.head.clone(), content, attempts })
+            }
+            other => Some(other),
+        }
+    }
+
+    /// The head of a collected reply that the caller has not taken, and its attempts.
+    pub(crate) fn collected_head(&self) -> Option<(&ResponseHead, u32)> {
+        match self.ended.as_ref()? {
+            Ended::Reply { head, attempts, .. } => Some((head.as_ref()?, *attempts)),
+            Ended::Kept { attempts } => Some((self.kept.head.as_ref()?, *attempts)),
+            Ended::Failed(_) => None,
+        }
+    }
+
     /// Whether content of a streamed reply waits for the caller.
     pub(crate) fn has_pieces(&self) -> bool {
         self.flow.as_ref().is_some_and(|flow| !flow.pieces.is_empty())
@@ -69,6 +117,10 @@ pub(crate) enum Ended {
     Reply {
         head: Option<ResponseHead>,
         content: Bytes,
+        attempts: u32,
+    },
+    /// With a collected reply that the slot keeps.
+    Kept {
         attempts: u32,
     },
     Failed(Failed),
@@ -96,6 +148,21 @@ pub(crate) struct Upload {
 pub(crate) const UPLOAD_AHEAD: usize = 256 * 1024;
 
 impl Slot {
+    /// Prepares a slot that only the caller has for another job.
+    pub(crate) fn renew(&mut self) {
+        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let kept = std::mem::take(&mut state.kept);
+        *state = SlotState { kept, ..SlotState::default() };
+    }
+
+    /// Ends the job, and wakes the caller.
+    pub(crate) fn end(&self, change: impl FnOnce(&mut SlotState)) {
+        self.tell(|state| {
+            change(state);
+            state.asks = Asks::default();
+        });
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
         // No code panics while it changes a slot.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

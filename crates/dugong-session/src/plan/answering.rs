@@ -9,6 +9,7 @@ use super::clock::{Nanos, nanos};
 use super::config::LONGEST_RETRY_AFTER;
 use super::connection::{Answer, Limit, State};
 use super::events::{Action, Head};
+use super::flight::Flight;
 use super::ids::{ConnectionId, JobId};
 use super::job::Place;
 use super::outcome::{Answered, End, Failure, Loss, Sent};
@@ -158,6 +159,39 @@ impl Plan {
         if !tracked.job.streamed && tracked.content > self.config.max_content {
             self.abandon(now, job, Failure::TooLarge { limit: self.config.max_content });
         }
+    }
+
+    /// A response has arrived whole.
+    pub(super) fn answer(&mut self, now: Nanos, on: ConnectionId, head: Head, bytes: u64) {
+        if !self.has_ordinary_answer(on, head, bytes) {
+            self.head(now, on, head);
+            // Its job gets it with its outcome.
+            if let Some(Action::Deliver { .. }) = self.actions.back() {
+                self.actions.pop_back();
+            }
+            if bytes > 0 {
+                self.content(now, on, bytes);
+            }
+        }
+        self.complete(now, on);
+    }
+
+    /// Takes note of a response about which nothing is to be decided; false if there is.
+    fn has_ordinary_answer(&mut self, on: ConnectionId, head: Head, bytes: u64) -> bool {
+        let oldest = self.connections.get(on.0).and_then(|connection| connection.flights.front());
+        let wanted = oldest.filter(|flight| flight.sent != Sent::No).and_then(Flight::wanted_by);
+        let Some(tracked) = wanted.and_then(|job| self.jobs.get_mut(job.0)) else { return false };
+        let is_ordinary = head.status < 400
+            && head.persists
+            && head.keep_alive_max.is_none()
+            && self.config.repeat_statuses.is_empty()
+            && bytes <= self.config.max_content
+            && !tracked.job.streamed;
+        if is_ordinary && !tracked.awaited {
+            tracked.held += bytes;
+            self.held += bytes;
+        }
+        is_ordinary
     }
 
     pub(super) fn complete(&mut self, now: Nanos, on: ConnectionId) {

@@ -38,6 +38,9 @@ pub enum Event {
     Complete,
     /// The same as [`Content`](Event::Content) and [`Complete`](Event::Complete).
     Last(u64),
+    /// A response to a job that is collected has arrived whole, with so many bytes of content. If the job gets it, the next action is its
+    /// [`Action::Over`], without an [`Action::Deliver`]; if not, drop the response.
+    Answer(Head, u64),
     /// The connection ended. With requests in flight this is a loss; an idle one just closed.
     Lost(Loss),
     /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for. With TLS, look first: a

@@ -228,7 +228,7 @@ impl Plan {
         self.now = self.now.max(now);
         self.note_event(now, on, event);
         // Other events only put off the moment at which the connection needs attention.
-        if matches!(event, Event::Opened | Event::Complete | Event::Last(_)) {
+        if matches!(event, Event::Opened | Event::Complete | Event::Last(_) | Event::Answer(..)) {
             self.due_at = self.due_at.min(now.saturating_add(self.soonest));
         }
         if now >= self.due_at {
@@ -262,13 +262,28 @@ impl Plan {
         self.decide(now)
     }
 
-    fn decide(&mut self, now: Nanos) -> Option<Action> {
+    /// The next thing that is decided already. Between events that come together, it does for [`next_action`](Plan::next_action), and
+    /// costs less: free places on connections wait. Call `next_action` until it returns `None` before you send or wait.
+    #[inline]
+    pub fn next_decided(&mut self, now: Duration) -> Option<Action> {
+        if self.paused > 0 || self.is_window_full() {
+            return self.next_action(now);
+        }
+        self.pop_action()
+    }
+
+    #[inline]
+    fn pop_action(&mut self) -> Option<Action> {
         while let Some(action) = self.actions.pop_front() {
             if let Some(action) = self.with_latest_facts(action) {
                 return Some(action);
             }
         }
-        self.place(now).or_else(|| self.pause_or_resume(now))
+        None
+    }
+
+    fn decide(&mut self, now: Nanos) -> Option<Action> {
+        self.pop_action().or_else(|| self.place(now)).or_else(|| self.pause_or_resume(now))
     }
 
     /// Whether a request may carry `Expect: 100-continue`: this origin is not known to ignore it.
@@ -336,6 +351,7 @@ impl Plan {
                 self.content(now, on, bytes);
                 self.complete(now, on);
             }
+            Event::Answer(head, bytes) => self.answer(now, on, head, bytes),
             Event::Lost(_) if connection.is_unused() => self.ended_unused(now, on),
             Event::Lost(why) => self.lost(now, on, why),
             Event::Readable if connection.is_unused() => {
@@ -361,8 +377,8 @@ impl Plan {
     /// Since an action was decided on, the driver may have reported that a byte of the job left, or the flight has gone.
     fn with_latest_facts(&self, action: Action) -> Option<Action> {
         match action {
-            Action::Over { job, outcome } => {
-                let latest = self.jobs.get(job.0).filter(|_| outcome.end != End::Reply);
+            Action::Over { job, outcome } if outcome.end != End::Reply => {
+                let latest = self.jobs.get(job.0);
                 Some(Action::Over { job, outcome: latest.map_or(outcome, |tracked| tracked.outcome(outcome.end)) })
             }
             Action::Skip { job, on } | Action::Recall { job, on } => {

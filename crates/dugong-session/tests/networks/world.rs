@@ -369,10 +369,19 @@ impl World {
         let (refuses, closes) = (self.chance(self.temper.refuses), self.chance(self.temper.announces_close));
         let (wait, bytes) = (self.number(100), 1 + self.number(1200));
         let ends = self.chance(128);
+        let whole = self.chance(64);
         let link = self.connections.get_mut(&on).unwrap();
         let flight = &mut link.flights[0];
         let (job, skips) = (flight.job, flight.skips);
-        let event = if !flight.head {
+        let is_collected = self.jobs.get(&job).is_some_and(|request| !request.job.streamed);
+        let event = if !flight.head && whole && is_collected && !refuses && !closes {
+            link.flights.remove(0);
+            self.answers += 1;
+            if let Some(request) = self.jobs.get_mut(&job).filter(|_| !skips) {
+                request.untaken += bytes;
+            }
+            Event::Answer(Head::new(200), bytes)
+        } else if !flight.head {
             flight.head = true;
             link.announced_close = closes;
             if closes {
@@ -400,7 +409,7 @@ impl World {
             Event::Content(bytes)
         };
         self.tell(on, event);
-        if matches!(event, Event::Complete | Event::Last(_)) && !skips {
+        if matches!(event, Event::Complete | Event::Last(_) | Event::Answer(..)) && !skips {
             self.obey();
             let outcome = self.jobs[&job].outcome.expect("a complete response ends its job");
             assert!(matches!(outcome.end, End::Reply | End::Failed(Failure::TooLarge { .. })), "{outcome:?}");

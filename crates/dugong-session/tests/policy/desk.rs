@@ -125,7 +125,7 @@ impl Desk {
 
     pub(crate) fn tell(&mut self, number: usize, event: Event) {
         let on = self.id(number);
-        if matches!(event, Event::Complete | Event::Last(_)) {
+        if matches!(event, Event::Complete | Event::Last(_) | Event::Answer(..)) {
             self.flights(on).remove(0);
         }
         if let Event::Recalled(job) = event {
