@@ -25,7 +25,6 @@ impl Kind {
         match &failed.cause {
             Cause::TimedOut { .. } | Cause::Lost { why: Loss::Stalled, .. } => Kind::Timeout,
             Cause::Lost { why: Loss::Garbage, .. } | Cause::TooLarge { .. } | Cause::Digest(_) => Kind::Decode,
-            Cause::Unreachable(Some(error)) if error.is_timeout() => Kind::Connect,
             Cause::Unreachable(_) if failed.sent == Sent::No => Kind::Connect,
             Cause::Lost { .. } if failed.sent == Sent::No => Kind::Request,
             Cause::Lost { .. } | Cause::Unreachable(_) => Kind::Interrupted,

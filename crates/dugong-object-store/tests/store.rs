@@ -104,6 +104,36 @@ async fn errors_tell_the_host_what_it_may_repeat() {
 }
 
 #[tokio::test]
+async fn a_lost_request_reaches_the_server_once() {
+    for method in ["GET", "POST"] {
+        let script = Script::new().expect_requests(1).fin().wait_close();
+        let server = Scripted::start(vec![script.clone(), script]).unwrap();
+        let client = client(ClientOptions::new());
+        let error = client.execute(request(method, format!("http://{}/", server.address()))).await.unwrap_err();
+        assert_eq!((error.kind(), server.connections()), (HttpErrorKind::Interrupted, 1), "{method}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_is_too_large_is_no_success() {
+    let (_origin, url) = origin();
+    let connector = Connector::builder().configure(|sessions| sessions.max_content(10)).build();
+    let client = connector.connect(&ClientOptions::new().with_allow_http(true)).unwrap();
+    let mut small = request("GET", format!("{url}/bytes/1000"));
+    small.headers_mut().insert("range", "bytes=0-99".parse().unwrap());
+    assert_eq!(client.execute(small).await.unwrap_err().kind(), HttpErrorKind::Decode);
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_was_not_sent() {
+    // The system accepts the connection, and the server says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = client(ClientOptions::new().with_connect_timeout(Duration::from_millis(100)));
+    let url = format!("https://{}/", silent.local_addr().unwrap());
+    assert_eq!(client.execute(request("POST", url)).await.unwrap_err().kind(), HttpErrorKind::Connect);
+}
+
+#[tokio::test]
 async fn statuses_are_repeated_by_the_host_alone() {
     let (origin, url) = origin();
     let client = client(ClientOptions::new());
