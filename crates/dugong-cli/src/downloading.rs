@@ -34,7 +34,7 @@ impl Downloading {
         waker: &Waker,
     ) -> Result<Self, Ended> {
         let mut record = match &first {
-            Some(reply) => Record::begun(reply.head(), journey.attempts + reply.attempts()),
+            Some(reply) => Record::begun(reply.head(), reply.sent(), journey.attempts + reply.attempts()),
             None => Record::not_requested(Outcome::NotSent, None),
         };
         let Name::File(file) = &place.name else { unreachable!("only files have parts") };
@@ -107,7 +107,7 @@ impl Downloading {
                 Some(News::Reply(index, reply)) => {
                     asking.lanes.lane(lane).failures = 0;
                     if record.status.is_none() {
-                        *record = Record::begun(reply.head(), reply.attempts());
+                        *record = Record::begun(reply.head(), reply.sent(), reply.attempts());
                     }
                     if reply.status().is_error() && reply.status() != Status::RANGE_NOT_SATISFIABLE {
                         asking.complain(&format_args!("{url}: {}", record.status_text()));

@@ -543,7 +543,7 @@ impl<'a> Fetch<'a> {
             Ok(Err(failed)) => Record::failed(&failed, text),
             Ok(Ok(reply)) => {
                 let safe_to_retry = journey.method.is_idempotent();
-                Record { error: Some(text), safe_to_retry, ..Record::begun(reply.head(), reply.attempts()) }
+                Record { error: Some(text), safe_to_retry, ..Record::begun(reply.head(), reply.sent(), reply.attempts()) }
             }
             Err(_) => Record::not_requested(Outcome::NotSent, Some(text)),
         };

@@ -210,7 +210,7 @@ impl Outcome {
 
 impl Record {
     /// The record of a response that has begun.
-    pub(crate) fn begun(head: &ResponseHead, attempts: u32) -> Self {
+    pub(crate) fn begun(head: &ResponseHead, sent: Sent, attempts: u32) -> Self {
         Record {
             outcome: Outcome::Incomplete,
             status: Some(head.status()),
@@ -221,7 +221,7 @@ impl Record {
             file: None,
             error: None,
             safe_to_retry: false,
-            sent: Sent::Yes,
+            sent,
             answered: Answered::Yes,
             attempts,
         }

@@ -53,7 +53,7 @@ impl Receiving {
         sink: &Sink,
     ) -> Result<Self, Ended> {
         let plan = asking.plan;
-        let mut record = Record::begun(reply.head(), journey.attempts + reply.attempts());
+        let mut record = Record::begun(reply.head(), reply.sent(), journey.attempts + reply.attempts());
         let is_error = reply.status().is_error();
         let refusal = journey.refusal.take();
         let location = if plan.shows_heads() && refusal.is_none() { None } else { record.location.clone() };

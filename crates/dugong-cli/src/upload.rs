@@ -170,7 +170,7 @@ fn encoded(name: &[u8]) -> String {
 fn record(upload: &Upload, ended: &Ended) -> Record {
     match &ended.result {
         Ok(reply) => {
-            let mut record = Record::begun(reply.head(), reply.attempts());
+            let mut record = Record::begun(reply.head(), reply.sent(), reply.attempts());
             record.outcome = match record.location {
                 _ if reply.status().is_error() => Outcome::ErrorStatus,
                 Some(_) => Outcome::Redirect,

@@ -14,10 +14,12 @@ import trustme
 from futures import Pair
 from httpio_log import Connect
 from interop_support import Origin
+from origins import running
 from peers import LIMIT, Local, Peer, Script, Serve
 from recorder import Recorder
 from tunnels import Tunnel
 
+import dugong
 from dugong import httpio
 
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
@@ -142,6 +144,19 @@ def origin(request: pytest.FixtureRequest) -> Iterator[Origin]:
     """A server in a process of its own."""
     with Origin(tls=request.param == 'tls') as server:
         yield server
+
+
+@pytest.fixture(scope='module')
+def origin_url() -> Iterator[str]:
+    """The URL of dugong-origin in a process of its own."""
+    with running() as port:
+        yield f'http://127.0.0.1:{port}'
+
+
+@pytest.fixture
+def session(origin_url: str) -> Iterator[dugong.Session]:
+    with dugong.Session(origin_url) as session:
+        yield session
 
 
 @pytest.fixture

@@ -190,3 +190,127 @@ def test_a_signal_interrupts_a_wait(secure: Make, server_tls: ssl.SSLContext) ->
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+# Python that runs while a thread drives the session
+
+
+class Calling(ssl.SSLContext):
+    """A context that calls a function while the session makes a connection."""
+
+    call: Callable[[], object] = staticmethod(lambda: None)
+
+    def wrap_socket(self, *args: Any, **keywords: Any) -> ssl.SSLSocket:
+        self.call()
+        return super().wrap_socket(*args, **keywords)
+
+
+@pytest.fixture
+def calling(authority: trustme.CA) -> Calling:
+    context = Calling(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    'use', [lambda session: session.get('/inside'), lambda session: list(session.run(['/inside']))]
+)
+def test_a_context_that_waits_for_its_own_session_gets_an_error(
+    calling: Calling, server_tls: ssl.SSLContext, use: Callable[[Session], object]
+) -> None:
+    errors: list[RuntimeError] = []
+
+    def call() -> None:
+        try:
+            use(session)
+        except RuntimeError as exc:
+            errors.append(exc)
+
+    calling.call = call
+    with (
+        Server(answer_all, tls=server_tls) as server,
+        Session(f'https://localhost:{server.port}', ssl_context=calling, connections=1) as session,
+    ):
+        assert session.get('/a').content == b'/a'
+        assert session.get('/b').content == b'/b'
+    assert len(errors) == 1
+    assert 'this thread drives the session' in str(errors[0])
+
+
+def test_a_context_may_use_the_rest_of_its_session_and_other_sessions(
+    calling: Calling, server_tls: ssl.SSLContext, origin_url: str
+) -> None:
+    found: list[object] = []
+    with (
+        Server(answer_all, tls=server_tls) as server,
+        Session(f'https://localhost:{server.port}', ssl_context=calling) as session,
+        Session(origin_url) as other,
+    ):
+        calling.call = lambda: found.extend([session.stats()['jobs'], other.get('/bytes/5').status])
+        assert session.get('/a').content == b'/a'
+    assert found[1] == 200
+
+
+class Signalling(ssl.SSLSocket):
+    """A socket whose handshake a signal interrupts, once."""
+
+    _is_interrupted = False
+
+    def do_handshake(self, block: bool = False) -> None:
+        if not self._is_interrupted:
+            self._is_interrupted = True
+            signal.raise_signal(signal.SIGUSR1)
+        super().do_handshake(block)
+
+
+def test_a_signal_handler_that_waits_for_the_session_that_it_interrupts_gets_an_error(
+    calling: Calling, server_tls: ssl.SSLContext
+) -> None:
+    """Its exception is that of the call that it interrupted, as always; the session goes on."""
+    errors: list[RuntimeError] = []
+
+    def handler(*_: object) -> None:
+        try:
+            session.get('/inside')
+        except RuntimeError as exc:
+            errors.append(exc)
+            raise
+
+    calling.sslsocket_class = Signalling
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with (
+            Server(answer_all, tls=server_tls) as server,
+            Session(f'https://localhost:{server.port}', ssl_context=calling, connections=1) as session,
+        ):
+            with pytest.raises(RuntimeError, match='this thread drives the session'):
+                session.get('/a')
+            signal.signal(signal.SIGUSR1, lambda *_: None)
+            assert session.get('/b').content == b'/b'
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert errors
+
+
+def test_threads_and_signals_do_not_lock_each_other_out(secure: Make, server_tls: ssl.SSLContext) -> None:
+    """The thread that drives has the driver and wants Python's lock; the others have that now and then."""
+    rang: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(session.stats()['jobs']))
+    try:
+        with Server(*[answer_all] * 4, tls=server_tls) as server, secure(server) as session:
+            signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+
+            def work() -> int:
+                for number in range(50):
+                    assert session.get(f'/{number}').content == f'/{number}'.encode()
+                    session.stats()
+                with session.run(f'/{number}' for number in range(50)) as run:
+                    return sum(next(run).index for _ in range(25))
+
+            workers = [Worker(work) for _ in range(8)]
+            assert work() == 300
+            assert {worker.result() for worker in workers} == {300}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert rang

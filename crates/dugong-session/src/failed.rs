@@ -9,6 +9,9 @@ use crate::digest::DigestMismatch;
 use crate::plan::{self, Answered, Loss, NoRepeat, Sent};
 
 /// Why a request has no reply, and how much of it the server may have received.
+///
+/// It prints its causes, so that one line tells all. For that reason it has no [`source`](std::error::Error::source), which would tell
+/// them again: match the [`cause`](Failed::cause), or ask for the [`connection_error`](Failed::connection_error).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failed {
@@ -120,31 +123,39 @@ impl Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Invalid(_) => f.write_str("the request is not valid"),
-            Cause::Lost { why, no_repeat, .. } => write!(f, "{why}, and {no_repeat}"),
-            Cause::Unreachable(_) => f.write_str("no connection could be opened"),
+            Cause::Invalid(error) => write!(f, "the request is not valid: {error:#}"),
+            Cause::Lost { why, no_repeat, error } => {
+                write!(f, "{why}, and {no_repeat}")?;
+                error.iter().try_for_each(|error| write!(f, ": {error:#}"))
+            }
+            Cause::Unreachable(error) => {
+                f.write_str("no connection could be opened")?;
+                error.iter().try_for_each(|error| write!(f, ": {error:#}"))
+            }
             Cause::TimedOut { after } => write!(f, "the reply was not complete within the total_timeout of {after:?}"),
             Cause::Cancelled => f.write_str("the request was given up, or its session closed"),
             Cause::TooLarge { limit } => {
                 write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
             }
-            Cause::Source(_) => f.write_str("reading the request content failed"),
-            Cause::Callback(_) => f.write_str("the callback that signs the request failed"),
-            Cause::Digest(_) => f.write_str("the content does not match its digest"),
-            Cause::System(_) => f.write_str("the session cannot wait for its connections"),
+            Cause::Source(error) => write!(f, "reading the request content failed: {}", Chain(error.as_ref())),
+            Cause::Callback(error) => write!(f, "the callback that signs the request failed: {}", Chain(error.as_ref())),
+            Cause::Digest(mismatch) => write!(f, "the content does not match its digest: {mismatch}"),
+            Cause::System(error) => write!(f, "the session cannot wait for its connections: {}", Chain(error.as_ref())),
         }?;
         write!(f, " (sent: {}, answered: {}, attempts: {})", self.sent, self.answered, self.attempts)
     }
 }
 
-impl std::error::Error for Failed {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            Cause::Source(error) | Cause::System(error) => Some(error.as_ref()),
-            Cause::Callback(error) => Some(error.as_ref()),
-            Cause::Digest(mismatch) => Some(mismatch.as_ref()),
-            _ => self.connection_error().map(|error| error as _),
-        }
+impl std::error::Error for Failed {}
+
+/// An error with its causes, in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut causes = std::iter::successors(self.0.source(), |cause| cause.source());
+        causes.try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

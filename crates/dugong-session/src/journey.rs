@@ -103,7 +103,7 @@ impl Journey {
     /// Follows a reply, if it leads on.
     fn lead_on(&mut self, mut reply: Reply, waker: &Waker, submit: Submit<'_>) -> State {
         let Some((origin, request)) = self.trail.next(&self.request, &self.origin, reply.head(), reply.attempts()) else {
-            reply.set_attempts(self.trail.attempts(reply.attempts()));
+            reply.set_effort(self.trail.effort(reply.effort()));
             return State::over(Ok(reply));
         };
         // The rest of the content is skipped.

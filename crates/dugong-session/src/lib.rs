@@ -215,6 +215,7 @@ mod auth;
 mod digest;
 mod directory;
 pub mod driver;
+mod effort;
 mod facts;
 mod failed;
 mod journey;

@@ -34,10 +34,14 @@ impl Outcome {
         self.result.as_ref().err()
     }
 
-    /// How much of the request left: the most in any attempt.
+    /// How much of the request left: the most in any attempt. With a reply, [`Sent::Partly`] if the server answered before all content
+    /// had left.
     #[must_use]
     pub fn sent(&self) -> Sent {
-        self.error().map_or(Sent::Yes, |failed| failed.sent)
+        match &self.result {
+            Ok(reply) => reply.sent(),
+            Err(failed) => failed.sent,
+        }
     }
 
     /// How much of a response came, in the last attempt.

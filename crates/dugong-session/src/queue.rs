@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use crate::failed::Failed;
 use crate::request::Request;
@@ -28,6 +29,9 @@ struct Waiting<F> {
     /// Its outcome can be given.
     is_ready: bool,
 }
+
+/// An iterator that takes longer does not hold up the requests that it has given.
+pub(crate) const SLOW_ITERATOR: Duration = Duration::from_millis(1);
 
 /// The requests that have news, so that their owner need not look at all of them.
 #[derive(Default)]
@@ -119,6 +123,14 @@ impl<F> Queue<F> {
             if is_ready && !std::mem::replace(&mut waiting.is_ready, true) && !self.is_ordered {
                 self.ready.push_back(index);
             }
+        }
+    }
+
+    /// Whether an outcome can be given.
+    pub(crate) fn has_ready(&self) -> bool {
+        match self.is_ordered {
+            true => self.waiting.first_key_value().is_some_and(|(_, waiting)| waiting.is_ready),
+            false => !self.ready.is_empty(),
         }
     }
 

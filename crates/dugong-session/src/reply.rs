@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use bytes::{Buf, Bytes};
 use dugong_http::{Fields, ResponseHead, Status};
 
+use crate::effort::Effort;
+use crate::plan::Sent;
 use crate::ticket::Ticket;
 
 /// A response.
@@ -15,6 +17,7 @@ use crate::ticket::Ticket;
 /// before its end, the session skips the rest or closes the connection.
 pub struct Reply {
     head: ResponseHead,
+    sent: Sent,
     attempts: u32,
     content: Content,
     trailers: Fields,
@@ -26,16 +29,22 @@ enum Content {
 }
 
 impl Reply {
-    pub(crate) fn collected(head: ResponseHead, content: Bytes, trailers: Fields, attempts: u32) -> Self {
-        Reply { head, attempts, content: Content::Collected(content), trailers }
+    pub(crate) fn collected(head: ResponseHead, content: Bytes, trailers: Fields, effort: Effort) -> Self {
+        let Effort { sent, attempts } = effort;
+        Reply { head, sent, attempts, content: Content::Collected(content), trailers }
     }
 
-    pub(crate) fn set_attempts(&mut self, attempts: u32) {
-        self.attempts = attempts;
+    pub(crate) fn streamed(head: ResponseHead, effort: Effort, ticket: Ticket) -> Self {
+        let Effort { sent, attempts } = effort;
+        Reply { head, sent, attempts, content: Content::Streamed(Box::new(ticket)), trailers: Fields::new() }
     }
 
-    pub(crate) fn streamed(head: ResponseHead, attempts: u32, ticket: Ticket) -> Self {
-        Reply { head, attempts, content: Content::Streamed(Box::new(ticket)), trailers: Fields::new() }
+    pub(crate) fn effort(&self) -> Effort {
+        Effort { sent: self.sent, attempts: self.attempts }
+    }
+
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        (self.sent, self.attempts) = (effort.sent, effort.attempts);
     }
 
     /// The status line and the header section.
@@ -72,6 +81,12 @@ impl Reply {
     #[must_use]
     pub fn trailers(&self) -> &Fields {
         &self.trailers
+    }
+
+    /// How much of the request left: the most in any attempt. [`Sent::Partly`] if the server answered before all content had left.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// Connections on which a byte of the request may have left.

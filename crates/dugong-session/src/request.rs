@@ -84,6 +84,10 @@ impl SharedSource {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).open()
     }
 
+    pub(crate) fn is_read_once(&self) -> bool {
+        self.facts().1
+    }
+
     fn facts(&self) -> (Option<u64>, bool) {
         let source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (source.length(), source.is_read_once())

@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Request;
 use crate::driver::core::Core;
 use crate::driver::parker::Parker;
 use crate::failed::{Cause, Failed};
 use crate::outcome::Outcome;
+use crate::queue::SLOW_ITERATOR;
 use crate::ticket::{Owner, Ticket};
 
 /// An iterator of outcomes: see [`Session::run`](crate::Session::run).
@@ -34,9 +35,6 @@ pub struct Run<I> {
     /// Rung at news of requests, if they are given as they come.
     bell: Option<Arc<Bell>>,
 }
-
-/// An iterator that takes longer does not hold up the requests that it has given.
-const SLOW_ITERATOR: Duration = Duration::from_millis(1);
 
 struct Waiting {
     index: usize,
@@ -240,9 +238,13 @@ where
 
     fn next(&mut self) -> Option<Outcome> {
         loop {
-            self.fill();
-            if let Some(outcome) = self.take() {
-                return Some(outcome);
+            // The iterator may be slow, or want the outcomes that are there.
+            let outcome = self.take().or_else(|| {
+                self.fill();
+                self.take()
+            });
+            if outcome.is_some() {
+                return outcome;
             }
             if self.waiting.is_empty() {
                 return None;

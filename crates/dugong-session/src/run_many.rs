@@ -14,7 +14,7 @@ use crate::failed::{Cause, Failed};
 use crate::journey::Journey;
 use crate::origins::Origins;
 use crate::outcome::Outcome;
-use crate::queue::Queue;
+use crate::queue::{Queue, SLOW_ITERATOR};
 use crate::request::Request;
 use crate::session::Session;
 use crate::ticket::Ticket;
@@ -73,6 +73,7 @@ where
             return;
         }
         let is_awaited = !self.queue.is_ordered;
+        let mut moved = Instant::now();
         while self.queue.len() < AHEAD
             && let Some(requests) = &mut self.requests
         {
@@ -91,19 +92,35 @@ where
                 }
                 Ok(journey)
             });
+            if moved.elapsed() >= SLOW_ITERATOR {
+                wait.used.iter().for_each(|session| _ = session.turn());
+                self.advance(wait);
+                if self.queue.has_ready() {
+                    return;
+                }
+                moved = Instant::now();
+            }
         }
+    }
+
+    /// Looks at the requests with news.
+    fn advance(&mut self, wait: &mut Wait) {
+        let owner = wait.waker.clone();
+        self.queue
+            .advance(&owner, |journey, waker| journey.advance(waker, &mut Ticket::serve, &mut wait.submit(&self.origins, waker)));
     }
 
     fn try_next(&mut self, wait: &mut Wait) -> io::Result<Option<Outcome>> {
         loop {
-            self.fill(wait);
-            if self.queue.is_empty() {
-                return Ok(None);
+            self.advance(wait);
+            // The iterator may be slow, or want the outcomes that are there.
+            if !self.queue.has_ready() {
+                self.fill(wait);
+                if self.queue.is_empty() {
+                    return Ok(None);
+                }
+                self.advance(wait);
             }
-            let owner = wait.waker.clone();
-            self.queue.advance(&owner, |journey, waker| {
-                journey.advance(waker, &mut Ticket::serve, &mut wait.submit(&self.origins, waker))
-            });
             if let Some((index, request, journey)) = self.queue.pop_ready() {
                 return Ok(Some(Outcome::new(index, request, journey.and_then(Journey::into_result))));
             }

@@ -7,6 +7,7 @@ use dugong_http::{Method, ResponseHead};
 
 use crate::digest::Check;
 use crate::driver::slot::{Ended, SlotState};
+use crate::effort::Effort;
 use crate::failed::{Cause, Failed};
 use crate::reply::Reply;
 use crate::ticket::Ticket;
@@ -23,10 +24,10 @@ impl Ticket {
         }
         let mut state = self.slot.lock();
         if let Some(head) = state.take_head() {
-            let attempts = state.attempts;
+            let effort = state.effort();
             drop(state);
             self.check = Some(self.check_of(&head)).filter(|check| !check.is_empty()).map(Box::new);
-            return Ok(Ok(Reply::streamed(head, self.all_attempts(attempts), self)));
+            return Ok(Ok(Reply::streamed(head, self.whole_effort(effort), self)));
         }
         drop(state);
         self.take_ended().ok_or(self)
@@ -45,7 +46,7 @@ impl Ticket {
                 Some(Err(self.accounted(failed)))
             }
             Ended::Kept { .. } => unreachable!("a reply that is taken is kept no longer"),
-            Ended::Reply { head, content, attempts } => {
+            Ended::Reply { head, content, effort } => {
                 let trailers = state.take_trailers().unwrap_or_default();
                 drop(state);
                 self.is_over = true;
@@ -53,11 +54,11 @@ impl Ticket {
                 if !self.request.checks().is_empty() {
                     let mut check = self.check_of(&head);
                     check.update(&content);
-                    if let Err(failed) = self.checked(check, attempts) {
+                    if let Err(failed) = self.checked(check, effort.attempts) {
                         return Some(Err(failed));
                     }
                 }
-                Some(Ok(Reply::collected(head, content, trailers, self.all_attempts(attempts))))
+                Some(Ok(Reply::collected(head, content, trailers, self.whole_effort(effort))))
             }
         }
     }
@@ -125,8 +126,8 @@ impl Ticket {
         }
     }
 
-    fn all_attempts(&self, attempts: u32) -> u32 {
-        self.trail.as_ref().map_or(attempts, |trail| trail.attempts(attempts))
+    fn whole_effort(&self, effort: Effort) -> Effort {
+        self.trail.as_ref().map_or(effort, |trail| trail.effort(effort))
     }
 
     /// Whether the reply is a redirect, which may be followed.

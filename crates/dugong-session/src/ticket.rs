@@ -36,6 +36,8 @@ pub struct Ticket {
     is_awaited: Cell<bool>,
     /// The content of the request, as far as it was not read.
     reader: Option<Box<dyn Read + Send>>,
+    /// Some of that content was read.
+    is_read: bool,
     /// Bytes of content that were read since the driver was last told.
     taken: u64,
     pub(crate) is_over: bool,
@@ -87,7 +89,19 @@ impl Ticket {
         let slot = core.submit(request.clone(), waker);
         let is_awaited = Cell::new(false);
         let core = core.clone();
-        Ok(Ticket { core, slot, request, owner, trail, check: None, is_awaited, reader: None, taken: 0, is_over: false })
+        Ok(Ticket {
+            core,
+            slot,
+            request,
+            owner,
+            trail,
+            check: None,
+            is_awaited,
+            reader: None,
+            is_read: false,
+            taken: 0,
+            is_over: false,
+        })
     }
 
     /// Submits the request that follows a redirect in the place of this one.
@@ -301,15 +315,19 @@ impl Ticket {
     pub(crate) fn serve(&mut self, news: &News) {
         match news {
             News::Begins { attempt } => {
-                self.reader = None;
+                let unread = self.reader.take().filter(|_| !self.is_read);
                 let signed = match self.sign(*attempt) {
                     Ok(signed) => signed,
                     Err(error) => return self.fail_with(Cause::Callback(error.into())),
                 };
-                let opened = self.request.shared_source().map(|source| source.open()).transpose();
+                let opened = match self.request.shared_source() {
+                    // After 417, content that can be read once is still there if none of it was.
+                    Some(source) if source.is_read_once() && unread.is_some() => Ok(unread),
+                    source => source.map(|source| source.open()).transpose(),
+                };
                 match opened {
                     Ok(reader) => {
-                        self.reader = reader;
+                        (self.reader, self.is_read) = (reader, false);
                         self.begin(signed);
                     }
                     Err(error) => self.fail(error),
@@ -323,6 +341,7 @@ impl Ticket {
     fn serve_content(&mut self) {
         const PIECE: usize = 64 * 1024;
         let Some(reader) = self.reader.as_mut() else { return self.finish() };
+        self.is_read = true;
         let mut piece = vec![0; PIECE];
         let read = loop {
             match reader.read(&mut piece) {

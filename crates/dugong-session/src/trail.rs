@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use dugong_http::{Origin, ResponseHead};
 
+use crate::effort::Effort;
 use crate::failed::{Cause, Failed};
 use crate::plan::Sent;
 use crate::redirect::{Asked, follow, is_redirect};
@@ -79,9 +80,12 @@ impl Trail {
         self.left = 0;
     }
 
-    /// The attempts of all requests, of which the last one took `attempts`.
-    pub(crate) fn attempts(&self, attempts: u32) -> u32 {
-        self.attempts + attempts
+    /// What all requests took, of which the last one took `effort`. A request that was redirected counts as sent.
+    pub(crate) fn effort(&self, effort: Effort) -> Effort {
+        match self.attempts {
+            0 => effort,
+            before => Effort { sent: Sent::Yes, attempts: before + effort.attempts },
+        }
     }
 
     /// The failure of the last request as that of the first one, which was sent and answered if a redirect was followed.

@@ -1,11 +1,12 @@
 //! Sessions of blocking callers, over real sockets.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
 use dugong_origin::{Config, Origin};
-use dugong_session::{Answered, Cause, Request, Sent, Session};
+use dugong_session::{Answered, Cause, Request, Sent, Session, Sessions};
 
 fn origin() -> (Origin, String) {
     let origin = Origin::start(Config::default()).unwrap();
@@ -91,6 +92,36 @@ fn a_server_that_is_not_there_is_unreachable() {
     let failed = session.get("/").unwrap_err();
     assert!(matches!(&failed.cause, Cause::Unreachable(Some(_))), "{failed:?}");
     assert_eq!((failed.sent, failed.attempts, failed.safe_to_retry), (Sent::No, 0, true));
+    // One line tells all, and a report that walks along the sources tells nothing twice.
+    let text = failed.to_string();
+    assert!(text.starts_with("no connection could be opened: cannot connect to 127.0.0.1 port "), "{text}");
+    assert!(text.contains("refused") && text.ends_with(" (sent: no, answered: no, attempts: 0)"), "{text}");
+    assert!(std::error::Error::source(&failed).is_none());
+}
+
+#[test]
+fn outcomes_come_before_the_next_request_is_taken() {
+    let (_origin, url) = origin();
+    let (session, sessions) = (Session::new(&url).unwrap(), Sessions::new().unwrap());
+    for many in [false, true] {
+        let given = Cell::new(0);
+        let taken = Cell::new(0);
+        let prefix = if many { url.as_str() } else { "" };
+        let requests = (0..6_usize).map(|i| {
+            // All but the last two outcomes were given.
+            assert!(given.get() + 2 >= i, "{} of {i}", given.get());
+            taken.set(i);
+            thread::sleep(Duration::from_millis(20));
+            Request::get(format!("{prefix}/doc/{i}"))
+        });
+        let mut outcomes: Box<dyn Iterator<Item = _>> =
+            if many { Box::new(sessions.run(requests)) } else { Box::new(session.run(requests)) };
+        while outcomes.next().is_some() {
+            given.set(given.get() + 1);
+        }
+        drop(outcomes);
+        assert_eq!((given.get(), taken.get()), (6, 5));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use dugong_session::{Outcome, Request, Session};
+use dugong_session::{Answered, Outcome, Request, Sent, Session};
 
 /// A server that plays a script, and returns what it found out.
 fn play<T: Send + 'static>(script: impl FnOnce(TcpListener) -> T + Send + 'static) -> (String, thread::JoinHandle<T>) {
@@ -117,4 +117,43 @@ fn a_final_answer_to_an_expectation_ends_the_exchange_without_the_content() {
     let outcomes: Vec<Outcome> = session.run([put()]).collect();
     assert_eq!(outcomes[0].result.as_ref().unwrap().status(), 413);
     assert_eq!(server.join().unwrap(), b"");
+}
+
+#[test]
+fn a_failed_expectation_is_repeated_with_content_that_can_be_read_once() {
+    let (url, server) = play(|listener| {
+        let mut stream = accept(&listener);
+        let first = expects(&mut stream);
+        stream.write_all(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let mut stream = accept(&listener);
+        let second = expects(&mut stream);
+        read_content(&mut stream);
+        stream.write_all(OK).unwrap();
+        [first, second]
+    });
+    let session = Session::builder(&url).expect_timeout(Duration::from_secs(20)).build().unwrap();
+    let request = Request::post("/").reader(&b"content"[..], 7).expect(true);
+    let reply = session.request(request).unwrap();
+    assert_eq!((reply.status().as_u16(), reply.attempts()), (200, 2));
+    assert_eq!(server.join().unwrap(), [true, false]);
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_content_leaves_the_request_sent_in_part() {
+    for is_streamed in [false, true] {
+        let (url, server) = play(|listener| {
+            let mut stream = accept(&listener);
+            expects(&mut stream);
+            stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+        });
+        let session = Session::builder(&url).expect_above(None).build().unwrap();
+        let request = Request::put("/").reader(std::io::repeat(7), None);
+        let mut run = session.run([if is_streamed { request.streamed() } else { request }]);
+        let outcome = run.next().unwrap();
+        assert_eq!((outcome.sent(), outcome.answered(), outcome.attempts()), (Sent::Partly, Answered::Yes, 1));
+        drop((outcome, run, session));
+        // An endless upload to a server that takes everything stops, too.
+        assert!(server.join().unwrap() < 64 << 20);
+    }
 }

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::connector::check_interrupted;
+use super::failure;
 use super::mailbox::Mailbox;
 use super::outcome::Outcome;
 use super::owner::{Hooks, Submitted};
@@ -83,7 +84,7 @@ impl SessionCore {
                 News::None => {
                     py.check_signals()?;
                     let until = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
-                    let is_told = py.detach(|| waiting.wait(until))?;
+                    let is_told = py.detach(|| waiting.wait(until)).map_err(failure::of_wait)?;
                     check_interrupted()?;
                     if !is_told && takes_signals.is_none() {
                         takes_signals = Some(is_signal_thread(py)?);
@@ -91,7 +92,7 @@ impl SessionCore {
                 }
                 News::Head | News::Over => match ticket.into_inner()?.take_reply() {
                     Ok(result) => return submitted.result(py, result, &core),
-                    Err(_) => return Err(super::failure::unknown()),
+                    Err(_) => return Err(failure::unknown()),
                 },
                 news => submitted.serve(py, waiting, &news)?,
             }

@@ -70,11 +70,7 @@ fn described(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) -> PyResult<P
         Cause::Unreachable(error) if error.as_deref().is_none_or(is_connection_error) => py.get_type::<classes::RequestLost>(),
         _ => py.get_type::<classes::RequestFailed>(),
     };
-    let text = match &cause {
-        Some(cause) => format!("{failed}: {}", cause.value(py)),
-        None => failed.to_string(),
-    };
-    let error = made(py, &class, &text, failed, request)?;
+    let error = made(py, &class, &failed.to_string(), failed, request)?;
     error.set_cause(py, cause);
     Ok(error)
 }
@@ -153,6 +149,14 @@ fn system_error(py: Python<'_>, error: &io::Error, to: Option<&str>) -> PyErr {
     match error.raw_os_error() {
         Some(number) => errors::system_error_at(io::Error::from_raw_os_error(number), to),
         None => PyOSError::new_err(to.map_or_else(|| error.to_string(), |to| format!("{error} ({to})"))),
+    }
+}
+
+/// The error of a wait. A thread that waits inside of its own session has made a mistake.
+pub(crate) fn of_wait(error: io::Error) -> PyErr {
+    match error.kind() {
+        io::ErrorKind::Deadlock => PyRuntimeError::new_err(error.to_string()),
+        _ => error.into(),
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Submitted {
     hooks: Option<Arc<Hooks>>,
     /// Content that is being read: an iterator, or an asynchronous one.
     pieces: Option<Py<PyAny>>,
+    /// Some of it was read.
+    is_read: bool,
     is_async: bool,
     /// The exception of a callback or of the content: it is the outcome of the request.
     error: Option<PyErr>,
@@ -56,7 +58,7 @@ pub(crate) struct Submitted {
 impl Submitted {
     pub(crate) fn new(prepared: Prepared, hooks: Option<Arc<Hooks>>) -> Self {
         let Prepared { given, shown, source, .. } = prepared;
-        Submitted { given, shown, source, hooks, pieces: None, is_async: false, error: None, is_given_up: false }
+        Submitted { given, shown, source, hooks, pieces: None, is_read: false, is_async: false, error: None, is_given_up: false }
     }
 
     /// A request that could not be prepared.
@@ -68,6 +70,7 @@ impl Submitted {
             source: None,
             hooks: None,
             pieces: None,
+            is_read: false,
             is_async: false,
             error: None,
             is_given_up: false,
@@ -98,7 +101,10 @@ impl Submitted {
     pub(crate) fn serve_task(&mut self, py: Python<'_>, ticket: &mut Ticket, news: &News) -> PyResult<Option<Py<PyAny>>> {
         let served = match news {
             News::Begins { .. } => self.begin(py, ticket),
-            News::WantsContent if self.is_async => return Ok(self.pieces.as_ref().map(|pieces| pieces.clone_ref(py))),
+            News::WantsContent if self.is_async => {
+                self.is_read = true;
+                return Ok(self.pieces.as_ref().map(|pieces| pieces.clone_ref(py)));
+            }
             News::WantsContent => self.give(py, ticket),
             _ => Ok(()),
         };
@@ -124,16 +130,25 @@ impl Submitted {
     }
 
     fn begin(&mut self, py: Python<'_>, ticket: &mut Ticket) -> PyResult<()> {
-        (self.pieces, self.is_async) = (None, false);
+        // After 417, content that can be read once is still there if none of it was.
+        let is_kept = self.pieces.is_some() && !self.is_read && self.is_read_once(py)?;
+        if !is_kept {
+            (self.pieces, self.is_async) = (None, false);
+        }
         let signed = self.sign(py, ticket)?;
-        if let Some(source) = &self.source {
+        if let Some(source) = self.source.as_ref().filter(|_| !is_kept) {
             let opened = source.bind(py).call_method0(intern!(py, "open"))?;
             self.is_async = opened.hasattr(intern!(py, "__anext__"))?;
             let pieces = if self.is_async { opened } else { opened.try_iter()?.into_any() };
-            self.pieces = Some(pieces.unbind());
+            (self.pieces, self.is_read) = (Some(pieces.unbind()), false);
         }
         ticket.begin(signed);
         Ok(())
+    }
+
+    fn is_read_once(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(source) = &self.source else { return Ok(false) };
+        source.bind(py).getattr(intern!(py, "is_read_once"))?.is_truthy()
     }
 
     /// Ends asynchronous content.
@@ -166,6 +181,7 @@ impl Submitted {
             ticket.finish();
             return Ok(());
         };
+        self.is_read = true;
         match pieces.bind(py).cast::<PyIterator>()?.clone().next() {
             Some(piece) => ticket.give(Bytes::from_owner(piece?.extract::<PyBackedBytes>()?)),
             None => {
@@ -195,10 +211,10 @@ impl Submitted {
     ) -> PyResult<Outcome> {
         match result {
             Ok(reply) => {
-                let attempts = reply.attempts();
+                let (sent, attempts) = (failure::sent_word(reply.sent()), reply.attempts());
                 let given = self.given.clone_ref(py);
                 let reply = Some(Py::new(py, super::Reply::received(py, reply, given.clone_ref(py), core)?)?);
-                let (sent, answered) = ("yes", "yes");
+                let answered = "yes";
                 Ok(Outcome { index, request: given, reply, error: None, sent, answered, safe_to_retry: false, attempts })
             }
             Err(failed) => Ok(Outcome {

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
 use super::connector::check_interrupted;
+use super::failure;
 use super::outcome::Outcome;
 use super::owner::{Hooks, Submitted};
 use super::prepare::Prepared;
@@ -129,11 +130,16 @@ impl Run {
 
     fn next(&self, py: Python<'_>, state: &mut State) -> PyResult<Option<Py<Outcome>>> {
         let session = self.session.get()?;
+        let mut is_filled = false;
         loop {
-            self.fill(py, session, state)?;
             state.look(py)?;
             if let Some(index) = state.next_index(self.is_ordered) {
                 return state.outcome(py, index, &self.core).map(Some);
+            }
+            // The iterable may be slow, or want the outcomes that are there, so it comes last.
+            if !std::mem::replace(&mut is_filled, true) {
+                self.fill(py, session, state)?;
+                continue;
             }
             if state.count == 0 {
                 return match state.raised.take() {
@@ -143,6 +149,7 @@ impl Run {
             }
             state.await_oldest();
             wait(py, session, &state.notices, None)?;
+            is_filled = false;
         }
     }
 
@@ -331,7 +338,7 @@ impl State {
             Err(error) => Outcome::refused(py, index, submitted.given, error),
             Ok(ticket) => match ticket.into_inner()?.take_reply() {
                 Ok(result) => submitted.outcome(py, index, result, core)?,
-                Err(_) => Outcome::refused(py, index, submitted.given, super::failure::unknown()),
+                Err(_) => Outcome::refused(py, index, submitted.given, failure::unknown()),
             },
         };
         Py::new(py, outcome)
@@ -347,7 +354,7 @@ fn wait(py: Python<'_>, session: &Session, notices: &Arc<Notices>, limit: Option
         let look_again = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
         let until = look_again.into_iter().chain(limit).min();
         let has_news = || !notices.indexes.lock().is_empty();
-        let is_told = py.detach(|| session.wait_for(until, has_news))?;
+        let is_told = py.detach(|| session.wait_for(until, has_news)).map_err(failure::of_wait)?;
         check_interrupted()?;
         if is_told || limit.is_some_and(|limit| limit <= Instant::now()) {
             return Ok(());

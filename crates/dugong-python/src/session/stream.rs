@@ -152,7 +152,7 @@ fn wait(py: Python<'_>, ticket: &mut Ticket) -> PyResult<()> {
     loop {
         py.check_signals()?;
         let until = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
-        let is_told = py.detach(|| ticket.wait_for_content(until))?;
+        let is_told = py.detach(|| ticket.wait_for_content(until)).map_err(failure::of_wait)?;
         check_interrupted()?;
         if is_told {
             return Ok(());

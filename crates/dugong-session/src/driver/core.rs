@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use super::Driver;
@@ -36,9 +37,20 @@ pub(crate) struct Core {
 #[derive(Debug, Default)]
 struct Lobby {
     has_leader: bool,
+    /// The thread that leads.
+    leader: Option<ThreadId>,
     /// Threads that could lead.
     parked: VecDeque<Arc<Parker>>,
 }
+
+impl Lobby {
+    fn lead(&mut self) {
+        (self.has_leader, self.leader) = (true, Some(thread::current().id()));
+    }
+}
+
+/// What code says that a connection calls, such as a connector or a signal handler, and that waits for its own session.
+const WAITS_INSIDE: &str = "this thread drives the session at the moment, so code that it calls cannot wait for the same session";
 
 /// What others may know while a leader sleeps.
 #[derive(Debug)]
@@ -150,11 +162,15 @@ impl Core {
             }
             let mut lobby = lock(&self.lobby);
             if !lobby.has_leader {
-                lobby.has_leader = true;
+                lobby.lead();
                 drop(lobby);
                 let leading = Leading { core: self, is_thread: true };
                 leading.lead(until, &mut is_done)?;
                 continue;
+            }
+            if lobby.leader == Some(thread::current().id()) {
+                // It would wait for itself.
+                return Err(io::Error::new(io::ErrorKind::Deadlock, WAITS_INSIDE));
             }
             lobby.parked.push_back(parker.clone());
             drop(lobby);
@@ -178,7 +194,7 @@ impl Core {
         if lobby.has_leader {
             return false;
         }
-        lobby.has_leader = true;
+        lobby.lead();
         drop(lobby);
         let leading = Leading { core: self, is_thread: false };
         let mut driver = lock(&self.driver);
@@ -211,6 +227,7 @@ impl Leading<'_> {
         loop {
             driver.go_on(&core.inbox);
             if is_done() || until.is_some_and(|until| until <= Instant::now()) {
+                driver.look_at_times(&core.inbox);
                 return Ok(());
             }
             let wake_at = driver.wait_until();
@@ -235,7 +252,7 @@ impl Drop for Leading<'_> {
         let core = self.core;
         core.remember(&lock(&core.driver));
         let mut lobby = lock(&core.lobby);
-        lobby.has_leader = false;
+        (lobby.has_leader, lobby.leader) = (false, None);
         if Core::choose_next(&mut lobby) {
             return;
         }

@@ -28,6 +28,7 @@ use self::link::Link;
 pub use self::parker::thread_waker;
 use self::settings::Settings;
 use self::slot::{Ended, Slot};
+use crate::effort::Effort;
 use crate::failed::{Cause, Failed};
 use crate::plan::{self, Action, ConnectionId, End, Event, JobId, Plan, Stats};
 pub use crate::redirect::{Asked, Next, NotFollowed, follow};
@@ -61,6 +62,8 @@ pub(crate) struct Driver {
     begun: Instant,
     /// The moment of this round.
     now: Duration,
+    /// When it took events last.
+    polled: Duration,
 }
 
 /// A job on its way.
@@ -134,6 +137,7 @@ impl Driver {
             answering: None,
             begun: Instant::now(),
             now: Duration::ZERO,
+            polled: Duration::ZERO,
         };
         Ok((driver, waker))
     }
@@ -190,6 +194,16 @@ impl Driver {
         }
     }
 
+    /// Takes the events that have come, unless it has just done so. A caller that never lets it sleep, since it always has more content
+    /// to give, would not hear that the server has answered.
+    pub(super) fn look_at_times(&mut self, inbox: &Inbox) {
+        const PAUSE: Duration = Duration::from_millis(1);
+        if self.now.saturating_sub(self.polled) >= PAUSE {
+            self.look();
+            self.go_on(inbox);
+        }
+    }
+
     /// Takes the events that have come, without waiting.
     pub(super) fn look(&mut self) {
         // An error of the poller comes again when a thread sleeps.
@@ -222,6 +236,7 @@ impl Driver {
             self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
         }
         self.tick();
+        self.polled = self.now;
         for (index, link) in self.links.iter_mut().enumerate() {
             if let Some(link) = link
                 && link.until.is_some_and(|until| until <= self.begun + self.now)
@@ -361,14 +376,15 @@ impl Driver {
         if outcome.end == End::Reply
             && let Some(index) = self.answering.take()
         {
-            return self.give_whole(job, index, outcome.attempts);
+            return self.give_whole(job, index, Effort { sent: outcome.sent, attempts: outcome.attempts });
         }
         let Some(mut work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
         let mut received = work.received.take().map_or_else(Received::default, |received| *received);
         let ended = match outcome.end {
             End::Reply => {
                 received.content.truncate(received.filled);
-                Ended::Reply { head: received.head, content: Bytes::from(received.content), attempts: outcome.attempts }
+                let effort = Effort { sent: outcome.sent, attempts: outcome.attempts };
+                Ended::Reply { head: received.head, content: Bytes::from(received.content), effort }
             }
             End::Failed(failure) => Ended::Failed(match work.cause.take() {
                 Some(cause) => Failed::with(outcome, *cause),

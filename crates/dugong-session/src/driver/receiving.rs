@@ -8,6 +8,7 @@ use dugong_http::driver::{Duplex, HeadKind, Progress};
 
 use super::link::Wire;
 use super::{Driver, Received};
+use crate::effort::Effort;
 use crate::facts;
 use crate::plan::{ConnectionId, Event, Head, JobId};
 
@@ -71,8 +72,8 @@ impl Driver {
         let first = open.flights.front_mut().expect("a response has a request");
         let (number, job, expects) = (first.number, first.job, std::mem::take(&mut first.expects));
         // A response without content is complete now, and its request is none of the unanswered ones any more.
-        let is_cut = first.has_content
-            && duplex.queue().unanswered_request(number).map_or(first.sent, |request| request.sent) != dugong_http::Sent::Whole;
+        let sent = duplex.queue().unanswered_request(number).map_or(first.sent, |request| request.sent);
+        let is_cut = first.has_content && sent != dugong_http::Sent::Whole;
         if is_cut {
             // The server has answered without the rest of the content.
             duplex.give_up_content();
@@ -128,12 +129,12 @@ impl Driver {
     }
 
     /// Gives a job the response that has arrived whole.
-    pub(super) fn give_whole(&mut self, job: JobId, index: usize, attempts: u32) {
+    pub(super) fn give_whole(&mut self, job: JobId, index: usize, effort: Effort) {
         let Some(work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
         let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return };
         let half = open.engine.receiving().half();
         let length = half.content_length().map_or(0, |length| length as usize);
-        work.slot.end(|state| state.keep(half.head(), &half.unconsumed()[..length], attempts));
+        work.slot.end(|state| state.keep(half.head(), &half.unconsumed()[..length], effort));
     }
 
     /// The plan gives the response whose head was read to a job.
@@ -142,8 +143,8 @@ impl Driver {
         let Some(work) = self.works[job.index()].as_mut().filter(|work| work.id == job) else { return };
         let head = open.engine.receiving().half().head().clone();
         if work.is_streamed {
-            let attempts = work.sends;
-            work.slot.tell(|state| (state.flow().head, state.attempts) = (Some(head), attempts));
+            let (attempts, sent) = (work.sends, self.plan.sent_of(job));
+            work.slot.tell(|state| (state.flow().head, state.attempts, state.sent) = (Some(head), attempts, sent));
         } else {
             work.received().head = Some(head);
         }

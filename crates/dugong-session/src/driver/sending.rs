@@ -131,6 +131,7 @@ impl Driver {
                 let is_complete = upload.is_complete;
                 drop(state);
                 if !is_complete {
+                    self.plan.note_reading(job);
                     ask(&work.slot, |asks| asks.content = true);
                     return Sending::Waits;
                 }

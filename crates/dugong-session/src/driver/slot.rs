@@ -7,8 +7,9 @@ use std::task::Waker;
 use bytes::Bytes;
 use dugong_http::{Fields, ResponseHead};
 
+use crate::effort::Effort;
 use crate::failed::Failed;
-use crate::plan::JobId;
+use crate::plan::{JobId, Sent};
 
 #[derive(Debug, Default)]
 pub(crate) struct Slot(Mutex<SlotState>);
@@ -21,6 +22,8 @@ pub(crate) struct SlotState {
     pub(crate) waker: Option<Waker>,
     /// Connections that the job was given to.
     pub(crate) attempts: u32,
+    /// How much of the request of a streamed reply had left when its head came.
+    pub(crate) sent: Option<Sent>,
     pub(crate) ended: Option<Ended>,
     pub(crate) asks: Asks,
     /// Most jobs have none.
@@ -60,6 +63,11 @@ impl SlotState {
         self.flow.as_ref()?.head.as_ref()
     }
 
+    /// What the head of a streamed reply took.
+    pub(crate) fn effort(&self) -> Effort {
+        Effort { sent: self.sent.unwrap_or(Sent::Yes), attempts: self.attempts }
+    }
+
     pub(crate) fn take_head(&mut self) -> Option<ResponseHead> {
         self.flow.as_mut()?.head.take()
     }
@@ -69,10 +77,10 @@ impl SlotState {
     }
 
     /// Ends the job with a reply that has arrived whole.
-    pub(crate) fn keep(&mut self, head: &ResponseHead, content: &[u8], attempts: u32) {
+    pub(crate) fn keep(&mut self, head: &ResponseHead, content: &[u8], effort: Effort) {
         if content.len() + head.fields().size() > KEPT_AT_MOST {
             let content = Bytes::copy_from_slice(content);
-            self.ended = Some(Ended::Reply { head: Some(head.clone()), content, attempts });
+            self.ended = Some(Ended::Reply { head: Some(head.clone()), content, effort });
             return;
         }
         match &mut self.kept.head {
@@ -81,15 +89,15 @@ impl SlotState {
         }
         self.kept.content.clear();
         self.kept.content.extend_from_slice(content);
-        self.ended = Some(Ended::Kept { attempts });
+        self.ended = Some(Ended::Kept { effort });
     }
 
     /// Takes the end of the job.
     pub(crate) fn take_ended(&mut self) -> Option<Ended> {
         match self.ended.take()? {
-            Ended::Kept { attempts } => {
+            Ended::Kept { effort } => {
                 let content = Bytes::copy_from_slice(&self.kept.content);
-                Some(Ended::Reply { head: self.kept.head.clone(), content, attempts })
+                Some(Ended::Reply { head: self.kept.head.clone(), content, effort })
             }
             other => Some(other),
         }
@@ -98,8 +106,8 @@ impl SlotState {
     /// The head of a collected reply that the caller has not taken, and its attempts.
     pub(crate) fn collected_head(&self) -> Option<(&ResponseHead, u32)> {
         match self.ended.as_ref()? {
-            Ended::Reply { head, attempts, .. } => Some((head.as_ref()?, *attempts)),
-            Ended::Kept { attempts } => Some((self.kept.head.as_ref()?, *attempts)),
+            Ended::Reply { head, effort, .. } => Some((head.as_ref()?, effort.attempts)),
+            Ended::Kept { effort } => Some((self.kept.head.as_ref()?, effort.attempts)),
             Ended::Failed(_) => None,
         }
     }
@@ -117,11 +125,11 @@ pub(crate) enum Ended {
     Reply {
         head: Option<ResponseHead>,
         content: Bytes,
-        attempts: u32,
+        effort: Effort,
     },
     /// With a collected reply that the slot keeps.
     Kept {
-        attempts: u32,
+        effort: Effort,
     },
     Failed(Failed),
 }

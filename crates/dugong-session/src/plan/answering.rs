@@ -96,12 +96,13 @@ impl Plan {
         }
     }
 
-    /// RFC 9110 §10.1.1: after 417, a request is repeated without its expectation. That costs nothing, since it happens once. Content that
-    /// cannot be read twice may have been read in part already.
+    /// RFC 9110 §10.1.1: after 417, a request is repeated without its expectation. That costs nothing, since it happens once. It
+    /// is too late for content that cannot be read twice if its owner was asked for some.
     fn note_failed_expectation(&mut self, job: JobId) -> bool {
         let may_expect = self.may_expect(job);
         let Some(tracked) = self.jobs.get_mut(job.0) else { return false };
-        let repeats = may_expect && !tracked.job.read_once && tracked.job.repeat != Some(false);
+        let is_gone = tracked.job.read_once && tracked.is_read;
+        let repeats = may_expect && !is_gone && tracked.job.repeat != Some(false);
         if repeats {
             tracked.expectation_failed = true;
             tracked.delivered = false;

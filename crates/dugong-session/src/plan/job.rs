@@ -99,6 +99,8 @@ pub(crate) struct Tracked {
     pub(crate) moved: bool,
     /// The server answered 417 (Expectation Failed).
     pub(crate) expectation_failed: bool,
+    /// Its owner was asked for content.
+    pub(crate) is_read: bool,
     /// Its caller waits for it.
     pub(crate) awaited: bool,
     pub(crate) total_timeout: Nanos,
@@ -120,6 +122,7 @@ impl Tracked {
             held: 0,
             moved: false,
             expectation_failed: false,
+            is_read: false,
             awaited: false,
             total_timeout,
             deadline: now.saturating_add(total_timeout),

@@ -298,6 +298,19 @@ impl Plan {
         self.expects() && self.jobs.get(job.0).is_some_and(|tracked| tracked.job.expects && !tracked.expectation_failed)
     }
 
+    /// The driver asks the owner of this job for content.
+    pub fn note_reading(&mut self, job: JobId) {
+        if let Some(tracked) = self.jobs.get_mut(job.0) {
+            tracked.is_read = true;
+        }
+    }
+
+    /// How much of this job's request has left: the most in any attempt. `None` after its outcome.
+    #[must_use]
+    pub fn sent_of(&self, job: JobId) -> Option<Sent> {
+        self.jobs.get(job.0).map(|tracked| tracked.sent)
+    }
+
     /// Until when to wait for events; `None` if only an event or a job can change anything.
     #[must_use]
     pub fn wait_until(&self) -> Option<Duration> {

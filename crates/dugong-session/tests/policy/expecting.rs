@@ -67,7 +67,7 @@ fn a_connection_that_persists_after_an_early_answer_goes_on() {
 #[test]
 fn a_failed_expectation_is_repeated_once_without_it_and_free_of_charge() {
     // RFC 9110 §10.1.1
-    for job in [put(), Job { idempotent: false, asks: true, ..put() }] {
+    for job in [put(), Job { idempotent: false, asks: true, ..put() }, Job { read_once: true, asks: true, ..put() }] {
         let mut desk = Desk::new(Config { connections: 1, retries: 0, retry_budget: Some(0), ..Config::default() });
         desk.sends_at_once = false;
         let put = desk.submit(job);
@@ -91,6 +91,7 @@ fn a_failed_expectation_is_the_reply_if_the_repeat_is_not_allowed() {
     let allowed = put();
     for job in [Job { repeat: Some(false), ..allowed }, Job { read_once: true, ..allowed }, Job { expects: false, ..allowed }] {
         let (mut desk, put) = waits_for_100(job);
+        desk.plan.note_reading(put);
         desk.tell(0, early(417));
         assert!(desk.log.contains(&Action::Deliver { job: put, on: desk.id(0) }));
     }

@@ -149,11 +149,12 @@ fn nginx_without_ranges_or_etags_serves_everything_at_once() {
     fs::write(nginx.file(), &content).unwrap();
     let session = nginx.session();
     for (target, requests) in [("/whole/file", 1), ("/weak/file", 2)] {
-        let before = nginx.log().len();
+        // The answer that is not read to its end is logged when its connection ends: those of `cat_ranges` may come late.
+        let downloads = || nginx.log().iter().filter(|line| !line.ends_with("bytes=0-9") && !line.contains("1000000")).count();
+        let before = downloads();
         session.download(target, nginx.here()).part_size(1 << 20).run().unwrap();
         assert!(fs::read(nginx.here()).unwrap() == content);
-        // The answer that is not read to its end is logged when its connection ends.
-        assert!(nginx.log().len() - before <= requests, "{:?}", nginx.log());
+        assert!(downloads() - before <= requests, "{:?}", nginx.log());
         let parts = session.cat_ranges(target, &[(1_000_000, 1_000_010), (0, 10)]).unwrap();
         assert_eq!(parts, [&content[1_000_000..1_000_010], &content[..10]]);
     }
