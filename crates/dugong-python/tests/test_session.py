@@ -16,35 +16,10 @@ import pytest
 from interop_support import Worker
 from origins import running
 from peers import LIMIT, Peer, Server, answer_all, silent
+from session_support import of, reply_of, words
 
 import dugong
-from dugong import Outcome, Reply, Request, RequestFailed, Session
-
-
-@pytest.fixture(scope='module')
-def origin() -> Iterator[str]:
-    with running() as port:
-        yield f'http://127.0.0.1:{port}'
-
-
-@pytest.fixture
-def session(origin: str) -> Iterator[Session]:
-    with Session(origin) as session:
-        yield session
-
-
-def of(server: Server, **settings: Any) -> Session:
-    settings.setdefault('expect_timeout', 0.01)
-    return Session(f'http://127.0.0.1:{server.port}', **settings)
-
-
-def words(thing: Any) -> tuple[str, str, bool, int]:
-    return thing.sent, thing.answered, thing.safe_to_retry, thing.attempts
-
-
-def reply_of(outcome: Outcome) -> Reply:
-    assert outcome.reply is not None, outcome
-    return outcome.reply
+from dugong import Request, RequestFailed, Session
 
 
 def echo(peer: Peer) -> None:
@@ -143,9 +118,9 @@ def test_an_origin_is_no_more_than_that(origin: str) -> None:
         Session(origin)
 
 
-def test_none_is_no_limit(origin: str) -> None:
+def test_none_is_no_limit(origin_url: str) -> None:
     names = ['timeout', 'connect_timeout', 'total_timeout', 'idle_timeout', 'expect_timeout', 'expect_above']
-    with Session(origin, retry_budget=None, **dict.fromkeys(names)) as session:  # type: ignore[arg-type]
+    with Session(origin_url, retry_budget=None, **dict.fromkeys(names)) as session:  # type: ignore[arg-type]
         assert session.get('/bytes/1').status == 200
 
 
@@ -229,8 +204,8 @@ def test_an_unknown_host_is_named() -> None:
     assert 'no-such-host.invalid' in str(caught.value)
 
 
-def test_a_reply_that_is_too_long_names_the_limit(origin: str) -> None:
-    with Session(origin, max_content=1000) as session:
+def test_a_reply_that_is_too_long_names_the_limit(origin_url: str) -> None:
+    with Session(origin_url, max_content=1000) as session:
         with pytest.raises(RequestFailed, match='1000 bytes'):
             session.get('/bytes/1001')
         assert len(session.get('/bytes/1000').content) == 1000
@@ -265,8 +240,8 @@ def test_retry_overrules_the_method(retry: bool | None, attempts: int) -> None:
             assert words(caught.value) == ('yes', 'no', False, 1)
 
 
-def test_a_closed_session_fails(origin: str) -> None:
-    session = Session(origin)
+def test_a_closed_session_fails(origin_url: str) -> None:
+    session = Session(origin_url)
     assert session.get('/bytes/1').status == 200
     session.close()
     session.close()
@@ -409,25 +384,25 @@ def test_sign_sees_the_whole_request_before_each_attempt() -> None:
     assert seen == [('PUT', f'http://{host}', '/x', host, 'b', b'c')] * 2
 
 
-def test_an_exception_of_a_hook_is_that_of_the_request(origin: str) -> None:
+def test_an_exception_of_a_hook_is_that_of_the_request(origin_url: str) -> None:
     def sign(request: Request) -> None:
         if request.target != '/bytes/1':
             raise KeyError(request.target)
 
-    with Session(origin, sign=sign) as session:
+    with Session(origin_url, sign=sign) as session:
         with pytest.raises(KeyError, match='/bytes/2'):
             session.get('/bytes/2')
         outcomes = list(session.run(['/bytes/1', '/bytes/2', '/bytes/1']))
         assert [type(outcome.error) for outcome in outcomes] == [type(None), KeyError, type(None)]
         assert words(outcomes[1]) == ('no', 'no', True, 0)
-    with Session(origin, sign=lambda request: 5) as session, pytest.raises(TypeError, match='sign has to return'):
+    with Session(origin_url, sign=lambda request: 5) as session, pytest.raises(TypeError, match='sign has to return'):
         session.get('/bytes/1')
 
 
-def test_redirects_are_followed_if_asked_for(origin: str) -> None:
-    with Session(origin) as session:
+def test_redirects_are_followed_if_asked_for(origin_url: str) -> None:
+    with Session(origin_url) as session:
         assert session.get('/redirect/2').status == 302
-    with Session(origin, redirects=5) as session:
+    with Session(origin_url, redirects=5) as session:
         reply = session.get('/redirect/2')
         assert (reply.status, reply.attempts) == (200, 3)
         assert [reply_of(outcome).status for outcome in session.run(['/redirect/1', '/redirect/9'])] == [200, 302]
@@ -548,8 +523,8 @@ def test_other_threads_run_while_one_waits() -> None:
         assert worker.result().content == b'late'
 
 
-def test_a_forked_child_begins_without_connections(origin: str) -> None:
-    session = Session(origin)
+def test_a_forked_child_begins_without_connections(origin_url: str) -> None:
+    session = Session(origin_url)
     assert session.get('/bytes/1').status == 200
     with session.get('/bytes/100000', stream=True) as reply:
         reading, writing = os.pipe()

@@ -6,13 +6,11 @@ import hashlib
 import io
 import pickle
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from loops import Loop, each_loop
-from origins import running
 from peers import Peer, Server
 
 import dugong
@@ -22,20 +20,8 @@ SIZE = 3_000_000
 
 
 @pytest.fixture(scope='module')
-def origin() -> Iterator[str]:
-    with running() as port:
-        yield f'http://127.0.0.1:{port}'
-
-
-@pytest.fixture
-def session(origin: str) -> Iterator[Session]:
-    with Session(origin) as session:
-        yield session
-
-
-@pytest.fixture(scope='module')
-def content(origin: str) -> bytes:
-    with Session(origin) as session:
+def content(origin_url: str) -> bytes:
+    with Session(origin_url) as session:
         return session.get(f'/bytes/{SIZE}').content
 
 
@@ -262,9 +248,9 @@ def test_a_lost_server_is_an_os_error(refused: tuple[str, int]) -> None:
 
 
 @each_loop
-def test_tasks_have_twins(loop: Loop, origin: str, content: bytes, tmp_path: Path) -> None:
+def test_tasks_have_twins(loop: Loop, origin_url: str, content: bytes, tmp_path: Path) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             parts = await session.co_cat_ranges(f'/bytes/{SIZE}', RANGES)
             assert parts == [content[start:end] for start, end in RANGES]
             with pytest.raises(RangeError):

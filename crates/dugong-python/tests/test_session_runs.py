@@ -12,38 +12,11 @@ from typing import Any
 
 import pytest
 from loops import Loop, each_loop
-from origins import running
 from peers import LIMIT, Peer, Server, answer_all
+from session_support import of, reply_of, words
 
 import dugong
-from dugong import Outcome, Reply, Request, RequestFailed, Session, Sessions
-
-
-@pytest.fixture(scope='module')
-def origin() -> Iterator[str]:
-    with running() as port:
-        yield f'http://127.0.0.1:{port}'
-
-
-@pytest.fixture
-def session(origin: str) -> Iterator[Session]:
-    with Session(origin) as session:
-        yield session
-
-
-def of(server: Server, **settings: Any) -> Session:
-    settings.setdefault('expect_timeout', 0.01)
-    return Session(f'http://127.0.0.1:{server.port}', **settings)
-
-
-def words(thing: Any) -> tuple[str, str, bool, int]:
-    return thing.sent, thing.answered, thing.safe_to_retry, thing.attempts
-
-
-def reply_of(outcome: Outcome) -> Reply:
-    assert outcome.reply is not None, outcome
-    assert outcome.error is None
-    return outcome.reply
+from dugong import Request, RequestFailed, Session, Sessions
 
 
 def test_outcomes_come_in_the_order_of_the_requests(session: Session) -> None:

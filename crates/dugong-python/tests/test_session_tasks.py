@@ -8,37 +8,17 @@ import gc
 import io
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from interop_support import Worker
 from loops import Loop, each_loop
-from origins import running
 from peers import LIMIT, Peer, Server, answer_all, silent
+from session_support import of, reply_of, words
 
 import dugong
-from dugong import Outcome, Reply, Request, RequestFailed, Session
-
-
-@pytest.fixture(scope='module')
-def origin() -> Iterator[str]:
-    with running() as port:
-        yield f'http://127.0.0.1:{port}'
-
-
-def of(server: Server, **settings: Any) -> Session:
-    settings.setdefault('expect_timeout', 0.01)
-    return Session(f'http://127.0.0.1:{server.port}', **settings)
-
-
-def words(thing: Any) -> tuple[str, str, bool, int]:
-    return thing.sent, thing.answered, thing.safe_to_retry, thing.attempts
-
-
-def reply_of(outcome: Outcome) -> Reply:
-    assert outcome.reply is not None, outcome
-    return outcome.reply
+from dugong import Outcome, Request, RequestFailed, Session
 
 
 def echo(peer: Peer) -> None:
@@ -74,9 +54,9 @@ def test_all_methods_have_twins(loop: Loop) -> None:
 
 
 @each_loop
-def test_a_thousand_tasks_share_the_connections(loop: Loop, origin: str) -> None:
+def test_a_thousand_tasks_share_the_connections(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             sizes: dict[int, int] = {}
 
             async def one(number: int) -> None:
@@ -129,9 +109,9 @@ def test_a_cancelled_request_is_given_up(loop: Loop) -> None:
 
 
 @each_loop
-def test_cancelling_some_tasks_harms_no_others(loop: Loop, origin: str) -> None:
+def test_cancelling_some_tasks_harms_no_others(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             done: list[int] = []
 
             async def one(number: int) -> None:
@@ -148,9 +128,9 @@ def test_cancelling_some_tasks_harms_no_others(loop: Loop, origin: str) -> None:
 
 
 @each_loop
-def test_a_streamed_reply_is_read_in_pieces(loop: Loop, origin: str) -> None:
+def test_a_streamed_reply_is_read_in_pieces(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             whole = (await session.co_get('/bytes/300000')).content
             async with await session.co_get('/bytes/300000', stream=True) as reply:
                 assert b''.join([piece async for piece in reply.co_iter_bytes()]) == whole
@@ -195,9 +175,9 @@ def test_lines_come_as_they_arrive(loop: Loop) -> None:
 
 
 @each_loop
-def test_outcomes_of_a_run_come_in_order(loop: Loop, origin: str) -> None:
+def test_outcomes_of_a_run_come_in_order(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             run = session.co_run(f'/bytes/{number}' for number in range(1000))
             outcomes = [outcome async for outcome in run]
             assert [outcome.index for outcome in outcomes] == list(range(1000))
@@ -211,7 +191,7 @@ def test_outcomes_of_a_run_come_in_order(loop: Loop, origin: str) -> None:
 
 
 @each_loop
-def test_a_run_takes_asynchronous_iterables(loop: Loop, origin: str) -> None:
+def test_a_run_takes_asynchronous_iterables(loop: Loop, origin_url: str) -> None:
     async def requests() -> AsyncIterator[str]:
         for number in range(20):
             await loop.sleep(0)
@@ -219,7 +199,7 @@ def test_a_run_takes_asynchronous_iterables(loop: Loop, origin: str) -> None:
         raise KeyError('mine')
 
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             outcomes = []
             with pytest.raises(KeyError, match='mine'):
                 async for outcome in session.co_run(requests()):
@@ -230,9 +210,9 @@ def test_a_run_takes_asynchronous_iterables(loop: Loop, origin: str) -> None:
 
 
 @each_loop
-def test_bad_requests_of_a_run_are_outcomes(loop: Loop, origin: str) -> None:
+def test_bad_requests_of_a_run_are_outcomes(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             outcomes = [outcome async for outcome in session.co_run(['/bytes/1', '/a b', 7, '/bytes/2'])]
             assert [type(outcome.error) for outcome in outcomes] == [type(None), ValueError, ValueError, type(None)]
             assert words(outcomes[1]) == words(outcomes[2]) == ('no', 'no', True, 0)
@@ -265,9 +245,9 @@ def test_a_closed_run_says_what_became_of_the_rest(loop: Loop) -> None:
 
 
 @each_loop
-def test_a_cancelled_step_of_a_run_loses_nothing(loop: Loop, origin: str) -> None:
+def test_a_cancelled_step_of_a_run_loses_nothing(loop: Loop, origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin) as session:
+        async with Session(origin_url) as session:
             run = session.co_run(f'/bytes/{number}?delay=20ms' for number in range(20))
             indexes = []
             while True:
@@ -350,7 +330,7 @@ def test_asynchronous_content_is_closed_when_the_answer_comes_first(loop: Loop) 
 
 
 @each_loop
-def test_hooks_run_in_the_task(loop: Loop, origin: str) -> None:
+def test_hooks_run_in_the_task(loop: Loop, origin_url: str) -> None:
     threads: set[int] = set()
 
     def sign(request: Request) -> dict[str, str]:
@@ -358,7 +338,7 @@ def test_hooks_run_in_the_task(loop: Loop, origin: str) -> None:
         return {'X': request.target}
 
     async def main() -> None:
-        async with Session(origin, sign=sign, redirects=3) as session:
+        async with Session(origin_url, sign=sign, redirects=3) as session:
             assert b'X: /echo' in (await session.co_get('/echo')).content
             assert (await session.co_get('/redirect/2')).status == 200
 
@@ -367,9 +347,9 @@ def test_hooks_run_in_the_task(loop: Loop, origin: str) -> None:
 
 
 @each_loop
-def test_threads_and_tasks_share_a_session(loop: Loop, origin: str) -> None:
+def test_threads_and_tasks_share_a_session(loop: Loop, origin_url: str) -> None:
     """Of all that wait, one drives for all, and hands over when it is done."""
-    session = Session(origin)
+    session = Session(origin_url)
 
     def blocking() -> list[int]:
         return [len(session.get(f'/bytes/{number}').content) for number in range(200)]
@@ -387,8 +367,8 @@ def test_threads_and_tasks_share_a_session(loop: Loop, origin: str) -> None:
     session.close()
 
 
-def test_loops_of_several_threads_share_a_session(origin: str) -> None:
-    with Session(origin) as session:
+def test_loops_of_several_threads_share_a_session(origin_url: str) -> None:
+    with Session(origin_url) as session:
 
         async def main() -> list[int]:
             replies = await asyncio.gather(*[session.co_get(f'/bytes/{number}') for number in range(100)])
@@ -399,20 +379,20 @@ def test_loops_of_several_threads_share_a_session(origin: str) -> None:
             assert worker.result() == list(range(100))
 
 
-def test_one_loop_after_another(origin: str) -> None:
-    with Session(origin) as session:
+def test_one_loop_after_another(origin_url: str) -> None:
+    with Session(origin_url) as session:
         for _ in range(3):
             assert asyncio.run(session.co_get('/bytes/7')).status == 200
         assert session.stats()['opened'] == 1
 
 
-def test_sessions_are_freed_after_their_loop(origin: str) -> None:
+def test_sessions_are_freed_after_their_loop(origin_url: str) -> None:
     async def main(session: Session) -> None:
         await session.co_get('/bytes/1')
         async for _ in session.co_run(['/bytes/1', '/bytes/2']):
             break
 
-    session = Session(origin)
+    session = Session(origin_url)
     dead = weakref.ref(session._core)
     asyncio.run(main(session))
     del session
@@ -420,16 +400,16 @@ def test_sessions_are_freed_after_their_loop(origin: str) -> None:
     assert dead() is None
 
 
-def test_without_a_loop_nothing_is_awaited(origin: str) -> None:
-    with Session(origin) as session:
+def test_without_a_loop_nothing_is_awaited(origin_url: str) -> None:
+    with Session(origin_url) as session:
         coroutine = session.co_get('/bytes/1')
         with pytest.raises(RuntimeError, match='no running event loop'):
             coroutine.send(None)
 
 
-def test_a_task_that_begins_while_others_leave_is_served(origin: str) -> None:
+def test_a_task_that_begins_while_others_leave_is_served(origin_url: str) -> None:
     async def main() -> None:
-        async with Session(origin, timeout=5) as session:
+        async with Session(origin_url, timeout=5) as session:
             first = await session.co_get('/bytes/10000000', stream=True)
             second = await session.co_get('/bytes/10000000', stream=True)
             # Each close leaves the session without tasks, and the request begins between what follows from that.

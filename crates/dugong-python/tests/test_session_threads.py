@@ -9,24 +9,16 @@ import random
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from interop_support import Worker
-from origins import running
 from peers import LIMIT, Peer, Server
 
 from dugong import RequestFailed, Session
 
 TASKS = Path('/proc/self/task')
-
-
-@pytest.fixture(scope='module')
-def origin() -> Iterator[str]:
-    with running() as port:
-        yield f'http://127.0.0.1:{port}'
 
 
 def test_requests_of_many_threads_are_pipelined_together() -> None:
@@ -52,9 +44,9 @@ def test_requests_of_many_threads_are_pipelined_together() -> None:
 
 
 @pytest.mark.skipif(not TASKS.exists(), reason='counts threads in /proc')
-def test_a_session_has_no_thread_of_its_own(origin: str) -> None:
+def test_a_session_has_no_thread_of_its_own(origin_url: str) -> None:
     before = len(os.listdir(TASKS))
-    with Session(origin) as session:
+    with Session(origin_url) as session:
         most = []
 
         def work(number: int) -> list[int]:
@@ -77,8 +69,8 @@ def test_a_session_has_no_thread_of_its_own(origin: str) -> None:
     assert len(os.listdir(TASKS)) <= before
 
 
-def test_runs_of_many_threads_share_a_session(origin: str) -> None:
-    with Session(origin) as session:
+def test_runs_of_many_threads_share_a_session(origin_url: str) -> None:
+    with Session(origin_url) as session:
 
         def work(start: int) -> bool:
             outcomes = list(session.run(f'/bytes/{start + number}' for number in range(300)))
@@ -91,8 +83,8 @@ def test_runs_of_many_threads_share_a_session(origin: str) -> None:
         assert session.stats()['opened'] <= 4
 
 
-def test_timeouts_of_some_threads_harm_no_others(origin: str) -> None:
-    with Session(origin, max_content=1 << 20) as session:
+def test_timeouts_of_some_threads_harm_no_others(origin_url: str) -> None:
+    with Session(origin_url, max_content=1 << 20) as session:
 
         def work(seed: int) -> None:
             chance = random.Random(seed)
@@ -133,8 +125,8 @@ def test_one_thread_may_close_what_others_use() -> None:
         server.close()
 
 
-def test_threads_read_streams_while_others_make_requests(origin: str) -> None:
-    with Session(origin) as session:
+def test_threads_read_streams_while_others_make_requests(origin_url: str) -> None:
+    with Session(origin_url) as session:
 
         def stream(size: int) -> int:
             with session.get(f'/bytes/{size}', stream=True) as reply:
@@ -149,8 +141,8 @@ def test_threads_read_streams_while_others_make_requests(origin: str) -> None:
         assert [worker.result() for worker in others] == [list(range(100))] * 4
 
 
-def test_memory_of_many_requests_is_given_back(origin: str) -> None:
-    with Session(origin) as session:
+def test_memory_of_many_requests_is_given_back(origin_url: str) -> None:
+    with Session(origin_url) as session:
         for _ in range(2):
             for outcome in session.run(f'/bytes/{number % 100}' for number in range(2000)):
                 assert outcome.reply

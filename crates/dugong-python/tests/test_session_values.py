@@ -236,8 +236,24 @@ def test_text_has_the_charset_of_its_type() -> None:
     assert reply('ü'.encode('utf-16')).text('utf-16') == 'ü'
     with pytest.raises(UnicodeDecodeError):
         reply(b'\xff').text(errors='strict')
-    with pytest.raises(LookupError, match='klingon'):
-        reply(b'a', Content_Type='text/plain; charset=klingon').text()
+
+
+@pytest.mark.parametrize('charset', ['klingon', 'hex', 'rot13', 'idna', 'undefined', 'utf-8\0', '"', 'x' * 100_000])
+def test_text_of_a_charset_that_python_does_not_know_is_taken_for_utf_8(charset: str) -> None:
+    one = Reply(200, headers=None, content='ü\nä'.encode())
+    one.headers['Content-Type'] = f'text/plain; charset={charset}'
+    assert one.text() == 'ü\nä'
+    assert list(one.iter_lines()) == ['ü', 'ä']
+    assert one.text('latin-1', 'strict') == 'Ã¼\nÃ¤'
+
+
+def test_an_encoding_that_python_does_not_know_is_named() -> None:
+    for wrong in 'klingon', 'hex', '', 'utf-8\0':
+        for use in Reply.text, Reply.iter_lines, Reply.co_iter_lines:
+            with pytest.raises(ValueError, match=r'Python has no encoding .* for text; pass one'):
+                use(reply(b'a'), wrong)
+            with pytest.raises(ValueError, match=r'errors has to be a word of bytes\.decode'):
+                use(reply(b'a'), None, 'ignorant')
 
 
 def test_json_is_decoded() -> None:

@@ -7,6 +7,7 @@ import time
 
 from ._dugong import Outcome
 from ._jobs import SLOW_ITERABLE, Jobs
+from ._pump import Pump
 from ._waiting import feed, watch_of
 from ._watch import Group
 
@@ -31,12 +32,15 @@ class AsyncRun(Jobs):
 
     def __init__(self, router: Router, requests: Any, ordered: bool, stream: bool) -> None:
         super().__init__(router, requests, ordered, stream)
-        self._later: AsyncIterator[Any] | None = None
         self._requests: Iterator[Any] | None = None
+        # An asynchronous iterator, which the pump gets in the loop that runs then.
+        self._later: AsyncIterator[Any] | None = None
+        self._pump: Pump | None = None
         if hasattr(requests, '__aiter__'):
             self._later = requests.__aiter__()
         else:
             self._requests = iter(requests)
+        self._is_slow = False
         self._group = Group()
         self._watches: dict[int, Watch] = {}
         self._awaited: Job | None = None
@@ -56,9 +60,15 @@ class AsyncRun(Jobs):
 
     async def _next(self) -> Outcome:
         while True:
-            await self._fill()
+            if self._later or self._pump:
+                self._fill_from_pump()
+            else:
+                await self._fill()
             if (outcome := self._next_outcome()) is not None:
                 return outcome
+            if self._pump and not self._jobs:
+                await self._pump.wait()
+                continue
             if not self._jobs:
                 self._leave()
                 self._raise_at_end()
@@ -69,26 +79,57 @@ class AsyncRun(Jobs):
         """Take and submit requests until enough are under way."""
         if not self._is_half_empty():
             return
-        moved = time.monotonic()
-        while self._has_room() and (self._requests or self._later):
+        moved = now = time.monotonic()
+        while self._has_room() and self._requests:
+            # Another request could take long, and the iterable may want this outcome.
+            if self._is_slow and self._has_outcome():
+                return
+            begun = now
             try:
-                given = next(self._requests) if self._requests else await anext(self._later)  # type: ignore[arg-type]
-            except (StopIteration, StopAsyncIteration):
-                self._requests = self._later = None
+                given = next(self._requests)
+            except StopIteration:
+                self._requests = None
                 return
             except Exception as exc:
-                self._requests = self._later = None
+                self._requests = None
                 self._raised = exc
                 return
             if (job := self._take(given)) is not None:
                 self._submit(job)
-            if self._later and time.monotonic() - moved >= SLOW_ITERABLE:
-                # The loop has driven the sessions meanwhile.
-                told, self._group.news = self._group.news, []
-                await self._look_at_all(told)
+            now = time.monotonic()
+            self._is_slow = now - begun >= SLOW_ITERABLE
+            if now - moved >= SLOW_ITERABLE:
+                await self._move()
                 if self._has_outcome():
                     return
-                moved = time.monotonic()
+                moved = now = time.monotonic()
+
+    async def _move(self) -> None:
+        """Let the sessions be driven, and look at the news."""
+        for job in self._jobs.values():
+            await self._enter(job.core).pause()
+            break
+        told, self._group.news = self._group.news, []
+        await self._look_at_all(told)
+
+    def _fill_from_pump(self) -> None:
+        """Submit the requests that the pump has taken, and let it take more."""
+        if self._pump is None:
+            assert self._later is not None
+            self._pump, self._later = Pump(self._later, self._group), None
+        pump = self._pump
+        while pump.items and self._has_room():
+            if (job := self._take(pump.items.popleft())) is not None:
+                self._submit(job)
+        if pump.is_over and not pump.items:
+            self._raised, self._pump = pump.raised, None
+        elif self._is_half_empty():
+            pump.ask(self._ahead - len(self._jobs) - len(self._outcomes) - len(pump.items))
+
+    @property
+    def taken(self) -> int:
+        """How many requests it has taken from the iterable."""
+        return super().taken + (len(self._pump.items) if self._pump else 0)
 
     def _submit(self, job: Job) -> None:
         watch = self._enter(job.core)
@@ -153,6 +194,12 @@ class AsyncRun(Jobs):
     async def co_close(self) -> None:
         """Give up the requests that have no outcome, and take no more."""
         self._requests = self._later = None
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.stop()
+            await pump.ended()
+            for given in pump.items:
+                self._refuse(given)
         for job in self._jobs.values():
             job.hops = 0
             job.ticket.give_up()
@@ -177,6 +224,8 @@ class AsyncRun(Jobs):
     def __del__(self) -> None:
         # Its loop may have ended.
         with contextlib.suppress(Exception):
+            if self._pump is not None:
+                self._pump.stop()
             for job in self._jobs.values():
                 job.ticket.close()
             for watch in self._watches.values():

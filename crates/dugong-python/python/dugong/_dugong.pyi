@@ -627,8 +627,8 @@ class Reply:
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
     def __aexit__(self, *_exception: object) -> Coroutine[Any, Any, None]: ...
     def text(self, encoding: str | None = None, errors: str = 'replace') -> str:
-        """The content as text. Without *encoding*, the charset of `Content-Type` counts, or else UTF-8; *errors* means the same
-        as for `bytes.decode`.
+        """The content as text. Without *encoding*, the charset of `Content-Type` counts if Python knows it, or else UTF-8;
+        *errors* means the same as for `bytes.decode`.
         """
 
     def json(self, **keywords: Any) -> Any:

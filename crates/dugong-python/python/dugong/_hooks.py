@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from ._request import Request
 
+#: A session calls the functions in the middle of a step, where no task can wait.
+NOT_AWAITED = 'has to be a plain function: await what it needs, such as a token, before, and return that'
+
 
 def signed(
     given: object,
@@ -43,6 +46,10 @@ def _apply(request: Request, result: Any, name: str) -> None:
     """Take in what a function has returned: None, the request, a value of `Authorization`, or fields to set."""
     if result is None or result is request:
         return
+    if hasattr(result, '__await__'):
+        if hasattr(result, 'close'):
+            result.close()  # or Python warns that it was never awaited
+        raise TypeError(f'{name} {NOT_AWAITED}; it returned {result!r}')
     if isinstance(result, str) and name == 'auth':
         request.headers['Authorization'] = result
         return

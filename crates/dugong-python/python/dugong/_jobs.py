@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from ._dugong import Outcome, Ticket
+from ._failures import RequestFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ class Jobs:
             self._end(job, Outcome(job.index, given, error=error, safe_to_retry=True))
             return None
         return job
+
+    def _refuse(self, given: object) -> None:
+        """End a request that was taken after the run was closed."""
+        if (job := self._take(given)) is not None:
+            text = 'the run was closed (sent: no, answered: no, attempts: 0)'
+            self._end(job, Outcome(job.index, given, error=RequestFailed(text, request=given), safe_to_retry=True))
 
     def _submitted(self, job: Job, result: Any) -> bool:
         """Take in what the session has said; False if that is the outcome already."""

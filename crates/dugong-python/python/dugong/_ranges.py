@@ -226,9 +226,21 @@ class _Fetcher:
 
 def cat(core: SessionCore, target: str, ranges: Any, merge_gap: int, max_content: int) -> tuple[_Fetcher, CatPlan]:
     """Return what fetches ranges."""
-    pairs = [(whole_number(start, 'the start of a range'), whole_number(end, 'its end')) for start, end in ranges]
-    plan = CatPlan(_checked(target), pairs, whole_number(merge_gap, 'merge_gap'), max_content)
+    plan = CatPlan(_checked(target), _pairs(ranges), whole_number(merge_gap, 'merge_gap'), max_content)
     return _Fetcher(core, target, plan), plan
+
+
+def _pairs(ranges: Any) -> list[tuple[int, int]]:
+    if not hasattr(ranges, '__iter__'):
+        raise TypeError(f'ranges has to be an iterable of pairs of start and end, not {ranges!r}')
+    pairs: list[tuple[int, int]] = []
+    for given in ranges:
+        try:
+            start, end = given
+        except (TypeError, ValueError):
+            raise TypeError(f'a range is a pair of start and end, not {given!r}') from None
+        pairs.append((whole_number(start, 'the start of a range'), whole_number(end, 'the end of a range')))
+    return pairs
 
 
 def cat_ranges(core: SessionCore, target: str, ranges: Any, merge_gap: int, max_content: int) -> list[bytes]:

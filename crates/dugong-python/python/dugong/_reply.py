@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+
 from ._failures import StatusError
+from ._request import whole_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ def restore(cls: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> A
 
 def text(reply: Reply, encoding: str | None, errors: str) -> str:
     """Decode the content."""
-    return reply.content.decode(encoding or charset(reply), errors)
+    return reply.content.decode(*encoding_of(reply, encoding, errors))
 
 
 def parsed(reply: Reply, **keywords: Any) -> Any:
@@ -34,16 +37,45 @@ def refuse(reply: Reply) -> None:
     raise StatusError(reply)
 
 
+def encoding_of(reply: Reply, encoding: str | None, errors: str) -> tuple[str, str]:
+    """Check what the program says about decoding, and choose the encoding if it names none."""
+    try:
+        codecs.lookup_error(errors)
+    except LookupError:
+        raise ValueError(f"errors has to be a word of bytes.decode, such as 'strict', not {errors!r}") from None
+    if encoding is None:
+        return charset(reply), errors
+    if not is_known(encoding):
+        raise ValueError(
+            f'Python has no encoding {encoding!r} for text; pass one of its standard encodings, such as '
+            "'utf-8' or 'latin-1', or decode the content yourself"
+        )
+    return encoding, errors
+
+
 def charset(reply: Reply) -> str:
-    """Return the encoding that `Content-Type` names, or else UTF-8."""
+    """Return the encoding that `Content-Type` names, if Python has it, or else UTF-8."""
     named: str | None = reply.headers.get_content_charset()
-    return named or 'utf-8'
+    return named if named and is_known(named) else 'utf-8'
+
+
+def is_known(encoding: str) -> bool:
+    """Whether Python decodes text of this encoding. Some of its codecs are for other things, such as base64."""
+    try:
+        b'a'.decode(encoding, 'replace')
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+def piece_size(size: object) -> int | None:
+    """Check the size of pieces; None stays None."""
+    return None if size is None else whole_number(size, 'size', 1)
 
 
 def pieces(reply: Reply, size: int | None) -> Iterator[bytes]:
     """Read the content, and cut it into pieces."""
-    if size is not None and size < 1:
-        raise ValueError(f'size has to be at least 1, not {size}')
+    size = piece_size(size)
     if not reply.is_streamed:
         return cut([reply.content], size)
     return cut(iter(lambda: reply.read(_PIECE), b''), size)
@@ -74,8 +106,7 @@ def cut(given: Iterable[bytes], size: int | None) -> Iterator[bytes]:
 
 def lines(reply: Reply, encoding: str | None, errors: str) -> Iterator[str]:
     """Decode the content line by line."""
-    splitter = Splitter(encoding or charset(reply), errors)
-    return split(pieces(reply, None), splitter)
+    return split(pieces(reply, None), Splitter(*encoding_of(reply, encoding, errors)))
 
 
 def split(given: Iterable[bytes], splitter: Splitter) -> Iterator[str]:
@@ -89,7 +120,6 @@ class Splitter:
     """Makes lines of pieces of content. A line ends with LF, CR LF, or CR."""
 
     def __init__(self, encoding: str, errors: str) -> None:
-        import codecs  # noqa: PLC0415
         import io  # noqa: PLC0415
 
         decoder = codecs.getincrementaldecoder(encoding)(errors)

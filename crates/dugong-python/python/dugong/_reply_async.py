@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._reply import Splitter, charset
+from ._reply import Splitter, encoding_of, piece_size
 from ._waiting import watch_of
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ async def itself(reply: Reply) -> Reply:
 
 async def read(reply: Reply, size: int | None) -> bytes:
     """Read at most *size* bytes; without it, all that is left."""
-    if size is not None and size >= 0:
+    if size is not None:
         return await _piece(reply, size) if size else b''
     return b''.join([piece async for piece in pieces(reply, None)])
 
@@ -36,10 +36,12 @@ async def _piece(reply: Reply, most: int | None) -> bytes:
         return piece
 
 
-async def pieces(reply: Reply, size: int | None) -> AsyncIterator[bytes]:
+def pieces(reply: Reply, size: int | None) -> AsyncIterator[bytes]:
     """Yield the content in pieces: of *size* bytes, except for the last one, or as they come."""
-    if size is not None and size < 1:
-        raise ValueError(f'size has to be at least 1, not {size}')
+    return _pieces(reply, piece_size(size))
+
+
+async def _pieces(reply: Reply, size: int | None) -> AsyncIterator[bytes]:
     kept = bytearray()
     while piece := await _piece(reply, None):
         if size is None:
@@ -53,9 +55,12 @@ async def pieces(reply: Reply, size: int | None) -> AsyncIterator[bytes]:
         yield bytes(kept)
 
 
-async def lines(reply: Reply, encoding: str | None, errors: str) -> AsyncIterator[str]:
+def lines(reply: Reply, encoding: str | None, errors: str) -> AsyncIterator[str]:
     """Yield the lines of the content."""
-    splitter = Splitter(encoding or charset(reply), errors)
+    return _lines(reply, Splitter(*encoding_of(reply, encoding, errors)))
+
+
+async def _lines(reply: Reply, splitter: Splitter) -> AsyncIterator[str]:
     async for piece in pieces(reply, None):
         for line in splitter.feed(piece):
             yield line

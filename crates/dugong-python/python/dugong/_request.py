@@ -42,6 +42,10 @@ class Request:
     With *stream*, the reply is returned as soon as its head is there. *timeout* and *total_timeout*, in seconds,
     *retry* and *expect* overrule those of the session and of the method.
 
+    *digest* is what the content of a successful reply must have: `'sha256='` and 64 hexadecimal digits, or
+    `'announced'` for what the server says in `Content-Digest` or `Content-MD5`, if it says that. Other content makes a
+    `RequestFailed`; of a streamed reply, at its end.
+
     Wrong arguments raise `ValueError` or `TypeError`, and the message names them.
     """
 
@@ -50,6 +54,7 @@ class Request:
         '_lines',
         '_message',
         'content',
+        'digest',
         'expect',
         'method',
         'origin',
@@ -78,6 +83,8 @@ class Request:
     retry: bool | None
     #: Whether to ask the server before sending the content; None lets the session decide by the size.
     expect: bool | None
+    #: The digest that the content of the reply must have: `'sha256=…'`, `'announced'` or None.
+    digest: str | None
     # The field lines, until `headers` is used; then they are those of the message.
     _lines: tuple[tuple[str, str], ...]
     _message: Message | None
@@ -96,6 +103,7 @@ class Request:
         total_timeout: float | None = None,
         retry: bool | None = None,
         expect: bool | None = None,
+        digest: str | None = None,
     ) -> None:
         self.method = _text(method, 'method')
         self.target = _text(target, 'target')
@@ -119,6 +127,7 @@ class Request:
         self.total_timeout = seconds(total_timeout, 'total_timeout')
         self.retry = _choice(retry, 'retry')
         self.expect = _choice(expect, 'expect')
+        self.digest = None if digest is None else _digest(digest)
 
     @property
     def headers(self) -> Message:
@@ -182,7 +191,7 @@ class Request:
             raise ValueError(f'Content-Length is {length}, but the content has {known} bytes')
 
 
-_STATE = ('method', 'target', 'origin', 'content', 'stream', 'timeout', 'total_timeout', 'retry', 'expect')
+_STATE = ('method', 'target', 'origin', 'content', 'stream', 'timeout', 'total_timeout', 'retry', 'expect', 'digest')
 
 
 def with_params(target: str, params: Params) -> str:
@@ -228,6 +237,8 @@ def seconds(value: object, name: str) -> float | None:
         if isinstance(value, (bool, str)):
             raise TypeError
         number = float(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f'{name} has to be a number of seconds or None, not {value!r}') from None
     if not 0 < number < math.inf:
@@ -235,7 +246,11 @@ def seconds(value: object, name: str) -> float | None:
     return number
 
 
-def whole_number(value: object, name: str, least: int = 0) -> int:
+#: The extension has no larger numbers.
+MOST = 2**63 - 1
+
+
+def whole_number(value: object, name: str, least: int = 0, most: int = MOST) -> int:
     """Check an integer."""
     try:
         if isinstance(value, bool):
@@ -244,14 +259,30 @@ def whole_number(value: object, name: str, least: int = 0) -> int:
     except TypeError:
         raise TypeError(f'{name} has to be an int, not {value!r}') from None
     if number < least:
-        raise ValueError(f'{name} has to be at least {least}, not {number}')
+        raise ValueError(f'{name} has to be at least {least}, not {_shown(number)}')
+    if number > most:
+        raise ValueError(f'{name} has to be at most {most}, not {_shown(number)}')
     return number
+
+
+def _shown(number: int) -> str:
+    # Python refuses to print thousands of digits.
+    return str(number) if number.bit_length() <= 128 else f'a number of {number.bit_length()} bits'
 
 
 def _choice(value: object, name: str) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise TypeError(f'{name} has to be True, False or None, not {value!r}')
+
+
+def _digest(given: object) -> str:
+    text = _text(given, 'digest')
+    algorithm, _, digits = text.partition('=')
+    is_hex = len(digits) == 64 and all(digit in '0123456789abcdefABCDEF' for digit in digits)
+    if text != 'announced' and not (algorithm == 'sha256' and is_hex):
+        raise ValueError(f"digest has to be 'sha256=' and 64 hexadecimal digits, or 'announced', not {text!r}")
+    return text
 
 
 def _text(value: object, name: str) -> str:

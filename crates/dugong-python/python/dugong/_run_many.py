@@ -33,6 +33,10 @@ class RunMany(Jobs):
 
     def __next__(self) -> Outcome:
         while True:
+            # The iterable may be slow, or want the outcomes that are there.
+            self._look_at_all(self._mailbox.take())
+            if (outcome := self._next_outcome()) is not None:
+                return outcome
             self._fill()
             if (outcome := self._next_outcome()) is not None:
                 return outcome

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ._watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from ._dugong import SessionCore
 
 
@@ -43,10 +45,15 @@ class AsyncioWatch(Watch):
     def _new_waiter(self) -> asyncio.Future[None]:
         return self._loop.create_future()
 
+    async def pause(self) -> None:
+        """Let the loop go round."""
+        await asyncio.sleep(0)
+
     async def _wait_for(self, waiter: asyncio.Future[None]) -> None:
         await waiter
 
-    def _wake(self, waiter: Any) -> None:
+    def wake(self, waiter: Any) -> None:
+        """Wake the task that waits."""
         if not waiter.done():
             waiter.set_result(None)
 
@@ -89,6 +96,24 @@ class AsyncioWatch(Watch):
         for descriptor in self._descriptors:
             self._loop.remove_reader(descriptor)
         _watches.pop((id(self._loop), id(self._core)), None)
+
+
+def spawn(function: Callable[[], Coroutine[Any, Any, None]]) -> tuple[Callable[[], object], Callable[[], bool]]:
+    """Run a function in a task. The result cancels it, and tells if the present task is this one."""
+    task = asyncio.get_running_loop().create_task(function())
+    task.add_done_callback(_retrieve)
+    return task.cancel, lambda: asyncio.current_task() is task
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    # The pump reports its exceptions by itself.
+    if not task.cancelled():
+        task.exception()
+
+
+def new_event() -> Any:
+    """Return an event that tasks can wait for."""
+    return asyncio.Event()
 
 
 # By the identities of loop and session, which live as long as their watch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -9,6 +10,8 @@ import trio
 from ._watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from ._dugong import SessionCore
 
 
@@ -52,12 +55,17 @@ class TrioWatch(Watch):
             event.set()
         return event
 
+    async def pause(self) -> None:
+        """Let the other tasks run."""
+        await trio.lowlevel.checkpoint()
+
     async def _wait_for(self, waiter: trio.Event) -> None:
         await waiter.wait()
         if self._error is not None:
             raise self._error
 
-    def _wake(self, waiter: Any) -> None:
+    def wake(self, waiter: Any) -> None:
+        """Wake the task that waits."""
         waiter.set()
 
     def _end_soon(self) -> None:
@@ -107,6 +115,23 @@ class TrioWatch(Watch):
         for waiter in waiters:
             if waiter is not None:
                 waiter.set()
+
+
+def spawn(function: Callable[[], Coroutine[Any, Any, None]]) -> tuple[Callable[[], object], Callable[[], bool]]:
+    """Run a function in a task. The result cancels it, and tells if the present task is this one."""
+    scope = trio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            await function()
+
+    task = trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())
+    return scope.cancel, lambda: trio.lowlevel.current_task() is task
+
+
+def new_event() -> Any:
+    """Return an event that tasks can wait for."""
+    return trio.Event()
 
 
 # By the root task of a run and the identity of a session, which lives as long as its watch.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._request import Request, seconds, whole_number
+from ._hooks import NOT_AWAITED
+from ._request import MOST, Request, seconds, whole_number
 from ._tls import Tls
 
 TYPE_CHECKING = False
@@ -34,8 +35,17 @@ DEFAULTS: dict[str, Any] = {
     'redirects': 0,
 }
 
-#: Settings that are a number, and the least of it.
-_NUMBERS = {'connections': 1, 'depth': 1, 'window': 1, 'max_content': 0, 'retries': 0}
+#: What the extension counts in 32 bits.
+_COUNT = 2**32 - 1
+
+#: Settings that are a number, with the least and the most of it.
+_NUMBERS = {
+    'connections': (1, MOST),
+    'depth': (1, _COUNT),
+    'window': (1, MOST),
+    'max_content': (0, MOST),
+    'retries': (0, _COUNT),
+}
 _TIMES = ('timeout', 'connect_timeout', 'total_timeout', 'idle_timeout', 'expect_timeout')
 
 #: A time that never passes.
@@ -44,21 +54,21 @@ _NEVER = 10**9
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:
     """Return the settings as the extension takes them; wrong ones raise an error that names them."""
-    settings: dict[str, Any] = {name: whole_number(given[name], name, least) for name, least in _NUMBERS.items()}
+    settings: dict[str, Any] = {name: whole_number(given[name], name, *limits) for name, limits in _NUMBERS.items()}
     for name in _TIMES:
         limit = seconds(given[name], name)
         settings[name] = _NEVER if limit is None and name not in ('connect_timeout', 'total_timeout') else limit
-    for name in 'retry_budget', 'expect_above', 'redirects':
+    for name, most in ('retry_budget', _COUNT), ('expect_above', MOST), ('redirects', _COUNT):
         value = given[name]
-        settings[name] = None if value is None and name != 'redirects' else whole_number(value, name)
+        settings[name] = None if value is None and name != 'redirects' else whole_number(value, name, 0, most)
     settings['backoff'] = _backoff(given['backoff'])
-    settings['repeat_statuses'] = [whole_number(status, 'repeat_statuses', 100) for status in given['repeat_statuses']]
+    settings['repeat_statuses'] = _statuses(given['repeat_statuses'])
     settings['headers'] = _headers(given['headers'])
     settings.update(_auth(given['auth']))
     if (sign := given['sign']) is not None:
         if not callable(sign):
             raise TypeError(f'sign has to be a function of a request, not {sign!r}')
-        settings['sign'] = sign
+        settings['sign'] = _synchronous(sign, 'sign')
     if given['proxy'] is not None:
         settings['proxy'] = _proxy(given['proxy'])
     settings.update(_tls(given['tls'], given['ssl_context']))
@@ -84,11 +94,27 @@ def _headers(given: Any) -> list[tuple[str, str]]:
     return list(Request('GET', '/', headers=given).headers.items())
 
 
+def _statuses(given: Any) -> list[int]:
+    if isinstance(given, (str, bytes)) or not hasattr(given, '__iter__'):
+        raise TypeError(f'repeat_statuses has to be an iterable of status codes, such as (500, 502), not {given!r}')
+    return [whole_number(status, 'a status of repeat_statuses', 100, 599) for status in given]
+
+
+def _synchronous(function: Any, name: str) -> Any:
+    """Refuse an `async def`: a session calls it in the middle of a step, and cannot await there."""
+    import inspect  # noqa: PLC0415
+
+    asked = (function, getattr(function, '__call__', None))  # noqa: B004  # an object can have an async __call__
+    if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in asked):
+        raise TypeError(f'{name} {NOT_AWAITED}; {function!r} is asynchronous')
+    return function
+
+
 def _auth(given: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if callable(given):
-        return {'auth': given}
+        return {'auth': _synchronous(given, 'auth')}
     is_pair = given.__class__ is tuple and len(given) == 2
     if is_pair and isinstance(given[0], str) and isinstance(given[1], str):
         return {'basic': given}

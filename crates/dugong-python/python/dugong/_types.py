@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     total_timeout: float | None
     retry: bool | None
     expect: bool | None
+    digest: str | None
 
 
 class Settings(TypedDict, total=False):

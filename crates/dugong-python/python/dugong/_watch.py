@@ -19,6 +19,12 @@ class Group:
         #: Objects that belong to the numbers with news.
         self.news: list[Any] = []
         self.waiter: Any = None
+        self.watch: Watch | None = None
+
+    def wake(self) -> None:
+        """Wake the task that waits for the group, if one does."""
+        if self.waiter is not None and self.watch is not None:
+            self.watch.wake(self.waiter)
 
 
 class Watch:
@@ -61,7 +67,7 @@ class Watch:
     async def wait_any(self, group: Group) -> list[Any]:
         """Wait until there is news in the group, and return the members that have some."""
         if not group.news:
-            group.waiter = self._new_waiter()
+            group.watch, group.waiter = self, self._new_waiter()
             try:
                 await self._wait_for(group.waiter)
             finally:
@@ -93,7 +99,12 @@ class Watch:
     async def _wait_for(self, waiter: Any) -> None:
         raise NotImplementedError
 
-    def _wake(self, waiter: Any) -> None:
+    async def pause(self) -> None:
+        """Let the other tasks run, and the session be driven."""
+        raise NotImplementedError
+
+    def wake(self, waiter: Any) -> None:
+        """Wake the task that waits."""
         raise NotImplementedError
 
     def _deliver(self) -> None:
@@ -105,4 +116,4 @@ class Watch:
                 group.news.append(member)
                 waiter = group.waiter
             if waiter is not None:
-                self._wake(waiter)
+                self.wake(waiter)

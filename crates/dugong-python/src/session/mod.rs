@@ -10,6 +10,7 @@ mod connector;
 mod core;
 mod failure;
 mod mailbox;
+mod number;
 mod outcome;
 mod owner;
 mod prepare;

@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::number;
 use super::reply::Reply;
 
 /// What became of one request: it has a `reply` or an `error`, and the other of the two is None.
@@ -58,14 +59,14 @@ impl Outcome {
     #[pyo3(signature = (index, request, *, reply=None, error=None, sent="no", answered="no", safe_to_retry=false, attempts=0))]
     #[allow(clippy::too_many_arguments, reason = "the keywords of a constructor")]
     fn new(
-        index: usize,
+        #[pyo3(from_py_with = number::index)] index: usize,
         request: Py<PyAny>,
         reply: Option<Py<Reply>>,
         error: Option<Py<PyAny>>,
         sent: &str,
         answered: &str,
         safe_to_retry: bool,
-        attempts: u32,
+        #[pyo3(from_py_with = number::attempts)] attempts: u32,
     ) -> PyResult<Self> {
         let (sent, answered) = (one_of(sent, "sent", &SENT)?, one_of(answered, "answered", &ANSWERED)?);
         Ok(Outcome { index, request, reply, error, sent, answered, safe_to_retry, attempts })

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dugong_http::Method;
-use dugong_session::{Request, Source};
-use pyo3::exceptions::PyTypeError;
+use dugong_session::{Digest, Request, Source};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 
@@ -68,10 +68,21 @@ impl Prepared {
         if let Some(expect) = shown.getattr(intern!(py, "expect"))?.extract::<Option<bool>>()? {
             request = request.expect(expect);
         }
+        if let Some(digest) = shown.getattr(intern!(py, "digest"))?.extract::<Option<PyBackedStr>>()? {
+            request = request.check(wanted(&digest)?);
+        }
         if shown.getattr(intern!(py, "stream"))?.is_truthy()? {
             request = request.streamed();
         }
         Ok(Prepared { request, given: given.clone().unbind(), shown: Some(shown.clone().unbind()), source })
+    }
+}
+
+/// The digest that a reply must have: `sha256=…`, or `announced`.
+fn wanted(digest: &str) -> PyResult<Digest> {
+    match digest.strip_prefix("sha256=") {
+        Some(digits) => Digest::sha256_hex(digits).map_err(|error| PyValueError::new_err(format!("digest: {error}"))),
+        None => Ok(Digest::announced()),
     }
 }
 

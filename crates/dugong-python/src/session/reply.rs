@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::check::check_head;
 use super::mailbox::Mailbox;
+use super::number;
 use super::stream::Stream;
 use crate::errors::{StateError, misuse};
 use crate::headers::{Lines, for_each_pair, latin1};
@@ -106,12 +107,12 @@ impl Reply {
     #[allow(clippy::too_many_arguments, reason = "the keywords of a constructor")]
     fn new(
         py: Python<'_>,
-        status: u16,
+        #[pyo3(from_py_with = number::status)] status: u16,
         reason: &str,
         headers: Option<&Bound<'_, PyAny>>,
         content: Option<Py<PyBytes>>,
         request: Option<Py<PyAny>>,
-        attempts: u32,
+        #[pyo3(from_py_with = number::attempts)] attempts: u32,
         trailers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         Ok(Reply {
@@ -189,9 +190,9 @@ impl Reply {
     /// Reads at most *size* bytes of the content, and waits for the first of them; without *size*, all that is left. Empty at
     /// the end. Twin: `co_read`.
     #[pyo3(signature = (size=None, /))]
-    fn read(&self, py: Python<'_>, size: Option<isize>) -> PyResult<Py<PyBytes>> {
+    fn read(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyBytes>> {
         let stream = self.stream(py)?;
-        match size.and_then(|size| usize::try_from(size).ok()) {
+        match number::most(size)? {
             None => read_all(py, stream),
             Some(0) => Ok(PyBytes::new(py, b"").unbind()),
             Some(size) => Ok(PyBytes::new(py, &stream.read(py, size)?).unbind()),
@@ -200,7 +201,8 @@ impl Reply {
 
     /// The same, to be awaited under asyncio or trio. The twin of `read`.
     #[pyo3(signature = (size=None, /))]
-    fn co_read(slf: &Bound<'_, Self>, size: Option<isize>) -> PyResult<Py<PyAny>> {
+    fn co_read(slf: &Bound<'_, Self>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        let size = number::most(size)?;
         later(slf.py(), intern!(slf.py(), "read"), (slf, size))
     }
 
@@ -253,8 +255,8 @@ impl Reply {
         self.attempts.fetch_add(attempts, Ordering::Relaxed);
     }
 
-    /// The content as text. Without *encoding*, the charset of `Content-Type` counts, or else UTF-8; *errors* means the same
-    /// as for `bytes.decode`.
+    /// The content as text. Without *encoding*, the charset of `Content-Type` counts if Python knows it, or else UTF-8;
+    /// *errors* means the same as for `bytes.decode`.
     #[pyo3(signature = (encoding=None, errors="replace"))]
     fn text(slf: &Bound<'_, Self>, encoding: Option<&str>, errors: &str) -> PyResult<Py<PyAny>> {
         helper(slf.py(), intern!(slf.py(), "text"), (slf, encoding, errors), None)
@@ -276,13 +278,13 @@ impl Reply {
 
     /// Iterates over the content in pieces: of *size* bytes, except for the last one, or as they come. Twin: `co_iter_bytes`.
     #[pyo3(signature = (size=None))]
-    fn iter_bytes(slf: &Bound<'_, Self>, size: Option<usize>) -> PyResult<Py<PyAny>> {
+    fn iter_bytes(slf: &Bound<'_, Self>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         helper(slf.py(), intern!(slf.py(), "pieces"), (slf, size), None)
     }
 
     /// The same, for `async for`. The twin of `iter_bytes`.
     #[pyo3(signature = (size=None))]
-    fn co_iter_bytes(slf: &Bound<'_, Self>, size: Option<usize>) -> PyResult<Py<PyAny>> {
+    fn co_iter_bytes(slf: &Bound<'_, Self>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         later(slf.py(), intern!(slf.py(), "pieces"), (slf, size))
     }
 
