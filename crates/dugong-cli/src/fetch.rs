@@ -13,7 +13,7 @@ use crate::asking::{Asking, Journey, TICK, system};
 use crate::downloading::Downloading;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
-use crate::list::{Entry, List, Next};
+use crate::list::{Entry, List, Next, Text};
 use crate::outcome::{Exit, Outcome, OutputError, Record, Stop};
 use crate::parts;
 use crate::plan::HiArgs;
@@ -517,19 +517,17 @@ impl<'a> Fetch<'a> {
             };
             self.report.add(&place.url, &record);
         }
-        let mut rest = self.next.take();
-        loop {
-            let entry = match rest.take() {
-                Some(entry) => entry,
-                // A pipe may go on for ever.
-                None if self.list.is_waiting() => return,
-                None => match self.list.next(Duration::ZERO) {
-                    Next::Entry(entry) => entry,
-                    Next::Bad(_) => continue,
-                    Next::Later | Next::End => return,
-                },
-            };
-            self.report.add(&entry.url, &Record::not_requested(Outcome::NotSent, Some(text.clone())));
+        let rest = Record::not_requested(Outcome::NotSent, Some(text));
+        if let Some(Entry { url, .. }) = self.next.take() {
+            self.report.add(&url, &rest);
+        }
+        // A pipe may go on for ever.
+        while !self.list.is_waiting() {
+            match self.list.next_text(Duration::ZERO) {
+                Text::Url(url, _) => self.report.add(url.trim(), &rest),
+                Text::Bad(_) => {}
+                Text::Later | Text::End => return,
+            }
         }
     }
 

@@ -31,6 +31,15 @@ pub(crate) enum Next {
     End,
 }
 
+/// The same before it is parsed.
+#[derive(Debug)]
+pub(crate) enum Text {
+    Url(String, Source),
+    Bad(UsageError),
+    Later,
+    End,
+}
+
 /// The URLs in the order given. It holds one line of a file at a time.
 pub(crate) struct List {
     urls: VecDeque<String>,
@@ -63,27 +72,40 @@ impl List {
 
     /// Takes the next URL. Waits for so long if a pipe has nothing at the moment.
     pub(crate) fn next(&mut self, wait: Duration) -> Next {
+        match self.next_text(wait) {
+            Text::Url(url, source) => match urls::parse(&url, &source) {
+                Ok((origin, target)) => Next::Entry(Entry { url: url.trim().to_owned(), origin, target }),
+                Err(error) => Next::Bad(error),
+            },
+            Text::Bad(error) => Next::Bad(error),
+            Text::Later => Next::Later,
+            Text::End => Next::End,
+        }
+    }
+
+    /// Takes the next text that should be a URL.
+    pub(crate) fn next_text(&mut self, wait: Duration) -> Text {
         loop {
             if let Some(url) = self.urls.pop_front() {
-                return entry(&url, &Source::Argument).map_or_else(Next::Bad, Next::Entry);
+                return Text::Url(url, Source::Argument);
             }
             let Some((path, lines, number)) = &mut self.open else {
                 match self.files.pop_front() {
-                    None => return Next::End,
+                    None => return Text::End,
                     Some(path) => match open(&path, self.only_files) {
                         Ok(lines) => self.open = lines.map(|lines| (path, lines, 0)),
-                        Err(error) => return Next::Bad(UsageError::Input { file: path, error }),
+                        Err(error) => return Text::Bad(UsageError::Input { file: path, error }),
                     },
                 }
                 continue;
             };
             let line = match lines.next(wait) {
-                None => return Next::Later,
+                None => return Text::Later,
                 Some(Ok(line)) => line,
                 Some(Err(error)) => {
                     let file = path.clone();
                     self.open = None;
-                    return Next::Bad(UsageError::Input { file, error });
+                    return Text::Bad(UsageError::Input { file, error });
                 }
             };
             let Some(line) = line else {
@@ -98,8 +120,8 @@ impl List {
             }
             let source = Source::Line { file: path.clone(), number: *number };
             return match std::str::from_utf8(text) {
-                Ok(url) => entry(url, &source).map_or_else(Next::Bad, Next::Entry),
-                Err(_) => Next::Bad(UsageError::NotText { source }),
+                Ok(url) => Text::Url(url.to_owned(), source),
+                Err(_) => Text::Bad(UsageError::NotText { source }),
             };
         }
     }
@@ -127,11 +149,6 @@ impl Lines {
 fn line_of(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     Ok((reader.read_until(b'\n', &mut line)? > 0).then_some(line))
-}
-
-fn entry(url: &str, source: &Source) -> Result<Entry, UsageError> {
-    let (origin, target) = urls::parse(url, source)?;
-    Ok(Entry { url: url.trim().to_owned(), origin, target })
 }
 
 /// Opens a file; `None` for a pipe if those are left out.

@@ -52,25 +52,9 @@ impl Report {
         if self.out.is_none() {
             return;
         }
-        let mut line = json!({
-            "url": url,
-            "status": record.status.map(Status::as_u16),
-            "reason": record.reason,
-            "bytes": record.bytes,
-            "file": record.file.as_ref().map(|file| file.to_string_lossy()),
-            "error": record.error.as_deref(),
-            "outcome": record.outcome.code(),
-            "safe_to_retry": record.safe_to_retry,
-            "sent": record.sent.to_string(),
-            "answered": record.answered.to_string(),
-            "attempts": record.attempts,
-        });
-        if let Some(location) = &record.location {
-            line["location"] = json!(location);
-        }
         self.write(|out| {
             out.write_all(begin)?;
-            write!(out, "{line}")
+            write_line(out, url, record)
         });
     }
 
@@ -140,6 +124,28 @@ impl Report {
             }
         }
     }
+}
+
+/// Writes the result of a URL. A list may have millions, so this makes no tree of values first.
+fn write_line(out: &mut dyn Write, url: &str, record: &Record) -> io::Result<()> {
+    let Record { sent, answered, attempts, bytes, safe_to_retry, .. } = record;
+    let file = record.file.as_ref().map(|file| file.to_string_lossy());
+    let text = |out: &mut dyn Write, name: &str, text: Option<&str>| {
+        write!(out, ",\"{name}\":")?;
+        Ok::<_, io::Error>(serde_json::to_writer(out, &text)?)
+    };
+    write!(out, "{{\"answered\":\"{answered}\",\"attempts\":{attempts},\"bytes\":{bytes}")?;
+    text(out, "error", record.error.as_deref())?;
+    text(out, "file", file.as_deref())?;
+    if let Some(location) = &record.location {
+        text(out, "location", Some(location))?;
+    }
+    text(out, "outcome", Some(record.outcome.code()))?;
+    text(out, "reason", record.reason.as_deref())?;
+    write!(out, ",\"safe_to_retry\":{safe_to_retry},\"sent\":\"{sent}\",\"status\":")?;
+    serde_json::to_writer(&mut *out, &record.status.map(Status::as_u16))?;
+    text(out, "url", Some(url))?;
+    out.write_all(b"}")
 }
 
 fn rounded(value: f64, parts: f64) -> f64 {
