@@ -206,10 +206,12 @@ soak: setup-rust ## a session works for ten minutes, and its memory must not gro
 	$(CARGO) build --release --no-default-features -p dugong-origin -p dugong-bench
 	target/release/dugong-bench soak
 
-bench: setup installed target/venv-bench/ready target/venv-bench-old/ready ## the benchmark beside other clients, with instruction counts; seven minutes
+bench: setup installed target/venv-bench/ready target/venv-bench-old/ready ## the benchmark beside other clients, with instruction counts, and the command line beside curl, aria2c, wrk and oha; twelve minutes
 	$(CARGO) build --release -p dugong-origin -p dugong-bench
 	target/venv-bench/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
 	target/release/dugong-bench table --instructions
+	$(CARGO) build --release -p dugong-cli
+	$(PYTHON) bench/python/command_line.py
 
 instructions: setup installed target/venv-bench/ready ## what a request costs: instructions, system calls, memory; five minutes
 	$(CARGO) build --release -p dugong-origin -p dugong-bench

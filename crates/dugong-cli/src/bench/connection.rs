@@ -63,14 +63,23 @@ impl Open {
                 Err(error) => break Err(error),
             }
         };
+        self.count_bytes(feed, tally, clock);
+        driven
+    }
+
+    /// Counts the bytes received since the last call.
+    pub(crate) fn count_bytes(&mut self, feed: &Feed, tally: &mut Tally, clock: Clock) {
         let received = self.edge.take_received();
         if feed.schedule.is_measured(clock.now()) {
             tally.bytes += received;
         }
-        driven
     }
 
-    fn receive(&mut self, feed: &Feed, tally: &mut Tally, clock: Clock) -> Result<(), Error> {
+    /// Receives as far as that goes without waiting.
+    ///
+    /// # Errors
+    /// The connection has ended. Requests in flight have no answer.
+    pub(crate) fn receive(&mut self, feed: &Feed, tally: &mut Tally, clock: Clock) -> Result<(), Error> {
         let mut now = None;
         while let Some(&due) = self.in_flight.front() {
             let mut duplex = self.engine.duplex();

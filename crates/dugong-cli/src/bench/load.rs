@@ -198,6 +198,7 @@ impl<'a> Load<'a> {
         let mut live = Live::new(self.plan);
         let mut events = Events::with_capacity(1024);
         let mut next_tick = tick;
+        let mut received = Vec::new();
         for index in 0..self.connections.len() {
             self.drive(index);
         }
@@ -225,8 +226,10 @@ impl<'a> Load<'a> {
             };
             self.wait(&mut events, timeout)?;
             for event in events.iter().filter(|event| event.token() != TIMER) {
-                self.handle(event);
+                self.handle(event, &mut received);
             }
+            // All sends together: the server, which falls asleep when it has no request, is woken once for all of them.
+            received.drain(..).for_each(|index| self.drive(index));
         }
     }
 
@@ -241,12 +244,19 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn handle(&mut self, event: &Event) {
+    /// Receives what an event announces, and notes the connection in `received`: it may have room for requests.
+    fn handle(&mut self, event: &Event, received: &mut Vec<usize>) {
         let index = event.token().0;
         match &mut self.connections[index].state {
             State::Open(open) => {
                 open.edge.note(event);
-                self.drive(index);
+                match open.receive(&self.feed, &mut self.tally, self.clock) {
+                    Ok(()) => received.push(index),
+                    Err(error) => {
+                        open.count_bytes(&self.feed, &mut self.tally, self.clock);
+                        self.lose(index, &error);
+                    }
+                }
             }
             State::Connecting(..) => self.reconnect(index),
             State::Pausing(_) => {}
