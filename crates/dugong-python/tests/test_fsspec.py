@@ -313,6 +313,24 @@ def test_it_has_names_and_instances(url: str) -> None:
         assert file.read() == b'x'
 
 
+def test_options_of_others_are_ignored(url: str) -> None:
+    # pandas tries again with `anon`, if a file cannot be read.
+    with pytest.raises(PermissionError):
+        FileSystem(anon=True).open(f'{url}/secret')
+
+
+def test_pyarrow_reads_datasets(fs: FileSystem, url: str) -> None:
+    dataset = pytest.importorskip('pyarrow.dataset', reason='pyarrow is not installed')
+    parquet = pytest.importorskip('pyarrow.parquet')
+    table = pytest.importorskip('pyarrow').table
+    for number in range(3):
+        with fs.open(f'{url}/d/{number}.parquet', 'wb') as file:
+            parquet.write_table(table({'a': range(number * 100, number * 100 + 100)}), file)
+    found = dataset.dataset(f'{url}/d', filesystem=fs)
+    assert found.count_rows() == 300
+    assert found.to_table(filter=dataset.field('a') < 150).num_rows == 150
+
+
 def test_large_files_are_written_and_copied(fs: FileSystem, server: FileServer, url: str, tmp_path: Path) -> None:
     large = content_of(3_000_000)
     (tmp_path / 'file').write_bytes(large)

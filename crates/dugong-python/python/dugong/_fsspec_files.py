@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fsspec.asyn import AbstractAsyncStreamedFile
@@ -53,6 +55,10 @@ class AsyncReading(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec h
         self.closed = True
         await self._raw.co_close()
 
+    def __del__(self) -> None:
+        # The base class would make a coroutine, and leave it. The session gives up what is not read.
+        self.closed = True
+
 
 class Upload(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
     """A file that is open for writing: it collects the content in memory, and sends it at the end."""
@@ -76,6 +82,18 @@ class Upload(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no types
         """Send nothing."""
         self.buffer = None
         self.closed = True
+
+    def __del__(self) -> None:
+        if getattr(self, 'closed', True):
+            return
+        if sys.is_finalizing():
+            # The event loop has ended, so sending would wait forever.
+            self.discard()
+            warnings.warn(
+                f'{self.path} was not closed, so nothing was sent', ResourceWarning, stacklevel=2, source=self
+            )
+        else:
+            self.close()
 
     def __exit__(self, kind: Any, *_rest: Any) -> None:
         # Half a content must not replace a file.

@@ -603,8 +603,9 @@ _NO_HEAD = (400, 403, 405, 501)
 # Answers to PUT or DELETE of a URL with a slash, by servers that have files only.
 _NO_DIRECTORIES = (400, 404, 405, 409, 410, 415, 501)
 _HOST_OPTIONS = ('use_listings_cache', 'listings_expiry_time', 'max_paths')
-# Options of the file system that this one replaces, which mean nothing here.
-_IGNORED = ('block_size', 'cache_type', 'cache_options', 'same_scheme', 'size_policy', 'encoded')
+# Options of the file system that this one replaces, which mean nothing here. pandas tries again with `anon` after a
+# PermissionError, whatever the file system.
+_IGNORED = ('block_size', 'cache_type', 'cache_options', 'same_scheme', 'size_policy', 'encoded', 'anon')
 _PIECE = 1 << 20
 _READ_AHEAD = 4 << 20
 _IN_MEMORY = 16 << 20
