@@ -142,6 +142,13 @@ impl Origin {
         &self.host
     }
 
+    /// The host as certificates name it: an address without its zone, a name without the dot of the root (RFC 6066 §3).
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        let name = host_name::without_zone(&self.host);
+        name.strip_suffix('.').unwrap_or(name)
+    }
+
     /// The port.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -276,6 +283,14 @@ mod tests {
         ] {
             let (origin, found) = Origin::of_url(url).unwrap();
             assert_eq!((origin.host_field().as_str(), found.as_str()), (field, target), "{url}");
+        }
+    }
+
+    #[test]
+    fn certificates_know_no_zone_and_no_dot_of_the_root() {
+        for (host, name) in [("a.example.", "a.example"), ("a.example", "a.example"), ("fe80::1%eth0", "fe80::1"), ("::1", "::1")]
+        {
+            assert_eq!(Origin::https(host, 443).server_name(), name);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,6 +26,7 @@ use crate::race::{Lost, Race};
 use crate::state::HTTPConnection;
 use crate::target::Target;
 use crate::task::{Step, Task};
+use crate::tls;
 use crate::wire::{Object, Transport, Wire};
 
 const GIVEN_UP: &str = "the connection was closed by disconnect(), or another one was begun";
@@ -246,30 +247,23 @@ impl Connect {
         let context = self.context.as_ref().expect("only called with one").bind(py);
         let ssl = py.import(intern!(py, "ssl"))?;
         let plain = match transport {
-            Transport::Plain(socket) => {
-                let keywords = PyDict::new(py);
-                // The object owns a descriptor of its own, so that it can be closed as Python closes sockets.
-                let descriptor = socket.as_fd().try_clone_to_owned()?.into_raw_fd();
-                keywords.set_item("fileno", descriptor)?;
-                py.import(intern!(py, "socket"))?.getattr("socket")?.call((), Some(&keywords))?
-            }
+            Transport::Plain(socket) => tls::python_socket(py, &socket)?,
             Transport::Object(object) => object.release(py),
         };
 
         let wrap = context.getattr(intern!(py, "wrap_socket"))?;
         let usual = ssl.getattr("SSLContext")?.getattr("wrap_socket")?;
         let is_usual = wrap.getattr_opt("__func__")?.is_some_and(|function| function.is(&usual));
-        let keywords = PyDict::new(py);
-        keywords.set_item("server_hostname", target.server_name())?;
-        if is_usual {
-            plain.call_method1("setblocking", (false,))?;
-            keywords.set_item("do_handshake_on_connect", false)?;
-            // Otherwise an end without close_notify would look like one with it.
-            keywords.set_item("suppress_ragged_eofs", false)?;
+        let server_name = target.origin.server_name();
+        let wrapped = if is_usual {
+            tls::wrap(context, &plain, server_name)
         } else {
             plain.call_method1("settimeout", (connection.get().connect_limit(py)?.map(|limit| limit.as_secs_f64()),))?;
-        }
-        let wrapped = match wrap.call((&plain,), Some(&keywords)) {
+            let keywords = PyDict::new(py);
+            keywords.set_item("server_hostname", server_name)?;
+            wrap.call((&plain,), Some(&keywords))
+        };
+        let wrapped = match wrapped {
             Ok(wrapped) => wrapped,
             Err(error) => {
                 let _ = plain.call_method0("close");

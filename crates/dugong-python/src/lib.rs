@@ -32,6 +32,7 @@ mod session;
 mod state;
 mod target;
 mod task;
+mod tls;
 mod wait;
 mod watch;
 mod wire;

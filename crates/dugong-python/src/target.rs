@@ -46,15 +46,6 @@ impl Target {
         let (host, origin) = self.proxy.as_ref().map_or((&self.hostname, &self.origin), |(host, origin)| (host, origin));
         (host, origin.port())
     }
-
-    /// The host as TLS knows it: an address without its zone, a name without the dot of the root (RFC 6066 §3).
-    pub(crate) fn server_name(&self) -> &str {
-        let host = self.origin.host();
-        match host.contains(':') {
-            true => host.split('%').next().unwrap_or(host),
-            false => host.strip_suffix('.').unwrap_or(host),
-        }
-    }
 }
 
 /// Refuses an invalid host name as early as possible (statement 7.5b). Connecting checks objects that are not `str`.

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -15,9 +15,9 @@ use dugong_net::{
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::failure;
+use crate::tls;
 use crate::wire::Object;
 
 /// Connects, and lets the context shake hands.
@@ -33,14 +33,9 @@ impl ContextConnector {
 
 impl Connector for ContextConnector {
     fn connect(&self, to: &Destination<'_>) -> io::Result<Box<dyn PendingStream>> {
-        let host = to.origin.host();
-        let name = match host.contains(':') {
-            true => host.split('%').next().unwrap_or(host),
-            false => host.strip_suffix('.').unwrap_or(host),
-        };
         Ok(Box::new(Pending {
             context: Python::attach(|py| self.context.clone_ref(py)),
-            server_name: name.to_owned(),
+            server_name: to.origin.server_name().to_owned(),
             stage: Stage::Name(Resolving::new(to.host, to.port, true)),
         }))
     }
@@ -123,17 +118,8 @@ impl PendingStream for Pending {
 impl Pending {
     /// Gives the socket to the context.
     fn wrap(&self, py: Python<'_>, socket: &Socket) -> PyResult<Object> {
-        let keywords = PyDict::new(py);
-        // The object owns a descriptor of its own, so that it can be closed as Python closes sockets.
-        keywords.set_item("fileno", socket.as_fd().try_clone_to_owned()?.into_raw_fd())?;
-        let plain = py.import(intern!(py, "socket"))?.getattr("socket")?.call((), Some(&keywords))?;
-        plain.call_method1(intern!(py, "setblocking"), (false,))?;
-        let keywords = PyDict::new(py);
-        keywords.set_item("server_hostname", &self.server_name)?;
-        keywords.set_item("do_handshake_on_connect", false)?;
-        // Otherwise an end without close_notify would look like one with it.
-        keywords.set_item("suppress_ragged_eofs", false)?;
-        let wrapped = self.context.bind(py).call_method("wrap_socket", (&plain,), Some(&keywords));
+        let plain = tls::python_socket(py, socket)?;
+        let wrapped = tls::wrap(self.context.bind(py), &plain, &self.server_name);
         wrapped.and_then(|wrapped| Object::new(&wrapped)).inspect_err(|_| {
             let _ = plain.call_method0("close");
         })
