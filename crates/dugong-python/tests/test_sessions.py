@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from loops import Loop, each_loop
@@ -25,6 +28,76 @@ def origins() -> Iterator[tuple[str, str]]:
 def sessions() -> Iterator[Sessions]:
     with Sessions(redirects=5) as sessions:
         yield sessions
+
+
+@pytest.fixture(params=[0, 3])
+def hops(request: pytest.FixtureRequest) -> int:
+    """The number of redirects on the way, the first of them to another origin."""
+    hops: int = request.param
+    return hops
+
+
+def url_of(origins: tuple[str, str], hops: int) -> str:
+    target = f'{origins[1]}/bytes/3000000'
+    return f'{origins[0]}/redirect/{hops}?to={quote(target, safe="")}' if hops else target
+
+
+RANGES = [(2_000_000, 2_000_004), (0, 4), (5, 5)]
+
+
+@each_loop
+def test_ranges_of_urls_are_found_behind_redirects(
+    sessions: Sessions, origins: tuple[str, str], hops: int, tmp_path: Path, loop: Loop
+) -> None:
+    url, path = url_of(origins, hops), tmp_path / 'file'
+    content = sessions.get(url).content
+    parts = [content[start:end] for start, end in RANGES]
+    assert sessions.cat_ranges(url, RANGES) == parts
+    assert sessions.download(url, path) == len(content)
+    assert path.read_bytes() == content
+    with sessions.open(url) as file:
+        assert (file.name, file.size) == (url, len(content))
+        file.seek(-4, 2)
+        assert file.read() == content[-4:]
+
+    async def main() -> None:
+        assert await sessions.co_cat_ranges(url, RANGES) == parts
+        assert await sessions.co_download(url, path) == len(content)
+        file = await sessions.co_open(url)
+        file.seek(-4, 2)
+        assert await file.co_read() == content[-4:]
+        await file.co_close()
+
+    loop.run(main)
+
+
+def test_ranges_behind_redirects_get_no_credentials(origins: tuple[str, str]) -> None:
+    seen: list[list[str]] = []
+
+    def script(peer: Peer) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                got = peer.request()
+                seen.append(got.values('Authorization') + got.values('Cookie') + got.values('X-Tag'))
+                peer.answer(b'abcd', '206 Partial Content', [('Content-Range', 'bytes 0-3/9')])
+
+    headers = {'Cookie': 'secret', 'X-Tag': 'open'}
+    with Server(script, script) as server, Sessions(redirects=1, auth=('me', 'secret'), headers=headers) as sessions:
+        to = quote(f'http://127.0.0.1:{server.port}/x', safe='')
+        assert sessions.cat_ranges(f'{origins[0]}/redirect/1?to={to}', [(0, 4)]) == [b'abcd']
+    assert seen == [['open'], ['open']]
+
+
+@pytest.mark.parametrize('url', ['/path', 'ftp://h/', 'http://u:p@h/'])
+def test_ranges_need_a_url(sessions: Sessions, url: str, tmp_path: Path) -> None:
+    for use in (
+        lambda: sessions.cat_ranges(url, [(0, 4)]),
+        lambda: sessions.open(url),
+        lambda: sessions.download(url, tmp_path / 'file'),
+    ):
+        with pytest.raises(ValueError, match=r'URL|scheme|credentials'):
+            use()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_urls_lead_to_their_origins(sessions: Sessions, origins: tuple[str, str]) -> None:

@@ -121,6 +121,11 @@ impl Journey {
         }
     }
 
+    /// Where it is: the origin, and the request as that one gets it.
+    pub(crate) fn place(&self) -> (&Origin, &Request) {
+        (&self.origin, &self.request)
+    }
+
     /// Takes the reply or the error, after [`advance`](Journey::advance) has returned true.
     ///
     /// # Panics

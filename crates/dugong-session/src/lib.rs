@@ -38,7 +38,7 @@
 //! | to upload a file | [`Request::source`], [`Request::reader`] |
 //! | a large file on disk, in parts that a later run continues | [`Session::download`] |
 //! | many small ranges, or a remote file that you can seek | [`Session::cat_ranges`], [`Session::open`] |
-//! | URLs of many hosts, redirects to anywhere | [`Sessions`] |
+//! | URLs of many hosts, redirects to anywhere | [`Sessions`], which has ranges and downloads, too |
 //! | tasks of tokio | the module `tokio` (feature `tokio`) |
 //! | middleware of tower | the module `tower` (feature `tower`) |
 //! | an event loop of your own | [`driver`] |

@@ -7,6 +7,7 @@ use dugong_http::Origin;
 
 use crate::directory::Directory;
 use crate::failed::{Cause, Failed};
+use crate::request::Request;
 use crate::session::{Builder, Session};
 
 /// Sessions by their origins, and how to make them.
@@ -40,6 +41,22 @@ impl SessionsPlan {
 
     /// Makes the session of an origin.
     pub(crate) fn session(&self, origin: &Origin) -> Result<Session, Failed> {
-        self.builder.clone().build_for(origin.clone()).map_err(|error| Failed::unsent(Cause::Invalid(Arc::new(error))))
+        made(self.builder.clone(), origin)
     }
+
+    /// Makes a session of an origin to which a redirect led from another one: it sends no credentials.
+    pub(crate) fn foreign_session(&self, origin: &Origin) -> Result<Session, Failed> {
+        made(self.builder.clone().without_credentials(), origin)
+    }
+}
+
+fn made(builder: Builder, origin: &Origin) -> Result<Session, Failed> {
+    builder.build_for(origin.clone()).map_err(|error| Failed::unsent(Cause::Invalid(Arc::new(error))))
+}
+
+/// A request that is answered with a byte of content, or with a redirect.
+pub(crate) fn probe(url: &str) -> Result<(Origin, Request), Failed> {
+    let request = Request::get(url).header("Range", "bytes=0-0").streamed();
+    let (origin, _) = request.split_url().map_err(|error| Failed::unsent(Cause::Invalid(Arc::new(error))))?;
+    Ok((origin, request))
 }

@@ -343,6 +343,12 @@ impl Builder {
         self.build_for(origin)
     }
 
+    pub(crate) fn without_credentials(mut self) -> Self {
+        self.credentials.clear();
+        self.additions = Additions::default();
+        self
+    }
+
     pub(crate) fn default_total_timeout(&self) -> Option<Duration> {
         self.plan.total_timeout
     }

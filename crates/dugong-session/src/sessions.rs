@@ -11,7 +11,7 @@ use crate::directory::Directory;
 use crate::driver::parker::Parker;
 use crate::failed::{Cause, Failed};
 use crate::journey::Journey;
-use crate::origins::{Origins, SessionsPlan};
+use crate::origins::{Origins, SessionsPlan, probe};
 use crate::plan::Stats;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -58,10 +58,33 @@ impl Sessions {
     /// # Errors
     /// No reply came. The error says how much of the request the servers may have received.
     pub fn request(&self, request: impl Into<Request>) -> Result<Reply, Failed> {
+        self.travel(&request.into())?.into_result()
+    }
+
+    /// Returns the session that has `url`, and the target that it has there. Follows redirects to find out.
+    pub(crate) fn locate(&self, url: &str) -> Result<(Session, String), Failed> {
+        let (origin, probe) = probe(url)?;
+        if self.origins.plan.redirects == 0 {
+            let (_, request) = probe.split_url().expect("it was split before");
+            return Ok((self.session(&origin)?, request.target().unwrap_or_default().to_owned()));
+        }
+        let journey = self.travel(&probe)?;
+        let (origin, request) = journey.place();
+        let session = match request.is_foreign() {
+            true => self.origins.plan.foreign_session(origin)?,
+            false => self.session(origin)?,
+        };
+        let target = request.target().unwrap_or_default().to_owned();
+        journey.into_result()?;
+        Ok((session, target))
+    }
+
+    /// Sends a request, and follows redirects until the reply or the error is there.
+    fn travel(&self, request: &Request) -> Result<Journey, Failed> {
         let waker = Parker::waker();
         let plan = &self.origins.plan;
         let mut submit = |origin: &Origin, request: Request| self.submit_blocking(origin, request);
-        let mut journey = Journey::begin(&request.into(), plan.redirects, plan.total_timeout(), &mut submit)?;
+        let mut journey = Journey::begin(request, plan.redirects, plan.total_timeout(), &mut submit)?;
         journey.set_awaited();
         while !journey.advance(&waker, &mut Ticket::serve, &mut submit) {
             if let Some(ticket) = journey.ticket()
@@ -70,7 +93,7 @@ impl Sessions {
                 return Err(Failed::unsure(Cause::System(Arc::new(error))));
             }
         }
-        journey.into_result()
+        Ok(journey)
     }
 
     fn submit_blocking(&self, origin: &Origin, request: Request) -> Result<Ticket, Failed> {

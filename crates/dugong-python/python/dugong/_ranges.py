@@ -275,11 +275,13 @@ class _Download:
         part_size: int,
         parts: int,
         sha256: str | None,
+        url: str | None,
     ) -> None:
         if progress is not None and not callable(progress):
             raise TypeError(f'progress has to be a function of two numbers, not {progress!r}')
         sizes = whole_number(part_size, 'part_size', 1), whole_number(parts, 'parts', 1)
-        self._plan = DownloadPlan(core.origin + _checked(target), target, os.fspath(path), *sizes, sha256)
+        name = core.origin + _checked(target) if url is None else url
+        self._plan = DownloadPlan(name, target, os.fspath(path), *sizes, sha256)
         self._progress = progress
         self._told: tuple[int, int | None] = (0, None)
         self.fetcher = _Fetcher(core, target, self._plan)
@@ -331,7 +333,9 @@ class RemoteFile(io.RawIOBase):
     raises an `OSError`. Tasks read it by `co_read`.
     """
 
-    def __init__(self, core: SessionCore, target: str, block_size: int, blocks: int, read_ahead: int) -> None:
+    def __init__(
+        self, core: SessionCore, target: str, block_size: int, blocks: int, read_ahead: int, name: str | None = None
+    ) -> None:
         super().__init__()
         sizes = (
             whole_number(block_size, 'block_size', 1),
@@ -344,7 +348,7 @@ class RemoteFile(io.RawIOBase):
         self._lock = threading.RLock()
         self._is_reading = False
         #: The target, as it was given.
-        self.name = target
+        self.name = target if name is None else name
         self.mode = 'rb'
 
     def begin(self) -> RemoteFile:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from ._closes import Closes
 from ._dugong import SessionCore
 from ._methods import Methods
+from ._range_methods import Ranges
 from ._settings import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
-    from os import PathLike
     from ssl import SSLContext
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
 
     from ._async_run import AsyncRun
     from ._dugong import Reply, Run
-    from ._ranges import RemoteFile
     from ._request import Request
     from ._tls import Tls
     from ._types import Headers
 
 
-class Session(Methods):
+class Session(Closes, Ranges, Methods):
     """Many requests to one origin, over few connections that all threads and tasks share.
 
         with dugong.Session('https://example.org') as session:
@@ -120,78 +119,11 @@ class Session(Methods):
 
         return AsyncRun(OneOrigin(self._core), requests, ordered, stream)
 
-    def cat_ranges(self, target: str, ranges: Iterable[tuple[int, int]], *, merge_gap: int = 65536) -> list[bytes]:
-        """Fetch many ranges of a target in one burst, and return their bytes in the order asked. Twin: `co_cat_ranges`.
+    def _place(self, target: str) -> tuple[SessionCore, str]:
+        return self._core, target
 
-        A range is `(start, end)`, without the byte at its end. Ranges less than *merge_gap* bytes apart come in one
-        response. It raises `ValueError` for a range that cannot be, `RangeError` for one beyond the end, or if the
-        content changes or the server sends other bytes, and `RequestFailed`.
-        """
-        from ._ranges import cat_ranges  # noqa: PLC0415
-
-        return cat_ranges(self._core, target, ranges, merge_gap, self._max_content)
-
-    async def co_cat_ranges(
-        self, target: str, ranges: Iterable[tuple[int, int]], *, merge_gap: int = 65536
-    ) -> list[bytes]:
-        """Fetch many ranges of a target. The twin of `cat_ranges`."""
-        from ._ranges import co_cat_ranges  # noqa: PLC0415
-
-        return await co_cat_ranges(self._core, target, ranges, merge_gap, self._max_content)
-
-    def download(
-        self,
-        target: str,
-        path: str | PathLike[str],
-        *,
-        progress: Callable[[int, int | None], object] | None = None,
-        part_size: int = 8 << 20,
-        parts: int = 8,
-        sha256: str | None = None,
-    ) -> int:
-        """Download a target to a file, in *parts* of *part_size* bytes at a time, and return its length.
-
-        The content collects in a hidden file beside *path*, which gets its name at the end. A later call continues
-        what an earlier one has left, if the content is still the same. *progress* is called with the number of bytes
-        that are there, and with the total or None. *sha256* is the digest that the content must have, in hexadecimal
-        digits. It raises `RangeError`, `OSError` and `RequestFailed`. Twin: `co_download`.
-        """
-        from ._ranges import download  # noqa: PLC0415
-
-        return download(self._core, target, path, progress, part_size, parts, sha256)
-
-    async def co_download(
-        self,
-        target: str,
-        path: str | PathLike[str],
-        *,
-        progress: Callable[[int, int | None], object] | None = None,
-        part_size: int = 8 << 20,
-        parts: int = 8,
-        sha256: str | None = None,
-    ) -> int:
-        """Download a target to a file. The twin of `download`."""
-        from ._ranges import co_download  # noqa: PLC0415
-
-        return await co_download(self._core, target, path, progress, part_size, parts, sha256)
-
-    def open(self, target: str, *, block_size: int = 65536, blocks: int = 512, read_ahead: int = 4 << 20) -> RemoteFile:
-        """Open a target as a binary file that you can read and seek, such as for `zipfile` or pyarrow. Twin: `co_open`.
-
-        At most *blocks* blocks of *block_size* bytes stay in memory. A sequential read fetches up to *read_ahead* bytes
-        ahead.
-        """
-        from ._ranges import RemoteFile  # noqa: PLC0415
-
-        return RemoteFile(self._core, target, block_size, blocks, read_ahead).begin()
-
-    async def co_open(
-        self, target: str, *, block_size: int = 65536, blocks: int = 512, read_ahead: int = 4 << 20
-    ) -> RemoteFile:
-        """Open a target as a binary file, which tasks read by `co_read`. The twin of `open`."""
-        from ._ranges import RemoteFile  # noqa: PLC0415
-
-        return await RemoteFile(self._core, target, block_size, blocks, read_ahead).co_begin()
+    async def _co_place(self, target: str) -> tuple[SessionCore, str]:
+        return self._core, target
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the session.
@@ -206,26 +138,6 @@ class Session(Methods):
     def close(self) -> None:
         """End all requests, and close all connections. Later requests fail. Twin: `co_close`."""
         self._core.close()
-
-    async def co_close(self) -> None:
-        """End all requests, and close all connections. The twin of `close`."""
-        self._core.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f'<dugong.Session {self.origin}>'

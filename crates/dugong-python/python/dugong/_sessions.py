@@ -6,37 +6,37 @@ import threading
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
+from ._closes import Closes
 from ._content import Source
 from ._dugong import Outcome, SessionCore, follow_redirect, split_url
 from ._failures import RequestFailed
 from ._methods import Methods
-from ._request import request_of, whole_number
+from ._range_methods import Ranges
+from ._request import Request, request_of, whole_number
 from ._settings import DEFAULTS, checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
-    from types import TracebackType
-    from typing import Any, Self, Unpack
+    from typing import Any, Unpack
 
     from ._async_run import AsyncRun
     from ._dugong import Reply
     from ._jobs import Job
-    from ._request import Request
     from ._run_many import RunMany
     from ._types import Settings
 
 
-class Sessions(Methods):
+class Sessions(Closes, Ranges, Methods):
     """Requests to many origins: one `Session` for each, made when it is needed.
 
         with dugong.Sessions(redirects=5) as sessions:
             reply = sessions.get('https://example.org/a')
 
     The targets of its requests are whole URLs. It follows at most *redirects* redirects, to any origin; credentials do
-    not go along to another one, and no redirect leads from https to http. At most *max_sessions* origins have
-    connections at once, as long as that many are idle. The other keywords are those of `Session`, and count for each
-    origin.
+    not go along to another one, and no redirect leads from https to http. `download`, `cat_ranges` and `open` first ask
+    for one byte, to see where redirects lead. At most *max_sessions* origins have connections at once, as long as that
+    many are idle. The other keywords are those of `Session`, and count for each origin.
     """
 
     def __init__(self, *, max_sessions: int = 64, **settings: Unpack[Settings]) -> None:
@@ -47,6 +47,7 @@ class Sessions(Methods):
         self._redirects = whole_number(given['redirects'], 'redirects')
         self._max_sessions = whole_number(max_sessions, 'max_sessions', 1)
         self._settings = checked({**given, 'redirects': 0})
+        self._max_content = self._settings['max_content']
         credentials = ('auth', 'basic', 'sign')
         self._foreign = {name: value for name, value in self._settings.items() if name not in credentials}
         self._foreign['headers'] = [line for line in self._settings['headers'] if line[0].lower() not in _SECRET]
@@ -137,6 +138,37 @@ class Sessions(Methods):
             attempts += reply.attempts
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
+    def _place(self, target: str) -> tuple[SessionCore, str]:
+        """Return the session that has the target, and what it is called there. Redirects are followed for that."""
+        request, is_foreign, hops = _probe(target), False, self._redirects
+        while True:
+            core, routed = self._route(request, is_foreign)
+            if not hops:
+                return core, routed.target
+            with core.request(routed, request) as reply:
+                found = self._follow(request, reply)
+            if found is None:
+                return core, routed.target
+            request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
+
+    async def _co_place(self, target: str) -> tuple[SessionCore, str]:
+        from ._waiting import perform  # noqa: PLC0415  # imports asyncio
+
+        request, is_foreign, hops = _probe(target), False, self._redirects
+        while True:
+            core, routed = self._route(request, is_foreign)
+            if not hops:
+                return core, routed.target
+            async with await perform(core, routed, request) as reply:
+                found = self._follow(request, reply)
+            if found is None:
+                return core, routed.target
+            request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
+
+    def _url(self, target: str) -> str:
+        # A redirect may lead to another place each time.
+        return target
+
     def run(self, requests: Iterable[Any], *, ordered: bool = True, stream: bool = False) -> RunMany:
         """Send any number of requests, and yield the `Outcome` of each: see `Session.run`. Twin: `co_run`.
 
@@ -173,28 +205,13 @@ class Sessions(Methods):
         for core in cores:
             core.close()
 
-    async def co_close(self) -> None:
-        """End all requests, and close all connections. The twin of `close`."""
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f'<dugong.Sessions of {len(self._cores)} origins>'
+
+
+def _probe(url: str) -> Request:
+    """Return a request that is answered with a byte of content, or with a redirect."""
+    return Request('GET', url, headers={'Range': 'bytes=0-0'}, stream=True)
 
 
 class _ManyOrigins:

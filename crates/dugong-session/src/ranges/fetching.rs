@@ -20,6 +20,8 @@ use crate::ticket::{News, Ticket};
 pub struct PendingDownload<'a, S = Session> {
     pub(crate) session: S,
     pub(crate) target: String,
+    /// What the record on disk calls it: by default its URL.
+    name: Option<String>,
     path: PathBuf,
     options: DownloadOptions,
     progress: Option<Progress<'a>>,
@@ -30,7 +32,14 @@ type Progress<'a> = Box<dyn FnMut(u64, Option<u64>) + Send + 'a>;
 impl<'a, S> PendingDownload<'a, S> {
     pub(crate) fn new(session: S, target: &str, path: &Path) -> Self {
         let (target, path) = (target.to_owned(), path.to_owned());
-        PendingDownload { session, target, path, options: DownloadOptions::default(), progress: None }
+        PendingDownload { session, target, name: None, path, options: DownloadOptions::default(), progress: None }
+    }
+
+    /// The same download from where its URL leads, if the target is one. A redirect may lead to another place each time, so the record on
+    /// disk keeps the URL.
+    pub(crate) fn at<T>(self, session: T, target: String) -> PendingDownload<'a, T> {
+        let PendingDownload { target: url, path, options, progress, .. } = self;
+        PendingDownload { session, target, name: Some(url), path, options, progress }
     }
 
     /// Sets the sizes and limits.
@@ -65,8 +74,9 @@ impl<'a, S> PendingDownload<'a, S> {
 
     /// Opens the files.
     pub(crate) fn open(self, origin: &Origin) -> Result<(S, String, Download, Reporter<'a>), RangeError> {
-        let PendingDownload { session, target, path, options, progress } = self;
-        let download = Download::open(&format!("{origin}{target}"), &target, path, options)?;
+        let PendingDownload { session, target, name, path, options, progress } = self;
+        let name = name.unwrap_or_else(|| format!("{origin}{target}"));
+        let download = Download::open(&name, &target, path, options)?;
         Ok((session, target, download, Reporter { progress, reported: (0, None) }))
     }
 }

@@ -17,8 +17,8 @@
 //!
 //! # Many origins
 //!
-//! Ask [`Sessions::session`](crate::Sessions::session) for the session of an origin. A redirect to another origin is not followed: it ends
-//! with [`RangeError::Status`].
+//! [`Sessions`](crate::Sessions) has the same methods for whole URLs, and follows redirects to any origin if you allow that. A
+//! [`Session`](crate::Session) does not leave its origin: such a redirect ends with [`RangeError::Status`].
 //!
 //! # Machines
 //!
@@ -33,6 +33,7 @@ mod download;
 mod error;
 mod fetching;
 mod field;
+mod many;
 mod pin;
 mod remote_file;
 mod spans;

@@ -145,6 +145,14 @@ impl Flight {
         }
     }
 
+    /// Where a request of many sessions is.
+    pub(super) fn place(&self) -> Option<(&Origin, &Request)> {
+        match &self.way {
+            Way::Ticket(_) => None,
+            Way::Journey(journey, _) => Some(journey.place()),
+        }
+    }
+
     /// Takes the reply or the error, after [`advance`](Flight::advance) has returned true.
     pub(super) fn into_result(self) -> Result<Reply, Failed> {
         let result = match self.way {

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::Session;
 use super::host::Host;
 use super::remote_file::RemoteFile;
+use super::{Session, Sessions};
 use crate::ranges::{Blocks, CatRanges, FileOptions, PendingDownload, RangeError, Target};
 
 /// Parts of large content: see [`ranges`](crate::ranges).
@@ -114,5 +114,67 @@ impl Session {
     /// As for [`crate::Session::open`].
     pub async fn open_with(&self, target: impl AsRef<str>, options: FileOptions) -> Result<RemoteFile, RangeError> {
         RemoteFile::open(Host::One(self.pilot.clone()), Blocks::new(target, options)).await
+    }
+}
+
+/// Parts of large content of whole URLs: see [`ranges`](crate::ranges).
+impl Sessions {
+    /// Fetches ranges of `url`, many in one burst: see [`crate::Sessions::cat_ranges`].
+    ///
+    /// # Errors
+    /// As for [`crate::Session::cat_ranges`].
+    pub async fn cat_ranges(&self, url: impl AsRef<str>, ranges: &[(u64, u64)]) -> Result<Vec<Bytes>, RangeError> {
+        self.cat_ranges_merged(url, ranges, CatRanges::MERGE_GAP).await
+    }
+
+    /// The same, with a distance of your own below which ranges come in one response. 0: each has its own.
+    ///
+    /// # Errors
+    /// As for [`crate::Session::cat_ranges`].
+    pub async fn cat_ranges_merged(
+        &self,
+        url: impl AsRef<str>,
+        ranges: &[(u64, u64)],
+        merge_gap: u64,
+    ) -> Result<Vec<Bytes>, RangeError> {
+        let (session, target) = self.place(url.as_ref()).await?;
+        session.cat_ranges_merged(target, ranges, merge_gap).await
+    }
+
+    /// Downloads `url` to the file `path`, in parts, or continues an earlier download: see [`crate::Session::download`].
+    pub fn download<'a>(&self, url: impl AsRef<str>, path: impl AsRef<Path>) -> PendingDownload<'a, Sessions> {
+        PendingDownload::new(self.clone(), url.as_ref(), path.as_ref())
+    }
+
+    /// Opens `url` as a file that you can read and seek: see [`crate::Session::open`].
+    ///
+    /// # Errors
+    /// As for [`crate::Session::open`].
+    pub async fn open(&self, url: impl AsRef<str>) -> Result<RemoteFile, RangeError> {
+        self.open_with(url, FileOptions::default()).await
+    }
+
+    /// The same, with sizes of your own.
+    ///
+    /// # Errors
+    /// As for [`crate::Session::open`].
+    pub async fn open_with(&self, url: impl AsRef<str>, options: FileOptions) -> Result<RemoteFile, RangeError> {
+        let (session, target) = self.place(url.as_ref()).await?;
+        session.open_with(target, options).await
+    }
+
+    async fn place(&self, url: &str) -> Result<(Session, String), RangeError> {
+        self.locate(url).await.map_err(|failed| RangeError::failed(&Target::from(url), failed))
+    }
+}
+
+impl PendingDownload<'_, Sessions> {
+    /// Downloads, and returns the length of the file. If you drop the future, the content on disk stays for a later run.
+    ///
+    /// # Errors
+    /// [`RangeError`]. What is on disk stays, if a later run can continue it.
+    pub async fn run(self) -> Result<u64, RangeError> {
+        let (session, target) = self.session.place(&self.target).await?;
+        self.at(session, target).run().await
     }
 }

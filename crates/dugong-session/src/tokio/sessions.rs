@@ -1,6 +1,8 @@
 //! Sessions of many origins, for tasks.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use dugong_http::{Error, Origin};
@@ -12,6 +14,7 @@ use super::host::{Host, Many};
 use super::run::Run;
 use crate::directory::Directory;
 use crate::failed::Failed;
+use crate::origins::probe;
 use crate::plan::Stats;
 use crate::request::Request;
 use crate::sessions;
@@ -131,6 +134,31 @@ impl Sessions {
     /// The system has no descriptor left.
     pub fn session(&self, origin: &Origin) -> Result<Session, Failed> {
         Ok(Session { pilot: self.many.pilot(origin)? })
+    }
+
+    /// Returns the session that has `url`, and the target that it has there. Follows redirects to find out.
+    pub(super) async fn locate(&self, url: &str) -> Result<(Session, String), Failed> {
+        let (origin, probe) = probe(url)?;
+        if self.many.plan.redirects == 0 {
+            let (_, request) = probe.split_url().expect("it was split before");
+            return Ok((self.session(&origin)?, request.target().unwrap_or_default().to_owned()));
+        }
+        let host = Host::Many(self.many.clone());
+        let mut flight = poll_fn(|cx| Poll::Ready(host.begin(&probe, None, cx.waker()))).await?;
+        flight.set_awaited();
+        poll_fn(|cx| {
+            flight.set_waker(cx.waker());
+            if flight.advance(cx) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let (origin, request) = flight.place().expect("it is one of many sessions");
+        let session = match request.is_foreign() {
+            true => Session::from(self.many.plan.foreign_session(origin)?),
+            false => self.session(origin)?,
+        };
+        let target = request.target().unwrap_or_default().to_owned();
+        flight.into_result()?;
+        Ok((session, target))
     }
 
     /// Figures of all sessions, with their origins.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dugong_origin::{Config, Fault, Faults, Origin, Proxy};
 use dugong_session::ranges::{DownloadOptions, FileOptions, RangeError};
-use dugong_session::{Cause, Digest, Session};
+use dugong_session::{Cause, Digest, Session, Sessions};
 
 /// Waits before repeats.
 const SHORT: Duration = Duration::from_millis(1);
@@ -339,4 +339,34 @@ fn random_faults_on_the_way_change_no_byte() {
         session.open_with("/bytes/500000", options).unwrap().read_to_end(&mut all).unwrap();
         assert!(all == whole, "the file of seed {seed}");
     }
+}
+
+#[test]
+fn ranges_of_whole_urls_are_found_behind_redirects() {
+    let origins = [(); 2].map(|()| Origin::start(Config::default()).unwrap());
+    let [here, elsewhere] = [0, 1].map(|at: usize| format!("http://{}", origins[at].address()));
+    let target = format!("{elsewhere}/bytes/3000000");
+    let redirected = format!("{here}/redirect/3?to={}", target.replace(':', "%3A").replace('/', "%2F"));
+    let directory = tempfile::tempdir().unwrap();
+    for (url, redirects) in [(&target, 0), (&redirected, 3)] {
+        let sessions = Sessions::builder().redirects(redirects).build().unwrap();
+        let whole = sessions.get(url).unwrap().into_content();
+        assert_eq!(whole.len(), 3_000_000);
+        assert_eq!(
+            sessions.cat_ranges(url, &[(2_000_000, 2_000_004), (0, 4)]).unwrap(),
+            [&whole[2_000_000..2_000_004], &whole[..4]]
+        );
+        let path = directory.path().join(redirects.to_string());
+        assert_eq!(sessions.download(url, &path).part_size(1 << 20).run().unwrap(), 3_000_000);
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        let mut file = sessions.open(url).unwrap();
+        file.seek(SeekFrom::End(-4)).unwrap();
+        let mut last = Vec::new();
+        file.read_to_end(&mut last).unwrap();
+        assert_eq!(last, whole[whole.len() - 4..]);
+    }
+    let none = Sessions::new().unwrap().cat_ranges(&redirected, &[(0, 4)]).unwrap_err();
+    assert!(matches!(none, RangeError::Status { .. }), "{none:?}");
+    let failed = Sessions::new().unwrap().open("/bytes/1").unwrap_err();
+    assert!(matches!(&failed, RangeError::Failed { failed, .. } if matches!(failed.cause, Cause::Invalid(_))), "{failed:?}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dugong_origin::{Config, Fault, Faults, Origin, Proxy};
 use dugong_session::ranges::RangeError;
-use dugong_session::tokio::Session;
+use dugong_session::tokio::{Session, Sessions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 fn origin() -> (Origin, Session) {
@@ -117,4 +117,22 @@ async fn a_remote_file_is_read_and_sought() {
     let error = fresh.read_at(2_000_000, &mut buffer).await.unwrap_err();
     assert!(matches!(error, RangeError::Changed { what: "ETag", .. }), "{error:?}");
     assert!(session.open("/no/such").await.unwrap_err().to_string().contains("404"));
+}
+
+#[tokio::test]
+async fn ranges_of_whole_urls_are_found_behind_redirects() {
+    let origins = [(); 2].map(|()| Origin::start(Config::default()).unwrap());
+    let [here, elsewhere] = [0, 1].map(|at: usize| format!("http://{}", origins[at].address()));
+    let target = format!("{elsewhere}/bytes/3000000");
+    let redirected = format!("{here}/redirect/3?to={}", target.replace(':', "%3A").replace('/', "%2F"));
+    let directory = tempfile::tempdir().unwrap();
+    for (url, redirects) in [(&target, 0), (&redirected, 3)] {
+        let sessions = Sessions::from(Sessions::builder().redirects(redirects).build().unwrap());
+        let parts = sessions.cat_ranges(url, &[(2_000_000, 2_000_004), (0, 4)]).await.unwrap();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [4, 4]);
+        let path = directory.path().join(redirects.to_string());
+        assert_eq!(sessions.download(url, &path).run().await.unwrap(), 3_000_000);
+        assert_eq!(std::fs::read(&path).unwrap()[..4], parts[1]);
+        assert_eq!(sessions.open(url).await.unwrap().size(), 3_000_000);
+    }
 }
