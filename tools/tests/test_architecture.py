@@ -31,5 +31,19 @@ def test_a_file_defines_what_is_said_to_be_in_it(name: str, path: str) -> None:
     )
 
 
+SOURCES = '\n'.join(
+    file.read_text()
+    for crate in (ROOT / 'crates').iterdir()
+    for folder in ('src', 'python', 'tests')
+    for file in (crate / folder).rglob('*')
+    if file.suffix in ('.rs', '.py')
+)
+
+
+@pytest.mark.parametrize('name', sorted(set(re.findall(r'`(?:\w+::)*([a-z]+(?:_[a-z]+)+)`', TEXT))))
+def test_a_name_without_a_file_is_in_use(name: str) -> None:
+    assert re.search(rf'\b{name}\b', SOURCES)
+
+
 def test_there_are_claims() -> None:
     assert len(CLAIMS) > 40

@@ -366,7 +366,7 @@ pub(crate) struct RequestArgs {
     pub(crate) transfer: TransferArgs,
 }
 
-/// How requests are sent, and what is told about them.
+/// How requests are sent and reported.
 #[derive(Debug, Args)]
 pub(crate) struct TransferArgs {
     /// How many connections to open to each origin

@@ -107,7 +107,7 @@ impl<'a> Lanes<'a> {
     fn make(&self, index: usize) -> Result<Session, Error> {
         let (plan, lane) = (self.plan, &self.lanes[index]);
         let config = connecting::config(plan.observed(), &plan.connect, &lane.origin).expect("`find` has checked it");
-        // The last repeat waits as long as the doubling says, whatever failed beside it.
+        // The last repeat waits as long as the doubling says, no matter how many failed beside it.
         let doubled = plan.retry_delay.saturating_mul(1 << plan.retries.saturating_sub(1).min(20));
         let longest = doubled.min(Duration::from_secs(10)).max(plan.retry_delay);
         Session::builder(&lane.origin.to_string())

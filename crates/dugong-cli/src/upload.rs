@@ -221,7 +221,7 @@ impl Source for FileSource {
 struct OnDemand {
     path: PathBuf,
     pieces: Option<Receiver<io::Result<Vec<u8>>>>,
-    /// What is left of the last piece.
+    /// The rest of the last piece.
     rest: Cursor<Vec<u8>>,
     unfinished: Unfinished,
     deadline: Option<Instant>,

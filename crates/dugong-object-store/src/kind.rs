@@ -8,9 +8,9 @@ use dugong_session::{Cause, Failed, Loss, Sent};
 /// The kinds of `object_store`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No connection could be opened. Repeated whatever the method.
+    /// No connection could be opened. `object_store` repeats every method.
     Connect,
-    /// Not a byte was sent. Repeated whatever the method.
+    /// Not a byte was sent. `object_store` repeats every method.
     Request,
     Timeout,
     /// The connection was lost.

@@ -22,8 +22,8 @@
 //!   request in flight.
 //! - An error tells `object_store` exactly what it may repeat: `Connect` and `Request` mean that not a byte of the request was sent;
 //!   `Interrupted` that the connection was lost afterwards; `Timeout` that time was up; `Decode` that the answer made no sense.
-//! - Statuses, `Retry-After` and backoff stay with `object_store`, so that repeats do not multiply: the session repeats only what was not
-//!   sent, or what is idempotent and was lost with another request's connection.
+//! - Statuses, `Retry-After` and backoff stay with `object_store`, so that repeats do not multiply: the session repeats only requests that
+//!   were not sent, and idempotent ones that were lost with another request's connection.
 //!
 //! # Client options
 //!

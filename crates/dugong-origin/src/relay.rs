@@ -13,7 +13,7 @@ use crate::acceptor::{Stop, Woken};
 use crate::connection::{HUNG_UP, is_passing};
 use crate::faults::{Fault, Faults};
 
-/// A client's connection, a server's connection, and what is under way between them.
+/// A client's connection, a server's connection, and the bytes under way between them.
 pub(crate) struct Relay<'a> {
     client: TcpStream,
     server: TcpStream,
@@ -212,7 +212,7 @@ impl Way {
         Ok(())
     }
 
-    /// Sends what is due. Returns true if the receiver takes no more now.
+    /// Sends the bytes that are due. Returns true if the receiver takes no more now.
     fn send(&mut self, mut to: &TcpStream, now: Instant) -> io::Result<bool> {
         while let Some((due, item)) = self.queue.front_mut() {
             if *due > now {

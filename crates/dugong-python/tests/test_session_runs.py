@@ -231,7 +231,7 @@ def test_a_dropped_run_gives_its_requests_up() -> None:
         run = session.run(['/first', *(f'/{number}' for number in range(5)), '/last'])
         assert next(run).index == 0
         del run
-        # The answers that nobody wants do not come, so the connection is given up.
+        # The unwanted answers do not come, so the connection is given up.
         assert session.get('/x').content == b'/x'
 
 

@@ -182,7 +182,7 @@
 //! [`Sessions`] follow redirects to any origin, but send credentials to none but the first. [`Builder::config`] has everything else: TLS, proxies,
 //! addresses, observers.
 //!
-//! # What is not there
+//! # Not included
 //!
 //! - **Cookies**: the crate [`cookie_store`](https://docs.rs/cookie_store) keeps them; [`Request::header`] sends them.
 //! - **Caches**: [`http-cache-semantics`](https://docs.rs/http-cache-semantics) decides what may be used again.

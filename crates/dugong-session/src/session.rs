@@ -353,7 +353,7 @@ impl Builder {
         self.plan.total_timeout
     }
 
-    /// Makes the session of this origin, whatever the builder began with.
+    /// Makes the session of this origin, with the builder's settings.
     pub(crate) fn build_for(mut self, origin: Origin) -> Result<Session, Error> {
         for (name, value) in &self.credentials {
             self.additions.defaults.append(name, value)?;

@@ -47,7 +47,7 @@ fn the_summary_has_these_members() {
     assert_eq!(keys(&summary["latency_ms"]), ["50", "90", "95", "99", "99.9", "max"]);
     let seconds = summary["seconds"].as_f64().unwrap();
     let bytes = summary["bytes_per_second"].as_f64().unwrap() * seconds;
-    // 189 bytes of head and 120 of content each. What is printed is rounded.
+    // 189 bytes of head and 120 of content each. Printed figures are rounded.
     assert!((bytes / 3090.0 - 1.0).abs() < 0.01, "{summary}");
 }
 

@@ -151,7 +151,7 @@ class _Calls:
         if any(hasattr(made, name) for name in ('read', '__next__', '__anext__')):
             start = _position(made)
             if self._last[0] is made and (start is None or start != self._last[1]):
-                # What was read already would be missing.
+                # The bytes read before would be missing.
                 raise ValueError(f'the function for content has to begin anew each time, but returned {made!r} again')
             self._last = made, start
         content = content_of(made)

@@ -849,7 +849,7 @@ class BlockPlan:
         """Takes in an answer."""
 
     def lost(self, index: int, /) -> bool:
-        """Whether a lost request matters for what is wanted now."""
+        """Whether the bytes of a lost request are still wanted."""
 
     def size(self) -> int | None:
         """The number of bytes of the content; None before the first answer."""

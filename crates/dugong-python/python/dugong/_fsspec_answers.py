@@ -59,7 +59,7 @@ class Part:
         return self.end is not None and self.end <= self.start
 
     def fields(self) -> list[tuple[str, str]]:
-        """Return the fields to ask for what is left of it."""
+        """Return the fields that ask for the rest of it."""
         if self.start < 0:
             return [('Range', f'bytes={self.start}')]
         if not self.start and self.end is None:

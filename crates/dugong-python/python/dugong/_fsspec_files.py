@@ -56,7 +56,7 @@ class AsyncReading(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec h
         await self._raw.co_close()
 
     def __del__(self) -> None:
-        # The base class would make a coroutine, and leave it. The session gives up what is not read.
+        # The base class would make a coroutine, and leave it. The session gives up unread content.
         self.closed = True
 
 

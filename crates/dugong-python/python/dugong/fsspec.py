@@ -190,7 +190,7 @@ class FileSystem(AsyncFileSystem):
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
     async def _locate(self, path: str) -> tuple[dict[str, Any], str]:
-        """Return what is known of a URL, and the URL after redirects."""
+        """Return the info of a URL, and the URL after redirects."""
         url = self._strip_protocol(path)
         reply, final = await self._send('HEAD', url)
         is_directory = _is_directory(final)
@@ -269,7 +269,7 @@ class FileSystem(AsyncFileSystem):
         return await self._fetch(part, options.get('headers'))
 
     async def _fetch(self, part: Part, headers: Any, got: bytes = b'') -> bytes:
-        """Fetch what is left of a part. A server may send less than it is asked for."""
+        """Fetch the rest of a part. A server may send less than it is asked for."""
         pieces = [got]
         while not part.is_done:
             reply, _ = await self._send('GET', part.url, headers=[*_pairs(headers), *part.fields()])

@@ -122,7 +122,7 @@ impl Submitted {
         Err(error)
     }
 
-    /// Ends the request, because nobody waits for it any more.
+    /// Ends the request, because its owner has stopped waiting.
     pub(crate) fn give_up(&mut self, ticket: &mut Ticket) {
         self.pieces = None;
         self.is_given_up = true;

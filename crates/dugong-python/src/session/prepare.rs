@@ -136,7 +136,7 @@ fn request_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.import(py, "dugong._request", "Request")
 }
 
-/// Text of a request line. What is not ASCII is refused when the head is made.
+/// Text of a request line. Making the head refuses characters beyond ASCII.
 fn text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     match text.to_str() {
         Ok(text) => Ok(text),

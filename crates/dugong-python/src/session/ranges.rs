@@ -117,7 +117,7 @@ impl BlockPlan {
         taken.map_err(|error| exception(py, error))
     }
 
-    /// Whether a lost request matters for what is wanted now.
+    /// Whether the bytes of a lost request are still wanted.
     #[pyo3(signature = (index, /))]
     fn lost(&self, index: usize) -> bool {
         self.0.lock().lost(index)

@@ -108,7 +108,7 @@ impl Stream {
         result
     }
 
-    /// What is there: `None` if nothing has arrived, empty at the end.
+    /// The bytes that have arrived: `None` if none have, empty at the end.
     fn next(&self, py: Python<'_>, state: &mut State, most: usize) -> PyResult<Option<Bytes>> {
         state.is_begun = true;
         if let Some(error) = &state.error {

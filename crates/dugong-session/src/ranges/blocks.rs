@@ -111,7 +111,7 @@ impl Blocks {
     /// the memory, it plans the beginning.
     pub fn want(&mut self, position: u64, length: usize) {
         let Some(size) = self.size.filter(|_| self.whole.is_none()) else { return };
-        // What was read ahead of another place, and not yet asked for, is of no use now.
+        // Bytes read ahead of another place, and not asked for yet, are of no use now.
         self.due.clear();
         let most = (self.options.blocks as u64 / 2).saturating_mul(self.options.block_size);
         let end = position.saturating_add((length as u64).min(most)).min(size);

@@ -110,7 +110,7 @@ pub enum BadRange {
     },
 }
 
-/// What is wrong with the content of an answer.
+/// The fault in the content of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WrongRange {

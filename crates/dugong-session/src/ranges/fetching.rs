@@ -102,7 +102,7 @@ impl PendingDownload<'_> {
     /// Downloads, and returns the length of the file.
     ///
     /// # Errors
-    /// [`RangeError`]. What is on disk stays, if a later run can continue it.
+    /// [`RangeError`]. The bytes on disk stay if a later run can continue it.
     pub fn run(self) -> Result<u64, RangeError> {
         let origin = self.session.origin().clone();
         let (session, target, download, mut reporter) = self.open(&origin)?;

@@ -11,7 +11,7 @@ use crate::failed::{Cause, Failed};
 use crate::session::Session;
 use crate::ticket::Ticket;
 
-/// Remote content that you read like a file: see [`Session::open`]. [`Blocks`] says what is fetched and kept.
+/// Remote content that you read like a file: see [`Session::open`]. [`Blocks`] fetches and keeps its bytes.
 ///
 /// Every read is of the version that was opened. If the server has another one, reads fail; content in memory stays readable. Errors are
 /// `io::Error`s, in which [`RangeError::find_in`] finds the reason.
@@ -97,7 +97,7 @@ impl RemoteFile {
             match ticket.take_reply() {
                 Ok(Ok(reply)) => self.blocks.take(index, reply.status(), reply.fields(), reply.content())?,
                 Ok(Err(failed)) => {
-                    // What was only read ahead is asked for again when it is needed.
+                    // Bytes that were only read ahead are asked for again when needed.
                     if self.blocks.lost(index) {
                         return Err(self.failed(failed));
                     }

@@ -14,7 +14,7 @@ impl PendingDownload<'_, Session> {
     /// Downloads, and returns the length of the file. If you drop the future, the content on disk stays for a later run.
     ///
     /// # Errors
-    /// [`RangeError`]. What is on disk stays, if a later run can continue it.
+    /// [`RangeError`]. The bytes on disk stay if a later run can continue it.
     pub async fn run(self) -> Result<u64, RangeError> {
         let origin = self.session.origin().clone();
         let (session, target, download, mut reporter) = self.open(&origin)?;

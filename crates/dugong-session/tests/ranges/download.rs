@@ -1,4 +1,4 @@
-//! Downloads: what is asked for, and what is on disk.
+//! Downloads: the requests, and the file on disk.
 
 use std::fs;
 use std::io;

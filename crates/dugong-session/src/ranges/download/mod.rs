@@ -320,7 +320,7 @@ impl Download {
     /// Takes the next piece of content of an answer, and writes it to the file.
     ///
     /// # Errors
-    /// [`RangeError::Io`] if writing fails: what is on disk stays. [`RangeError::WrongRange`] if more comes than was announced.
+    /// [`RangeError::Io`] if writing fails: the bytes on disk stay. [`RangeError::WrongRange`] if more comes than was announced.
     pub fn content(&mut self, index: usize, mut piece: &[u8]) -> Result<(), RangeError> {
         let at = self.flight(index);
         let flight = &mut self.flights[at];
