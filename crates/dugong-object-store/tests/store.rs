@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use dugong_object_store::Connector;
-use dugong_origin::{Config, Origin, Script, Scripted, document};
+use dugong_origin::{Config, Origin, Proxy, Script, Scripted, document};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{HttpClient, HttpConnector, HttpErrorKind, HttpRequest, HttpRequestBody};
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::{HttpBuilder, HttpStore};
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStoreExt, PutPayload, RetryConfig};
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 
 fn origin() -> (Origin, String) {
     let origin = Origin::start(Config::default()).unwrap();
@@ -54,6 +56,51 @@ async fn objects_are_got_and_put() {
     store.put(&Path::from("y"), pieces).await.unwrap();
     let missing = store.get(&Path::from("nothing")).await.unwrap_err();
     assert!(matches!(missing, object_store::Error::NotFound { .. }), "{missing:?}");
+}
+
+#[tokio::test]
+async fn the_stores_of_azure_and_google_take_the_connector() {
+    let answer =
+        "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nLast-Modified: Tue, 15 Nov 1994 12:45:26 GMT\r\nContent-Length: 5\r\n\r\nhello";
+    let script = Script::new().expect_requests(1).send(answer).wait_close();
+    let server = Scripted::start(vec![script.clone(), script]).unwrap();
+    let url = format!("http://{}", server.address());
+    let options = || ClientOptions::new().with_allow_http(true);
+    let azure = MicrosoftAzureBuilder::new()
+        .with_account("account")
+        .with_container_name("doc")
+        .with_endpoint(url.clone())
+        .with_skip_signature(true)
+        .with_client_options(options());
+    let azure = azure.with_http_connector(Connector::default()).build().unwrap();
+    let google = GoogleCloudStorageBuilder::new()
+        .with_bucket_name("doc")
+        .with_service_account_key(format!(
+            r#"{{"gcs_base_url": "{url}", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}}"#
+        ))
+        .with_client_options(options());
+    let google = google.with_http_connector(Connector::default()).build().unwrap();
+    for store in [&azure as &dyn ObjectStore, &google] {
+        assert_eq!(store.get(&Path::from("1")).await.unwrap().bytes().await.unwrap(), "hello", "{store}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_nobody_reads_is_not_fetched() {
+    let (origin, _) = origin();
+    let network = Proxy::start(origin.address()).unwrap();
+    let store = store(&format!("http://{}", network.address()));
+    let mut large = store.get(&Path::from("bytes/200000000")).await.unwrap().into_stream();
+    let mut length = large.next().await.unwrap().unwrap().len();
+    for _ in 0..100 {
+        assert_eq!(store.get(&Path::from("doc/1")).await.unwrap().bytes().await.unwrap(), document("1"));
+    }
+    // A window, and the buffers of three sockets.
+    assert!(network.bytes_to_clients() < 50_000_000, "{}", network.bytes_to_clients());
+    while let Some(piece) = large.next().await {
+        length += piece.unwrap().len();
+    }
+    assert_eq!(length, 200_000_000);
 }
 
 #[tokio::test]

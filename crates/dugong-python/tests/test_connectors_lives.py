@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import trio
 from origins import running
+from peers import Peer, Server, answer_all
 
 httpx = pytest.importorskip('httpx', reason='httpx is not installed')
-pytest.importorskip('requests', reason='requests is not installed')
+requests = pytest.importorskip('requests', reason='requests is not installed')
 pytest.importorskip('fsspec', reason='fsspec is not installed')
 
 import dugong  # noqa: E402
 import dugong.fsspec  # noqa: E402  # it needs fsspec
 import dugong.httpx  # noqa: E402
+import dugong.requests  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -191,3 +193,59 @@ def test_tasks_of_trio_that_are_cancelled_leave_nothing(origin: str) -> None:
             assert [jobs_of(sessions) for sessions in transport._pools._pools.values()] == [0]
 
     trio.run(main)
+
+
+SIZE = 100_000_000
+
+
+class Large:
+    """A server that sends a large content to its first client, and counts."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.server = Server(self.send, answer_all)
+        self.url = f'http://127.0.0.1:{self.server.port}'
+
+    def send(self, peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % SIZE)
+        for _ in range(SIZE // 100_000):
+            peer.send(bytes(100_000))
+            self.sent += 100_000
+        peer.rest()
+
+    def is_held_up(self) -> bool:
+        """Tell whether no more went out than a window and the buffers of sockets take."""
+        return self.sent < SIZE // 2
+
+
+def test_content_that_a_thread_does_not_read_is_not_fetched() -> None:
+    large = Large()
+    with large.server, requests.Session() as session:
+        session.trust_env = False
+        session.mount('http://', dugong.requests.Adapter())
+        with session.get(f'{large.url}/large', stream=True) as response:
+            assert len(response.raw.read(10)) == 10
+            for number in range(200):
+                assert session.get(f'{large.url}/{number}').text == f'/{number}'
+            assert large.is_held_up()
+            assert len(response.content) == SIZE - 10
+        session.close()
+
+
+def test_content_that_a_task_does_not_read_is_not_fetched() -> None:
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=dugong.httpx.AsyncTransport()) as client:
+            async with client.stream('GET', f'{large.url}/large') as response:
+                pieces = response.aiter_raw()
+                length = len(await anext(pieces))
+                for number in range(200):
+                    assert (await client.get(f'{large.url}/{number}')).text == f'/{number}'
+                assert large.is_held_up()
+                async for piece in pieces:
+                    length += len(piece)
+            assert length == SIZE
+
+    large = Large()
+    with large.server:
+        asyncio.run(main())
