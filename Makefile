@@ -14,8 +14,8 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-.PHONY: help demo quick fmt test gate engines chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install clean \
-	setup setup-rust setup-lints setup-python setup-engines check unit python python-style python-types python-tests tools-tests installed peers
+.PHONY: help demo quick fmt test gate engines bench-engines chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install \
+	clean setup setup-rust setup-lints setup-python setup-engines check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -94,7 +94,7 @@ target/peers/ready: crates/dugong-cli/tests/peers/requirements.txt Makefile
 
 python: setup python-style python-types python-tests ## part of make test: the Python package, on each version of Python that is found
 
-PYTHON_FOLDERS = crates/dugong-python bench/python examples/python tools/tests
+PYTHON_FOLDERS = crates/dugong-python bench/python examples/engines examples/python tools/tests
 
 python-style: setup-python target/venv/ready
 	for folder in $(PYTHON_FOLDERS); do \
@@ -178,17 +178,32 @@ target/venv-wheel/ready: tools/requirements-wheel.txt
 	target/venv-wheel/bin/python -m pip install --quiet --requirement tools/requirements-wheel.txt
 	touch target/venv-wheel/ready
 
-ENGINES = cd crates/dugong-object-store && CARGO_TARGET_DIR="$(CURDIR)/target/engines" $(CARGO)
+CONNECTOR = cd crates/dugong-object-store && CARGO_TARGET_DIR="$(CURDIR)/target/engines" $(CARGO)
+ENGINES = cd examples/engines && CARGO_TARGET_DIR="$(CURDIR)/target/engines" $(CARGO)
 
 setup-engines:
 	@tools/setup rust lints python servers engines
 
-engines: setup-engines installed ## the connectors under their hosts: clippy, and the hosts' own suites against real servers
-	$(ENGINES) fmt -- --check
-	$(ENGINES) clippy --quiet --all-targets -- -D warnings
-	$(ENGINES) clippy --quiet --no-default-features --features object_store_0_13 -- -D warnings
-	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(ENGINES) test --quiet --features object_store_0_13
+engines: setup-engines installed target/venv-engines/ready ## the connectors under their hosts: the hosts' own suites against real servers, and engines; half an hour
+	$(CONNECTOR) fmt -- --check
+	$(CONNECTOR) clippy --quiet --all-targets -- -D warnings
+	$(CONNECTOR) clippy --quiet --no-default-features --features object_store_0_13 -- -D warnings
+	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(CONNECTOR) test --quiet --features object_store_0_13
 	tools/host-suites --wheel target/wheels/*.whl
+	$(ENGINES) fmt --all -- --check
+	$(ENGINES) build --quiet --workspace
+	$(CARGO) build --quiet -p dugong-origin
+	target/venv-engines/bin/python examples/engines/run.py target/engines/debug target/debug/dugong-origin
+
+bench-engines: setup-engines target/venv-engines/ready ## the connectors beside the HTTP clients of their hosts; the first time, half an hour to build
+	$(ENGINES) build --quiet --workspace
+	target/engines/debug/bench-engines target/venv-engines/bin/python
+
+target/venv-engines/ready: examples/engines/requirements.txt target/wheels/ready
+	$(PYTHON) -m venv target/venv-engines
+	target/venv-engines/bin/python -m pip install --quiet --requirement examples/engines/requirements.txt
+	target/venv-engines/bin/python -m pip install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	touch target/venv-engines/ready
 
 chaos: export DUGONG_CHAOS_SECONDS ?= 150
 chaos: export DUGONG_CHAOS_SEED ?= $(shell date +%s)
