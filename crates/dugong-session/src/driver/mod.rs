@@ -20,7 +20,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dugong_http::{Config, Error, Fields, Origin, ResponseHead};
 
 use self::inbox::{Command, Inbox};
@@ -51,6 +51,8 @@ pub(crate) struct Driver {
     commands: Vec<Command>,
     /// Slots that no job needs any more, for the inbox.
     slots: Vec<Arc<Slot>>,
+    /// Memory for the content of streamed replies.
+    spare: BytesMut,
     origin: Origin,
     config: Config,
     expect_timeout: Duration,
@@ -129,6 +131,7 @@ impl Driver {
             ready: Vec::new(),
             commands: Vec::new(),
             slots: Vec::new(),
+            spare: BytesMut::new(),
             origin: settings.origin.clone(),
             config: settings.connection.clone(),
             expect_timeout: settings.expect_timeout,

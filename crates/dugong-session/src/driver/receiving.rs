@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dugong_http::Error;
 use dugong_http::driver::{Duplex, HeadKind, Progress};
 
@@ -14,6 +14,8 @@ use crate::plan::{ConnectionId, Event, Head, JobId};
 
 /// Content of a known length is read into place in steps of this size, so that a server that only announces much costs no memory.
 const STEP: usize = 128 * 1024;
+/// Pieces of streamed content are read into memory that is got in this size, and cleared only once.
+const SPARE: usize = 256 * 1024;
 /// Content that is left over is received into the buffer of the connection, unless so much of it is known to come.
 const LARGE: u64 = 16 * 1024;
 
@@ -160,13 +162,9 @@ impl Driver {
         let received = match work {
             None => discard(&mut duplex, &mut open.wire)?,
             Some(work) if work.is_streamed => {
-                let mut piece = Vec::new();
-                let mut filled = 0;
-                let received = collect(&mut duplex, &mut open.wire, &mut piece, &mut filled);
-                if filled > 0 {
-                    piece.truncate(filled);
-                    piece.shrink_to_fit();
-                    work.slot.tell(|state| state.flow().pieces.push_back(Bytes::from(piece)));
+                let (received, piece) = collect_piece(&mut duplex, &mut open.wire, &mut self.spare);
+                if !piece.is_empty() {
+                    work.slot.tell(|state| state.flow().pieces.push_back(piece));
                 }
                 received
             }
@@ -277,6 +275,57 @@ fn collect_some(
                 received.bytes += count as u64;
                 duplex.consume(count);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the next piece of a streamed reply, in the memory of `spare` if it is large.
+fn collect_piece(duplex: &mut Duplex<'_>, wire: &mut Wire, spare: &mut BytesMut) -> (Taken, Bytes) {
+    if spare.len() < SPARE / 4 {
+        *spare = BytesMut::zeroed(SPARE);
+    }
+    let mut taken = Taken::default();
+    if let Err(error) = fill_piece(duplex, wire, spare, &mut taken) {
+        taken.error = Some(error);
+    }
+    let filled = taken.bytes as usize;
+    // A small piece that its reader keeps would keep all of the memory.
+    let piece = if filled < LARGE as usize { Bytes::copy_from_slice(&spare[..filled]) } else { spare.split_to(filled).freeze() };
+    (taken, piece)
+}
+
+fn fill_piece(duplex: &mut Duplex<'_>, wire: &mut Wire, spare: &mut [u8], taken: &mut Taken) -> Result<(), Error> {
+    loop {
+        let room = &mut spare[taken.bytes as usize..];
+        if room.is_empty() {
+            break;
+        }
+        let progress = if duplex.content_left().unwrap_or(0) >= LARGE {
+            duplex.read_content(room, wire)?
+        } else {
+            match duplex.fill_content(wire)? {
+                Progress::Done(true) => {
+                    let bytes = duplex.buffered_content();
+                    let count = bytes.len().min(room.len());
+                    room[..count].copy_from_slice(&bytes[..count]);
+                    duplex.consume(count);
+                    Progress::Done(count)
+                }
+                Progress::Done(false) => Progress::Done(0),
+                Progress::Needs(need) => Progress::Needs(need),
+            }
+        };
+        match progress {
+            Progress::Needs(_) => {
+                taken.waits = true;
+                break;
+            }
+            Progress::Done(0) => {
+                taken.is_complete = true;
+                break;
+            }
+            Progress::Done(count) => taken.bytes += count as u64,
         }
     }
     Ok(())
