@@ -96,13 +96,18 @@ def half(peer: Peer) -> None:
 
 def get_by(kind: str, address: str, **options: Any) -> Any:
     """GET, by a client of a kind."""
+    return call_by(kind, 'GET', address, **options)
+
+
+def call_by(kind: str, method: str, address: str, **options: Any) -> Any:
+    """Make a request, by a client of a kind."""
     if kind == 'sync':
         with httpx.Client(transport=transports.Transport()) as client:
-            return client.get(address, **options)
+            return client.request(method, address, **options)
 
     async def main() -> Any:
         async with asynchronous() as client:
-            return await client.get(address, **options)
+            return await client.request(method, address, **options)
 
     return asyncio.run(main()) if kind == 'asyncio' else trio.run(main)
 
@@ -347,6 +352,14 @@ def test_a_read_timeout_is_no_connect_timeout(kind: str) -> None:
         with pytest.raises(httpx.ReadTimeout):
             get_by(kind, url(server), timeout=httpx.Timeout(None, read=0.1))
         assert server.connections == 1
+
+
+@each
+@pytest.mark.parametrize('write', [None, 60.0])
+def test_a_read_timeout_counts_for_a_request_with_short_content(kind: str, write: float | None) -> None:
+    with Server(silent) as server, pytest.raises(httpx.ReadTimeout):
+        times = httpx.Timeout(None, read=0.1, write=write)
+        call_by(kind, 'POST', url(server), json={'a': 1}, timeout=times)
 
 
 @each

@@ -63,7 +63,8 @@ class _Base:
                 raise ValueError(f'the transports of dugong.httpx do not support the extension {name!r}')
         times: dict[str, float | None] = cast('Any', extensions.get('timeout') or {})
         limit, write = times.get('read'), times.get('write')
-        if content and limit is not None:
+        # The session has one limit for both directions. Short content leaves at once, so only reading can take long.
+        if limit is not None and not (isinstance(content, bytes) and len(content) <= _SHORT):
             limit = None if write is None else max(limit, write)
         text = f'{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}'
         lines = [(name.decode('latin-1'), value.decode('latin-1')) for name, value in request.headers.raw]
@@ -176,6 +177,9 @@ def _response(reply: Reply, stream: httpx.SyncByteStream | httpx.AsyncByteStream
         extensions={'http_version': b'HTTP/1.1', 'reason_phrase': reply.reason.encode('latin-1')},
     )
 
+
+# Bytes that any buffer for sending takes.
+_SHORT = 65536
 
 # A piece has at most as many bytes as have arrived.
 _PIECE = 1 << 30
