@@ -216,6 +216,8 @@ chaos: setup installed ## every way to use a connection against a server that do
 	$(CARGO) build --release -p dugong-origin
 	cd crates/dugong-python && DUGONG_ORIGIN="$(CURDIR)/target/release/dugong-origin" \
 		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py tests/test_connectors_chaos.py
+	cd crates/dugong-python && DUGONG_S3_OBJECTS=5000 ../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests \
+		tests/test_session_s3.py
 
 soak: setup-rust ## a session works for ten minutes, and its memory must not grow
 	$(CARGO) build --release --no-default-features -p dugong-origin -p dugong-bench

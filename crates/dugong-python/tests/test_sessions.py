@@ -82,7 +82,7 @@ def test_ranges_behind_redirects_get_no_credentials(origins: tuple[str, str]) ->
                 peer.answer(b'abcd', '206 Partial Content', [('Content-Range', 'bytes 0-3/9')])
 
     headers = {'Cookie': 'secret', 'X-Tag': 'open'}
-    with Server(script, script) as server, Sessions(redirects=1, auth=('me', 'secret'), headers=headers) as sessions:
+    with Server(script, script) as server, Sessions(redirects=2, auth=('me', 'secret'), headers=headers) as sessions:
         to = quote(f'http://127.0.0.1:{server.port}/x', safe='')
         assert sessions.cat_ranges(f'{origins[0]}/redirect/1?to={to}', [(0, 4)]) == [b'abcd']
     assert seen == [['open'], ['open']]
