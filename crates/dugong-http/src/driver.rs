@@ -16,6 +16,7 @@ pub use dugong_net::scripted;
 #[cfg(feature = "rustls")]
 pub use dugong_net::tls::Session;
 pub use dugong_net::{Connecting, Existence, Inquiry, PollSet, Resolving, Socket, Stream, StreamError, wait, wait_any};
+pub use dugong_proto::decimal;
 
 pub use crate::connecting::connect::{Connect, Established};
 #[cfg(feature = "socks")]

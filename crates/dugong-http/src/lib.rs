@@ -6,7 +6,7 @@
 //! - **No guessing.** When a connection is lost, one error tells you which requests were answered, how much of each other one was
 //!   sent, and whether you can safely send it again.
 //! - **No surprises.** Nothing is retried, redirected, decompressed or stored behind your back, and no wait lasts longer than the
-//!   time limits that you set.
+//!   time limits that you set. The crate [`dugong-session`](https://docs.rs/dugong-session) above this one sends lost requests again.
 //!
 //! ```
 //! # let origin = dugong_origin::Origin::start(dugong_origin::Config::default())?;

@@ -149,8 +149,9 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(trim_ows).filter(|element| !element.is_empty())
 }
 
-/// Reads `1*DIGIT` as a number; `None` for anything else, and for numbers beyond 64 bits.
-pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+/// Reads `1*DIGIT` as a number; `None` for anything else, and for numbers beyond 64 bits. `str::parse` would take `+5`, too.
+#[must_use]
+pub fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

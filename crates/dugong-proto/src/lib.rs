@@ -90,6 +90,7 @@ pub use connection::{Connection, Event, Wants};
 pub use error::{CloseReason, Error, Incomplete, Malformed, Misuse, Unsupported, Within};
 pub use excerpt::{Argument, Excerpt};
 pub use fields::{FieldLine, FieldLines, Fields};
+pub use grammar::decimal;
 pub use limits::Limits;
 pub use method::Method;
 pub use outstanding::{Outstanding, Sent, Unanswered};

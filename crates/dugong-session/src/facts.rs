@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use dugong_http::driver::decimal;
 use dugong_http::{Fields, ResponseHead};
 
 use crate::plan::Head;
@@ -46,15 +47,8 @@ fn keep_alive_max(fields: &Fields) -> Option<u32> {
 
 /// Reads digits, and nothing but digits. A number beyond 64 bits becomes the largest one.
 fn digits(text: &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number = number.saturating_mul(10).saturating_add(digit.into());
-    }
-    (!text.is_empty()).then_some(number)
+    let is_large = || text.len() > 19 && text.iter().all(u8::is_ascii_digit);
+    decimal(text).or_else(|| is_large().then_some(u64::MAX))
 }
 
 #[cfg(test)]

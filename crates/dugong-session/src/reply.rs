@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
+use dugong_http::driver::decimal;
 use dugong_http::{Fields, ResponseHead, Status};
 
 use crate::effort::Effort;
@@ -125,7 +126,7 @@ impl Reply {
     pub fn content_length(&self) -> Option<u64> {
         match &self.content {
             Content::Collected(content) => Some(content.len() as u64),
-            Content::Streamed(_) => self.header("Content-Length")?.parse().ok(),
+            Content::Streamed(_) => decimal(self.header("Content-Length")?.as_bytes()),
         }
     }
 

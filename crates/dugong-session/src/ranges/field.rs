@@ -3,6 +3,7 @@
 use std::fmt;
 
 use dugong_http::Fields;
+use dugong_http::driver::decimal;
 
 /// Bytes `start..end` of a representation. Fields name the last byte, programs the end behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,17 +179,6 @@ pub(super) fn is_strong_etag(value: &[u8]) -> bool {
     let opaque = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     let is_etagc = |&byte: &u8| byte == 0x21 || (0x23..=0x7E).contains(&byte) || byte >= 0x80;
     opaque.is_some_and(|opaque| opaque.iter().all(is_etagc))
-}
-
-/// The number that these digits spell. `None` if other bytes are among them, if they are none, or if it is too large.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// `bytes` for a message: quoted, escaped, at most 60 of them.

@@ -7,13 +7,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use dugong_http::driver::decimal;
 use dugong_http::{Fields, Status};
 
 use self::part_file::PartFile;
 use self::record::Record;
 use super::ask::Ask;
 use super::error::{RangeError, Target, WrongRange};
-use super::field::{ContentRange, Span, decimal, strong_etag};
+use super::field::{ContentRange, Span, strong_etag};
 use super::spans::Spans;
 use crate::digest::{Check, Digest};
 use crate::failed::{Cause, Failed};

@@ -9,7 +9,9 @@
 //! have 67108864-134217727
 //! ```
 
-use crate::ranges::field::{Span, decimal, is_strong_etag};
+use dugong_http::driver::decimal;
+
+use crate::ranges::field::{Span, is_strong_etag};
 use crate::ranges::spans::Spans;
 
 /// What an unfinished download is.
