@@ -1,7 +1,7 @@
 """Measure the program dugong beside curl, aria2c, wrk and oha, and print tables in Markdown.
 
-All servers are dugong-origin on the first core; the programs run on the second. Programs that are not installed are left out.
-Costs are compared within a round, and the tables have the medians.
+All servers are dugong-origin on the first core; the programs run on the second. Programs that are not
+installed are left out. Costs are compared within a round, and the tables have the medians.
 """
 
 import argparse
@@ -41,7 +41,8 @@ def origin(*options: str) -> Iterator[str]:
     """Run a server, and give its URL."""
     command = [*on_core(0), str(PROGRAMS / 'dugong-origin'), '--until-stdin-closes', *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None and server.stdout is not None
+        assert server.stdin is not None
+        assert server.stdout is not None
         yield 'http://' + server.stdout.readline().removeprefix('listening on ').strip()
         server.stdin.close()
 
