@@ -32,7 +32,7 @@ const OPTIONS: &[(&str, &str, &str)] = &[
     ("-O", "--remote-name", "only dugong get writes files"),
     ("", "--remote-name-all", "dugong get --remote-name is for all URLs"),
     ("-J", "--remote-header-name", "dugong get --remote-name names files after their URLs"),
-    ("-o", "--output", "only dugong get writes files"),
+    ("-o", "--output", "only dugong get and dugong request write files"),
     ("", "--output-dir", "use dugong get --dir DIR"),
     ("", "--create-dirs", "dugong get --dir DIR creates DIR"),
     ("", "--compressed", "content is written as the server sends it; without this option, servers do not compress it"),
@@ -123,7 +123,7 @@ mod tests {
             (&["get", "--compressed", "http://h/"], "content is written as the server sends it"),
             (&["get", "--retry=3", "http://h/"], "the option '--retry'"),
             (&["head", "-X", "POST", "http://h/"], "the option '-X'"),
-            (&["head", "-o", "x", "http://h/"], "only dugong get writes files"),
+            (&["head", "-o", "x", "http://h/"], "only dugong get and dugong request write files"),
             (&["http://h/"], "write: dugong get http://h/"),
         ] {
             let advice = advice_for(arguments).unwrap();

@@ -119,7 +119,7 @@ pub(crate) struct GetArgs {
     #[arg(long = "continue", requires = "files", conflicts_with = "range")]
     pub(crate) continues: bool,
 
-    /// With files: fetch each in ranges, this many at once; an interrupted file stays as with --continue
+    /// With files: fetch each in ranges, N at once; an interrupted file stays, as with --continue
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, requires = "files", conflicts_with = "range")]
     pub(crate) parts: usize,
 
@@ -185,7 +185,7 @@ pub(crate) struct PutArgs {
     #[arg(long)]
     pub(crate) expect: bool,
 
-    /// Replace nothing: the server refuses (412) where something is there
+    /// Create resources, but replace none: the server answers 412 if one exists
     #[arg(long)]
     pub(crate) if_none_match: bool,
 
@@ -249,8 +249,8 @@ pub(crate) struct SingleArgs {
 
 /// Measure a server: send requests as fast as it answers, or at a constant rate, and print rate and latencies
 ///
-/// The server must be on this machine, unless you say that you may do this to another one. Connections request the URLs in turn, and
-/// read the content to its end. A connection that ends is opened again; a request that gets no answer counts as an error and is not
+/// The server must be on this machine, unless you give --yes-i-may. Connections request the URLs in turn, and read the
+/// content to its end. A connection that ends is opened again; a request that gets no answer counts as an error and is not
 /// repeated.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -334,7 +334,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     if number == 0 { Err("expected at least 1".to_owned()) } else { Ok(number) }
 }
 
-/// The URLs, and what becomes of their answers.
+/// Options about URLs and their answers.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     /// The URLs to request, in this order
@@ -375,7 +375,7 @@ pub(crate) struct TransferArgs {
 
     /// How many requests may be in flight on each connection; 0 means no limit
     ///
-    /// A server that does not support several gets one at a time, as with 1.
+    /// A server that does not pipeline gets one at a time, as with 1.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(crate) depth: u32,
 
@@ -528,5 +528,24 @@ mod tests {
     #[test]
     fn the_flags_do_not_contradict_each_other() {
         super::LowArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn each_option_has_a_test() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+        let files = std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let tests: String = files.collect();
+        let is_tested = |name: &str| {
+            let mut found = tests.match_indices(name).map(|(at, _)| &tests[at + name.len()..]);
+            found.any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
+        };
+        for command in super::LowArgs::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let long = argument.get_long().map(|long| format!("--{long}"));
+                let names = long.into_iter().chain(argument.get_short().map(|short| format!("\"-{short}")));
+                let names: Vec<_> = names.collect();
+                assert!(names.is_empty() || names.iter().any(|name| is_tested(name)), "{} {names:?}", command.get_name());
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ mod interrupt;
 mod lanes;
 mod list;
 mod names;
+mod needs;
 mod outcome;
 mod output;
 mod partial;
@@ -51,14 +52,16 @@ use crate::plan::HiArgs;
 use crate::stderr::say;
 
 fn main() -> ExitCode {
-    let low = LowArgs::try_parse().unwrap_or_else(|error| match curl::advice(&error) {
-        Some(advice) => {
-            say(&advice);
-            std::process::exit(Exit::Usage as i32)
-        }
-        // Prints help, the version or an error, and ends the program; after an error with status 2.
-        None => error.exit(),
-    });
+    let arguments = || std::env::args_os().map(|text| text.to_string_lossy().into_owned());
+    let low =
+        LowArgs::try_parse().unwrap_or_else(|error| match curl::advice(&error).or_else(|| needs::advice(&error, arguments())) {
+            Some(advice) => {
+                say(&advice);
+                std::process::exit(Exit::Usage as i32)
+            }
+            // Prints help, the version or an error, and ends the program; after an error with status 2.
+            None => error.exit(),
+        });
     let exit = match low.command {
         Command::Get(low) => HiArgs::of_get(*low).and_then(|plan| fetch::run(&plan)),
         Command::Head(low) => HiArgs::of_head(*low).and_then(|plan| fetch::run(&plan)),
