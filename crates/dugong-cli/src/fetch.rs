@@ -368,7 +368,13 @@ impl<'a> Fetch<'a> {
                 Err(stop) => (State::Asked(journey), Some(stop)),
             },
             State::Receiving(journey, receiving) => self.receive(place, bell, journey, receiving, sink),
-            State::Parts(journey) => self.download(place, bell, journey, None, sink),
+            State::Parts(journey) => match self.asking.lanes.lane(journey.lane).gone.clone() {
+                None => self.download(place, bell, journey, None, sink),
+                Some(gone) => {
+                    self.asking.lanes.lane(journey.lane).parts -= 1;
+                    self.over(&journey, Box::new(Record::not_requested(Outcome::NotSent, Some(gone))), None)
+                }
+            },
             State::Downloading(journey, downloading) => self.go_on_downloading(place, journey, downloading, sink),
         }
     }

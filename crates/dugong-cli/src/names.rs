@@ -1,6 +1,8 @@
 //! Makes file names from URLs. A server or a list chooses the URLs, so the names must be harmless in any directory.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 
 use crate::readable::is_visible;
 
@@ -8,26 +10,30 @@ use crate::readable::is_visible;
 const MAX_LENGTH: usize = 200;
 
 /// Gives each target a name of its own.
+///
+/// A list may have millions of names, so this keeps hashes. If two names have one hash, the second gets a number that it does not need.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    taken: HashSet<String>,
+    keys: RandomState,
+    taken: HashSet<u64>,
     /// The next number to try for a name that is taken.
-    next: HashMap<String, u64>,
+    next: HashMap<u64, u64>,
 }
 
 impl Names {
     /// Returns a name for the content of `target` (path and query).
     pub(crate) fn name(&mut self, target: &str) -> String {
         let wanted = safe_name(target);
-        if self.taken.insert(wanted.clone()) {
+        let hash = self.keys.hash_one(&wanted);
+        if self.taken.insert(hash) {
             return wanted;
         }
-        let number = self.next.entry(wanted.clone()).or_insert(1);
+        let number = self.next.entry(hash).or_insert(1);
         loop {
             let suffix = format!(".{number}");
             *number += 1;
             let name = format!("{}{suffix}", shortened(&wanted, MAX_LENGTH - suffix.len()));
-            if self.taken.insert(name.clone()) {
+            if self.taken.insert(self.keys.hash_one(&name)) {
                 return name;
             }
         }

@@ -154,3 +154,16 @@ fn a_mirror_moves_only_what_has_changed() {
     assert!(!received(&server, 0).contains("If-None-Match"));
     get([&*list[0], "--if-changed", "--force", "--dir", "x"]).exits_with(2).says("cannot be used with '--force'");
 }
+
+#[test]
+fn an_origin_that_is_gone_is_asked_for_no_more_parts() {
+    let (server, scratch) = (scripted([]), tempfile::tempdir().unwrap());
+    let list = urls(server.address(), (0..20).map(|id| format!("/{id}")));
+    let args = ["--parts=2", "--retries=0", "--json", "--dir", scratch.path().to_str().unwrap()];
+    let ran = get(list.iter().map(|url| &**url).chain(args)).exits_with(3);
+    let summary = json(ran.stdout());
+    assert_eq!(each(&summary, "url"), list);
+    assert!(each(&summary, "safe_to_retry").iter().all(|safe| safe == true), "{summary}");
+    assert!(server.connections() < 10, "{} connections", server.connections());
+    assert!(names(scratch.path()).is_empty());
+}
