@@ -39,28 +39,24 @@ impl Ticket {
         if state.head().is_some() {
             return None;
         }
-        match state.take_ended()? {
-            Ended::Failed(failed) => {
-                drop(state);
-                self.is_over = true;
-                Some(Err(self.accounted(failed)))
-            }
-            Ended::Kept { .. } => unreachable!("a reply that is taken is kept no longer"),
-            Ended::Reply { head, content, effort } => {
-                let trailers = state.take_trailers().unwrap_or_default();
-                drop(state);
-                self.is_over = true;
-                let head = head.expect("a collected reply has a head");
-                if !self.request.checks().is_empty() {
-                    let mut check = self.check_of(&head);
-                    check.update(&content);
-                    if let Err(failed) = self.checked(check, effort.attempts) {
-                        return Some(Err(failed));
-                    }
-                }
-                Some(Ok(Reply::collected(head, content, trailers, self.whole_effort(effort))))
+        if let Some(failed) = state.take_failed() {
+            drop(state);
+            return Some(Err(self.accounted(failed)));
+        }
+        let mut reply = state.take_reply(Reply::collected)?;
+        self.held = state.held.take();
+        drop(state);
+        if !self.request.checks().is_empty() {
+            let mut check = self.check_of(reply.head());
+            check.update(reply.content());
+            if let Err(failed) = self.checked(check, reply.attempts()) {
+                return Some(Err(failed));
             }
         }
+        if self.trail.is_some() {
+            reply.set_effort(self.whole_effort(reply.effort()));
+        }
+        Some(Ok(reply))
     }
 
     /// Waits for the reply, and serves the session meanwhile.
@@ -87,7 +83,7 @@ impl Ticket {
         let state = self.slot.lock();
         let failed = match &state.ended {
             None => return Ok(false),
-            Some(Ended::Reply { .. } | Ended::Kept { .. }) => None,
+            Some(Ended::Reply(_) | Ended::Kept { .. }) => None,
             Some(Ended::Failed(failed)) => Some(failed.clone()),
         };
         let attempts = state.attempts;

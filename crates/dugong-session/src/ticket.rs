@@ -40,7 +40,8 @@ pub struct Ticket {
     is_read: bool,
     /// Bytes of content that were read since the driver was last told.
     taken: u64,
-    pub(crate) is_over: bool,
+    /// The reply was taken, and the plan has forgotten the job: so many bytes of it count against the window.
+    pub(crate) held: Option<u64>,
 }
 
 /// Who waits for a ticket.
@@ -100,7 +101,7 @@ impl Ticket {
             reader: None,
             is_read: false,
             taken: 0,
-            is_over: false,
+            held: None,
         })
     }
 
@@ -404,7 +405,7 @@ impl Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("request", &self.request).field("is_over", &self.is_over).finish_non_exhaustive()
+        f.debug_struct("Ticket").field("request", &self.request).finish_non_exhaustive()
     }
 }
 
@@ -413,9 +414,10 @@ impl Drop for Ticket {
         if self.owner == Owner::Task {
             self.core.task_left();
         }
-        if !self.is_over {
-            self.slot.lock().waker = None;
+        if let Some(held) = self.held {
+            return self.core.retire(self.slot.clone(), held);
         }
+        self.slot.lock().waker = None;
         self.core.command(Command::Release { slot: self.slot.clone() });
     }
 }

@@ -91,6 +91,11 @@ impl Core {
         self.inbox.submit(request, waker)
     }
 
+    /// Notes that the caller has taken a reply of so many bytes, of a job that the plan has forgotten.
+    pub(crate) fn retire(&self, slot: Arc<Slot>, bytes: u64) {
+        self.inbox.retire(slot, bytes);
+    }
+
     /// Makes the descriptor readable, so that a task takes a turn.
     pub(crate) fn poke(&self) {
         self.inbox.poke();

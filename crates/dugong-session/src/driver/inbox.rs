@@ -59,8 +59,10 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Post {
     commands: Vec<Command>,
-    /// Slots that no job needs, for those that come.
+    /// Slots whose jobs are over, for those that come.
     slots: Vec<Arc<Slot>>,
+    /// Bytes of replies that callers have taken.
+    freed: u64,
 }
 
 /// How many slots wait for jobs. Each keeps the memory of a small reply.
@@ -88,8 +90,12 @@ impl Inbox {
     /// Submits a request, and returns its slot.
     pub(super) fn submit(&self, request: Request, waker: Option<Waker>) -> Arc<Slot> {
         let mut post = self.lock();
-        let slot = post.slots.pop().unwrap_or_default();
-        slot.lock().waker = waker;
+        let mut slot = post.slots.pop().unwrap_or_default();
+        if let Some(unshared) = Arc::get_mut(&mut slot) {
+            unshared.renew(waker);
+        } else {
+            slot = Arc::new(Slot::new(waker));
+        }
         post.commands.push(Command::Submit { slot: slot.clone(), request });
         drop(post);
         self.announce();
@@ -138,16 +144,29 @@ impl Inbox {
         let _ = self.waker.wake();
     }
 
-    /// Moves the commands to `commands`, which is empty, and takes slots that no job needs any more.
-    pub(super) fn take(&self, commands: &mut Vec<Command>, slots: &mut Vec<Arc<Slot>>) {
+    /// Notes that the caller has taken a reply of so many bytes, of a job that the plan has forgotten.
+    pub(super) fn retire(&self, slot: Arc<Slot>, bytes: u64) {
+        let mut post = self.lock();
+        post.freed += bytes;
+        if post.slots.len() < SLOTS {
+            post.slots.push(slot);
+        }
+        drop(post);
+        if bytes > 0 {
+            self.announce();
+        }
+    }
+
+    /// Moves the commands to `commands`, which is empty, and returns how many bytes of replies callers have taken.
+    pub(super) fn take(&self, commands: &mut Vec<Command>) -> u64 {
         let mut post = self.lock();
         std::mem::swap(&mut post.commands, commands);
-        let room = SLOTS.saturating_sub(post.slots.len()).min(slots.len());
-        post.slots.extend(slots.drain(slots.len() - room..));
+        std::mem::take(&mut post.freed)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().commands.is_empty()
+        let post = self.lock();
+        post.commands.is_empty() && post.freed == 0
     }
 
     /// Sleeps, unless a command is there. Commands that come meanwhile end the sleep.

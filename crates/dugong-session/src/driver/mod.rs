@@ -49,8 +49,6 @@ pub(crate) struct Driver {
     /// Links to run, by their index.
     ready: Vec<usize>,
     commands: Vec<Command>,
-    /// Slots that no job needs any more, for the inbox.
-    slots: Vec<Arc<Slot>>,
     /// Memory for the content of streamed replies.
     spare: BytesMut,
     origin: Origin,
@@ -59,8 +57,6 @@ pub(crate) struct Driver {
     expect_above: Option<u64>,
     /// The error of the last connection that could not be opened, or ended.
     unreachable: Option<Arc<Error>>,
-    /// The link whose oldest response has arrived whole, while the plan decides about it.
-    answering: Option<usize>,
     begun: Instant,
     /// The moment of this round.
     now: Duration,
@@ -81,6 +77,8 @@ struct Work {
     /// Why the driver gave it up.
     cause: Option<Box<Cause>>,
     is_streamed: bool,
+    /// It may wait for 100 (Continue).
+    expects: bool,
     /// How often it was given to a connection.
     sends: u32,
     /// The plan has given it the response that is being read.
@@ -130,14 +128,12 @@ impl Driver {
             links: Vec::new(),
             ready: Vec::new(),
             commands: Vec::new(),
-            slots: Vec::new(),
             spare: BytesMut::new(),
             origin: settings.origin.clone(),
             config: settings.connection.clone(),
             expect_timeout: settings.expect_timeout,
             expect_above: settings.expect_above,
             unreachable: None,
-            answering: None,
             begun: Instant::now(),
             now: Duration::ZERO,
             polled: Duration::ZERO,
@@ -163,7 +159,10 @@ impl Driver {
             self.tick();
             self.plan.advance(self.now);
             let mut commands = std::mem::take(&mut self.commands);
-            inbox.take(&mut commands, &mut self.slots);
+            let freed = inbox.take(&mut commands);
+            if freed > 0 {
+                self.plan.note_freed(freed);
+            }
             if commands.iter().any(|command| matches!(command, Command::Submit { .. })) {
                 self.look_before_use();
             }
@@ -279,28 +278,29 @@ impl Driver {
                     self.plan.note_taken(now, job, bytes);
                 }
             }
-            Command::Release { slot } => self.release(slot),
+            Command::Release { slot } => self.release(&slot),
             Command::Close => self.close(),
         }
     }
 
-    fn release(&mut self, mut slot: Arc<Slot>) {
-        let job = slot.lock().job;
-        if let Some(job) = job {
+    fn release(&mut self, slot: &Slot) {
+        let mut state = slot.lock();
+        let (job, held) = (state.job, state.held.take());
+        drop(state);
+        if let Some(held) = held {
+            // The plan has forgotten it.
+            self.plan.note_freed(held);
+        } else if let Some(job) = job {
             // No caller takes this outcome.
             self.works[job.index()].take_if(|work| work.id == job);
             self.plan.release(self.now, job);
-        }
-        if let Some(unused) = Arc::get_mut(&mut slot) {
-            unused.renew();
-            self.slots.push(slot);
         }
     }
 
     fn submit(&mut self, slot: Arc<Slot>, request: Request) {
         let mut job = request.job();
         job.expects = request.wants_expect(self.expect_above);
-        let is_streamed = job.streamed;
+        let (is_streamed, expects) = (job.streamed, job.expects);
         let id = self.plan.submit(self.now, job);
         slot.lock().job = Some(id);
         if self.works.len() <= id.index() {
@@ -314,6 +314,7 @@ impl Driver {
             error: None,
             cause: None,
             is_streamed,
+            expects,
             sends: 0,
             is_delivered: false,
             received: None,
@@ -376,18 +377,13 @@ impl Driver {
 
     /// Tells the caller of a job how it ended.
     fn over(&mut self, job: JobId, outcome: &plan::Outcome) {
-        if outcome.end == End::Reply
-            && let Some(index) = self.answering.take()
-        {
-            return self.give_whole(job, index, Effort { sent: outcome.sent, attempts: outcome.attempts });
-        }
         let Some(mut work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
         let mut received = work.received.take().map_or_else(Received::default, |received| *received);
         let ended = match outcome.end {
             End::Reply => {
                 received.content.truncate(received.filled);
                 let effort = Effort { sent: outcome.sent, attempts: outcome.attempts };
-                Ended::Reply { head: received.head, content: Bytes::from(received.content), effort }
+                Ended::reply(received.head, Bytes::from(received.content), effort)
             }
             End::Failed(failure) => Ended::Failed(match work.cause.take() {
                 Some(cause) => Failed::with(outcome, *cause),

@@ -8,7 +8,6 @@ use dugong_http::driver::{Duplex, HeadKind, Progress};
 
 use super::link::Wire;
 use super::{Driver, Received};
-use crate::effort::Effort;
 use crate::facts;
 use crate::plan::{ConnectionId, Event, Head, JobId};
 
@@ -85,7 +84,7 @@ impl Driver {
         let persists = !is_cut && duplex.queue().close_reason().is_none();
         let half = open.engine.receiving().half();
         let facts = facts::of(half.head(), persists, half.content_length(), SystemTime::now);
-        if !expects && persists && self.receive_whole(index, id, facts) {
+        if !expects && persists && self.receive_whole(index, id, &facts) {
             return Ok(Next::GoesOn);
         }
         let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return Ok(Next::Waits) };
@@ -102,41 +101,26 @@ impl Driver {
         Ok(Next::GoesOn)
     }
 
-    /// Tells the plan of a response whose content has arrived with its head, and drops it from the buffer. False if it is none, or none
-    /// that is collected.
-    fn receive_whole(&mut self, index: usize, id: ConnectionId, facts: Head) -> bool {
+    /// Gives a job its response if the content has arrived with the head, and the plan has nothing to decide about it; false if not.
+    fn receive_whole(&mut self, index: usize, id: ConnectionId, facts: &Head) -> bool {
         let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return false };
-        let arrived = open.engine.receiving().half().unconsumed().len();
-        let Some(length) = facts.length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= arrived)
-        else {
-            return false;
-        };
-        let Some(flight) = open.flights.front().filter(|flight| !flight.is_skipped) else { return false };
-        let work = self.works[flight.job.index()].as_ref().filter(|work| work.id == flight.job);
-        if work.is_none_or(|work| work.is_streamed) {
-            return false;
+        let half = open.engine.receiving().half();
+        let arrived = half.unconsumed();
+        let Some(content) = facts.length.and_then(|length| arrived.get(..usize::try_from(length).ok()?)) else { return false };
+        let length = content.len();
+        let Some(whole) = self.plan.answer(self.now, id, facts, length as u64) else { return false };
+        if let Some(work) = self.works[whole.job.index()].take_if(|work| work.id == whole.job) {
+            work.slot.tell(|state| state.keep(half.head(), content, &whole));
+        } else {
+            self.plan.note_freed(whole.held);
         }
         open.flights.pop_front();
         open.settled = open.settled.saturating_sub(1);
-        self.answering = Some(index);
-        self.plan.handle(self.now, id, Event::Answer(facts, length as u64));
-        self.act_at_once();
-        self.answering = None;
-        if length > 0
-            && let Some(open) = self.link_of(id).and_then(|link| link.open())
-        {
+        if length > 0 {
             open.engine.duplex().consume(length);
         }
+        self.act_at_once();
         true
-    }
-
-    /// Gives a job the response that has arrived whole.
-    pub(super) fn give_whole(&mut self, job: JobId, index: usize, effort: Effort) {
-        let Some(work) = self.works[job.index()].take_if(|work| work.id == job) else { return };
-        let Some(open) = self.links[index].as_mut().and_then(|link| link.open()) else { return };
-        let half = open.engine.receiving().half();
-        let length = half.content_length().map_or(0, |length| length as usize);
-        work.slot.end(|state| state.keep(half.head(), &half.unconsumed()[..length], effort));
     }
 
     /// The plan gives the response whose head was read to a job.

@@ -32,11 +32,13 @@ enum Sending {
 impl Driver {
     /// Puts a job into the queue of a connection.
     pub(super) fn queue_job(&mut self, job: JobId, on: ConnectionId) {
-        let expects = self.plan.may_expect(job);
-        if let Some(work) = self.work(job) {
+        let Some(work) = self.works.get_mut(job.index()).and_then(Option::as_mut).filter(|work| work.id == job) else { return };
+        if work.sends > 0 {
             work.start_over();
-            work.sends += 1;
-            work.message = work.request.with_expectation(expects).map(Box::new);
+        }
+        work.sends += 1;
+        if work.expects {
+            work.message = work.request.with_expectation(self.plan.may_expect(job)).map(Box::new);
         }
         if let Some(open) = self.link_of(on).and_then(|link| link.open()) {
             open.outgoing.push_back(job);

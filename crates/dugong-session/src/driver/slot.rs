@@ -9,7 +9,7 @@ use dugong_http::{Fields, ResponseHead};
 
 use crate::effort::Effort;
 use crate::failed::Failed;
-use crate::plan::{JobId, Sent};
+use crate::plan::{JobId, Sent, Whole};
 
 #[derive(Debug, Default)]
 pub(crate) struct Slot(Mutex<SlotState>);
@@ -25,6 +25,8 @@ pub(crate) struct SlotState {
     /// How much of the request of a streamed reply had left when its head came.
     pub(crate) sent: Option<Sent>,
     pub(crate) ended: Option<Ended>,
+    /// The reply arrived whole, and the plan has forgotten the job: so many bytes of it count against the window.
+    pub(crate) held: Option<u64>,
     pub(crate) asks: Asks,
     /// Most jobs have none.
     flow: Option<Box<Flow>>,
@@ -77,10 +79,13 @@ impl SlotState {
     }
 
     /// Ends the job with a reply that has arrived whole.
-    pub(crate) fn keep(&mut self, head: &ResponseHead, content: &[u8], effort: Effort) {
+    pub(crate) fn keep(&mut self, head: &ResponseHead, content: &[u8], whole: &Whole) {
+        let effort = Effort { sent: whole.sent, attempts: whole.attempts };
+        self.held = Some(whole.held);
+        self.asks = Asks::default();
         if content.len() + head.fields().size() > KEPT_AT_MOST {
             let content = Bytes::copy_from_slice(content);
-            self.ended = Some(Ended::Reply { head: Some(head.clone()), content, effort });
+            self.ended = Some(Ended::reply(Some(head.clone()), content, effort));
             return;
         }
         match &mut self.kept.head {
@@ -92,21 +97,35 @@ impl SlotState {
         self.ended = Some(Ended::Kept { effort });
     }
 
-    /// Takes the end of the job.
-    pub(crate) fn take_ended(&mut self) -> Option<Ended> {
-        match self.ended.take()? {
+    /// Takes the error, if the job has ended with one.
+    pub(crate) fn take_failed(&mut self) -> Option<Failed> {
+        match self.ended.take_if(|ended| matches!(ended, Ended::Failed(_)))? {
+            Ended::Failed(failed) => Some(failed),
+            _ => None,
+        }
+    }
+
+    /// Makes a reply of its parts, if the job has ended with a collected one.
+    pub(crate) fn take_reply<R>(&mut self, make: impl Fn(ResponseHead, Bytes, Fields, Effort) -> R) -> Option<R> {
+        match self.ended.take_if(|ended| !matches!(ended, Ended::Failed(_)))? {
             Ended::Kept { effort } => {
                 let content = Bytes::copy_from_slice(&self.kept.content);
-                Some(Ended::Reply { head: self.kept.head.clone(), content, effort })
+                let head = self.kept.head.clone()?;
+                Some(make(head, content, Fields::new(), effort))
             }
-            other => Some(other),
+            Ended::Reply(whole) => {
+                let Collected { head, content, effort } = *whole;
+                let head = head.expect("a collected reply has a head");
+                Some(make(head, content, self.take_trailers().unwrap_or_default(), effort))
+            }
+            Ended::Failed(_) => None,
         }
     }
 
     /// The head of a collected reply that the caller has not taken, and its attempts.
     pub(crate) fn collected_head(&self) -> Option<(&ResponseHead, u32)> {
         match self.ended.as_ref()? {
-            Ended::Reply { head, effort, .. } => Some((head.as_ref()?, effort.attempts)),
+            Ended::Reply(reply) => Some((reply.head.as_ref()?, reply.effort.attempts)),
             Ended::Kept { effort } => Some((self.kept.head.as_ref()?, effort.attempts)),
             Ended::Failed(_) => None,
         }
@@ -121,17 +140,28 @@ impl SlotState {
 /// How the job ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// With a collected reply. A streamed one has no head here.
-    Reply {
-        head: Option<ResponseHead>,
-        content: Bytes,
-        effort: Effort,
-    },
+    /// With a collected or streamed reply.
+    Reply(Box<Collected>),
     /// With a collected reply that the slot keeps.
     Kept {
         effort: Effort,
     },
     Failed(Failed),
+}
+
+/// A reply with memory of its own.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// `None` of a streamed one.
+    head: Option<ResponseHead>,
+    content: Bytes,
+    effort: Effort,
+}
+
+impl Ended {
+    pub(crate) fn reply(head: Option<ResponseHead>, content: Bytes, effort: Effort) -> Self {
+        Ended::Reply(Box::new(Collected { head, content, effort }))
+    }
 }
 
 /// The driver needs the owner of the job.
@@ -156,11 +186,18 @@ pub(crate) struct Upload {
 pub(crate) const UPLOAD_AHEAD: usize = 256 * 1024;
 
 impl Slot {
-    /// Prepares a slot that only the caller has for another job.
-    pub(crate) fn renew(&mut self) {
+    pub(crate) fn new(waker: Option<Waker>) -> Self {
+        Slot(Mutex::new(SlotState { waker, ..SlotState::default() }))
+    }
+
+    /// Prepares a slot that no one else has for another job.
+    pub(crate) fn renew(&mut self, waker: Option<Waker>) {
         let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let kept = std::mem::take(&mut state.kept);
-        *state = SlotState { kept, ..SlotState::default() };
+        (state.job, state.attempts, state.sent, state.held) = (None, 0, None, None);
+        state.waker = waker;
+        state.ended = None;
+        state.asks = Asks::default();
+        state.flow = None;
     }
 
     /// Ends the job, and wakes the caller.

@@ -4,11 +4,13 @@
 //! that announces the close here will not answer the requests behind (RFC 9112 §9.6), so they go elsewhere at once. At its end, the
 //! connection is free for more, or closed.
 
+use std::time::Duration;
+
 use super::Plan;
 use super::clock::{Nanos, nanos};
 use super::config::LONGEST_RETRY_AFTER;
 use super::connection::{Answer, Limit, State};
-use super::events::{Action, Head};
+use super::events::{Action, Head, Whole};
 use super::flight::Flight;
 use super::ids::{ConnectionId, JobId};
 use super::job::Place;
@@ -162,49 +164,60 @@ impl Plan {
         }
     }
 
-    /// A response has arrived whole.
-    pub(super) fn answer(&mut self, now: Nanos, on: ConnectionId, head: Head, bytes: u64) {
-        if !self.has_ordinary_answer(on, head, bytes) {
-            self.head(now, on, head);
-            // Its job gets it with its outcome.
-            if let Some(Action::Deliver { .. }) = self.actions.back() {
-                self.actions.pop_back();
-            }
-            if bytes > 0 {
-                self.content(now, on, bytes);
-            }
-        }
-        self.complete(now, on);
-    }
-
-    /// Takes note of a response about which nothing is to be decided; false if there is.
-    fn has_ordinary_answer(&mut self, on: ConnectionId, head: Head, bytes: u64) -> bool {
-        let oldest = self.connections.get(on.0).and_then(|connection| connection.flights.front());
-        let wanted = oldest.filter(|flight| flight.sent != Sent::No).and_then(Flight::wanted_by);
-        let Some(tracked) = wanted.and_then(|job| self.jobs.get_mut(job.0)) else { return false };
-        let is_ordinary = head.status < 400
+    /// Notes a response that has arrived whole, with so many bytes of content, if it simply ends its job. Then the plan has forgotten the
+    /// job: give it the response, and do what else is [decided](Plan::next_decided). `None` if there is more to consider, and nothing has
+    /// happened: report head and content one after the other.
+    pub fn answer(&mut self, now: Duration, on: ConnectionId, head: &Head, bytes: u64) -> Option<Whole> {
+        let connection = self.connections.get_mut(on.0)?;
+        let oldest = connection.flights.front().filter(|flight| flight.sent != Sent::No)?;
+        let (job, tracked) = oldest.wanted_by().and_then(|job| Some((job, self.jobs.get(job.0)?)))?;
+        let is_simple = head.status < 400
             && head.persists
             && head.keep_alive_max.is_none()
             && self.config.repeat_statuses.is_empty()
             && bytes <= self.config.max_content
             && !tracked.job.streamed;
-        if is_ordinary && !tracked.awaited {
-            tracked.held += bytes;
-            self.held += bytes;
+        if !is_simple {
+            return None;
         }
-        is_ordinary
+        let counted = if tracked.awaited { 0 } else { bytes };
+        let whole = Whole { job, sent: tracked.sent, attempts: tracked.attempts, held: tracked.held + counted };
+        let now = nanos(now);
+        self.now = self.now.max(now);
+        connection.last_progress = now;
+        self.held += counted;
+        self.unfinished -= 1;
+        self.jobs.discard(job.0);
+        self.end_oldest(now, on);
+        self.go_on(now, on);
+        self.due_at = self.due_at.min(now.saturating_add(self.soonest));
+        if now >= self.due_at {
+            self.advance_due(now);
+        }
+        Some(whole)
     }
 
     pub(super) fn complete(&mut self, now: Nanos, on: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(on.0) else { return };
-        let Some(flight) = connection.pop_oldest() else { return };
+        let Some(flight) = self.end_oldest(now, on) else { return };
+        if let Some(job) = flight.wanted_by() {
+            self.over(job, End::Reply);
+        }
+        self.go_on(now, on);
+    }
+
+    /// The response to the oldest flight is complete.
+    // Called for each response: a call would cost a tenth of it.
+    #[inline(always)]
+    fn end_oldest(&mut self, now: Nanos, on: ConnectionId) -> Option<Flight> {
+        let connection = self.connections.get_mut(on.0)?;
+        let flight = connection.pop_oldest()?;
         connection.answered += 1;
-        self.settled = false;
         connection.first_alone = false;
+        self.settled = false;
+        self.lane = None;
         self.origin.note_answer(now.saturating_sub(connection.oldest_since), flight.pipelined);
         self.budget.note_answer();
-        let is_over = connection.state == State::Draining;
-        if !is_over {
+        if connection.state != State::Draining {
             self.origin.note_persistent();
             connection.go_on(now, &self.origin);
             if connection.is_pair && connection.flights.is_empty() {
@@ -212,11 +225,15 @@ impl Plan {
                 self.origin.note_pair();
             }
         }
+        Some(flight)
+    }
+
+    /// Decides about a connection after a response.
+    #[inline(always)]
+    fn go_on(&mut self, now: Nanos, on: ConnectionId) {
+        let Some(connection) = self.connections.get(on.0) else { return };
         let (is_skipping, is_limited) = (connection.is_skipping(), connection.limit != Limit::None);
-        if let Some(job) = flight.wanted_by() {
-            self.over(job, End::Reply);
-        }
-        if is_over {
+        if connection.state == State::Draining {
             return self.close(now, on, Loss::GivenUp);
         }
         if is_skipping {

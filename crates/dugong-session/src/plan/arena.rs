@@ -50,6 +50,17 @@ impl<T> Arena<T> {
         self.slots.get_mut(key.index()).filter(|slot| slot.0 == key.tenant)?.1.as_mut()
     }
 
+    /// Removes a value where it is, which costs less than to move it.
+    pub(crate) fn discard(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key.index()).filter(|slot| slot.0 == key.tenant)
+            && slot.1.is_some()
+        {
+            slot.1 = None;
+            slot.0 = slot.0.wrapping_add(1);
+            self.free.push(key.index);
+        }
+    }
+
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index()).filter(|slot| slot.0 == key.tenant)?;
         let value = slot.1.take()?;

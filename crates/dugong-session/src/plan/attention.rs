@@ -10,6 +10,7 @@ use super::timers::Timer;
 impl Plan {
     #[cold]
     pub(super) fn advance_due(&mut self, now: Nanos) {
+        self.lane = None;
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Rested(job) => self.requeue_rested(JobId(job)),

@@ -160,6 +160,20 @@ impl Connection {
             && (self.skips == 0 || self.flights.iter().all(|flight| flight.job != id))
     }
 
+    /// How many [plain](Job::is_plain) jobs it admits now, unless the oldest answer is slow.
+    pub(crate) fn plain_room(&self, origin: &Origin) -> u32 {
+        let (Some(oldest), Some(newest)) = (self.flights.front(), self.flights.back()) else { return 0 };
+        let is_free = self.state == State::Busy
+            && !self.first_alone
+            && origin.is_proven()
+            && !self.is_pair
+            && !newest.blocks
+            && !oldest.skips
+            && self.skips == 0
+            && self.large == 0;
+        if is_free { origin.depth().saturating_sub(self.flights.len() as u32).min(self.requests_left()) } else { 0 }
+    }
+
     /// How many queued jobs a connection that is being opened will take.
     pub(crate) fn future_room(&self, origin: &Origin) -> usize {
         let most = if origin.is_proven() { origin.depth() } else { origin.depth().min(2) };

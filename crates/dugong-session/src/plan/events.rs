@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ids::{ConnectionId, JobId};
-use super::outcome::{Loss, Outcome};
+use super::outcome::{Loss, Outcome, Sent};
 
 /// Something happened to a connection. Report events in the order in which they happened; above all, report bytes that left before
 /// the loss of their connection.
@@ -38,9 +38,6 @@ pub enum Event {
     Complete,
     /// The same as [`Content`](Event::Content) and [`Complete`](Event::Complete).
     Last(u64),
-    /// A response to a job that is collected has arrived whole, with so many bytes of content. If the job gets it, the next action is its
-    /// [`Action::Over`], without an [`Action::Deliver`]; if not, drop the response.
-    Answer(Head, u64),
     /// The connection ended. With requests in flight this is a loss; an idle one just closed.
     Lost(Loss),
     /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for. With TLS, look first: a
@@ -122,6 +119,19 @@ pub enum Action {
         /// How it ended.
         outcome: Outcome,
     },
+}
+
+/// A job that ended with a response that had arrived whole: see [`Plan::answer`](super::Plan::answer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// The job. The plan has forgotten it.
+    pub job: JobId,
+    /// How much of it had left, the most in any attempt.
+    pub sent: Sent,
+    /// Connections on which a byte of it may have left.
+    pub attempts: u32,
+    /// Bytes that count against the window until you report them to [`Plan::note_freed`](super::Plan::note_freed).
+    pub held: u64,
 }
 
 /// Figures of a session.

@@ -58,6 +58,11 @@ impl Job {
         self.upload > ALONE_ABOVE
     }
 
+    /// Whether it is like most jobs: any number of them may follow each other.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.idempotent && self.upload == 0 && !self.large
+    }
+
     /// Whether it may be sent again after some bytes of it left (RFC 9110 §9.2.2).
     pub(crate) fn may_arrive_twice(&self) -> bool {
         self.repeat.unwrap_or(self.idempotent)

@@ -180,6 +180,7 @@ impl Plan {
 
     /// Ends a job for its caller; its response is skipped or its connection given up.
     pub(super) fn abandon(&mut self, now: Nanos, job: JobId, failure: Failure) {
+        self.lane = None;
         let Some(tracked) = self.jobs.get(job.0) else { return };
         let place = tracked.place;
         if place == Place::Over {

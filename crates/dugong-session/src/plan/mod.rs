@@ -72,7 +72,7 @@ use clock::{NEVER, Nanos, nanos};
 pub use config::Config;
 use config::{SKIP_TIME, SLOW_AT_LEAST};
 use connection::{Connection, State};
-pub use events::{Action, Event, Head, Stats};
+pub use events::{Action, Event, Head, Stats, Whole};
 pub use ids::{ConnectionId, JobId};
 pub use job::Job;
 use job::{Place, Tracked};
@@ -120,6 +120,8 @@ pub struct Plan {
     idle_timeout: Nanos,
     /// Nothing has happened since the last time that no job could be placed.
     settled: bool,
+    /// While nothing happens: the only connection, and how many more plain jobs it takes.
+    lane: Option<(ConnectionId, u32)>,
 }
 
 impl Plan {
@@ -149,6 +151,7 @@ impl Plan {
             timeout: nanos(config.timeout),
             idle_timeout: nanos(config.idle_timeout),
             settled: false,
+            lane: None,
             config,
         }
     }
@@ -186,10 +189,15 @@ impl Plan {
     /// Forgets a job whose caller has taken all of it, or went away. A job that is not over is cancelled.
     pub fn release(&mut self, now: Duration, job: JobId) {
         self.cancel(now, job);
-        if let Some(tracked) = self.jobs.remove(job.0) {
-            self.settled &= !self.is_window_full();
-            self.held -= tracked.held;
-        }
+        let Some(held) = self.jobs.get(job.0).map(|tracked| tracked.held) else { return };
+        self.jobs.discard(job.0);
+        self.note_freed(held);
+    }
+
+    /// Notes that callers have taken so many bytes of responses that were [whole](Plan::answer).
+    pub fn note_freed(&mut self, bytes: u64) {
+        self.settled &= !self.is_window_full();
+        self.held -= bytes;
     }
 
     /// Notes whether a caller waits for this job right now. Its reply, and those before it, are then read even if the window is full.
@@ -218,6 +226,7 @@ impl Plan {
     /// connection end as cancelled.
     pub fn close_idle(&mut self, now: Duration) {
         self.advance(now);
+        self.lane = None;
         self.closing = true;
         self.settled = false;
     }
@@ -228,7 +237,7 @@ impl Plan {
         self.now = self.now.max(now);
         self.note_event(now, on, event);
         // Other events only put off the moment at which the connection needs attention.
-        if matches!(event, Event::Opened | Event::Complete | Event::Last(_) | Event::Answer(..)) {
+        if matches!(event, Event::Opened | Event::Complete | Event::Last(_)) {
             self.due_at = self.due_at.min(now.saturating_add(self.soonest));
         }
         if now >= self.due_at {
@@ -338,6 +347,7 @@ impl Plan {
 
     fn note_event(&mut self, now: Nanos, on: ConnectionId, event: Event) {
         let Some(connection) = self.connections.get_mut(on.0) else { return };
+        self.lane = None;
         match event {
             Event::Readable => {}
             _ => connection.last_progress = now,
@@ -364,7 +374,6 @@ impl Plan {
                 self.content(now, on, bytes);
                 self.complete(now, on);
             }
-            Event::Answer(head, bytes) => self.answer(now, on, head, bytes),
             Event::Lost(_) if connection.is_unused() => self.ended_unused(now, on),
             Event::Lost(why) => self.lost(now, on, why),
             Event::Readable if connection.is_unused() => {

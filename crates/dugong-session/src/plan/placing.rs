@@ -34,9 +34,10 @@ impl Plan {
             self.settled = true;
             return None;
         }
-        if let Some(action) = self.place_first(now) {
+        if let Some(action) = self.place_in_lane(now).or_else(|| self.place_first(now)) {
             return Some(action);
         }
+        self.lane = None;
         if let Some(action) = self.recall_from_slow(now) {
             return Some(action);
         }
@@ -57,11 +58,31 @@ impl Plan {
         self.settled = true;
     }
 
+    /// Sends a plain job where the last one went, if there is no choice.
+    fn place_in_lane(&mut self, now: Nanos) -> Option<Action> {
+        let (on, room) = self.lane?;
+        let id = *self.queue.front()?;
+        let is_plain = |tracked: &Tracked| tracked.place == Place::Queued && tracked.job.is_plain();
+        if room == 0 || !self.jobs.get(id.0).is_some_and(is_plain) || self.connections.get(on.0)?.is_slow(now) {
+            return None;
+        }
+        self.lane = Some((on, room - 1));
+        self.send(0, id, on, now)
+    }
+
+    /// Finds out how many plain jobs may follow the one that was just sent.
+    fn open_lane(&mut self, on: ConnectionId) {
+        let connection = self.connections.get(on.0).filter(|_| self.connections.len() == 1 && !self.is_window_full());
+        self.lane = connection.map(|connection| (on, connection.plain_room(&self.origin))).filter(|(_, room)| *room > 0);
+    }
+
     fn place_first(&mut self, now: Nanos) -> Option<Action> {
         let (position, id) = self.candidate()?;
         let job = &self.jobs.get(id.0)?.job;
         if let Some(on) = self.best_connection(id, job, None, now) {
-            return self.send(position, id, on, now);
+            let action = self.send(position, id, on, now);
+            self.open_lane(on);
+            return action;
         }
         let is_alone = job.travels_alone();
         if self.may_open(now) {

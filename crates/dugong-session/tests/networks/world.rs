@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dugong_session::plan::{Action, Config, ConnectionId, End, Event, Failure, Head, Job, JobId, Loss, Outcome, Plan, Sent};
+use dugong_session::plan::{
+    Action, Answered, Config, ConnectionId, End, Event, Failure, Head, Job, JobId, Loss, Outcome, Plan, Sent,
+};
 
 /// How often something goes wrong, in 256 events.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,8 @@ struct Request {
     seen: u32,
     /// Content that has arrived for the caller and was not taken.
     untaken: u64,
+    /// Bytes of a reply that came whole.
+    whole: u64,
     is_awaited: bool,
     /// It may be sent once.
     is_ready: bool,
@@ -160,7 +164,8 @@ impl World {
             ..Job::new(idempotent)
         };
         let id = self.plan.submit(self.now, job);
-        self.jobs.insert(id, Request { job, seen: 0, untaken: 0, is_awaited: false, is_ready: !job.asks, outcome: None });
+        self.jobs
+            .insert(id, Request { job, seen: 0, untaken: 0, whole: 0, is_awaited: false, is_ready: !job.asks, outcome: None });
         self.order.push(id);
     }
 
@@ -200,6 +205,7 @@ impl World {
             if !is_over {
                 return;
             }
+            self.plan.note_freed(request.whole);
             self.plan.release(self.now, id);
             self.jobs.remove(&id);
             self.current += 1;
@@ -374,14 +380,19 @@ impl World {
         let flight = &mut link.flights[0];
         let (job, skips) = (flight.job, flight.skips);
         let is_collected = self.jobs.get(&job).is_some_and(|request| !request.job.streamed);
-        let event = if !flight.head && whole && is_collected && !refuses && !closes {
-            link.flights.remove(0);
-            self.answers += 1;
-            if let Some(request) = self.jobs.get_mut(&job).filter(|_| !skips) {
-                request.untaken += bytes;
+        if !flight.head && whole && is_collected && !refuses && !closes {
+            let attempts = self.jobs[&job].seen;
+            if let Some(answered) = self.plan.answer(self.now, on, &Head::new(200), bytes) {
+                assert_eq!((answered.job, answered.attempts, skips), (job, attempts, false));
+                link.flights.remove(0);
+                self.answers += 1;
+                self.jobs.get_mut(&job).unwrap().whole = answered.held;
+                let (end, sent) = (End::Reply, Sent::Yes);
+                self.over(job, Outcome { end, sent, answered: Answered::Yes, safe_to_retry: false, attempts });
+                return;
             }
-            Event::Answer(Head::new(200), bytes)
-        } else if !flight.head {
+        }
+        let event = if !flight.head {
             flight.head = true;
             link.announced_close = closes;
             if closes {
@@ -409,7 +420,7 @@ impl World {
             Event::Content(bytes)
         };
         self.tell(on, event);
-        if matches!(event, Event::Complete | Event::Last(_) | Event::Answer(..)) && !skips {
+        if matches!(event, Event::Complete | Event::Last(_)) && !skips {
             self.obey();
             let outcome = self.jobs[&job].outcome.expect("a complete response ends its job");
             assert!(matches!(outcome.end, End::Reply | End::Failed(Failure::TooLarge { .. })), "{outcome:?}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use dugong_session::plan::{Action, Config, ConnectionId, Event, Head, Job, JobId, Outcome, Plan};
+use dugong_session::plan::{Action, Config, ConnectionId, Event, Head, Job, JobId, Outcome, Plan, Whole};
 
 pub(crate) struct Desk {
     pub(crate) plan: Plan,
@@ -125,7 +125,7 @@ impl Desk {
 
     pub(crate) fn tell(&mut self, number: usize, event: Event) {
         let on = self.id(number);
-        if matches!(event, Event::Complete | Event::Last(_) | Event::Answer(..)) {
+        if matches!(event, Event::Complete | Event::Last(_)) {
             self.flights(on).remove(0);
         }
         if let Event::Recalled(job) = event {
@@ -136,6 +136,15 @@ impl Desk {
         }
         self.plan.handle(self.now, on, event);
         self.go();
+    }
+
+    /// The oldest request has an answer that arrives whole.
+    pub(crate) fn whole(&mut self, number: usize, head: &Head, bytes: u64) -> Option<Whole> {
+        let on = self.id(number);
+        let whole = self.plan.answer(self.now, on, head, bytes)?;
+        self.flights(on).remove(0);
+        self.go();
+        Some(whole)
     }
 
     /// The server answers the oldest request.
