@@ -368,6 +368,9 @@ impl Fields {
     }
 
     pub(crate) fn is_named(&self, line: &Line, name: &str) -> bool {
+        if (line.name_end - line.name_start) as usize != name.len() {
+            return false;
+        }
         let found = self.name(line);
         // Most peers spell names like the standard, which this comparison sees sooner.
         found == name.as_bytes() || found.eq_ignore_ascii_case(name.as_bytes())

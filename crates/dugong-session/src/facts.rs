@@ -36,9 +36,6 @@ fn retry_after(fields: &Fields, now: impl FnOnce() -> SystemTime) -> Option<Dura
 
 /// The number of further requests that `Keep-Alive: max=` allows (RFC 2068 §19.7.1.1). Numbers beyond 32 bits are no limit.
 fn keep_alive_max(fields: &Fields) -> Option<u32> {
-    if !fields.contains("Keep-Alive") {
-        return None;
-    }
     let parameters = fields.get_all_bytes("Keep-Alive").flat_map(|value| value.split(|&byte| byte == b','));
     let mut numbers = parameters.filter_map(|parameter| {
         let parameter = parameter.trim_ascii();

@@ -125,6 +125,7 @@ impl<I> Run<I> {
     }
 
     /// Takes an outcome that can be given.
+    #[inline]
     fn take(&mut self) -> Option<Outcome> {
         let position = if self.bell.is_some() { self.ready()? } else { 0 };
         let waiting = self.waiting.get_mut(position)?;
@@ -237,15 +238,17 @@ where
     type Item = Outcome;
 
     fn next(&mut self) -> Option<Outcome> {
+        // The iterator may be slow, or want the outcomes that are there.
+        let mut may_fill = true;
         loop {
-            // The iterator may be slow, or want the outcomes that are there.
-            let outcome = self.take().or_else(|| {
-                self.fill();
-                self.take()
-            });
-            if outcome.is_some() {
-                return outcome;
+            if let Some(outcome) = self.take() {
+                return Some(outcome);
             }
+            if std::mem::take(&mut may_fill) {
+                self.fill();
+                continue;
+            }
+            may_fill = true;
             if self.waiting.is_empty() {
                 return None;
             }

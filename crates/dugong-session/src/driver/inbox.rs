@@ -102,6 +102,7 @@ impl Inbox {
         slot
     }
 
+    #[inline]
     fn announce(&self) {
         if self.is_asleep.load(Ordering::SeqCst) {
             self.poke();

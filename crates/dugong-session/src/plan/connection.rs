@@ -205,6 +205,7 @@ impl Connection {
         self.state = State::Busy;
     }
 
+    #[inline]
     pub(crate) fn pop_oldest(&mut self) -> Option<Flight> {
         let flight = self.flights.pop_front();
         self.note_removal(flight)

@@ -161,14 +161,21 @@ impl Plan {
         let now = self.advance_to(now);
         self.soonest = job.timeout.map_or(self.soonest, |timeout| self.soonest.min(nanos(timeout)));
         let tracked = Tracked::new(job, now, self.config.total_timeout.map_or(NEVER, nanos));
-        let deadline = tracked.deadline;
+        let (deadline, asks) = (tracked.deadline, job.asks);
         let id = JobId(self.jobs.insert(tracked));
         if deadline != NEVER {
             self.set_timer(deadline, Timer::Deadline(id.0));
             self.tidy_timers();
         }
         self.unfinished += 1;
-        self.enqueue(id, false);
+        if asks {
+            self.enqueue(id, false);
+        } else {
+            // Its place says so already.
+            self.settled = false;
+            self.queued += 1;
+            self.queue.push_back(id);
+        }
         id
     }
 
