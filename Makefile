@@ -14,7 +14,7 @@ ALL_FEATURES = --features dugong-net/rustls,dugong-net/socks,dugong-net/test-uti
 # With the feature that each item needs.
 RUST_DOCS = RUSTDOC="$(CURDIR)/tools/rustdoc" RUSTDOCFLAGS="--cfg docsrs -D warnings" $(CARGO) doc --workspace --no-deps $(ALL_FEATURES)
 
-.PHONY: help demo quick fmt test gate engines bench-engines chaos soak bench instructions baseline baseline-check docs wheel package deny manylinux install \
+.PHONY: help demo quick fmt test gate engines bench-engines chaos mirrors soak bench instructions baseline baseline-check docs wheel package deny manylinux install \
 	clean setup setup-rust setup-lints setup-python setup-engines check unit python python-style python-types python-tests tools-tests installed peers
 
 help:
@@ -218,6 +218,9 @@ chaos: setup installed ## every way to use a connection against a server that do
 		../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests tests/test_chaos.py tests/test_connectors_chaos.py
 	cd crates/dugong-python && DUGONG_S3_OBJECTS=5000 ../../target/venv/bin/python -m pytest -q -n 3 -o pythonpath=tests \
 		tests/test_session_s3.py
+
+mirrors: setup ## 100,000 files from nginx, Apache, Caddy, HAProxy and node, each of them right; a few minutes
+	DUGONG_MIRROR_URLS=100000 $(CARGO) test --release -p dugong-cli --test it mirrors::
 
 soak: setup-rust ## a session works for ten minutes, and its memory must not grow
 	$(CARGO) build --release --no-default-features -p dugong-origin -p dugong-bench

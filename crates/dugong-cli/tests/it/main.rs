@@ -13,6 +13,7 @@ mod install;
 mod interrupts;
 mod json;
 mod lists;
+mod mirrors;
 mod pipelining;
 mod progress;
 mod proxies;

@@ -99,7 +99,7 @@ impl Server {
         Server::started(command, place)
     }
 
-    fn started(command: Command, place: Place) -> Server {
+    pub(crate) fn started(command: Command, place: Place) -> Server {
         let peer = place.start(command).unwrap_or_else(|error| panic!("{error}"));
         Server { address: peer.address(), _peer: peer }
     }
@@ -112,7 +112,7 @@ fn place() -> (Place, SocketAddr) {
 }
 
 /// Finds a program, or fails the test and says where to get it.
-fn program(name: &str, package: &str) -> PathBuf {
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     Peer::program(name, package).unwrap_or_else(|error| panic!("{error}"))
 }
 
