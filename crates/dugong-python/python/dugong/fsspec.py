@@ -270,7 +270,8 @@ class FileSystem(AsyncFileSystem):
 
     async def _fetch(self, part: Part, headers: Any, got: bytes = b'') -> bytes:
         """Fetch the rest of a part. A server may send less than it is asked for."""
-        pieces = [got]
+        # One piece alone is not copied.
+        pieces = [got] if got else []
         while not part.is_done:
             reply, _ = await self._send('GET', part.url, headers=[*_pairs(headers), *part.fields()])
             pieces.append(part_of(reply, part))
