@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dugong_object_store::Connector;
 use dugong_origin::{Config, Origin, Proxy, Script, Scripted, document};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{HttpClient, HttpConnector, HttpErrorKind, HttpRequest, HttpRequestBody};
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -137,6 +137,30 @@ async fn large_objects_stream_and_a_dropped_stream_disturbs_no_other() {
         assert_eq!(store.get(&Path::from("doc/1")).await.unwrap().bytes().await.unwrap(), document("1"));
     }
     assert_eq!(store.get(&large).await.unwrap().bytes().await.unwrap().len(), 5_000_000);
+}
+
+#[tokio::test]
+async fn dropped_calls_disturb_no_other_and_leave_no_connection() {
+    let (origin, _) = origin();
+    let network = Proxy::start(origin.address()).unwrap();
+    let store = store(&format!("http://{}", network.address()));
+    let (large, small) = (Path::from("bytes/1000000"), Path::from("doc/1"));
+    for _ in 0..5 {
+        let many = future::join_all((0..20).map(|_| store.get_range(&large, 0..200_000)));
+        let one = async { store.get(&small).await.unwrap().bytes().await.unwrap() };
+        // The first to end drops the other.
+        if let future::Either::Right((content, _)) = future::select(Box::pin(many), Box::pin(one)).await {
+            assert_eq!(content, document("1"));
+        }
+        assert_eq!(store.get(&small).await.unwrap().bytes().await.unwrap(), document("1"));
+    }
+    // The network notices the end of a connection a little later.
+    let few = async {
+        while network.open() > 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), few).await.expect("at most 4 connections stay open");
 }
 
 #[tokio::test]
