@@ -130,6 +130,38 @@ def put():
 print(wait([spawn(serve), spawn(put)])[1:])
 """
 
+SESSIONS = """
+def serve(sock):
+    # Answers a request when as many others have come as it says.
+    came = sock.recv(65536)
+    while came:
+        for line in came.split(b'\\r\\n'):
+            if line.startswith(b'GET '):
+                asked.append(line)
+                while len(asked) < 3:
+                    sleep(0.001)
+                sock.sendall(HELLO)
+        came = sock.recv(65536)
+
+def accept():
+    while True:
+        spawn(serve, listener.accept()[0])
+
+asked = []
+spawn(accept)
+origin = f'http://127.0.0.1:{port}'
+sessions = dugong.Sessions()
+session = dugong.Session(origin, depth=1)
+ways = [
+    lambda: session.get('/').content,
+    lambda: next(session.run(['/'])).reply.content,
+    lambda: next(sessions.run([origin])).reply.content,
+]
+print(wait([spawn(way) for way in ways]))
+asked *= 2
+print(wait([spawn(lambda: sessions.get(origin).content), spawn(lambda: session.get('/').content)]))
+"""
+
 
 def run(library: str, program: str, first: str = '') -> str:
     if not importlib.util.find_spec(library):
@@ -169,3 +201,9 @@ def test_the_timeout_of_a_connection_counts(library: str) -> None:
 @each_library
 def test_others_run_while_one_waits_to_send(library: str) -> None:
     assert run(library, STREAMS) == "[b'hello']\n"
+
+
+@each_library
+def test_green_threads_share_a_session(library: str) -> None:
+    """The server runs in green threads, too, so that each request needs the others to go on."""
+    assert run(library, SESSIONS) == "[b'hello', b'hello', b'hello']\n[b'hello', b'hello']\n"

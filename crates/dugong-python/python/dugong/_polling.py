@@ -74,7 +74,7 @@ class PollNeeded(_Pair):
         is_limited = deadline is not None
         if not is_limited and self._may_change and self._timeout:
             deadline = monotonic() + self._timeout
-        look_again = None if _is_replaced(select.select) else LOOK_FOR_SIGNALS
+        look_again = None if is_replaced(select.select) else LOOK_FOR_SIGNALS
         while True:
             left = None if deadline is None else max(deadline - monotonic(), 0.0)
             most = left if look_again is None or (left is not None and left < look_again) else look_again
@@ -120,16 +120,23 @@ def wait(fd: int, mask: int, seconds: float | None) -> bool:
 
     If the program has replaced `select.poll` or `select.select`, as green-thread libraries do, the replacement waits.
     """
+    return wait_any([fd], mask, seconds)
+
+
+def wait_any(descriptors: list[int], mask: int, seconds: float | None) -> bool:
+    """Wait like `wait` until any of the descriptors is ready."""
     poll = getattr(select, 'poll', None)  # some take it away
-    if poll is not None and (_is_replaced(poll) or not _is_replaced(select.select)):
+    if poll is not None and (is_replaced(poll) or not is_replaced(select.select)):
         poller = poll()
-        poller.register(fd, mask)
+        for fd in descriptors:
+            poller.register(fd, mask)
         return bool(poller.poll(None if seconds is None else seconds * 1000))
-    reading, writing = [fd] if mask & POLLIN else [], [fd] if mask & POLLOUT else []
+    reading, writing = descriptors if mask & POLLIN else [], descriptors if mask & POLLOUT else []
     return any(select.select(reading, writing, [], seconds))
 
 
-def _is_replaced(function: object) -> bool:
+def is_replaced(function: object) -> bool:
+    """Whether a program has replaced this function of the system."""
     return not isinstance(function, BuiltinFunctionType)
 
 

@@ -6,12 +6,12 @@ import contextlib
 import functools
 import io
 import os
-import select
 import threading
 
 from ._dugong import BlockPlan, CatPlan, DownloadPlan, Mailbox
 from ._failures import RangeError, RequestFailed
 from ._request import Request, whole_number
+from ._turns import news
 from ._waiting import watch_of
 from ._watch import Group
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from ._dugong import Reply, SessionCore, Ticket
     from ._watch import Watch
-
-#: Seconds after which a thread looks for signals, and for a driver that has left.
-_LOOK_AGAIN = 0.1
 
 
 class _Flight:
@@ -64,18 +61,9 @@ class _Blocking:
     def wait(self) -> list[_Flight]:
         """Wait, and return the flights with news."""
         while True:
-            is_driven = self._core.turn(self.mailbox)
-            flights = [self._flights[number] for number in self.mailbox.take() if number in self._flights]
-            if flights:
+            numbers = news([self._core], self.mailbox)
+            if flights := [self._flights[number] for number in numbers if number in self._flights]:
                 return flights
-            poller = select.poll()
-            poller.register(self.mailbox.fileno(), select.POLLIN)
-            limit = _LOOK_AGAIN
-            if is_driven:
-                poller.register(self._core.fileno(), select.POLLIN)
-                due = self._core.due()
-                limit = limit if due is None else min(limit, due)
-            poller.poll(limit * 1000)
 
 
 class _Awaiting:

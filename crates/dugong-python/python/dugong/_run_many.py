@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import time
 
 from ._dugong import Mailbox, Outcome
 from ._jobs import SLOW_ITERABLE, Jobs
+from ._turns import news
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,21 +85,7 @@ class RunMany(Jobs):
         if oldest is not self._awaited:
             self._awaited = oldest
             oldest.ticket.set_awaited(True)
-        numbers: list[int] = []
-        while not numbers:
-            poller = select.poll()
-            poller.register(self._mailbox.fileno(), select.POLLIN)
-            limit = _LOOK_AGAIN
-            for core in self._cores():
-                # Another thread may drive; then it leaves the news in the mailbox.
-                if core.turn(self._mailbox):
-                    poller.register(core.fileno(), select.POLLIN)
-                    due = core.due()
-                    limit = limit if due is None else min(limit, due)
-            numbers = self._mailbox.take()
-            if not numbers:
-                poller.poll(limit * 1000)
-        self._look_at_all(numbers)
+        self._look_at_all(news(self._cores(), self._mailbox))
 
     def _look_at_all(self, numbers: list[int]) -> None:
         for number in numbers:
@@ -134,7 +120,3 @@ class RunMany(Jobs):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         self.close()
-
-
-#: Seconds after which it looks for a driver that has left.
-_LOOK_AGAIN = 0.1

@@ -7,6 +7,7 @@ from ._dugong import SessionCore
 from ._methods import Methods
 from ._range_methods import Ranges
 from ._settings import checked
+from ._turns import has_green_threads, perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Session(Closes, Ranges, Methods):
         return self._core.origin
 
     def _send(self, request: Request) -> Reply:
+        if has_green_threads():
+            return perform(self._core, request)
         return self._core.request(request)
 
     async def _co_send(self, request: Request) -> Reply:
@@ -108,6 +111,12 @@ class Session(Closes, Ranges, Methods):
 
         With *stream*, an outcome is yielded as soon as the head of its reply has come.
         """
+        if has_green_threads():
+            from ._jobs import OneOrigin  # noqa: PLC0415
+            from ._run_many import RunMany  # noqa: PLC0415
+
+            run: Any = RunMany(OneOrigin(self._core), requests, ordered, stream)
+            return run  # type: ignore[no-any-return]
         return self._core.run(requests, ordered, stream)
 
     def co_run(

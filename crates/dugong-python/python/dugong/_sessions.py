@@ -14,6 +14,7 @@ from ._methods import Methods
 from ._range_methods import Ranges
 from ._request import Request, request_of, whole_number
 from ._settings import DEFAULTS, checked
+from ._turns import has_green_threads, perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Sessions(Closes, Ranges, Methods):
         while True:
             core, routed = self._route(request, is_foreign)
             try:
-                reply = core.request(routed, given)
+                green = has_green_threads()
+                reply = perform(core, routed, given) if green else core.request(routed, given)
             except RequestFailed as exc:
                 _account(exc, given, attempts)
                 raise
@@ -120,13 +122,13 @@ class Sessions(Closes, Ranges, Methods):
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
     async def _co_send(self, request: Request) -> Reply:
-        from ._waiting import perform  # noqa: PLC0415  # imports asyncio
+        from . import _waiting  # noqa: PLC0415  # imports asyncio
 
         given, is_foreign, hops, attempts = request, False, self._redirects, 0
         while True:
             core, routed = self._route(request, is_foreign)
             try:
-                reply: Reply = await perform(core, routed, given)
+                reply: Reply = await _waiting.perform(core, routed, given)
             except RequestFailed as exc:
                 _account(exc, given, attempts)
                 raise
@@ -145,21 +147,21 @@ class Sessions(Closes, Ranges, Methods):
             core, routed = self._route(request, is_foreign)
             if not hops:
                 return core, routed.target
-            with core.request(routed, request) as reply:
+            with perform(core, routed, request) as reply:
                 found = self._follow(request, reply)
             if found is None:
                 return core, routed.target
             request, is_foreign, hops = found[0], is_foreign or found[1], hops - 1
 
     async def _co_place(self, target: str) -> tuple[SessionCore, str]:
-        from ._waiting import perform  # noqa: PLC0415  # imports asyncio
+        from . import _waiting  # noqa: PLC0415  # imports asyncio
 
         request, is_foreign, hops = _probe(target), False, self._redirects
         while True:
             core, routed = self._route(request, is_foreign)
             if not hops:
                 return core, routed.target
-            async with await perform(core, routed, request) as reply:
+            async with await _waiting.perform(core, routed, request) as reply:
                 found = self._follow(request, reply)
             if found is None:
                 return core, routed.target
