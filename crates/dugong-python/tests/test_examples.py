@@ -148,7 +148,7 @@ def attempt(command: str, cwd: Path, env: dict[str, str]) -> subprocess.Complete
         cwd=cwd,
         env=env,
         capture_output=True,
-        timeout=60,
+        timeout=240,  # importing pyarrow takes long on a busy machine
         check=False,
     )
 
