@@ -179,9 +179,19 @@ def test_a_slow_asynchronous_iterable_does_not_hold_up_outcomes(session: Session
 
 
 def test_requests_have_to_be_an_iterable(session: Session) -> None:
-    for wrong in '/a', b'/a', 5:
-        with pytest.raises(TypeError):
-            session.run(wrong)  # type: ignore[arg-type]
+    sessions = Sessions()
+    for wrong in '/a', b'/a', 5, None:
+        for run in session.run, session.co_run, sessions.run, sessions.co_run:
+            with pytest.raises(TypeError, match=f'requests has to be an iterable .* not {type(wrong).__name__}'):
+                run(wrong)  # type: ignore[arg-type]
+
+    async def later() -> AsyncIterator[str]:
+        yield '/bytes/1'
+
+    for run in session.run, sessions.run:
+        with pytest.raises(TypeError, match='an asynchronous one needs co_run'):
+            run(later())  # type: ignore[arg-type]
+    assert len(list(session.run(['/bytes/1'], ordered=None, stream=0))) == 1  # type: ignore[arg-type]
 
 
 def test_a_closed_run_says_what_became_of_the_rest() -> None:

@@ -30,6 +30,8 @@ class AsyncRun(Jobs):
     `async with`; `abandoned` then has the outcomes that were not yielded.
     """
 
+    takes_async = True
+
     def __init__(self, router: Router, requests: Any, ordered: bool, stream: bool) -> None:
         super().__init__(router, requests, ordered, stream)
         self._requests: Iterator[Any] | None = None

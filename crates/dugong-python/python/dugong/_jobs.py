@@ -84,10 +84,16 @@ SLOW_ITERABLE = 0.001
 class Jobs:
     """The requests of a run that were taken, and their outcomes, each of which is yielded once."""
 
+    #: Whether the requests may be an asynchronous iterable.
+    takes_async = False
+
     def __init__(self, router: Router, requests: object, ordered: bool, stream: bool) -> None:
-        if isinstance(requests, (str, bytes)):
+        is_iterable = hasattr(requests, '__iter__') or hasattr(requests, '__getitem__')
+        is_taken = is_iterable or (self.takes_async and hasattr(requests, '__aiter__'))
+        if isinstance(requests, (str, bytes)) or not is_taken:
             kind = type(requests).__name__
-            raise TypeError(f'requests has to be an iterable of requests, such as a list, not {kind}')
+            hint = '; an asynchronous one needs co_run' if hasattr(requests, '__aiter__') else ''
+            raise TypeError(f'requests has to be an iterable of requests, such as a list, not {kind}{hint}')
         self._router = router
         self._is_ordered = ordered
         self._is_streamed = stream

@@ -117,7 +117,7 @@ class Session(Closes, Ranges, Methods):
 
             run: Any = RunMany(OneOrigin(self._core), requests, ordered, stream)
             return run  # type: ignore[no-any-return]
-        return self._core.run(requests, ordered, stream)
+        return self._core.run(requests, bool(ordered), bool(stream))
 
     def co_run(
         self, requests: Iterable[Any] | AsyncIterable[Any], *, ordered: bool = True, stream: bool = False

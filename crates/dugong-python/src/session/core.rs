@@ -143,11 +143,17 @@ impl SessionCore {
     #[pyo3(signature = (requests, ordered, streamed, /))]
     fn run(slf: &Bound<'_, Self>, requests: &Bound<'_, PyAny>, ordered: bool, streamed: bool) -> PyResult<Run> {
         let this = slf.get();
-        if requests.is_instance_of::<PyString>() || requests.is_instance_of::<pyo3::types::PyBytes>() {
-            let kind = requests.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("requests has to be an iterable of requests, such as a list, not {kind}")));
-        }
-        let requests = requests.try_iter()?.unbind();
+        let is_text = requests.is_instance_of::<PyString>() || requests.is_instance_of::<pyo3::types::PyBytes>();
+        let requests = match requests.try_iter() {
+            Ok(iterator) if !is_text => iterator.unbind(),
+            Err(error) if !error.is_instance_of::<PyTypeError>(requests.py()) => return Err(error),
+            _ => {
+                let kind = requests.get_type().name()?;
+                let hint = if requests.hasattr("__aiter__")? { "; an asynchronous one needs co_run" } else { "" };
+                let text = format!("requests has to be an iterable of requests, such as a list, not {kind}{hint}");
+                return Err(PyTypeError::new_err(text));
+            }
+        };
         let core = slf.clone().into_any().unbind();
         Ok(Run::new(core, this.session()?, this.hooks.clone(), requests, ordered, streamed))
     }
