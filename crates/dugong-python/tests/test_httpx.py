@@ -19,8 +19,12 @@ import trustme
 from origins import running
 from peers import LIMIT, Peer, Server, answer_all, silent
 
+import dugong
+from dugong._failures import RequestTimedOut
+
 httpx = pytest.importorskip('httpx', reason='httpx is not installed')
 transports = pytest.importorskip('dugong.httpx')
+
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -378,6 +382,21 @@ def test_content_that_the_server_does_not_take_is_a_write_timeout(client: Any) -
         with pytest.raises(httpx.WriteTimeout):
             client.post(url(server), content=bytes(50_000_000), timeout=0.3)
         given_up.set()
+
+
+@pytest.mark.parametrize(
+    ('sent', 'cause', 'name'),
+    [
+        ('no', None, 'PoolTimeout'),
+        ('no', dugong.ConnectionTimedOut(), 'ConnectTimeout'),
+        ('partly', None, 'WriteTimeout'),
+        ('yes', None, 'ReadTimeout'),
+    ],
+)
+def test_each_timeout_has_its_exception(sent: Any, cause: Exception | None, name: str) -> None:
+    error = RequestTimedOut('too late', sent=sent)
+    error.__cause__ = cause
+    assert type(transports.Transport()._mapped(error)) is getattr(httpx, name)
 
 
 @each
