@@ -1,4 +1,8 @@
 //! Connecting: name, TCP, tunnel, TLS (statements 7).
+//!
+//! The stages of Rust (`Connecting`, `Tunnel`) in an order of its own, instead of a `Connector` below `dugong_http`'s `Connect`: exceptions
+//! of the program's resolver and TLS context have to arrive unchanged, a context may block and needs the GIL in each call, a caller that
+//! drives by hand can wait for one descriptor only, and `disconnect` in another thread ends every stage.
 
 use std::cell::Cell;
 use std::io;
