@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     /// Responses that are complete.
     pub(crate) answered: u32,
     pub(crate) limit: Limit,
+    /// How many failures of the origin the plan had seen when it opened the connection.
+    pub(crate) failures_before: u64,
     /// The first request must be answered before the second is sent.
     pub(crate) first_alone: bool,
     /// A byte of a request has left on it.
@@ -100,6 +102,7 @@ impl Connection {
             flights: VecDeque::new(),
             answered: 0,
             limit: origin.per_connection().map_or(Limit::None, Limit::Learned),
+            failures_before: origin.all_failures(),
             first_alone: origin.wants_first_alone(),
             is_used: false,
             is_pair: false,

@@ -113,7 +113,12 @@ impl Plan {
         if why == Loss::GivenUp {
             return self.send_elsewhere(&oldest, why);
         }
-        let failures = self.origin.failures();
+        // Connections that are lost together do not raise the wait of each other.
+        let is_known = self.origin.is_known_failure(connection.failures_before);
+        let failures = self.origin.failures() - u32::from(is_known);
+        if !is_known {
+            self.origin.note_failure();
+        }
         self.origin.note_loss(why, connection.answered, pipelined);
         let repeats = oldest.wanted_by().and_then(|job| self.jobs.get(job.0)).map_or(0, |tracked| tracked.repeats);
         // A server may close a connection that it has kept open just when a request is on its way (RFC 9112 §9.3.1). That is no reason to

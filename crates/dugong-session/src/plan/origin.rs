@@ -30,7 +30,10 @@ pub(crate) struct Origin {
     grow_after: u32,
     /// Of the times that answers took; `NEVER` before the first.
     median: Nanos,
+    /// Failures to connect and losses since the last answer. Connections that are lost together are one loss.
     failures: u32,
+    /// How many failures there were in all.
+    all_failures: u64,
     /// Whether it answers expectations, as far as the plan knows.
     expects: Option<bool>,
     /// No connection is opened before this moment.
@@ -55,6 +58,7 @@ impl Origin {
             grow_after: GROW_AFTER,
             median: NEVER,
             failures: 0,
+            all_failures: 0,
             expects: None,
             reopen_at: 0,
         }
@@ -99,13 +103,23 @@ impl Origin {
         self.expects = Some(answered || self.expects == Some(true));
     }
 
-    /// Failures to connect and losses since the last answer.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     pub(crate) fn note_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
+        self.all_failures += 1;
+    }
+
+    /// How many failures there were before a connection that is opened now.
+    pub(crate) fn all_failures(&self) -> u64 {
+        self.all_failures
+    }
+
+    /// Whether the loss of a connection belongs to the last failure: it was opened before that, and nothing was answered since.
+    pub(crate) fn is_known_failure(&self, failures_before: u64) -> bool {
+        self.failures > 0 && failures_before < self.all_failures
     }
 
     /// Takes note of a whole response. `pipelined`: its request was sent while another was unanswered.
@@ -156,7 +170,6 @@ impl Origin {
     pub(crate) fn note_loss(&mut self, why: Loss, responses: u32, pipelined: bool) {
         self.after_loss = true;
         self.answers = 0;
-        self.note_failure();
         if pipelined {
             // Silence may mean that the server has dropped requests.
             self.proven &= why != Loss::Stalled;

@@ -400,6 +400,25 @@ fn a_response_whose_last_content_is_too_much_is_over_once() {
 }
 
 #[test]
+fn connections_that_are_lost_together_are_one_failure() {
+    let mut desk = Desk::new(Config { connections: 4, depth: 1, retries: 9, retry_budget: None, ..Config::default() });
+    let jobs = desk.gets::<4>();
+    for round in 0..6 {
+        let opened = desk.opened();
+        (opened - 4..opened).for_each(|number| desk.tell(number, Event::Lost(Loss::Reset)));
+        let last = desk.now + ms(100 << round);
+        while desk.opened() < opened + 4 {
+            let until = desk.plan.wait_until().unwrap();
+            assert!(until <= last, "the wait of one failure in round {round}");
+            desk.later(until - desk.now);
+        }
+    }
+    let opened = desk.opened();
+    (opened - 4..opened).for_each(|number| desk.answer(number));
+    assert!(jobs.iter().all(|job| desk.outcome(*job).is_some_and(|outcome| outcome.end == End::Reply)));
+}
+
+#[test]
 fn connects_that_fail_together_are_one_failure() {
     let mut plan = Plan::new(Config { retries: 9, ..Config::default() }, 3);
     let mut now = ms(1000);
