@@ -83,9 +83,11 @@ const COUNTS: [Count; 24] = {
         count("tokio b: instructions/request", 0.0, Instructions(Rust(Client::DugongTokio), InFlight, B))
             .without_limit()
             .in_baseline(),
-        count("session a: instructions/request", 0.0, Instructions(Rust(Client::Session), OneByOne, A)).without_limit(),
+        count("session a: instructions/request", 0.0, Instructions(Rust(Client::Session), OneByOne, A))
+            .without_limit()
+            .in_baseline(),
         // 1,500 more than the pipelined connection.
-        count("session b: instructions/request", 4800.0, Instructions(Rust(Client::Session), InFlight, B)),
+        count("session b: instructions/request", 4800.0, Instructions(Rust(Client::Session), InFlight, B)).in_baseline(),
         count("hyper a: instructions/request", 0.0, Instructions(Rust(Client::Hyper), OneByOne, A)).without_limit(),
         count("httparse a: instructions/request", 0.0, Instructions(Rust(Client::Httparse), OneByOne, A)).without_limit(),
         count("Python a: instructions/request", 17_000.0, Instructions(Python(python::DUGONG), OneByOne, PYTHON)).in_baseline(),
