@@ -502,6 +502,7 @@ pub(crate) struct ConnectArgs {
 
     /// Connect to this Unix socket instead of the host
     #[arg(long, value_name = "PATH", help_heading = CONNECT)]
+    #[arg(conflicts_with_all = ["resolve", "interface", "ipv4", "ipv6", "keepalive_time", "proxy_user"])]
     pub(crate) unix_socket: Option<PathBuf>,
 
     /// Connect from this network interface, or from this local address

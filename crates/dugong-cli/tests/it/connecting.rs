@@ -103,6 +103,8 @@ fn mistakes_in_options_are_found_before_anything_is_sent() {
         (&["-6"], "--ipv6: 127.0.0.1 belongs to the other family"),
         (&["-4", "-6"], "--ipv6"),
         (&["--unix-socket", &"x".repeat(200)], "--unix-socket \"xxx"),
+        (&["--unix-socket", "s", "-4"], "'--unix-socket <PATH>' cannot be used with '--ipv4'"),
+        (&["--unix-socket", "s", "--interface", "lo"], "'--unix-socket <PATH>' cannot be used with '--interface <NAME>'"),
         (&["--max-time", "soon"], "--max-time \"soon\": expected seconds, such as 10 or 0.5"),
         (&["--connect-timeout", "1s"], "--connect-timeout \"1s\": expected seconds"),
         (&["--keepalive-time", "0"], "--keepalive-time"),
