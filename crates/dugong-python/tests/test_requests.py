@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import trustme
-import urllib3
 from origins import running
 from peers import LIMIT, Peer, Server, answer_all, silent
 
 requests = pytest.importorskip('requests', reason='requests is not installed')
+urllib3 = pytest.importorskip('urllib3')
 adapters = pytest.importorskip('dugong.requests')
 
 
