@@ -244,3 +244,16 @@ fn a_silent_pipe_holds_up_neither_a_signal_nor_the_end_of_the_time() {
         assert_eq!((each(&summary, "url"), each(&summary, "error")), (vec![url.into()], vec![error.into()]));
     }
 }
+
+#[test]
+fn a_refusal_before_the_content_leaves_the_request_sent_in_part() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("large");
+    fs::write(&path, vec![7; 2 << 20]).unwrap();
+    let refusal = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+    let server = scripted([Script::new().expect_requests(1).send(refusal).wait_close()]);
+    let url = urls(server.address(), ["/x"]).remove(0);
+    let ran = run("put", [path.to_str().unwrap(), &*url, "--json"]);
+    let summary = json(ran.stdout());
+    assert_eq!((each(&summary, "status"), each(&summary, "sent")), (vec![413.into()], vec!["partly".into()]));
+}
