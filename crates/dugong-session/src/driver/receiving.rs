@@ -267,7 +267,12 @@ fn collect_some(
 /// Takes the next piece of a streamed reply, in the memory of `spare` if it is large.
 fn collect_piece(duplex: &mut Duplex<'_>, wire: &mut Wire, spare: &mut BytesMut) -> (Taken, Bytes) {
     if spare.len() < SPARE / 4 {
-        *spare = BytesMut::zeroed(SPARE);
+        // Memory whose pieces are all dropped is used again: a new one would cost a page fault for each of its pages.
+        if spare.try_reclaim(SPARE - spare.len()) {
+            spare.resize(SPARE, 0);
+        } else {
+            *spare = BytesMut::zeroed(SPARE);
+        }
     }
     let mut taken = Taken::default();
     if let Err(error) = fill_piece(duplex, wire, spare, &mut taken) {
