@@ -167,7 +167,14 @@ impl<'a> Load<'a> {
     fn await_connections(&mut self) -> Result<(), Failure> {
         let mut events = Events::with_capacity(1024);
         let mut swept = Instant::now();
-        while !self.connections.iter().all(|connection| matches!(connection.state, State::Open(_))) {
+        // An open one stays open here, so none is looked at twice.
+        let mut standing = 0;
+        loop {
+            let rest = self.connections[standing..].iter();
+            standing += rest.take_while(|connection| matches!(connection.state, State::Open(_))).count();
+            if standing == self.connections.len() {
+                break;
+            }
             self.wait(&mut events, Some(TICK))?;
             if self.stopped.load(Ordering::Relaxed) {
                 return Err(Failure::Interrupted);
