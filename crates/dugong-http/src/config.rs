@@ -202,7 +202,8 @@ impl Config {
         self
     }
 
-    /// Adds a field to each request that has no field of this name. Connecting fails if the name or the value is not valid.
+    /// Adds a field to each request that has no field of this name. Connecting fails if the name or the value is not valid, or if the
+    /// field frames or directs a single message, as Content-Length and Host do.
     #[must_use]
     pub fn default_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.default_fields.push((name.into(), value.into()));

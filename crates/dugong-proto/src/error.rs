@@ -314,6 +314,8 @@ pub enum Misuse {
     ContentNotAllowed(Argument),
     /// A trailer field that frames or directs the message (RFC 9110 §6.5.1).
     Trailer(Argument),
+    /// A field that frames or directs a single message cannot be added to each request. Set it on the request.
+    ForAll(Argument),
     /// Chunked content, but the server has shown that it speaks HTTP/1.0 (RFC 9112 §6.1).
     ChunkedToHttp10,
     /// You have not sent all content of the last request.
@@ -356,6 +358,7 @@ impl Misuse {
             Misuse::Connection(_) => "connection",
             Misuse::ContentNotAllowed(_) => "content-not-allowed",
             Misuse::Trailer(_) => "trailer",
+            Misuse::ForAll(_) => "for-all",
             Misuse::ChunkedToHttp10 => "chunked-to-http-1.0",
             Misuse::ContentOwed => "content-owed",
             Misuse::ExcessContent => "excess-content",
@@ -405,6 +408,9 @@ impl fmt::Display for Misuse {
             }
             Misuse::ContentNotAllowed(given) => write!(f, "this method may not have content{given}"),
             Misuse::Trailer(given) => write!(f, "a field that frames or directs the message cannot be a trailer{given}"),
+            Misuse::ForAll(given) => {
+                write!(f, "the field {} is about a single message: set it on a request, not for all{given}", given.name())
+            }
             Misuse::ChunkedToHttp10 => f.write_str("chunked content cannot be sent to an HTTP/1.0 server"),
             Misuse::ContentOwed => f.write_str("the content of the previous request is not complete"),
             Misuse::ExcessContent => f.write_str("this is more content than was announced"),

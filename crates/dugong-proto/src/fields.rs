@@ -93,6 +93,11 @@ impl Mark {
         if name == known.as_bytes() || name.eq_ignore_ascii_case(known.as_bytes()) { mark } else { Mark::NONE }
     }
 
+    /// Fields that say something about a single message.
+    const OF_ONE_MESSAGE: Mark =
+        Mark(Mark::TE.0 | Mark::HOST.0 | Mark::EXPECT.0 | Mark::UPGRADE.0 | Mark::CONTENT_LENGTH.0 | Mark::TRANSFER_ENCODING.0);
+
+    #[inline]
     pub(crate) fn contains(self, other: Mark) -> bool {
         self.0 & other.0 != 0
     }
@@ -296,6 +301,22 @@ impl Fields {
     /// The values of all field lines called `name`, in order, as bytes.
     pub fn get_all_bytes<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.lines.iter().filter(move |line| self.is_named(line, name)).map(|line| self.value(line))
+    }
+
+    /// Checks that these fields can be added to each request of a connection: none of them frames or directs a single message, as
+    /// Content-Length and Host do.
+    ///
+    /// # Errors
+    /// [`Misuse::ForAll`] with the first that does.
+    #[inline]
+    pub fn check_for_all(&self) -> Result<(), Misuse> {
+        if self.marks.contains(Mark::OF_ONE_MESSAGE) { Err(self.first_of_one_message()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn first_of_one_message(&self) -> Misuse {
+        let line = self.lines.iter().find(|line| line.mark.contains(Mark::OF_ONE_MESSAGE)).expect("there is one");
+        Misuse::ForAll(Argument::of_field(self.name(line), self.value(line), None))
     }
 
     /// Whether a field line is called `name`.

@@ -139,13 +139,14 @@ impl SendHalf {
 
     /// Appends a request to the buffer and to the queue, and returns its number, counted from 0.
     ///
-    /// It adds those fields of `more` whose names are not in the request. They must not be fields that this method generates.
+    /// It adds those fields of `more` whose names are not in the request. They [must suit each request](Fields::check_for_all).
     ///
     /// # Errors
     /// `Local` if the request is not valid or not allowed now, `Closed` if the connection carries no further request. On error
     /// nothing has changed.
     pub fn request(&mut self, request: &RequestHead, more: &Fields, queue: &mut Outstanding) -> Result<u64, Error> {
         let checked = request.check()?;
+        more.check_for_all()?;
         self.admit(request, &checked, more, queue)?;
         let before = self.buffer.len() - self.start;
         self.make_room(self.peer.most_of_head(request, &checked, more));

@@ -162,6 +162,20 @@ fn more_than_was_offered_cannot_be_sent() {
 }
 
 #[test]
+fn fields_of_a_single_message_are_not_added_to_all() {
+    for name in ["Content-Length", "transfer-encoding", "Host", "Expect", "TE", "Upgrade"] {
+        let mut more = Fields::new();
+        more.append("X", "y").unwrap();
+        more.append(name, "1").unwrap();
+        let (mut s, _, mut q) = parts();
+        let refused = s.request(&RequestHead::new(Method::GET, "/").unwrap(), &more, &mut q);
+        let Err(Error::Local(misuse @ Misuse::ForAll(_))) = refused else { panic!("{name}: {refused:?}") };
+        assert!(misuse.to_string().starts_with(&format!("the field {name:?} is about a single message")), "{misuse}");
+        assert!(s.to_send().is_empty() && q.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn no_call_on_an_unused_connection_breaks_it() {
     let mut c = Connection::new("o").unwrap();
     assert!(c.next_event().unwrap().is_none());

@@ -281,7 +281,8 @@ impl Builder {
         self
     }
 
-    /// Adds a field to each request that has no field of this name.
+    /// Adds a field to each request that has no field of this name. [`build`](Builder::build) refuses fields that frame or direct a single
+    /// message, such as Content-Length and Host: set them on a request.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
         if is_credential(&name) {

@@ -131,6 +131,15 @@ fn a_field_of_the_session_replaces_the_one_that_it_would_add() {
 }
 
 #[test]
+fn a_field_of_a_single_message_is_not_one_of_the_session() {
+    for (name, value) in [("Transfer-Encoding", "chunked"), ("Content-Length", "0"), ("Host", "evil"), ("Expect", "100-continue")]
+    {
+        let refused = Session::builder("http://localhost").header(name, value).build().unwrap_err();
+        assert!(refused.to_string().contains(&format!("the field {name:?} is about a single message")), "{refused}");
+    }
+}
+
+#[test]
 fn each_attempt_is_signed_anew_by_the_thread_that_made_the_request() {
     let (_origin, url) = origin();
     let signed = Arc::new(Mutex::new(Vec::new()));

@@ -46,7 +46,7 @@ impl Sending {
     /// Creates the sending side of a connection to `host`, the value of the `Host` field.
     ///
     /// # Errors
-    /// `Local` if the host, the configured user agent or a default field is not valid.
+    /// `Local` if the host, the configured user agent or a default field is not valid, or not for all requests.
     pub fn new(host: &str, config: &Config) -> Result<Self, Error> {
         let mut defaults = Fields::new();
         if let Some(name) = &config.user_agent
@@ -57,6 +57,7 @@ impl Sending {
         for (name, value) in &config.default_fields {
             defaults.append(name, value)?;
         }
+        defaults.check_for_all()?;
         Ok(Sending {
             half: SendHalf::new(host)?,
             defaults: Box::new(defaults),
