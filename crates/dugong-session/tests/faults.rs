@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -166,6 +167,29 @@ fn a_server_that_ends_each_connection_at_once_fails_each_request() {
         // The retries of each request and the budget allow no more.
         let accepted = accepted.load(Ordering::SeqCst);
         assert!(accepted < 300, "{accepted} connections");
+    });
+}
+
+#[test]
+fn an_answer_that_no_request_asked_for_is_nowhere() {
+    watched("the server that answers twice", || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                thread::spawn(move || {
+                    let answers =
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+                    let mut buffer = [0; 4096];
+                    while stream.read(&mut buffer).is_ok_and(|count| count > 0) && stream.write_all(answers).is_ok() {}
+                });
+            }
+        });
+        let session = session(address);
+        for Outcome { index, result, .. } in session.run((0..100).map(|number| Request::get(format!("/{number}")))) {
+            assert_eq!(*result.unwrap().content(), b"a"[..], "{index}");
+        }
+        assert!(session.stats().not_pipelining);
     });
 }
 

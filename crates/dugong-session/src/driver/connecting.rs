@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dugong_http::Error;
 use dugong_http::driver::{Connect, Interest, Progress};
+use dugong_http::{CloseReason, Closed, Error, Malformed};
 use mio::unix::SourceFd;
 
 use super::Driver;
@@ -76,9 +76,22 @@ impl Driver {
             return self.lose(index, error);
         };
         let id = link.id;
+        self.note_unasked(id, &error);
         self.unreachable = Some(Arc::new(error));
         self.plan.handle(self.now, id, Event::Readable);
         self.act();
+    }
+
+    /// Tells the plan if a connection ended because of bytes that no request asked for.
+    pub(super) fn note_unasked(&mut self, on: ConnectionId, error: &Error) {
+        let is_unasked = match error {
+            Error::Remote { what, .. } => *what == Malformed::UnaskedBytes,
+            Error::Closed { cause: Closed::InOrder(reason), .. } => *reason == CloseReason::UnaskedBytes,
+            _ => false,
+        };
+        if is_unasked {
+            self.plan.handle(self.now, on, Event::Unasked);
+        }
     }
 
     fn drop_link(&mut self, on: ConnectionId) {

@@ -256,6 +256,7 @@ impl Driver {
         let (id, now) = (link.id, self.now);
         let mut event = Event::Lost(loss_of(&error));
         let is_final = !may_heal(&error);
+        self.note_unasked(id, &error);
         let error = Arc::new(error);
         self.unreachable = Some(error.clone());
         if let Some(open) = link.open() {

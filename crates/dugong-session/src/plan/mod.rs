@@ -381,6 +381,7 @@ impl Plan {
                 self.content(now, on, bytes);
                 self.complete(now, on);
             }
+            Event::Unasked => self.origin.note_unasked(),
             Event::Lost(_) if connection.is_unused() => self.ended_unused(now, on),
             Event::Lost(why) => self.lost(now, on, why),
             Event::Readable if connection.is_unused() => {

@@ -26,6 +26,9 @@ pub(crate) struct Origin {
     per_connection: Option<u32>,
     /// After how many responses it last closed a connection without a word.
     closed_after: Option<u32>,
+    /// It has sent an answer that no request asked for. On a connection with a second request, the next of these would be taken for its
+    /// answer.
+    babbles: bool,
     answers: u32,
     grow_after: u32,
     /// Of the times that answers took; `NEVER` before the first.
@@ -54,6 +57,7 @@ impl Origin {
             strikes: 0,
             per_connection: None,
             closed_after: None,
+            babbles: false,
             answers: 0,
             grow_after: GROW_AFTER,
             median: NEVER,
@@ -66,7 +70,7 @@ impl Origin {
 
     /// How many requests a connection may have in flight.
     pub(crate) fn depth(&self) -> u32 {
-        self.depth.min(self.per_connection.unwrap_or(u32::MAX)).max(1)
+        self.depth.min(self.per_connection().unwrap_or(u32::MAX)).max(1)
     }
 
     /// Whether the server is known to answer pipelined requests.
@@ -90,7 +94,14 @@ impl Origin {
     }
 
     pub(crate) fn per_connection(&self) -> Option<u32> {
-        self.per_connection
+        if self.babbles { Some(1) } else { self.per_connection }
+    }
+
+    /// Bytes came that no request asked for: from now on, each connection gets one request.
+    pub(crate) fn note_unasked(&mut self) {
+        self.babbles = true;
+        self.depth = 1;
+        self.proven = false;
     }
 
     /// Whether waiting for 100 (Continue) is worth it.
@@ -129,7 +140,7 @@ impl Origin {
             self.strikes = 0;
         }
         self.answers = self.answers.saturating_add(1);
-        if self.answers >= self.grow_after && self.depth < self.most_depth {
+        if self.answers >= self.grow_after && self.depth < self.most_depth && !self.babbles {
             self.depth = (self.depth * 2).min(self.most_depth);
             self.answers = 0;
         }
@@ -158,7 +169,7 @@ impl Origin {
 
     /// A connection kept going up to the learned limit. Returns the next limit to try, if it is time for that.
     pub(crate) fn grow_limit(&mut self) -> Option<u32> {
-        if self.answers < self.grow_after.min(GROW_AFTER) {
+        if self.babbles || self.answers < self.grow_after.min(GROW_AFTER) {
             return None;
         }
         self.answers = 0;

@@ -35,6 +35,25 @@ fn a_server_that_fails_when_pipelined_to_teaches_a_depth_of_one_after_a_second_t
 }
 
 #[test]
+fn a_server_that_answers_what_no_request_asked_gets_one_request_on_each_connection() {
+    let mut desk = Desk::known(patient());
+    desk.gets::<1>();
+    desk.answer(0);
+    desk.tell(0, Event::Unasked);
+    desk.tell(0, Event::Readable);
+    assert!(desk.plan.stats().not_pipelining);
+    desk.gets::<300>();
+    for _ in 0..300 {
+        let newest = reopened(&mut desk);
+        let busy =
+            (0..=newest).rev().find(|on| desk.on(*on).is_some_and(|jobs| !jobs.is_empty())).expect("a request is in flight");
+        assert_eq!(desk.on(busy).unwrap().len(), 1);
+        desk.answer(busy);
+        assert_eq!(desk.on(busy), None, "the connection is closed behind its answer");
+    }
+}
+
+#[test]
 fn a_stall_is_a_loss_and_a_hint() {
     let mut desk = Desk::known(patient());
     desk.gets::<9>();
