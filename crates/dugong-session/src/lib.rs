@@ -22,7 +22,8 @@
 //! # What a session does for you
 //!
 //! - **It pipelines.** A connection carries up to 32 requests at once, so a round trip costs all of them together what it costs one. A
-//!   server that cannot pipeline, or closes after some responses, teaches the session what it can.
+//!   server that cannot pipeline, or closes after some responses, teaches the session what it can. One that sends answers without
+//!   a request gets one request per connection from then on.
 //! - **It repeats what can do no harm**, after random waits and within a budget, so that a server in trouble gets no flood.
 //! - **It loses nothing.** A request has a reply, or an error that says how much was sent and answered.
 //! - **It is bounded**: connections, requests in flight, bytes in memory, attempts, and time.
