@@ -240,12 +240,21 @@ def test_retry_overrules_the_method(retry: bool | None, attempts: int) -> None:
             assert words(caught.value) == ('yes', 'no', False, 1)
 
 
+def test_an_error_status_of_a_streamed_reply_is_pickled_without_content(session: Session) -> None:
+    with session.get('/status/404', stream=True) as reply, pytest.raises(dugong.StatusError) as caught:
+        reply.raise_for_status()
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.reply.status, copy.reply.reason, copy.reply.content) == (404, 'Not Found', b'')
+    assert copy.reply.headers.items() == reply.headers.items()
+    assert str(copy) == str(caught.value)
+
+
 def test_a_closed_session_fails(origin_url: str) -> None:
     session = Session(origin_url)
     assert session.get('/bytes/1').status == 200
     session.close()
     session.close()
-    with pytest.raises(RequestFailed):
+    with pytest.raises(RequestFailed, match='the session was closed'):
         session.get('/bytes/1')
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -271,3 +273,20 @@ def test_tasks_have_twins(loop: Loop, origin_url: str, content: bytes, tmp_path:
             await file.co_close()
 
     loop.run(main)
+
+
+@pytest.mark.parametrize('length', [244, 245, 255])
+def test_a_download_may_have_a_name_as_long_as_the_system_allows(
+    session: Session, content: bytes, tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / ('a' * length)
+    assert session.download(f'/bytes/{SIZE}', os.fsencode(path)) == SIZE
+    assert path.read_bytes() == content
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_longer_name_is_an_error_before_any_request(tmp_path: Path) -> None:
+    with Session('http://127.0.0.1:9') as session, pytest.raises(OSError, match='too long') as caught:
+        session.download('/', tmp_path / ('a' * 256))
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert list(tmp_path.iterdir()) == []

@@ -88,6 +88,20 @@ def test_ranges_behind_redirects_get_no_credentials(origins: tuple[str, str]) ->
     assert seen == [['open'], ['open']]
 
 
+@pytest.mark.parametrize(
+    ('url', 'message'),
+    [
+        ('http://', r'"http://" is not a usable URL'),
+        ('http:///x', r'"http:///x" is not a usable URL'),
+        ('http://u:p@h/', r'"http://\*\*\*@h/" is not a usable URL: it contains user information'),
+        ('http://h:99999/', 'its port is not a number'),
+    ],
+)
+def test_a_message_says_what_is_wrong_with_a_url(sessions: Sessions, url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sessions.get(url)
+
+
 @pytest.mark.parametrize('url', ['/path', 'ftp://h/', 'http://u:p@h/'])
 def test_ranges_need_a_url(sessions: Sessions, url: str, tmp_path: Path) -> None:
     for use in (

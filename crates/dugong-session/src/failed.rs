@@ -133,7 +133,7 @@ impl fmt::Display for Failed {
                 error.iter().try_for_each(|error| write!(f, ": {error:#}"))
             }
             Cause::TimedOut { after } => write!(f, "the reply was not complete within the total_timeout of {after:?}"),
-            Cause::Cancelled => f.write_str("the request was given up, or its session closed"),
+            Cause::Cancelled => f.write_str("the session was closed"),
             Cause::TooLarge { limit } => {
                 write!(f, "the reply has more than {limit} bytes of content; stream it, or raise max_content")
             }

@@ -63,8 +63,8 @@
 //! | no byte of a request has left | sends it elsewhere, whatever its method | the server cannot know it |
 //! | a non-idempotent request was sent, even in part | ends it with an error | RFC 9110 §9.2.2: the server may have acted. An `Idempotency-Key`, or [`Request::retry`], allows the repeat |
 //! | the server announces the close (`Connection: close`) | sends those behind elsewhere, free of charge | RFC 9112 §9.6: it will not answer them |
-//! | 429 or 503 with `Retry-After` | waits so long, then repeats | RFC 9110 §10.2.3, RFC 6585 §4. More than 60 s, or beyond the `total_timeout`, is yours to decide: you get the reply |
-//! | another status of [`repeat_statuses`](Builder::repeat_statuses) | repeats after a random wait | you said so |
+//! | 429 or 503 with `Retry-After`, to a request that may arrive twice | waits so long, then repeats | RFC 9110 §10.2.3, RFC 6585 §4. More than 60 s, or beyond the `total_timeout`, is yours to decide: you get the reply |
+//! | another status of [`repeat_statuses`](Builder::repeat_statuses), to such a request | repeats after a random wait | you said so |
 //! | 417 to an expectation | repeats once without it | RFC 9110 §10.1.1 |
 //! | you were given the head of a streamed reply | ends it with an error at the byte that it reached | you may have acted on it. A [range](ranges) can fetch the rest |
 //! | content can be read only once ([`Request::reader`]) | ends it with an error once reading may have begun | there is nothing left to send |

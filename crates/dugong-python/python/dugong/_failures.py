@@ -83,9 +83,23 @@ class StatusError(Error):
         super().__init__(reply)
         self.reply = reply
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        reply = _without_stream(self.reply)
+        return type(self), (reply,), {**self.__dict__, 'reply': reply}
+
     def __str__(self) -> str:
         reply = self.reply
         request = reply.request
         method, target = getattr(request, 'method', ''), getattr(request, 'target', request)
         asked = f' to {method} {target}'.replace('  ', ' ') if request is not None else ''
         return f'the answer{asked} is {reply.status} {reply.reason}'.rstrip()
+
+
+def _without_stream(reply: Reply) -> Reply:
+    """Return the reply, or one without content if that was not read."""
+    try:
+        reply.__reduce__()
+    except TypeError:
+        items = reply.headers.items()
+        return type(reply)(reply.status, reply.reason, items, request=reply.request, attempts=reply.attempts)
+    return reply

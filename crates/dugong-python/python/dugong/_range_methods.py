@@ -50,7 +50,7 @@ class Ranges:
     def download(
         self,
         target: str,
-        path: str | PathLike[str],
+        path: str | bytes | PathLike[str] | PathLike[bytes],
         *,
         progress: Callable[[int, int | None], object] | None = None,
         part_size: int = 8 << 20,
@@ -71,7 +71,7 @@ class Ranges:
     async def co_download(
         self,
         target: str,
-        path: str | PathLike[str],
+        path: str | bytes | PathLike[str] | PathLike[bytes],
         *,
         progress: Callable[[int, int | None], object] | None = None,
         part_size: int = 8 << 20,

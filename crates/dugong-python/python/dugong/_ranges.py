@@ -258,7 +258,7 @@ class _Download:
         self,
         core: SessionCore,
         target: str,
-        path: str | os.PathLike[str],
+        path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
         progress: Callable[[int, int | None], object] | None,
         part_size: int,
         parts: int,
@@ -269,7 +269,7 @@ class _Download:
             raise TypeError(f'progress has to be a function of two numbers, not {progress!r}')
         sizes = whole_number(part_size, 'part_size', 1), whole_number(parts, 'parts', 1)
         name = core.origin + _checked(target) if url is None else url
-        self._plan = DownloadPlan(name, target, os.fspath(path), *sizes, sha256)
+        self._plan = DownloadPlan(name, target, os.fsdecode(path), *sizes, sha256)
         self._progress = progress
         self._told: tuple[int, int | None] = (0, None)
         self.fetcher = _Fetcher(core, target, self._plan)

@@ -1,6 +1,6 @@
 //! Checks the head of a request before a session gets it.
 
-use dugong_http::{Fields, Method, RequestHead};
+use dugong_http::{Fields, Method, Origin, RequestHead};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -20,7 +20,11 @@ pub(crate) fn check_head<'py>(
     if method.as_str() == "CONNECT" {
         return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
     }
-    RequestHead::new(method, target).map_err(misuse)?;
+    RequestHead::new(method, target).map_err(|wrong| match Origin::of_url(target) {
+        // What is wrong with a URL is said in the words of URLs.
+        Err(error) if target.contains("://") => PyValueError::new_err(error.to_string()),
+        _ => misuse(wrong),
+    })?;
     let mut pairs = Vec::new();
     for_each_pair(lines, |name, value| {
         pairs.push(checked(name, value)?);

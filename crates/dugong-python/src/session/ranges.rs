@@ -33,8 +33,12 @@ fn exception(py: Python<'_>, error: RangeError) -> PyErr {
         RangeError::BadRange { .. } | RangeError::BadPath { .. } => PyValueError::new_err(text),
         RangeError::Failed { failed, .. } => failure::exception(py, &failed, &py.None()),
         RangeError::Io { cause, path, .. } => match cause.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, text, path)),
-            None => PyOSError::new_err(text),
+            Some(number) => {
+                let reason = cause.to_string();
+                let reason = reason.strip_suffix(&format!(" (os error {number})")).unwrap_or(&reason);
+                PyOSError::new_err((number, format!("{text}: {reason}"), path))
+            }
+            None => PyOSError::new_err(format!("{text}: {cause}")),
         },
         _ => classes::RangeError::new_err(text),
     }

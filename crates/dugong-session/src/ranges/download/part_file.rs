@@ -3,6 +3,8 @@
 //! Two processes must not write to one path. The lock is on the record, because the record is the first file to come and the last to go:
 //! a run that opens the part file has the lock already.
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::mem;
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use super::record::Record;
 use crate::ranges::error::RangeError;
@@ -41,6 +45,18 @@ pub(super) struct PartFile {
     gone: bool,
 }
 
+/// The name, or a part of it and its digest, so that dot and ending fit into the 255 bytes that file systems allow.
+fn short(name: &OsStr) -> Cow<'_, OsStr> {
+    const MOST: usize = 255 - ".".len() - ".part.meta".len();
+    if name.len() <= MOST {
+        return Cow::Borrowed(name);
+    }
+    let digest = Sha256::digest(name.as_encoded_bytes());
+    let mut short: String = name.to_string_lossy().chars().take(50).collect();
+    digest[..8].iter().for_each(|byte| short.push_str(&format!("{byte:02x}")));
+    Cow::Owned(short.into())
+}
+
 /// The record is written at least this often while content comes.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(5);
 
@@ -63,11 +79,14 @@ impl PartFile {
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => return Err(bad("it is a directory")),
             Ok(found) if !found.is_file() => return Err(bad("it is not a regular file")),
+            Err(cause) if cause.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) => {
+                return Err(io_error("create", &path, cause));
+            }
             _ => {}
         }
         let beside = |ending: &str| {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
+            let mut hidden = OsString::from(".");
+            hidden.push(short(name));
             hidden.push(ending);
             path.with_file_name(hidden)
         };
