@@ -336,7 +336,7 @@ class RemoteFile(io.RawIOBase):
         self._lock = threading.RLock()
         self._is_reading = False
         #: The target, as it was given.
-        self.name = target if name is None else name
+        self.name: str = target if name is None else name
         self.mode = 'rb'
 
     def begin(self) -> RemoteFile:
