@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from origins import running
 from peers import Peer, Server, answer_all
 
 import dugong
-from dugong import Request, RequestFailed, Sessions
+from dugong import Request, RequestFailed, Session, Sessions
 
 
 @pytest.fixture(scope='module')
@@ -131,6 +132,13 @@ def test_bad_urls_are_mistakes_of_the_caller(sessions: Sessions, url: str) -> No
     [outcome] = sessions.run([url])
     assert isinstance(outcome.error, ValueError)
     assert (outcome.sent, outcome.attempts, outcome.request) == ('no', 0, url)
+
+
+@pytest.mark.parametrize('name', ['Transfer-Encoding', 'Host', 'Content-Length', 'Expect', 'TE'])
+@pytest.mark.parametrize('make', [Sessions, functools.partial(Session, 'http://localhost')])
+def test_fields_of_a_single_message_are_not_for_all_requests(make: Callable[..., Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f'the field "{name}" is about a single message'):
+        make(headers={name: '0'})
 
 
 def test_unknown_settings_are_named() -> None:

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use dugong_origin::{Config, Origin, Script, Scripted, document};
-use dugong_session::{Answered, Auth, Cause, Digest, Request, Sent, Session, SignRequest};
+use dugong_session::{Answered, Auth, Cause, Digest, Request, Sent, Session, Sessions, SignRequest};
 
 fn origin() -> (Origin, String) {
     let origin = Origin::start(Config::default()).unwrap();
@@ -136,6 +136,8 @@ fn a_field_of_a_single_message_is_not_one_of_the_session() {
     {
         let refused = Session::builder("http://localhost").header(name, value).build().unwrap_err();
         assert!(refused.to_string().contains(&format!("the field {name:?} is about a single message")), "{refused}");
+        let many = Sessions::builder().header(name, value).build().unwrap_err();
+        assert_eq!(many.to_string(), refused.to_string());
     }
 }
 

@@ -48,6 +48,8 @@ class Sessions(Closes, Ranges, Methods):
         self._redirects = whole_number(given['redirects'], 'redirects')
         self._max_sessions = whole_number(max_sessions, 'max_sessions', 1)
         self._settings = checked({**given, 'redirects': 0})
+        # Any origin will do: what is wrong is told now, and not by the first request to each origin.
+        SessionCore('http://localhost', self._settings).close()
         self._max_content = self._settings['max_content']
         credentials = ('auth', 'basic', 'sign')
         self._foreign = {name: value for name, value in self._settings.items() if name not in credentials}
