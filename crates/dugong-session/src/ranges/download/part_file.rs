@@ -229,6 +229,8 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         self.leave();
+        // A child that another thread forks at this moment has a copy of the descriptor, and with it the lock, until it runs its program.
+        let _ = flock(&self.record, FlockOperation::Unlock);
     }
 }
 
