@@ -80,7 +80,7 @@
 //! | [`sent`](Failed::sent) | no, partly, yes | how much of the request left, the most in any attempt. "No" is certain: the server cannot have it |
 //! | [`answered`](Failed::answered) | no, head, partly, yes | how much of a response came, in the last attempt. Half a head is "no"; "yes" comes with a reply |
 //! | [`safe_to_retry`](Failed::safe_to_retry) | | sending it again can do no harm: `sent` is "no", the method is idempotent, or you allowed it |
-//! | [`attempts`](Failed::attempts) | | connections on which a byte of it may have left; 0 exactly if `sent` is "no" |
+//! | [`attempts`](Failed::attempts) | | how often a byte of it may have left: once for each connection, and for each repeat after a status; 0 exactly if `sent` is "no" |
 //!
 //! A reply of any status is a reply, also 404 and 500.
 //!
