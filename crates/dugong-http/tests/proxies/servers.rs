@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     scheme: &'static str,
     address: SocketAddr,
+    /// Files outside of its directory that it leaves behind when it is killed.
+    leaves: Vec<String>,
 }
 
 impl Server {
@@ -91,7 +93,9 @@ impl Server {
         let name = format!("dugong{}x{}", std::process::id(), address.port());
         let mut command = Command::new(program("squid", "squid"));
         command.args(["-N", "-n", &name, "-f", "conf"]);
-        Server::started("squid", "http", address, dir, command)
+        let mut server = Server::started("squid", "http", address, dir, command);
+        server.leaves = ["metadata", "queues", "readers"].map(|part| format!("/dev/shm/{name}-cf__{part}.shm")).into();
+        server
     }
 
     /// danted, a SOCKS5 proxy that knows the name `origin.test`, and refuses to connect to `blocked`.
@@ -140,7 +144,7 @@ impl Server {
         let output = fs::File::create(dir.path().join("output")).unwrap();
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let mut server = Server { child, dir, name, scheme, address };
+        let mut server = Server { child, dir, name, scheme, address, leaves: Vec::new() };
         if !is_ready(&mut server.child, address) {
             let said = ["log", "output"].map(|file| fs::read_to_string(server.dir.path().join(file)).unwrap_or_default());
             panic!("{name} does not start:\n{}", said.concat());
@@ -164,6 +168,9 @@ impl Drop for Server {
         // It may have ended on its own; another check reports that.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for file in &self.leaves {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
