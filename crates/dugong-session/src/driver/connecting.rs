@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dugong_http::driver::{Connect, Interest, Progress};
-use dugong_http::{CloseReason, Closed, Error, Malformed};
+use dugong_http::{Error, Malformed};
 use mio::unix::SourceFd;
 
 use super::Driver;
@@ -84,11 +84,8 @@ impl Driver {
 
     /// Tells the plan if a connection ended because of bytes that no request asked for.
     pub(super) fn note_unasked(&mut self, on: ConnectionId, error: &Error) {
-        let is_unasked = match error {
-            Error::Remote { what, .. } => *what == Malformed::UnaskedBytes,
-            Error::Closed { cause: Closed::InOrder(reason), .. } => *reason == CloseReason::UnaskedBytes,
-            _ => false,
-        };
+        // A piece of a response that could have become a 408 is none of these.
+        let is_unasked = matches!(error, Error::Remote { what: Malformed::UnaskedBytes, .. });
         if is_unasked {
             self.plan.handle(self.now, on, Event::Unasked);
         }

@@ -23,6 +23,7 @@ impl Plan {
         self.settled = false;
         if connection.state == State::Connecting {
             connection.state = State::Idle { since: now };
+            self.origin.note_opened();
             // The plan may have learned more since it asked for this connection.
             connection.first_alone = self.origin.wants_first_alone();
             connection.limit = self.origin.per_connection().map_or(Limit::None, Limit::Learned);

@@ -100,8 +100,14 @@ impl Origin {
     /// Bytes came that no request asked for: from now on, each connection gets one request.
     pub(crate) fn note_unasked(&mut self) {
         self.babbles = true;
-        self.depth = 1;
         self.proven = false;
+    }
+
+    /// A connection is open.
+    pub(crate) fn note_opened(&mut self) {
+        if self.babbles {
+            self.depth = 1;
+        }
     }
 
     /// Whether waiting for 100 (Continue) is worth it.
