@@ -206,8 +206,12 @@ impl Duplex<'_> {
                     continue;
                 }
                 Err(CoreError::Local(Misuse::AwaitContinue)) => break,
-                // A final response came instead, and says what became of the request.
+                // A final response came instead, and says what became of the request. Or the other half has just ended the connection.
                 Err(_) => {
+                    if let Some(Err(error)) = shared.gives_up() {
+                        sender.give_up();
+                        return Err(error);
+                    }
                     sender.upload = None;
                     break;
                 }
