@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import pickle
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from file_server import FileServer, serving
 from origins import running
+from peers import Peer, Received, Server
 
 pytest.importorskip('fsspec', reason='fsspec is not installed')
 
@@ -143,6 +146,188 @@ def test_wrong_ranges_are_errors(fs: FileSystem, origins: tuple[str, str], habit
     with pytest.raises(OSError, match='Content-Range'):
         fs.cat_file(path, 100, 200)
     assert isinstance(fs.cat_ranges([path], [100], [200], on_error='return')[0], OSError)
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[Peer, Received, int], None], limit: int = 20) -> Iterator[tuple[FileSystem, str]]:
+    """Answer requests, which have numbers. Too many of them get a 500, so that no test runs forever."""
+    numbers = itertools.count()
+
+    def script(peer: Peer) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                got = peer.request()
+                number = next(numbers)
+                if number < limit:
+                    answer(peer, got, number)
+                else:
+                    peer.answer(status='500 Too Many')
+
+    with Server(script) as server:
+        fs = FileSystem(skip_instance_cache=True)
+        try:
+            yield fs, f'http://127.0.0.1:{server.port}/a'
+        finally:
+            for sessions in fs._of_loops.values():
+                sessions.close()
+
+
+def asked(got: Received) -> tuple[int, int]:
+    """Return the limits of the range, at most 100 bytes of a content of 1000."""
+    first, _, last = (got.values('Range') or ['bytes=0-'])[0].removeprefix('bytes=').partition('-')
+    return int(first), min(int(last or 999) + 1, int(first) + 100, 1000)
+
+
+def ways_to_read(fs: FileSystem, path: str) -> list[Callable[[], bytes]]:
+    def in_burst() -> bytes:
+        content: bytes = fs.cat_ranges([path], [10], [900], on_error='raise')[0]
+        return content
+
+    return [lambda: fs.cat_file(path, 10, 900), lambda: fs.cat_file(path, 10), in_burst]
+
+
+@pytest.mark.parametrize('sign', ['ETag: "{}"', 'ETag: W/"{}"', 'Last-Modified: {}', 'size'])
+@pytest.mark.parametrize('way', range(3))
+def test_a_content_that_changes_between_pieces_is_an_error(sign: str, way: int) -> None:
+    def answer(peer: Peer, got: Received, number: int) -> None:
+        start, end = asked(got)
+        version = min(number, 1)
+        name, _, value = sign.format(version).partition(': ')
+        size = 1000 + version if sign == 'size' else 1000
+        lines = [('Content-Range', f'bytes {start}-{end - 1}/{size}'), (name, value or 'x')]
+        peer.answer(b'AB'[version : version + 1] * (end - start), '206 Partial Content', lines)
+
+    with answering(answer) as (fs, path), pytest.raises(OSError, match=r'the content changed: its .* was .*, now'):
+        ways_to_read(fs, path)[way]()
+
+
+@pytest.mark.parametrize('way', range(3))
+@pytest.mark.parametrize('status', ['200 OK', '412 Precondition Failed', '416 Range Not Satisfiable'])
+def test_a_server_that_tells_of_the_change_is_believed(status: str, way: int) -> None:
+    def answer(peer: Peer, got: Received, number: int) -> None:
+        if number:
+            assert got.values('If-Match') == ['"1"']
+            peer.answer(b'B' * 1000, status, [('ETag', '"2"')])
+        else:
+            start, end = asked(got)
+            lines = [('Content-Range', f'bytes {start}-{end - 1}/*'), ('ETag', '"1"')]
+            peer.answer(b'A' * (end - start), '206 Partial Content', lines)
+
+    with answering(answer) as (fs, path), pytest.raises(OSError, match='the content changed'):
+        ways_to_read(fs, path)[way]()
+
+
+@pytest.mark.parametrize('way', range(3))
+def test_416_before_the_end_loses_nothing(way: int) -> None:
+    def answer(peer: Peer, got: Received, number: int) -> None:
+        if number:
+            peer.answer(status='416 Range Not Satisfiable')
+        else:
+            start, end = asked(got)
+            peer.answer(bytes(end - start), '206 Partial Content', [('Content-Range', f'bytes {start}-{end - 1}/1000')])
+
+    with (
+        answering(answer) as (fs, path),
+        pytest.raises(OSError, match='has 1000 bytes, but the server has none at 110'),
+    ):
+        ways_to_read(fs, path)[way]()
+
+
+@pytest.mark.parametrize('way', range(3))
+def test_the_rest_may_come_as_the_whole_content(way: int) -> None:
+    whole = content_of(1000)
+
+    def answer(peer: Peer, got: Received, number: int) -> None:
+        if number:
+            peer.answer(whole, headers=[('ETag', '"1"')])
+        else:
+            start, end = asked(got)
+            lines = [('Content-Range', f'bytes {start}-{end - 1}/1000'), ('ETag', '"1"')]
+            peer.answer(whole[start:end], '206 Partial Content', lines)
+
+    with answering(answer) as (fs, path):
+        assert ways_to_read(fs, path)[way]() == (whole[10:] if way == 1 else whole[10:900])
+
+
+@pytest.mark.parametrize('named', ['bytes {}-{}/1000', 'bytes {}-{}/*', None])
+@pytest.mark.parametrize('way', range(3))
+def test_a_range_without_content_is_an_error(named: str | None, way: int) -> None:
+    def answer(peer: Peer, got: Received, _number: int) -> None:
+        start = asked(got)[0]
+        lines = [('Content-Range', named.format(start, start - 1))] if named else []
+        peer.answer(b'', '206 Partial Content', lines)
+
+    expected = f"Content-Range '{named.format(10, 9)}'".replace('*', '[*]') if named else 'no Content-Range'
+    with answering(answer) as (fs, path), pytest.raises(OSError, match=expected):
+        ways_to_read(fs, path)[way]()
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        'Content-Length: 5\r\nContent-Length: 6\r\n',
+        'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n',
+        'Content-Length: 5, 6\r\n',
+        '',
+    ],
+)
+def test_a_doubtful_length_is_no_size(lines: str) -> None:
+    total = '9'
+
+    def answer(peer: Peer, got: Received, _number: int) -> None:
+        if got.method == 'HEAD':
+            peer.send(f'HTTP/1.1 200 OK\r\n{lines}\r\n'.encode())
+        else:
+            peer.answer(b'x', '206 Partial Content', [('Content-Range', f'bytes 0-0/{total}')])
+
+    with answering(answer) as (fs, path):
+        assert fs.info(path)['size'] == 9
+        total = '*'
+        assert fs.info(path)['size'] is None
+        with pytest.raises(OSError, match='does not tell the size'):
+            fs.cat_file(path, -3, -1)
+
+
+def test_limits_from_the_end_count_for_one_size_only() -> None:
+    def answer(peer: Peer, got: Received, _number: int) -> None:
+        if got.method == 'HEAD':
+            peer.send(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n')
+        else:
+            start, end = asked(got)
+            peer.answer(bytes(end - start), '206 Partial Content', [('Content-Range', f'bytes {start}-{end - 1}/30')])
+
+    with answering(answer) as (fs, path):
+        with pytest.raises(OSError, match='its size was 20, now 30'):
+            fs.cat_file(path, -9, -2)
+        with pytest.raises(OSError, match='its size was 20, now 30'):
+            fs.cat_ranges([path], [-9], [-2], on_error='raise')
+
+
+def test_a_url_that_cannot_be_read_does_not_exist(fs: FileSystem, url: str, refused: tuple[str, int]) -> None:
+    fs.pipe_file(f'{url}/a', b'x')
+    assert fs.exists(f'{url}/a')
+    for path in f'{url}/secret', f'{url}/broken', 'http://', f'http://{refused[0]}:{refused[1]}/':
+        lost = FileSystem(retries=0)
+        assert (lost.exists(path), lost.isfile(path), lost.isdir(path)) == (False, False, False)
+        with pytest.raises((OSError, ValueError)):
+            lost.exists(path, strict=True)
+    assert not fs.exists(f'{url}/nothing', strict=True)
+
+
+def test_text_is_not_written(fs: FileSystem, url: str) -> None:
+    for value in 'text', 5:
+        with pytest.raises(TypeError, match=f'the content has to be bytes, not {type(value).__name__}'):
+            fs.pipe_file(f'{url}/a', value)
+    fs.pipe_file(f'{url}/a', memoryview(b'abc'))
+    assert fs.cat_file(f'{url}/a') == b'abc'
+
+
+def test_options_survive_json(url: str) -> None:
+    fs = FileSystem(auth=('user', 'secret'), backoff=(0.1, 0.2), headers=[('X-A', 'b')])
+    again = FileSystem.from_json(fs.to_json())
+    assert again.sessions._settings == fs.sessions._settings
+    with pytest.raises(TypeError, match='auth has to be a tuple'):
+        FileSystem(auth=['user'])
 
 
 def test_statuses_are_errors_of_the_system(fs: FileSystem, url: str, refused: tuple[str, int]) -> None:

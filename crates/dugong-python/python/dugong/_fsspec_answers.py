@@ -43,14 +43,80 @@ def fields_of(reply: Reply) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def size_of(reply: Reply) -> int | None:
+    """Return the size of the whole content, if the reply tells one."""
+    if reply.status in (206, 416):
+        found = _RANGE.fullmatch(_line(reply, 'Content-Range')) or _NO_RANGE.fullmatch(_line(reply, 'Content-Range'))
+        return _number(found[found.re.groups]) if found else None
+    # Of two lengths, one is wrong; and a length beside `Transfer-Encoding` means nothing.
+    if reply.status != 200 or reply.headers['Transfer-Encoding'] is not None:
+        return None
+    lengths = set(reply.headers.get_all('Content-Length', ()))
+    return _number(lengths.pop()) if len(lengths) == 1 else None
+
+
+def _line(reply: Reply, name: str) -> str:
+    """Return a field. Two lines of it make a value that has no meaning."""
+    return ', '.join(reply.headers.get_all(name, ()))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
+class Version:
+    """The version of a content that the first answer had. Later answers must have the same."""
+
+    def __init__(self) -> None:
+        self._fields: tuple[str, str] | None = None
+        self._size: int | None = None
+
+    @property
+    def strong_tag(self) -> str | None:
+        """The ETag, if it tells of single bytes."""
+        tag = self._fields[0] if self._fields else ''
+        return tag if _STRONG.fullmatch(tag) else None
+
+    def check(self, url: str, reply: Reply, size: int | None) -> None:
+        """Take the version, or refuse another one."""
+        tag, time = _line(reply, 'ETag'), _line(reply, 'Last-Modified')
+        if self._fields is None:
+            self._fields = tag, time
+        _compare(url, 'ETag', self._fields[0], tag)
+        if self.strong_tag is None:
+            _compare(url, 'Last-Modified', self._fields[1], time)
+        self.check_size(url, size)
+
+    def check_size(self, url: str, size: int | None) -> None:
+        """Take the size, or refuse another one."""
+        if self._size is None:
+            self._size = size
+        if size is not None:
+            _compare(url, 'size', self._size, size)
+
+    def check_end(self, url: str, reply: Reply, end: int) -> None:
+        """Refuse a 416 that does not mean that the content ends here."""
+        if tag := _line(reply, 'ETag'):
+            _compare(url, 'ETag', self._fields[0] if self._fields else '', tag)
+        self.check_size(url, size_of(reply))
+        if self._size not in (None, end):
+            raise OSError(errno.EIO, f'the content has {self._size} bytes, but the server has none at {end}', url)
+
+
+def _compare(url: str, what: str, was: object, now: object) -> None:
+    if was != now:
+        values = ', now '.join('missing' if value == '' else str(value) for value in (was, now))
+        raise OSError(errno.EIO, f'the content changed: its {what} was {values}', url)
+
+
 class Part:
     """A part of a content: from `start`, or as many bytes before the end; up to `end`, or all."""
 
-    def __init__(self, url: str, start: int, end: int | None) -> None:
+    def __init__(self, url: str, start: int, end: int | None, version: Version | None = None) -> None:
         self.url = url
         self.start = start
         self.end = end
-        self.tag: str | None = None
+        self.version = version or Version()
         self.is_done = False
         self.is_begun = False
 
@@ -65,57 +131,63 @@ class Part:
         if not self.start and self.end is None:
             return []
         lines = [('Range', f'bytes={self.start}-{"" if self.end is None else self.end - 1}')]
-        if self.is_begun and self.tag and not self.tag.startswith('W/'):
-            lines.append(('If-Match', self.tag))
+        if self.is_begun and (tag := self.version.strong_tag):
+            # A content that changed is not sent: the answer is 412. Many servers do not know it.
+            lines.append(('If-Match', tag))
         return lines
 
-    def check_version(self, tags: dict[str, str]) -> None:
-        """Refuse a part of another version than the others have."""
-        if self.tag and tags.setdefault(self.url, self.tag) != self.tag:
-            raise OSError(errno.EIO, f'the content changed: its ETag was {tags[self.url]}, now {self.tag}', self.url)
+    def take(self, reply: Reply) -> bytes:
+        """Return what a reply has of it."""
+        if reply.status == 206:
+            return self._take_range(reply)
+        if reply.status == 200:
+            return self._take_whole(reply)
+        if reply.status == 416 and self.is_begun:
+            # The server did not tell the size before.
+            self.version.check_end(self.url, reply, self.start)
+            self.is_done = True
+            return b''
+        if reply.status == 412 and self.is_begun and (tag := self.version.strong_tag):
+            raise self._error(f'the content changed: the server answered 412 to If-Match: {tag}')
+        raise error_of(reply, self.url)
 
-    def take_whole(self, content: bytes) -> bytes:
+    def _take_whole(self, reply: Reply) -> bytes:
         """Cut it out of the whole content, which a server without ranges sends."""
-        if self.is_begun or self.start >= max(len(content), 1):
-            raise OSError(errno.EIO, f'the content has {len(content)} bytes, so none at {self.start}', self.url)
+        content = reply.content
+        self.version.check(self.url, reply, len(content))
+        if self.start > len(content) or (self.start == len(content) > 0 and not self.is_begun):
+            raise self._error(f'the content has {len(content)} bytes, so none at {self.start}')
         self.is_done = True
         return content[self.start : self.end]
 
-    def take(self, content: bytes, named: str) -> bytes:
+    def _take_range(self, reply: Reply) -> bytes:
         """Take a range as `Content-Range` names it."""
+        content, named = reply.content, _line(reply, 'Content-Range')
+        if not named:
+            raise self._error(f'the answer 206 has {len(content)} bytes, and no Content-Range to tell which')
         found = _RANGE.fullmatch(named)
-        first, last, total = (found[1], found[2], found[3]) if found else ('', '', '')
-        if not found or int(last) - int(first) + 1 != len(content):
-            raise OSError(errno.EIO, f'{len(content)} bytes came as Content-Range {named!r}', self.url)
-        after, size = int(last) + 1, None if total == '*' else int(total)
+        if not found:
+            raise self._error(f'{len(content)} bytes came as Content-Range {named!r}')
+        first, after, size = int(found[1]), int(found[2]) + 1, _number(found[3])
+        # An empty range would let it ask forever.
+        if after <= first or after - first != len(content) or (size is not None and after > size):
+            raise self._error(f'{len(content)} bytes came as Content-Range {named!r}')
+        self.version.check(self.url, reply, size)
         if self.start < 0:
-            if size is None or after != size or int(first) != max(size + self.start, 0):
-                raise OSError(errno.EIO, f'the last {-self.start} bytes came as Content-Range {named!r}', self.url)
+            if size is None or after != size or first != max(size + self.start, 0):
+                raise self._error(f'the last {-self.start} bytes came as Content-Range {named!r}')
             self.is_done = True
             return content
-        if int(first) != self.start or (self.end is not None and after > self.end):
+        if first != self.start or (self.end is not None and after > self.end):
             wanted = f'{self.start}-{"" if self.end is None else self.end - 1}'
-            raise OSError(errno.EIO, f'the range {wanted} came as Content-Range {named!r}', self.url)
+            raise self._error(f'the range {wanted} came as Content-Range {named!r}')
         self.start = after
         self.is_done = after in (self.end, size)
         self.is_begun = True
         return content
 
-
-def part_of(reply: Reply, part: Part) -> bytes:
-    """Return what a reply has of a part."""
-    tag = reply.headers['ETag']
-    if reply.status == 206:
-        part.tag = tag
-        return part.take(reply.content, reply.headers['Content-Range'] or '')
-    if reply.status == 200:
-        part.tag = tag
-        return part.take_whole(reply.content)
-    if reply.status == 416 and part.is_begun:
-        # The server did not tell the size before.
-        part.is_done = True
-        return b''
-    raise error_of(reply, part.url)
+    def _error(self, message: str) -> OSError:
+        return OSError(errno.EIO, message, self.url)
 
 
 class _Anchors(HTMLParser):
@@ -161,4 +233,7 @@ def links_of(text: str, url: str, with_text: bool) -> dict[str, str]:
 
 
 _RANGE = re.compile(r'bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)', re.ASCII)
+_NO_RANGE = re.compile(r'bytes \*/(\d{1,18})', re.ASCII)
+_DIGITS = re.compile(r'\d{1,18}', re.ASCII)
+_STRONG = re.compile(r'"[^"]*"')
 _URL = re.compile(r'https?://[^\s"\'<>]+')

@@ -33,7 +33,7 @@ from fsspec.utils import isfilelike
 
 from ._dugong import split_url
 from ._failures import RangeError, RequestFailed
-from ._fsspec_answers import Part, error_of, failure_of, fields_of, links_of, part_of
+from ._fsspec_answers import Part, Version, error_of, failure_of, fields_of, links_of, size_of
 from ._fsspec_files import BLOCK, AsyncReading, Reading, Upload
 from ._ranges import RemoteFile
 from ._request import Request
@@ -97,6 +97,9 @@ class FileSystem(AsyncFileSystem):
         self.simple_links = simple_links
         self._settings: dict[str, Any] = {'redirects': 10, 'max_content': 1 << 62}
         self._settings |= {name: value for name, value in options.items() if name not in _IGNORED}
+        if isinstance(auth := self._settings.get('auth'), list) and len(auth) == 2:
+            # JSON has no tuples.
+            self._settings['auth'] = tuple(auth)
         # Wrong settings are errors here, not in the first request.
         self._for_threads = Sessions(**self._settings)
         self._redirects: int = self._settings['redirects']
@@ -194,14 +197,12 @@ class FileSystem(AsyncFileSystem):
         url = self._strip_protocol(path)
         reply, final = await self._send('HEAD', url)
         is_directory = _is_directory(final)
-        size = _number(reply.headers['Content-Length'])
-        if reply.status in _NO_HEAD or (reply.status == 200 and size is None and not is_directory):
+        size = size_of(reply)
+        if reply.status in _NO_HEAD or (reply.status in (200, 206) and size is None and not is_directory):
             reply, final = await self._send('GET', url, headers={'Range': 'bytes=0-0'}, stream=True)
             await reply.co_close()
             is_directory = _is_directory(final)
-            size = _number(reply.headers['Content-Length'])
-            if reply.status in (206, 416):
-                size = _number((reply.headers['Content-Range'] or '').rpartition('/')[2])
+            size = size_of(reply)
         if reply.status >= 300 and not (reply.status == 416 and size == 0):
             raise error_of(reply, url)
         kind = {'size': None, 'type': 'directory'} if is_directory else {'size': size, 'type': 'file'}
@@ -209,6 +210,18 @@ class FileSystem(AsyncFileSystem):
 
     async def _info(self, path: str, **_options: Any) -> dict[str, Any]:
         return (await self._locate(path))[0]
+
+    async def _exists(self, path: str, strict: bool = False, **_options: Any) -> bool:
+        """Return whether a request for the URL succeeds; with *strict*, 404 and 410 only are False, others raise."""
+        try:
+            await self._info(path)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            if strict:
+                raise
+            return False
+        return True
 
     async def _isdir(self, path: str) -> bool:
         url = self._strip_protocol(path)
@@ -251,7 +264,7 @@ class FileSystem(AsyncFileSystem):
             path = path.replace('?', '[?]')
         return await super()._glob(path, maxdepth=maxdepth, **options)
 
-    async def _counted(self, url: str, start: int | None, end: int | None) -> Part:
+    async def _counted(self, url: str, start: int | None, end: int | None, version: Version) -> Part:
         """Return a part of a content, some of whose limits count from its end."""
         size = (await self._info(url))['size']
         if size is None:
@@ -259,22 +272,26 @@ class FileSystem(AsyncFileSystem):
         first, last = (
             max(size + limit, 0) if limit < 0 else limit for limit in (start or 0, size if end is None else end)
         )
-        return Part(url, first, last)
+        # The limits are wrong for a content of another size.
+        version.check_size(url, size)
+        return Part(url, first, last, version)
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
         url = self._strip_protocol(path)
-        part = await self._counted(url, start, end) if _needs_size(start, end) else Part(url, start or 0, end)
+        part = (
+            await self._counted(url, start, end, Version()) if _needs_size(start, end) else Part(url, start or 0, end)
+        )
         if part.is_empty():
             return b''
         return await self._fetch(part, options.get('headers'))
 
     async def _fetch(self, part: Part, headers: Any, got: bytes = b'') -> bytes:
-        """Fetch the rest of a part. A server may send less than it is asked for."""
+        """Fetch the rest of a part. A server may send less than it is asked for, but some of it each time."""
         # One piece alone is not copied.
         pieces = [got] if got else []
         while not part.is_done:
             reply, _ = await self._send('GET', part.url, headers=[*_pairs(headers), *part.fields()])
-            pieces.append(part_of(reply, part))
+            pieces.append(part.take(reply))
         return b''.join(pieces)
 
     async def _cat_ranges(
@@ -297,10 +314,15 @@ class FileSystem(AsyncFileSystem):
         found: list[Any] = [b''] * len(paths)
         headers = _pairs(options.get('headers'))
         asked = list(zip(map(self._strip_protocol, paths), starts, ends, strict=True))
-        parts: list[Any] = [None if _needs_size(*one[1:]) else Part(one[0], one[1] or 0, one[2]) for one in asked]
+        versions = {url: Version() for url, _, _ in asked}
+        parts: list[Any] = [
+            None if _needs_size(start, end) else Part(url, start or 0, end, versions[url]) for url, start, end in asked
+        ]
         places = [place for place, part in enumerate(parts) if part is None]
         for place, part in zip(
-            places, await _gathered([self._counted(*asked[place]) for place in places]), strict=True
+            places,
+            await _gathered([self._counted(*asked[place], versions[asked[place][0]]) for place in places]),
+            strict=True,
         ):
             parts[place] = part
         wanted: list[tuple[int, Part]] = []
@@ -310,7 +332,6 @@ class FileSystem(AsyncFileSystem):
             elif not part.is_empty():
                 wanted.append((place, part))
         requests = (('GET', _encoded(part.url), [*headers, *part.fields()]) for _, part in wanted)
-        tags: dict[str, str] = {}
         short: list[tuple[int, Part]] = []
         async with self.sessions.co_run(requests, ordered=False) as run:
             async for outcome in run:
@@ -318,8 +339,7 @@ class FileSystem(AsyncFileSystem):
                 try:
                     if outcome.reply is None:
                         raise failure_of(outcome.error)
-                    found[place] = part_of(outcome.reply, part)
-                    part.check_version(tags)
+                    found[place] = part.take(outcome.reply)
                 except (OSError, ValueError) as exc:
                     found[place] = exc
                 else:
@@ -346,7 +366,7 @@ class FileSystem(AsyncFileSystem):
             if _is_directory(final) and not url.endswith('/') and is_path:
                 os.makedirs(lpath, exist_ok=True)
                 return
-            callback.set_size(_number(reply.headers['Content-Length']))
+            callback.set_size(size_of(reply))
             with _written(lpath) as file:
                 await _copy(reply, file, callback)
 
@@ -381,7 +401,11 @@ class FileSystem(AsyncFileSystem):
             await self._write(rpath, content, mode, headers, method.upper())
 
     async def _pipe_file(self, path: str, value: Any, mode: str = 'overwrite', **options: Any) -> None:
-        await self._write(path, bytes(value), mode, options.get('headers'))
+        try:
+            content = value if isinstance(value, bytes) else bytes(memoryview(value))
+        except TypeError:
+            raise TypeError(f'the content has to be bytes, not {type(value).__name__}') from None
+        await self._write(path, content, mode, options.get('headers'))
 
     async def _write(self, path: str, content: Any, mode: str, headers: Any = None, method: str = 'PUT') -> None:
         if mode not in ('overwrite', 'create'):
@@ -588,10 +612,6 @@ def _is_file(given: Any) -> bool:
 def _needs_size(start: int | None, end: int | None) -> bool:
     """Whether a limit counts from the end, other than that of the last bytes."""
     return end is not None and (end < 0 or (start or 0) < 0)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
