@@ -335,6 +335,14 @@ def test_a_lost_post_is_not_repeated(client: Any) -> None:
     assert caught.value.request.method == 'POST'
 
 
+@each
+def test_the_attempts_of_all_repeats_are_counted(kind: str) -> None:
+    with Server(*[once(b'')] * 5) as server:
+        with pytest.raises(httpx.RemoteProtocolError, match=r'attempts: 5\)') as caught:
+            get_by(kind, url(server))
+        assert server.connections == caught.value.__cause__.attempts == 5
+
+
 # Errors
 
 
@@ -400,6 +408,40 @@ def test_each_timeout_has_its_exception(sent: Any, cause: Exception | None, name
 
 
 @each
+@pytest.mark.parametrize('answer', [b'', b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n'])
+def test_a_reset_is_a_read_error(kind: str, answer: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(answer)
+        peer.reset()
+
+    with Server(script) as server, pytest.raises(httpx.ReadError, match='reset'):
+        call_by(kind, 'POST', url(server), content=b'a')
+
+
+@each
+def test_a_reset_within_the_content_of_a_request_is_a_write_error(kind: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.reset()
+
+    with Server(script) as server, pytest.raises(httpx.WriteError, match='reset'):
+        call_by(kind, 'POST', url(server), content=bytes(20_000_000))
+
+
+@each
+def test_a_switch_of_protocols_is_a_response_without_content(kind: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+        peer.rest()
+
+    with Server(script) as server:
+        response = get_by(kind, url(server), headers={'Connection': 'upgrade', 'Upgrade': 'x'})
+        assert (response.status_code, response.headers['Upgrade'], response.content) == (101, 'x', b'')
+
+
+@each
 @pytest.mark.parametrize(
     'answer',
     [
@@ -427,23 +469,39 @@ def test_a_bad_field_is_an_error_of_httpx(client: Any, fields: dict[str, str]) -
         client.get('http://127.0.0.1:9/', headers=fields)
 
 
+@each
+@pytest.mark.parametrize('fields', [[('TE', 'trailers')], [('Host', 'a'), ('Host', 'b')]])
+def test_fields_that_the_session_refuses_are_an_error_of_httpx(kind: str, fields: list[tuple[str, str]]) -> None:
+    with Server(answer_all) as server, pytest.raises(httpx.LocalProtocolError, match=fields[0][0]):
+        get_by(kind, url(server), headers=fields)
+
+
+def test_content_of_another_length_is_an_error_of_httpx(client: Any) -> None:
+    with Server(answer_all) as server:
+        with pytest.raises(httpx.LocalProtocolError, match='1 of 5 bytes'):
+            client.post(url(server), content=iter([b'a']), headers={'Content-Length': '5'})
+        client.close()
+
+
 def test_an_extension_that_is_not_supported_is_an_error(client: Any) -> None:
     with pytest.raises(ValueError, match='sni_hostname'):
         client.get('http://127.0.0.1:9/', extensions={'sni_hostname': 'a'})
 
 
-def test_an_exception_of_the_content_comes_through(client: Any) -> None:
+@pytest.mark.parametrize('error', [KeyError('mine'), ValueError('mine')])
+def test_an_exception_of_the_content_comes_through(client: Any, error: Exception) -> None:
     def content() -> Iterator[bytes]:
         yield b'a'
-        raise KeyError('mine')
+        raise error
 
     def script(peer: Peer) -> None:
         peer.rest()
 
     with Server(script) as server:
-        with pytest.raises(KeyError, match='mine'):
+        with pytest.raises(type(error), match='mine') as caught:
             client.post(url(server), content=content())
         client.close()
+    assert caught.value is error
 
 
 # TLS and proxies

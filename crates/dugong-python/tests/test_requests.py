@@ -209,7 +209,7 @@ def test_a_timeout_within_the_content_is_that_of_requests(session: Any) -> None:
         peer.rest()
 
     with Server(script) as server, session.get(url(server), timeout=0.2, stream=True) as response:
-        with pytest.raises(requests.ConnectionError, match='timed out'):
+        with pytest.raises(requests.ConnectionError, match=f'{url(server)}: Read timed out'):
             response.content  # noqa: B018
         session.close()
 
@@ -286,6 +286,52 @@ def test_a_repeat_that_was_not_sent_does_not_hide_that_the_request_was(session: 
 def test_a_bad_field_is_an_error_of_requests(session: Any) -> None:
     with pytest.raises(requests.exceptions.InvalidHeader):
         session.get('http://127.0.0.1:9/', headers={'X': 'snow \u2603'})
+
+
+def test_a_field_that_the_session_refuses_is_an_invalid_header(session: Any) -> None:
+    with Server(answer_all) as server:
+        with pytest.raises(requests.exceptions.InvalidHeader):
+            session.get(url(server), headers={'TE': 'trailers'})
+        session.close()
+
+
+def test_content_of_another_length_is_an_invalid_header(session: Any) -> None:
+    with Server(answer_all) as server:
+        with pytest.raises(requests.exceptions.InvalidHeader, match='1 of 5 bytes'):
+            session.post(url(server), data=iter([b'a']), headers={'Content-Length': '5'})
+        session.close()
+
+
+class Texts:
+    def __iter__(self) -> Iterator[str | bytes]:
+        return iter(['\xe9', b'a', 'b'])
+
+
+@pytest.mark.parametrize('content', [lambda: iter(Texts()), Texts])
+def test_pieces_of_text_are_sent_in_utf_8(session: Any, content: Callable[[], Any]) -> None:
+    with Server(echo) as server:
+        sent = session.post(url(server), data=content()).content
+        session.close()
+    assert sent.endswith(b'\r\n\r\n2\r\n\xc3\xa9\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n')
+
+
+def test_a_switch_of_protocols_is_a_response_without_content(session: Any) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(b'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+        peer.rest()
+
+    with Server(script) as server:
+        response = session.get(url(server), headers={'Connection': 'upgrade', 'Upgrade': 'x'}, timeout=LIMIT)
+        assert (response.status_code, response.headers['Upgrade'], response.content) == (101, 'x', b'')
+        session.close()
+
+
+def test_the_attempts_of_all_repeats_are_counted(session: Any) -> None:
+    with Server(*[once(b'')] * 5) as server:
+        with pytest.raises(requests.ConnectionError, match=r'attempts: 5\)') as caught:
+            session.get(url(server))
+        assert server.connections == caught.value.__cause__.attempts == 5
 
 
 def test_an_exception_of_the_content_comes_through(session: Any) -> None:

@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections import OrderedDict
 
-from ._content import Source
+from ._content import Source, WrongLengthError
 from ._dugong import split_url
 from ._exceptions import ConnectionClosed, InvalidResponse, UnsupportedResponse
 from ._failures import RequestFailed
@@ -51,8 +51,15 @@ _NAMES = {'connections', 'depth', 'window', 'idle_timeout', 'retries', 'max_sess
 #: How often an idempotent request is sent again if its connection ends before an answer.
 _REPEATS = 4
 
+#: How the message of a request begins whose connection was reset. If the server closed it in order, it says so.
+_RESET = 'the connection was reset'
+
 #: Differing settings that have connections at once, as long as that many are idle.
 _MOST = 16
+
+
+class RefusedError(ValueError):
+    """The session does not send a request, because of its fields or its length."""
 
 
 class Pools:
@@ -95,7 +102,7 @@ class Pools:
         return found
 
     def send(self, sessions: Sessions, request: Request) -> Reply:
-        """Make a request, and wait for the head of its reply."""
+        """Make a request, and wait for the head of its reply. A request that is not valid raises `RefusedError`."""
         lost: RequestFailed | None = None
         left = self._repeats
         while True:
@@ -106,6 +113,10 @@ class Pools:
                 if not left or not _is_repeated(exc, request):
                     raise lost from lost.__cause__
                 left -= 1
+            except ValueError as exc:
+                if not _is_refused(exc, request):
+                    raise
+                raise RefusedError(str(exc)) from exc
 
     async def co_send(self, sessions: Sessions, request: Request) -> Reply:
         """Make a request, and await the head of its reply. The twin of `send`."""
@@ -119,6 +130,10 @@ class Pools:
                 if not left or not _is_repeated(exc, request):
                     raise lost from lost.__cause__
                 left -= 1
+            except ValueError as exc:
+                if not _is_refused(exc, request):
+                    raise
+                raise RefusedError(str(exc)) from exc
 
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
@@ -152,9 +167,23 @@ def _is_repeated(error: RequestFailed, request: Request) -> bool:
 
 
 def _told(error: RequestFailed, before: RequestFailed | None) -> RequestFailed:
-    """Return the error to raise for a request that may have been sent *before*."""
+    """Return the error to raise for a request that may have been sent *before*, with the attempts of both."""
+    if before is None:
+        return error
     # Otherwise a repeat that was not sent would say that none was.
-    return error if before is None or error.sent != 'no' else before
+    told = error if error.sent != 'no' else before
+    attempts = error.attempts + before.attempts
+    # The message ends with the figures.
+    told.args = (str(told).replace(f'attempts: {told.attempts})', f'attempts: {attempts})'),)
+    told.attempts = attempts
+    return told
+
+
+def _is_refused(error: ValueError, request: Request) -> bool:
+    """Whether the session refused a request. Otherwise the content of the caller raised the exception."""
+    content = request.content
+    was_opened = isinstance(content, Source) and content.was_opened
+    return isinstance(error, WrongLengthError) or not was_opened
 
 
 def _is_idle(sessions: Sessions) -> bool:
@@ -215,6 +244,6 @@ def kind_of(error: RequestFailed, *, is_proxied: bool = False) -> Kind:
         return 'proxy' if is_proxied and type(cause) is OSError else 'connect'
     if isinstance(cause, ssl.SSLError):
         return 'tls'
-    if isinstance(cause, ConnectionClosed) and not is_partly_sent:
+    if isinstance(cause, ConnectionClosed) and not str(error).startswith(_RESET):
         return 'protocol'
     return 'write' if is_partly_sent else 'read'

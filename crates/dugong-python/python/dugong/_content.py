@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 PIECE = 128 * 1024
 
 
+class WrongLengthError(ValueError):
+    """Content has more or fewer bytes than a field or a file announced."""
+
+
 class Source:
     """Content that is read in the thread or task of the caller, and anew for each attempt.
 
@@ -51,6 +55,11 @@ class Source:
         if hasattr(pieces, '__anext__') or hasattr(pieces, '__aiter__'):
             return _checked_later(pieces, self.length)
         return _checked(pieces, self.length)
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether it was read, at least in part."""
+        return self._is_used
 
     def __repr__(self) -> str:
         return f'<content of {self._given!r}>'
@@ -200,10 +209,10 @@ def _piece(piece: object, count: int, length: int | None) -> bytes:
         except TypeError:
             raise TypeError(f'content has to consist of bytes, not {type(piece).__name__}') from None
     if length is not None and count + len(piece) > length:
-        raise ValueError(f'the content has more than the {length} bytes that were announced')
+        raise WrongLengthError(f'the content has more than the {length} bytes that were announced')
     return piece
 
 
 def _end(count: int, length: int | None) -> None:
     if length is not None and count < length:
-        raise ValueError(f'the content ended after {count} of {length} bytes')
+        raise WrongLengthError(f'the content ended after {count} of {length} bytes')

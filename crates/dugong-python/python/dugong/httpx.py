@@ -19,7 +19,7 @@ from urllib.parse import quote
 import certifi
 import httpx
 
-from ._connectors import Pools, kind_of, request_for, tls_settings
+from ._connectors import Pools, RefusedError, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ class Transport(_Base, httpx.BaseTransport):
             reply = self._pools.send(sessions, made)
         except RequestFailed as exc:
             raise self._mapped(exc) from exc
+        except RefusedError as exc:
+            raise httpx.LocalProtocolError(str(exc)) from exc
+        if reply.status == _SWITCHING:
+            reply.close()
+            return _response(reply, httpx.ByteStream(b''))
         return _response(reply, _Content(self, reply))
 
     def close(self) -> None:
@@ -121,6 +126,11 @@ class AsyncTransport(_Base, httpx.AsyncBaseTransport):
             reply = await self._pools.co_send(sessions, made)
         except RequestFailed as exc:
             raise self._mapped(exc) from exc
+        except RefusedError as exc:
+            raise httpx.LocalProtocolError(str(exc)) from exc
+        if reply.status == _SWITCHING:
+            await reply.co_close()
+            return _response(reply, httpx.ByteStream(b''))
         return _response(reply, _AsyncContent(self, reply))
 
     async def aclose(self) -> None:
@@ -177,6 +187,9 @@ def _response(reply: Reply, stream: httpx.SyncByteStream | httpx.AsyncByteStream
         extensions={'http_version': b'HTTP/1.1', 'reason_phrase': reply.reason.encode('latin-1')},
     )
 
+
+# The server speaks another protocol from then on, for which httpx gets no stream.
+_SWITCHING = 101
 
 # Bytes that any buffer for sending takes.
 _SHORT = 65536

@@ -24,11 +24,11 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, prepend_scheme_if_needed, select_proxy
 from urllib3.util import parse_url
 
-from ._connectors import Pools, kind_of, request_for, tls_settings
+from ._connectors import Pools, RefusedError, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ._dugong import Reply
     from ._sessions import Sessions
@@ -80,6 +80,8 @@ class Adapter(BaseAdapter):
             reply = self._pools.send(sessions, _request(request, url, read, proxy))
         except RequestFailed as exc:
             raise _mapped(exc, request, is_proxied=bool(proxy)) from exc
+        except RefusedError as exc:
+            raise requests.exceptions.InvalidHeader(str(exc), request=request) from exc
         return _response(reply, request, self)
 
     def close(self) -> None:
@@ -164,9 +166,7 @@ def _tls(verify: Any, cert: Any) -> dict[str, Any]:
 
 
 def _request(request: requests.PreparedRequest, url: str, timeout: float | None, proxy: str | None) -> Any:
-    content: Any = request.body
-    if isinstance(content, str):
-        content = content.encode()
+    content = _bytes(request.body) if isinstance(request.body, str) else _pieces(request.body)
     lines = [(_text(name), _text(value)) for name, value in request.headers.items()]
     # A session takes the credentials from the URL of the proxy.
     dropped = 'proxy-authorization' if proxy and '@' in proxy else ''
@@ -177,6 +177,32 @@ def _request(request: requests.PreparedRequest, url: str, timeout: float | None,
     except ValueError as exc:
         kind = requests.exceptions.InvalidHeader if 'field' in str(exc) else requests.exceptions.InvalidURL
         raise kind(str(exc), request=request) from exc
+
+
+class _Pieces:
+    """Content that can be iterated anew, with its pieces as bytes."""
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(_bytes, self._given)
+
+
+def _bytes(piece: Any) -> Any:
+    """Encode text, as urllib3 does."""
+    return piece.encode() if isinstance(piece, str) else piece
+
+
+def _pieces(given: Any) -> Any:
+    """Return content whose pieces are bytes, also if they are text."""
+    if hasattr(given, 'read') or not hasattr(given, '__iter__'):
+        return given
+    try:
+        memoryview(given)
+    except TypeError:
+        return map(_bytes, given) if hasattr(given, '__next__') else _Pieces(given)
+    return given
 
 
 def _mapped(error: RequestFailed, request: requests.PreparedRequest, *, is_proxied: bool) -> Exception:
@@ -208,6 +234,10 @@ class _Content(io.RawIOBase):
         # None when it is closed: a response that is read must not keep connections open.
         self._reply: Reply | None = reply
         self.msg = reply.headers
+        if reply.status == _SWITCHING:
+            # The server speaks another protocol from now on.
+            reply.close()
+            self._reply = None
 
     def readable(self) -> bool:
         return True
@@ -246,6 +276,7 @@ class _Content(io.RawIOBase):
 
 def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
     content = _Content(reply)
+    url = _target(_text(request.url or ''))
     try:
         raw = urllib3.HTTPResponse(
             body=content,
@@ -255,6 +286,8 @@ def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter)
             reason=reply.reason,
             preload_content=False,
             decode_content=False,
+            # Only named, in messages.
+            pool=cast('Any', url),
             original_response=cast('Any', content),
             request_method=request.method,
             request_url=request.url,
@@ -266,6 +299,8 @@ def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter)
     response.connection = cast('Any', adapter)
     return response
 
+
+_SWITCHING = 101
 
 # Only makes responses.
 _builder = HTTPAdapter()
