@@ -116,10 +116,11 @@ def local() -> Iterator[Local]:
 
 
 @pytest.fixture
-def refused() -> tuple[str, int]:
-    """An address that refuses connections."""
-    with socket.create_server(('127.0.0.1', 0)) as sock:
-        return sock.getsockname()  # type: ignore[no-any-return]
+def refused() -> Iterator[tuple[str, int]]:
+    """An address that refuses connections: its socket does not listen, and keeps the port from other tests."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        yield sock.getsockname()
 
 
 @pytest.fixture
