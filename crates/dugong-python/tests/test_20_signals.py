@@ -145,6 +145,15 @@ def raise_interrupted(number: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
+@pytest.fixture(autouse=True)
+def without_tickets(server_tls: ssl.SSLContext) -> Iterator[None]:
+    """Tickets of TLS 1.3 come when they like. A thread that waits takes them, and the signal may find it in there."""
+    before = server_tls.num_tickets
+    server_tls.num_tickets = 0
+    yield
+    server_tls.num_tickets = before
+
+
 @contextlib.contextmanager
 def when_blocked(handler: signal._HANDLER) -> Iterator[None]:
     """Send SIGUSR1 to this thread as soon as it waits in the system."""
