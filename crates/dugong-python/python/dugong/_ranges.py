@@ -325,6 +325,11 @@ class RemoteFile(io.RawIOBase):
         self, core: SessionCore, target: str, block_size: int, blocks: int, read_ahead: int, name: str | None = None
     ) -> None:
         super().__init__()
+        # Python closes and describes it even if an argument is refused below.
+        #: The target, as it was given.
+        self.name: str = target if name is None else name
+        self.mode = 'rb'
+        self._lock = threading.RLock()
         sizes = (
             whole_number(block_size, 'block_size', 1),
             whole_number(blocks, 'blocks', 1),
@@ -333,11 +338,7 @@ class RemoteFile(io.RawIOBase):
         self._plan = BlockPlan(_checked(target), *sizes)
         self._fetcher = _Fetcher(core, target, self._plan)
         self._position = 0
-        self._lock = threading.RLock()
         self._is_reading = False
-        #: The target, as it was given.
-        self.name: str = target if name is None else name
-        self.mode = 'rb'
 
     def begin(self) -> RemoteFile:
         """Learn the size."""
@@ -422,7 +423,7 @@ class RemoteFile(io.RawIOBase):
         """Close it, and give up what is on its way. Twin: `co_close`."""
         # A thread that reads has its lock until it has the content.
         with self._lock:
-            if not self.closed:
+            if not self.closed and hasattr(self, '_fetcher'):
                 self._fetcher.close()
             super().close()
 
