@@ -54,7 +54,7 @@ pub(crate) struct Progress {
     begun: Instant,
     /// When the last line of JSON was written.
     told: Instant,
-    /// The current files: URL, what has come of it, and its length.
+    /// The current files: URL, bytes received, and length.
     current: BTreeMap<u64, (String, u64, Option<u64>)>,
 }
 

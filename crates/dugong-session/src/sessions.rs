@@ -237,7 +237,7 @@ impl SessionsBuilder {
     /// # Errors
     /// `Local` if a field is not valid.
     pub fn build(self) -> Result<Sessions, Error> {
-        // Any origin will do: what is wrong is told now, and not by the first request to each origin.
+        // Building one session now reports wrong settings before the first request. Any origin will do.
         self.plan.builder.clone().build_for(Origin::of_url("http://localhost")?.0)?;
         let directory = Directory::new(self.plan.max_sessions);
         Ok(Sessions { origins: Arc::new(Origins { plan: self.plan, directory }) })

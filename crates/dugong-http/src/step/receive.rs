@@ -308,7 +308,7 @@ impl Duplex<'_> {
         }
     }
 
-    /// Takes in what has arrived on a connection without unanswered requests, and returns why it carries no request any more:
+    /// Reads from a connection without unanswered requests, and returns the reason why it can carry no further request:
     /// its end, bytes that answer no request, or the error that TLS reported. `None` while you can send a request.
     pub fn why_unusable(&mut self, stream: &mut impl Stream) -> Option<Error> {
         if !self.has_arrived(stream) {

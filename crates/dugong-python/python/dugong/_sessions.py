@@ -48,7 +48,7 @@ class Sessions(Closes, Ranges, Methods):
         self._redirects = whole_number(given['redirects'], 'redirects')
         self._max_sessions = whole_number(max_sessions, 'max_sessions', 1)
         self._settings = checked({**given, 'redirects': 0})
-        # Any origin will do: what is wrong is told now, and not by the first request to each origin.
+        # Building one session now reports wrong settings before the first request. Any origin will do.
         SessionCore('http://localhost', self._settings).close()
         self._max_content = self._settings['max_content']
         credentials = ('auth', 'basic', 'sign')

@@ -21,7 +21,7 @@ pub(crate) fn check_head<'py>(
         return Err(PyValueError::new_err("CONNECT is only sent to a proxy, when connecting"));
     }
     RequestHead::new(method, target).map_err(|wrong| match Origin::of_url(target) {
-        // What is wrong with a URL is said in the words of URLs.
+        // The message about a malformed URL speaks of the URL.
         Err(error) if target.contains("://") => PyValueError::new_err(error.to_string()),
         _ => misuse(wrong),
     })?;

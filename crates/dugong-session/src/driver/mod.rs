@@ -87,7 +87,7 @@ struct Work {
     received: Option<Box<Received>>,
 }
 
-/// What has come of a response that comes in parts.
+/// The received part of a response.
 #[derive(Debug, Default)]
 struct Received {
     /// Of a response that is collected.

@@ -77,7 +77,7 @@ impl PendingDownload<'_, Sessions> {
     /// Downloads, and returns the length of the file.
     ///
     /// # Errors
-    /// [`RangeError`]. What is on disk stays, if a later run can continue it.
+    /// [`RangeError`]. The part file stays if a later run can continue it.
     pub fn run(self) -> Result<u64, RangeError> {
         let (session, target) = self.session.place(&self.target)?;
         self.at(session, target).run()

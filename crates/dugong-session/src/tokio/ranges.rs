@@ -172,7 +172,7 @@ impl PendingDownload<'_, Sessions> {
     /// Downloads, and returns the length of the file. If you drop the future, the content on disk stays for a later run.
     ///
     /// # Errors
-    /// [`RangeError`]. What is on disk stays, if a later run can continue it.
+    /// [`RangeError`]. The part file stays if a later run can continue it.
     pub async fn run(self) -> Result<u64, RangeError> {
         let (session, target) = self.session.place(&self.target).await?;
         self.at(session, target).run().await

@@ -17,7 +17,7 @@ use crate::{Failure, scan};
 #[tokio::main]
 pub(crate) async fn run(work: &str, client: &str, connections: usize, url: &str) -> Result<(), Failure> {
     let store = store(client, connections, url)?;
-    // So that nobody's first connection counts.
+    // The first connection of each client does not count.
     store.get_range(&Path::from("bytes/10"), 0..10).await?;
     let (start, cpu) = (Instant::now(), cpu_time());
     match work {
