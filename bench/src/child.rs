@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::load::Load;
+use crate::load::{Load, Work};
 use crate::python::{self, Interpreters};
 use crate::row::Row;
 
@@ -21,16 +21,25 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts the origin that was built next to this program, on the first core.
     pub(crate) fn start(cores: &Cores) -> io::Result<Self> {
+        Origin::start_with(cores, &[])
+    }
+
+    /// Like `start`, but the origin sends each answer a millisecond after its request arrived. So a client that has one request in
+    /// flight always waits, however slow valgrind makes it.
+    pub(crate) fn start_delayed(cores: &Cores) -> io::Result<Self> {
+        Origin::start_with(cores, &["--delay", "1ms"])
+    }
+
+    fn start_with(cores: &Cores, options: &[&str]) -> io::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("dugong-origin");
         cores.use_first()?;
-        let mut child =
-            Command::new(&program).arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(
-                |error| {
-                    let program = program.display();
-                    let advice = "build it with `cargo build --release -p dugong-origin -p dugong-bench`";
-                    io::Error::new(error.kind(), format!("cannot start {program}: {error}; {advice}"))
-                },
-            )?;
+        let mut command = Command::new(&program);
+        command.args(options).arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| {
+            let program = program.display();
+            let advice = "build it with `cargo build --release -p dugong-origin -p dugong-bench`";
+            io::Error::new(error.kind(), format!("cannot start {program}: {error}; {advice}"))
+        })?;
         let mut line = String::new();
         let out = child.stdout.take().expect("it was piped");
         BufReader::new(out).read_line(&mut line)?;
@@ -61,11 +70,12 @@ impl Drop for Origin {
     }
 }
 
-/// Runs clients against one origin: this program, or a Python interpreter.
+/// Runs clients against one origin, or one for each kind of work: this program, or a Python interpreter.
 pub(crate) struct Bench {
     program: PathBuf,
     interpreters: Interpreters,
     address: SocketAddr,
+    one_by_one: SocketAddr,
 }
 
 /// The times that a client measured, in seconds.
@@ -77,7 +87,12 @@ pub(crate) struct Measured {
 
 impl Bench {
     pub(crate) fn new(interpreters: Interpreters, address: SocketAddr) -> io::Result<Self> {
-        Ok(Bench { program: std::env::current_exe()?, interpreters, address })
+        Ok(Bench { program: std::env::current_exe()?, interpreters, address, one_by_one: address })
+    }
+
+    /// Sends the requests that go out one after the other to `address`.
+    pub(crate) fn one_by_one_at(self, address: SocketAddr) -> Self {
+        Bench { one_by_one: address, ..self }
     }
 
     /// Runs a client.
@@ -123,7 +138,8 @@ impl Bench {
         };
         let words: Vec<PathBuf> = wrapper.iter().map(PathBuf::from).chain(client).collect();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments(row, load, self.address));
+        let address = if load.work == Work::A { self.one_by_one } else { self.address };
+        command.args(&words[1..]).args(arguments(row, load, address));
         if let Row::Python(script) = row {
             python::prepare(&mut command, script.module);
         }

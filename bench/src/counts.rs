@@ -136,9 +136,9 @@ pub(crate) fn run(flags: &Flags) -> io::Result<()> {
     let interpreters = Interpreters::find(&flags.interpreters)?;
     let here = Baseline::versions_here(&interpreters)?;
     let cores = Cores::available()?;
-    let origin = Origin::start(&cores)?;
+    let (origin, delayed) = (Origin::start(&cores)?, Origin::start_delayed(&cores)?);
     cores.use_second()?;
-    let bench = Bench::new(interpreters, origin.address())?;
+    let bench = Bench::new(interpreters, origin.address())?.one_by_one_at(delayed.address());
     if let Some(path) = &flags.check {
         return check(&bench, &Baseline::read(path)?, &here, flags.runs);
     }
