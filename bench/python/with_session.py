@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
+
 from load import Load
 
 import dugong
@@ -25,9 +28,14 @@ class Session:
             for _ in range(load.requests):
                 count += len(session.get(target).content)
             return count
-        requests = (dugong.Request('GET', target, headers=load.fields(number)) for number in range(load.requests))
-        for outcome in session.run(requests):
+        for outcome in session.run(self.requests(load)):
             if outcome.reply is None:
                 raise outcome.error
             count += len(outcome.reply.content)
         return count
+
+    def requests(self, load: Load) -> Iterator[dugong.Request | str]:
+        """Return the requests, by targets where that is enough, as `with_dugong` does."""
+        if load.work != 'g':
+            return repeat(load.target, load.requests)
+        return (dugong.Request('GET', load.target, headers=load.fields(number)) for number in range(load.requests))

@@ -120,7 +120,10 @@ pub(crate) fn for_each_pair<'py>(
         }
         return Ok(());
     }
-    let pairs = match given.getattr_opt(intern!(given.py(), "items"))? {
+    // Asking a list or a tuple for an attribute that it does not have costs an exception.
+    let is_sequence = given.is_exact_instance_of::<PyList>() || given.is_exact_instance_of::<PyTuple>();
+    let items = if is_sequence { None } else { given.getattr_opt(intern!(given.py(), "items"))? };
+    let pairs = match items {
         Some(items) => items.call0()?,
         None => given.clone(),
     };

@@ -123,10 +123,11 @@ class Request:
         if self._lines:
             self._check_lengths()
         self.stream = bool(stream)
-        self.timeout = seconds(timeout, 'timeout')
-        self.total_timeout = seconds(total_timeout, 'total_timeout')
-        self.retry = _choice(retry, 'retry')
-        self.expect = _choice(expect, 'expect')
+        # Most requests have none of these, so this spares the calls.
+        self.timeout = None if timeout is None else seconds(timeout, 'timeout')
+        self.total_timeout = None if total_timeout is None else seconds(total_timeout, 'total_timeout')
+        self.retry = None if retry is None else _choice(retry, 'retry')
+        self.expect = None if expect is None else _choice(expect, 'expect')
         self.digest = None if digest is None else _digest(digest)
 
     @property
@@ -169,7 +170,7 @@ class Request:
         return f'<{type(self).__name__} {self.method} {self.target}>'
 
     def _current_lines(self) -> tuple[tuple[str, str], ...]:
-        """Return the field lines to send. The extension calls it for each attempt."""
+        """Return the field lines to send. The extension calls it for each attempt, unless `headers` was never used."""
         if self._message is None:
             return self._lines
         return check_head(self.method, self.target, [(name, str(value)) for name, value in self._message.items()])
@@ -270,8 +271,8 @@ def _shown(number: int) -> str:
     return str(number) if number.bit_length() <= 128 else f'a number of {number.bit_length()} bits'
 
 
-def _choice(value: object, name: str) -> bool | None:
-    if value is None or isinstance(value, bool):
+def _choice(value: object, name: str) -> bool:
+    if isinstance(value, bool):
         return value
     raise TypeError(f'{name} has to be True, False or None, not {value!r}')
 
@@ -293,6 +294,8 @@ def _text(value: object, name: str) -> str:
 
 def _pairs(given: Any, name: str) -> list[tuple[Any, Any]]:
     """Return the items of a mapping, or a list of pairs."""
+    if isinstance(given, dict) and not given:
+        return []
     if isinstance(given, (str, bytes)):
         raise TypeError(f'{name} has to be a mapping or pairs, not {type(given).__name__}')
     try:

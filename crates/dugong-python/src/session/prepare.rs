@@ -93,7 +93,10 @@ pub(crate) fn message(shown: &Bound<'_, PyAny>) -> PyResult<(Request, Option<Py<
     let method = Method::new(text(method.cast::<PyString>()?)?).map_err(misuse)?;
     let target = shown.getattr(intern!(py, "target"))?;
     let mut request = Request::new(method, text(target.cast::<PyString>()?)?);
-    let lines = shown.call_method0(intern!(py, "_current_lines"))?;
+    let lines = match shown.getattr(intern!(py, "_message"))?.is_none() {
+        true => shown.getattr(intern!(py, "_lines"))?,
+        false => shown.call_method0(intern!(py, "_current_lines"))?,
+    };
     for line in lines.cast::<PyTuple>()?.iter_borrowed() {
         let line = line.cast::<PyTuple>()?;
         let (name, value) = (line.get_item(0)?, line.get_item(1)?);
