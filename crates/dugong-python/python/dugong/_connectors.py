@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 _NAMES = {'connections', 'depth', 'window', 'idle_timeout', 'retries', 'max_sessions', 'tls', 'ssl_context', 'proxy'}
 
-#: How often an idempotent request is sent again if its connection ends before an answer.
-_REPEATS = 4
-
 #: How the message of a request begins whose connection was reset. If the server closed it in order, it says so.
 _RESET = 'the connection was reset'
 
@@ -66,12 +63,11 @@ class Pools:
     """Keeps one `Sessions` for each combination of the settings that a host library gives with a request."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        # The host repeats requests and follows redirects, if it likes.
+        # The host repeats requests and follows redirects, if it likes. The session repeats only what was not sent, or what a neighbour
+        # on the connection took down.
         fixed: dict[str, Any] = {'expect_above': None, 'redirects': 0, 'timeout': None}
         self._settings: dict[str, Any] = {'retries': 0, **settings, **fixed}
         self._given = settings
-        # With retries of its own, the session does that.
-        self._repeats = 0 if settings.get('retries') else _REPEATS
         for name in settings:
             if name not in _NAMES:
                 raise TypeError(f'{name!r} is no setting of a connector')
@@ -103,37 +99,21 @@ class Pools:
 
     def send(self, sessions: Sessions, request: Request) -> Reply:
         """Make a request, and wait for the head of its reply. A request that is not valid raises `RefusedError`."""
-        lost: RequestFailed | None = None
-        left = self._repeats
-        while True:
-            try:
-                return sessions.request(request)
-            except RequestFailed as exc:
-                lost = _told(exc, lost)
-                if not left or not _is_repeated(exc, request):
-                    raise lost from lost.__cause__
-                left -= 1
-            except ValueError as exc:
-                if not _is_refused(exc, request):
-                    raise
-                raise RefusedError(str(exc)) from exc
+        try:
+            return sessions.request(request)
+        except ValueError as exc:
+            if not _is_refused(exc, request):
+                raise
+            raise RefusedError(str(exc)) from exc
 
     async def co_send(self, sessions: Sessions, request: Request) -> Reply:
         """Make a request, and await the head of its reply. The twin of `send`."""
-        lost: RequestFailed | None = None
-        left = self._repeats
-        while True:
-            try:
-                return await sessions.co_request(request)
-            except RequestFailed as exc:
-                lost = _told(exc, lost)
-                if not left or not _is_repeated(exc, request):
-                    raise lost from lost.__cause__
-                left -= 1
-            except ValueError as exc:
-                if not _is_refused(exc, request):
-                    raise
-                raise RefusedError(str(exc)) from exc
+        try:
+            return await sessions.co_request(request)
+        except ValueError as exc:
+            if not _is_refused(exc, request):
+                raise
+            raise RefusedError(str(exc)) from exc
 
     def close(self) -> None:
         """Close all connections. A later request opens new ones."""
@@ -152,31 +132,6 @@ class Pools:
             # The others end with their last request or reply, which holds them.
             if _is_idle(sessions):
                 sessions.close()
-
-
-def _is_repeated(error: RequestFailed, request: Request) -> bool:
-    """Whether a request that was lost without an answer is sent once more.
-
-    A server may close a connection just when a request is on its way (RFC 9112, section 9.3.1). A pool sends on idle
-    connections only, and sees that rarely; a pipeline would show it to the host each time. A timeout is left to the
-    host: repeating the request would double it.
-    """
-    content = request.content
-    is_lost = error.sent != 'no' and error.answered == 'no' and isinstance(error, ConnectionError)
-    return is_lost and error.safe_to_retry and not (isinstance(content, Source) and content.is_read_once)
-
-
-def _told(error: RequestFailed, before: RequestFailed | None) -> RequestFailed:
-    """Return the error to raise for a request that may have been sent *before*, with the attempts of both."""
-    if before is None:
-        return error
-    # Otherwise a repeat that was not sent would say that none was.
-    told = error if error.sent != 'no' else before
-    attempts = error.attempts + before.attempts
-    # The message ends with the figures.
-    told.args = (str(told).replace(f'attempts: {told.attempts})', f'attempts: {attempts})'),)
-    told.attempts = attempts
-    return told
 
 
 def _is_refused(error: ValueError, request: Request) -> bool:

@@ -102,6 +102,8 @@ pub(crate) struct Tracked {
     pub(crate) held: u64,
     /// It was sent again because its response waited behind a stream that no caller read. That happens once.
     pub(crate) moved: bool,
+    /// How often it was sent again free of charge, although it was the oldest one of its connection.
+    pub(crate) spared: usize,
     /// The server answered 417 (Expectation Failed).
     pub(crate) expectation_failed: bool,
     /// Its owner was asked for content.
@@ -126,6 +128,7 @@ impl Tracked {
             content: 0,
             held: 0,
             moved: false,
+            spared: 0,
             expectation_failed: false,
             is_read: false,
             awaited: false,

@@ -127,9 +127,23 @@ impl Plan {
             matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && connection.answer == Answer::Awaited;
         let wait = if is_ordinary && failures.max(repeats) == 0 { 0 } else { self.backoff.wait(failures.max(repeats)) };
         self.reopen_after(now, wait);
+        if pipelined && self.is_spared(&connection, &oldest, why) {
+            return self.send_elsewhere(&oldest, why);
+        }
         if let Some(job) = oldest.wanted_by() {
             self.repeat_at_cost(now, job, why, wait);
         }
+    }
+
+    /// Whether the oldest one is free of charge, too. With no `retries` it would fail although a neighbour may have taken the connection
+    /// down: the one that was answered before, or one behind that the server did not expect. It may meet that on each connection that is
+    /// open; alone, it never goes again.
+    fn is_spared(&mut self, connection: &Connection, oldest: &Flight, why: Loss) -> bool {
+        let is_silent = matches!(why, Loss::Closed | Loss::Reset) && connection.answer == Answer::Awaited;
+        let tracked = oldest.wanted_by().and_then(|job| self.jobs.get_mut(job.0));
+        let Some(tracked) = tracked.filter(|_| is_silent && self.config.retries == 0) else { return false };
+        tracked.spared += 1;
+        tracked.spared <= self.config.connections
     }
 
     fn reopen_after(&mut self, now: Nanos, wait: Nanos) {

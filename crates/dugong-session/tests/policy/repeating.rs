@@ -72,6 +72,29 @@ fn a_failed_connect_costs_nothing_while_another_connection_is_open() {
 }
 
 #[test]
+fn without_retries_a_request_goes_again_once_if_a_neighbour_may_have_taken_its_connection_down() {
+    let mut desk = Desk::known(Config { retries: 0, retry_budget: Some(0), ..Config::default() });
+    let [first, second] = desk.gets();
+    desk.tell(0, Event::Lost(Loss::Closed));
+    assert_eq!((desk.outcome(first), desk.outcome(second)), (None, None));
+    desk.later(ms(100));
+    assert_eq!(desk.on(1), Some([first].as_slice()), "it goes alone");
+    desk.tell(1, Event::Lost(Loss::Closed));
+    assert_eq!(desk.outcome(first).map(|outcome| outcome.attempts), Some(2));
+    assert_eq!(desk.outcome(second), None);
+}
+
+#[test]
+fn without_retries_a_request_that_was_alone_on_its_connection_is_not_repeated() {
+    let mut desk = Desk::known(Config { retries: 0, ..Config::default() });
+    let get = desk.get();
+    desk.tell(0, Event::Lost(Loss::Closed));
+    let outcome = desk.outcome(get).unwrap();
+    assert_eq!(outcome.end, End::Failed(Failure::Lost { why: Loss::Closed, no_repeat: NoRepeat::Retries }));
+    assert_eq!(outcome.attempts, 1);
+}
+
+#[test]
 fn a_loss_costs_one_token_and_those_behind_nothing() {
     let mut desk = Desk::known(Config { retries: 1, ..Config::default() });
     let [first, second] = desk.gets();
