@@ -13,7 +13,7 @@ from loops import Loop, each_loop
 from peers import LIMIT, Peer, Server
 from session_support import of, reply_of, words
 
-from dugong import Request, RequestFailed, Session, Sessions
+from dugong import ConnectionClosed, Request, RequestFailed, Session, Sessions
 
 #: More than the buffers of two sockets hold.
 SIZE = 64 << 20
@@ -205,6 +205,21 @@ def test_a_message_names_the_cause_once(refused: tuple[str, int]) -> None:
     assert text.startswith(f'no connection could be opened: cannot connect to {refused[0]} port {refused[1]}: ')
     assert text.count('refused') == 1
     assert text.endswith('(sent: no, answered: no, attempts: 0)')
+
+
+@pytest.mark.parametrize(('is_reset', 'cause'), [(True, ConnectionResetError), (False, type(None))])
+def test_a_reset_is_told_from_a_close_by_the_error_of_the_system(is_reset: bool, cause: type) -> None:
+    def script(peer: Peer) -> None:
+        peer.head()
+        if is_reset:
+            peer.reset()
+
+    with Server(script) as server, of(server, retries=0) as session:
+        with pytest.raises(RequestFailed) as caught:
+            session.get('/')
+        closed = caught.value.__cause__
+        assert isinstance(closed, ConnectionClosed)
+        assert isinstance(closed.__cause__, cause)
 
 
 def test_the_message_of_a_lost_connection_names_the_cause_once() -> None:

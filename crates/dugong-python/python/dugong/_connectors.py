@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 _NAMES = {'connections', 'depth', 'window', 'idle_timeout', 'retries', 'max_sessions', 'tls', 'ssl_context', 'proxy'}
 
-#: How the message of a request begins whose connection was reset. If the server closed it in order, it says so.
-_RESET = 'the connection was reset'
-
 #: Differing settings that have connections at once, as long as that many are idle.
 _MOST = 16
 
@@ -63,8 +60,8 @@ class Pools:
     """Keeps one `Sessions` for each combination of the settings that a host library gives with a request."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        # The host repeats requests and follows redirects, if it likes. The session repeats only what was not sent, or what a neighbour
-        # on the connection took down.
+        # The host repeats requests and follows redirects, if it likes. The session repeats only what was not sent, or
+        # what a neighbour on the connection took down.
         fixed: dict[str, Any] = {'expect_above': None, 'redirects': 0, 'timeout': None}
         self._settings: dict[str, Any] = {'retries': 0, **settings, **fixed}
         self._given = settings
@@ -199,6 +196,7 @@ def kind_of(error: RequestFailed, *, is_proxied: bool = False) -> Kind:
         return 'proxy' if is_proxied and type(cause) is OSError else 'connect'
     if isinstance(cause, ssl.SSLError):
         return 'tls'
-    if isinstance(cause, ConnectionClosed) and not str(error).startswith(_RESET):
+    # The system's error is its cause, if the connection was reset; a server that closes in order leaves none.
+    if isinstance(cause, ConnectionClosed) and cause.__cause__ is None:
         return 'protocol'
     return 'write' if is_partly_sent else 'read'

@@ -109,7 +109,7 @@ class Request:
         self.target = _text(target, 'target')
         if params is not None:
             self.target = with_params(self.target, params)
-        lines = [] if headers is None else _pairs(headers, 'headers')
+        lines = [] if headers is None or headers == _NO_FIELDS else _pairs(headers, 'headers')
         if json is not None:
             if content is not None:
                 raise ValueError('content and json cannot be combined: both are the content of the request')
@@ -191,6 +191,8 @@ class Request:
         if length != known:
             raise ValueError(f'Content-Length is {length}, but the content has {known} bytes')
 
+
+_NO_FIELDS: dict[str, str] = {}
 
 _STATE = ('method', 'target', 'origin', 'content', 'stream', 'timeout', 'total_timeout', 'retry', 'expect', 'digest')
 
@@ -294,8 +296,6 @@ def _text(value: object, name: str) -> str:
 
 def _pairs(given: Any, name: str) -> list[tuple[Any, Any]]:
     """Return the items of a mapping, or a list of pairs."""
-    if isinstance(given, dict) and not given:
-        return []
     if isinstance(given, (str, bytes)):
         raise TypeError(f'{name} has to be a mapping or pairs, not {type(given).__name__}')
     try:

@@ -119,6 +119,11 @@ pub(crate) fn cause(py: Python<'_>, error: &Error) -> PyErr {
         Error::Closed { cause: Closed::Incomplete(_, Some(inner)), .. } if !errors::is_peer_gone(py, inner, false) => {
             system_error(py, inner, None)
         }
+        Error::Closed { cause: Closed::Sending(inner) | Closed::Incomplete(_, Some(inner)), .. } => {
+            let closed = classes::ConnectionClosed::new_err(text);
+            closed.set_cause(py, Some(system_error(py, inner, None)));
+            closed
+        }
         Error::Closed { .. } => classes::ConnectionClosed::new_err(text),
         Error::Socket(inner) => system_error(py, inner, None),
         Error::Connect { to, source } => match source.errors().next_back() {
