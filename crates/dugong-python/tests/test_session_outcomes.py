@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pickle
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -217,9 +218,10 @@ def test_a_reset_is_told_from_a_close_by_the_error_of_the_system(is_reset: bool,
     with Server(script) as server, of(server, retries=0) as session:
         with pytest.raises(RequestFailed) as caught:
             session.get('/')
-        closed = caught.value.__cause__
-        assert isinstance(closed, ConnectionClosed)
-        assert isinstance(closed.__cause__, cause)
+        for failure in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+            closed = failure.__cause__
+            assert isinstance(closed, ConnectionClosed)
+            assert isinstance(closed.__cause__, cause)
 
 
 def test_the_message_of_a_lost_connection_names_the_cause_once() -> None:

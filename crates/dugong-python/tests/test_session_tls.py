@@ -81,6 +81,19 @@ def test_tasks_and_threads_share_it(secure: Make, server_tls: ssl.SSLContext) ->
             assert worker.result() == [f'/{number}'.encode() for number in range(50)]
 
 
+def test_a_reset_is_told_by_type(secure: Make, server_tls: ssl.SSLContext) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.reset()
+
+    with Server(script, tls=server_tls) as server, secure(server, retries=0) as session:
+        with pytest.raises(RequestFailed) as caught:
+            session.get('/')
+        closed = caught.value.__cause__
+        assert isinstance(closed, dugong.ConnectionClosed)
+        assert isinstance(closed.__cause__, ConnectionResetError)
+
+
 def test_a_certificate_for_another_host_is_refused(secure: Make, authority: trustme.CA) -> None:
     other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert('other.example').configure_cert(other)

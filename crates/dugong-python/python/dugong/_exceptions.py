@@ -87,6 +87,11 @@ class ConnectionClosed(_Described):
             (outcome.method, outcome.path, outcome.safe_to_retry) for outcome in self.outcomes
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, arguments, *_ = super().__reduce__()
+        state = self.__dict__ if self.__cause__ is None else {**self.__dict__, '__cause__': self.__cause__}
+        return restore, arguments, state or None
+
 
 class ConnectionTimedOut(_Described):
     """No data could be transferred for `HTTPConnection.timeout` seconds.

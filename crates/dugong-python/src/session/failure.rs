@@ -5,7 +5,7 @@ use std::io;
 use dugong_http::{Closed, Error};
 use dugong_net::ResolveError;
 use dugong_session::{Answered, Cause, Failed, Loss, Sent};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -153,7 +153,14 @@ fn system_error(py: Python<'_>, error: &io::Error, to: Option<&str>) -> PyErr {
     }
     match error.raw_os_error() {
         Some(number) => errors::system_error_at(io::Error::from_raw_os_error(number), to),
-        None => PyOSError::new_err(to.map_or_else(|| error.to_string(), |to| format!("{error} ({to})"))),
+        None => {
+            let text = to.map_or_else(|| error.to_string(), |to| format!("{error} ({to})"));
+            // TLS by the caller's context reports a reset by its kind alone.
+            match error.kind() {
+                io::ErrorKind::ConnectionReset => PyConnectionResetError::new_err(text),
+                _ => PyOSError::new_err(text),
+            }
+        }
     }
 }
 
