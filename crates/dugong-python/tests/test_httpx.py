@@ -346,6 +346,24 @@ def test_a_lost_get_is_for_the_program_to_repeat(kind: str) -> None:
 # Errors
 
 
+@pytest.mark.parametrize('host', ['127.0.0.1:99999', 'a b', 'a..b'])
+def test_a_host_that_cannot_be_is_a_connect_error(client: Any, host: str) -> None:
+    with pytest.raises(httpx.ConnectError, match='not a usable URL'):
+        client.get(f'http://{host}/')
+
+
+@pytest.mark.parametrize('fields', [{'': 'a'}, {'X y': 'a'}, {'X': 'a\nb'}])
+def test_a_bad_field_is_a_local_protocol_error(client: Any, fields: dict[str, str]) -> None:
+    with pytest.raises(httpx.LocalProtocolError):
+        client.get('http://127.0.0.1:9/', headers=fields)
+
+
+@pytest.mark.parametrize('given', [{'verify': __file__}, {'cert': __file__}])
+def test_files_without_certificates_are_an_ssl_error(given: dict[str, Any]) -> None:
+    with pytest.raises(ssl.SSLError, match='PEM'):
+        transports.Transport(**given)
+
+
 @each
 def test_a_server_that_is_not_there_is_a_connect_error(refused: tuple[str, int], kind: str) -> None:
     with pytest.raises(httpx.ConnectError, match='refused'):

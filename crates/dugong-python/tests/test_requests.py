@@ -315,6 +315,44 @@ def test_pieces_of_text_are_sent_in_utf_8(session: Any, content: Callable[[], An
     assert sent.endswith(b'\r\n\r\n2\r\n\xc3\xa9\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n')
 
 
+def test_a_text_file_is_sent_in_utf_8(session: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'text'
+    path.write_text('caf\xe9 \u2603' * 50_000, 'utf-8')
+    with Server(echo) as server, path.open(encoding='utf-8') as file:
+        with pytest.warns(requests.exceptions.FileModeWarning):
+            sent = session.post(url(server), data=file).content
+        session.close()
+    assert sent.endswith(b'\r\n\r\n' + path.read_bytes())
+
+
+def test_a_text_file_that_becomes_longer_in_utf_8_is_not_cut(session: Any) -> None:
+    with Server(answer_all) as server:
+        with pytest.raises(requests.exceptions.InvalidHeader, match='bytes'):
+            # requests counts its characters.
+            session.post(url(server), data=io.StringIO('\xe9'), headers={'Content-Length': '1'})
+        session.close()
+
+
+@pytest.mark.parametrize('method', ['', 'GE T', 'GET\r\nX: y', 'G\xc9T', 'CONNECT'])
+def test_a_bad_method_is_a_value_error_as_with_requests_itself(session: Any, method: str) -> None:
+    with pytest.raises(ValueError, match=r'method|CONNECT') as caught:
+        session.request(method, 'http://127.0.0.1:9/')
+    assert not isinstance(caught.value, requests.RequestException)
+
+
+@pytest.mark.parametrize('given', [{'verify': __file__}, {'cert': __file__}, {'cert': (__file__, __file__, 'more')}])
+def test_files_without_certificates_are_an_ssl_error(session: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(requests.exceptions.SSLError, match='PEM'):
+        session.get('https://127.0.0.1:9/', **given)
+
+
+@pytest.mark.parametrize('proxy', ['http://a:b', 'http://me:secret@127.0.0.1:99999'])
+def test_a_proxy_with_a_bad_port_is_an_invalid_url(session: Any, proxy: str) -> None:
+    with pytest.raises(requests.exceptions.InvalidProxyURL) as caught:
+        session.get('http://127.0.0.1:9/', proxies={'http': proxy})
+    assert 'secret' not in str(caught.value)
+
+
 def test_a_switch_of_protocols_is_a_response_without_content(session: Any) -> None:
     def script(peer: Peer) -> None:
         peer.request()

@@ -56,6 +56,10 @@ class RefusedError(ValueError):
     """The session does not send a request, because of its fields or its length."""
 
 
+class UnusableUrlError(ValueError):
+    """A URL names no server that a session could ask."""
+
+
 class Pools:
     """Keeps one `Sessions` for each combination of the settings that a host library gives with a request."""
 
@@ -143,14 +147,22 @@ def _is_idle(sessions: Sessions) -> bool:
 
 
 def request_for(
-    method: str, url: str, lines: Iterable[tuple[str, str]], content: Any, timeout: float | None, dropped: str = ''
+    method: str,
+    url: str,
+    lines: Iterable[tuple[str, str]],
+    content: Any,
+    timeout: float | None,
+    dropped: str | None = None,
 ) -> Request:
     """Make a request of the parts that a host library gives, without the field that is *dropped*.
 
-    The session frames content of unknown length itself, and has its own setting for `Expect`. A bad URL, method or
-    field raises `ValueError`.
+    The session frames content of unknown length itself, and has its own setting for `Expect`. A bad URL raises
+    `UnusableUrlError`, a bad method or field another `ValueError`.
     """
-    split_url(url)
+    try:
+        split_url(url)
+    except ValueError as exc:
+        raise UnusableUrlError(str(exc)) from None
     kept: list[tuple[str, str]] = []
     expect: bool | None = None
     for line in lines:
@@ -165,10 +177,16 @@ def request_for(
 def tls_settings(trusted: str, chain: str | None, key: str | None, password: Any = None) -> dict[str, Any]:
     """Return the settings for certificates in files. *trusted* is a file or folder, or empty: then nothing is checked.
 
-    What `dugong.Tls` cannot do is left to the module ssl.
+    What `dugong.Tls` cannot do is left to the module ssl. A file without a certificate or key raises `ssl.SSLError`, as
+    there.
     """
     if os.path.isfile(trusted) and password is None:
-        return {'tls': Tls(ca=trusted, cert=chain, key=key)}
+        tls = Tls(ca=trusted, cert=chain, key=key)
+        try:
+            Sessions(tls=tls)
+        except ValueError as exc:
+            raise ssl.SSLError(str(exc)) from exc
+        return {'tls': tls}
     context = ssl.create_default_context(
         cafile=trusted if os.path.isfile(trusted) else None, capath=trusted if os.path.isdir(trusted) else None
     )

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import certifi
 import httpx
 
-from ._connectors import Pools, RefusedError, kind_of, request_for, tls_settings
+from ._connectors import Pools, RefusedError, UnusableUrlError, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class _Base:
         lines = [(name.decode('latin-1'), value.decode('latin-1')) for name, value in request.headers.raw]
         try:
             made = request_for(request.method, text, lines, content or None, _positive(limit))
+        except UnusableUrlError as exc:
+            raise httpx.ConnectError(str(exc)) from exc
         except ValueError as exc:
             raise httpx.LocalProtocolError(str(exc)) from exc
         connect = _positive(times.get('connect'))

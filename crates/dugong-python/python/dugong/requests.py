@@ -24,7 +24,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, prepend_scheme_if_needed, select_proxy
 from urllib3.util import parse_url
 
-from ._connectors import Pools, RefusedError, kind_of, request_for, tls_settings
+from ._connectors import Pools, RefusedError, UnusableUrlError, kind_of, request_for, tls_settings
 from ._failures import RequestFailed
 
 if TYPE_CHECKING:
@@ -95,9 +95,16 @@ class Adapter(BaseAdapter):
         found = self._pools.find(key)
         if found is not None:
             return found
-        settings: dict[str, Any] = {'connect_timeout': connect, **(_tls(verify, cert) if is_secure else {})}
+        try:
+            tls = _tls(verify, cert) if is_secure else {}
+        except ssl.SSLError as exc:
+            raise requests.exceptions.SSLError(exc) from exc
+        settings: dict[str, Any] = {'connect_timeout': connect, **tls}
         if proxy:
-            parts = parse_url(prepend_scheme_if_needed(proxy, 'http'))
+            try:
+                parts = parse_url(prepend_scheme_if_needed(proxy, 'http'))
+            except urllib3.exceptions.LocationParseError as exc:
+                raise requests.exceptions.InvalidProxyURL(f'the proxy URL {_shown(proxy)} has no usable host') from exc
             if not parts.host:
                 raise requests.exceptions.InvalidProxyURL(f'the proxy URL {_shown(proxy)} has no host')
             if parts.scheme != 'http':
@@ -154,7 +161,8 @@ def _limits(timeout: Any) -> tuple[float | None, float | None]:
 def _tls(verify: Any, cert: Any) -> dict[str, Any]:
     """Return the settings of sessions for the certificates that requests is to trust and to show."""
     trusted = DEFAULT_CA_BUNDLE_PATH if verify is True or verify is None else verify
-    chain, key = (cert, None) if isinstance(cert, str) else cert or (None, None)
+    # More than a pair is no error to requests.
+    chain, key = (cert, None) if isinstance(cert, str) else (cert or (None, None))[:2]
     for path, name in (
         (trusted, 'a suitable TLS CA certificate bundle'),
         (chain, 'the TLS certificate file'),
@@ -169,14 +177,16 @@ def _request(request: requests.PreparedRequest, url: str, timeout: float | None,
     content = _bytes(request.body) if isinstance(request.body, str) else _pieces(request.body)
     lines = [(_text(name), _text(value)) for name, value in request.headers.items()]
     # A session takes the credentials from the URL of the proxy.
-    dropped = 'proxy-authorization' if proxy and '@' in proxy else ''
+    dropped = 'proxy-authorization' if proxy and '@' in proxy else None
     try:
-        return request_for(request.method or 'GET', url, lines, content or None, timeout, dropped)
-    except UnicodeError as exc:
-        raise requests.exceptions.InvalidHeader(str(exc), request=request) from exc
+        return request_for(request.method or '', url, lines, content or None, timeout, dropped)
+    except UnusableUrlError as exc:
+        raise requests.exceptions.InvalidURL(str(exc), request=request) from exc
     except ValueError as exc:
-        kind = requests.exceptions.InvalidHeader if 'field' in str(exc) else requests.exceptions.InvalidURL
-        raise kind(str(exc), request=request) from exc
+        # A bad method is a plain ValueError to requests, too.
+        if isinstance(exc, UnicodeError) or 'field' in str(exc):
+            raise requests.exceptions.InvalidHeader(str(exc), request=request) from exc
+        raise
 
 
 class _Pieces:
@@ -196,6 +206,8 @@ def _bytes(piece: Any) -> Any:
 
 def _pieces(given: Any) -> Any:
     """Return content whose pieces are bytes, also if they are text."""
+    if isinstance(given, io.TextIOBase):
+        return map(_bytes, iter(lambda: given.read(_PIECE), ''))
     if hasattr(given, 'read') or not hasattr(given, '__iter__'):
         return given
     try:
@@ -301,6 +313,9 @@ def _response(reply: Reply, request: requests.PreparedRequest, adapter: Adapter)
 
 
 _SWITCHING = 101
+
+# Characters of a text file that are read at once.
+_PIECE = 65536
 
 # Only makes responses.
 _builder = HTTPAdapter()
