@@ -168,7 +168,7 @@ pub(crate) struct HeadArgs {
 ///
 /// With a URL that ends in /, each file goes to this URL and the name of the file. Otherwise the only file goes to the URL itself.
 /// Many uploads are under way at once. Those above 1 MiB wait for 100 (Continue) of the server, at most a second, so that a server
-/// that refuses gets no content.
+/// that refuses gets no content. A pipe that gives nothing holds no connection and no other upload up.
 #[derive(Debug, Args)]
 #[command(override_usage = "dugong put [OPTIONS] <FILE>... <URL>")]
 #[command(after_long_help = concat!(exit_codes!(), "

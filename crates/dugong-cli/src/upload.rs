@@ -1,24 +1,29 @@
 //! Carries out `dugong put`.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread;
+use std::sync::Arc;
 use std::time::Instant;
 
-use dugong_http::{Request, RequestHead};
-use dugong_session::{Cause, Outcome as Ended, Source};
+use dugong_http::{Fields, Request, RequestHead};
+use dugong_session::{Cause, Failed, Reply, Session};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::fs::{Access, access};
 
-use crate::asking::TICK;
 use crate::flags::PutArgs;
 use crate::interrupt::Unfinished;
 use crate::lanes::Lanes;
 use crate::outcome::{Exit, Outcome, Record, Stop, reason};
+use crate::pipe::Pipe;
 use crate::plan::HiArgs;
 use crate::progress::{Progress, Show};
+use crate::ready::{Bell, Ready};
 use crate::report::Report;
+use crate::sending::{Announced, Content, Sending};
 use crate::stderr::say;
 use crate::urls;
 use crate::usage::{Source as Given, UsageError};
@@ -28,12 +33,12 @@ use crate::usage::{Source as Given, UsageError};
 /// # Errors
 /// The command line is wrong. No request was sent.
 pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
-    let expect = low.expect.then_some(true);
     let (url, files) = match low.files_and_url.split_last() {
         Some((url, files)) if !files.is_empty() => (url.clone(), files.iter().map(PathBuf::from).collect::<Vec<_>>()),
         _ => return Err(UsageError::NoUrls),
     };
     let uploads = uploads(&files, &url)?;
+    let expect = low.expect.then_some(true);
     let plan = HiArgs::of_put(low, url)?;
     let mut lanes = Lanes::new(&plan);
     let (origin, _) = urls::parse(&uploads[0].url, &Given::Argument)?;
@@ -46,63 +51,59 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
             return Ok(Exit::Output);
         }
     };
-    let (unfinished, closing) = (Unfinished::default(), session.clone());
-    if let Err(error) = unfinished.remove_on_signal(plan.json, move || closing.close()) {
+    let (poll, alarm) = match poller(&session) {
+        Ok(made) => made,
+        Err(error) => {
+            say(&format_args!("{error}"));
+            return Ok(Exit::Output);
+        }
+    };
+    let (unfinished, closing, waking) = (Unfinished::default(), session.clone(), alarm.clone());
+    let end = move || {
+        closing.close();
+        let _ = waking.wake();
+    };
+    if let Err(error) = unfinished.remove_on_signal(plan.json, end) {
         say(&format_args!("cannot handle signals, so no request is sent: {error}"));
         return Ok(Exit::Output);
     }
     let start = Instant::now();
     let fields = lanes.lane(lane).fields.clone();
-    let requests = uploads.iter().map(|upload| {
-        let mut head = RequestHead::new(plan.method.clone(), &*upload.target).expect("`urls::parse` has checked the target");
-        head.fields = fields.clone();
-        let left = plan.max_time.map(|time| time.saturating_sub(start.elapsed()));
-        let request = dugong_session::Request::from(Request::from(head)).expect(expect).total_timeout(left);
-        match upload.length {
-            Some(length) => request.source(FileSource { path: upload.file.clone(), length }),
-            None => {
-                let (path, unfinished) = (upload.file.clone(), unfinished.clone());
-                let deadline = plan.max_time.and_then(|time| start.checked_add(time));
-                request.reader(OnDemand { path, pieces: None, rest: Cursor::default(), unfinished, deadline }, None)
-            }
-        }
-    });
-    let mut report = Report::new(&plan);
-    let mut progress = Progress::new(Some(uploads.len()), Show::of(&plan));
-    let (mut has_failed, mut is_unreadable, mut was_unreachable) = (false, false, false);
-    for (number, (upload, ended)) in (0..).zip(uploads.iter().zip(session.run(requests))) {
-        let record = record(upload, &ended);
-        is_unreadable |= unreadable(&ended).is_some();
-        has_failed |= ended.error().is_some();
-        let complaint = match (&record.error, record.outcome) {
-            (Some(error), _) => Some(error.to_string()),
-            (None, Outcome::ErrorStatus | Outcome::Redirect) => Some(record.status_text()),
-            _ => None,
-        };
-        let is_interrupted = unfinished.is_interrupted();
-        if is_interrupted {
-            unfinished.begin_last_words();
-        }
-        // All uploads fail alike if there is no server.
-        let is_unreachable = ended.error().is_some_and(|failed| matches!(failed.cause, Cause::Unreachable(_)));
-        let is_told = is_unreachable && was_unreachable;
-        was_unreachable |= is_unreachable;
-        if let Some(complaint) = complaint.filter(|_| !is_interrupted && !is_told) {
-            progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
-        }
-        if ended.error().is_none() {
-            progress.received(number, usize::try_from(upload.length.unwrap_or_default()).unwrap_or(usize::MAX));
-        }
-        progress.answered(number);
-        report.add(&upload.url, &record);
-    }
+    let mut putting = Putting {
+        plan: &plan,
+        session,
+        poll,
+        events: Events::with_capacity(2),
+        alarm,
+        uploads: &uploads,
+        fields,
+        expect,
+        deadline: plan.max_time.and_then(|time| start.checked_add(time)),
+        ready: Ready::default(),
+        under_way: BTreeMap::new(),
+        silent: 0,
+        results: BTreeMap::new(),
+        progress: Progress::new(Some(uploads.len()), Show::of(&plan)),
+        report: Report::new(&plan),
+        unfinished: unfinished.clone(),
+        next: 0,
+        has_failed: false,
+        is_unreadable: false,
+        was_unreachable: false,
+    };
+    let stop = putting.go().err();
+    let Putting { mut progress, report, has_failed, is_unreadable, .. } = putting;
     progress.end();
     let is_interrupted = has_failed && unfinished.is_interrupted();
     if is_interrupted {
         say(&Stop::Interrupted);
     }
+    if let Some(stop) = &stop {
+        say(stop);
+    }
     report.explain();
     let exit = match () {
+        () if stop.is_some() => Exit::Output,
         () if is_interrupted => Exit::Interrupted,
         () if is_unreadable => Exit::Output,
         () if has_failed => Exit::Connection,
@@ -111,6 +112,181 @@ pub(crate) fn run(low: PutArgs) -> Result<Exit, UsageError> {
     };
     let connections = plan.connected.load(std::sync::atomic::Ordering::Relaxed);
     Ok(if report.end(connections, start.elapsed()) { exit } else { Exit::Output })
+}
+
+/// Makes a poller that waits for a session, and what wakes it.
+fn poller(session: &Session) -> io::Result<(Poll, Arc<Waker>)> {
+    let poll = Poll::new()?;
+    poll.registry().register(&mut SourceFd(&session.as_raw_fd()), Token(0), Interest::READABLE)?;
+    let alarm = Waker::new(poll.registry(), Token(1))?;
+    Ok((poll, Arc::new(alarm)))
+}
+
+/// A run of uploads.
+struct Putting<'a> {
+    plan: &'a HiArgs,
+    session: Session,
+    poll: Poll,
+    events: Events,
+    /// Ends a wait for the session.
+    alarm: Arc<Waker>,
+    uploads: &'a [Upload],
+    fields: Fields,
+    expect: Option<bool>,
+    deadline: Option<Instant>,
+    ready: Ready,
+    /// Uploads without result, by their numbers.
+    under_way: BTreeMap<usize, (Arc<Bell>, Box<Sending>)>,
+    /// How many of these are pipes that have given nothing so far.
+    silent: usize,
+    /// Results behind an upload without one.
+    results: BTreeMap<usize, Record>,
+    progress: Progress,
+    report: Report,
+    unfinished: Unfinished,
+    /// The number of the next upload to begin.
+    next: usize,
+    has_failed: bool,
+    is_unreadable: bool,
+    was_unreachable: bool,
+}
+
+/// How many pipes that have given nothing are waited for beside the uploads that go on.
+const SILENT: usize = 256;
+
+impl Putting<'_> {
+    fn go(&mut self) -> Result<(), Stop> {
+        loop {
+            self.fill();
+            let has_news = !self.ready.is_empty();
+            while let Some(number) = self.ready.take() {
+                self.advance(usize::try_from(number).expect("it numbers a vector"));
+            }
+            if has_news {
+                continue;
+            }
+            if self.under_way.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.wait() {
+                // The uploads end with an error each.
+                self.session.close();
+                self.session.turn();
+                while let Some(number) = self.ready.take() {
+                    self.advance(usize::try_from(number).expect("it numbers a vector"));
+                }
+                return Err(Stop::System(error));
+            }
+        }
+    }
+
+    /// Lets the session go on until an upload has news.
+    fn wait(&mut self) -> io::Result<()> {
+        loop {
+            self.session.turn();
+            if !self.ready.is_empty() {
+                return Ok(());
+            }
+            let until = self.session.wait_until().map(|until| until.saturating_duration_since(Instant::now()));
+            match self.poll.poll(&mut self.events, until) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins uploads until enough are under way.
+    fn fill(&mut self) {
+        let ahead = self.session.take_ahead();
+        while self.under_way.len() - self.silent.min(SILENT) < ahead
+            && let Some(upload) = self.uploads.get(self.next)
+        {
+            let number = self.next;
+            self.next += 1;
+            let bell = self.ready.bell(number as u64);
+            match self.begin(upload, &bell) {
+                Ok(sending) => {
+                    self.silent += usize::from(sending.is_silent());
+                    self.under_way.insert(number, (bell.clone(), Box::new(sending)));
+                    bell.ring();
+                }
+                Err(failed) => self.end(number, Err(*failed)),
+            }
+        }
+    }
+
+    fn begin(&self, upload: &Upload, bell: &Arc<Bell>) -> Result<Sending, Box<Failed>> {
+        let mut head = RequestHead::new(self.plan.method.clone(), &*upload.target).expect("`urls::parse` has checked the target");
+        head.fields = self.fields.clone();
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let request = dugong_session::Request::from(Request::from(head)).expect(self.expect).total_timeout(left);
+        let ticket = self.session.submit_blocking(request.source(Announced { length: upload.length })).map_err(Box::new)?;
+        ticket.set_waker(&bell.waker());
+        let content = match upload.length {
+            Some(_) => Content::file(upload.file.clone()),
+            None => {
+                let (bell, alarm) = (bell.clone(), self.alarm.clone());
+                let pipe = Pipe::open(&upload.file, move || {
+                    bell.ring();
+                    // It fails only if the program has closed the poller.
+                    let _ = alarm.wake();
+                });
+                Content::pipe(pipe)
+            }
+        };
+        Ok(Sending::new(ticket, content))
+    }
+
+    fn advance(&mut self, number: usize) {
+        let Some((bell, sending)) = self.under_way.remove(&number) else { return };
+        self.silent -= usize::from(sending.is_silent());
+        match sending.advance() {
+            Ok(result) => self.end(number, result),
+            Err(sending) => {
+                self.silent += usize::from(sending.is_silent());
+                self.under_way.insert(number, (bell, sending));
+            }
+        }
+    }
+
+    /// Tells of an upload that has a result.
+    fn end(&mut self, number: usize, result: Result<Reply, Failed>) {
+        let upload = &self.uploads[number];
+        let record = record(upload, &result);
+        let failed = result.as_ref().err();
+        self.is_unreadable |= failed.is_some_and(|failed| matches!(failed.cause, Cause::Source(_)));
+        self.has_failed |= failed.is_some();
+        let complaint = match (&record.error, record.outcome) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Outcome::ErrorStatus | Outcome::Redirect) => Some(record.status_text()),
+            _ => None,
+        };
+        let is_interrupted = self.unfinished.is_interrupted();
+        if is_interrupted {
+            self.unfinished.begin_last_words();
+        }
+        // All uploads fail alike if there is no server.
+        let is_unreachable = failed.is_some_and(|failed| matches!(failed.cause, Cause::Unreachable(_)));
+        let is_told = is_unreachable && self.was_unreachable;
+        self.was_unreachable |= is_unreachable;
+        if let Some(complaint) = complaint.filter(|_| !is_interrupted && !is_told) {
+            self.progress.suspend(|| say(&format_args!("{}: {complaint}", upload.url)));
+        }
+        if failed.is_none() {
+            let count = usize::try_from(upload.length.unwrap_or_default()).unwrap_or(usize::MAX);
+            self.progress.received(number as u64, count);
+        }
+        self.progress.answered(number as u64);
+        self.results.insert(number, record);
+        // The summary has the order of the files.
+        while let Some((first, record)) = self.results.pop_first() {
+            if self.under_way.first_key_value().is_some_and(|(&earlier, _)| earlier < first) {
+                self.results.insert(first, record);
+                break;
+            }
+            self.report.add(&self.uploads[first].url, &record);
+        }
+    }
 }
 
 /// A file and where it goes.
@@ -139,11 +315,14 @@ fn upload(file: &Path, url: &str, is_directory: bool) -> Result<Upload, UsageErr
     let length = if is_stdin {
         None
     } else {
-        // It must be readable, too.
-        let found = File::open(file).and_then(|file| file.metadata()).map_err(unreadable)?;
+        let found = file.metadata().map_err(unreadable)?;
         if found.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
+        // It must be readable, too. Opening a pipe would wait for its writer.
+        let readable =
+            if found.is_file() { File::open(file).map(drop) } else { access(file, Access::READ_OK).map_err(Into::into) };
+        readable.map_err(unreadable)?;
         found.is_file().then_some(found.len())
     };
     let url = match is_directory {
@@ -167,8 +346,8 @@ fn encoded(name: &[u8]) -> String {
     name.iter().map(|&byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-fn record(upload: &Upload, ended: &Ended) -> Record {
-    match &ended.result {
+fn record(upload: &Upload, result: &Result<Reply, Failed>) -> Record {
+    match result {
         Ok(reply) => {
             let mut record = Record::begun(reply.head(), reply.sent(), reply.attempts());
             record.outcome = match record.location {
@@ -183,126 +362,11 @@ fn record(upload: &Upload, ended: &Ended) -> Record {
             record
         }
         Err(failed) => {
-            let error = match (&failed.cause, unreadable(ended)) {
-                (_, Some(error)) => format!("cannot read {}: {error}", upload.file.display()),
-                (Cause::Source(error), None) => error.to_string(),
+            let error = match &failed.cause {
+                Cause::Source(error) => format!("cannot read {}: {error}", upload.file.display()),
                 _ => reason(failed),
             };
             Record::failed(failed, error.into())
-        }
-    }
-}
-
-/// Why the file could not be read. A pipe that is given up could be.
-fn unreadable(ended: &Ended) -> Option<&io::Error> {
-    match &ended.error()?.cause {
-        Cause::Source(error) if error.get_ref().is_none_or(|source| !source.is::<GivenUp>()) => Some(error),
-        _ => None,
-    }
-}
-
-/// A file, opened for each attempt.
-struct FileSource {
-    path: PathBuf,
-    length: u64,
-}
-
-impl Source for FileSource {
-    fn length(&self) -> Option<u64> {
-        Some(self.length)
-    }
-
-    fn open(&mut self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(File::open(&self.path)?))
-    }
-}
-
-/// A pipe, opened when its turn comes. A thread reads it, so that a silent one holds up neither the end of the time nor a signal.
-struct OnDemand {
-    path: PathBuf,
-    pieces: Option<Receiver<io::Result<Vec<u8>>>>,
-    /// The rest of the last piece.
-    rest: Cursor<Vec<u8>>,
-    unfinished: Unfinished,
-    deadline: Option<Instant>,
-}
-
-/// Why a pipe is not read to its end.
-#[derive(Debug)]
-struct GivenUp(Stop);
-
-impl fmt::Display for GivenUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for GivenUp {}
-
-/// How much of a pipe is read at once.
-const PIECE: usize = 64 * 1024;
-/// How many pieces are read ahead.
-const AHEAD: usize = 4;
-
-impl OnDemand {
-    fn open(&self) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
-        let is_stdin = self.path == Path::new("-");
-        let mut reader: Box<dyn Read + Send> = if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(&self.path)?) };
-        let (sender, pieces) = sync_channel(AHEAD);
-        thread::Builder::new().name("pipe".to_owned()).spawn(move || {
-            loop {
-                let mut piece = vec![0; PIECE];
-                let read = match reader.read(&mut piece) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Ok(0) => return,
-                    read => read,
-                };
-                let is_over = read.is_err();
-                let read = read.map(|count| {
-                    piece.truncate(count);
-                    piece
-                });
-                if sender.send(read).is_err() || is_over {
-                    return;
-                }
-            }
-        })?;
-        Ok(pieces)
-    }
-
-    /// Waits for the next piece; `None` at the end.
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        if self.pieces.is_none() {
-            self.pieces = Some(self.open()?);
-        }
-        let pieces = self.pieces.as_ref().expect("it was just opened");
-        loop {
-            match pieces.recv_timeout(TICK) {
-                Ok(piece) => return piece.map(Some),
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if self.unfinished.is_interrupted() => {
-                    return Err(io::Error::other(GivenUp(Stop::Interrupted)));
-                }
-                Err(RecvTimeoutError::Timeout) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                    return Err(io::Error::other(GivenUp(Stop::MaxTime)));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-}
-
-impl Read for OnDemand {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.rest.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            match self.next()? {
-                None => return Ok(0),
-                Some(piece) => self.rest = Cursor::new(piece),
-            }
         }
     }
 }

@@ -257,3 +257,37 @@ fn a_refusal_before_the_content_leaves_the_request_sent_in_part() {
     let summary = json(ran.stdout());
     assert_eq!((each(&summary, "status"), each(&summary, "sent")), (vec![413.into()], vec!["partly".into()]));
 }
+
+#[test]
+fn a_pipe_without_a_writer_holds_up_no_other_upload() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).to_str().unwrap().to_owned();
+    let (pipe, socket, file) = (path("pipe"), path("socket"), path("file"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // A program cannot open it as a file.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs::write(&file, "small").unwrap();
+    let server = scripted([Script::new()
+        .expect_requests(1)
+        .expect_bytes("small".len())
+        .send(ok(""))
+        .expect_requests(1)
+        .send("HTTP/1.1 100 Continue\r\n\r\n")
+        .expect_bytes("4\r\nlate\r\n0\r\n\r\n".len())
+        .send(ok(""))
+        .wait_close()]);
+    let url = urls(server.address(), ["/"]).remove(0);
+    let args = ["--connections=1", "--timeout=20", "--json", &*pipe, &socket, &file, &url];
+    let child = program("put").args(args).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !String::from_utf8_lossy(&server.received(0)).ends_with("small") {
+        assert!(Instant::now() < end, "the file does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Only now has the pipe a writer.
+    fs::write(&pipe, "late").unwrap();
+    let ran = Ran(child.wait_with_output().unwrap()).exits_with(4).says(&format!("{url}socket: cannot read {socket}: "));
+    let summary = json(ran.stdout());
+    assert_eq!(each(&summary, "outcome"), ["ok", "not-sent", "ok"]);
+    assert_eq!(each(&summary, "url"), [format!("{url}pipe"), format!("{url}socket"), format!("{url}file")]);
+}
