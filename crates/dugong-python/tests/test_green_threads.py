@@ -162,6 +162,44 @@ asked *= 2
 print(wait([spawn(lambda: sessions.get(origin).content), spawn(lambda: session.get('/').content)]))
 """
 
+CONTENT = """
+def serve(sock):
+    # Sends the second half of a content when as many others have their first.
+    sock.recv(65536)
+    sock.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nhello')
+    while len(begun) < 4:
+        sleep(0.001)
+    sock.sendall(b'world')
+    until_the_end(sock)
+
+def accept():
+    while True:
+        spawn(serve, listener.accept()[0])
+
+begun = []
+spawn(accept)
+session = dugong.Session(f'http://127.0.0.1:{port}', depth=1)
+
+def get(read):
+    with session.get('/', stream=True) as reply:
+        first = reply.read(5)
+        try:
+            with Limit(0.01):
+                reply.read(1)
+        except Limit:
+            pass
+        begun.append(first)
+        return first + read(reply)
+
+ways = [
+    lambda reply: reply.read(),
+    lambda reply: reply.read(10),
+    lambda reply: b''.join(reply.iter_bytes()),
+    lambda reply: ''.join(reply.iter_lines()).encode(),
+]
+print(wait([spawn(get, way) for way in ways]))
+"""
+
 
 def run(library: str, program: str, first: str = '') -> str:
     if not importlib.util.find_spec(library):
@@ -207,3 +245,9 @@ def test_others_run_while_one_waits_to_send(library: str) -> None:
 def test_green_threads_share_a_session(library: str) -> None:
     """The server runs in green threads, too, so that each request needs the others to go on."""
     assert run(library, SESSIONS) == "[b'hello', b'hello', b'hello']\n[b'hello', b'hello']\n"
+
+
+@each_library
+def test_others_run_while_one_reads_a_stream(library: str) -> None:
+    """The server is one of them. A time limit of the library ends a read, and the content is not lost."""
+    assert run(library, CONTENT) == f"{[b'helloworld'] * 4}\n"

@@ -65,7 +65,7 @@ impl Mailbox {
 #[pymethods]
 impl Mailbox {
     #[new]
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (writer, reader) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
         reader.set_nonblocking(true)?;

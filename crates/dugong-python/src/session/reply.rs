@@ -176,7 +176,7 @@ impl Reply {
         if !stream.is_untouched() {
             return Err(StateError::new_err("the content of this reply was read in part, or closed"));
         }
-        let all = read_all(py, stream)?;
+        let all = read_all(py, stream, self.core.as_ref())?;
         let _ = self.content.set(py, all.clone_ref(py));
         Ok(all)
     }
@@ -193,9 +193,9 @@ impl Reply {
     fn read(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyBytes>> {
         let stream = self.stream(py)?;
         match number::most(size)? {
-            None => read_all(py, stream),
+            None => read_all(py, stream, self.core.as_ref()),
             Some(0) => Ok(PyBytes::new(py, b"").unbind()),
-            Some(size) => Ok(PyBytes::new(py, &stream.read(py, size)?).unbind()),
+            Some(size) => Ok(PyBytes::new(py, &stream.read(py, size, self.core.as_ref())?).unbind()),
         }
     }
 
@@ -368,10 +368,10 @@ fn later<'py>(py: Python<'py>, name: &Bound<'py, PyString>, arguments: impl pyo3
     Ok(py.import(intern!(py, "dugong._reply_async"))?.getattr(name)?.call1(arguments)?.unbind())
 }
 
-fn read_all(py: Python<'_>, stream: &Stream) -> PyResult<Py<PyBytes>> {
+fn read_all(py: Python<'_>, stream: &Stream, core: Option<&Py<PyAny>>) -> PyResult<Py<PyBytes>> {
     let mut all = Vec::new();
     loop {
-        let piece = stream.read(py, usize::MAX)?;
+        let piece = stream.read(py, usize::MAX, core)?;
         if piece.is_empty() {
             return Ok(PyBytes::new(py, &all).unbind());
         }

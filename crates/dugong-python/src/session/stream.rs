@@ -8,6 +8,7 @@ use dugong_http::Fields;
 use dugong_session::{Failed, Reply, Ticket};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::connector::check_interrupted;
@@ -61,14 +62,28 @@ impl Stream {
         self.state.lock().as_ref().is_some_and(|state| !state.is_begun && !state.is_closed)
     }
 
-    /// Reads the next bytes, at most `most`; none at the end.
-    pub(crate) fn read(&self, py: Python<'_>, most: usize) -> PyResult<Bytes> {
+    /// Reads the next bytes, at most `most`; none at the end. `core` is the session, for green threads.
+    pub(crate) fn read(&self, py: Python<'_>, most: usize, core: Option<&Py<PyAny>>) -> PyResult<Bytes> {
         self.with(|state| {
+            let mut turns: Option<Turns<'_>> = None;
             loop {
-                if let Some(bytes) = self.next(py, state, most)? {
-                    return Ok(bytes);
+                let bytes = self.next(py, state, most)?;
+                if let Some(ticket) = state.ticket()?
+                    && turns.is_some()
+                {
+                    ticket.set_awaited(bytes.is_none());
                 }
-                wait(py, state.ticket()?.expect("more content comes only with a ticket"))?;
+                match (bytes, &turns, core) {
+                    (Some(bytes), ..) => return Ok(bytes),
+                    (None, Some(turns), _) => turns.wait(py)?,
+                    (None, None, Some(core)) if has_green_threads(py)? => {
+                        let begun = Turns::new(py, core)?;
+                        // It looks once more after that: the bytes may just have come.
+                        state.ticket()?.expect(TICKET).set_waker(&begun.mailbox.get().waker(1));
+                        turns = Some(begun);
+                    }
+                    _ => wait(py, state.ticket()?.expect(TICKET))?,
+                }
             }
         })
     }
@@ -144,6 +159,30 @@ impl State {
             None => Ok(None),
         }
     }
+}
+
+const TICKET: &str = "more content comes only with a ticket";
+
+/// Waits for the session, and lets other green threads run meanwhile.
+struct Turns<'py> {
+    mailbox: Bound<'py, Mailbox>,
+    cores: (Bound<'py, PyAny>,),
+}
+
+impl<'py> Turns<'py> {
+    fn new(py: Python<'py>, core: &Py<PyAny>) -> PyResult<Self> {
+        Ok(Turns { mailbox: Bound::new(py, Mailbox::new()?)?, cores: (core.bind(py).clone(),) })
+    }
+
+    fn wait(&self, py: Python<'py>) -> PyResult<()> {
+        let news = py.import(intern!(py, "dugong._turns"))?.getattr(intern!(py, "news"))?;
+        news.call1((&self.cores, &self.mailbox))?;
+        Ok(())
+    }
+}
+
+fn has_green_threads(py: Python<'_>) -> PyResult<bool> {
+    py.import(intern!(py, "dugong._turns"))?.call_method0(intern!(py, "has_green_threads"))?.is_truthy()
 }
 
 /// Waits until there is something to read, with Python's lock released.
