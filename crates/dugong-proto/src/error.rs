@@ -341,6 +341,12 @@ pub enum Misuse {
 }
 
 impl Misuse {
+    /// Makes the error of a `target` that is a URL of another origin than `own`.
+    #[must_use]
+    pub fn other_origin(own: &str, target: &str) -> Self {
+        Misuse::OtherOrigin(Argument::of_target(own.as_bytes(), target.as_bytes(), None))
+    }
+
     /// A short name for transcripts, logs and statistics. It does not change between versions.
     #[must_use]
     pub fn code(self) -> &'static str {

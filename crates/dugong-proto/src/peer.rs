@@ -81,7 +81,7 @@ impl Peer {
             return Ok(());
         }
         let own = format!("{scheme}://{}", self.host_text());
-        Err(Misuse::OtherOrigin(Argument::of_target(own.as_bytes(), target.as_bytes(), None)))
+        Err(Misuse::other_origin(&own, target))
     }
 
     /// The path of a target that has to become a URI, because the peer is a proxy.

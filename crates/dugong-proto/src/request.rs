@@ -97,7 +97,8 @@ impl RequestHead {
     }
 
     /// Whether [`verbatim`](RequestHead::verbatim) made it.
-    pub(crate) fn is_verbatim(&self) -> bool {
+    #[must_use]
+    pub fn is_verbatim(&self) -> bool {
         self.verbatim
     }
 

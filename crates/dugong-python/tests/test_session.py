@@ -118,6 +118,21 @@ def test_an_origin_is_no_more_than_that(origin: str) -> None:
         Session(origin)
 
 
+def test_a_url_of_another_origin_is_refused(origin_url: str) -> None:
+    with Session(origin_url) as session:
+        assert session.get(f'{origin_url}/bytes/1').status == 200
+        with pytest.raises(ValueError, match='use Sessions') as caught:
+            session.get('http://other.example/x')
+        assert origin_url in str(caught.value)
+        assert 'http://other.example/x' in str(caught.value)
+        with pytest.raises(ValueError, match='user information'):
+            session.get(origin_url.replace('//', '//a:b@') + '/bytes/1')
+        [outcome] = session.run([Request('GET', 'http://other.example/x')])
+        assert isinstance(outcome.error, ValueError)
+        with pytest.raises(ValueError, match='use Sessions'):
+            session.cat_ranges('http://other.example/x', [(0, 1)])
+
+
 def test_none_is_no_limit(origin_url: str) -> None:
     names = ['timeout', 'connect_timeout', 'total_timeout', 'idle_timeout', 'expect_timeout', 'expect_above']
     with Session(origin_url, retry_budget=None, **dict.fromkeys(names)) as session:  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dugong_http::Misuse;
+
 use crate::digest::DigestMismatch;
 use crate::plan::{self, Answered, Loss, NoRepeat, Sent};
 
@@ -123,7 +125,15 @@ impl Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Invalid(error) => write!(f, "the request is not valid: {error:#}"),
+            Cause::Invalid(error) => {
+                write!(f, "the request is not valid: {error:#}")?;
+                match &**error {
+                    dugong_http::Error::Local(Misuse::OtherOrigin(_)) => {
+                        f.write_str("; a Session has one origin, so use Sessions")
+                    }
+                    _ => Ok(()),
+                }
+            }
             Cause::Lost { why, no_repeat, error } => {
                 write!(f, "{why}, and {no_repeat}")?;
                 error.iter().try_for_each(|error| write!(f, ": {error:#}"))

@@ -107,8 +107,8 @@ macro_rules! methods {
 }
 
 impl Request {
-    /// Makes a request for `target`: a path that begins with `/`, with its query if there is one. A session refuses an invalid request when
-    /// you pass it.
+    /// Makes a request for `target`: a path that begins with `/`, with its query if there is one, or a whole URL. A session refuses an
+    /// invalid request, and a URL of another origin, when you pass it.
     #[must_use]
     pub fn new(method: Method, target: impl AsRef<str>) -> Self {
         dugong_http::Request::new(method, target).into()
@@ -282,6 +282,21 @@ impl Request {
         let mut own = RequestHead::new(head.method().clone(), target)?;
         own.fields = head.fields.clone();
         Ok((origin, self.with_head(own, true)?))
+    }
+
+    /// The request as a session of `own` sends it: a target that is a URL of this origin becomes its path and query.
+    pub(crate) fn for_origin(self, own: &Origin) -> Result<Self, dugong_http::Error> {
+        let head = self.as_head()?;
+        let target = head.target();
+        // `*` and the target of CONNECT are no URLs, and a path may contain one.
+        if target.starts_with('/') || !target.contains("://") || head.is_verbatim() {
+            return Ok(self);
+        }
+        let (origin, request) = self.split_url()?;
+        if origin != *own {
+            return Err(Misuse::other_origin(&own.to_string(), target).into());
+        }
+        Ok(request)
     }
 
     /// The request with another head, and with its content or without.

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use dugong_http::{Error, Fields};
+use dugong_http::Fields;
 
 use crate::auth::BoxError;
 use crate::digest::Check;
@@ -75,8 +75,8 @@ pub enum News {
 
 impl Ticket {
     pub(crate) fn submit(core: &Arc<Core>, request: Request, owner: Owner, waker: Option<Waker>) -> Result<Self, Failed> {
-        let invalid = |misuse| Failed::unsent(Cause::Invalid(Arc::new(Error::Local(misuse))));
-        request.as_head().map_err(invalid)?;
+        let invalid = |error| Failed::unsent(Cause::Invalid(Arc::new(error)));
+        let request = request.for_origin(&core.settings.origin).map_err(invalid)?;
         if core.is_closed() {
             return Err(Failed::unsent(Cause::Cancelled));
         }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use dugong_origin::{Config, Origin, Script, Scripted, document};
+use dugong_session::ranges::RangeError;
 use dugong_session::{Answered, Auth, Cause, Digest, Request, Sent, Session, Sessions, SignRequest};
 
 fn origin() -> (Origin, String) {
@@ -31,6 +32,39 @@ fn answer(status: &str, fields: &str, content: &str) -> String {
 fn received(server: Scripted, session: Session) -> String {
     drop(session);
     String::from_utf8(server.join().concat()).unwrap()
+}
+
+#[test]
+fn a_url_of_the_sessions_origin_is_sent_as_its_path() {
+    let (server, session) = answering(&[&answer("200 OK", "", "")], |builder| builder);
+    let url = format!("{}/a/b?c", session.origin());
+    assert_eq!(session.get(url).unwrap().status(), 200);
+    let got = received(server, session);
+    assert!(got.starts_with("GET /a/b?c HTTP/1.1\r\n"), "{got}");
+}
+
+#[test]
+fn a_url_of_another_origin_is_refused_before_anything_is_sent() {
+    let ((server, url), (elsewhere, other)) = (origin(), origin());
+    let direct = Session::new(&url).unwrap();
+    let proxy = dugong_http::Proxy::new(&other).unwrap();
+    let proxied = Session::builder(&url).config(dugong_http::Config::new().proxy(proxy)).build().unwrap();
+    let other = format!("{other}/doc/1");
+    for session in [&direct, &proxied] {
+        let mut failures =
+            vec![session.get(&other).unwrap_err(), session.run([Request::get(&other)]).next().unwrap().result.unwrap_err()];
+        for error in [session.cat_ranges(&other, &[(0, 1)]).unwrap_err(), session.open(&other).unwrap_err()] {
+            let RangeError::Failed { failed, .. } = error else { panic!("{error:?}") };
+            failures.push(*failed);
+        }
+        for failed in failures {
+            let text = failed.to_string();
+            assert!(matches!(failed.cause, Cause::Invalid(_)) && failed.sent == Sent::No, "{failed:?}");
+            assert!(text.contains(&url) && text.contains(&other) && text.contains("use Sessions"), "{text}");
+        }
+        assert_eq!(session.stats().opened, 0);
+    }
+    assert_eq!((server.counts().requests, elsewhere.counts().requests), (0, 0));
 }
 
 #[test]

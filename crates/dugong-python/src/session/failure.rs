@@ -2,10 +2,10 @@
 
 use std::io;
 
-use dugong_http::{Closed, Error};
+use dugong_http::{Closed, Error, Misuse};
 use dugong_net::ResolveError;
 use dugong_session::{Answered, Cause, Failed, Loss, Sent};
-use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyConnectionResetError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -50,7 +50,13 @@ pub(crate) fn answered_word(answered: Answered) -> &'static str {
 /// The exception of a failed request. A mistake of the caller is a `ValueError`.
 pub(crate) fn exception(py: Python<'_>, failed: &Failed, request: &Py<PyAny>) -> PyErr {
     if let Cause::Invalid(error) = &failed.cause {
-        return cause(py, error);
+        return match &**error {
+            error @ Error::Local(Misuse::OtherOrigin(_)) => {
+                PyValueError::new_err(format!("{error:#}; a Session has one origin, so use Sessions"))
+            }
+            error @ Error::Url(_) => PyValueError::new_err(format!("{error:#}")),
+            error => cause(py, error),
+        };
     }
     match described(py, failed, request) {
         Ok(error) | Err(error) => error,

@@ -34,6 +34,9 @@ async fn a_reply_is_awaited() {
     assert_eq!(session.put("/x", "hello").await.unwrap().status(), 200);
     let failed = session.get("/a b").await.unwrap_err();
     assert!(matches!(failed.cause, Cause::Invalid(_)) && failed.sent == Sent::No);
+    assert_eq!(session.get(format!("{url}/doc/1")).await.unwrap().content(), &document("1"));
+    let failed = session.get("http://other.example/x").await.unwrap_err();
+    assert!(matches!(failed.cause, Cause::Invalid(_)) && failed.sent == Sent::No);
 }
 
 #[tokio::test]
