@@ -60,7 +60,11 @@ pub(crate) fn block(py: Python<'_>, need: &Need, limit: Option<Duration>) -> PyR
         let look_again = takes_signals.unwrap_or(true).then(|| Instant::now() + LOOK_FOR_SIGNALS);
         let until = deadline.into_iter().chain(look_again).min();
         match py.detach(|| wait(&need.on, need.interest, until)) {
-            Ok(true) => return Ok(true),
+            Ok(true) => {
+                // A handler that raises inside of OpenSSL's read ends the connection, because the bytes of that read are lost.
+                py.check_signals()?;
+                return Ok(true);
+            }
             Ok(false) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => return Ok(false),
             Ok(false) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

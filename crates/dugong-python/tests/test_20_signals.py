@@ -541,6 +541,37 @@ def test_20_2_a_signal_just_before_blocking(serve: Serve, call: Callable[[HTTPCo
     conn.disconnect()
 
 
+def test_20_2_a_signal_just_before_bytes_come_does_not_end_the_connection(serve: Serve) -> None:
+    """OpenSSL's read would run the handler, and lose the bytes."""
+    native = threading.get_native_id()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.answer()
+        peer.request()
+        wait_until_blocked(native)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        peer.answer(b'hello')
+        peer.rest()
+
+    conn = serve(script)
+    conn.timeout = PATIENCE
+    # With TLS, tickets come with the first answer.
+    conn.send_request('GET', '/')
+    conn.read_response()
+    before = signal.signal(signal.SIGUSR1, raise_interrupted)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        conn.send_request('GET', '/')
+        with pytest.raises(Interrupted):
+            conn.read_response()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+        signal.signal(signal.SIGUSR1, before)
+    assert conn.read_response().status == 200
+    assert conn.readall() == b'hello'
+
+
 READS: dict[str, Callable[[HTTPConnection], object]] = {
     'read': lambda conn: conn.read(10),
     'readinto': lambda conn: conn.readinto(bytearray(10)),

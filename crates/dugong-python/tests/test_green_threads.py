@@ -250,4 +250,4 @@ def test_green_threads_share_a_session(library: str) -> None:
 @each_library
 def test_others_run_while_one_reads_a_stream(library: str) -> None:
     """The server is one of them. A time limit of the library ends a read, and the content is not lost."""
-    assert run(library, CONTENT) == f"{[b'helloworld'] * 4}\n"
+    assert run(library, CONTENT) == f'{[b"helloworld"] * 4}\n'
