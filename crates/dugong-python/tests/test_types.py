@@ -54,7 +54,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if block.language == 'python' and is_there(block.marks.get('needs', 'dugong')):
                 lines += [''] * (block.line - len(lines)) + block.text.splitlines()
         name = '_'.join(page.relative_to(DOCS).with_suffix('').parts).replace('-', '_')
-        (folder / f'{name}.py').write_text('\n'.join([*lines, '']))
+        # The name of a page may be that of a package.
+        (folder / f'page_{name}.py').write_text('\n'.join([*lines, '']))
     return folder
 
 
