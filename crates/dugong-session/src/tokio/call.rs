@@ -63,6 +63,7 @@ impl Future for Call {
         if flight.advance(cx) {
             return Poll::Ready(flight.into_result());
         }
+        flight.go_on();
         self.state = State::Submitted(flight);
         Poll::Pending
     }

@@ -96,6 +96,11 @@ impl Flight {
         }
     }
 
+    /// Makes sure that the session is driven.
+    pub(super) fn go_on(&self) {
+        self.pilot.go_on();
+    }
+
     /// Tells the session that the caller waits for this request.
     pub(super) fn set_awaited(&self) {
         match &self.way {

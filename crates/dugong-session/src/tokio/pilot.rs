@@ -31,11 +31,14 @@ struct Shared {
     is_over: AtomicBool,
     /// The runtimes that have a task that drives.
     runtimes: Mutex<Vec<runtime::Id>>,
+    /// There is such a runtime.
+    is_driven: AtomicBool,
 }
 
 impl Pilot {
     pub(super) fn new(session: Session) -> Self {
-        Pilot { shared: Arc::new(Shared { session, is_over: AtomicBool::new(false), runtimes: Mutex::default() }) }
+        let (is_over, is_driven) = (AtomicBool::new(false), AtomicBool::new(false));
+        Pilot { shared: Arc::new(Shared { session, is_over, runtimes: Mutex::default(), is_driven }) }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -51,9 +54,17 @@ impl Pilot {
         let mut runtimes = self.shared.runtimes();
         if !runtimes.contains(&handle.id()) {
             runtimes.push(handle.id());
+            self.shared.is_driven.store(true, Ordering::Release);
             drop(runtimes);
             let driver = self.shared.session.core().new_driver();
             handle.spawn(drive(Driving { shared: self.shared.clone(), runtime: handle.id(), driver }));
+        }
+    }
+
+    /// Makes sure that a task goes on driving for one that waits here: the runtime in which its request began may have ended.
+    pub(super) fn go_on(&self) {
+        if !self.shared.is_driven.load(Ordering::Acquire) && runtime::Handle::try_current().is_ok() {
+            self.ensure();
         }
     }
 }
@@ -81,7 +92,10 @@ struct Driving {
 
 impl Drop for Driving {
     fn drop(&mut self) {
-        self.shared.runtimes().retain(|runtime| *runtime != self.runtime);
+        let mut runtimes = self.shared.runtimes();
+        runtimes.retain(|runtime| *runtime != self.runtime);
+        self.shared.is_driven.store(!runtimes.is_empty(), Ordering::Release);
+        drop(runtimes);
         self.shared.session.core().remove_driver(self.driver);
     }
 }

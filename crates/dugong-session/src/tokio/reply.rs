@@ -26,12 +26,12 @@ pub struct Reply {
     /// The body has given its last frame.
     is_over: bool,
     /// Keeps the session going.
-    _pilot: Arc<Pilot>,
+    pilot: Arc<Pilot>,
 }
 
 impl Reply {
     pub(super) fn new(pilot: Arc<Pilot>, reply: reply::Reply) -> Self {
-        Reply { reply, is_awaited: false, is_over: false, _pilot: pilot }
+        Reply { reply, is_awaited: false, is_over: false, pilot }
     }
 
     /// The status line and the header section.
@@ -135,6 +135,9 @@ impl Reply {
         {
             ticket.set_awaited(is_awaited);
             self.is_awaited = is_awaited;
+        }
+        if is_awaited {
+            self.pilot.go_on();
         }
         got.map_or(Poll::Pending, |got| Poll::Ready(Ok(got)))
     }

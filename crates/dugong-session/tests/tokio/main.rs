@@ -148,6 +148,25 @@ fn a_session_can_be_used_in_one_runtime_after_another_and_in_threads() {
     assert!(blocking.stats().opened <= 4, "{:?}", blocking.stats());
 }
 
+#[test]
+fn a_reply_goes_on_in_another_runtime_after_that_of_its_request_has_ended() {
+    let (_origin, url) = origin();
+    let session = Session::new(&url).unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let mut reply = first.block_on(session.request(Request::get("/bytes/50000000").streamed())).unwrap();
+    let mut call = Box::pin(session.get("/small?delay=100"));
+    assert!(first.block_on(async { futures_lite::future::poll_once(&mut call).await.is_none() }));
+    drop(first);
+    let rest = async {
+        let count = tokio::io::copy(&mut reply, &mut tokio::io::sink()).await.unwrap();
+        (count, call.await.unwrap().status())
+    };
+    let limit = Duration::from_secs(60);
+    let (count, status) = runtime().block_on(async { tokio::time::timeout(limit, rest).await }).expect("neither hangs");
+    assert_eq!((count, status.as_u16()), (50_000_000, 200));
+}
+
 #[tokio::test]
 async fn timeouts_fire_while_nothing_else_happens() {
     let (_origin, url) = origin();
