@@ -191,6 +191,7 @@ engines: setup-engines installed target/venv-engines/ready ## the connectors und
 	export DUGONG_MOTO_SERVER="$(CURDIR)/target/venv/bin/moto_server" && $(CONNECTOR) test --quiet --features object_store_0_13
 	tools/host-suites --wheel target/wheels/*.whl
 	$(ENGINES) fmt --all -- --check
+	$(ENGINES) clippy --quiet --workspace --all-targets -- -D warnings
 	$(ENGINES) build --quiet --workspace
 	$(CARGO) build --quiet -p dugong-origin
 	target/venv-engines/bin/python examples/engines/run.py target/engines/debug target/debug/dugong-origin

@@ -14,6 +14,9 @@ use crate::service::Service;
 /// Without a limit from the store, a connection that moves no byte is given up after this long.
 const NO_LIMIT: Duration = Duration::from_secs(3600);
 
+/// Only replies to short ranges are read at once. A server without ranges answers them with the whole object.
+const MOST_AT_ONCE: u64 = 16 << 20;
+
 /// Makes the service of a store. `get` tells the option with a name.
 pub(crate) fn service(
     settings: &Builder,
@@ -43,7 +46,7 @@ pub(crate) fn service(
         .retries(0)
         .expect_above(None)
         .redirects(10)
-        .max_content(1 << 30)
+        .max_content(MOST_AT_ONCE)
         .total_timeout(total)
         .timeout(time("read_timeout")?.or(total).unwrap_or(NO_LIMIT))
         .connect_timeout(time("connect_timeout")?);

@@ -18,6 +18,9 @@ use crate::kind::{BoxError, Kind};
 /// A range of up to this size is read at once, so that it holds up no other reply.
 const READ_AT_ONCE: u64 = 1 << 20;
 
+const NO_USER: &str =
+    "a user name or password in the URL would not be sent: give Authorization to ClientOptions::with_default_headers";
+
 #[derive(Debug)]
 pub(crate) struct Service {
     direct: Sessions,
@@ -67,6 +70,9 @@ impl Service {
             Some("http") => return Err(Refusal::Invalid(format!("{uri} is not https, and allow_http is not set").into())),
             _ => return Err(Refusal::Invalid(format!("{uri} is neither http nor https").into())),
         };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(Refusal::Invalid(NO_USER.into()));
+        }
         let (Some((proxied, excludes)), Some(host)) = (&self.proxied, uri.host()) else { return Ok(&self.direct) };
         let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         let host = host.trim_matches(['[', ']']);
