@@ -202,7 +202,9 @@ impl Origin {
                 return;
             }
         }
-        if why == Loss::Closed && responses > 0 {
+        // A server that closes with a request unread resets the connection. If more were in flight, that may have destroyed answers, and
+        // the number says nothing.
+        if (why == Loss::Closed || why == Loss::Reset && !pipelined) && responses > 0 {
             if self.closed_after == Some(responses) {
                 self.per_connection = Some(responses);
             }

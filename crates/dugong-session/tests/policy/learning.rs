@@ -139,6 +139,20 @@ fn a_server_that_closes_twice_after_k_responses_without_a_word_teaches_k() {
 }
 
 #[test]
+fn a_server_that_resets_twice_after_k_responses_to_single_requests_teaches_k() {
+    let mut desk = Desk::known(Config { depth: 1, ..patient() });
+    desk.gets::<20>();
+    (0..3).for_each(|_| desk.answer(0));
+    desk.tell(0, Event::Lost(Loss::Reset));
+    let second = reopened(&mut desk);
+    (0..4).for_each(|_| desk.answer(second));
+    desk.tell(second, Event::Lost(Loss::Reset));
+    let (third, repeated) = (reopened(&mut desk), desk.plan.stats().repeated);
+    (0..4).for_each(|_| desk.answer(third));
+    assert_eq!((desk.on(third), desk.plan.stats().repeated), (None, repeated), "the plan closes it, and no request is lost");
+}
+
+#[test]
 fn keep_alive_max_is_kept() {
     let mut desk = Desk::single();
     desk.gets::<9>();
