@@ -1,12 +1,12 @@
 //! Carries out a plan of `dugong get`, `dugong head` or `dugong request`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dugong_http::{RequestHead, Status};
+use dugong_http::{Fields, RequestHead, Status};
 use dugong_session::{Failed, News, Reply};
 
 use crate::asking::{Asking, Journey, TICK, system};
@@ -95,6 +95,10 @@ struct Fetch<'a> {
     list: List,
     /// Taken from the list, while its origin has enough requests.
     next: Option<Entry>,
+    /// How many of the pending URLs wait for their origins.
+    waiting: usize,
+    /// The origins for which some wait.
+    full: BTreeSet<usize>,
     /// URLs that are not in the report, by their numbers.
     pending: BTreeMap<u64, Pending>,
     /// The number of the next URL.
@@ -122,6 +126,8 @@ struct Pending {
 }
 
 enum State {
+    /// Its origin has enough requests. It goes on when that has room.
+    Waiting(Box<Journey>),
     Asked(Box<Journey>),
     Receiving(Box<Journey>, Box<Receiving>),
     /// Its content comes in parts, which are requested when connections have room.
@@ -132,6 +138,8 @@ enum State {
 
 /// How many URLs may be without a result.
 const AHEAD: usize = 4096;
+/// How many may wait for their origins, beside those that others have room for.
+const WAITING: usize = 1 << 14;
 /// How many may have one while an earlier one has none, if the summary has their order.
 const HELD: usize = 1 << 16;
 
@@ -142,6 +150,8 @@ impl<'a> Fetch<'a> {
             asking,
             list: List::new(&plan.urls, &plan.lists),
             next: None,
+            waiting: 0,
+            full: BTreeSet::new(),
             pending: BTreeMap::new(),
             number: 0,
             active: 0,
@@ -182,7 +192,7 @@ impl<'a> Fetch<'a> {
             }
             if self.active > 0 {
                 self.wait()?;
-            } else if is_over {
+            } else if is_over && self.waiting == 0 {
                 return Ok(());
             } else {
                 self.asking.check_end()?;
@@ -207,6 +217,7 @@ impl<'a> Fetch<'a> {
 
     /// Submits requests until enough are on their way; true at the end of the list.
     fn fill(&mut self, sink: &mut Sink) -> Result<bool, Stop> {
+        self.release(sink)?;
         while self.has_room() {
             let entry = match self.next.take() {
                 Some(entry) => entry,
@@ -229,20 +240,79 @@ impl<'a> Fetch<'a> {
                     continue;
                 }
             };
+            let mut is_full = false;
             if self.asking.lanes.lane(lane).gone.is_none() {
                 let session = self.asking.lanes.session(lane).map_err(system)?;
-                if self.asking.lanes.lane(lane).pending >= session.take_ahead() {
+                let place = self.asking.lanes.lane(lane);
+                is_full = place.pending >= session.take_ahead() || !place.waiting.is_empty();
+                // In order, content of others would wait in memory.
+                if is_full && (self.is_ordered || self.waiting >= WAITING) {
                     self.next = Some(entry);
                     return Ok(false);
                 }
             }
-            self.submit(entry, lane, sink)?;
+            self.take(entry, lane, is_full, sink)?;
         }
         Ok(false)
     }
 
-    /// Requests a URL, unless its file or its origin is in the way.
-    fn submit(&mut self, entry: Entry, lane: usize, sink: &mut Sink) -> Result<(), Stop> {
+    /// Requests URLs that waited for their origins, as far as those have room now.
+    fn release(&mut self, sink: &mut Sink) -> Result<(), Stop> {
+        for lane in self.full.clone() {
+            while self.active < AHEAD && !self.asking.lanes.lane(lane).waiting.is_empty() {
+                if self.asking.lanes.lane(lane).gone.is_none() {
+                    let session = self.asking.lanes.session(lane).map_err(system)?;
+                    if self.asking.lanes.lane(lane).pending >= session.take_ahead() {
+                        break;
+                    }
+                }
+                self.release_one(lane, sink)?;
+            }
+            if self.asking.lanes.lane(lane).waiting.is_empty() {
+                self.full.remove(&lane);
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests the URL that has waited longest for its origin.
+    fn release_one(&mut self, lane: usize, sink: &mut Sink) -> Result<(), Stop> {
+        let Some(number) = self.asking.lanes.lane(lane).waiting.pop_front() else { return Ok(()) };
+        let Some(Pending { place, bell, state: State::Waiting(mut journey) }) = self.pending.remove(&number) else {
+            return Ok(());
+        };
+        self.waiting -= 1;
+        self.active += 1;
+        if let Some(gone) = self.asking.lanes.lane(lane).gone.clone() {
+            let record = Record::not_requested(Outcome::NotSent, Some(gone));
+            self.pending.insert(number, Pending { place, bell, state: State::Over(Box::new(record)) });
+            self.end_one(number);
+            return Ok(());
+        }
+        journey.fields = self.asking.lanes.lane(lane).fields.clone();
+        let comes_in_parts = self.plan.keeps_parts()
+            && !self.plan.follows
+            && matches!(&place.name, Name::File(file) if self.plan.parts > 1 || sink.path(file).is_some_and(|path| parts::is_begun(&path)));
+        if comes_in_parts {
+            self.asking.lanes.lane(lane).pending += 1;
+            self.pending.insert(number, Pending { place, bell, state: State::Parts(journey) });
+            self.waiting_parts.push_back(number);
+            return Ok(());
+        }
+        sink.add_conditions(&place.name, &place.url, &mut journey.fields);
+        let mut head = RequestHead::new(journey.method.clone(), &*journey.target).expect("`urls::parse` has checked the target");
+        head.fields = journey.fields.clone();
+        let sent = self.asking.send(lane, self.asking.with_content(head)).map(|ticket| journey.ticket = Some(ticket));
+        self.pending.insert(number, Pending { place, bell, state: State::Asked(journey) });
+        sent?;
+        if !self.is_ordered || self.is_first(number) {
+            self.listen(number);
+        }
+        Ok(())
+    }
+
+    /// Takes a URL: requests it, or lets it wait, unless its file or its origin is in the way.
+    fn take(&mut self, entry: Entry, lane: usize, is_full: bool, sink: &mut Sink) -> Result<(), Stop> {
         let Entry { url, target, .. } = entry;
         let name = match sink.name(&target) {
             Ok(Name::Skip(name)) => {
@@ -264,35 +334,25 @@ impl<'a> Fetch<'a> {
             self.asking.has_failed = true;
             return Ok(());
         }
-        let mut fields = self.asking.lanes.lane(lane).fields.clone();
         let (method, again, left) = (self.plan.method.clone(), self.plan.retries, self.plan.redirects);
-        let comes_in_parts = self.plan.keeps_parts()
-            && !self.plan.follows
-            && matches!(&name, Name::File(file) if self.plan.parts > 1 || sink.path(file).is_some_and(|path| parts::is_begun(&path)));
-        if comes_in_parts {
-            let journey = Journey { lane, ticket: None, method, target, fields, again, left, attempts: 0, refusal: None };
-            self.asking.lanes.lane(lane).pending += 1;
-            let number = self.add(url, name, State::Parts(Box::new(journey)));
-            self.waiting_parts.push_back(number);
+        let fields = Fields::new();
+        let journey = Box::new(Journey { lane, ticket: None, method, target, fields, again, left, attempts: 0, refusal: None });
+        let number = self.add(url, name, State::Waiting(journey));
+        self.asking.lanes.lane(lane).waiting.push_back(number);
+        if is_full {
+            self.full.insert(lane);
             return Ok(());
         }
-        sink.add_conditions(&name, &url, &mut fields);
-        let mut head = RequestHead::new(method.clone(), &*target).expect("`urls::parse` has checked the target");
-        head.fields = fields.clone();
-        let ticket = self.asking.send(lane, self.asking.with_content(head))?;
-        let ticket = Some(ticket);
-        let journey = Journey { lane, ticket, method, target, fields, again, left, attempts: 0, refusal: None };
-        let number = self.add(url, name, State::Asked(Box::new(journey)));
-        if !self.is_ordered || self.is_first(number) {
-            self.listen(number);
-        }
-        Ok(())
+        self.release_one(lane, sink)
     }
 
     fn add(&mut self, url: String, name: Name, state: State) -> u64 {
         let number = self.number;
         self.number += 1;
-        self.active += 1;
+        match state {
+            State::Waiting(_) => self.waiting += 1,
+            _ => self.active += 1,
+        }
         let bell = self.ready.bell(number);
         self.pending.insert(number, Pending { place: Place { number, url, name }, bell, state });
         number
@@ -330,7 +390,7 @@ impl<'a> Fetch<'a> {
         match state {
             State::Asked(journey) => journey.listen(bell),
             State::Receiving(_, receiving) => receiving.listen(bell),
-            State::Parts(_) | State::Downloading(..) | State::Over(_) => {}
+            State::Waiting(_) | State::Parts(_) | State::Downloading(..) | State::Over(_) => {}
         }
         bell.ring();
     }
@@ -355,7 +415,7 @@ impl<'a> Fetch<'a> {
     /// Takes the next steps with a URL. The result is its new state, and the reason to end the run, if there is one.
     fn step(&mut self, place: &Place, bell: &Arc<Bell>, state: State, sink: &mut Sink) -> (State, Option<Stop>) {
         match state {
-            State::Over(_) => (state, None),
+            State::Waiting(_) | State::Over(_) => (state, None),
             State::Asked(mut journey) => match self.answer(&mut journey, bell) {
                 Ok(None) => (State::Asked(journey), None),
                 Ok(Some(Ok(reply))) => self.begin(place, bell, journey, reply, sink),
@@ -519,7 +579,7 @@ impl<'a> Fetch<'a> {
                 State::Asked(journey) => self.unanswered(*journey, text.clone()),
                 State::Receiving(journey, receiving) => receiving.into_record().stopped(stop, &journey.method),
                 State::Downloading(journey, downloading) => downloading.into_record().stopped(stop, &journey.method),
-                State::Parts(_) => Record::not_requested(Outcome::NotSent, Some(text.clone())),
+                State::Waiting(_) | State::Parts(_) => Record::not_requested(Outcome::NotSent, Some(text.clone())),
             };
             self.report.add(&place.url, &record);
         }

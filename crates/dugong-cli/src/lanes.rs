@@ -1,6 +1,6 @@
 //! The origins of a run, each with a session of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub(crate) struct Lane {
     pub(crate) fields: Fields,
     /// How many of its requests have no outcome yet.
     pub(crate) pending: usize,
+    /// The numbers of its URLs that wait until it has fewer of those.
+    pub(crate) waiting: VecDeque<u64>,
     /// Why no further request is sent to it.
     pub(crate) gone: Option<Rc<str>>,
     /// How many requests in a row failed after all retries.
@@ -65,7 +67,8 @@ impl<'a> Lanes<'a> {
         plan.credentials.add_to(&mut fields, origin);
         probe(&plan.method, plan.content(), origin, &fields, &plan.headers)?;
         connecting::config(Config::new(), &plan.connect, origin)?;
-        self.lanes.push(Lane { origin: origin.clone(), session: None, fields, pending: 0, gone: None, failures: 0, parts: 0 });
+        let (origin, waiting) = (origin.clone(), VecDeque::new());
+        self.lanes.push(Lane { origin, session: None, fields, pending: 0, waiting, gone: None, failures: 0, parts: 0 });
         self.by_origin.insert(key, self.lanes.len() - 1);
         Ok(self.lanes.len() - 1)
     }
@@ -175,7 +178,9 @@ impl<'a> Lanes<'a> {
 
     /// The origins whose server does not support several requests at once.
     pub(crate) fn not_pipelining(&self) -> impl Iterator<Item = &Origin> {
-        let refuses = |lane: &&Lane| lane.session.as_ref().is_some_and(|session| session.stats().not_pipelining);
+        // One that is gone has answered nothing since, so the loss may have had another reason.
+        let refuses =
+            |lane: &&Lane| lane.gone.is_none() && lane.session.as_ref().is_some_and(|session| session.stats().not_pipelining);
         self.lanes.iter().filter(refuses).map(|lane| &lane.origin)
     }
 

@@ -1,6 +1,7 @@
 //! URLs from arguments and from lists. Mistakes are found before anything is requested.
 
 use std::fs;
+use std::io::Write;
 
 use crate::support::*;
 use dugong_origin::Script;
@@ -164,4 +165,32 @@ fn the_error_for_an_option_of_curl_names_the_replacement() {
     get(["--no-such-flag", "http://h.example/"]).exits_with(2).says("unexpected argument '--no-such-flag' found");
     let ran = Ran(program("http://h.example/").output().unwrap()).exits_with(2);
     ran.says("expected a command, but found a URL; write: dugong get http://h.example/");
+}
+
+#[test]
+fn an_origin_that_does_not_answer_holds_up_no_files_of_others() {
+    let scratch = tempfile::tempdir().unwrap();
+    let slow = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let fast = origin();
+    let mut list: Vec<_> = urls(slow.local_addr().unwrap(), (0..400).map(|id| format!("/slow/s{id}")));
+    list.extend(documents(fast.address(), 20));
+    // The slow origin answers as soon as the last file of the other one is there.
+    let last = scratch.path().join("20");
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = slow.accept().unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(15);
+        while !last.exists() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let is_there = last.exists();
+        for _ in 0..400 {
+            read_exactly(&mut stream, 1);
+            stream.write_all(ok("slow").as_bytes()).unwrap();
+        }
+        is_there
+    });
+    let args = ["--json", "--depth=1", "-i", "-", "--dir", scratch.path().to_str().unwrap()];
+    let ran = get_with_input(args, &list.join("\n")).exits_with(0);
+    assert!(server.join().unwrap(), "the files of the fast origin came after those of the slow one");
+    assert_eq!(each(&json(ran.stdout()), "url"), list);
 }

@@ -1,5 +1,6 @@
 //! Servers that refuse pipelined requests, each in its own way, and servers that only seem to.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::servers::Server;
@@ -198,4 +199,21 @@ fn proxy_py_gets_one_request_at_a_time() {
     args.extend(["--proxy".to_owned(), format!("http://{}", proxy.address)]);
     let ran = get(args).exits_with(0).says("so they go one at a time");
     assert!(ran.stdout() == all_documents(40));
+}
+
+#[test]
+fn a_server_that_died_is_not_said_to_refuse_pipelining() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let urls = urls(listener.local_addr().unwrap(), (0..20).map(|id| format!("/{id}")));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_exactly(&mut stream, 1);
+        // Two more come together, and get no answer. The port is closed before the connection.
+        stream.write_all(ok("first").as_bytes()).unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        drop(listener);
+    });
+    let ran = get(urls.into_iter().chain(["--retries=1".to_owned()])).exits_with(3).says("cannot connect");
+    assert!(!ran.stderr().contains(NOTE), "{}", ran.stderr());
+    server.join().unwrap();
 }
