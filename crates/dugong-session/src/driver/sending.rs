@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Buf;
 use dugong_http::driver::{Interest, Progress, WaitingFor};
-use dugong_http::{Error, Fields, Misuse, Sent};
+use dugong_http::{Closed, Error, Fields, Misuse, Sent, Within};
 
 use super::Driver;
 use super::connecting::may_heal;
@@ -277,6 +277,9 @@ impl Driver {
                     work.error = Some(error.clone());
                 }
             }
+            if matches!(&*error, Error::Closed { cause: Closed::Incomplete(at, _), .. } if at.within == Within::Head) {
+                self.plan.handle(now, id, Event::Begun);
+            }
             // Nothing of these has left.
             for job in outgoing.iter().rev() {
                 self.plan.handle(now, id, Event::Recalled(*job));
@@ -361,7 +364,6 @@ impl Flight {
 /// The plan's word for the end of a connection.
 fn loss_of(error: &Error) -> crate::plan::Loss {
     use crate::plan::Loss;
-    use dugong_http::Closed;
     match error {
         Error::Closed { cause: Closed::InOrder(_) | Closed::Incomplete(_, None), .. } => Loss::Closed,
         Error::Remote { .. } | Error::Unsupported { .. } => Loss::Garbage,

@@ -40,6 +40,8 @@ pub enum Event {
     Last(u64),
     /// The connection ended. With requests in flight this is a loss; an idle one just closed.
     Lost(Loss),
+    /// A piece of the oldest request's response head came before the end of the connection.
+    Begun,
     /// Bytes came that no request asked for, before the end of the connection.
     Unasked,
     /// An idle connection has become readable: the server closed it, or sent bytes that no request asked for. With TLS, look first: a

@@ -71,7 +71,7 @@ use budget::Budget;
 use clock::{NEVER, Nanos, nanos};
 pub use config::Config;
 use config::{SKIP_TIME, SLOW_AT_LEAST};
-use connection::{Connection, State};
+use connection::{Answer, Connection, State};
 pub use events::{Action, Event, Head, Stats, Whole};
 pub use ids::{ConnectionId, JobId};
 pub use job::Job;
@@ -381,6 +381,7 @@ impl Plan {
                 self.content(now, on, bytes);
                 self.complete(now, on);
             }
+            Event::Begun => connection.answer = Answer::Begun { length: None, content: 0 },
             Event::Unasked => self.origin.note_unasked(),
             Event::Lost(_) if connection.is_unused() => self.ended_unused(now, on),
             Event::Lost(why) => self.lost(now, on, why),

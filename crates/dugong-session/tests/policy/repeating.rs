@@ -85,6 +85,17 @@ fn without_retries_a_request_goes_again_once_if_a_neighbour_may_have_taken_its_c
 }
 
 #[test]
+fn without_retries_a_request_whose_response_has_begun_is_not_repeated() {
+    let mut desk = Desk::known(Config { retries: 0, ..Config::default() });
+    let [first, second] = desk.gets();
+    desk.tell(0, Event::Begun);
+    desk.tell(0, Event::Lost(Loss::Closed));
+    let outcome = desk.outcome(first).unwrap();
+    assert_eq!(outcome.end, End::Failed(Failure::Lost { why: Loss::Closed, no_repeat: NoRepeat::Retries }));
+    assert_eq!((outcome.attempts, desk.outcome(second)), (1, None));
+}
+
+#[test]
 fn without_retries_a_request_that_was_alone_on_its_connection_is_not_repeated() {
     let mut desk = Desk::known(Config { retries: 0, ..Config::default() });
     let get = desk.get();
