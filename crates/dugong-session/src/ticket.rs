@@ -414,10 +414,10 @@ impl Drop for Ticket {
         if self.owner == Owner::Task {
             self.core.task_left();
         }
+        self.slot.lock().waker = None;
         if let Some(held) = self.held {
             return self.core.retire(self.slot.clone(), held);
         }
-        self.slot.lock().waker = None;
         self.core.command(Command::Release { slot: self.slot.clone() });
     }
 }
@@ -437,5 +437,23 @@ mod tests {
         ticket.slot.tell(|state| state.ended = Some(Ended::Failed(Failed::unsent(Cause::Cancelled))));
         assert!(matches!(ticket.news(), News::Over));
         assert!(!ticket.asks(), "a run would look at it again and again");
+    }
+
+    #[test]
+    fn a_reply_that_was_taken_leaves_no_waker_behind() {
+        struct Owner;
+        impl std::task::Wake for Owner {
+            fn wake(self: Arc<Self>) {}
+        }
+        let origin = dugong_origin::Origin::start(dugong_origin::Config::default()).unwrap();
+        let session = Session::new(&format!("http://{}", origin.address())).unwrap();
+        let owner = Arc::new(Owner);
+        let mut ticket = session.submit_blocking(Request::get("/bytes/10")).unwrap();
+        ticket.set_waker(&owner.clone().into());
+        ticket.core.wait(None, || ticket.is_answered()).unwrap();
+        assert_eq!(ticket.take_ended().unwrap().unwrap().content().len(), 10);
+        assert!(ticket.held.is_some(), "the slot will serve another job");
+        drop(ticket);
+        assert_eq!(Arc::strong_count(&owner), 1, "the task would stay in memory");
     }
 }
