@@ -10,6 +10,7 @@ import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loops import Loop, each_loop
@@ -145,6 +146,12 @@ def test_a_file_can_be_read_and_sought(session: Session, content: bytes) -> None
         assert file.read(5) == b''
         with pytest.raises(ValueError, match='before the beginning'):
             file.seek(-1)
+        wrong: list[Any] = ['x', 1.5]
+        with pytest.raises(TypeError, match="size has to be an int or None, not 'x'"):
+            file.read(wrong[0])
+        with pytest.raises(TypeError, match=r'offset has to be an int, not 1\.5'):
+            file.seek(wrong[1])
+        assert file.tell() == SIZE + 5
         file.seek(0)
         assert hashlib.sha256(io.BufferedReader(file).read()).digest() == hashlib.sha256(content).digest()
     with pytest.raises(ValueError, match='closed'):

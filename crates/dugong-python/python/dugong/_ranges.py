@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import operator
 import os
 import threading
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
     from ._dugong import Reply, SessionCore, Ticket
     from ._watch import Watch
+
+
+def _integer(value: int, name: str, kinds: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f'{name} has to be {kinds}, not {value!r}') from None
 
 
 class _Flight:
@@ -376,6 +384,7 @@ class RemoteFile(io.RawIOBase):
         self._check()
         if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
             raise ValueError(f'whence has to be 0, 1 or 2, not {whence!r}')
+        offset = _integer(offset, 'offset', 'an int')
         with self._lock:
             start = 0 if whence == os.SEEK_SET else self._position if whence == os.SEEK_CUR else self.size
             if start + offset < 0:
@@ -444,7 +453,8 @@ class RemoteFile(io.RawIOBase):
     def _left(self, size: int | None) -> int:
         self._check()
         left = max(self.size - self._position, 0)
-        return left if size is None or size < 0 else min(size, left)
+        most = -1 if size is None else _integer(size, 'size', 'an int or None')
+        return left if most < 0 else min(most, left)
 
     def _take(self, parts: list[bytes], left: int) -> int:
         part = self._plan.read(self._position, left)
