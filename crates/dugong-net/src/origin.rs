@@ -112,7 +112,11 @@ impl Origin {
         if !ascii.is_ascii() {
             return Err(invalid("it contains characters beyond ASCII; percent-encode them"));
         }
-        let uri: Uri = ascii.parse().map_err(|_| invalid("it is malformed"))?;
+        let is_blank = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
+        let uri: Uri = ascii.parse().map_err(|_| match ascii.bytes().any(is_blank) {
+            true => invalid("it contains a blank or a control character, which a path has percent-encoded"),
+            false => invalid("it is malformed"),
+        })?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -355,6 +359,14 @@ mod tests {
         ] {
             let error = Origin::of_url(url).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{url:?} is not a usable URL: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_blank_in_a_url_is_named() {
+        for url in ["http://a b/", "http://a/b c", "http://a/b\tc", "http://a/b\nc"] {
+            let error = Origin::of_url(url).unwrap_err().to_string();
+            assert!(error.contains("a blank or a control character"), "{error}");
         }
     }
 
