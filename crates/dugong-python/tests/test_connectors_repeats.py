@@ -167,6 +167,28 @@ def test_a_connection_that_ended_while_it_was_idle_costs_nothing(way: Way) -> No
     assert arrived == ['/0', '/1', '/2']
 
 
+@each
+def test_a_connection_that_closes_just_when_a_get_is_on_its_way_is_not_noticed(way: Way) -> None:
+    def close_under_the_second(peer: Peer) -> None:
+        arrived.append(peer.request().target)
+        peer.answer(b'a')
+        may_start.release()
+        arrived.append(peer.request().target)
+        peer.end()
+
+    def answer_one(peer: Peer) -> None:
+        arrived.append(peer.request().target)
+        peer.answer(b'b')
+        peer.rest()
+
+    arrived: list[str] = []
+    may_start = threading.Semaphore(1)
+    with Server(close_under_the_second, answer_one) as server:
+        url = f'http://127.0.0.1:{server.port}'
+        assert way([('GET', f'{url}/0'), ('GET', f'{url}/1')], may_start) == ['a', 'b']
+    assert arrived == ['/0', '/1', '/1']
+
+
 def test_retries_of_its_own_repeat_what_was_sent_and_lost() -> None:
     def lose(peer: Peer) -> None:
         peer.request()

@@ -243,7 +243,8 @@ impl Builder {
         /// Sets how many bytes of content a collected reply may have. Default: 64 MiB.
         max_content: u64;
         /// Sets how often one request is repeated. Default: 4. With 0, the session still sends an idempotent request again that shared its
-        /// connection with others and had no answer when that ended: it cannot know which of them the server closed it for.
+        /// connection with others, before it or at once, and had no answer when that ended: it cannot know which of them the server
+        /// closed it for.
         retries: u32;
         /// Sets how many repeats the whole session can afford at once; ten answers earn one more. `None`: no limit. Default: 10.
         retry_budget: impl Into<Option<u32>>;

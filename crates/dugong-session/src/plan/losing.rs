@@ -127,7 +127,7 @@ impl Plan {
             matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && connection.answer == Answer::Awaited;
         let wait = if is_ordinary && failures.max(repeats) == 0 { 0 } else { self.backoff.wait(failures.max(repeats)) };
         self.reopen_after(now, wait);
-        if pipelined && self.is_spared(&connection, &oldest, why) {
+        if (pipelined || is_ordinary) && self.is_spared(&connection, &oldest, why) {
             return self.send_elsewhere(&oldest, why);
         }
         if let Some(job) = oldest.wanted_by() {
@@ -136,8 +136,8 @@ impl Plan {
     }
 
     /// Whether the oldest one is free of charge, too. With no `retries` it would fail although a neighbour may have taken the connection
-    /// down: the one that was answered before, or one behind that the server did not expect. It may meet that on each connection that is
-    /// open; alone, it never goes again.
+    /// down: one that was answered before, or one behind that the server did not expect. It may meet that on each connection that is
+    /// open. On a connection that has carried no other request, it never goes again.
     fn is_spared(&mut self, connection: &Connection, oldest: &Flight, why: Loss) -> bool {
         let is_silent = matches!(why, Loss::Closed | Loss::Reset) && connection.answer == Answer::Awaited;
         let tracked = oldest.wanted_by().and_then(|job| self.jobs.get_mut(job.0));

@@ -96,8 +96,19 @@ fn without_retries_a_request_whose_response_has_begun_is_not_repeated() {
 }
 
 #[test]
-fn without_retries_a_request_that_was_alone_on_its_connection_is_not_repeated() {
+fn without_retries_a_request_goes_again_if_a_connection_that_answered_others_closes_just_then() {
+    // RFC 9112 §9.3.1
     let mut desk = Desk::known(Config { retries: 0, ..Config::default() });
+    let get = desk.get();
+    desk.tell(0, Event::Lost(Loss::Closed));
+    assert_eq!((desk.outcome(get), desk.on(1)), (None, Some([get].as_slice())));
+    desk.tell(1, Event::Lost(Loss::Closed));
+    assert_eq!(desk.outcome(get).map(|outcome| outcome.attempts), Some(2));
+}
+
+#[test]
+fn without_retries_a_request_that_had_its_connection_for_itself_is_not_repeated() {
+    let mut desk = Desk::new(Config { connections: 1, retries: 0, ..Config::default() });
     let get = desk.get();
     desk.tell(0, Event::Lost(Loss::Closed));
     let outcome = desk.outcome(get).unwrap();
