@@ -155,9 +155,10 @@ fn idle_connections_that_the_server_closed_are_not_used() {
                 }
                 head.push(byte[0]);
             }
-            count.fetch_add(1, Ordering::SeqCst);
-            // Closes without saying so.
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+            // Closes without saying so.
+            drop(stream);
+            count.fetch_add(1, Ordering::SeqCst);
         }
     });
     in_time(move || {
