@@ -116,9 +116,10 @@ fn a_redirected_post_becomes_a_get_without_content_and_307_repeats_it() {
 
 #[test]
 fn a_failure_after_a_redirect_says_that_the_first_request_was_sent() {
-    let moved = answer("303 See Other", "Location: /b\r\n", "");
-    let script = Script::new().expect_requests(1).send(moved).expect_requests(1).fin().wait_close();
-    let server = Scripted::start(vec![script]).unwrap();
+    let moved = answer("303 See Other", "Location: /b\r\nConnection: close\r\n", "");
+    let moves = Script::new().expect_requests(1).send(moved).fin().wait_close();
+    let loses = Script::new().expect_requests(1).fin().wait_close();
+    let server = Scripted::start(vec![moves, loses]).unwrap();
     let session = Session::builder(&format!("http://{}", server.address())).retries(0).redirects(1).build().unwrap();
     let failed = session.post("/a", "x").unwrap_err();
     assert_eq!((failed.sent, failed.answered, failed.attempts), (Sent::Yes, Answered::No, 2));
