@@ -372,7 +372,12 @@ class Server:
         try:
             assert number < len(self.scripts), f'connection {number} was not expected'
             if self.tls is not None:
-                peer.start_tls(self.tls)
+                try:
+                    peer.start_tls(self.tls)
+                except (EOFError, ConnectionError):
+                    # A session opens connections ahead, and may end before it needs them.
+                    peer.close()
+                    return
             self.scripts[number](peer)
         except BaseException as error:
             self._errors[number] = error
