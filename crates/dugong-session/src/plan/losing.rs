@@ -123,11 +123,12 @@ impl Plan {
         let repeats = oldest.wanted_by().and_then(|job| self.jobs.get(job.0)).map_or(0, |tracked| tracked.repeats);
         // A server may close a connection that it has kept open just when a request is on its way (RFC 9112 §9.3.1). That is no reason to
         // wait, the first time.
-        let is_ordinary =
-            matches!(why, Loss::Closed | Loss::Reset) && connection.answered > 0 && connection.answer == Answer::Awaited;
+        let is_silent = matches!(why, Loss::Closed | Loss::Reset) && connection.answer == Answer::Awaited;
+        let is_ordinary = is_silent && connection.answered > 0;
         let wait = if is_ordinary && failures.max(repeats) == 0 { 0 } else { self.backoff.wait(failures.max(repeats)) };
         self.reopen_after(now, wait);
-        if (pipelined || is_ordinary) && self.is_spared(&connection, &oldest, why) {
+        let had_company = pipelined || connection.answered > 0;
+        if is_silent && had_company && self.is_spared(&oldest) {
             return self.send_elsewhere(&oldest, why);
         }
         if let Some(job) = oldest.wanted_by() {
@@ -138,10 +139,11 @@ impl Plan {
     /// Whether the oldest one is free of charge, too. With no `retries` it would fail although a neighbour may have taken the connection
     /// down: one that was answered before, or one behind that the server did not expect. It may meet that on each connection that is
     /// open. On a connection that has carried no other request, it never goes again.
-    fn is_spared(&mut self, connection: &Connection, oldest: &Flight, why: Loss) -> bool {
-        let is_silent = matches!(why, Loss::Closed | Loss::Reset) && connection.answer == Answer::Awaited;
-        let tracked = oldest.wanted_by().and_then(|job| self.jobs.get_mut(job.0));
-        let Some(tracked) = tracked.filter(|_| is_silent && self.config.retries == 0) else { return false };
+    fn is_spared(&mut self, oldest: &Flight) -> bool {
+        if self.config.retries > 0 {
+            return false;
+        }
+        let Some(tracked) = oldest.wanted_by().and_then(|job| self.jobs.get_mut(job.0)) else { return false };
         tracked.spared += 1;
         tracked.spared <= self.config.connections
     }
@@ -150,7 +152,7 @@ impl Plan {
         self.origin.reopen_at = self.origin.reopen_at.max(now.saturating_add(wait));
     }
 
-    /// Puts the job of a flight back free of charge. No content of it has arrived, since it was not the oldest.
+    /// Puts the job of a flight back free of charge. No content of it has arrived.
     fn send_elsewhere(&mut self, flight: &Flight, why: Loss) {
         let Some(job) = flight.wanted_by() else { return };
         let Some(tracked) = self.jobs.get(job.0) else { return };
